@@ -1,0 +1,48 @@
+"""`python -m common.deadletter list|show|replay`.
+
+Exit codes: 0 done, 1 nothing could be done, 2 wrong usage, 64 bad settings, 69 no Kafka,
+75 another replay has taken over.
+"""
+
+import logging
+import os
+import shutil
+import sys
+
+from kafka.errors import KafkaError
+
+from common.deadletter import commands
+from common.deadletter.replaying import Overtaken
+from common.settings import TransactionSettings, load_or_exit
+
+EXIT_UNAVAILABLE = 69
+EXIT_OVERTAKEN = 75
+EXIT_INTERRUPTED = 130
+EXIT_BROKEN_PIPE = 141
+
+
+def main() -> int:
+    options = commands.parser().parse_args()
+    settings = load_or_exit(TransactionSettings)
+    # What the client says of a lost broker, many times over, is said once below.
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    sys.stdout.reconfigure(errors="backslashreplace")
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    try:
+        return options.run(options, settings, commands.Console(sys.stdout, width))
+    except KafkaError as error:
+        print(f"Kafka at {settings.kafka_bootstrap_servers}: {error}", file=sys.stderr)
+        return EXIT_UNAVAILABLE
+    except Overtaken as error:
+        print(f"{error}", file=sys.stderr)
+        return EXIT_OVERTAKEN
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads on: the interpreter's last flush must not say so either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BROKEN_PIPE
+
+
+if __name__ == "__main__":
+    sys.exit(main())

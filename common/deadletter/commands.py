@@ -1,0 +1,182 @@
+"""The commands list, show and replay: what an operator asks for, and what is printed."""
+
+import argparse
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TextIO
+from uuid import UUID
+
+from common.deadletter import view
+from common.deadletter.choose import Decision, Filter, Outdone, Refused, Replay, Replayed, plan
+from common.deadletter.dead_letter import LetterId
+from common.deadletter.mailbox import Mailbox
+from common.deadletter.reading import records
+from common.deadletter.replaying import publisher, succeeded_runs
+from common.settings import TransactionSettings
+
+_UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_EPILOG = "TIME is a duration back from now (90m, 2h, 3d) or an ISO time, UTC unless it says otherwise."
+
+EXIT_OK = 0
+EXIT_NOTHING_DONE = 1
+
+
+@dataclass(frozen=True)
+class Console:
+    """Where a command prints; `width` is the terminal's, None where it is none."""
+
+    out: TextIO
+    width: int | None
+
+    def print(self, line: str) -> None:
+        print(line, file=self.out, flush=True)
+
+
+def parser() -> argparse.ArgumentParser:
+    """Its result has `run(options, settings, console) -> exit code`."""
+    whole = argparse.ArgumentParser(prog="python -m common.deadletter", description="What was given up.")
+    commands = whole.add_subparsers(dest="command", required=True)
+
+    listing = commands.add_parser("list", help="the letters, newest first", epilog=_EPILOG)
+    _add_filters(listing)
+    listing.add_argument("--code", help="only those with this error code")
+    listing.add_argument("--all", action="store_true", help="also those that were replayed")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    listing.set_defaults(run=list_letters)
+
+    showing = commands.add_parser("show", help="all that is known of one letter")
+    showing.add_argument("id", type=_letter_id, metavar="ID", help="as list tells it, such as 3/17")
+    showing.set_defaults(run=show_letter)
+
+    replaying = commands.add_parser("replay", help="do them again, as their task's next run", epilog=_EPILOG)
+    _add_filters(replaying)
+    replaying.add_argument("id", type=_letter_id, metavar="ID", nargs="*", help="such as 3/17")
+    replaying.add_argument("--again", action="store_true", help="also what was replayed before")
+    replaying.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    replaying.set_defaults(run=replay_letters, usage_error=replaying.error)
+    return whole
+
+
+def list_letters(options: argparse.Namespace, settings: TransactionSettings, console: Console) -> int:
+    mailbox = _read(settings)
+    wanted = Filter(options.task, options.since, options.code)
+    found = [letter for letter in mailbox.letters if wanted(letter)]
+    letters = [letter for letter in found if options.all or mailbox.replayed_as(letter) is None]
+    if options.json:
+        for letter in letters:
+            console.print(view.as_json(letter, mailbox))
+    elif letters:
+        for line in view.table(letters, mailbox, console.width, options.all):
+            console.print(line)
+    else:
+        hidden = f" ({len(found)} replayed ones: --all)" if found else ""
+        console.print(f"no dead letters{hidden}")
+    return EXIT_OK
+
+
+def show_letter(options: argparse.Namespace, settings: TransactionSettings, console: Console) -> int:
+    mailbox = _read(settings)
+    for letter in mailbox.letters:
+        if letter.id == options.id:
+            for line in view.details(letter, mailbox):
+                console.print(line)
+            return EXIT_OK
+    console.print(f"there is no letter {options.id}")
+    return EXIT_NOTHING_DONE
+
+
+def replay_letters(options: argparse.Namespace, settings: TransactionSettings, console: Console) -> int:
+    """Fails where something was asked for that could not be replayed, and nothing else could."""
+    if bool(options.id) == bool(options.task or options.since is not None):
+        options.usage_error("expected either --task and --since, or IDs")
+    # First of all: it ends what an earlier replay may have left, so that its marks are read below.
+    with nullcontext() if options.dry_run else publisher(settings) as publish:
+        mailbox = _read(settings)
+        ids = frozenset(options.id) if options.id else None
+        decisions = plan(mailbox, Filter(options.task, options.since, ids=ids), options.again)
+        missing = sorted((ids or frozenset()) - {decision.letter.id for decision in decisions})
+        for letter_id in missing:
+            console.print(f"{letter_id}: there is no such letter")
+        succeeded = _succeeded(decisions, settings)
+        replayed = 0
+        for decision in decisions:
+            if isinstance(decision, Replay):
+                if publish is not None:
+                    publish(decision.messages(settings.kafka_dead_letter_topic))
+                replayed += 1
+            console.print(f"{decision.letter.id}: {_said(decision, succeeded, options.dry_run)}")
+    if not decisions and not missing:
+        console.print("no dead letters match")
+    refused = missing or any(isinstance(decision, Refused) for decision in decisions)
+    return EXIT_NOTHING_DONE if refused and not replayed else EXIT_OK
+
+
+def parse_since(text: str, now_s: float) -> float:
+    """Seconds since the epoch. Raises ValueError."""
+    duration = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    if duration:
+        return now_s - int(duration[1]) * _UNITS_S[duration[2]]
+    at = datetime.fromisoformat(text)
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def _read(settings: TransactionSettings) -> Mailbox:
+    return Mailbox.of(records(settings, settings.kafka_dead_letter_topic), settings)
+
+
+def _succeeded(decisions: Sequence[Decision], settings: TransactionSettings) -> dict[UUID, int]:
+    """Only a letter that was replayed before can have a later run: else nothing is read."""
+    again = [d for d in decisions if isinstance(d, Replay) and d.earlier_run is not None]
+    if not again:
+        return {}
+    since_s = min(decision.letter.written_at_s for decision in again)
+    return succeeded_runs(settings, [decision.task_uuid for decision in again], since_s)
+
+
+def _said(decision: Decision, succeeded: dict[UUID, int], dry_run: bool) -> str:
+    match decision:
+        case Replay(letter, task_uuid, topic, run):
+            done = "would be replayed" if dry_run else "replayed"
+            return ", ".join(
+                [f"{letter.kind} {task_uuid} {done} to {topic} as run {run}", *_notes(decision, succeeded)]
+            )
+        case Replayed(_, run):
+            return f"already replayed as run {run} (--again does it once more)"
+        case Outdone(_, by):
+            return f"left: {by} is of the same task"
+        case Refused(_, reason):
+            return view.shown(f"cannot be replayed: {reason}")
+
+
+def _notes(replay: Replay, succeeded: dict[UUID, int]) -> Iterator[str]:
+    if replay.earlier_run is None:
+        return
+    run = succeeded.get(replay.task_uuid, 0)
+    yield (
+        f"although run {run} has succeeded"
+        if run > (replay.letter.run or 0)
+        else f"after run {replay.earlier_run}"
+    )
+
+
+def _add_filters(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--task", type=UUID, metavar="UUID", help="only letters of this task")
+    command.add_argument("--since", type=_since, metavar="TIME", help="only letters since then")
+
+
+def _letter_id(text: str) -> LetterId:
+    try:
+        return LetterId.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _since(text: str) -> float:
+    try:
+        return parse_since(text, time.time())
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r}: {_EPILOG}") from None

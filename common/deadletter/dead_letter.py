@@ -1,0 +1,149 @@
+"""A dead letter as its readers see it: where it lies, what it says, and the message in it."""
+
+import re
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from common import messages, retry
+from common.deadletter import letters
+from common.errors import ErrorCode
+from common.messages import Separated, SeparationFailed, Task, UndecodableMessage
+from common.outcome import Record
+from common.retry import History
+from common.settings import KafkaSettings
+
+_OWN_HEADERS = {
+    *retry.HEADERS,
+    letters.ERROR_CODE,
+    letters.REASON,
+    letters.ATTEMPT,
+    letters.TRUNCATED,
+    letters.DROPPED_KEY,
+    letters.DROPPED_HEADERS,
+}
+_CALLBACK_CODES = (ErrorCode.CALLBACK_FAILED, ErrorCode.CALLBACK_GONE)
+# Of bytes that are no message only so much is kept: they may be large, many, and are good for a look only.
+_MAX_EXCERPT_BYTES = 2_000
+
+
+class LetterId(NamedTuple):
+    """Where a letter lies in the dead letter topic."""
+
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> "LetterId":
+        """Raises ValueError."""
+        if not re.fullmatch(r"[0-9]{1,10}/[0-9]{1,19}", text):
+            raise ValueError(f"expected partition/offset such as 3/17, got {text!r}")
+        partition, offset = text.split("/")
+        return cls(int(partition), int(offset))
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """`value` is whole where there is a `message`, else its beginning; `headers` are all of the record's.
+
+    `base_topic` is the configured topic that it once came from; None if that is neither tasks nor results.
+    """
+
+    id: LetterId
+    written_at_s: float
+    key: bytes | None
+    value: bytes
+    size_bytes: int
+    headers: tuple[tuple[str, bytes], ...]
+    history: History
+    base_topic: str | None
+    message: Task | Separated | SeparationFailed | None
+
+    def header(self, name: str) -> str | None:
+        value = dict(self.headers).get(name)
+        return None if value is None else value.decode(errors="replace")
+
+    @property
+    def foreign_headers(self) -> tuple[tuple[str, bytes], ...]:
+        """Those that the record carried of its own accord."""
+        return tuple((name, value) for name, value in self.headers if name not in _OWN_HEADERS)
+
+    @property
+    def error_code(self) -> str:
+        return self.header(letters.ERROR_CODE) or ""
+
+    @property
+    def reason(self) -> str:
+        return self.header(letters.REASON) or ""
+
+    @property
+    def tries(self) -> int:
+        """How often it was tried: crashes are attempts of one record, retries are records of their own."""
+        attempt = self.header(letters.ATTEMPT) or ""
+        return max(sum(self.history.failed_tries.values()), int(attempt) if attempt.isdecimal() else 1)
+
+    @property
+    def kind(self) -> str:
+        """task, result, callback or undecodable."""
+        match self.message:
+            case None:
+                return "undecodable"
+            case Task():
+                return "task"
+        return "callback" if self.error_code in _CALLBACK_CODES else "result"
+
+    @property
+    def task_uuid(self) -> UUID | None:
+        if self.message is not None:
+            return self.message.task_uuid
+        try:
+            return UUID((self.key or b"").decode())
+        except ValueError:
+            return None
+
+    @property
+    def run(self) -> int | None:
+        return self.message and self.message.run
+
+
+def parse(record: Record, settings: KafkaSettings) -> DeadLetter:
+    past = retry.history(record)
+    base = _base_topic(past.origin, settings)
+    message = _decode(record.value, base, settings)
+    value = record.value or b""
+    return DeadLetter(
+        id=LetterId(record.partition, record.offset),
+        written_at_s=record.timestamp_ms / 1000,
+        key=record.key,
+        value=value if message is not None else value[:_MAX_EXCERPT_BYTES],
+        size_bytes=len(value),
+        headers=tuple((name, content or b"") for name, content in record.headers),
+        history=past,
+        base_topic=base,
+        message=message,
+    )
+
+
+def _base_topic(origin: str, settings: KafkaSettings) -> str | None:
+    topic = origin.rpartition("/")[0].rpartition("/")[0]
+    bases = (settings.kafka_task_topic, settings.kafka_result_topic)
+    return next((base for base in bases if topic in retry.family(base, [topic])), None)
+
+
+def _decode(
+    value: bytes | None, base: str | None, settings: KafkaSettings
+) -> Task | Separated | SeparationFailed | None:
+    """As the readers of `base` would; a letter from elsewhere is shown as what it looks like."""
+    decoders = {
+        settings.kafka_task_topic: (messages.decode_task,),
+        settings.kafka_result_topic: (messages.decode_result,),
+    }
+    for decode in decoders.get(base or "", (messages.decode_task, messages.decode_result)):
+        try:
+            return decode(value)
+        except UndecodableMessage:
+            continue
+    return None

@@ -1,0 +1,52 @@
+"""The whole dead letter topic: its letters, and what was replayed of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+from common.deadletter import dead_letter, marks
+from common.deadletter.dead_letter import DeadLetter, LetterId
+from common.outcome import Record
+from common.settings import KafkaSettings
+
+
+@dataclass(frozen=True)
+class Mailbox:
+    """`letters` are newest first. `runs` has the highest run known of each task, by letters and by marks."""
+
+    letters: tuple[DeadLetter, ...]
+    runs: Mapping[UUID, int]
+    replayed_letters: Mapping[LetterId, int]
+    replayed_tasks: Mapping[UUID, int]
+
+    @classmethod
+    def of(cls, records: Iterable[Record], settings: KafkaSettings) -> "Mailbox":
+        found: list[DeadLetter] = []
+        runs: dict[UUID, int] = {}
+        by_letter: dict[LetterId, int] = {}
+        by_task: dict[UUID, int] = {}
+        for record in records:
+            mark = marks.parse(record)
+            if mark is not None:
+                _raise_to(by_letter, mark.letter, mark.run)
+                _raise_to(by_task, mark.task_uuid, mark.run)
+                _raise_to(runs, mark.task_uuid, mark.run)
+                continue
+            letter = dead_letter.parse(record, settings)
+            found.append(letter)
+            if letter.message is not None:
+                _raise_to(runs, letter.message.task_uuid, letter.message.run)
+        found.sort(key=lambda letter: (letter.written_at_s, letter.id), reverse=True)
+        return cls(tuple(found), runs, by_letter, by_task)
+
+    def replayed_as(self, letter: DeadLetter) -> int | None:
+        """The run that has taken the letter's place: its own replay, or a later run of its task."""
+        if letter.message is None:
+            return None
+        own = self.replayed_letters.get(letter.id, 0)
+        run = max(own, self.replayed_tasks.get(letter.message.task_uuid, 0))
+        return run if run > letter.message.run else None
+
+
+def _raise_to(highest: dict, key: object, run: int) -> None:
+    highest[key] = max(run, highest.get(key, 0))

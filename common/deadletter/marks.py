@@ -1,0 +1,41 @@
+"""What a replay leaves in the dead letter topic, in the transaction that publishes the message again."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from common.deadletter import letters
+from common.deadletter.dead_letter import LetterId
+from common.outcome import Message, Record
+
+REPLAYED_LETTER = "uvr-replayed-letter"
+REPLAYED_TASK = "uvr-replayed-task"
+REPLAYED_RUN = "uvr-replayed-run"
+
+
+@dataclass(frozen=True)
+class ReplayMark:
+    """This letter became that run of the task."""
+
+    letter: LetterId
+    task_uuid: UUID
+    run: int
+
+    def message(self, topic: str, key: bytes) -> Message:
+        headers = (
+            (REPLAYED_LETTER, str(self.letter).encode()),
+            (REPLAYED_TASK, str(self.task_uuid).encode()),
+            (REPLAYED_RUN, str(self.run).encode()),
+        )
+        return Message(topic, key, None, headers)
+
+
+def parse(record: Record) -> ReplayMark | None:
+    """None for a letter, also for one whose record carried a mark's headers."""
+    headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
+    if REPLAYED_LETTER not in headers or letters.ERROR_CODE in headers:
+        return None
+    try:
+        task_uuid, run = UUID(headers.get(REPLAYED_TASK, "")), int(headers.get(REPLAYED_RUN, ""))
+        return ReplayMark(LetterId.parse(headers[REPLAYED_LETTER]), task_uuid, run)
+    except ValueError:
+        return None

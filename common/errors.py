@@ -1,0 +1,64 @@
+"""What a job can end in other than success: permanent or transient, each with its code."""
+
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """The values of `error_code` in failure callbacks and dead letters."""
+
+    INVALID_MESSAGE = "invalid_message"
+    ADDRESS_INVALID = "address_invalid"
+    ADDRESS_BLOCKED = "address_blocked"
+    DOWNLOAD_TIMEOUT = "download_timeout"
+    HTTP_ERROR = "http_error"
+    NETWORK_ERROR = "network_error"
+    TOO_LARGE = "too_large"
+    TOO_LONG = "too_long"
+    TOO_MANY_CHANNELS = "too_many_channels"
+    EMPTY_FILE = "empty_file"
+    NOT_AUDIO = "not_audio"
+    NO_AUDIO_STREAM = "no_audio_stream"
+    TRUNCATED_AUDIO = "truncated_audio"
+    DISK_FULL = "disk_full"
+    ENGINE_CRASHED = "engine_crashed"
+    ENGINE_UNAVAILABLE = "engine_unavailable"
+    ENGINE_TIMEOUT = "engine_timeout"
+    OUT_OF_MEMORY = "out_of_memory"
+    STAGE_MISSING = "stage_missing"
+    STORAGE_ERROR = "storage_error"
+    CALLBACK_FAILED = "callback_failed"
+    CALLBACK_GONE = "callback_gone"
+    INTERNAL_ERROR = "internal_error"
+
+
+class JobError(Exception):
+    """The job could not be done."""
+
+    def __init__(self, code: ErrorCode, message: str | None = None):
+        super().__init__(message or (self.__doc__ or "").strip())
+        self.code = code
+
+    @property
+    def message(self) -> str:
+        """Text that any encoder takes: an undecodable file name in an error holds lone surrogates."""
+        return str(self).encode(errors="replace").decode()
+
+
+class PermanentError(JobError):
+    """The job can never be done, however often it is tried."""
+
+
+class TransientError(JobError):
+    """The job could not be done now and may be done later."""
+
+    def __init__(self, code: ErrorCode, message: str | None = None, retry_after_s: float | None = None):
+        super().__init__(code, message)
+        self.retry_after_s = retry_after_s
+
+
+class CrashError(JobError):
+    """The process that did the job has died of it, or with it."""
+
+
+class Cancelled(Exception):
+    """The job was told to stop: nothing of it is published."""

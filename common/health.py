@@ -1,0 +1,117 @@
+"""`/livez` and `/readyz` (also `/health`) for a service that has no web server of its own."""
+
+import json
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Check:
+    """What one thing that a service needs says of itself; `detail` is why not, or which."""
+
+    ok: bool
+    detail: str = ""
+
+
+Checks = Mapping[str, Callable[[], Check]]
+
+
+def report(checks: Checks, timestamp_s: float) -> tuple[int, dict]:
+    """The status code and body of `/readyz`: 200 if every check is ok, else 503."""
+    results = {name: _result(name, check) for name, check in checks.items()}
+    ready = all(result.ok for result in results.values())
+    body = {
+        "status": "ready" if ready else "not ready",
+        "timestamp": timestamp_s,
+        "checks": {name: {"ok": r.ok, "detail": r.detail} for name, r in results.items()},
+    }
+    return (200 if ready else 503), body
+
+
+def _result(name: str, check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except Exception as error:  # a check that is broken must not hide what the others say
+        log.exception("the check of %s failed", name)
+        return Check(False, f"the check itself failed: {error!r}")
+
+
+class HealthServer:
+    """Serves the checks from a thread of its own. Port 0 takes a free one, see `port`."""
+
+    def __init__(self, host: str, port: int, alive: Callable[[], Check], checks: Checks):
+        """Raises OSError when the port is taken."""
+        kind = _ServerV6 if ":" in host else _Server
+        self._server = kind((host, port), _handler(alive, checks))
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        # Without its thread `shutdown` would wait for ever.
+        if self._thread.is_alive():
+            self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        # HTTPServer's own looks up the host's name, which can hang for many seconds.
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A probe that hangs up is no news; the base class prints its traceback."""
+        log.debug("a probe's connection failed", exc_info=True)
+
+
+class _ServerV6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _handler(alive: Callable[[], Check], checks: Checks) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 5
+
+        def do_GET(self) -> None:
+            path = self.path.partition("?")[0]
+            if path in ("/livez", "/health"):
+                result = alive()
+                status = "healthy" if result.ok else "unhealthy"
+                body = {"status": status, "timestamp": time.time(), "detail": result.detail}
+                self._answer(200 if result.ok else 503, body)
+            elif path == "/readyz":
+                self._answer(*report(checks, time.time()))
+            else:
+                self._answer(404, {"error": "not found"})
+
+        do_HEAD = do_GET
+
+        def _answer(self, status: int, body: dict) -> None:
+            data = json.dumps(body).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(data)
+
+        def version_string(self) -> str:
+            return "uvr"
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Probes every few seconds would fill the log."""
+
+    return Handler

@@ -1,0 +1,132 @@
+"""One job on its thread: attempt committed, work done, outcome published, effects after it."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from common.commit_request import End
+from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
+from common.lease import Lease, LeaseTable
+from common.outcome import Done, Dropped, Failed, Handler, Outcome
+from common.publish import Unpublishable
+from common.settle import JobRules, Settlement
+from common.transaction import Committer
+
+log = logging.getLogger(__name__)
+
+
+class LeaseContext:
+    """A JobContext that stops its job when the lease ends."""
+
+    def __init__(self, lease: Lease, attempt: int, counted: int):
+        self._lease = lease
+        self.attempt = attempt
+        self.counted = counted
+
+    def check(self) -> None:
+        if not self._lease.live:
+            raise Cancelled
+
+    def wait(self, timeout_s: float) -> None:
+        self._lease.cancelled.wait(timeout_s)
+        self.check()
+
+
+class JobThread:
+    """Runs one leased record to its end, then calls `on_end`, whatever happened."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        handler: Handler,
+        committer: Committer,
+        leases: LeaseTable,
+        rules: JobRules,
+        on_end: Callable[[], None],
+    ):
+        self._lease = lease
+        self._handler = handler
+        self._committer = committer
+        self._leases = leases
+        self._rules = rules
+        self._on_end = on_end
+        self._thread = threading.Thread(target=self._run, name=f"job {lease}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def _run(self) -> None:
+        counted = self._leases.counted(self._lease)
+        is_last = 0 < counted == self._rules.max_attempts - 1
+        try:
+            # Before the attempt is committed: who waits for another's last one is not counted with it.
+            with self._leases.quarantine.turn(is_last, self._may_wait):
+                self._attempt()
+        except Cancelled:
+            log.info("%s: stopped before its attempt", self._lease)
+        except Exception:
+            log.exception("%s: after its end", self._lease)
+        finally:
+            self._leases.end(self._lease)
+            self._on_end()
+
+    def _may_wait(self) -> bool:
+        return self._lease.live and not self._leases.draining
+
+    def _attempt(self) -> None:
+        if not self._committer.begin(self._lease):
+            return
+        lease, leases = self._lease, self._leases
+        context = LeaseContext(lease, leases.attempts(lease), leases.counted(lease))
+        done = self._publish(self._work(context), context)
+        if done is None:
+            log.info("%s dropped: nothing published", self._lease)
+            return
+        done.after_commit()
+
+    def _work(self, context: LeaseContext) -> Outcome:
+        if context.counted > self._rules.max_attempts:
+            given_up = f"given up: {self._rules.max_attempts} attempts were begun and none of them ended"
+            return Failed(CrashError(ErrorCode.ENGINE_CRASHED, given_up))
+        try:
+            return self._handler.run(self._lease.record, context)
+        except Cancelled:
+            return Dropped()
+        except JobError as error:
+            return Failed(error)
+        except (Exception, SystemExit) as error:  # the loop's edge: a defect in a job must not end the worker
+            log.exception("%s: unexpected error", self._lease)
+            # Its text may name our paths, and goes to a stranger: the log has it.
+            return Failed(TransientError(ErrorCode.INTERNAL_ERROR, f"Internal error: {type(error).__name__}"))
+
+    def _publish(self, outcome: Outcome, context: LeaseContext) -> Done | None:
+        """Settles and commits. None: nothing is known to be published.
+
+        What Kafka never takes is no reason to try for ever, nor to lose the record: the job has failed then;
+        if that cannot be written either, a letter without anything of the record tells where it is.
+        """
+        settlement = Settlement(self._lease.record, self._handler, context, self._rules, str(self._lease))
+        done = settlement.settle(outcome)
+        if not self._lease.live:
+            # Whatever it ended in: an engine may die of the same signal that stops its job. Only here: once a
+            # result was sent, handing back could bring a record to life that is done. And only what was
+            # stopped: a job that drops itself is no better than a crash, and may not be read again for ever.
+            self._committer.hand_back(self._lease)
+        try:
+            return self._commit(done)
+        except Unpublishable as error:
+            reason = f"The result cannot be written to Kafka: {error}"
+        try:
+            return self._commit(settlement.settle(Failed(PermanentError(ErrorCode.INTERNAL_ERROR, reason))))
+        except Unpublishable:
+            return self._commit(settlement.bare_letter(reason))
+
+    def _commit(self, done: Done | None) -> Done | None:
+        if done is None:
+            return None
+        match self._committer.finish(self._lease, done.messages):
+            case End.COMMITTED:
+                return done
+            case End.NOT_COMMITTED:
+                done.undo()
+        return None

@@ -1,0 +1,98 @@
+"""How far each group is: `python -m common.lag` prints a line a partition that has work left.
+
+Waiting records are those that nobody has taken, in a retry topic mostly because they are not due; running
+ones are shown with their attempts. The records are read and counted, since offsets count transaction markers.
+"""
+
+import contextlib
+import itertools
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from common import clients, progress, retry
+from common.settings import KafkaSettings, ProcessorSettings, UploaderSettings, load, load_or_exit
+
+
+@dataclass(frozen=True)
+class PartitionLag:
+    """`running` maps offsets to attempts begun."""
+
+    partition: TopicPartition
+    waiting: int
+    running: dict[int, int]
+
+
+def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag]:
+    """One for each partition of the topic and of its retry topics. Raises KafkaError."""
+    consumer = KafkaConsumer(
+        **clients.kafka_options(settings), group_id=group_id, enable_auto_commit=False,
+        isolation_level="read_committed", allow_auto_create_topics=False,
+    )  # fmt: skip
+    with contextlib.closing(consumer):
+        partitions = [
+            TopicPartition(topic, n)
+            for topic in retry.family(base, consumer.topics())
+            for n in sorted(consumer.partitions_for_topic(topic) or ())
+        ]
+        states = {
+            partition: progress.decode(consumer.committed(partition, metadata=True, timeout_ms=10000))
+            for partition in partitions
+        }
+        counts = _count(consumer, {partition: state.next_offset for partition, state in states.items()})
+        return [PartitionLag(p, counts[p], dict(state.active)) for p, state in states.items()]
+
+
+def _count(consumer: KafkaConsumer, begins: dict[TopicPartition, int]) -> Counter[TopicPartition]:
+    """The records from each offset to the present end."""
+    consumer.assign(list(begins))
+    for partition, first in consumer.beginning_offsets(list(begins)).items():
+        consumer.seek(partition, max(first, begins[partition]))
+    ends = consumer.end_offsets(list(begins))
+    counts: Counter[TopicPartition] = Counter()
+    while any(consumer.position(partition) < end for partition, end in ends.items()):
+        for partition, records in consumer.poll(timeout_ms=500).items():
+            counts[partition] += len(records)
+    return counts
+
+
+def _print(group_id: str, found: Sequence[PartitionLag]) -> None:
+    print(f"{group_id}: {_sum(found)}")
+    for topic, of_topic in itertools.groupby(found, lambda lag: lag.partition.topic):
+        _print_topic(topic, list(of_topic))
+
+
+def _print_topic(topic: str, found: Sequence[PartitionLag]) -> None:
+    print(f"  {topic}: {_sum(found)}")
+    for lag in found:
+        if lag.waiting or lag.running:
+            jobs = ", ".join(f"@{offset} attempt {n}" for offset, n in sorted(lag.running.items()))
+            print(f"    [{lag.partition.partition}]  {lag.waiting} waiting  {jobs}".rstrip())
+
+
+def _sum(found: Iterable[PartitionLag]) -> str:
+    found = list(found)
+    waiting = sum(lag.waiting for lag in found)
+    running = sum(len(lag.running) for lag in found)
+    return f"{waiting} waiting, {running} running, {len(found)} partitions"
+
+
+def main() -> int:
+    kafka = load_or_exit(KafkaSettings)
+    processor = load(ProcessorSettings).kafka_group_id
+    uploader = UploaderSettings.model_construct().kafka_group_id
+    try:
+        _print(processor, lags(kafka, processor, kafka.kafka_task_topic))
+        _print(uploader, lags(kafka, uploader, kafka.kafka_result_topic))
+    except KafkaError as error:
+        print(f"Kafka at {kafka.kafka_bootstrap_servers}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,134 @@
+"""Logs: a file a service, lines that name their task, and a quiet Kafka client.
+
+Threads that work for a task run inside `task_context(task_uuid)`; every line they write carries
+`[task_uuid]`. What is written inside `request_context(request_id)` ends with `request_id=…`.
+"""
+
+import logging
+import re
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s %(task)s%(message)s%(request)s"
+_MAX_FILE_BYTES = 50 * 1024 * 1024
+_KEPT_FILES = 5
+# the class of an exception, or a TLS library's reason
+_ERROR_NAME = re.compile(r"[A-Z]\w*Error\b|\b[A-Z]+(?:_[A-Z]+)+\b")
+
+_task: ContextVar[str | None] = ContextVar("task_uuid", default=None)
+_request: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+@contextmanager
+def task_context(task_uuid: object) -> Iterator[None]:
+    token = _task.set(str(task_uuid))
+    try:
+        yield
+    finally:
+        _task.reset(token)
+
+
+@contextmanager
+def request_context(request_id: str) -> Iterator[None]:
+    token = _request.set(request_id)
+    try:
+        yield
+    finally:
+        _request.reset(token)
+
+
+class _ContextFilter(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        task, request = _task.get(), _request.get()
+        record.task = f"[{task}] " if task else ""
+        record.request = f" request_id={request}" if request else ""
+        return True
+
+
+class RateLimit(logging.Filter):
+    """Lets `limit` records of each level pass in `period_s`: a lost broker floods the log.
+
+    Beyond those, the first that names an error which no record has named in the period: the one that tells
+    the reason may come last. The first record after a period says how many were left out.
+    """
+
+    def __init__(self, limit: int, period_s: float, clock: Callable[[], float] = time.monotonic):
+        super().__init__()
+        self._limit, self._period_s, self._clock = limit, period_s, clock
+        self._windows: dict[str, _Window] = {}
+        self._lock = threading.Lock()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        with self._lock:
+            now = self._clock()
+            window = self._windows.setdefault(record.levelname, _Window(now))
+            left_out = 0
+            if now - window.began >= self._period_s:
+                left_out = window.left_out
+                window = self._windows[record.levelname] = _Window(now)
+            named = set(_ERROR_NAME.findall(record.getMessage()))
+            passes = window.passed < self._limit or not named <= window.named
+            window.named |= named
+            window.passed += passes
+            window.left_out += not passes
+        if left_out:
+            record.msg, record.args = f"{record.getMessage()} ({left_out} more were left out before)", None
+        return passes
+
+
+@dataclass
+class _Window:
+    """What came of one level since `began`."""
+
+    began: float
+    passed: int = 0
+    left_out: int = 0
+    named: set[str] = field(default_factory=set)
+
+
+def configure(service: str, directory: Path, level: str = "INFO") -> None:
+    """Logs to `directory/{service}.log` and to standard error. Raises OSError if it cannot be written."""
+    directory.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [
+        RotatingFileHandler(
+            directory / f"{service}.log",
+            maxBytes=_MAX_FILE_BYTES,
+            backupCount=_KEPT_FILES,
+            # whatever the locale, and whatever a file's or a stranger's name holds
+            encoding="utf-8",
+            errors="backslashreplace",
+        ),
+        logging.StreamHandler(sys.stderr),
+    ]
+    kafka_limit = RateLimit(limit=3, period_s=60)
+    for handler in handlers:
+        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.addFilter(_ContextFilter())
+    root = logging.getLogger()
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    # Handlers see the records of child loggers, a logger's own filter does not: so the limit sits on a
+    # handler that the client's whole tree goes through.
+    kafka = logging.getLogger("kafka")
+    kafka.setLevel("WARNING")
+    kafka.propagate = False
+    kafka.handlers[:] = [_Forward(root, kafka_limit)]
+    for noisy in ("urllib3", "botocore", "boto3", "s3transfer"):
+        logging.getLogger(noisy).setLevel("WARNING")
+
+
+class _Forward(logging.Handler):
+    def __init__(self, target: logging.Logger, limit: RateLimit):
+        super().__init__()
+        self._target = target
+        self.addFilter(limit)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._target.handle(record)

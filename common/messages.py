@@ -1,0 +1,152 @@
+"""The messages between the services, and the body of the callback.
+
+A reader takes any message whose `schema_version` it knows and leaves unknown fields aside, so that
+services of neighbouring versions work together.
+"""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+SCHEMA_VERSION = 1
+
+
+class UndecodableMessage(ValueError):
+    """The record is not a message of a schema that we know."""
+
+
+class _Message(BaseModel):
+    # JSON has no infinity: written it is null, which no reader takes.
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+    def to_bytes(self) -> bytes:
+        return self.model_dump_json(exclude_none=True).encode()
+
+
+class Task(_Message):
+    """`uvr_tasks`: a song to separate. `submitted_at` is in seconds since the epoch."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_uuid: UUID
+    audio: str
+    hook_url: str
+    submitted_at: float
+    user: str = ""
+    run: int = Field(default=1, ge=1)
+
+
+class StagedStem(_Message):
+    """One complete stem in the stage: `key` is what `common.stage` finds it by."""
+
+    key: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+    duration_s: float = Field(ge=0)
+
+
+class _Result(_Message):
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_uuid: UUID
+    hook_url: str
+    run: int = Field(default=1, ge=1)
+    submitted_at: float
+    finished_at: float
+
+
+class Separated(_Result):
+    """`uvr_results`: the stems are staged. `gain` is the one factor applied to all stems."""
+
+    status: Literal["success"] = "success"
+    stems: dict[str, StagedStem]
+    model: str
+    device: str
+    gain: float = 1.0
+
+
+class SeparationFailed(_Result):
+    """`uvr_results`: the task has ended without stems.
+
+    `unstored`: the store could not be had, so its callback goes out without a manifest.
+    """
+
+    unstored: bool = False
+    status: Literal["failed"] = "failed"
+    error_code: str
+    error_message: str
+
+
+Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]
+_RESULT: TypeAdapter[Separated | SeparationFailed] = TypeAdapter(Result)
+
+
+class PublishedStem(_Message):
+    """One stem as the callback names it."""
+
+    url: str
+    sha256: str
+    bytes: int
+    duration_s: float
+
+
+class SuccessCallback(_Message):
+    """The body POSTed to `hook_url`; `vocals` and `instrumental` where the model gives them."""
+
+    task_uuid: UUID
+    status: Literal["success"] = "success"
+    timestamp: float
+    vocals: str | None = None
+    instrumental: str | None = None
+    stems: dict[str, PublishedStem]
+    model: str
+    device: str
+    gain: float = 1.0
+    expires_at: float | None = None
+
+
+class FailureCallback(_Message):
+    """The body POSTed to `hook_url` when a task has failed."""
+
+    task_uuid: UUID
+    status: Literal["failed"] = "failed"
+    timestamp: float
+    error_message: str
+    error_code: str
+
+
+class DeliveryAttempt(_Message):
+    """`uvr_deliveries`: one POST of a callback. Times are in seconds, points in time since the epoch.
+
+    `status` is the receiver's answer, where there was one; `next_try_at` is None after the last try.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_uuid: UUID
+    run: int
+    hook_url: str
+    try_number: int
+    started_at: float
+    took_s: float
+    status: int | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    next_try_at: float | None = None
+
+
+def decode_task(value: bytes | None) -> Task:
+    """Raises UndecodableMessage."""
+    return _decode(value, Task.model_validate_json)
+
+
+def decode_result(value: bytes | None) -> Separated | SeparationFailed:
+    """Raises UndecodableMessage."""
+    return _decode(value, _RESULT.validate_json)
+
+
+def _decode(value, validate):
+    try:
+        return validate(value or b"")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "message"
+        raise UndecodableMessage(f"{where}: {first['msg']}") from None

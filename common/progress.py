@@ -1,0 +1,118 @@
+"""How far a partition is done: what a worker commits as offset and metadata.
+
+The metadata is `{"n": next, "a": {"19": 2, "21": [3, 1]}}`: every record below `n` and not in `a` is done;
+those in `a` are running, each with the number of attempts begun, and, where some were stopped in good order
+and say nothing against it, how many. The offset is the smallest in `a`, else `n`, so that whoever takes over
+reads on where the first unfinished record lies. Values are absolute: the same state twice does no harm.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
+
+from kafka.structs import OffsetAndMetadata
+
+log = logging.getLogger(__name__)
+
+
+class Step(Enum):
+    """What is committed of a record."""
+
+    BEGIN = auto()
+    """One more attempt."""
+    FINISH = auto()
+    """It is done."""
+    HAND_BACK = auto()
+    """The last attempt was stopped in good order: it says nothing against the record."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of one partition. `active` maps offsets to attempts begun (0: handed out, not begun).
+
+    Attempts are never counted down, since files are named by them; `handed_back` counts those of no account.
+    """
+
+    next_offset: int = 0
+    active: Mapping[int, int] = field(default_factory=dict)
+    handed_back: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def offset(self) -> int:
+        return min(self.active, default=self.next_offset)
+
+    def is_done(self, offset: int) -> bool:
+        return offset < self.next_offset and offset not in self.active
+
+    def attempts(self, offset: int) -> int:
+        return self.active.get(offset, 0)
+
+    def counted(self, offset: int) -> int:
+        """The attempts that were begun and not handed back."""
+        return self.attempts(offset) - self.handed_back.get(offset, 0)
+
+    def admitted(self, offset: int) -> "Progress":
+        """The record is in hand; what lies before it has been read."""
+        active = {**self.active, offset: self.attempts(offset)}
+        return replace(self, next_offset=max(self.next_offset, offset + 1), active=active)
+
+    def after(self, step: Step, offset: int) -> "Progress":
+        if step is Step.FINISH:
+            return self.finished(offset)
+        if step is Step.BEGIN:
+            return replace(self, active={**self.active, offset: self.attempts(offset) + 1})
+        if not self.counted(offset):  # done, never begun, or handed back before
+            return self
+        return replace(self, handed_back={**self.handed_back, offset: self.handed_back.get(offset, 0) + 1})
+
+    def finished(self, offset: int) -> "Progress":
+        return replace(
+            self, active=_without(self.active, offset), handed_back=_without(self.handed_back, offset)
+        )
+
+    def encode(self) -> OffsetAndMetadata:
+        running = {
+            offset: [begun, self.handed_back[offset]] if offset in self.handed_back else begun
+            for offset, begun in self.active.items()
+        }
+        metadata = json.dumps({"n": self.next_offset, "a": running}, separators=(",", ":"))
+        return OffsetAndMetadata(self.offset, metadata, -1)
+
+
+def decode(committed: OffsetAndMetadata | None) -> Progress:
+    """What was committed; a group that has committed nothing yet has an empty Progress.
+
+    Metadata that is not ours, or not of this offset (an operator has moved it), means that everything
+    below the offset is done, and nothing else.
+    """
+    if committed is None:
+        return Progress()
+    found = _parse(committed.metadata) if committed.metadata else None
+    if found is not None and found.offset == committed.offset:
+        return found
+    if committed.metadata:
+        log.warning(
+            "committed metadata %r is not of offset %d: taking the offset alone",
+            committed.metadata,
+            committed.offset,
+        )
+    return Progress(committed.offset)
+
+
+def _parse(metadata: str) -> Progress | None:
+    try:
+        fields = json.loads(metadata)
+        counts = {int(offset): n if isinstance(n, list) else [n, 0] for offset, n in fields["a"].items()}
+        return Progress(
+            int(fields["n"]),
+            {offset: int(begun) for offset, (begun, _) in counts.items()},
+            {offset: int(back) for offset, (_, back) in counts.items() if back},
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError):
+        return None
+
+
+def _without(counts: Mapping[int, int], offset: int) -> dict[int, int]:
+    return {o: n for o, n in counts.items() if o != offset}

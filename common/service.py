@@ -1,0 +1,125 @@
+"""What both consumers do around their worker: signals, topics, health, and the way out."""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Callable
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from common import clients, retry, topics
+from common.fencing import Fenced
+from common.health import Check, Checks, HealthServer
+from common.outcome import Handler
+from common.retry import RetryPolicy
+from common.settings import WorkerSettings, exit_for_bad_settings
+from common.settle import JobRules
+from common.worker import Worker, WorkerConfig
+
+log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+# Like a bad setting, this is not mended by a restart: supervisors are told of this exit code.
+EXIT_FENCED = 65
+
+
+class Service:
+    """One consumer's process. `stopping` is set by SIGTERM and SIGINT."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        topic: str,
+        group_id: str,
+        max_poll_interval_ms: int,
+        slots: int,
+        handler: Handler,
+        checks: Checks,
+    ):
+        self.stopping = threading.Event()
+        self._settings = settings
+        self._topic = topic
+        self._group_id = group_id
+        self._worker = Worker(
+            WorkerConfig(
+                group_id=group_id,
+                slots=slots,
+                max_poll_interval_ms=max_poll_interval_ms,
+                shutdown_grace_s=settings.shutdown_grace_s,
+                rules=JobRules(
+                    settings.kafka_dead_letter_topic,
+                    settings.max_attempts,
+                    RetryPolicy(topic, settings.retry_delays_s),
+                ),
+            ),
+            handler,
+            lambda: clients.consumer(settings, group_id, max_poll_interval_ms),
+            self._make_producer,
+        )
+        all_checks = {"kafka": self._worker.check, **checks}
+        self._health = _health_server(settings, all_checks)
+
+    def run(self, prepare: Callable[[threading.Event], None]) -> int:
+        """Serves until a signal, once `prepare(stopping)` has returned. Returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._health.start()
+        try:
+            prepare(self.stopping)
+            if existing := self._ensure_topics():
+                self._worker.run(retry.family(self._topic, existing))
+        except Fenced:
+            log.critical(
+                "another worker of %s has WORKER_ID=%s: give each worker its own",
+                self._group_id,
+                self._settings.worker_id,
+            )
+            return EXIT_FENCED
+        except Exception:  # the process's edge: the log must have it before the process ends
+            log.exception("the worker has ended")
+            return EXIT_FAILED
+        self._leave()
+        log.info("stopped")
+        return EXIT_OK
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.stopping.set()
+        self._worker.stop()
+
+    def _make_producer(self) -> KafkaProducer:
+        # Asked for at start and after each failed transaction: one reason for those is a topic that is gone.
+        self._create_missing_topics()
+        return clients.transactional_producer(self._settings, f"{self._group_id}-{self._settings.worker_id}")
+
+    def _create_missing_topics(self) -> set[str]:
+        with contextlib.closing(clients.admin(self._settings)) as admin:
+            return topics.ensure(admin, self._settings)
+
+    def _ensure_topics(self) -> set[str]:
+        """The topics that there are; none when told to stop before Kafka could be reached."""
+        while not self.stopping.is_set():
+            try:
+                return self._create_missing_topics()
+            except KafkaError as error:
+                log.warning("Kafka cannot be reached, or the topics not created: %r", error)
+                self.stopping.wait(2.0)
+        return set()
+
+    def _leave(self) -> None:
+        if self._settings.keep_membership or not self._worker.can_leave:
+            return
+        try:
+            clients.leave_group(self._settings, self._group_id)
+        except KafkaError as error:
+            log.warning("could not leave the group, its session time-out will do it: %r", error)
+
+
+def _health_server(settings: WorkerSettings, checks: Checks) -> HealthServer:
+    host, port = settings.health_host, settings.health_port
+    try:
+        return HealthServer(host, port, lambda: Check(True), checks)
+    except OSError as error:
+        exit_for_bad_settings(f"HEALTH_PORT={port} on {host} cannot be used: {error}")

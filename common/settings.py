@@ -1,0 +1,309 @@
+"""Every setting, read once at start from the environment, validated, and frozen."""
+
+import os
+import re
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, NoReturn, Self, TypeVar
+
+from pydantic import (
+    AliasChoices,
+    Field,
+    FilePath,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from common.addresses import parse_origin
+from common.errors import JobError
+
+Origins = Annotated[tuple[str, ...], NoDecode]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
+Delays = Annotated[tuple[Annotated[int, Field(gt=0)], ...], NoDecode, Field(min_length=1)]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+# Each running job is named in the committed metadata, for which brokers allow 4096 bytes.
+Slots = Annotated[int, Field(gt=0, le=128)]
+T = TypeVar("T", bound="_Settings")
+
+# A process that stops for its settings is not restarted: supervisors are told of this exit code.
+EXIT_BAD_SETTINGS = 64
+
+
+class BadSettings(Exception):
+    """A setting is missing or wrong."""
+
+
+class _Settings(BaseSettings):
+    model_config = SettingsConfigDict(frozen=True, extra="ignore", env_ignore_empty=True)
+
+    log_dir: Path = Path("logs")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _secrets_from_files(cls, values):
+        return _with_secrets_from_files(cls.model_fields, values)
+
+
+class KafkaSettings(_Settings):
+    """How to reach Kafka, and what its topics look like when we create them."""
+
+    kafka_bootstrap_servers: str = Field("localhost:9092", pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$")
+    kafka_task_topic: str = "uvr_tasks"
+    kafka_result_topic: str = "uvr_results"
+    kafka_dead_letter_topic: str = "uvr_dead_letters"
+    kafka_delivery_topic: str = "uvr_deliveries"
+    kafka_topic_partitions: Positive = 12
+    kafka_replication_factor: Annotated[int, Field(ge=1)] | None = None
+    kafka_retention_ms: Positive = 7 * 24 * 3600 * 1000
+    # each has its retry topics, so that a change leaves the old ones to be emptied by running workers
+    retry_delays_s: Delays = (30, 300, 3600)
+
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] | None = None
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_sasl_password_file: Path | None = None
+    kafka_ssl_cafile: FilePath | None = None
+    kafka_ssl_certfile: FilePath | None = None
+    kafka_ssl_keyfile: FilePath | None = None
+    kafka_ssl_check_hostname: bool = True
+
+    _split_delays = field_validator("retry_delays_s", mode="before")(lambda value: _split(value))
+
+    @field_validator("retry_delays_s")
+    @classmethod
+    def _ascending(cls, value):
+        if list(value) != sorted(set(value)):
+            raise ValueError("expected ascending numbers of seconds, such as 30,300,3600")
+        return value
+
+    @model_validator(mode="after")
+    def _waiting_records_are_kept(self) -> Self:
+        # A topic's records go when they are older than that, whether they have been due or not.
+        if self.retry_delays_s[-1] * 1000 >= self.kafka_retention_ms:
+            raise ValueError("RETRY_DELAYS_S: expected delays that are shorter than KAFKA_RETENTION_MS")
+        return self
+
+    @model_validator(mode="after")
+    def _sign_in_is_whole(self) -> Self:
+        if self.kafka_security_protocol.startswith("SASL"):
+            for name in ("kafka_sasl_mechanism", "kafka_sasl_username", "kafka_sasl_password"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"{name.upper()} is not set, and KAFKA_SECURITY_PROTOCOL needs it")
+        return self
+
+
+class AddressSettings(_Settings):
+    """Which addresses users may name."""
+
+    allowed_url_ports: Ports = (80, 443, 8080, 8443)
+    trusted_url_prefixes: Origins = ()
+
+    _split = field_validator("allowed_url_ports", "trusted_url_prefixes", mode="before")(
+        lambda value: _split(value)
+    )
+    _origins = field_validator("trusted_url_prefixes")(lambda value: _origins(value))
+
+
+class ApiSettings(KafkaSettings, AddressSettings):
+    basic_auth_username: str = "admin"
+    basic_auth_password: SecretStr = SecretStr("password")
+    basic_auth_password_file: Path | None = None
+    # more users, see api/users
+    basic_auth_users_file: Path | None = None
+    api_docs: bool = True
+    api_host: str = "127.0.0.1"
+    api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    kafka_ack_timeout_s: Annotated[float, Field(ge=1)] = 10.0
+    max_body_bytes: Positive = 64 * 1024
+    auth_failures_per_minute: Positive = 20
+    # the proxies whose X-Forwarded-For is believed, as uvicorn takes them; with none it is ignored
+    forwarded_allow_ips: str = ""
+
+    @field_validator("basic_auth_username", "basic_auth_password")
+    @classmethod
+    def _ascii(cls, value):
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        if not text or not text.isascii() or not text.isprintable():
+            raise ValueError("expected printable ASCII, not empty")
+        return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_default(cls, values):
+        # Elsewhere an empty variable counts as unset; here that would mean the well-known default.
+        for name in ("BASIC_AUTH_USERNAME", "BASIC_AUTH_PASSWORD"):
+            if os.environ.get(name) == "":
+                raise ValueError(f"{name} is empty: expected printable ASCII")
+        return values
+
+    @field_validator("basic_auth_username")
+    @classmethod
+    def _no_colon(cls, value):
+        if ":" in value:
+            raise ValueError("expected no colon: HTTP Basic ends the name at the first one")
+        return value
+
+
+class TransactionSettings(KafkaSettings):
+    """For whoever writes in transactions."""
+
+    kafka_transaction_timeout_ms: Annotated[int, Field(ge=1000)] = 5000
+
+
+class WorkerSettings(TransactionSettings, AddressSettings):
+    """What both consumers share."""
+
+    worker_id: str = Field(
+        default_factory=socket.gethostname, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}$"
+    )
+    kafka_session_timeout_ms: Annotated[int, Field(ge=6000)] = 15000
+    shutdown_grace_s: Annotated[float, Field(ge=0)] = 30.0
+    keep_membership: bool = False
+    max_attempts: Positive = 3
+    health_host: str = "127.0.0.1"
+    output_dir: Path = Path("outputs")
+
+
+class ProcessorSettings(WorkerSettings):
+    kafka_group_id: str = Field(
+        "uvr_processor_group", validation_alias=AliasChoices("KAFKA_PROCESSOR_GROUP_ID", "kafka_group_id")
+    )
+    kafka_max_poll_interval_ms: Positive = Field(
+        600000,
+        validation_alias=AliasChoices("KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS", "kafka_max_poll_interval_ms"),
+    )
+    slots: Slots = Field(2, validation_alias=AliasChoices("PROCESSOR_SLOTS", "slots"))
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 8001
+
+    model_name: str = Field("UVR-MDX-NET-Inst_HQ_4", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ ()&+-]*$")
+    model_file_dir: Path = Path("models")
+    temp_dir: Path = Path("temp")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    output_format: Literal["wav", "flac", "mp3"] = "wav"
+    max_audio_bytes: Positive = 2 * 1024**3
+    max_audio_duration_s: PositiveFloat = 4 * 3600.0
+    max_audio_channels: Positive = 8
+    download_deadline_s: PositiveFloat = 3600.0
+    engine_max_jobs: Positive = 200
+    engine_job_timeout_s: PositiveFloat = 4 * 3600.0
+
+
+class UploaderSettings(WorkerSettings):
+    kafka_group_id: str = Field(
+        "uvr_uploader_group", validation_alias=AliasChoices("KAFKA_UPLOADER_GROUP_ID", "kafka_group_id")
+    )
+    kafka_max_poll_interval_ms: Positive = Field(
+        300000,
+        validation_alias=AliasChoices("KAFKA_UPLOADER_MAX_POLL_INTERVAL_MS", "kafka_max_poll_interval_ms"),
+    )
+    slots: Slots = Field(4, validation_alias=AliasChoices("UPLOADER_SLOTS", "slots"))
+    health_port: Annotated[int, Field(ge=0, le=65535)] = 8002
+
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_secret_access_key_file: Path | None = None
+    aws_region: str = "us-east-1"
+    s3_bucket_name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
+    s3_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
+    s3_presign_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
+    s3_public_domain: str | None = None
+    s3_prefix: str = Field("", pattern=r"^([A-Za-z0-9!_.*'()-]+/)*$")
+    s3_addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    s3_url_expires_s: Annotated[int, Field(gt=0, le=7 * 24 * 3600)] = 7 * 24 * 3600
+    webhook_secret: SecretStr | None = None
+    webhook_secret_file: Path | None = None
+    callback_timeout_s: PositiveFloat = 30.0
+    callback_retries: Annotated[int, Field(ge=0)] = 26
+    # longer than the topics are kept: until then a result, or a replay of it, may still want its stems
+    stage_retention_s: Positive = 8 * 24 * 3600
+
+    @model_validator(mode="after")
+    def _waiting_stems_are_kept(self) -> Self:
+        if self.stage_retention_s * 1000 < self.kafka_retention_ms:
+            raise ValueError(
+                "STAGE_RETENTION_S: expected at least KAFKA_RETENTION_MS, or stems go that a result names"
+            )
+        return self
+
+
+def load(kind: type[T]) -> T:
+    """Reads `kind` from the environment. Raises BadSettings, which names each setting at fault."""
+    try:
+        return kind()
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors(include_url=False)]
+        raise BadSettings("; ".join(lines)) from None
+
+
+def load_or_exit(kind: type[T]) -> T:
+    """`load` for an entry point: says what is wrong on standard error and ends the process."""
+    try:
+        return load(kind)
+    except BadSettings as error:
+        exit_for_bad_settings(str(error))
+
+
+def exit_for_bad_settings(reason: str) -> NoReturn:
+    print(f"cannot start: {reason}", file=sys.stderr)
+    sys.exit(EXIT_BAD_SETTINGS)
+
+
+def _explain(item) -> str:
+    if not item["loc"]:
+        return item["msg"].removeprefix("Value error, ")
+    name = str(item["loc"][0]).upper()
+    if item["type"] == "missing":
+        return f"{name} is not set"
+    # The value is left out where it is a secret; names tell, since a bad value never became a SecretStr.
+    secret = re.search("PASSWORD|SECRET|KEY", name)
+    got = "" if secret or name not in os.environ else f" (got {os.environ[name]!r})"
+    return f"{name}: {item['msg'].removeprefix('Value error, ')}{got}"
+
+
+def read_secret(name: str, path: Path) -> str:
+    """The file's text without its last line end. Raises ValueError, with the setting's `name` in it."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"
+        raise ValueError(f"{name}: {path} cannot be read: {why}") from None
+    secret = text.removesuffix("\n").removesuffix("\r")
+    if not secret:
+        raise ValueError(f"{name}: {path} is empty")
+    return secret
+
+
+def _with_secrets_from_files(fields, values):
+    """Each secret NAME may be given as NAME_FILE, as official images do it; compose mounts such files."""
+    read = {}
+    for name in fields:
+        file = values.get(f"{name}_file")
+        if file and f"{name}_file" in fields:
+            if name in values:
+                raise ValueError(f"{name.upper()} and {name.upper()}_FILE are both set: expected one of them")
+            read[name] = read_secret(f"{name.upper()}_FILE", Path(file))
+    return values | read
+
+
+def _split(value):
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def _origins(value):
+    for origin in value:
+        if not re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?/?", origin):
+            raise ValueError(f"expected origins such as http://127.0.0.1:9000, got {origin!r}")
+        try:
+            parse_origin(origin)
+        except JobError as error:
+            raise ValueError(f"{origin!r}: {error}") from None
+    return tuple(origin.rstrip("/").lower() for origin in value)

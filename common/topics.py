@@ -1,0 +1,41 @@
+"""The topics, created by us with explicit settings and never by the broker's auto-creation."""
+
+import logging
+
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import TopicAlreadyExistsError
+
+from common import retry
+from common.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+
+def names(settings: KafkaSettings) -> tuple[str, ...]:
+    bases = (settings.kafka_task_topic, settings.kafka_result_topic)
+    waiting = [name for base in bases for name in retry.topics(base, settings.retry_delays_s)]
+    return (*bases, *waiting, settings.kafka_dead_letter_topic, settings.kafka_delivery_topic)
+
+
+def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
+    """Creates the topics that are missing. Existing ones stay as they are. Raises KafkaError.
+
+    Returns the names of all topics that there are then, those of others too.
+    """
+    existing = set(admin.list_topics())
+    for name in names(settings):
+        if name in existing:
+            continue
+        topic = NewTopic(
+            name,
+            num_partitions=settings.kafka_topic_partitions,
+            # -1 is the broker's own default
+            replication_factor=settings.kafka_replication_factor or -1,
+            topic_configs={"cleanup.policy": "delete", "retention.ms": str(settings.kafka_retention_ms)},
+        )
+        try:
+            admin.create_topics([topic])
+        except TopicAlreadyExistsError:  # another service was faster
+            continue
+        log.info("created topic %s with %d partitions", name, settings.kafka_topic_partitions)
+    return existing | set(names(settings))

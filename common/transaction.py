@@ -1,0 +1,259 @@
+"""The one thread that commits: what a job publishes and the offset it consumed, in one transaction.
+
+Order within a transaction, each step for a reason (rows: KAFKA_CONSUMER.md):
+  1. the group's metadata is taken first: what the broker checks is this snapshot;
+  2. then the leases are checked: one that ended before the snapshot is seen here, one that ends after it
+     is refused by the broker, since its generation is then an old one (KIP-447);
+  3. no commit without a generation: the broker would accept it (row 9);
+  4. every message's own acknowledgement before the commit (row 8, common.publish).
+After a failure the producer is replaced (row 7). Its successor has the same id, so that its start ends the
+old transaction for good. If it was the commit itself that failed, the committed state, read afresh, then
+tells what became of it; before that call nothing can have been committed.
+"""
+
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+
+from kafka import KafkaProducer, TopicPartition
+from kafka.coordinator.base import ConsumerGroupMetadata
+from kafka.errors import KafkaError
+from kafka.structs import OffsetAndMetadata
+
+from common import clients, progress
+from common.commit_request import CommitRequest, End, steps
+from common.fencing import raise_if_fenced
+from common.lease import Lease, LeaseTable
+from common.outcome import Message
+from common.progress import Step
+from common.publish import UnclearEnd, Unpublishable, publish
+
+log = logging.getLogger(__name__)
+
+_READ_TIMEOUT_MS = 3000
+_MAX_BACKOFF_S = 1.0
+_TICK_S = 0.25
+# A job whose lease has ended still hears of a transaction that is all but committed.
+_LOST_GRACE_S = 1.0
+
+
+class Group(Protocol):
+    """What the committer needs of the consumer, from another thread than the poll thread."""
+
+    def group_metadata(self) -> ConsumerGroupMetadata: ...
+    def fresh_committed(self, partition: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None: ...
+
+
+class Committer:
+    """Commits attempts and results for every job thread, several that are ready in one transaction."""
+
+    def __init__(
+        self,
+        leases: LeaseTable,
+        group: Callable[[], Group],
+        make_producer: Callable[[], KafkaProducer],
+        on_fatal: Callable[[BaseException], None],
+        max_batch: int = 8,
+    ):
+        """`group` and `make_producer` are called anew whenever one is needed: both get replaced."""
+        self._leases = leases
+        self._group = group
+        self._make_producer = make_producer
+        self._on_fatal = on_fatal
+        self._max_batch = max_batch
+        self._requests: queue.SimpleQueue[CommitRequest | None] = queue.SimpleQueue()
+        self._producer: KafkaProducer | None = None
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> None:
+        """Finishes what was asked for already, then ends the producer."""
+        self._requests.put(None)
+        self._thread.join(timeout_s)
+        self._stopping.set()  # past the timeout: an outage must not hold up the end of the process
+
+    def begin(self, lease: Lease) -> bool:
+        """Commits one more attempt of the record. False: the lease is lost, do not start."""
+        return self._ask(CommitRequest(Step.BEGIN, lease)) is End.COMMITTED
+
+    def finish(self, lease: Lease, messages: Sequence[Message]) -> End:
+        """Publishes and commits. Waits while the lease holds.
+
+        Raises Unpublishable: nothing is committed, and the lease holds for other messages.
+        """
+        # Before it is asked: from here on the record may be done without our knowing, and is not handed back.
+        lease.finish_asked = True
+        return self._ask(CommitRequest(Step.FINISH, lease, messages))
+
+    def hand_back(self, lease: Lease) -> None:
+        """Takes an attempt back that was stopped in good order: it says nothing against its record."""
+        self._ask(CommitRequest(Step.HAND_BACK, lease))
+
+    def hand_back_revoked(self, leases: Iterable[Lease], timeout_s: float) -> None:
+        """The same for partitions that are to move, asked before the group moves on: at most `timeout_s`.
+
+        Nobody else can have them in this generation, and in the next one the broker refuses it.
+        """
+        generation = self._group().group_metadata().generation_id
+        asked = [
+            CommitRequest(Step.HAND_BACK, x, generation=generation) for x in leases if not x.finish_asked
+        ]
+        for request in asked:
+            self._requests.put(request)
+        deadline_s = time.monotonic() + timeout_s
+        for request in asked:
+            request.answered.wait(max(0.0, deadline_s - time.monotonic()))
+
+    @property
+    def ready(self) -> bool:
+        """There is a producer: what is asked for can be committed."""
+        return self._producer is not None
+
+    def _ask(self, request: CommitRequest) -> End:
+        self._requests.put(request)
+        # The client's calls wait for an absent broker without limit (row 14), and a request that comes after
+        # the end is read by nobody: no job may wait longer than there is somebody to answer it.
+        while not request.answered.wait(_TICK_S):
+            if self._stopping.is_set() or not self._thread.is_alive():
+                break
+            if not request.permitted(self._group().group_metadata().generation_id):
+                request.answered.wait(_LOST_GRACE_S)
+                break
+        if request.refusal is not None:
+            raise request.refusal
+        return request.end
+
+    def _run(self) -> None:
+        try:
+            self._replace_producer()
+            while (batch := self._next_batch()) is not None:
+                self._commit(batch)
+            if self._producer is not None:
+                clients.discard_producer(self._producer)
+        except Exception as error:  # noqa: BLE001 - the loop's edge: without this thread no job can end
+            self._on_fatal(error)
+
+    def _next_batch(self) -> list[CommitRequest] | None:
+        request = self._requests.get()
+        batch: list[CommitRequest] = []
+        while request is not None:
+            batch.append(request)
+            if len(batch) >= self._max_batch:
+                return batch
+            try:
+                request = self._requests.get_nowait()
+            except queue.Empty:
+                return batch
+        if batch:
+            self._requests.put(None)  # the end comes after what was asked for before it
+            return batch
+        return None
+
+    def _commit(self, batch: list[CommitRequest]) -> None:
+        unclear = False
+        failures = 0
+        while True:
+            metadata = self._group().group_metadata()
+            end = End.UNKNOWN if unclear else End.NOT_COMMITTED
+            batch = self._drop_lost(batch, end, metadata.generation_id)
+            if self._stopping.is_set():
+                for request in batch:
+                    request.answer(End.UNKNOWN)
+                return
+            if not batch:
+                return
+            try:
+                if unclear:
+                    batch = self._answer_committed(batch)
+                    unclear = False
+                    continue  # a fresh snapshot and lease check before anything is sent
+                if metadata.generation_id < 0 or not metadata.member_id:
+                    self._stopping.wait(0.05)
+                    continue
+                self._transact(batch, metadata)
+            except Unpublishable as error:
+                self._replace_producer()
+                self._refuse(batch, error)
+                return
+            except Exception as error:  # noqa: BLE001 - the loop's edge: the client raises more than it documents
+                failures += 1
+                unclear = unclear or isinstance(error, UnclearEnd)
+                topics = sorted({m.topic for r in batch for m in r.messages})
+                log.warning("transaction of %s (to %s) failed: %r", [r.lease for r in batch], topics, error)
+                raise_if_fenced(error, metadata, self._group().group_metadata())
+                self._replace_producer()
+                self._stopping.wait(min(_MAX_BACKOFF_S, 0.05 * failures))
+                continue
+            self._answer(batch)
+            return
+
+    def _transact(self, batch: list[CommitRequest], metadata: ConsumerGroupMetadata) -> None:
+        states = self._leases.proposed(steps(batch))
+        offsets = {assignment.partition: state.encode() for assignment, state in states.items()}
+        publish([m for request in batch for m in request.messages], offsets, metadata, self._producer)
+
+    def _refuse(self, batch: list[CommitRequest], refusal: Unpublishable) -> None:
+        """Answers the request that was refused; of several, each alone shows whether it is the one."""
+        if len(batch) == 1:
+            log.error("%s cannot be published: %s", batch[0].lease, refusal)
+            batch[0].refuse(refusal)
+            return
+        for request in batch:
+            self._commit([request])
+
+    def _answer_committed(self, batch: list[CommitRequest]) -> list[CommitRequest]:
+        """Answers the finished jobs that the broker has, and returns the rest. Raises KafkaError.
+
+        A begun attempt is not looked for: its state is absolute, so committing it again is the same.
+        """
+        states = {}
+        done = []
+        for request in batch:
+            if request.step is Step.FINISH:
+                partition = request.lease.assignment.partition
+                if partition not in states:
+                    states[partition] = progress.decode(
+                        self._group().fresh_committed(partition, _READ_TIMEOUT_MS)
+                    )
+                if states[partition].is_done(request.lease.offset):
+                    done.append(request)
+        self._answer(done)
+        return [request for request in batch if request not in done]
+
+    def _answer(self, batch: list[CommitRequest]) -> None:
+        # The state first: a job thread that wakes up reads its attempt from it.
+        self._leases.apply(steps(batch))
+        for request in batch:
+            request.answer(End.COMMITTED)
+
+    def _drop_lost(self, batch: list[CommitRequest], end: End, generation_id: int) -> list[CommitRequest]:
+        for request in batch:
+            if end is End.UNKNOWN and request.step is Step.FINISH and not request.lease.live:
+                # First: what is handed back beside it would bring its record to life, if it is done.
+                request.lease.assignment.is_unclear = True
+        permitted = [request for request in batch if request.permitted(generation_id)]
+        for request in batch:
+            if request not in permitted:
+                log.info("lease of %s lost before its %s", request.lease, request.step.name.lower())
+                request.answer(end)
+        return permitted
+
+    def _replace_producer(self) -> None:
+        if self._producer is not None:
+            clients.discard_producer(self._producer)
+            self._producer = None
+        delay_s = 0.1
+        while not self._stopping.is_set():
+            try:
+                self._producer = self._make_producer()
+                return
+            except KafkaError as error:
+                log.warning("no transactional producer yet: %r", error)
+                self._stopping.wait(delay_s)
+                delay_s = min(2 * delay_s, 5.0)

@@ -1,0 +1,273 @@
+"""The worker: a thread that only polls, jobs beside it, and one thread that commits.
+
+    poll thread      poll · a slot free? start the record's job · each tick: seek, pause, resume
+    loader threads   one a newly assigned partition: what the broker has committed for it
+    job threads      attempt, work, outcome (common.job)
+    committer        every transaction (common.transaction)
+
+A job of any length never delays a poll, so the group never takes the worker for dead.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from kafka import KafkaProducer, TopicPartition
+from kafka.errors import FencedInstanceIdError, KafkaError
+
+from common import clients, retry
+from common.clients import GuardedConsumer
+from common.fencing import Fenced
+from common.health import Check
+from common.job import JobThread
+from common.lease import Assignment, Lease, LeaseTable, Refusal
+from common.membership import Membership
+from common.outcome import Handler, Record
+from common.partition_names import partition_names
+from common.settle import JobRules
+from common.transaction import Committer
+
+log = logging.getLogger(__name__)
+
+_IDLE_POLL_MS = 500
+_BUSY_POLL_MS = 100
+# Row 4: shorter polls starve a rebalance.
+_SHORT_POLL_MS = 20
+_LOAD_TIMEOUT_MS = 10000
+_CANCEL_GRACE_S = 5.0
+_COMMITTER_STOP_S = 2.0
+# The client's I/O stands still for it.
+_REVOKED_GRACE_S = 1.0
+
+
+@dataclass(frozen=True)
+class WorkerConfig:
+    """Whom one worker belongs to, and its limits."""
+
+    group_id: str
+    slots: int
+    max_poll_interval_ms: int
+    shutdown_grace_s: float
+    rules: JobRules
+
+
+class Worker:
+    """Consumes topics with `handler` until `stop()`. `run` owns the calling thread."""
+
+    def __init__(
+        self,
+        config: WorkerConfig,
+        handler: Handler,
+        make_consumer: Callable[[], GuardedConsumer],
+        make_producer: Callable[[], KafkaProducer],
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._config = config
+        self._handler = handler
+        self._make_consumer = make_consumer
+        self._clock = clock
+        self._leases = LeaseTable(config.slots, clock)
+        self._committer = Committer(self._leases, lambda: self._consumer, make_producer, self._fail)
+        self._consumer: GuardedConsumer | None = None
+        self._topics: Sequence[str] = ()
+        self._stopping = threading.Event()
+        self._job_ended = threading.Event()
+        self._fatal: BaseException | None = None
+        self._assigned_before = False
+        self._membership = Membership(clock)
+        self._last_poll_s = clock()
+
+    def run(self, topics: Sequence[str]) -> None:
+        """Works until stopped. Raises Fenced when another worker has our id, and what broke otherwise."""
+        self._topics = topics
+        self._connect()
+        if self._consumer is None:  # stopped before Kafka could be reached
+            return
+        self._committer.start()
+        log.info("consuming %s as a member of %s", ", ".join(topics), self._config.group_id)
+        try:
+            while not self._stopping.is_set():
+                self._tick()
+            self._finish_running()
+            if self._fatal is not None:  # no tick has seen it: nothing ran any more
+                raise self._fatal
+        finally:
+            self._leases.drop()
+            self._committer.stop(_COMMITTER_STOP_S)
+            clients.close_consumer(self._consumer)
+
+    def stop(self) -> None:
+        """Take nothing new; finish what runs within the grace. Any thread, and signal handlers."""
+        self._stopping.set()
+
+    @property
+    def can_leave(self) -> bool:
+        """It has been in the group, and Kafka has answered lately."""
+        return self._consumer is not None and not self._consumer.is_cut_off()
+
+    def check(self) -> Check:
+        """For `/readyz`: a member of the group, polling, with its partitions loaded."""
+        consumer = self._consumer
+        if consumer is None or consumer.is_joining():
+            return Check(False, "joining the consumer group")
+        idle_s = self._clock() - self._last_poll_s
+        if idle_s * 1000 > self._config.max_poll_interval_ms:
+            return Check(False, f"no poll for {idle_s:.0f} s")
+        if consumer.is_cut_off():
+            return Check(False, "Kafka does not answer")
+        if not self._committer.ready:
+            return Check(False, "no transactional producer yet")
+        generation = consumer.group_metadata().generation_id
+        partitions = partition_names(self._leases.partitions)
+        detail = f"generation {generation}, partitions {partitions}, {self._leases.running_count} jobs"
+        return Check(self._leases.settled, detail)
+
+    def _connect(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                consumer = self._make_consumer()
+            except KafkaError as error:
+                log.warning("Kafka cannot be reached: %r", error)
+                self._stopping.wait(1.0)
+                continue
+            listener = clients.Listener(self._on_assigned, self._on_revoked, self._drop)
+            consumer.subscribe(list(self._topics), listener=listener)
+            self._consumer = consumer
+            self._membership.begin()
+            self._last_poll_s = self._clock()
+            return
+
+    def _tick(self) -> None:
+        if self._fatal is not None:
+            raise self._fatal
+        self._note_overrun()
+        self._steer()  # what a job's end has freed is read by this poll already
+        try:
+            polled = self._consumer.poll(timeout_ms=self._poll_ms())
+        except FencedInstanceIdError:
+            raise Fenced(Fenced.__doc__) from None
+        except Exception as error:  # noqa: BLE001 - the loop's edge: the client raises more than it documents
+            self._rebuild(f"poll failed: {error!r}")
+            return
+        for records in polled.values():
+            for raw in records:
+                self._take(raw)
+        self._watch_membership()
+        if self._leases.slots_full and not self._consumer.is_joining():
+            # Nothing can be taken before a job ends: wait for that rather than in the next poll.
+            self._job_ended.wait((_BUSY_POLL_MS - _SHORT_POLL_MS) / 1000)
+        self._job_ended.clear()
+
+    def _poll_ms(self) -> int:
+        if not self._leases.settled or self._leases.slots_full:
+            return _SHORT_POLL_MS
+        return _BUSY_POLL_MS if self._leases.running_count else _IDLE_POLL_MS
+
+    def _take(self, raw) -> None:
+        record = Record(
+            raw.topic, raw.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), raw.timestamp
+        )
+        match self._leases.admit(record, retry.wait_s(record, self._config.rules.wall_clock())):
+            case Lease() as lease:
+                self._start(lease)
+            case Refusal.NOT_YET:
+                partition = TopicPartition(raw.topic, raw.partition)
+                if self._consumer.is_assigned(partition):
+                    self._consumer.seek(partition, raw.offset)
+            case Refusal.ALREADY_DONE:
+                log.info("%s[%d]@%d is done or running: skipped", raw.topic, raw.partition, raw.offset)
+
+    def _start(self, lease: Lease) -> None:
+        JobThread(
+            lease,
+            self._handler,
+            self._committer,
+            self._leases,
+            self._config.rules,
+            self._job_ended.set,
+        ).start()
+
+    def _steer(self) -> None:
+        """Row 5: a newly assigned partition arrives unpaused, so that this is said again on every tick."""
+        consumer = self._consumer
+        assigned = consumer.assignment()
+        wanted = self._leases.wanted(assigned)
+        for partition, offset in wanted.seeks.items():
+            consumer.seek(partition, offset)
+        paused = consumer.paused()
+        if pause := wanted.paused - paused:
+            consumer.pause(*pause)
+        if resume := (paused & assigned) - wanted.paused:
+            consumer.resume(*resume)
+
+    def _on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        partitions = list(partitions)
+        event = "rebalance: assigned" if self._assigned_before else "first assignment:"
+        log.info("%s %s", event, partition_names(partitions))
+        self._assigned_before = True
+        for assignment in self._leases.assign(partitions):
+            threading.Thread(target=self._load, args=(assignment,), name="loader", daemon=True).start()
+
+    def _on_revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        leases = self._drop(partitions)
+        # Moving is no crash: a long job that moves three times would be given up for it.
+        self._committer.hand_back_revoked(leases, _REVOKED_GRACE_S)
+
+    def _drop(self, partitions: Iterable[TopicPartition]) -> list[Lease]:
+        partitions = list(partitions)
+        if not self._stopping.is_set() and self._leases.partitions & set(partitions):
+            log.warning("rebalance: lost or revoked %s", partition_names(partitions))
+        return self._leases.drop(partitions)
+
+    def _load(self, assignment: Assignment) -> None:
+        while assignment.live:
+            try:
+                committed = self._consumer.fresh_committed(assignment.partition, _LOAD_TIMEOUT_MS)
+            except Exception as error:  # noqa: BLE001 - the loop's edge: unread, it would never be worked on
+                log.info("reading what %s has committed: %r", assignment.partition, error)
+                self._stopping.wait(0.1)
+                continue
+            self._leases.load(assignment, committed)
+            return
+
+    def _note_overrun(self) -> None:
+        now = self._clock()
+        gap_s, self._last_poll_s = now - self._last_poll_s, now
+        if gap_s * 1000 > self._config.max_poll_interval_ms:
+            log.warning(
+                "max.poll.interval.ms exceeded: %.1f s between two polls (%d ms allowed)",
+                gap_s,
+                self._config.max_poll_interval_ms,
+            )
+
+    def _watch_membership(self) -> None:
+        if reason := self._membership.watch(self._consumer):
+            self._rebuild(reason)
+
+    def _rebuild(self, reason: str) -> None:
+        log.warning("building a new consumer: %s", reason)
+        self._leases.drop()
+        clients.close_consumer(self._consumer)
+        self._job_ended.wait(0.3)
+        self._connect()
+
+    def _finish_running(self) -> None:
+        """Goes on polling, so that the membership and with it the leases last until the jobs have ended."""
+        self._leases.drain()
+        log.info("stopping: %d jobs to finish", self._leases.running_count)
+        self._tick_until_idle(self._config.shutdown_grace_s)
+        if self._leases.running_count:
+            log.warning("grace is over: %d jobs cancelled, nothing committed", self._leases.running_count)
+            self._leases.cancel_all()
+            self._tick_until_idle(_CANCEL_GRACE_S)
+
+    def _tick_until_idle(self, timeout_s: float) -> None:
+        deadline_s = self._clock() + timeout_s
+        while self._leases.running_count and self._clock() < deadline_s:
+            self._tick()
+
+    def _fail(self, error: BaseException) -> None:
+        self._fatal = error
+        self._stopping.set()
