@@ -1,0 +1,65 @@
+"""`python -m api`: answers on API_HOST:API_PORT until SIGTERM or SIGINT.
+
+`python -m api hash-password NAME` makes a line for BASIC_AUTH_USERS_FILE instead.
+"""
+
+import logging
+import signal
+import sys
+
+import uvicorn
+
+from api import hash_password
+from api.app import create_app
+from api.listener import listen, warn_of_default_credentials
+from api.protocol import GuardedProtocol
+from api.queue import KafkaQueue
+from api.session import KafkaSession
+from common import log
+from common.settings import ApiSettings, exit_for_bad_settings, load_or_exit
+
+# How long the answers that are still to be written may take after the last task is confirmed or not.
+_LAST_ANSWERS_S = 5
+
+
+def main() -> None:
+    # When it has stopped in order, uvicorn raises the signal that it was stopped with once more.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: sys.exit(0))
+    settings = load_or_exit(ApiSettings)
+    try:
+        log.configure("api", settings.log_dir, settings.log_level)
+    except OSError as error:
+        exit_for_bad_settings(f"LOG_DIR {settings.log_dir}: {error.strerror}")
+    # Less than what the client waits for: what was answered with 503 must not be queued long after.
+    delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
+    queue = KafkaQueue(lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s)
+    try:
+        app = create_app(settings, queue)
+    except ValueError as error:
+        exit_for_bad_settings(str(error))
+    try:
+        listener = listen(settings)
+    except OSError as error:
+        sys.exit(f"cannot start: API_HOST {settings.api_host} API_PORT {settings.api_port}: {error.strerror}")
+    host, port = listener.getsockname()[:2]
+    warn_of_default_credentials(settings, host)
+    logging.getLogger("api").info("listening on %s port %d", host, port)
+    config = uvicorn.Config(
+        app,
+        http=GuardedProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=bool(settings.forwarded_allow_ips),
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        timeout_graceful_shutdown=int(settings.kafka_ack_timeout_s) + _LAST_ANSWERS_S,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["hash-password"]:
+        sys.exit(hash_password.main(sys.argv[2:]))
+    main()

@@ -1,0 +1,99 @@
+"""HTTP Basic (RFC 7617), decided before anything of the body is read."""
+
+import base64
+import binascii
+import math
+from collections.abc import Callable
+
+from fastapi import Request
+from fastapi.openapi.models import HTTPBase
+from fastapi.security.base import SecurityBase
+
+from api.limiter import FailureLimiter
+from api.problems import ProblemError
+from api.sign_in import Pair, SignIn, TooManySignIns
+from api.users import read_users
+from common.settings import ApiSettings
+
+CHALLENGE = {"WWW-Authenticate": 'Basic realm="UVR API", charset="UTF-8"'}
+
+
+class BasicAuth(SecurityBase):
+    """A dependency that gives the user's name, or ends the request with 401, 429 or 503.
+
+    Only wrong credentials count as failures, since a request without any guesses nothing. A client
+    that has failed too often is refused whatever it sends: else it could go on guessing.
+    """
+
+    def __init__(self, settings: ApiSettings, clock: Callable[[], float]):
+        """Raises ValueError for a users file that is wrong."""
+        self.model = HTTPBase(scheme="basic", description="one of the users that the operator has set up")
+        self.scheme_name = "HTTPBasic"
+        self._sign_in = make_sign_in(settings, clock)
+        self._limiter = FailureLimiter(settings.auth_failures_per_minute, clock)
+
+    async def __call__(self, request: Request) -> str:
+        headers = request.headers.getlist("Authorization")
+        if not headers:
+            raise ProblemError(401, "Authentication is required", headers=CHALLENGE)
+        client = request.client.host if request.client else ""
+        wait_s = self._limiter.retry_after_s(client)
+        if wait_s > 0:
+            raise ProblemError(
+                429,
+                "Too many failed sign-ins from this address",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )
+        # Two might be read as one by us and as the other by a proxy before us.
+        credentials = decode(headers[0]) if len(headers) == 1 else None
+        if credentials is None:
+            self._limiter.failed(client)
+        user = await self._user(client, *credentials) if credentials else None
+        if user is None:
+            raise ProblemError(401, "Wrong user name or password", headers=CHALLENGE)
+        return user
+
+    async def _user(self, client: str, name: bytes, password: bytes) -> str | None:
+        if user := self._sign_in.known(name, password):
+            return user
+        counts = not self._sign_in.is_under_way(name, password)
+        if counts:
+            # Before the check, which takes its time: else many guesses at once would all be let in.
+            self._limiter.failed(client)
+        try:
+            user = await self._sign_in.check(name, password)
+        except TooManySignIns:
+            if counts:
+                self._limiter.forgive(client)
+            raise ProblemError(
+                503, "Too many sign-ins are being checked; please try again", headers={"Retry-After": "1"}
+            ) from None
+        if user is not None and counts:
+            self._limiter.forgive(client)
+        return user
+
+
+def make_sign_in(settings: ApiSettings, clock: Callable[[], float]) -> SignIn:
+    """Raises ValueError for a users file that is wrong."""
+    pair = Pair(settings.basic_auth_username, settings.basic_auth_password.get_secret_value())
+    if settings.basic_auth_users_file is None:
+        return SignIn(pair, {}, clock)
+    users = read_users(settings.basic_auth_users_file)
+    # Whoever keeps a file of users and sets no password must not have the well-known one left open.
+    if "basic_auth_password" not in settings.model_fields_set:
+        return SignIn(None, users, clock)
+    if pair.name in users:
+        raise ValueError("BASIC_AUTH_USERS_FILE has a user of the name in BASIC_AUTH_USERNAME")
+    return SignIn(pair, users, clock)
+
+
+def decode(header: str) -> tuple[bytes, bytes] | None:
+    """User and password of an `Authorization` header, None if it is no well-formed Basic one."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        user, colon, password = base64.b64decode(encoded.strip(" "), validate=True).partition(b":")
+    except (binascii.Error, ValueError):
+        return None
+    return (user, password) if colon else None

@@ -1,0 +1,142 @@
+"""What the OpenAPI document says beyond what FastAPI sees in the signatures."""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import HTMLResponse
+
+from api import documentation_page
+from api.problems import MEDIA_TYPE, Problem
+from api.submission import Submission
+
+DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a
+callback is POSTed to the address that you gave."""
+
+_SECONDS = {"schema": {"type": "integer"}, "description": "seconds until another try makes sense"}
+
+
+def _problem(status: int, when: str, detail: str, *, error_code: str | None = None, **headers: Any) -> dict:
+    example = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, error_code=error_code
+    )
+    content = {"schema": _reference(Problem), "example": example.model_dump(exclude_none=True)}
+    documented = {name.replace("_", "-"): value for name, value in headers.items()}
+    return {"description": when, "headers": documented, "content": {MEDIA_TYPE: content}}
+
+
+def _reference(model: type) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{model.__name__}"}
+
+
+GENERATE: dict[str, Any] = {
+    "summary": "Submit a song",
+    "openapi_extra": {
+        "requestBody": {
+            "required": True,
+            "description": "JSON, whatever the content type says",
+            "content": {"application/json": {"schema": _reference(Submission)}},
+        }
+    },
+    "responses": {
+        200: {
+            "description": "The task is queued: the broker has confirmed it",
+            "content": {
+                "application/json": {
+                    "example": {
+                        "message": "Task has been queued for processing",
+                        "status": "queued",
+                        "task_uuid": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+                    }
+                }
+            },
+        },
+        400: _problem(
+            400,
+            "The body, an address in it or a header is wrong",
+            "audio: The address is not valid: it must begin with http:// or https://",
+            error_code="address_invalid",
+        ),
+        401: _problem(
+            401,
+            "No credentials, or wrong ones",
+            "Authentication is required",
+            WWW_Authenticate={"schema": {"type": "string"}, "description": "`Basic realm=…`"},
+        ),
+        408: _problem(408, "The body came too slowly", "The body did not arrive within 10 s"),
+        413: _problem(413, "The body is too large", "The body is larger than 65536 bytes"),
+        429: _problem(
+            429,
+            "Too many wrong credentials from this address",
+            "Too many failed sign-ins from this address",
+            Retry_After=_SECONDS,
+        ),
+        503: _problem(
+            503,
+            "Kafka has not confirmed the task in time. It may be done nevertheless: with an "
+            "`Idempotency-Key` a repeat is the same task. Or too many sign-ins are being checked",
+            "The task could not be queued in time; please submit it again",
+            Retry_After=_SECONDS,
+        ),
+        "default": _problem(500, "Anything unexpected", "The request could not be handled"),
+    },
+}
+
+HEALTH: dict[str, Any] = {
+    "responses": {
+        200: {
+            "description": "The process answers",
+            "content": {"application/json": {"example": {"status": "healthy", "timestamp": 1750000000.0}}},
+        }
+    },
+}
+
+_READY_EXAMPLE = {
+    "status": "ready",
+    "timestamp": 1750000000.0,
+    "checks": {"kafka": {"ok": True, "detail": "connected"}},
+}
+_NOT_READY_EXAMPLE = {
+    "status": "not ready",
+    "timestamp": 1750000000.0,
+    "checks": {"kafka": {"ok": False, "detail": "Unable to bootstrap from ['localhost:9092']"}},
+}
+READY: dict[str, Any] = {
+    "responses": {
+        200: {
+            "description": "Tasks can be queued",
+            "content": {"application/json": {"example": _READY_EXAMPLE}},
+        },
+        503: {
+            "description": "Kafka is away, see `checks`",
+            "content": {"application/json": {"example": _NOT_READY_EXAMPLE}},
+        },
+    },
+}
+
+
+def install(app: FastAPI) -> None:
+    """Adds the schemas that FastAPI does not see, since the body is read by hand, after the credentials."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            schemas = schema.setdefault("components", {}).setdefault("schemas", {})
+            for model in (Submission, Problem):
+                schemas[model.__name__] = model.model_json_schema()
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def add_page(app: FastAPI) -> None:
+    """`GET /docs`: the document for people."""
+
+    @app.get("/docs", include_in_schema=False)
+    async def page() -> HTMLResponse:
+        headers = {"Content-Security-Policy": documentation_page.POLICY}
+        return HTMLResponse(documentation_page.render(app.openapi()), headers=headers)

@@ -1,0 +1,95 @@
+"""What every request gets: an id, a line in the log, safe headers, and an answer whatever happens."""
+
+import logging
+import re
+import time
+from collections.abc import Callable
+from urllib.parse import quote
+from uuid import uuid4
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import problem
+from common.log import request_context
+
+log = logging.getLogger("api.access")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+_MAX_HEAD_BYTES = 16 * 1024
+_PROBES = ("/health", "/livez", "/readyz")
+SAFE_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+}
+
+
+class EveryRequest:
+    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic):
+        self._app, self._clock = app, clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id, began_s, status = _request_id(scope), self._clock(), 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                for name, value in SAFE_HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        with request_context(request_id):
+            try:
+                await (_refusal(scope) or self._app)(_as_get(scope), receive, send_with_headers)
+            except Exception:
+                log.exception("unexpected error")
+                if status:  # too late for another answer: the server closes the connection
+                    raise
+                await problem(500, "The request could not be handled")(scope, receive, send_with_headers)
+            finally:
+                _log(scope, status, (self._clock() - began_s) * 1000)
+
+
+def _as_get(scope: Scope) -> Scope:
+    """HEAD is GET whose body the server leaves out."""
+    return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+
+
+def _refusal(scope: Scope) -> ASGIApp | None:
+    """The answer to what uvicorn lets through and should not."""
+    headers = Headers(scope=scope)
+    if scope["http_version"] not in ("1.0", "1.1"):
+        return _closing(505, "This server speaks HTTP/1.1")
+    # A proxy before us may have gone by the other of the two (RFC 9112, 6.3): request smuggling.
+    if "Content-Length" in headers and "Transfer-Encoding" in headers:
+        return _closing(400, "The request has both Content-Length and Transfer-Encoding")
+    # h11 counts only while it waits for more: a head that comes in one piece is not counted.
+    if sum(len(name) + len(value) for name, value in scope["headers"]) > _MAX_HEAD_BYTES:
+        return _closing(431, f"The request's headers are larger than {_MAX_HEAD_BYTES} bytes")
+    return None
+
+
+def _closing(status: int, detail: str) -> ASGIApp:
+    return problem(status, detail, headers={"Connection": "close"})
+
+
+def _request_id(scope: Scope) -> str:
+    given = Headers(scope=scope).get("X-Request-Id", "")
+    return given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+
+
+def _log(scope: Scope, status: int, took_ms: float) -> None:
+    """The query stays out, since it can hold secrets, and the path is quoted, since it can hold line ends."""
+    path = quote(scope["path"])[:200]
+    client = scope["client"][0] if scope.get("client") else "-"
+    level = logging.DEBUG if path in _PROBES else logging.INFO
+    log.log(level, "%s %s %d %.1f ms, %s", scope["method"], path, status, took_ms, client)

@@ -1,0 +1,76 @@
+"""Every error of the api as problem JSON (RFC 9457) that also holds `error`, which our users read."""
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(BaseModel):
+    """The body of every answer that is an error."""
+
+    type: str = Field("about:blank", description="about:blank: `title` says what the status means")
+    title: str = Field(description="the status in words")
+    status: int = Field(description="the HTTP status")
+    detail: str = Field(description="what is wrong with this request, for people")
+    error: str = Field(description="the same text as `detail`")
+    error_code: str | None = Field(
+        None, description="which kind of error, for programs, where there are kinds"
+    )
+
+
+class ProblemError(Exception):
+    """Ends a request with this problem."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        error_code: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ):
+        super().__init__(detail)
+        self.status, self.detail, self.error_code, self.headers = status, detail, error_code, headers
+
+
+def problem(
+    status: int, detail: str, error_code: str | None = None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    body = Problem(
+        title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, error_code=error_code
+    )
+    return JSONResponse(body.model_dump(exclude_none=True), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def explain(errors: list[Any]) -> str:
+    """The first of pydantic's errors in one line that does not repeat the input."""
+    first = errors[0]
+    where = ".".join(str(part) for part in first["loc"] if part not in ("header", "query", "body"))
+    return f"{where}: {first['msg']}" if where else first["msg"]
+
+
+def install(app: FastAPI) -> None:
+    """Turns every error that a route can end in into a problem."""
+
+    @app.exception_handler(ProblemError)
+    async def on_problem(_: Request, error: ProblemError) -> JSONResponse:
+        return problem(error.status, error.detail, error.error_code, error.headers)
+
+    @app.exception_handler(HTTPException)
+    async def on_http_exception(_: Request, error: HTTPException) -> JSONResponse:
+        return problem(error.status_code, str(error.detail), headers=error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(400, explain(list(error.errors())))

@@ -1,0 +1,201 @@
+"""Where the api puts its tasks: nothing counts as queued before the broker has confirmed it."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from kafka.errors import KafkaError
+
+from api.session import Session
+from common.health import Check
+from common.messages import Task
+
+log = logging.getLogger(__name__)
+
+# A send is quick, unless the topic has just vanished: then it blocks its thread for some seconds.
+_SENDER_THREADS = 4
+_MAX_WAITING = 2000
+_PROBE_INTERVAL_S = 5.0
+_FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 2.0
+
+
+class QueueUnavailable(Exception):
+    """The task was not confirmed in time. It may still be done, if Kafka has taken it after all."""
+
+
+class _NotConfirmed(Exception):
+    """The session has given the task up."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Connection:
+    """A session and the keeper's sign that it is over."""
+
+    session: Session
+    over: threading.Event = field(default_factory=threading.Event)
+
+
+class TaskQueue(Protocol):
+    async def start(self) -> None: ...
+
+    async def publish(self, task: Task) -> None:
+        """Returns once the task is safely queued. Raises QueueUnavailable."""
+
+    def check(self) -> Check:
+        """Whether tasks can be queued, from what is already known."""
+
+    async def close(self) -> None: ...
+
+
+class KafkaQueue:
+    """A TaskQueue on Kafka sessions, each of which is replaced as soon as anything in it fails.
+
+    A keeper thread connects, probes and closes sessions, for all of that blocks. The event loop owns the
+    rest of the state. Replacing is cheap (some 50 ms) and mends what a producer of kafka-python cannot
+    recover from by itself: sequence numbers broken by an expired batch, a fatal state, old metadata.
+    """
+
+    def __init__(
+        self,
+        connect: Callable[[], Session],
+        ack_timeout_s: float,
+        probe_interval_s: float = _PROBE_INTERVAL_S,
+        max_waiting: int = _MAX_WAITING,
+    ):
+        """`connect` blocks until there is a session, or raises. `max_waiting` tasks may wait at once."""
+        self._max_waiting = max_waiting
+        self._connect, self._ack_timeout_s, self._probe_interval_s = connect, ack_timeout_s, probe_interval_s
+        self._connection: _Connection | None = None
+        self._connected = asyncio.Event()
+        self._reason = "not connected yet"
+        self._logged_reason = ""
+        self._waiting = 0
+        self._stop = threading.Event()
+        self._keeper = threading.Thread(target=self._keep, name="kafka-keeper", daemon=True)
+        self._senders = ThreadPoolExecutor(_SENDER_THREADS, thread_name_prefix="kafka-send")
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._keeper.start()
+
+    def check(self) -> Check:
+        return Check(False, self._reason) if self._connection is None else Check(True, "connected")
+
+    async def publish(self, task: Task) -> None:
+        if self._waiting >= self._max_waiting:
+            raise QueueUnavailable("too many tasks wait for Kafka")
+        self._waiting += 1
+        connection = None
+        try:
+            async with asyncio.timeout(self._ack_timeout_s):
+                while (connection := self._connection) is None:
+                    await self._connected.wait()
+                await self._confirm(connection.session, task)
+        except TimeoutError:
+            reason = "Kafka did not confirm in time" if connection else self._reason
+            self._lost(connection, reason)
+            raise QueueUnavailable(reason) from None
+        except (KafkaError, _NotConfirmed) as error:
+            self._lost(connection, _describe(error))
+            raise QueueUnavailable(_describe(error)) from error
+        finally:
+            self._waiting -= 1
+
+    async def close(self) -> None:
+        self._stop.set()
+        # A keeper that is still connecting holds nothing that would have to be waited for.
+        if self._connection is not None:
+            self._connection.over.set()
+            await asyncio.to_thread(self._keeper.join, self._ack_timeout_s)
+        self._senders.shutdown(wait=False, cancel_futures=True)
+
+    async def _confirm(self, session: Session, task: Task) -> None:
+        result: asyncio.Future[None] = self._loop.create_future()
+
+        def finish(error: BaseException | None) -> None:
+            if result.done():
+                return
+            if error is None:
+                result.set_result(None)
+            else:
+                result.set_exception(_NotConfirmed(_describe(error)))
+
+        await self._loop.run_in_executor(
+            self._senders, session.send, task, lambda error: self._on_loop(finish, error)
+        )
+        await result
+
+    def _lost(self, connection: _Connection | None, reason: str) -> None:
+        """On the event loop. The keeper closes the session and makes another."""
+        if connection is not None and connection is self._connection:
+            connection.over.set()
+            self._set(None, reason)
+
+    def _set(self, connection: _Connection | None, reason: str) -> None:
+        self._connection, self._reason = connection, reason
+        if connection is None:
+            self._connected.clear()
+        else:
+            self._connected.set()
+
+    def _keep(self) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        while not self._stop.is_set():
+            connection = self._try_to_connect()
+            if connection is None:
+                self._stop.wait(backoff_s)
+                backoff_s = min(backoff_s * 2, _LAST_BACKOFF_S)
+                continue
+            backoff_s = _FIRST_BACKOFF_S
+            self._on_loop(self._set, connection, "")
+            self._retire(connection, self._watch(connection))
+
+    def _try_to_connect(self) -> _Connection | None:
+        try:
+            connection = _Connection(self._connect())
+        except Exception as error:
+            reason = _describe(error)
+            if reason != self._logged_reason:
+                log.warning("Kafka is away: %s", reason, exc_info=not isinstance(error, KafkaError))
+            self._logged_reason = reason
+            self._on_loop(self._set, None, reason)
+            return None
+        log.info("connected to Kafka")
+        self._logged_reason = ""
+        return connection
+
+    def _watch(self, connection: _Connection) -> str:
+        """Returns why the session is over."""
+        while not (connection.over.wait(self._probe_interval_s) or self._stop.is_set()):
+            try:
+                connection.session.probe()
+            except Exception as error:
+                log.info("a probe of Kafka failed", exc_info=True)
+                return f"Kafka does not answer: {_describe(error)}"
+        return "a task was not confirmed"
+
+    def _retire(self, connection: _Connection, reason: str) -> None:
+        close = connection.session.close
+        if self._stop.is_set():
+            close(self._ack_timeout_s)
+            return
+        log.warning("connecting to Kafka afresh: %s", reason)
+        self._on_loop(self._lost, connection, reason)
+        # Other tasks may still be confirmed on it; a new session need not wait for that.
+        closer = threading.Thread(target=close, args=(self._ack_timeout_s,), name="kafka-closer")
+        closer.daemon = True
+        closer.start()
+
+    def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
+        """From another thread. Once the loop is closed there is nobody left to tell."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(function, *arguments)
+
+
+def _describe(error: BaseException) -> str:
+    return str(error) or type(error).__name__

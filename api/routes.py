@@ -1,0 +1,95 @@
+"""`POST /generate`, and what probes ask."""
+
+import logging
+import time
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Header, Request, Response, Security
+from fastapi.responses import JSONResponse
+
+from api import documentation
+from api.auth import BasicAuth
+from api.body import read_body
+from api.problems import ProblemError
+from api.queue import QueueUnavailable, TaskQueue
+from api.submission import Queued, parse, task_uuid
+from common.addresses import AddressPolicy
+from common.failpoint import Failpoint
+from common.health import report
+from common.log import task_context
+from common.messages import Task
+from common.settings import ApiSettings
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = 10
+
+IdempotencyKey = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="A repeat with the same key, by the same user, is the same task: same `task_uuid`.",
+    ),
+]
+
+
+def make_router(settings: ApiSettings, queue: TaskQueue, auth: BasicAuth, policy: AddressPolicy) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/generate", **documentation.GENERATE)
+    async def generate(
+        request: Request,
+        # Both are decided before the body is looked at, which is why it is no parameter of this function.
+        user: Annotated[str, Security(auth)],
+        idempotency_key: IdempotencyKey = None,
+    ) -> Queued:
+        """Queue a song for separation. The answer comes once the task is safely stored."""
+        submission = parse(await read_body(request, settings.max_body_bytes), policy)
+        task = Task(
+            task_uuid=task_uuid(user, idempotency_key),
+            audio=submission.audio,
+            hook_url=submission.hook_url,
+            submitted_at=time.time(),
+            user=user,
+        )
+        with task_context(task.task_uuid):
+            try:
+                await queue.publish(task)
+                Failpoint.API_ACKNOWLEDGED.reach()
+            except QueueUnavailable as error:
+                log.warning("Task not queued: %s", error)
+                raise ProblemError(
+                    503,
+                    "The task could not be queued in time; please submit it again",
+                    headers={"Retry-After": str(_RETRY_AFTER_S)},
+                ) from None
+            log.info(
+                "Task queued for %s: audio %s, callback to %s",
+                user,
+                _without_query(task.audio),
+                _without_query(task.hook_url),
+            )
+        return Queued(task_uuid=task.task_uuid)
+
+    @router.get("/health", **documentation.HEALTH)
+    @router.get("/livez", **documentation.HEALTH)
+    async def health() -> JSONResponse:
+        """The process answers."""
+        return JSONResponse({"status": "healthy", "timestamp": time.time()})
+
+    @router.get("/readyz", **documentation.READY)
+    async def ready() -> Response:
+        """Tasks can be queued, or why they cannot."""
+        status, body = report({"kafka": queue.check}, time.time())
+        return JSONResponse(body, status)
+
+    return router
+
+
+def _without_query(address: str) -> str:
+    """Queries of presigned addresses are credentials, which belong in no log."""
+    return urlsplit(address)._replace(query="", fragment="").geturl()

@@ -1,0 +1,53 @@
+"""What a client submits, and the task that it becomes."""
+
+from uuid import UUID, uuid4, uuid5
+
+from pydantic import BaseModel, Field, ValidationError
+
+from api.problems import ProblemError, explain
+from common.addresses import AddressPolicy, validate_text
+from common.errors import PermanentError
+
+# Fixed for ever: a repeated Idempotency-Key finds its task by it.
+_NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
+
+
+class Submission(BaseModel):
+    """The body of `POST /generate`. Fields that are not known are ignored."""
+
+    audio: str = Field(
+        description="address of the song: http or https, public", examples=["https://example.com/song.mp3"]
+    )
+    hook_url: str = Field(
+        description="address that the callback is POSTed to", examples=["https://example.com/hook"]
+    )
+
+
+class Queued(BaseModel):
+    """The answer once the task is safely queued."""
+
+    message: str = "Task has been queued for processing"
+    status: str = "queued"
+    task_uuid: UUID = Field(description="names the task in the callback and in the logs")
+
+
+def parse(body: bytes, policy: AddressPolicy) -> Submission:
+    """Raises ProblemError, with the `error_code` of an address that is invalid or blocked."""
+    try:
+        submission = Submission.model_validate_json(body)
+    except ValidationError as error:
+        raise ProblemError(400, explain(error.errors(include_url=False, include_input=False))) from None
+    for name, address in (("audio", submission.audio), ("hook_url", submission.hook_url)):
+        try:
+            validate_text(address, policy)
+        except PermanentError as error:
+            raise ProblemError(400, f"{name}: {error.message}", error_code=error.code) from None
+    return submission
+
+
+def task_uuid(user: str, idempotency_key: str | None) -> UUID:
+    """The same for the same user and key, else a new one."""
+    if idempotency_key is None:
+        return uuid4()
+    # A name in HTTP Basic holds no colon, so no other user and key can give this text.
+    return uuid5(_NAMESPACE, f"{user}:{idempotency_key}")
