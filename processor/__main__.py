@@ -1,0 +1,46 @@
+"""The processor: tasks in, stems and results out. `python -m processor`
+
+`python -m processor models list|fetch NAME|check` looks after the models instead.
+"""
+
+import sys
+import threading
+from collections.abc import Callable
+
+from common import log
+from common.service import Service
+from common.settings import ProcessorSettings, load_or_exit
+from processor import models_command
+from processor.assembly import engine_config, make_handler
+from processor.engine import Engine
+from processor.separation import EngineConfig
+
+
+def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
+    settings = load_or_exit(ProcessorSettings)
+    log.configure("processor", settings.log_dir, settings.log_level)
+    engine = make_engine(engine_config(settings))
+    service = Service(
+        settings,
+        settings.kafka_task_topic,
+        settings.kafka_group_id,
+        settings.kafka_max_poll_interval_ms,
+        settings.slots,
+        make_handler(settings, engine),
+        {"engine": engine.state},
+    )
+
+    def until_engine_ready(stopping: threading.Event) -> None:
+        # A processor that holds partitions without an engine would only keep their tasks waiting.
+        while not stopping.is_set() and not engine.wait_ready(0.5).ok:
+            pass
+
+    engine.start()
+    try:
+        return service.run(until_engine_ready)
+    finally:
+        engine.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(models_command.main(sys.argv[2:]) if sys.argv[1:2] == ["models"] else main())

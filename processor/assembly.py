@@ -1,0 +1,39 @@
+"""The processor's parts, put together from its settings."""
+
+from common.addresses import AddressPolicy
+from common.http_guard import Network
+from common.settings import ProcessorSettings
+from common.stage import LocalStage
+from processor import work_directory
+from processor.download import DownloadLimits
+from processor.job import ProcessorConfig, ProcessorHandler
+from processor.prepare import AudioLimits
+from processor.separation import EngineConfig, SeparationEngine
+
+
+def engine_config(settings: ProcessorSettings) -> EngineConfig:
+    return EngineConfig(
+        model_name=settings.model_name,
+        model_dir=settings.model_file_dir,
+        device=settings.device,
+        output_format=settings.output_format,
+        max_jobs=settings.engine_max_jobs,
+        job_timeout_s=settings.engine_job_timeout_s,
+    )
+
+
+def make_handler(settings: ProcessorSettings, engine: SeparationEngine) -> ProcessorHandler:
+    """Takes a directory in `temp_dir` for as long as this process lives."""
+    directory = work_directory.claim(settings.temp_dir.resolve(), settings.worker_id)
+    return ProcessorHandler(
+        ProcessorConfig(
+            settings.kafka_result_topic,
+            directory.path,
+            len(settings.retry_delays_s),
+            DownloadLimits(settings.max_audio_bytes, settings.download_deadline_s),
+            AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
+        ),
+        Network(AddressPolicy.from_settings(settings)),
+        engine,
+        LocalStage(settings.output_dir.resolve()),
+    )

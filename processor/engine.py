@@ -1,0 +1,152 @@
+"""The separation engine: one warm child process, lent to one job at a time.
+
+The child may be killed at any time (cancel, deadline) and may die of itself (a segfault, the kernel's
+out-of-memory killer): the job gets a typed error, its partial files are removed, and the next child warms.
+"""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from common.errors import CrashError, ErrorCode, PermanentError, TransientError
+from common.health import Check
+from processor import child
+from processor.engine_keeper import Keeper, Running
+from processor.separation import EngineConfig, Separation, StemFile
+from processor.turns import Turns
+from processor.wav import SAMPLE_RATE
+
+_TICK_S = 0.05
+# A child that stops by itself keeps its warm model; longer than this no cancel may take.
+_CANCEL_GRACE_S = 1.0
+_RESTART_TIMEOUT_S = 120.0
+
+
+class Engine:
+    """Owns the child. `separate` may be called from several threads: one works, the others queue."""
+
+    def __init__(self, config: EngineConfig):
+        self._config = config
+        self._keeper = Keeper(config)
+        self._turns = Turns()
+
+    def start(self) -> None:
+        """Returns at once; the child warms in the background."""
+        self._keeper.start()
+
+    def state(self) -> Check:
+        """Ready, with model and device as the detail; or why not."""
+        return self._keeper.state()
+
+    def wait_ready(self, timeout_s: float) -> Check:
+        """Waits until the engine is ready, at most `timeout_s`; what `state` says then."""
+        self._keeper.running(timeout_s)
+        return self.state()
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while there is one."""
+        return self._keeper.pid
+
+    def stop(self) -> None:
+        """Kills the child; a running job gets a TransientError."""
+        self._keeper.stop()
+
+    def separate(
+        self, source: Path, target_dir: Path, check: Callable[[], None], on_progress: Callable[[float], None]
+    ) -> Separation:
+        """See SeparationEngine."""
+        with self._turns.turn(check):
+            running = self._await_running(check)
+            running.jobs += 1
+            before = set(target_dir.iterdir())
+            try:
+                return self._run(running, source, target_dir, check, on_progress)
+            except BaseException:
+                for path in set(target_dir.iterdir()) - before:
+                    path.unlink(missing_ok=True)
+                raise
+            finally:
+                if running.jobs >= self._config.max_jobs:
+                    self._keeper.discard(running, f"recycled after {running.jobs} jobs")
+
+    def _await_running(self, check: Callable[[], None]) -> Running:
+        deadline = time.monotonic() + _RESTART_TIMEOUT_S
+        while time.monotonic() < deadline and not self._keeper.stopped:
+            check()
+            if running := self._keeper.running(_TICK_S):
+                return running
+        raise TransientError(ErrorCode.ENGINE_UNAVAILABLE, f"The engine is not ready: {self.state().detail}")
+
+    def _run(
+        self,
+        running: Running,
+        source: Path,
+        target_dir: Path,
+        check: Callable[[], None],
+        on_progress: Callable[[float], None],
+    ) -> Separation:
+        request = {"do": "separate", "source": str(source), "target_dir": str(target_dir)}
+        try:
+            running.link.send(request)
+            message = self._await_answer(running.link, check, on_progress)
+        except child.LinkClosed:
+            raise _crash(running) from None
+        except BaseException:  # whatever stopped the job: the child must not go on with it
+            self._cancel(running)
+            raise
+        if message["event"] == "done":
+            return _separation(running, message)
+        error = _job_error(message)
+        if error.code == ErrorCode.OUT_OF_MEMORY:  # what it holds it may never give back
+            self._keeper.discard(running, "out of memory")
+        raise error
+
+    def _await_answer(
+        self, link: child.Link, check: Callable[[], None], on_progress: Callable[[float], None]
+    ) -> dict:
+        deadline = time.monotonic() + self._config.job_timeout_s
+        while time.monotonic() < deadline:
+            check()
+            message = link.receive(_TICK_S)
+            if message is None:
+                continue
+            if message["event"] != "progress":
+                return message
+            on_progress(message["fraction"])
+        raise TransientError(
+            ErrorCode.ENGINE_TIMEOUT, f"Separation took over {self._config.job_timeout_s:g} s"
+        )
+
+    def _cancel(self, running: Running) -> None:
+        """Ends the child's work on this job: by its own leave, else by SIGKILL."""
+        deadline = time.monotonic() + _CANCEL_GRACE_S
+        try:
+            running.link.send({"do": "cancel"})
+            while time.monotonic() < deadline:
+                message = running.link.receive(_TICK_S)
+                if message and message["event"] != "progress":
+                    return
+        except child.LinkClosed:
+            pass
+        self._keeper.discard(running, "a job was stopped")
+
+
+def _separation(running: Running, message: dict) -> Separation:
+    frames = message["frames"]
+    stems = {
+        name: StemFile(Path(path), frames, frames / SAMPLE_RATE) for name, path in message["stems"].items()
+    }
+    return Separation(stems, message["gain"], running.model, running.device)
+
+
+def _job_error(message: dict) -> PermanentError | TransientError:
+    kind = PermanentError if message["permanent"] else TransientError
+    return kind(ErrorCode(message["code"]), message["message"])
+
+
+def _crash(running: Running) -> CrashError:
+    running.process.wait()
+    how = child.how_it_ended(running.process.returncode)
+    hint = " (out of memory, perhaps)" if "SIGKILL" in how else ""
+    return CrashError(ErrorCode.ENGINE_CRASHED, f"The engine died while separating: {how}{hint}")

@@ -1,0 +1,161 @@
+"""A task's life in the processor: download, prepare, separate, stage, announce."""
+
+import errno
+import logging
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from common import messages
+from common.errors import ErrorCode, JobError, TransientError
+from common.failpoint import Failpoint
+from common.http_guard import Network
+from common.log import task_context
+from common.messages import Separated, SeparationFailed, StagedStem, Task, UndecodableMessage
+from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.stage import LocalStage
+from processor.download import DownloadLimits, download
+from processor.prepare import AudioLimits, prepare
+from processor.separation import Separation, SeparationEngine
+
+log = logging.getLogger(__name__)
+
+_MAX_ERROR_CHARS = 1_000
+
+
+@dataclass(frozen=True)
+class ProcessorConfig:
+    """`temp_dir` belongs to this process alone."""
+
+    result_topic: str
+    temp_dir: Path
+    retries: int
+    download: DownloadLimits
+    audio: AudioLimits
+
+
+class ProcessorHandler:
+    """Turns records of the task topic into results. Several jobs at once; the engine takes one at a time."""
+
+    def __init__(
+        self,
+        config: ProcessorConfig,
+        network: Network,
+        engine: SeparationEngine,
+        stage: LocalStage,
+        wall_clock: Callable[[], float] = time.time,
+    ):
+        self._config = config
+        self._network = network
+        self._engine = engine
+        self._stage = stage
+        self._wall_clock = wall_clock
+
+    def run(self, record: Record, context: JobContext) -> Outcome:
+        try:
+            task = messages.decode_task(record.value)
+        except UndecodableMessage as error:
+            return Poison(str(error))
+        with task_context(task.task_uuid):
+            log.info("task taken, attempt %d", context.attempt)
+            self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt)
+
+            def unstage() -> None:
+                self._stage.remove_attempt(task.task_uuid, record.place, context.attempt)
+
+            try:
+                result = self._separate(task, record, context)
+            except BaseException as error:
+                unstage()
+                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                    raise TransientError(ErrorCode.DISK_FULL, "The disk is full") from error
+                raise
+            Failpoint.STAGED.reach()
+            # A worker that was frozen may have staged behind its successor's back: nobody announces that.
+            return Done((self._message(result),), undo=unstage)
+
+    def schedule(self, error: TransientError) -> RetrySchedule:
+        return RetrySchedule("job", self._config.retries)
+
+    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
+        """Raises UndecodableMessage for a record that `run` would put aside."""
+        task = messages.decode_task(record.value)
+        with task_context(task.task_uuid):
+            log.error("task failed (%s): %s", error.code, error.message)
+            # After too many crashes `run` has not been called, and nobody else would remove what they left.
+            self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt + 1)
+        failed = SeparationFailed(
+            **_origin(task),
+            finished_at=self._wall_clock(),
+            error_code=error.code,
+            error_message=error.message[:_MAX_ERROR_CHARS],
+        )
+        return Done((self._message(failed),))
+
+    def _message(self, result: Separated | SeparationFailed) -> Message:
+        return Message(self._config.result_topic, str(result.task_uuid).encode(), result.to_bytes())
+
+    def _separate(self, task: Task, record: Record, context: JobContext) -> Separated:
+        with self._workspace(record, context) as directory:
+            fetched = download(task.audio, directory, self._config.download, self._network, context.check)
+            mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
+            fetched.path.unlink()
+            log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
+            stems_dir = directory / "stems"
+            stems_dir.mkdir()
+            began_s = time.monotonic()
+            separation = self._engine.separate(mix.path, stems_dir, context.check, _at_work)
+            log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
+            return self._put_in_stage(task, record, context, separation)
+
+    def _put_in_stage(
+        self, task: Task, record: Record, context: JobContext, separation: Separation
+    ) -> Separated:
+        stems = {}
+        for name, stem in separation.stems.items():
+            context.check()
+            staged = self._stage.put(task.task_uuid, record.place, context.attempt, stem.path)
+            stems[name] = StagedStem(
+                key=staged.key,
+                sha256=staged.sha256,
+                bytes=staged.size_bytes,
+                duration_s=round(stem.duration_s, 3),
+            )
+            Failpoint.STAGING.reach()
+        return Separated(
+            **_origin(task),
+            finished_at=self._wall_clock(),
+            stems=stems,
+            model=separation.model,
+            device=separation.device,
+            gain=separation.gain,
+        )
+
+    @contextmanager
+    def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
+        """A directory for one attempt, removed with all that is in it."""
+        directory = self._config.temp_dir / f"{record.place}.{context.attempt}"
+        # An offset that an operator has set back brings the same attempt once more.
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+        try:
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def _origin(task: Task) -> dict:
+    return {
+        "task_uuid": task.task_uuid,
+        "hook_url": task.hook_url,
+        "run": task.run,
+        "submitted_at": task.submitted_at,
+    }
+
+
+def _at_work(fraction: float) -> None:
+    """Nobody is told yet."""
+    Failpoint.SEPARATING.reach()
