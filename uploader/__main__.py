@@ -1,0 +1,57 @@
+"""The uploader: results in, objects and callbacks out. `python -m uploader`"""
+
+import sys
+import threading
+import time
+
+from common import log
+from common.addresses import AddressPolicy
+from common.http_guard import Network
+from common.service import Service
+from common.settings import UploaderSettings, exit_for_bad_settings, load_or_exit
+from common.stage import LocalStage
+from uploader.config import UploaderConfig
+from uploader.job import UploaderHandler
+from uploader.readiness import BucketWatch
+from uploader.storage import Storage
+from uploader.sweep import Sweeper
+from uploader.webhook import check_secret
+
+
+def main() -> int:
+    settings = load_or_exit(UploaderSettings)
+    log.configure("uploader", settings.log_dir, settings.log_level)
+    try:
+        storage = Storage(settings)
+        secret = settings.webhook_secret
+        secrets = check_secret(secret.get_secret_value()) if secret else ()
+    except ValueError as error:
+        exit_for_bad_settings(str(error))
+    stage = LocalStage(settings.output_dir.resolve())
+    sweeper = Sweeper(stage, storage.multipart, settings.s3_prefix, settings.stage_retention_s)
+    bucket = BucketWatch(storage.check_bucket, time.monotonic)
+    service = Service(
+        settings,
+        settings.kafka_result_topic,
+        settings.kafka_group_id,
+        settings.kafka_max_poll_interval_ms,
+        settings.slots,
+        UploaderHandler(
+            UploaderConfig.from_settings(settings, secrets),
+            Network(AddressPolicy.from_settings(settings)),
+            storage,
+            stage,
+        ),
+        {"store": bucket.check},
+    )
+
+    def until_bucket_there(stopping: threading.Event) -> None:
+        while not stopping.is_set() and not bucket.check().ok:
+            stopping.wait(1.0)
+
+    threading.Thread(target=sweeper.run, args=(service.stopping,), name="sweeper", daemon=True).start()
+    return service.run(until_bucket_there)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

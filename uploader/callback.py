@@ -1,0 +1,78 @@
+"""The callback's body: built once, kept in the manifest, and sent with the same bytes ever after."""
+
+from collections.abc import Callable, Mapping
+
+from pydantic import ValidationError
+
+from common.errors import JobError
+from common.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
+from uploader.storage import Link
+
+_MAX_ERROR_CHARS = 1_000
+
+
+def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: float) -> bytes:
+    """`links` by stem name, one for each stem of the result."""
+    expiries = [link.expires_at_s for link in links.values() if link.expires_at_s is not None]
+    callback = SuccessCallback(
+        task_uuid=result.task_uuid,
+        timestamp=timestamp_s,
+        vocals=_url(links.get("vocals")),
+        instrumental=_url(links.get("instrumental")),
+        stems={
+            name: PublishedStem(
+                url=links[name].url, sha256=stem.sha256, bytes=stem.bytes, duration_s=stem.duration_s
+            )
+            for name, stem in result.stems.items()
+        },
+        model=result.model,
+        device=result.device,
+        gain=result.gain,
+        expires_at=min(expiries, default=None),
+    )
+    return callback.to_bytes()
+
+
+def failure_body(result: SeparationFailed) -> bytes:
+    """The same bytes each time: even the timestamp is the result's own."""
+    callback = FailureCallback(
+        task_uuid=result.task_uuid,
+        timestamp=result.finished_at,
+        error_code=result.error_code,
+        error_message=result.error_message,
+    )
+    return callback.to_bytes()
+
+
+def as_success(body: bytes | None) -> SuccessCallback | None:
+    """What a manifest holds that tells of a success; None for any other, and for none."""
+    try:
+        return SuccessCallback.model_validate_json(body or b"")
+    except ValidationError:
+        return None
+
+
+def tells_failure(body: bytes) -> bool:
+    """Whether a manifest tells of a failure for certain."""
+    try:
+        FailureCallback.model_validate_json(body)
+    except ValidationError:
+        return False
+    return True
+
+
+def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float]) -> SeparationFailed:
+    """What a result becomes whose stems cannot be published."""
+    return SeparationFailed(
+        task_uuid=result.task_uuid,
+        hook_url=result.hook_url,
+        run=result.run,
+        submitted_at=result.submitted_at,
+        finished_at=wall_clock(),
+        error_code=error.code,
+        error_message=error.message[:_MAX_ERROR_CHARS],
+    )
+
+
+def _url(link: Link | None) -> str | None:
+    return link.url if link else None

@@ -1,0 +1,68 @@
+"""One POST of a callback, and what is noted of it, so that anyone can see later what became of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from common.deadline import Pulse
+from common.errors import JobError, TransientError
+from common.failpoint import Failpoint
+from common.http_guard import Network
+from common.messages import DeliveryAttempt, Separated, SeparationFailed
+from common.outcome import Message
+from uploader import webhook
+from uploader.webhook import Delivered, Delivery, Gone, Rejected
+
+
+@dataclass(frozen=True)
+class Courier:
+    """`timeout_s` is for a POST altogether; `wall_clock` gives seconds since the epoch."""
+
+    network: Network
+    secrets: Sequence[str]
+    timeout_s: float
+    delivery_topic: str
+    wall_clock: Callable[[], float]
+
+    def post(
+        self,
+        result: Separated | SeparationFailed,
+        webhook_id: str,
+        body: bytes,
+        try_number: int,
+        check: Pulse,
+        next_delay_s: Callable[[TransientError], int | None],
+    ) -> tuple[JobError | None, Message]:
+        """What went wrong, if anything, and the delivery's record. Raises only what `check` raises.
+
+        `next_delay_s` tells how long it will be until the next try, None after the last.
+        """
+        started_at = self.wall_clock()
+        answer = webhook.deliver(
+            result.hook_url, body, webhook_id, self.secrets, self.network, check, self.timeout_s
+        )
+        Failpoint.CALLBACK_ANSWERED.reach()
+        ended_at = self.wall_clock()
+        error = webhook.as_error(answer)
+        delay_s = next_delay_s(error) if isinstance(error, TransientError) else None
+        noted = DeliveryAttempt(
+            task_uuid=result.task_uuid,
+            run=result.run,
+            hook_url=result.hook_url,
+            try_number=try_number,
+            started_at=started_at,
+            took_s=max(0.0, ended_at - started_at),
+            status=_status(answer),
+            error_code=error and error.code,
+            error_message=error and error.message,
+            next_try_at=None if delay_s is None else ended_at + delay_s,
+        )
+        return error, Message(self.delivery_topic, str(result.task_uuid).encode(), noted.to_bytes())
+
+
+def _status(answer: Delivery) -> int | None:
+    match answer:
+        case Delivered(status) | Rejected(status):
+            return status
+        case Gone():
+            return 410
+    return None

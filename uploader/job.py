@@ -1,0 +1,169 @@
+"""A result's life in the uploader: stems to the store, manifest, callback."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+
+from common import deadletter, messages, retry
+from common.errors import ErrorCode, JobError, PermanentError, TransientError
+from common.failpoint import Failpoint
+from common.http_guard import Network
+from common.log import task_context
+from common.messages import Separated, SeparationFailed, UndecodableMessage
+from common.outcome import Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.stage import LocalStage
+from uploader import callback, stems, webhook
+from uploader.config import UploaderConfig
+from uploader.delivery import Courier
+from uploader.keyed_locks import KeyedLocks
+from uploader.storage import RunKeys, Storage
+
+log = logging.getLogger(__name__)
+
+
+class UploaderHandler:
+    """Turns records of the result topic into objects and callbacks. Several jobs at once."""
+
+    def __init__(
+        self,
+        config: UploaderConfig,
+        network: Network,
+        storage: Storage,
+        stage: LocalStage,
+        wall_clock: Callable[[], float] = time.time,
+    ):
+        self._config = config
+        self._courier = Courier(
+            network, config.webhook_secrets, config.callback_timeout_s, config.delivery_topic, wall_clock
+        )
+        self._storage = storage
+        self._stage = stage
+        self._wall_clock = wall_clock
+        self._callback_schedule = RetrySchedule("callback", config.callback_retries, resets=("job",))
+        self._locks = KeyedLocks()
+
+    def run(self, record: Record, context: JobContext) -> Outcome:
+        try:
+            result = messages.decode_result(record.value)
+        except UndecodableMessage as error:
+            return Poison(str(error))
+        # A repeated Idempotency-Key can bring two results of one run, side by side: were both uploaded, one's
+        # manifest could name the digests of stems that the other has just overwritten.
+        with task_context(result.task_uuid), self._locks.hold(_run_id(result), context):
+            if isinstance(result, SeparationFailed) and result.unstored:
+                return self._deliver(record, result, callback.failure_body(result), context)
+            try:
+                body = self._publish(result, context)
+            except JobError as error:
+                if isinstance(result, Separated) or not self._is_last(record, error):
+                    raise
+                # Bad news needs no store. A record of its own, so that every try of it sends the same bytes,
+                # even when the store is back and has a manifest by then.
+                log.warning("no manifest for the failure: %s", error.message)
+                return Done((self._message(result.model_copy(update={"unstored": True})),))
+            Failpoint.MANIFEST_WRITTEN.reach()
+            self._tidy(record, result, body)
+            return self._deliver(record, result, body, context)
+
+    def schedule(self, error: TransientError) -> RetrySchedule:
+        if error.code == ErrorCode.CALLBACK_FAILED:
+            return self._callback_schedule
+        return RetrySchedule("job", len(self._config.retries.delays_s))
+
+    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
+        """A callback that nobody takes is kept, stems that cannot be published make the run a failed one."""
+        result = messages.decode_result(record.value)
+        with task_context(result.task_uuid):
+            log.error("given up (%s): %s", error.code, error.message)
+            letters = (self._letter(record, error, context),) if isinstance(error, PermanentError) else ()
+            told = self._calls_before(record) > 0 or webhook.is_about_callback(error)
+            if isinstance(result, SeparationFailed) or told:
+                return Done(letters)
+            # A record of its own, so that its callback has all its tries. The staged files wait for a replay.
+            return Done((self._message(callback.as_failed(result, error, self._wall_clock)), *letters))
+
+    def _publish(self, result: Separated | SeparationFailed, context: JobContext) -> bytes:
+        """The callback's body, once all that it names is in the store. Raises JobError."""
+        keys = self._keys(result)
+        published = self._storage.get_manifest(keys.manifest)
+        if published is not None:
+            log.info("published before: the callback goes out as it was")
+            return published
+        body = self._body(result, keys, context)
+        Failpoint.UPLOADED.reach()
+        return self._storage.put_manifest(keys.manifest, body)
+
+    def _body(self, result: Separated | SeparationFailed, keys: RunKeys, context: JobContext) -> bytes:
+        """Uploads what the body names."""
+        if isinstance(result, SeparationFailed):
+            return callback.failure_body(result)
+        links = stems.publish(result, keys, self._stage, self._storage, context.check)
+        return callback.success_body(result, links, self._wall_clock())
+
+    def _tidy(self, record: Record, result: Separated | SeparationFailed, body: bytes) -> None:
+        """Once the manifest is there, removes what nobody needs again, whoever gets this record next."""
+        if callback.tells_failure(body):
+            # The staged files stay: a replay can still publish them.
+            if not self._calls_before(record):
+                self._storage.remove_unnamed(self._keys(result))
+        else:
+            self._retire_staged(result)
+
+    def _retire_staged(self, result: Separated | SeparationFailed) -> None:
+        if isinstance(result, Separated):
+            for stem in result.stems.values():
+                self._stage.retire(stem.key)
+
+    def _keys(self, result: Separated | SeparationFailed) -> RunKeys:
+        return RunKeys(self._config.s3_prefix, result.task_uuid, result.run)
+
+    def _calls_before(self, record: Record) -> int:
+        return retry.history(record).tries(self._callback_schedule)
+
+    def _is_last(self, record: Record, error: JobError) -> bool:
+        """Whether this failure to publish is the end, before anything was told."""
+        again = isinstance(error, TransientError) and self._next_delay_s(record, error) is not None
+        return not again and not self._calls_before(record)
+
+    def _next_delay_s(self, record: Record, error: TransientError) -> int | None:
+        return self._config.retries.delay_s(record, error, self.schedule(error))
+
+    def _deliver(
+        self, record: Record, result: Separated | SeparationFailed, body: bytes, context: JobContext
+    ) -> Outcome:
+        """Posts the callback once."""
+        error, noted = self._courier.post(
+            result,
+            _run_id(result),
+            body,
+            self._calls_before(record) + 1,
+            context.check,
+            partial(self._next_delay_s, record),
+        )
+        remove = self._remover(result)
+        if error is None:
+            log.info("callback delivered")
+            return Done((noted,), after_commit=remove)
+        return Failed(error, (noted,), after_commit=remove)
+
+    def _letter(self, record: Record, error: JobError, context: JobContext) -> Message:
+        topic, past = self._config.dead_letter_topic, retry.history(record)
+        return deadletter.letter(topic, record, error.code, error.message, context.attempt, past)
+
+    def _message(self, failed: SeparationFailed) -> Message:
+        return Message(self._config.result_topic, str(failed.task_uuid).encode(), failed.to_bytes())
+
+    def _remover(self, result: Separated | SeparationFailed) -> Callable[[], None]:
+        staged = result.stems.values() if isinstance(result, Separated) else ()
+
+        def remove() -> None:
+            for stem in staged:
+                self._stage.remove_retired(stem.key)
+
+        return remove
+
+
+def _run_id(result: Separated | SeparationFailed) -> str:
+    """The callback's `webhook-id`: the same for every try of one run."""
+    return f"{result.task_uuid}.{result.run}"

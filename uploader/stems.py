@@ -1,0 +1,62 @@
+"""A result's stems on their way to the store: from the stage, or from an earlier run of the task."""
+
+import logging
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from common.deadline import Pulse
+from common.errors import ErrorCode, PermanentError
+from common.failpoint import Failpoint
+from common.messages import Separated, StagedStem, SuccessCallback
+from common.stage import LocalStage
+from uploader import callback
+from uploader.storage import Link, RunKeys, Storage
+
+log = logging.getLogger(__name__)
+
+
+def publish(
+    result: Separated, keys: RunKeys, stage: LocalStage, storage: Storage, check: Pulse
+) -> dict[str, Link]:
+    """The links of all stems, by name, once they are in the store under this run's own keys.
+
+    A replay comes when what it names may have left the stage, with its first delivery's success: then an
+    earlier run's manifest tells where the same bytes are. Raises JobError (`stage_missing` when they are
+    nowhere), and what `check` raises.
+    """
+    links = {}
+    for name, stem in result.stems.items():
+        key = keys.stem(name, PurePosixPath(stem.key).suffix.removeprefix("."))
+        stage.keep(stem.key)
+        try:
+            storage.put_file(stage.path(stem.key), key, check)
+            log.info("uploaded %s (%d bytes)", key, stem.bytes)
+        except PermanentError as error:
+            if error.code != ErrorCode.STAGE_MISSING or not _copy(name, stem, key, keys, storage, check):
+                raise
+        links[name] = storage.url(key)
+        Failpoint.BETWEEN_STEMS.reach()
+    return links
+
+
+def _copy(name: str, stem: StagedStem, key: str, keys: RunKeys, storage: Storage, check: Pulse) -> bool:
+    """Whether an earlier run had the same bytes, which are now under `key` too."""
+    for earlier, published in _successes_before(keys, storage, check):
+        if name in published.stems and published.stems[name].sha256 == stem.sha256:
+            source = earlier.stem(name, PurePosixPath(key).suffix.removeprefix("."))
+            if storage.copy(source, key, stem.bytes):
+                log.info("copied %s to %s", source, key)
+                return True
+    return False
+
+
+def _successes_before(
+    keys: RunKeys, storage: Storage, check: Pulse
+) -> Iterator[tuple[RunKeys, SuccessCallback]]:
+    """The newest first."""
+    for run in reversed(range(1, keys.run)):
+        check()
+        earlier = RunKeys(keys.prefix, keys.task_uuid, run)
+        published = callback.as_success(storage.get_manifest(earlier.manifest))
+        if published is not None:
+            yield earlier, published

@@ -1,0 +1,243 @@
+"""The bucket that results go to: S3, or any store that speaks its protocol."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID
+
+import boto3
+from botocore.client import Config
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+
+from common.deadline import Pulse
+from common.errors import ErrorCode, PermanentError, TransientError
+from common.settings import UploaderSettings
+from uploader.multipart import PART_BYTES, MultipartUploads, md5
+from uploader.storage_errors import (
+    AccessRefused,
+    StoreUnreachable,
+    bucket_error,
+    code_of,
+    job_errors,
+    status_of,
+)
+
+log = logging.getLogger(__name__)
+
+_MAX_COPY_BYTES = 5 * 1024**3
+_MANIFEST_TRIES = 5
+_CONTENT_TYPES = {
+    ".wav": "audio/wav",
+    ".flac": "audio/flac",
+    ".mp3": "audio/mpeg",
+    ".json": "application/json",
+}
+
+
+@dataclass(frozen=True)
+class Link:
+    """Where a client gets an object; `expires_at_s` is since the epoch, None for ever."""
+
+    url: str
+    expires_at_s: float | None
+
+
+@dataclass(frozen=True)
+class RunKeys:
+    """The keys of one run of a task: `{prefix}{task_uuid}/{run}/…`."""
+
+    prefix: str
+    task_uuid: UUID
+    run: int
+
+    def stem(self, name: str, extension: str) -> str:
+        """`extension` without its dot."""
+        return f"{self.directory}{name}.{extension}"
+
+    @property
+    def manifest(self) -> str:
+        return f"{self.directory}manifest.json"
+
+    @property
+    def directory(self) -> str:
+        """What all keys of the run begin with."""
+        return f"{self.prefix}{self.task_uuid}/{self.run}/"
+
+
+class Storage:
+    """Several threads may use it at once. Methods for jobs raise JobError with `storage_error`."""
+
+    def __init__(self, settings: UploaderSettings, wall_clock: Callable[[], float] = time.time):
+        """Raises ValueError when one of the two keys is set without the other."""
+        if (settings.aws_access_key_id is None) != (settings.aws_secret_access_key is None):
+            raise ValueError(
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both, or neither for the "
+                "credentials that boto3 finds by itself"
+            )
+        self._settings, self._wall_clock = settings, wall_clock
+        self._bucket = settings.s3_bucket_name
+        endpoint = settings.s3_endpoint_url
+        session = boto3.session.Session()
+        # A store may well think for a minute over the end of a large upload.
+        self._client = _client(session, settings, endpoint, connect_timeout=15, read_timeout=180, tries=3)
+        self.multipart = MultipartUploads(self._client, self._bucket)
+        self._probe = _client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)
+        outside = settings.s3_presign_endpoint_url or endpoint
+        self._signer = _client(session, settings, outside, connect_timeout=5, read_timeout=10, tries=1)
+
+    def check_bucket(self) -> None:
+        """Asks the store for the bucket, for at most 15 seconds. Raises StorageError, which says why not."""
+        where = self._settings.s3_endpoint_url or f"S3 in {self._settings.aws_region}"
+        try:
+            self._probe.head_bucket(Bucket=self._bucket)
+        except (NoCredentialsError, PartialCredentialsError) as error:
+            raise AccessRefused(f"no complete S3 credentials (AWS_ACCESS_KEY_ID): {error}") from None
+        except ClientError as error:
+            raise bucket_error(error, self._bucket, where) from None
+        except BotoCoreError as error:
+            raise StoreUnreachable(f"the store at {where} does not answer: {error}") from None
+
+    def put_file(self, path: Path, key: str, check: Pulse) -> None:
+        """Uploads `path` to `key`, over what may be there; `check` may stop it between parts of 16 MiB.
+
+        Raises PermanentError (storage_error; stage_missing when the file is gone), TransientError
+        (storage_error), and what `check` raises. Then no part of the upload stays in the store.
+        """
+        try:
+            size_bytes = path.stat().st_size
+            with job_errors("upload"):
+                if size_bytes <= PART_BYTES:
+                    check()
+                    self._put(key, path.read_bytes())
+                else:
+                    self.multipart.put(path, key, size_bytes, content_type(key), check)
+        except FileNotFoundError:
+            raise PermanentError(ErrorCode.STAGE_MISSING, f"The staged file {path.name} is gone") from None
+
+    def copy(self, source: str, target: str, size_bytes: int) -> bool:
+        """Copies within the store, over what may be there; False when `source` is not there.
+
+        Raises PermanentError (stage_missing) for more than 5 GiB, which no store copies in one go, and
+        JobError (storage_error).
+        """
+        if size_bytes > _MAX_COPY_BYTES:
+            said = f"The staged file is gone, and {source} is too large to be copied"
+            raise PermanentError(ErrorCode.STAGE_MISSING, said)
+        with job_errors("copy"):
+            try:
+                self._client.copy_object(
+                    Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
+                )
+            except ClientError as error:
+                if code_of(error) in ("NoSuchKey", "404"):
+                    return False
+                raise
+        return True
+
+    def put_manifest(self, key: str, body: bytes) -> bytes:
+        """Creates `key`, or leaves it: the first writer wins. Returns what the store then holds.
+
+        Raises JobError (storage_error).
+        """
+        with job_errors("manifest"):
+            for _ in range(_MANIFEST_TRIES):
+                try:
+                    self._put(key, body, IfNoneMatch="*")
+                except ClientError as error:
+                    # 409: another writer is at it this very moment, and may yet fail.
+                    if status_of(error) not in (409, 412):
+                        raise
+                else:
+                    return body
+                existing = self.get_manifest(key)
+                if existing is not None:
+                    return existing
+        raise TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: others write it too")
+
+    def get_manifest(self, key: str) -> bytes | None:
+        """None when it is not there. Raises JobError (storage_error)."""
+        with job_errors("manifest"):
+            try:
+                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+            except ClientError as error:
+                if code_of(error) == "NoSuchKey":
+                    return None
+                raise
+
+    def remove_unnamed(self, keys: RunKeys) -> None:
+        """Removes the objects of a run whose manifest names none. What cannot be removed stays."""
+        try:
+            for key in self._objects(keys.directory):
+                if key != keys.manifest:
+                    self._client.delete_object(Bucket=self._bucket, Key=key)
+                    log.info("removed %s: its run has failed", key)
+        except (BotoCoreError, ClientError) as error:
+            log.warning("objects of a failed run may stay at %s: %s", keys.directory, error)
+
+    def url(self, key: str) -> Link:
+        """Public under S3_PUBLIC_DOMAIN, else presigned for S3_URL_EXPIRES_S. Raises JobError.
+
+        Credentials that expire by themselves (roles) end a presigned link with them.
+        """
+        if self._settings.s3_public_domain:
+            domain = self._settings.s3_public_domain.rstrip("/")
+            base = domain if "://" in domain else f"https://{domain}"
+            return Link(f"{base}/{quote(key)}", None)
+        expires_s = self._settings.s3_url_expires_s
+        expires_at_s = float(int(self._wall_clock()) + expires_s)
+        target = {"Bucket": self._bucket, "Key": key}
+        with job_errors("link"):
+            url = self._signer.generate_presigned_url("get_object", Params=target, ExpiresIn=expires_s)
+        return Link(url, expires_at_s)
+
+    def _put(self, key: str, body: bytes, **conditions: str) -> None:
+        self._client.put_object(
+            Bucket=self._bucket,
+            Key=key,
+            Body=body,
+            ContentType=content_type(key),
+            ContentMD5=md5(body),
+            **conditions,
+        )
+
+    def _objects(self, prefix: str) -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
+        return (found["Key"] for page in pages for found in page.get("Contents", []))
+
+
+def content_type(key: str) -> str:
+    return _CONTENT_TYPES.get(Path(key).suffix, "application/octet-stream")
+
+
+def _client(
+    session: boto3.session.Session,
+    settings: UploaderSettings,
+    endpoint: str | None,
+    *,
+    connect_timeout: float,
+    read_timeout: float,
+    tries: int,
+) -> Any:
+    secret = settings.aws_secret_access_key
+    return session.client(
+        "s3",
+        region_name=settings.aws_region,
+        endpoint_url=endpoint,
+        aws_access_key_id=settings.aws_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            signature_version="s3v4",
+            # Newer defaults add checksums that other stores refuse.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"mode": "standard", "total_max_attempts": tries},
+            s3={"addressing_style": settings.s3_addressing_style},
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            max_pool_connections=settings.slots + 2,
+        ),
+    )

@@ -1,0 +1,54 @@
+"""Removes, now and then, what killed services have left in the stage and in the store."""
+
+import logging
+import re
+import threading
+import time
+from collections.abc import Callable
+
+from common.stage import LocalStage
+from uploader.multipart import MultipartUploads
+
+log = logging.getLogger(__name__)
+
+_EVERY_S = 600.0
+# Whoever has retired an attempt removes it within seconds, unless it is killed.
+_RETIRED_FOR_S = 300.0
+# No upload of ours takes as long.
+_UPLOAD_FOR_S = 24 * 3600.0
+_STEM_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/\d+/[^/]+\.(wav|flac|mp3)")
+
+
+class Sweeper:
+    """Several services may sweep at once. `wall_clock` gives seconds since the epoch."""
+
+    def __init__(
+        self,
+        stage: LocalStage,
+        uploads: MultipartUploads,
+        s3_prefix: str,
+        kept_for_s: float,
+        wall_clock: Callable[[], float] = time.time,
+    ):
+        """`kept_for_s` is how long staged stems wait that nobody comes for."""
+        self._stage, self._uploads, self._prefix = stage, uploads, s3_prefix
+        self._kept_for_s, self._wall_clock = kept_for_s, wall_clock
+
+    def run(self, stopping: threading.Event) -> None:
+        """Sweeps at once, then every ten minutes."""
+        while not stopping.is_set():
+            try:
+                self.sweep()
+            except Exception:  # the loop's edge: what could not be swept now is swept later
+                log.exception("the sweep failed")
+            stopping.wait(_EVERY_S)
+
+    def sweep(self) -> None:
+        now_s = self._wall_clock()
+        uploads = self._uploads.abort_older(self._prefix, self._is_stem, now_s - _UPLOAD_FOR_S)
+        attempts = self._stage.sweep(now_s, _RETIRED_FOR_S, self._kept_for_s)
+        if attempts or uploads:
+            log.info("swept %d staged attempts and %d unfinished uploads", attempts, uploads)
+
+    def _is_stem(self, key: str) -> bool:
+        return key.startswith(self._prefix) and bool(_STEM_KEY.fullmatch(key.removeprefix(self._prefix)))

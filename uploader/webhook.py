@@ -1,0 +1,175 @@
+"""Posts a callback once, signed after Standard Webhooks, and says how it was taken."""
+
+import base64
+import binascii
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import requests
+from standardwebhooks import Webhook
+
+from common.addresses import validate_text
+from common.deadline import DeadlineExceeded, Pulse, pulse_until
+from common.errors import ErrorCode, JobError, PermanentError, TransientError
+from common.http_guard import NETWORK_ERRORS, GuardedSession, Network, is_timeout, reason, retry_after_s
+
+_MAX_ANSWER_BYTES = 64 * 1024
+_PREFIX = "whsec_"
+_CALLBACK_CODES = (
+    ErrorCode.CALLBACK_FAILED,
+    ErrorCode.CALLBACK_GONE,
+    ErrorCode.ADDRESS_INVALID,
+    ErrorCode.ADDRESS_BLOCKED,
+)
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """The receiver took it, with this status of 2xx."""
+
+    status: int
+
+
+@dataclass(frozen=True)
+class Gone:
+    """The receiver wants no more callbacks (410)."""
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """The receiver answered with another status."""
+
+    status: int
+    reason: str
+    retry_after_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Unreachable:
+    """There was no answer."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """We do not connect to this address (address_invalid, address_blocked)."""
+
+    error: PermanentError
+
+
+Delivery = Delivered | Gone | Rejected | Unreachable | Refused
+
+
+def check_secret(text: str) -> tuple[str, ...]:
+    """The secrets in WEBHOOK_SECRET: one, or more with spaces between while one replaces another.
+
+    Raises ValueError, without the secret in it.
+    """
+    secrets = tuple(text.split())
+    if not secrets or not all(_is_secret(secret) for secret in secrets):
+        raise ValueError(
+            "WEBHOOK_SECRET: expected whsec_ and 24 to 64 bytes in base64, such as the output of "
+            'echo "whsec_$(openssl rand -base64 32)"; several with spaces between'
+        )
+    return secrets
+
+
+def deliver(
+    url: str,
+    body: bytes,
+    webhook_id: str,
+    secrets: Sequence[str],
+    network: Network,
+    check: Pulse,
+    timeout_s: float,
+    wall_clock: Callable[[], float] = time.time,
+    clock: Callable[[], float] = time.monotonic,
+) -> Delivery:
+    """POSTs `body`, a JSON text, to `url`; `timeout_s` is for everything together.
+
+    Redirects are not followed. Raises only what `check` raises, which is asked about every 250 ms.
+    """
+    pulse = pulse_until(timeout_s, check, clock)
+    headers = {"Content-Type": "application/json", **_signature(body, webhook_id, secrets, wall_clock())}
+    try:
+        validate_text(url, network.policy)
+        with GuardedSession(network, pulse) as session:
+            response = session.post(url, data=body, headers=headers, stream=True, timeout=timeout_s)
+            with response:
+                _read_answer(response)
+                return _judge(response, wall_clock())
+    except PermanentError as error:
+        return Refused(error)
+    except NETWORK_ERRORS as error:
+        if isinstance(error, DeadlineExceeded) or is_timeout(error):
+            return Unreachable(f"no answer within {timeout_s:g} seconds")
+        return Unreachable(f"network error: {reason(error)}")
+
+
+def as_error(delivery: Delivery) -> JobError | None:
+    """What the delivery means for the job: None once delivered, else an error, permanent or transient."""
+    match delivery:
+        case Delivered():
+            return None
+        case Gone():
+            return PermanentError(ErrorCode.CALLBACK_GONE, "Callback refused for good: HTTP status 410")
+        case Rejected(reason=why, retry_after_s=retry_s):
+            return TransientError(ErrorCode.CALLBACK_FAILED, f"Callback not taken: {why}", retry_s)
+        case Unreachable(reason=why):
+            return TransientError(ErrorCode.CALLBACK_FAILED, f"Callback not delivered: {why}")
+        case Refused(error=error):
+            return error
+
+
+def is_about_callback(error: JobError) -> bool:
+    """Whether `as_error` has made it, or could have."""
+    return error.code in _CALLBACK_CODES
+
+
+def _is_secret(secret: str) -> bool:
+    # The library's own decoder passes over characters that are not base64, so it would take any text.
+    encoded = secret.removeprefix(_PREFIX)
+    try:
+        size = len(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
+    except (binascii.Error, ValueError):
+        return False
+    return secret.startswith(_PREFIX) and 24 <= size <= 64
+
+
+def _signature(body: bytes, webhook_id: str, secrets: Sequence[str], now_s: float) -> dict[str, str]:
+    """The id goes out unsigned too: receivers drop repeats by it."""
+    if not secrets:
+        return {"webhook-id": webhook_id}
+    sent_at = datetime.fromtimestamp(int(now_s), UTC)
+    signatures = [Webhook(secret).sign(webhook_id, sent_at, body.decode()) for secret in secrets]
+    return {
+        "webhook-id": webhook_id,
+        "webhook-timestamp": str(int(now_s)),
+        "webhook-signature": " ".join(signatures),
+    }
+
+
+def _read_answer(response: requests.Response) -> None:
+    """Reads the answer so that the receiver can finish writing it; what it says is of no use to us."""
+    # The status line has decided already: an answer that is too long, or breaks off, changes nothing.
+    left = _MAX_ANSWER_BYTES
+    try:
+        while left > 0 and (piece := response.raw.read1(left, decode_content=False)):
+            left -= len(piece)
+    except NETWORK_ERRORS:
+        return
+
+
+def _judge(response: requests.Response, now_s: float) -> Delivery:
+    status = response.status_code
+    if 200 <= status < 300:
+        return Delivered(status)
+    if status == 410:
+        return Gone()
+    why = f"HTTP status {status}"
+    if 300 <= status < 400:
+        why += ", a redirect, which callbacks do not follow"
+    return Rejected(status, why, retry_after_s(response.headers, now_s))
