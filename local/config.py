@@ -1,0 +1,214 @@
+"""What the local stack runs and with which settings: the environment, `.env`, and local defaults."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import AliasChoices
+
+from common.settings import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
+from local import dotenv, store
+from local.broker import BrokerSpec
+from local.errors import LocalError
+
+SERVICES = ("api", "processor", "uploader")
+_DEFAULT_BUCKET = "uvr-stems"
+
+# which variable moves which port of the local stack, and where the port is otherwise
+_PORTS = {
+    "API_PORT": 8000,
+    "PROCESSOR_HEALTH_PORT": 8001,
+    "UPLOADER_HEALTH_PORT": 8002,
+    "KAFKA_PORT": 9092,
+    "KAFKA_CONTROLLER_PORT": 9093,
+    "S3_PORT": 8333,
+    "DEMO_PORT": 8765,
+}
+_HEALTH_PORTS = {"api": "API_PORT", "processor": "PROCESSOR_HEALTH_PORT", "uploader": "UPLOADER_HEALTH_PORT"}
+
+
+@dataclass(frozen=True)
+class LocalConfig:
+    """The stack of one checkout. `given` is the environment with `.env` below it."""
+
+    root: Path
+    given: Mapping[str, str] = field(repr=False)
+    ports: Mapping[str, int]
+
+    @property
+    def directory(self) -> Path:
+        return self.root / ".local"
+
+    @property
+    def run_dir(self) -> Path:
+        return self.directory / "run"
+
+    @property
+    def log_dir(self) -> Path:
+        return self.root / self.given.get("LOG_DIR", "logs")
+
+    @property
+    def runs_kafka(self) -> bool:
+        return "KAFKA_BOOTSTRAP_SERVERS" not in self.given
+
+    @property
+    def runs_store(self) -> bool:
+        return "S3_ENDPOINT_URL" not in self.given
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """In the order in which they start; they stop in the other."""
+        servers = (("kafka",) if self.runs_kafka else ()) + (("store",) if self.runs_store else ())
+        return (*servers, *SERVICES)
+
+    @property
+    def broker(self) -> BrokerSpec:
+        cache = Path(self.given.get("UVR_CACHE_DIR") or self.directory / "cache")
+        ports = self.ports
+        return BrokerSpec(
+            self.directory / "data" / "kafka", ports["KAFKA_PORT"], ports["KAFKA_CONTROLLER_PORT"], cache
+        )
+
+    @property
+    def store_dir(self) -> Path:
+        return self.directory / "data" / "store"
+
+    @property
+    def store_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['S3_PORT']}"
+
+    @property
+    def bucket(self) -> str:
+        return self.given.get("S3_BUCKET_NAME") or _DEFAULT_BUCKET
+
+    @property
+    def demo_origin(self) -> str:
+        return f"http://127.0.0.1:{self.ports['DEMO_PORT']}"
+
+    @property
+    def api_url(self) -> str:
+        return f"http://{self._reachable('API_HOST')}:{self.ports['API_PORT']}"
+
+    def health_url(self, service: str) -> str:
+        host = self._reachable("API_HOST" if service == "api" else "HEALTH_HOST")
+        return f"http://{host}:{self.ports[_HEALTH_PORTS[service]]}/readyz"
+
+    def used_ports(self) -> dict[str, int]:
+        """The ports that this stack listens on while it runs, by the setting that moves each."""
+        names = list(_HEALTH_PORTS.values())
+        names += ["KAFKA_PORT", "KAFKA_CONTROLLER_PORT"] if self.runs_kafka else []
+        names += ["S3_PORT"] if self.runs_store else []
+        return {name: self.ports[name] for name in names}
+
+    def environment(self, model_name: str | None = None) -> dict[str, str]:
+        """What every program of the stack gets as its environment."""
+        env = dict(self.given)
+        data = self.directory / "data"
+        env.setdefault("MODEL_FILE_DIR", str(self.root / "models"))
+        env.setdefault("TEMP_DIR", str(data / "temp"))
+        env.setdefault("OUTPUT_DIR", str(data / "outputs"))
+        env["LOG_DIR"] = str(self.log_dir)
+        env["API_PORT"] = str(self.ports["API_PORT"])
+        env["PATH"] = os.pathsep.join(
+            (str(self.directory / "bin"), str(Path(sys.executable).parent), env.get("PATH", os.defpath))
+        )
+        env["PYTHONPATH"] = str(self.root)
+        env["PYTHONUNBUFFERED"] = "1"
+        trusted = [env.get("TRUSTED_URL_PREFIXES", ""), self.demo_origin]
+        env["TRUSTED_URL_PREFIXES"] = ",".join(filter(None, trusted))
+        if model_name:
+            env["MODEL_NAME"] = model_name
+        if self.runs_kafka:
+            env["KAFKA_BOOTSTRAP_SERVERS"] = self.broker.bootstrap
+        if self.runs_store:
+            env |= self._store_environment()
+        return env
+
+    def service_environment(self, service: str) -> dict[str, str]:
+        """What a service gets besides: one name that means another port to each."""
+        return {"HEALTH_PORT": str(self.ports[_HEALTH_PORTS[service]])}
+
+    def settings(self) -> dict[str, str]:
+        """What of `given` the stack reads."""
+        known = setting_names() | _PORTS.keys()
+        return {name: value for name, value in self.given.items() if name in known}
+
+    def save(self) -> None:
+        """Keeps the settings for `running`; they hold passwords."""
+        self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        store.write_private(self._settings_file, json.dumps(self.settings()))
+
+    def running(self) -> "LocalConfig":
+        """The stack as it was last started, whatever the settings are by now."""
+        if not self._settings_file.exists():
+            return self
+        others = {name: value for name, value in self.given.items() if name not in self.settings()}
+        given = others | json.loads(self._settings_file.read_text())
+        return LocalConfig(self.root, given, _ports(given))
+
+    @property
+    def _settings_file(self) -> Path:
+        return self.run_dir / "settings.json"
+
+    def _reachable(self, name: str) -> str:
+        """Where a service that listens on the host of setting `name` is reached from here."""
+        host = self.given.get(name, "127.0.0.1")
+        if host in ("0.0.0.0", "::", "localhost"):
+            return "127.0.0.1"
+        return f"[{host}]" if ":" in host else host
+
+    def _store_environment(self) -> dict[str, str]:
+        keys = store.load_keys(self.store_dir / "keys.json")
+        return {
+            "S3_ENDPOINT_URL": self.store_url,
+            "S3_BUCKET_NAME": self.bucket,
+            "AWS_ACCESS_KEY_ID": keys.access_key,
+            "AWS_SECRET_ACCESS_KEY": keys.secret_key,
+            "AWS_SECRET_ACCESS_KEY_FILE": "",
+            "AWS_REGION": store.REGION,
+        }
+
+
+def load(root: Path, environ: Mapping[str, str]) -> LocalConfig:
+    """Raises LocalError for a wrong `.env` or a port that is none."""
+    # An empty variable counts as unset, as for the services; but an empty password is an error of theirs.
+    every = {**dotenv.read(root / ".env"), **environ}
+    given = {name: value for name, value in every.items() if value or name.startswith("BASIC_AUTH_")}
+    if "S3_ENDPOINT_URL" not in given:
+        # they would name an identity that the local store doesn't know, or a profile that isn't there
+        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
+            given.pop(name, None)
+    # proxies from the environment know nothing of this machine's own addresses
+    for name in ("NO_PROXY", "no_proxy"):
+        given[name] = ",".join(filter(None, (given.get(name, ""), "127.0.0.1", "localhost")))
+    return LocalConfig(root, given, _ports(given))
+
+
+def setting_names() -> set[str]:
+    """The environment variables that the services read."""
+    kinds = (ApiSettings, ProcessorSettings, UploaderSettings)
+    return {variable_name(kind, name) for kind in kinds for name in kind.model_fields}
+
+
+def variable_name(kind: type[KafkaSettings], field_name: str) -> str:
+    alias = kind.model_fields[field_name].validation_alias
+    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else field_name.upper()
+
+
+def _ports(given: Mapping[str, str]) -> dict[str, int]:
+    ports = {}
+    for name, default in _PORTS.items():
+        if name == "KAFKA_CONTROLLER_PORT":
+            default = ports["KAFKA_PORT"] + 1
+        text = given.get(name, str(default))
+        if not text.isdecimal() or not 0 < int(text) < 65536:
+            raise LocalError(f"{name}: expected a port from 1 to 65535 (got {text!r})")
+        ports[name] = int(text)
+    for name, port in ports.items():
+        others = [other for other, number in ports.items() if number == port and other != name]
+        if others:
+            raise LocalError(f"{name} and {others[0]} are both {port}: set one of them to another port")
+    return ports

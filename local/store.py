@@ -1,0 +1,189 @@
+"""An S3 store on one machine: SeaweedFS from its wheel, bound to the loopback interface.
+
+    python -m local.store DATA_DIR S3_PORT BUCKET
+
+runs it in the foreground with keys of its own (written to DATA_DIR/keys.json). SIGTERM ends it; its data
+survives SIGKILL. The bucket is made by `create_bucket`, once the store answers.
+"""
+
+import json
+import os
+import secrets
+import sys
+import sysconfig
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from local.ports import free_ports, is_free, opener
+
+REGION = "us-east-1"
+WEED = Path(sysconfig.get_path("scripts")) / "weed"
+
+
+@dataclass(frozen=True)
+class Keys:
+    access_key: str
+    secret_key: str
+
+
+@dataclass(frozen=True)
+class StoreSpec:
+    """One store: its own data directory, the S3 port and seven more for its parts."""
+
+    data_dir: Path
+    bucket: str
+    port: int
+    inner_ports: tuple[int, ...]
+    keys: Keys
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+def load_keys(path: Path) -> Keys:
+    """The keys in `path`, made at the first call; readable by the owner alone."""
+    if not path.exists():
+        keys = {"access_key": secrets.token_hex(10).upper(), "secret_key": secrets.token_urlsafe(30)}
+        write_private(path, json.dumps(keys))
+    return Keys(**json.loads(path.read_text()))
+
+
+def make_spec(data_dir: Path, bucket: str, port: int) -> StoreSpec:
+    """A store to be started on `port`. Its other ports are the last start's as long as they are free."""
+    keys = load_keys(data_dir / "keys.json")
+    inner = inner_ports(data_dir)
+    if not inner or not all(map(is_free, inner)):
+        inner = tuple(number for number in free_ports(8) if number != port)[:7]
+        write_private(data_dir / "ports.json", json.dumps(inner))
+    return StoreSpec(data_dir, bucket, port, inner, keys)
+
+
+def inner_ports(data_dir: Path) -> tuple[int, ...]:
+    """Those of the running store, or of the last one; none before the first start."""
+    file = data_dir / "ports.json"
+    return tuple(json.loads(file.read_text())) if file.exists() else ()
+
+
+def prepare(spec: StoreSpec) -> list[str]:
+    """Writes the store's configuration and returns its command line."""
+    data_dir = spec.data_dir.resolve()
+    identity = {
+        "name": "uvr",
+        "credentials": [{"accessKey": spec.keys.access_key, "secretKey": spec.keys.secret_key}],
+        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+    }
+    identities = data_dir / "identities.json"
+    write_private(identities, json.dumps({"identities": [identity]}))
+    s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = spec.inner_ports
+    data = data_dir / "data"
+    data.mkdir(parents=True, exist_ok=True)
+    return [
+        str(WEED),
+        f"-logdir={_made(data_dir / 'weed-logs')}",
+        "server",
+        f"-dir={data}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        f"-master.port={master}",
+        f"-master.port.grpc={master_grpc}",
+        "-master.telemetry=false",
+        # alone, it waits in vain for another's vote: from 10 s, at each start but the first
+        "-master.electionTimeout=1s",
+        "-master.volumeSizeLimitMB=1024",
+        f"-volume.port={volume}",
+        f"-volume.port.grpc={volume_grpc}",
+        # as many volumes as the disk takes: a bucket's first object opens seven
+        "-volume.max=0",
+        "-volume.preStopSeconds=0",
+        "-filer",
+        f"-filer.port={filer}",
+        f"-filer.port.grpc={filer_grpc}",
+        "-s3",
+        f"-s3.port={spec.port}",
+        f"-s3.port.grpc={s3_grpc}",
+        f"-s3.config={identities}",
+        "-s3.iam=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        # else a PUT to a bucket that is not there succeeds
+        "-s3.autoCreateBucket=false",
+    ]
+
+
+def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
+    """Raises BotoCoreError or ClientError when the store does not do it (yet)."""
+    s3 = client(endpoint_url, keys)
+    try:
+        s3.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise
+        s3.create_bucket(Bucket=bucket)
+
+
+def client(endpoint_url: str, keys: Keys):
+    """A boto3 client that gives up early, for loops that try again."""
+    config = Config(
+        connect_timeout=2, read_timeout=10, retries={"max_attempts": 0}, s3={"addressing_style": "path"}
+    )
+    return boto3.client(
+        "s3",
+        endpoint_url=endpoint_url,
+        aws_access_key_id=keys.access_key,
+        aws_secret_access_key=keys.secret_key,
+        region_name=REGION,
+        config=config,
+    )
+
+
+def is_ready(data_dir: Path, port: int, bucket: str) -> bool:
+    """Whether the store takes objects. Makes the bucket if it is missing."""
+    try:
+        create_bucket(f"http://127.0.0.1:{port}", load_keys(data_dir / "keys.json"), bucket)
+        return _can_write(data_dir, bucket)
+    except (BotoCoreError, ClientError, OSError, ValueError):
+        return False
+
+
+def _can_write(data_dir: Path, bucket: str) -> bool:
+    """The bucket can be seen seconds before its volumes have reported to the master after a restart."""
+    _, master, *_ = inner_ports(data_dir)
+    with opener.open(f"http://127.0.0.1:{master}/dir/assign?collection={bucket}", timeout=10) as answer:
+        return "fid" in json.load(answer)
+
+
+def remove_sockets(data_dir: Path, port: int) -> None:
+    """Removes the sockets that a killed store leaves in /tmp, whatever its configuration says."""
+    for number in (port, *inner_ports(data_dir)):
+        for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
+            path.unlink(missing_ok=True)
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
+def write_private(path: Path, text: str) -> None:
+    """Readable by the owner alone, and there whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".part")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    temporary.rename(path)
+
+
+def main() -> None:
+    if len(sys.argv) != 4:
+        sys.exit("usage: python -m local.store DATA_DIR S3_PORT BUCKET")
+    command = prepare(make_spec(Path(sys.argv[1]), sys.argv[3], int(sys.argv[2])))
+    os.execv(command[0], command)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,195 @@
+"""The stack's programs under supervisord: its configuration, its start, and a client for it."""
+
+import hashlib
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+import xmlrpc.client
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.xmlrpc import Faults, SupervisorTransport
+
+from common.service import EXIT_FENCED
+from common.settings import EXIT_BAD_SETTINGS
+from local.config import SERVICES, LocalConfig
+from local.errors import LocalError
+from local.leftovers import MARKER
+
+# exit codes after which supervisord lets a program be: a restart would end in the same way
+NOT_RESTARTED = (0, EXIT_BAD_SETTINGS, EXIT_FENCED)
+# supervisord binds under a temporary name of some ten characters more; the kernel takes 107
+_MAX_SOCKET_PATH = 90
+_STOP_WAIT_S = {"store": 5, "kafka": 30}
+
+
+@dataclass(frozen=True)
+class Program:
+    """What supervisord knows of a program. `exit_code` is that of its last end."""
+
+    name: str
+    state: str
+    pid: int
+    exit_code: int
+    uptime_s: int
+
+
+def socket_path(config: LocalConfig) -> Path:
+    """In `.local/run`, or below the temporary directory where that path is too long for a socket."""
+    path = config.run_dir / "supervisor.sock"
+    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
+        return path
+    digest = hashlib.sha256(os.fsencode(config.root)).hexdigest()[:12]
+    return Path(tempfile.gettempdir()) / f"uvr-{os.getuid()}-{digest}" / "supervisor.sock"
+
+
+def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
+    """Starts supervisord with nothing running yet. Raises LocalError."""
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    config.log_dir.mkdir(parents=True, exist_ok=True)
+    directory = socket_path(config).parent
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if directory.stat().st_uid != os.getuid():
+        raise LocalError(f"{directory} belongs to somebody else: remove it")
+    conf = config.run_dir / "supervisord.conf"
+    conf.write_text(configuration(config))
+    result = subprocess.run(
+        [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)],
+        cwd=config.root,
+        env={**env, MARKER: str(config.root)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    if result.returncode != 0:
+        said = (result.stderr or result.stdout).strip().splitlines()
+        raise LocalError(
+            f"cannot start supervisord: {said[-1] if said else f'exit code {result.returncode}'}"
+        )
+
+
+def configuration(config: LocalConfig) -> str:
+    sections = [
+        ("unix_http_server", {"file": socket_path(config), "chmod": "0700"}),
+        (
+            "supervisord",
+            {
+                "logfile": config.log_dir / "supervisord.log",
+                "logfile_maxbytes": "5MB",
+                "logfile_backups": "2",
+                "pidfile": config.run_dir / "supervisord.pid",
+            },
+        ),
+        (
+            "rpcinterface:supervisor",
+            {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
+        ),
+        *((f"program:{name}", _program(config, name)) for name in config.programs),
+    ]
+    lines = []
+    for title, values in sections:
+        lines.append(f"[{title}]")
+        # supervisord expands % in every value
+        lines += [f"{key}={str(value).replace('%', '%%')}" for key, value in values.items()]
+    return "\n".join(lines) + "\n"
+
+
+def _program(config: LocalConfig, name: str) -> dict[str, object]:
+    log = config.log_dir / f"{name}.out.log"
+    values = {
+        "command": shlex.join(_command(config, name)),
+        "directory": config.root,
+        "autostart": "false",
+        "autorestart": "unexpected",
+        "exitcodes": ",".join(map(str, NOT_RESTARTED)),
+        # With a minimum up time supervisord would retry what ends early whatever its exit code is.
+        "startsecs": "0",
+        "stopwaitsecs": _STOP_WAIT_S.get(name) or _grace_s(config) + 15,
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": log,
+        "stdout_logfile_maxbytes": "10MB",
+        "stdout_logfile_backups": "3",
+    }
+    if name in SERVICES:
+        pairs = config.service_environment(name).items()
+        values["environment"] = ",".join(f'{key}="{value}"' for key, value in pairs)
+    return values
+
+
+def _command(config: LocalConfig, name: str) -> list[str]:
+    python = [sys.executable, "-m"]
+    if name == "kafka":
+        spec = config.broker
+        return [*python, "local.broker", str(spec.data_dir), str(spec.port), str(spec.controller_port)]
+    if name == "store":
+        return [*python, "local.store", str(config.store_dir), str(config.ports["S3_PORT"]), config.bucket]
+    return [*python, name]
+
+
+def _grace_s(config: LocalConfig) -> int:
+    try:
+        return int(float(config.given.get("SHUTDOWN_GRACE_S", "30")))
+    except ValueError:  # the service says so itself when it starts
+        return 30
+
+
+class Supervisor:
+    """A client of the running supervisord."""
+
+    def __init__(self, config: LocalConfig):
+        self._url = f"unix://{socket_path(config)}"
+
+    @property
+    def _rpc(self) -> Any:
+        # a new one each time: the transport's connection is of no more use after an error
+        transport = SupervisorTransport(None, None, self._url)
+        return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
+
+    def is_running(self) -> bool:
+        try:
+            return self._rpc.getState()["statename"] == "RUNNING"
+        except (OSError, xmlrpc.client.Error):
+            return False
+
+    def wait_running(self, timeout_s: float) -> None:
+        deadline = time.monotonic() + timeout_s
+        while not self.is_running():
+            if time.monotonic() > deadline:
+                raise LocalError("supervisord does not answer: see logs/supervisord.log")
+            time.sleep(0.05)
+
+    def programs(self) -> dict[str, Program]:
+        try:
+            return {info["name"]: _program_of(info) for info in self._rpc.getAllProcessInfo()}
+        except OSError as error:
+            raise LocalError(f"supervisord does not answer ({error}): see logs/supervisord.log") from error
+
+    def start(self, name: str) -> None:
+        """No error if it runs already."""
+        try:
+            self._rpc.startProcess(name, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode != Faults.ALREADY_STARTED:
+                raise LocalError(f"cannot start {name}: {fault.faultString}") from fault
+
+    def stop(self, name: str) -> None:
+        """Returns once it has ended. No error if it does not run."""
+        try:
+            self._rpc.stopProcess(name, True)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode not in (Faults.NOT_RUNNING, Faults.BAD_NAME):
+                raise LocalError(f"cannot stop {name}: {fault.faultString}") from fault
+
+    def shut_down(self) -> None:
+        self._rpc.shutdown()
+
+
+def _program_of(info: dict) -> Program:
+    running = info["statename"] == "RUNNING"
+    uptime_s = info["now"] - info["start"] if running else 0
+    return Program(info["name"], info["statename"], info["pid"], info["exitstatus"], uptime_s)

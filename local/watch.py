@@ -1,0 +1,110 @@
+"""Waiting for a program to be ready, and seeing that it never will be."""
+
+import json
+import time
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+
+from local import ports
+from local.config import LocalConfig
+from local.errors import LocalError
+from local.supervision import NOT_RESTARTED, Program, Supervisor
+
+_CRASHES = 3
+_TELL_EVERY_S = 10
+
+
+def readiness(url: str) -> tuple[bool, str]:
+    """What `/readyz` says: whether it is ready, and else (or besides) what of."""
+    try:
+        with ports.opener.open(url, timeout=5) as answer:
+            return True, _details(json.load(answer))
+    except urllib.error.HTTPError as error:
+        with error:
+            return False, _details(_json_or_nothing(error))
+    except (OSError, ValueError):
+        return False, "no answer yet"
+
+
+def _json_or_nothing(answer) -> dict:
+    try:
+        return json.load(answer)
+    except ValueError:
+        return {}
+
+
+def _details(body: dict) -> str:
+    checks = body.get("checks", {})
+    return ", ".join(
+        f"{name}: {check.get('detail') or ('ok' if check.get('ok') else 'not ready')}"
+        for name, check in checks.items()
+    )
+
+
+class Watch:
+    """Waits for programs under `supervisor`; `say` gets a line now and then."""
+
+    def __init__(self, config: LocalConfig, supervisor: Supervisor, say: Callable[[str], None]):
+        self._config = config
+        self._supervisor = supervisor
+        self._say = say
+
+    def wait_service(self, name: str, timeout_s: float) -> None:
+        """Waits for the service's `/readyz`. Raises LocalError when it has ended, or after `timeout_s`."""
+        last = ["no answer yet"]
+
+        def ready() -> bool:
+            ok, last[0] = readiness(self._config.health_url(name))
+            return ok
+
+        self.wait(name, ready, timeout_s, lambda: last[0])
+
+    def wait(
+        self, name: str, ready: Callable[[], bool], timeout_s: float, why_not: Callable[[], str] = lambda: ""
+    ) -> None:
+        """Waits until `ready()`. Raises LocalError when the program has ended, or after `timeout_s`."""
+        began = time.monotonic()
+        told = began
+        pids: set[int] = set()
+        while not ready():
+            self._check_alive(name, pids)
+            now = time.monotonic()
+            if now - began > timeout_s:
+                raise LocalError(
+                    f"{name} is not ready after {timeout_s:.0f} s: {why_not() or self._last_line(name)}"
+                )
+            if now - told >= _TELL_EVERY_S:
+                told = now
+                self._say(f"waiting for {name} ({now - began:.0f} s) {why_not()}".rstrip())
+            time.sleep(0.2)
+        self._say(f"{name} is ready")
+
+    def _check_alive(self, name: str, pids: set[int]) -> None:
+        program = self._supervisor.programs()[name]
+        if ended_for_good(program):
+            raise LocalError(f"{name} has ended with exit code {program.exit_code}: {self._last_line(name)}")
+        pids.add(program.pid)
+        if len(pids - {0}) >= _CRASHES:
+            self._supervisor.stop(name)
+            raise LocalError(f"{name} ends again and again: {self._last_line(name)}")
+
+    def _last_line(self, name: str) -> str:
+        log = self._config.log_dir / f"{name}.out.log"
+        return f"{last_line(log)} (more: ./start_local.sh logs {name})"
+
+
+def ended_for_good(program: Program) -> bool:
+    """Whether supervision will not start it again."""
+    exited = program.state == "EXITED" and program.exit_code in NOT_RESTARTED
+    return exited or program.state in ("STOPPED", "FATAL")
+
+
+def last_line(path: Path) -> str:
+    """The last line that isn't empty; empty if there is none."""
+    if not path.exists():
+        return ""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - 8192))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    return next((line for line in reversed(lines) if line), "")
