@@ -1,0 +1,95 @@
+"""Jobs of 0.1 s with all slots busy: our transactions against plain publish and commit, in the same loop."""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+
+from kafka import KafkaConsumer, KafkaProducer
+
+from common import clients
+from common.outcome import Done, Message
+from common.worker import Worker, WorkerConfig
+from tests.bench.report import Target, compare
+from tests.bench.setup import Bench, kafka
+from tests.support.fakes import FakeHandler, InThread, rules
+from tests.support.group import Lab
+from tests.support.waiting import wait_for
+
+SLOTS = 8
+JOB_S = 0.1
+PARTITIONS = 12
+JOBS = 400
+
+
+def run(bench: Bench) -> None:
+    ways: dict[str, Callable[[str], float]] = {"ours": _transactions, "plain": _plain}
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    with kafka(bench) as bootstrap:
+        for _ in range(bench.sizes.repeats):
+            for name in bench.shuffle.sample(list(ways), len(ways)):
+                rates[name].append(ways[name](bootstrap))
+    ours, plain = (statistics.median(rates[name]) for name in ways)
+    what = f"{SLOTS} slots, jobs of {JOB_S:g} s"
+    other = "the same loop, plain send and commit"
+    bench.add(compare("worker", what, "jobs/s", ours, plain, other, Target("at least", 0.9)))
+
+
+def _transactions(bootstrap: str) -> float:
+    lab = Lab(bootstrap, PARTITIONS)
+    group_id = lab.settings.kafka_group_id
+    return _rate(lab, _consumer(lab), lambda: clients.transactional_producer(lab.settings, group_id))
+
+
+def _plain(bootstrap: str) -> float:
+    lab = Lab(bootstrap, PARTITIONS)
+    consumer = _consumer(lab)
+    return _rate(lab, consumer, lambda: _Plain(lab, consumer))
+
+
+def _consumer(lab: Lab) -> clients.GuardedConsumer:
+    return clients.consumer(lab.settings, lab.settings.kafka_group_id, 60000)
+
+
+class _Plain:
+    """What the committer calls, without a transaction: each message and each offset by itself."""
+
+    def __init__(self, lab: Lab, consumer: KafkaConsumer):
+        self._producer = KafkaProducer(**clients.kafka_options(lab.settings), acks="all")
+        self._consumer = consumer
+        self._offsets: dict = {}
+        self.send = self._producer.send
+        self.close = self._producer.close
+
+    def begin_transaction(self) -> None:
+        pass
+
+    def send_offsets_to_transaction(self, offsets: dict, metadata: object) -> None:
+        self._offsets = offsets
+
+    def commit_transaction(self) -> None:
+        self._consumer.commit(self._offsets)
+
+
+def _rate(lab: Lab, consumer: clients.GuardedConsumer, make_producer: Callable[[], object]) -> float:
+    """Jobs a second once all slots are busy, until the last job that is still in company."""
+    lab.feed(range(JOBS))
+    ends_s: list[float] = []
+
+    def sleep(record: object, context: object) -> Done:
+        threading.Event().wait(JOB_S)
+        result = Message(lab.settings.kafka_result_topic, b"k", b"1")
+        return Done((result,), after_commit=lambda: ends_s.append(time.monotonic()))
+
+    worker = Worker(
+        WorkerConfig(lab.settings.kafka_group_id, SLOTS, 60000, 5, rules()),
+        FakeHandler(sleep),
+        lambda: consumer,
+        make_producer,
+    )
+    running = InThread(worker.run, [lab.settings.kafka_task_topic])
+    wait_for(lambda: len(ends_s) >= JOBS, 300, f"{JOBS} jobs")
+    worker.stop()
+    running.result()
+    counted = sorted(ends_s)[SLOTS : JOBS - SLOTS]
+    return (len(counted) - 1) / (counted[-1] - counted[0])

@@ -1,0 +1,110 @@
+"""What the bench found: rows with a verdict, as a table for the terminal and as JSON."""
+
+import dataclasses
+import json
+import os
+import platform
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+_HEADINGS = ("part", "what", "ours", "other", "the other is", "figure", "target", "", "load")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a row's figure must reach."""
+
+    sense: Literal["at least", "at most"]
+    limit: float
+
+    def met(self, figure: float) -> bool:
+        return figure >= self.limit if self.sense == "at least" else figure <= self.limit
+
+    def __str__(self) -> str:
+        return f"{'>=' if self.sense == 'at least' else '<='} {self.limit:g}"
+
+
+@dataclass(frozen=True)
+class Row:
+    """`ours` and `other` in `unit`, measured in one run; `figure` is what the target speaks of."""
+
+    part: str
+    what: str
+    unit: str
+    ours: float
+    figure: float
+    other: float | None = None
+    other_name: str = ""
+    target: Target | None = None
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+
+    @property
+    def verdict(self) -> str:
+        if self.target is None:
+            return ""
+        return "pass" if self.target.met(self.figure) else "MISSED"
+
+
+def compare(
+    part: str, what: str, unit: str, ours: float, other: float, other_name: str, target: Target | None = None
+) -> Row:
+    """A row whose figure is how many times `other` ours is."""
+    return Row(part, what, unit, ours, ours / other, other, other_name, target)
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Aligned columns; every figure with three digits that count."""
+    lines = [_HEADINGS, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
+    return "\n".join(
+        "  ".join(
+            # numbers to the right, words to the left
+            cell.rjust(width) if column in (2, 3, 5, 8) else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.part,
+        row.what,
+        _number(row.ours, row.unit),
+        "" if row.other is None else _number(row.other, row.unit),
+        row.other_name,
+        _number(row.figure, ""),
+        "" if row.target is None else str(row.target),
+        row.verdict,
+        f"{row.load:.1f}",
+    )
+
+
+def _number(value: float, unit: str) -> str:
+    text = f"{value:.0f}" if abs(value) >= 99.5 else f"{value:.3g}"
+    return f"{text} {unit}".rstrip()
+
+
+def machine() -> str:
+    """What the figures were measured on."""
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
+    return f"{len(os.sched_getaffinity(0))} CPUs of {model}, load averages {load}"
+
+
+def save(path: Path, rows: Iterable[Row], notes: Iterable[str]) -> None:
+    body = {
+        "machine": machine(),
+        "notes": list(notes),
+        "rows": [dataclasses.asdict(row) | {"verdict": row.verdict} for row in rows],
+    }
+    path.write_text(json.dumps(body, indent=1) + "\n")

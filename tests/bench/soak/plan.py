@@ -1,0 +1,187 @@
+"""What a soak does and when: jobs and disturbances, a pure function of the options and the seed.
+
+Times are in seconds since the start of the disturbances.
+"""
+
+import dataclasses
+import json
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Song(StrEnum):
+    """What the audio host does with a job's song. `failures` of the job say how often first."""
+
+    HEALTHY = "healthy"
+    SLOW = "slow"
+    UNAVAILABLE_AT_FIRST = "unavailable at first"
+    CUT_AT_FIRST = "cut at first"
+    MISSING = "missing"
+    UNAVAILABLE = "unavailable"
+    DEAD = "dead"
+
+
+class Hook(StrEnum):
+    """What the receiver does with a job's callback."""
+
+    HEALTHY = "healthy"
+    ERRORS_AT_FIRST = "errors at first"
+    SILENT_AT_FIRST = "silent at first"
+    RESETS_AT_FIRST = "resets at first"
+    DEAD = "dead"
+    GONE = "gone"
+
+
+LOST_SONGS = {Song.MISSING: "http_error", Song.UNAVAILABLE: "http_error", Song.DEAD: "network_error"}
+"""The songs that can never be had, with the error code that says so."""
+LOST_HOOKS = {Hook.DEAD: "callback_failed", Hook.GONE: "callback_gone"}
+"""The receivers that never take a callback, with the error code of the dead letter."""
+
+_SONGS = {
+    Song.HEALTHY: 70,
+    Song.SLOW: 8,
+    Song.UNAVAILABLE_AT_FIRST: 7,
+    Song.CUT_AT_FIRST: 6,
+    Song.MISSING: 3,
+    Song.UNAVAILABLE: 3,
+    Song.DEAD: 3,
+}
+_HOOKS = {
+    Hook.HEALTHY: 76,
+    Hook.ERRORS_AT_FIRST: 8,
+    Hook.SILENT_AT_FIRST: 4,
+    Hook.RESETS_AT_FIRST: 5,
+    Hook.DEAD: 4,
+    Hook.GONE: 3,
+}
+# of 16 bit stereo: its stems are too large for one request to the store
+LONG_SONG_S = 100.0
+_LONG_SONG_EVERY = 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """One song to submit. The first `song_failures` requests for it fail, and so many callbacks."""
+
+    number: int
+    at_s: float
+    seconds: float
+    song: Song
+    hook: Hook
+    song_failures: int
+    hook_failures: int
+
+
+class Kind(StrEnum):
+    KILL = "kill"
+    """SIGKILL, and a start after `lasts_s`."""
+    FREEZE = "freeze"
+    """SIGSTOP, and SIGCONT after `lasts_s`."""
+    STOP = "stop"
+    """SIGTERM, and a start `lasts_s` later, or once it has ended."""
+
+
+@dataclass(frozen=True)
+class Disturbance:
+    at_s: float
+    target: str
+    kind: Kind
+    lasts_s: float
+
+
+@dataclass(frozen=True)
+class Options:
+    """`rate` is jobs submitted a second; `calm` leaves the disturbances out.
+
+    `patience_s` is how long, after them, nothing may happen while records wait.
+    """
+
+    jobs: int = 1000
+    seed: int = 1
+    processors: int = 3
+    uploaders: int = 2
+    rate: float = 2.0
+    real_engine: bool = False
+    calm: bool = False
+    faults: tuple[str, ...] = ()
+    patience_s: float = 120.0
+
+    @property
+    def horizon_s(self) -> float:
+        """How long jobs come and processes are disturbed."""
+        return self.jobs / self.rate
+
+
+@dataclass(frozen=True)
+class Plan:
+    options: Options
+    jobs: tuple[Job, ...]
+    disturbances: tuple[Disturbance, ...]
+
+    def to_json(self) -> str:
+        return json.dumps(dataclasses.asdict(self), indent=1)
+
+
+def make_plan(options: Options) -> Plan:
+    # One generator each, so that another number of workers leaves the jobs as they are.
+    jobs = _jobs(options, random.Random(f"jobs {options.seed}"))
+    disturbances = () if options.calm else _disturbances(options, random.Random(f"events {options.seed}"))
+    return Plan(options, jobs, disturbances)
+
+
+def workers(options: Options) -> list[str]:
+    processors = [f"processor-{n}" for n in range(1, options.processors + 1)]
+    return processors + [f"uploader-{n}" for n in range(1, options.uploaders + 1)]
+
+
+def _jobs(options: Options, rnd: random.Random) -> tuple[Job, ...]:
+    return tuple(
+        Job(
+            number,
+            at_s=round(number / options.rate, 3),
+            seconds=_seconds(number, options, rnd),
+            song=_one_of(_SONGS, rnd),
+            hook=_one_of(_HOOKS, rnd),
+            song_failures=rnd.randint(1, 2),
+            hook_failures=rnd.randint(1, 3),
+        )
+        for number in range(options.jobs)
+    )
+
+
+def _seconds(number: int, options: Options, rnd: random.Random) -> float:
+    seconds = round(rnd.uniform(0.3, 2.0), 2)
+    is_long = number % _LONG_SONG_EVERY == 10 and not options.real_engine
+    return LONG_SONG_S if is_long else seconds
+
+
+def _one_of(shares: dict, rnd: random.Random):
+    return rnd.choices(list(shares), list(shares.values()))[0]
+
+
+def _disturbances(options: Options, rnd: random.Random) -> tuple[Disturbance, ...]:
+    # Of a server that all depend on, an outage each three quarters of a minute; a worker each few seconds.
+    free_at_s = {"broker": rnd.uniform(8, 25), "store": rnd.uniform(5, 20)}
+    every = {"broker": 45.0, "store": 35.0}
+    shares = {"api": 1.0, "broker": 2.0, "store": 2.0, **dict.fromkeys(workers(options), 2.0)}
+    found = []
+    at_s = rnd.uniform(1, 3)
+    while at_s < options.horizon_s:
+        ready = {name: share for name, share in shares.items() if free_at_s.get(name, 0) <= at_s}
+        if ready:
+            disturbance = _disturbance(round(at_s, 2), _one_of(ready, rnd), rnd)
+            found.append(disturbance)
+            rest_s = every.get(disturbance.target, rnd.uniform(1, 8))
+            free_at_s[disturbance.target] = at_s + disturbance.lasts_s + rest_s
+        at_s += rnd.uniform(1.5, 4.5)
+    return tuple(found)
+
+
+def _disturbance(at_s: float, target: str, rnd: random.Random) -> Disturbance:
+    if target in ("broker", "store"):
+        return Disturbance(at_s, target, Kind.KILL, round(rnd.uniform(0.5, 5), 2))
+    kind = _one_of({Kind.KILL: 5, Kind.FREEZE: 4, Kind.STOP: 1}, rnd)
+    # The session time-out is 6 s: some are missed by the group, others are back before.
+    is_long = rnd.random() < (0.25 if kind is Kind.KILL else 0.5)
+    return Disturbance(at_s, target, kind, round(rnd.uniform(7.5, 13) if is_long else rnd.uniform(0, 4), 2))

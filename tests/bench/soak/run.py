@@ -1,0 +1,131 @@
+"""One soak from its plan to its report."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kafka.errors import KafkaError
+
+from tests.bench.soak import checks, evidence, faults, ledger, table
+from tests.bench.soak.checks import Violation
+from tests.bench.soak.client import Users
+from tests.bench.soak.evidence import Evidence
+from tests.bench.soak.house import House
+from tests.bench.soak.outside import Outside
+from tests.bench.soak.plan import Options, Plan, make_plan
+from tests.bench.soak.table import Course
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.05
+_LOOK_EVERY_S = 2.0
+_TIDY_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Report:
+    violations: list[Violation]
+    text: str
+
+
+def soak(options: Options, directory: Path) -> Report:
+    """Runs it with all its files below `directory`, which is left as it is then."""
+    plan = make_plan(options)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "plan.json").write_text(plan.to_json())
+    outside = Outside(plan.jobs)
+    house = House(directory, options, _commands(options), outside.origins)
+    try:
+        log.info("starting everything in %s", directory)
+        house.start()
+        users = Users(house.services["api"].url, plan.jobs, outside.audio_urls, outside.hook_urls)
+        began_s = time.monotonic()
+        users.start()
+        _disturb(plan, house)
+        drained = _drain(options, house, users, outside)
+        duration_s = time.monotonic() - began_s
+        users.stop()
+        return _look(plan, house, outside, users, drained, duration_s)
+    finally:
+        house.kill_all()
+        outside.close()
+
+
+def _commands(options: Options) -> dict[str, tuple[str, ...]]:
+    commands = {"processor": ("tests.bench.soak.quick_processor",), "uploader": ("uploader",)}
+    if options.real_engine:
+        commands["processor"] = ("processor",)
+    for kind, known in (("processor", faults.PROCESSORS), ("uploader", faults.UPLOADERS)):
+        if chosen := [name for name in options.faults if name in known]:
+            commands[kind] = ("tests.bench.soak.faults", *chosen)
+    return commands
+
+
+def _disturb(plan: Plan, house: House) -> None:
+    began_s = time.monotonic()
+    waiting = list(reversed(plan.disturbances))
+    while (now_s := time.monotonic() - began_s) < plan.options.horizon_s:
+        while waiting and waiting[-1].at_s <= now_s:
+            house.begin(waiting.pop())
+        house.tick()
+        time.sleep(_TICK_S)
+    house.recover()
+    log.info("%d disturbances are over", len(house.happened))
+
+
+def _drain(options: Options, house: House, users: Users, outside: Outside) -> bool:
+    """Waits until nobody submits and no record waits; False when no callback comes for too long before."""
+    settings = ledger.settings_of(house.settings)
+    came, since_s = 0, time.monotonic()
+    while time.monotonic() - since_s < options.patience_s:
+        house.tick()
+        if outside.callback_count != came:
+            came, since_s = outside.callback_count, time.monotonic()
+        try:
+            if users.done and ledger.is_drained(settings):
+                return True
+        except KafkaError as error:
+            log.warning("looking at the lag: %r", error)
+        time.sleep(_LOOK_EVERY_S)
+    house.dump_threads()
+    return False
+
+
+def _look(
+    plan: Plan, house: House, outside: Outside, users: Users, drained: bool, duration_s: float
+) -> Report:
+    _await_tidiness(house)
+    house.tick()
+    callbacks = outside.callbacks()
+    bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
+    attempts, rebalances = evidence.read_logs(house)
+    stage, temporary = evidence.files_below(house.stage), evidence.temporary_files(house)
+    house.stop_services()
+    found = Evidence(
+        plan=plan,
+        task_uuids=dict(users.task_uuids),
+        callbacks=callbacks,
+        ledger=ledger.read(ledger.settings_of(house.settings)),
+        objects=evidence.fetch_all(evidence.announced_urls(bodies)),
+        unfinished=evidence.unfinished_uploads(house),
+        stage=stage,
+        temporary=temporary,
+        attempts=attempts,
+        happened=house.happened,
+        incidents=[*house.incidents, *users.refusals],
+        drained=drained,
+    )
+    violations = checks.violations(found)
+    text = table.render(found, violations, Course(duration_s, rebalances, users.repeats))
+    return Report(violations, text)
+
+
+def _await_tidiness(house: House) -> None:
+    """What follows a job's transaction may take a moment; what is left then was forgotten."""
+    deadline_s = time.monotonic() + _TIDY_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        if not evidence.files_below(house.stage) and not evidence.temporary_files(house):
+            return
+        time.sleep(_TICK_S)

@@ -1,0 +1,159 @@
+"""Real processes killed with SIGKILL at the points of KAFKA_CONSUMER.md's table: what is seen then."""
+
+import threading
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.http_server import Connection, Request, drip, serve
+from tests.support.slow_store import SlowStore
+from tests.support.trio import Trio
+from tests.support.waiting import below, wait_for
+
+SLOW = "tests.support.slow_processor"
+
+
+@pytest.fixture
+def make_trio(stack, kafka, s3_store, model_dir):
+    made: list[Trio] = []
+
+    def make(bootstrap: str = kafka.bootstrap, **settings: str) -> Trio:
+        made.append(Trio(stack, bootstrap, s3_store, model_dir, MODEL_NAME="centre", **settings))
+        return made[-1]
+
+    yield make
+    for trio in made:
+        trio.close()
+
+
+def assert_done_once(trio: Trio, task_uuid: str) -> None:
+    """One successful callback, or several with the same id and bytes; nothing left in the stage."""
+    first = trio.wait_for_callback(task_uuid)
+    assert first.json["status"] == "success", first.json
+    wait_for(lambda: not below(trio.stack.outputs), 30, "empty stage")
+    for callback in trio.callbacks(task_uuid):
+        assert callback.body == first.body
+        assert callback.headers["webhook-id"] == f"{task_uuid}.1"
+
+
+def temporary_files(trio: Trio, name: str) -> list[str]:
+    return below(trio.services[name].directory / "temp", files_only=True)
+
+
+class Gate:
+    """A receiver that holds its first callback until it is opened, and takes every later one."""
+
+    def __init__(self):
+        self.reached, self.opened = threading.Event(), threading.Event()
+
+    def __call__(self, request: Request, connection: Connection) -> None:
+        if not self.reached.is_set():
+            self.reached.set()
+            self.opened.wait(60)
+        serve(b"", 204)(request, connection)
+
+
+def test_api_killed_after_its_answer(make_trio, song):
+    trio = make_trio().start()
+    task_uuid = trio.submit(trio.song(song))
+    trio.services["api"].kill()
+    assert_done_once(trio, task_uuid)
+    assert len(trio.callbacks(task_uuid)) == 1
+
+
+def test_processor_killed_while_it_downloads(make_trio, song):
+    trio = make_trio().start()
+    processor = trio.services["processor"]
+    task_uuid = trio.submit(trio.song(drip(song, 3)))
+    wait_for(lambda: temporary_files(trio, "processor"), 30, "partial download")
+    processor.kill()
+    processor.start()
+    assert_done_once(trio, task_uuid)
+    assert len(trio.callbacks(task_uuid)) == 1
+    assert "task taken, attempt 2" in processor.log()
+    wait_for(lambda: not temporary_files(trio, "processor"), 20, "empty temporary directory")
+
+
+def test_processor_killed_while_it_separates(make_trio, song):
+    trio = make_trio(ENGINE_SLEEP_S="3").start("api", SLOW, "uploader")
+    processor = trio.services["slow_processor"]
+    task_uuid = trio.submit(trio.song(song))
+    wait_for(lambda: "prepared" in processor.log(), 30, "separation under way")
+    processor.kill()
+    processor.start()
+    assert_done_once(trio, task_uuid)
+    assert len(trio.callbacks(task_uuid)) == 1
+    assert "task taken, attempt 2" in processor.log()
+
+
+def test_processor_killed_three_times_by_one_song_gives_it_up_and_does_the_next(make_trio, song):
+    trio = make_trio(ENGINE_SLEEP_S="600", PROCESSOR_SLOTS="1").start("api", SLOW, "uploader")
+    processor = trio.services["slow_processor"]
+    task_uuid = trio.submit(trio.song(song))
+    for attempt in (1, 2, 3):
+        wait_for(lambda n=attempt: f"task taken, attempt {n}" in processor.log(), 40, f"attempt {attempt}")
+        processor.kill()
+        processor.start()
+    body = trio.wait_for_callback(task_uuid).json
+    assert body["error_code"] == "engine_crashed"
+    following = trio.submit(trio.song(song))
+    wait_for(lambda: f"[{following}] task taken" in processor.log(), 40, "the next job's start")
+
+
+def test_uploader_killed_in_the_middle_of_an_upload(make_trio, s3_store, song):
+    store = SlowStore(urlsplit(s3_store.endpoint_url).port, "vocals.wav", 600)
+    trio = make_trio().start("api", "processor")
+    trio.start("uploader", S3_ENDPOINT_URL=store.endpoint_url)
+    task_uuid = trio.submit(trio.song(song))
+    wait_for(lambda: store.delayed, 60, "upload under way")
+    trio.services["uploader"].kill()
+    store.close()
+    trio.start("uploader")
+    assert_done_once(trio, task_uuid)
+    assert len(trio.callbacks(task_uuid)) == 1
+    uploads = s3_store.client().list_multipart_uploads(Bucket=s3_store.bucket).get("Uploads", [])
+    assert not [upload for upload in uploads if task_uuid in upload["Key"]]
+
+
+def test_uploader_killed_while_its_callback_is_under_way(make_trio, s3_store, song):
+    trio = make_trio().start()
+    gate = Gate()
+    trio.receiver.on("/hook", gate)
+    task_uuid = trio.submit(trio.song(song))
+    assert gate.reached.wait(60)
+    listing = {"Bucket": s3_store.bucket, "Prefix": task_uuid}
+    before = s3_store.client().list_objects_v2(**listing)["Contents"]
+    uploader = trio.services["uploader"]
+    uploader.kill()
+    gate.opened.set()
+    uploader.start()
+    wait_for(lambda: len(trio.callbacks(task_uuid)) == 2, 60, "second callback")
+    assert_done_once(trio, task_uuid)
+    after = s3_store.client().list_objects_v2(**listing)["Contents"]
+    assert [(o["Key"], o["LastModified"]) for o in after] == [(o["Key"], o["LastModified"]) for o in before]
+
+
+def test_broker_killed_and_restarted_while_a_song_is_separated(make_trio, own_kafka, song):
+    broker = own_kafka()
+    trio = make_trio(broker.bootstrap, ENGINE_SLEEP_S="8").start("api", SLOW, "uploader")
+    task_uuid = trio.submit(trio.song(song))
+    processor = trio.services["slow_processor"]
+    wait_for(lambda: "prepared" in processor.log(), 30, "separation under way")
+    broker.kill()
+    broker.start()
+    assert_done_once(trio, task_uuid)
+    assert len(trio.callbacks(task_uuid)) == 1
+
+
+def test_a_processor_frozen_past_its_session_publishes_nothing_after_its_thaw(make_trio, song):
+    trio = make_trio(ENGINE_SLEEP_S="4").start("api", SLOW, "uploader")
+    frozen = trio.services["slow_processor"]
+    task_uuid = trio.submit(trio.song(song))
+    wait_for(lambda: "prepared" in frozen.log(), 30, "separation under way")
+    frozen.freeze()
+    other = trio.stack.start(SLOW, {**trio.settings})
+    wait_for(lambda: f"[{task_uuid}] separated" in other.log(), 60, "the other's separation")
+    frozen.thaw()
+    wait_for(lambda: "dropped: nothing published" in frozen.log(), 60, "the thawed job's end")
+    assert_done_once(trio, task_uuid)
+    assert len(trio.callbacks(task_uuid)) == 1

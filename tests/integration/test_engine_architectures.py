@@ -1,0 +1,79 @@
+"""Every architecture through the real engine: loaded as a checkpoint, separated, announced by its stems."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from processor.engine import Engine
+from processor.separation import EngineConfig
+from tests.support import audio
+from tests.support.models import random_directory
+
+PAIR = {"vocals", "instrumental"}
+FOUR = {"drums", "bass", "other", "vocals"}
+STEMS = {
+    "tiny_vr": PAIR,
+    "tiny_mdx23c.ckpt": PAIR,
+    "tiny_bs_roformer": PAIR,
+    "tiny_demucs.yaml": FOUR | {"instrumental"},
+    "tiny_bag": FOUR | {"instrumental"},
+}
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[str], Engine]]:
+    engines = []
+
+    def start(name: str, device: str = "cpu") -> Engine:
+        engines.append(Engine(EngineConfig(name, random_directory(), device=device, fetch_model=False)))
+        engines[-1].start()
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.stop()
+
+
+def separate(engine: Engine, directory: Path, mix: np.ndarray):
+    target = directory / "stems"
+    target.mkdir(exist_ok=True)
+    source = audio.write(directory / "mix.wav", mix)
+    return engine.separate(source, target, lambda: None, lambda fraction: None)
+
+
+@pytest.mark.parametrize("name", STEMS)
+def test_a_song_becomes_the_models_stems(start, tmp_path, name):
+    engine = start(name)
+    state = engine.wait_ready(120)
+    assert state.ok, state.detail
+    assert state.detail == f"{name} on cpu"
+    mix = audio.noise(12.3, peak=0.3)
+    first = separate(engine, tmp_path, mix)
+    assert (set(first.stems), first.model, first.device) == (STEMS[name], name, "cpu")
+    stems = {n: audio.read_int16(stem.path) for n, stem in first.stems.items()}
+    assert {len(samples) for samples in stems.values()} == {len(mix)}
+    assert all(samples.any() for samples in stems.values())
+    again = separate(engine, tmp_path, mix)  # nothing of the first job is left in the network
+    assert all(np.array_equal(audio.read_int16(again.stems[n].path), stems[n]) for n in stems)
+
+
+@pytest.mark.parametrize("name", STEMS)
+@pytest.mark.parametrize("frames", [1, 700])
+def test_the_shortest_songs_have_stems(start, tmp_path, name, frames):
+    engine = start(name)
+    assert engine.wait_ready(120).ok
+    result = separate(engine, tmp_path, audio.noise(1)[:frames])
+    assert {stem.frames for stem in result.stems.values()} == {frames}
+    assert all(len(audio.read(stem.path)) == frames for stem in result.stems.values())
+
+
+@pytest.mark.parametrize("name", ["tiny_mdx23c", "tiny_vr"])
+def test_a_demanded_gpu_that_torch_does_not_see_is_told_as_the_reason(start, monkeypatch, name):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # for machines that have one
+    engine = start(name, "cuda")
+    while engine.state().detail == "starting":
+        engine.wait_ready(0.1)
+    assert not engine.state().ok
+    assert "DEVICE=cuda, but torch sees no CUDA device" in engine.state().detail

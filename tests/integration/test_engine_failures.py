@@ -1,0 +1,211 @@
+"""Whatever dies or hangs: a typed error, nothing left on disk or running, and the next job works."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.errors import Cancelled, CrashError, ErrorCode, TransientError
+from processor.engine import Engine
+from processor.separation import EngineConfig
+from tests.support import audio
+from tests.support.models import centre_directory
+from tests.support.waiting import wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
+START_TIMEOUT_S = 120
+
+
+def no_check() -> None:
+    pass
+
+
+def no_progress(fraction: float) -> None:
+    pass
+
+
+def config(**changes) -> EngineConfig:
+    values = {"model_name": "centre", "model_dir": centre_directory(), "device": "cpu"}
+    return EngineConfig(**(values | changes))
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[EngineConfig], Engine]]:
+    engines = []
+
+    def start(config: EngineConfig) -> Engine:
+        engines.append(Engine(config))
+        engines[-1].start()
+        return engines[-1]
+
+    yield start
+    for engine in engines:
+        engine.stop()
+
+
+@pytest.fixture
+def ready(start) -> Callable[[EngineConfig], Engine]:
+    def ready(config: EngineConfig) -> Engine:
+        engine = start(config)
+        state = engine.wait_ready(START_TIMEOUT_S)
+        assert state.ok, state.detail
+        return engine
+
+    return ready
+
+
+@pytest.fixture
+def target(tmp_path) -> Path:
+    directory = tmp_path / "stems"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def long(tmp_path) -> Path:
+    return audio.write(tmp_path / "long.wav", audio.noise(120))
+
+
+@pytest.fixture
+def short(tmp_path) -> Path:
+    return audio.write(tmp_path / "short.wav", audio.noise(1))
+
+
+def is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def signal_once(engine: Engine, number: int) -> Callable[[float], None]:
+    """A progress callback that signals the engine's process when it is at work."""
+    sent = []
+
+    def on_progress(fraction: float) -> None:
+        if not sent:
+            sent.append(engine.pid)
+            os.kill(engine.pid, number)
+
+    return on_progress
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_child_that_dies_is_a_crash_and_is_replaced(ready, long, short, target, number):
+    engine = ready(config())
+    before = engine.pid
+    with pytest.raises(CrashError, match=number.name) as caught:
+        engine.separate(long, target, no_check, signal_once(engine, number))
+    assert caught.value.code == ErrorCode.ENGINE_CRASHED
+    assert not list(target.iterdir())
+    assert engine.separate(short, target, no_check, no_progress).stems
+    assert engine.pid != before
+
+
+def test_a_child_that_hangs_is_killed_on_cancel(ready, long, target):
+    engine = ready(config())
+    before, hang = engine.pid, signal_once(engine, signal.SIGSTOP)
+    hanging = []
+
+    def on_progress(fraction: float) -> None:
+        hang(fraction)
+        hanging.append(True)
+
+    def check() -> None:
+        if hanging:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        engine.separate(long, target, check, on_progress)
+    assert not is_running(before)
+    assert not list(target.iterdir())
+
+
+def test_a_job_past_its_deadline_is_a_timeout(ready, long, target):
+    engine = ready(config(job_timeout_s=1))
+    with pytest.raises(TransientError) as caught:
+        engine.separate(long, target, no_check, signal_once(engine, signal.SIGSTOP))
+    assert caught.value.code == ErrorCode.ENGINE_TIMEOUT
+    assert not list(target.iterdir())
+
+
+def test_memory_that_runs_out_is_told_apart_from_a_crash(ready, long, short, target):
+    engine = ready(config())
+    used = int(Path(f"/proc/{engine.pid}/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.prlimit(engine.pid, resource.RLIMIT_AS, (used + (8 << 20), used + (8 << 20)))
+    with pytest.raises(TransientError) as caught:
+        engine.separate(long, target, no_check, no_progress)
+    assert caught.value.code == ErrorCode.OUT_OF_MEMORY
+    assert not list(target.iterdir())
+    assert engine.separate(short, target, no_check, no_progress).stems
+
+
+def test_a_child_is_recycled_between_jobs(ready, short, tmp_path):
+    engine = ready(config(max_jobs=2))
+    pids = []
+    for number in range(5):
+        target = tmp_path / str(number)
+        target.mkdir()
+        engine.wait_ready(START_TIMEOUT_S)
+        pids.append(engine.pid)
+        engine.separate(short, target, no_check, no_progress)
+    assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4]
+    assert not is_running(pids[0])
+
+
+def test_a_stopped_engine_leaves_no_process(ready):
+    engine = ready(config())
+    pid = engine.pid
+    engine.stop()
+    assert not is_running(pid)
+    assert not engine.state().ok
+
+
+def test_a_job_after_the_stop_is_refused(ready, short, target):
+    engine = ready(config())
+    engine.stop()
+    with pytest.raises(TransientError) as caught:
+        engine.separate(short, target, no_check, no_progress)
+    assert caught.value.code == ErrorCode.ENGINE_UNAVAILABLE
+
+
+def test_a_missing_model_is_named_and_taken_once_it_is_there(start, tmp_path):
+    models = tmp_path / "models"
+    engine = start(config(model_dir=models, fetch_model=False))
+    wait_for(lambda: "model centre is not in" in engine.state().detail, START_TIMEOUT_S, "reason")
+    shutil.copytree(centre_directory(), models, dirs_exist_ok=True)
+    assert engine.wait_ready(START_TIMEOUT_S).ok
+
+
+def test_a_damaged_model_is_named_and_never_loaded(start, tmp_path):
+    models = shutil.copytree(centre_directory(), tmp_path / "models")
+    (models / "centre.onnx").write_bytes((models / "centre.onnx").read_bytes()[:5000])
+    engine = start(config(model_dir=models))
+    wait_for(lambda: "centre.onnx" in engine.state().detail, START_TIMEOUT_S, "reason")
+    assert not engine.state().ok
+
+
+def test_a_demanded_gpu_that_is_not_there_is_said(start, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    engine = start(config(device="cuda"))
+    wait_for(lambda: "DEVICE=cuda" in engine.state().detail, START_TIMEOUT_S, "reason")
+    assert not engine.state().ok
+
+
+@pytest.mark.parametrize("moment", ["starting", "ready", "separating"])
+def test_no_child_outlives_its_parent(tmp_path, target, moment):
+    source = audio.write(tmp_path / "long.wav", audio.noise(600))
+    command = [sys.executable, "-m", "tests.support.engine_host", centre_directory(), source, target]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as host:
+        pid = int(host.stdout.readline())
+        while moment != "starting" and host.stdout.readline().strip() != moment:
+            assert host.poll() is None
+        assert is_running(pid)
+        host.kill()
+    wait_for(lambda: not is_running(pid), 30, "end of the engine's process")

@@ -1,0 +1,157 @@
+"""The faults of kafka-python 3.0.12 around committed offsets and fetching, each beside our rule against it.
+
+Like `test_kafka_faults.py`. Row 3, a join that hangs for ever, happened in 4 of 50 starts with short polls
+and cannot be provoked at will; its guard is exercised by every test that starts a worker.
+"""
+
+import contextlib
+import itertools
+
+import pytest
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError, KafkaTimeoutError
+from kafka.structs import OffsetAndMetadata
+
+from common import clients
+from common.lease import LeaseTable
+from common.outcome import Record
+from common.transaction import Committer
+from tests.support.group import Lab, Polling
+from tests.support.members import member, member_options
+from tests.support.waiting import wait_for
+
+
+def offsets(partition: TopicPartition, offset: int) -> dict[TopicPartition, OffsetAndMetadata]:
+    return {partition: OffsetAndMetadata(offset, "", -1)}
+
+
+class TestRow6WhatIsCommittedCanBeReadStale:
+    @pytest.fixture
+    def stale(self, own_kafka, closing):
+        """A consumer whose read of 10 timed out while the broker stood still; then 500 was committed."""
+        broker = own_kafka()
+        lab = Lab(broker.bootstrap)
+        partition = lab.partition(0)
+        reader = closing(clients.GuardedConsumer(**{**member_options(lab), "group_instance_id": None}))
+        writer = closing(
+            KafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=lab.settings.kafka_group_id)
+        )
+        reader.assign([partition])
+        writer.assign([partition])
+        writer.commit(offsets(partition, 10))
+        assert reader.committed(partition, timeout_ms=10000) == 10
+        broker.freeze()
+        with pytest.raises(KafkaTimeoutError):
+            reader.committed(partition, timeout_ms=300)
+        broker.thaw()
+        cached = reader._coordinator._offset_fetch_futures.values()
+        wait_for(lambda: all(future.is_done for future in cached), 20, "late answer")
+        writer.commit(offsets(partition, 500))
+        return reader, partition
+
+    def test_the_bare_call_serves_the_old_answer(self, stale):
+        reader, partition = stale
+        assert reader.committed(partition, timeout_ms=10000) == 10
+
+    def test_ours_asks_the_broker(self, stale):
+        reader, partition = stale
+        assert reader.fresh_committed(partition, timeout_ms=10000).offset == 500
+
+
+class _Joining:
+    """A group whose first snapshots are those of a member that has not joined yet."""
+
+    def __init__(self, consumer: clients.GuardedConsumer, times: int):
+        self._consumer, self.left = consumer, times
+
+    def group_metadata(self):
+        current = self._consumer.group_metadata()
+        if not self.left:
+            return current
+        self.left -= 1
+        return type(current)(group_id=current.group_id, generation_id=-1, member_id="")
+
+    def fresh_committed(self, partition, timeout_ms):
+        return self._consumer.fresh_committed(partition, timeout_ms)
+
+
+class TestRow9TheBrokerTakesOffsetsOfNoGeneration:
+    @pytest.fixture
+    def group(self, lab, closing):
+        consumer = member(lab)
+        consumer.subscribe([lab.settings.kafka_task_topic])
+        closing(Polling(consumer))
+        wait_for(lambda: len(consumer.assignment()) == lab.partition_count, 30, "assignment")
+        return consumer
+
+    def test_the_bare_producer_commits_for_a_group_that_it_is_no_member_of(self, lab, closing, group):
+        nobody = type(group.group_metadata())(group_id=lab.settings.kafka_group_id)
+        producer = closing(clients.transactional_producer(lab.settings, "row9-bare"))
+        producer.begin_transaction()
+        producer.send_offsets_to_transaction(offsets(lab.partition(0), 33), nobody)
+        producer.commit_transaction()
+        assert lab.committed(0).offset == 33
+
+    def test_ours_waits_until_it_has_one(self, lab, closing, group):
+        table = LeaseTable(slots=1)
+        (assignment,) = table.assign([lab.partition(0)])
+        table.load(assignment, None)
+        lease = table.admit(Record(lab.settings.kafka_task_topic, 0, 0, b"k", b"{}"))
+        joining = _Joining(group, times=5)
+        committer = Committer(
+            table,
+            lambda: joining,
+            lambda: clients.transactional_producer(lab.settings, "row9-ours"),
+            pytest.fail,
+        )
+        committer.start()
+        assert committer.begin(lease)
+        committer.stop(10)
+        assert joining.left == 0
+        assert lab.committed(0).metadata == '{"n":1,"a":{"0":1}}'
+
+
+class TestRow12CloseRaisesWithBatchesOpenAndLeavesItsThread:
+    def test_the_bare_client_raises_and_ours_ends_its_thread(self, own_kafka, closing):
+        broker = own_kafka()
+        lab = Lab(broker.bootstrap)
+        producer = clients.transactional_producer(lab.settings, "row12")
+        producer.begin_transaction()
+        producer.send(lab.settings.kafka_result_topic, b"1").get(timeout=20)
+        broker.freeze()
+        try:
+            producer.send(lab.settings.kafka_result_topic, b"2")
+            with pytest.raises((KafkaError, AssertionError)):
+                producer.close(timeout=0)
+            sender = producer._sender
+            assert sender.is_alive()
+            clients.discard_producer(producer)
+            wait_for(lambda: not sender.is_alive(), 20, "end of the sender's thread")
+        finally:
+            broker.thaw()
+
+
+class TestRow15OneBatchIsDrainedBeforeTheNextPartitionGetsATurn:
+    RECORDS = 200
+
+    def longest_run(self, lab: Lab, consumer: KafkaConsumer) -> int:
+        """The most records in a row from one partition, of two that are equally full."""
+        seen: list[int] = []
+        while len(seen) < 2 * self.RECORDS:
+            for partition, batch in consumer.poll(timeout_ms=1000).items():
+                seen += [partition.partition] * len(batch)
+        return max(len(list(run)) for _, run in itertools.groupby(seen))
+
+    def consumer(self, lab: Lab, **options) -> clients.GuardedConsumer:
+        options = {**member_options(lab), "group_id": None, "group_instance_id": None, **options}
+        consumer = clients.GuardedConsumer(**options)
+        consumer.assign([lab.partition(0), lab.partition(1)])
+        return consumer
+
+    def test_the_default_reads_hundreds_in_a_row_and_ours_a_handful(self, lab):
+        padding = "x" * 1000
+        lab.feed([n, padding] for n in range(2 * self.RECORDS))
+        with contextlib.closing(self.consumer(lab, max_partition_fetch_bytes=1024 * 1024)) as bare:
+            assert self.longest_run(lab, bare) >= self.RECORDS // 2
+        with contextlib.closing(self.consumer(lab)) as ours:
+            assert self.longest_run(lab, ours) <= self.RECORDS // 4

@@ -1,0 +1,63 @@
+"""The broker of the local stack keeps what it acknowledged."""
+
+import pytest
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import KafkaAdminClient, NewTopic
+
+from local import broker
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.network
+
+
+def _create(bootstrap: str, topic: str) -> None:
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap)
+    admin.create_topics([NewTopic(topic, num_partitions=1, replication_factor=1)])
+    admin.close()
+
+
+def _read(bootstrap: str, topic: str, count: int) -> list[bytes]:
+    consumer = KafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest")
+    partition = TopicPartition(topic, 0)
+    consumer.assign([partition])
+    values: list[bytes] = []
+
+    def enough() -> bool:
+        values.extend(record.value for records in consumer.poll(200).values() for record in records)
+        return len(values) >= count
+
+    wait_for(enough, 30, f"{count} records")
+    consumer.close()
+    return values
+
+
+def test_acknowledged_records_survive_a_sigkill_of_the_broker(own_kafka):
+    server = own_kafka()
+    _create(server.bootstrap, "kept")
+    producer = KafkaProducer(bootstrap_servers=server.bootstrap, acks="all")
+    for number in range(50):
+        producer.send("kept", str(number).encode()).get(10)
+    server.kill()
+    producer.close(1)
+    server.start()
+    assert _read(server.bootstrap, "kept", 50) == [str(number).encode() for number in range(50)]
+
+
+def test_topics_are_not_created_by_use(kafka):
+    consumer = KafkaConsumer(bootstrap_servers=kafka.bootstrap)
+    assert not consumer.partitions_for_topic("nobody-made-this")
+    assert "nobody-made-this" not in consumer.topics()
+    consumer.close()
+
+
+def test_a_damaged_jar_is_fetched_again(tmp_path):
+    jars = broker.fetch_jars(broker.default_cache())
+    copy = tmp_path / "cache"
+    for jar in jars:
+        target = copy / jar.relative_to(broker.default_cache().resolve())
+        target.parent.mkdir(parents=True)
+        target.symlink_to(jar)
+    damaged = copy / jars[0].relative_to(broker.default_cache().resolve())
+    damaged.unlink()
+    damaged.write_bytes(b"cut short")
+    assert broker.fetch_jars(copy)[0].read_bytes() == jars[0].read_bytes()

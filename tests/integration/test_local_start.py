@@ -1,0 +1,215 @@
+"""start_local.sh as a user meets it, in a copy of the tree, on free ports, with the tests' environment."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+
+from local import broker, leftovers
+from local.ports import free_ports
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).resolve().parents[2]
+NOT_COPIED = (
+    ".git",
+    ".venv*",
+    ".local",
+    ".env",
+    "logs",
+    "models",
+    "outputs",
+    "temp",
+    "tests",
+    "__pycache__",
+    ".*_cache",
+)
+PORTS = (
+    "API_PORT",
+    "PROCESSOR_HEALTH_PORT",
+    "UPLOADER_HEALTH_PORT",
+    "KAFKA_PORT",
+    "KAFKA_CONTROLLER_PORT",
+    "S3_PORT",
+    "DEMO_PORT",
+)
+KEPT = (
+    "PATH",
+    "HOME",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_INDEX_URL",
+    "UV_CACHE_DIR",
+    "UV_DEFAULT_INDEX",
+)
+
+
+class Checkout:
+    """A copy of the tree with settings of its own."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        self.env = {name: os.environ[name] for name in KEPT if name in os.environ}
+        self.env |= {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
+        self.env |= {
+            "UVR_VENV": sys.prefix,
+            "UVR_CACHE_DIR": str(broker.default_cache()),
+            "MODEL_NAME": "spleeter-2stems",
+            "DEVICE": "cpu",
+            "CC": "/bin/false",
+        }
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["./start_local.sh", *arguments],
+            cwd=self.root,
+            env={**self.env, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=400,
+        )
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    made = Checkout(tmp_path / "uvr api")
+    yield made
+    leftovers.end(made.root, grace_s=0)
+
+
+def test_a_song_goes_through_and_everything_survives_stop_and_sigkill(checkout):
+    demo = checkout.run("demo")
+    assert demo.returncode == 0, demo.stdout
+    assert "Steven M. Bryant, CC BY 3.0" in demo.stdout
+    callback = json.loads(next(line for line in demo.stdout.splitlines() if line.startswith('{"task_uuid"')))
+    assert callback["status"] == "success"
+    vocals = requests.get(callback["vocals"], timeout=10).content
+    assert len(vocals) == callback["stems"]["vocals"]["bytes"]
+
+    again = checkout.run(API_PORT="1")
+    assert again.returncode == 0
+    assert "running already" in again.stdout
+    assert "Settings have changed" in again.stdout
+    status = checkout.run("status")
+    assert status.returncode == 0
+    assert len(re.findall(r"^\w+ +ready", status.stdout, re.MULTILINE)) == 5
+
+    stopped = checkout.run("stop")
+    assert stopped.returncode == 0
+    assert leftovers.find(checkout.root) == []
+    assert checkout.run("status").returncode == 1
+
+    restarted = checkout.run()
+    assert restarted.returncode == 0, restarted.stdout
+    assert requests.get(callback["vocals"], timeout=10).content == vocals
+
+    for process in leftovers.find(checkout.root):
+        process.kill()
+    after_kill = checkout.run("demo")
+    assert after_kill.returncode == 0, after_kill.stdout
+    assert requests.get(callback["vocals"], timeout=10).content == vocals
+
+    supervisor_pid = int((checkout.root / ".local" / "run" / "supervisord.pid").read_text())
+    os.kill(supervisor_pid, 9)
+    orphaned = checkout.run("status")
+    assert orphaned.returncode == 1
+    assert "Its supervisor is gone" in orphaned.stdout
+    assert checkout.run("stop").returncode == 0
+    assert leftovers.find(checkout.root) == []
+
+
+def test_a_bad_setting_is_named_with_given_servers_and_nothing_is_left(checkout, kafka, s3_store):
+    given = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, **s3_store.environment()}
+    (checkout.root / ".env").write_text("BASIC_AUTH_USERNAME=a:b\n")
+    result = checkout.run(**given)
+    assert result.returncode == 1
+    last = result.stdout.splitlines()[-1]
+    assert last.startswith("error: api has ended with exit code 64: cannot start: BASIC_AUTH_USERNAME"), (
+        result.stdout
+    )
+    assert "kafka is ready" not in result.stdout
+    assert leftovers.find(checkout.root) == []
+
+
+def test_a_port_that_is_taken_is_named_before_anything_starts(checkout):
+    with socket.create_server(("127.0.0.1", int(checkout.env["S3_PORT"]))):
+        result = checkout.run()
+    assert result.returncode == 1
+    port = checkout.env["S3_PORT"]
+    assert result.stdout == f"error: port {port} is in use (S3_PORT): stop what uses it or set S3_PORT=...\n"
+    assert leftovers.find(checkout.root) == []
+
+
+def test_a_wrong_python_is_one_clear_line(checkout, tmp_path):
+    python = _script(tmp_path / "python", 'case "$*" in --version) echo Python 3.9.1 ;; *) exit 1 ;; esac')
+    result = checkout.run(
+        UVR_VENV=str(tmp_path / "venv"), UVR_PYTHON=str(python), PATH=_path_without_uv(tmp_path)
+    )
+    assert result.returncode == 1
+    assert result.stdout == (
+        "error: Python 3.11 or 3.12 is needed, found Python 3.9.1: "
+        "install one, or set UVR_PYTHON to where it is\n"
+    )
+
+
+def test_a_missing_venv_module_is_one_clear_line(checkout, tmp_path):
+    python = _script(
+        tmp_path / "python", f'case "$*" in *ensurepip*) exit 1 ;; esac; exec {sys.executable} "$@"'
+    )
+    result = checkout.run(
+        UVR_VENV=str(tmp_path / "venv"), UVR_PYTHON=str(python), PATH=_path_without_uv(tmp_path)
+    )
+    assert result.returncode == 1
+    assert result.stdout == (
+        f"error: {python} has no venv module: install it (Debian, Ubuntu: apt install python3-venv), or uv\n"
+    )
+
+
+def test_a_full_disk_is_one_clear_line(checkout, tmp_path):
+    _script(tmp_path / "bin" / "df", 'printf "header\\n/dev/x 9 9 3500000 97%% /\\n"')
+    path = f"{tmp_path / 'bin'}:{checkout.env['PATH']}"
+    result = checkout.run(UVR_VENV=str(tmp_path / "venv"), UVR_PYTHON=sys.executable, PATH=path)
+    assert result.returncode == 1
+    assert re.fullmatch(
+        r"error: the disk is too full: \d+ GB are needed to install, 3 GB are free at .*/venv",
+        result.stdout.splitlines()[-1],
+    )
+
+
+def test_commands_before_the_set_up_and_unknown_ones_say_what_to_do(checkout, tmp_path):
+    nothing = checkout.run("status", UVR_VENV=str(tmp_path / "none"))
+    assert (nothing.returncode, nothing.stdout) == (
+        1,
+        "error: nothing is set up here yet: run ./start_local.sh\n",
+    )
+    unknown = checkout.run("frobnicate")
+    assert unknown.returncode == 2
+    assert unknown.stdout.startswith("usage:")
+
+
+def _script(path: Path, body: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def _path_without_uv(tmp_path: Path) -> str:
+    """The tools that the script needs, and no uv that could fetch a Python."""
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("bash", "env", "dirname", "readlink", "uname", "mkdir", "flock", "sha256sum"):
+        found = shutil.which(name)
+        assert found, name
+        (tools / name).symlink_to(found)
+    return str(tools)

@@ -1,0 +1,74 @@
+"""The store of the local stack behaves like S3 where the uploader relies on it."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import requests
+from botocore.exceptions import ClientError
+
+from tests.support.servers import SeaweedServer
+
+pytestmark = pytest.mark.network
+
+
+def test_a_put_to_a_missing_bucket_is_refused(s3_store):
+    with pytest.raises(ClientError) as caught:
+        s3_store.client().put_object(Bucket="never-made", Key="key", Body=b"x")
+    assert caught.value.response["Error"]["Code"] == "NoSuchBucket"
+
+
+def test_the_first_writer_of_a_key_wins(s3_store):
+    client = s3_store.client()
+    client.put_object(Bucket=s3_store.bucket, Key="once", Body=b"first", IfNoneMatch="*")
+    with pytest.raises(ClientError) as caught:
+        client.put_object(Bucket=s3_store.bucket, Key="once", Body=b"second", IfNoneMatch="*")
+    assert caught.value.response["ResponseMetadata"]["HTTPStatusCode"] == 412
+    assert client.get_object(Bucket=s3_store.bucket, Key="once")["Body"].read() == b"first"
+
+
+def test_nothing_is_read_without_a_signature(s3_store):
+    client = s3_store.client()
+    client.put_object(Bucket=s3_store.bucket, Key="private", Body=b"secret")
+    assert requests.get(f"{s3_store.endpoint_url}/{s3_store.bucket}/private", timeout=10).status_code == 403
+    link = client.generate_presigned_url("get_object", Params={"Bucket": s3_store.bucket, "Key": "private"})
+    assert requests.get(link, timeout=10).content == b"secret"
+
+
+def test_objects_survive_a_sigkill_and_other_inner_ports(tmp_path):
+    server = SeaweedServer(tmp_path / "store")
+    try:
+        server.start()
+        body = bytes(range(256)) * 40_000
+        server.address.client().put_object(Bucket=server.address.bucket, Key="stem", Body=body)
+        server.kill()
+        (tmp_path / "store" / "ports.json").unlink()
+        again = SeaweedServer(tmp_path / "store")
+        assert again.spec.inner_ports != server.spec.inner_ports
+        server = again
+        server.start()
+        stored = server.address.client().get_object(Bucket=server.address.bucket, Key="stem")
+        assert stored["Body"].read() == body
+    finally:
+        server.kill()
+
+
+def test_it_listens_on_the_loopback_interface_only(tmp_path):
+    server = SeaweedServer(tmp_path / "store")
+    try:
+        server.start()
+        assert _listening_addresses(server.process.pid) == {"0100007F"}
+    finally:
+        server.kill()
+
+
+def _listening_addresses(pid: int) -> set[str]:
+    """Local addresses (as /proc/net/tcp writes them) of the process's listening sockets."""
+    held = subprocess.run(["ls", "-l", f"/proc/{pid}/fd"], capture_output=True, text=True, check=True).stdout
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and f"socket:[{fields[9]}]" in held:
+                found.add(fields[1].partition(":")[0])
+    return found

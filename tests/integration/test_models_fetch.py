@@ -1,0 +1,220 @@
+"""Models of every architecture come whole or not at all, whoever fetches them; damaged ones are refused."""
+
+import os
+import pickle
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from processor import catalogue, device, models, network
+from processor.engine import Engine
+from processor.models import ModelUnavailable, ensure
+from processor.separation import EngineConfig
+from tests.support.models import random_directory
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMES = ("tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs", "tiny_bag")
+
+
+@pytest.fixture(scope="module")
+def hub() -> Path:
+    """A directory with every file that the hub would serve."""
+    return random_directory()
+
+
+@pytest.fixture
+def target(tmp_path) -> Path:
+    return tmp_path / "models"
+
+
+def fetching(name: str, target: Path, hub: Path) -> subprocess.Popen:
+    command = [sys.executable, "-m", "tests.support.fetching", name, str(target), str(hub)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def fetched(name: str, target: Path, hub: Path) -> models.ModelFiles:
+    process = fetching(name, target, hub)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    return ensure(name, target, fetch=False)
+
+
+def copied(target: Path) -> Path:
+    """What an operator puts into the model directory: files without our records."""
+    shutil.copytree(random_directory(), target)
+    return target
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_model_comes_with_all_its_files_and_loads(hub, target, name):
+    files = fetched(name, target, hub)
+    for path in (files.path, *files.parts):
+        assert path.read_bytes() == (hub / path.name).read_bytes()
+        assert path.with_name(path.name + ".sha256").exists()
+    assert not list(target.glob(".fetch-*"))
+    assert network.load(files, device.CPU).stems
+    assert ensure(files.path.name, target, fetch=False).path == files.path  # with its extension
+
+
+def test_two_processes_that_fetch_at_once_do_no_harm(hub, target):
+    both = [fetching("tiny_bag", target, hub) for _ in range(2)]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    assert sorted("tiny_bag.yaml" in output for output, _ in outputs) == [False, True]
+    assert network.load(ensure("tiny_bag", target, fetch=False), device.CPU).stems
+
+
+def test_a_fetch_that_was_killed_leaves_nothing_that_is_taken_for_a_model(hub, target):
+    process = fetching("tiny_mdx23c", target, hub)
+    while process.stdout.readline() != "tiny_mdx23c.ckpt\n":
+        assert process.poll() is None
+    process.kill()
+    process.communicate()
+    with pytest.raises(ModelUnavailable, match="fetch"):
+        ensure("tiny_mdx23c", target, fetch=False)
+    fetched("tiny_mdx23c", target, hub)
+    assert not list(target.glob(".fetch-*"))
+
+
+def damage_end(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+
+
+def truncate(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+@pytest.mark.parametrize("damage", [damage_end, truncate])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_fetched_model_of_which_a_file_changed_is_refused_by_its_name(hub, target, name, damage):
+    files = fetched(name, target, hub)
+    for path in (files.path, *files.parts):
+        whole = path.read_bytes()
+        damage(path)
+        with pytest.raises(ModelUnavailable, match=f"{path.name}.* damaged or was changed"):
+            ensure(name, target, fetch=False)
+        path.write_bytes(whole)
+    ensure(name, target, fetch=False)
+
+
+@pytest.mark.parametrize("name", ["tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs"])
+def test_a_truncated_model_without_a_record_does_not_load_either(target, name):
+    path = checkpoint(ensure(name, copied(target), fetch=False))
+    truncate(path)
+    with pytest.raises(ModelUnavailable, match=name if path.suffix != ".th" else path.name):
+        network.load(ensure(name, target, fetch=False), device.CPU)
+
+
+def checkpoint(files: models.ModelFiles) -> Path:
+    return next(p for p in (files.path, *files.parts) if p.suffix in (".pth", ".ckpt", ".th"))
+
+
+class Trap:
+    """What unpickling runs."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("name", ["tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs"])
+def test_a_swapped_checkpoint_never_runs(target, tmp_path, name):
+    sprung = tmp_path / "sprung"
+    path = checkpoint(ensure(name, copied(target), fetch=False))
+    torch.save({"state": Trap(sprung)}, path)
+    with pytest.raises(ModelUnavailable):
+        network.load(ensure(name, target, fetch=False), device.CPU)
+    assert not sprung.exists()
+    # The trap would have worked.
+    pickle.loads(pickle.dumps(Trap(sprung)))
+    assert sprung.exists()
+
+
+def test_a_checkpoint_that_runs_code_needs_its_digest_in_its_name_or_a_record(target):
+    files = ensure("tiny_demucs", copied(target), fetch=False)
+    plain = target / f"{files.parts[0].stem.partition('-')[0]}.th"
+    files.parts[0].rename(plain)
+    lists = (target / catalogue.LISTS).read_text()
+    (target / catalogue.LISTS).write_text(lists.replace(files.parts[0].name, plain.name))
+    with pytest.raises(ModelUnavailable, match=f"{plain.name} is not loaded"):
+        ensure("tiny_demucs", target, fetch=False)
+    plain.with_name(plain.name + ".sha256").write_text(models._sha256(plain))
+    assert network.load(ensure("tiny_demucs", target, fetch=False), device.CPU).stems
+
+
+def test_files_of_others_in_the_directory_do_not_disturb(target):
+    copied(target)
+    (target / "some-other-file.th").write_bytes(b"not a checkpoint")
+    (target / "broken.yaml").write_text("{")
+    assert network.load(ensure("tiny_demucs", target, fetch=False), device.CPU).stems
+
+
+@pytest.fixture
+def engine(target) -> Iterator[Engine]:
+    engine = Engine(EngineConfig("tiny_mdx23c", target, device="cpu", fetch_model=False))
+    yield engine
+    engine.stop()
+
+
+def test_an_engine_whose_model_is_damaged_is_not_ready_and_says_which(target, engine):
+    truncate(copied(target) / "tiny_mdx23c.ckpt")
+    engine.start()
+    while engine.state().detail in ("starting", "not started"):
+        engine.wait_ready(0.1)
+    assert not engine.state().ok
+    assert "tiny_mdx23c" in engine.state().detail
+
+
+def test_a_file_that_no_list_names_is_told_apart_from_a_missing_one(target):
+    (copied(target) / catalogue.LISTS).unlink()
+    with pytest.raises(ModelUnavailable, match=f"tiny_mdx23c.* but {catalogue.LISTS} does not tell"):
+        ensure("tiny_mdx23c", target, fetch=False)
+
+
+def command(*arguments: str, directory: Path) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-m", "processor.models", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"MODEL_FILE_DIR": str(directory), "HTTPS_PROXY": "http://127.0.0.1:1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_list_tells_the_catalogue_and_what_is_here(target):
+    done = command("list", directory=copied(target))
+    assert done.returncode == 0, done.stderr
+    rows = {line.split()[0]: line.split()[1:] for line in done.stdout.splitlines()}
+    assert rows["tiny_vr"][:2] == ["VR", "yes"]
+    assert rows["tiny_demucs"][:2] == ["Demucs", "yes"]
+    assert rows["spleeter-2stems"][:2] == ["MDX", "-"]
+    assert rows["htdemucs_ft"][:2] == ["Demucs", "-"]
+    assert rows["UVR-MDX-NET-Inst_HQ_5"][:2] == ["MDX", "-"]
+    here = command("list", "--here", directory=target).stdout
+    assert "htdemucs_ft" not in here
+    assert "tiny_bag" in here
+
+
+def test_check_names_what_is_damaged(target):
+    whole = command("check", directory=copied(target))
+    assert whole.returncode == 0, whole.stdout
+    assert all(f"{name}." in whole.stdout for name in NAMES)
+    part = ensure("tiny_demucs", target, fetch=False).parts[0]
+    truncate(part)
+    broken = command("check", directory=target)
+    assert broken.returncode == 1
+    damaged = [line for line in broken.stdout.splitlines() if ": ok" not in line]
+    assert len(damaged) == 1
+    assert part.name in damaged[0]
+    assert command("check", "tiny_vr", directory=target).returncode == 0
+    (target / "tiny_mdx23c.yaml").unlink()
+    assert "tiny_mdx23c.yaml missing" in command("check", directory=target).stdout

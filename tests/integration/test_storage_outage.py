@@ -1,0 +1,56 @@
+"""A store that dies in the middle of an upload: the job may try again, and nothing stays behind."""
+
+import pytest
+import requests
+
+from common.errors import ErrorCode, TransientError
+from common.settings import UploaderSettings
+from tests.support.servers import SeaweedServer
+from uploader.storage import Storage
+from uploader.storage_errors import StoreUnreachable
+
+pytestmark = pytest.mark.network
+
+KEY = "task/1/vocals.wav"
+
+
+def go_on() -> None:
+    """No job is cancelled here."""
+
+
+@pytest.fixture
+def server(tmp_path):
+    server = SeaweedServer(tmp_path / "store")
+    server.start()
+    yield server
+    server.kill()
+
+
+def unfinished(server: SeaweedServer) -> list[str]:
+    answer = server.address.client().list_multipart_uploads(Bucket=server.address.bucket)
+    return [upload["Key"] for upload in answer.get("Uploads", [])]
+
+
+def test_an_upload_cut_off_by_the_store_s_death_is_done_by_the_next_try(server, tmp_path):
+    values = {name.lower(): value for name, value in server.address.environment().items()}
+    storage = Storage(UploaderSettings(**values))
+    path = tmp_path / "vocals.wav"
+    path.write_bytes(bytes(range(256)) * 4096 * 40)
+    parts = []
+
+    def kill_the_store_at_the_second_part() -> None:
+        parts.append(1)
+        if len(parts) == 2:
+            server.kill()
+
+    with pytest.raises(TransientError) as caught:
+        storage.put_file(path, KEY, kill_the_store_at_the_second_part)
+    assert caught.value.code == ErrorCode.STORAGE_ERROR
+    with pytest.raises(StoreUnreachable):
+        storage.check_bucket()
+
+    server.start()
+    assert unfinished(server) == [KEY], "the abort could not reach the dead store"
+    storage.put_file(path, KEY, go_on)
+    assert unfinished(server) == []
+    assert requests.get(storage.url(KEY).url, timeout=60).content == path.read_bytes()

@@ -1,0 +1,168 @@
+"""Topics, records and committed offsets for tests of the worker loop and of the client under it."""
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+from uuid import uuid4
+
+from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.structs import OffsetAndMetadata
+
+from common import clients, topics
+from common.settings import ProcessorSettings, load
+from tests.support.waiting import wait_for
+
+
+class Lab:
+    """Settings with topics and a group of their own, and what is in them."""
+
+    def __init__(self, bootstrap: str, partitions: int = 2, delays_s: Sequence[int] = (1, 2)):
+        tag = uuid4().hex[:8]
+        self.partition_count = partitions
+        self.settings = load(ProcessorSettings).model_copy(
+            update={
+                "kafka_bootstrap_servers": bootstrap,
+                "kafka_task_topic": f"tasks-{tag}",
+                "kafka_result_topic": f"results-{tag}",
+                "kafka_dead_letter_topic": f"dead-{tag}",
+                "kafka_delivery_topic": f"deliveries-{tag}",
+                "retry_delays_s": tuple(delays_s),
+                "kafka_topic_partitions": partitions,
+                "kafka_group_id": f"group-{tag}",
+                "kafka_session_timeout_ms": 6000,
+                "worker_id": "w0",
+            }
+        )
+        admin = clients.admin(self.settings)
+        with contextlib.closing(admin):
+            topics.ensure(admin, self.settings)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The same for a process."""
+        s = self.settings
+        return {
+            "KAFKA_BOOTSTRAP_SERVERS": s.kafka_bootstrap_servers,
+            "KAFKA_TASK_TOPIC": s.kafka_task_topic,
+            "KAFKA_RESULT_TOPIC": s.kafka_result_topic,
+            "KAFKA_DEAD_LETTER_TOPIC": s.kafka_dead_letter_topic,
+            "KAFKA_DELIVERY_TOPIC": s.kafka_delivery_topic,
+            "RETRY_DELAYS_S": ",".join(map(str, s.retry_delays_s)),
+            "KAFKA_TOPIC_PARTITIONS": str(self.partition_count),
+            "KAFKA_PROCESSOR_GROUP_ID": s.kafka_group_id,
+            "KAFKA_SESSION_TIMEOUT_MS": str(s.kafka_session_timeout_ms),
+        }
+
+    def partition(self, number: int) -> TopicPartition:
+        return TopicPartition(self.settings.kafka_task_topic, number)
+
+    def feed(self, values: Iterable[Any], partition: int | None = None) -> None:
+        """JSON records; in turn over the partitions unless one is given."""
+        producer = KafkaProducer(bootstrap_servers=self.settings.kafka_bootstrap_servers, acks="all")
+        with contextlib.closing(producer):
+            for number, value in enumerate(values):
+                producer.send(
+                    self.settings.kafka_task_topic,
+                    value if isinstance(value, bytes) else json.dumps(value).encode(),
+                    key=str(number).encode(),
+                    partition=number % self.partition_count if partition is None else partition,
+                )
+            producer.flush(30)
+
+    def committed(self, partition: int) -> OffsetAndMetadata | None:
+        consumer = KafkaConsumer(
+            bootstrap_servers=self.settings.kafka_bootstrap_servers,
+            group_id=self.settings.kafka_group_id,
+            isolation_level="read_committed",
+            enable_auto_commit=False,
+        )
+        with contextlib.closing(consumer):
+            return consumer.committed(self.partition(partition), metadata=True, timeout_ms=20000)
+
+    def records(self, topic: str) -> list:
+        """Every record of a topic that a reader of committed ones sees now."""
+        return read_all(self.settings.kafka_bootstrap_servers, topic)
+
+    def results(self) -> list[dict]:
+        return [json.loads(r.value) for r in self.records(self.settings.kafka_result_topic)]
+
+    def wait_for_results(self, count: int, timeout_s: float = 60) -> list[dict]:
+        return wait_for(
+            lambda: r if len(r := self.results()) >= count else None, timeout_s, f"{count} results"
+        )
+
+    def members(self) -> dict[str, str]:
+        """The group at the broker: member id by instance id."""
+        admin = clients.admin(self.settings)
+        with contextlib.closing(admin):
+            group = self.settings.kafka_group_id
+            described = admin.describe_groups([group])[group]
+            return {m["group_instance_id"]: m["member_id"] for m in described["members"]}
+
+
+def read_all(bootstrap: str, topic: str) -> list:
+    """Every record of a topic that a reader of committed ones sees now, undecoded."""
+    consumer = KafkaConsumer(
+        bootstrap_servers=bootstrap,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
+        allow_auto_create_topics=False,
+    )
+    with contextlib.closing(consumer):
+        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
+        consumer.assign(partitions)
+        ends = consumer.end_offsets(partitions)
+        found: list = []
+        while any(consumer.position(p) < end for p, end in ends.items()):
+            for batch in consumer.poll(timeout_ms=500).values():
+                found += batch
+        return found
+
+
+class Polling:
+    """Polls a consumer from a thread of its own, so that its group goes on."""
+
+    def __init__(self, consumer: KafkaConsumer):
+        self.consumer = consumer
+        self.records: list = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._thread.start()
+
+    def _poll(self) -> None:
+        while not self._stop.is_set():
+            for batch in self.consumer.poll(timeout_ms=100).values():
+                self.records += batch
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+
+Register = Callable[[Any], Any]
+
+
+@contextlib.contextmanager
+def closing_all() -> Iterator[Register]:
+    """Closes what was registered, last first."""
+    with contextlib.ExitStack() as stack:
+
+        def register(client: Any) -> Any:
+            stack.callback(_close, client)
+            return client
+
+        yield register
+
+
+def _close(client: Any) -> None:
+    if isinstance(client, KafkaProducer):
+        clients.discard_producer(client)
+    elif isinstance(client, KafkaConsumer):
+        clients.close_consumer(client)
+    elif isinstance(client, Polling):
+        client.stop()
+        clients.close_consumer(client.consumer)
+    else:
+        client.close()

@@ -1,0 +1,32 @@
+"""Fetching through the guarded session in tests."""
+
+from collections.abc import Sequence
+
+from common.addresses import AddressPolicy, parse_origin
+from common.http_guard import GuardedSession, Network, Resolver
+
+
+def go_on() -> None:
+    """No job is cancelled here."""
+
+
+def trusting(*origins: str, **network) -> Network:
+    """A network that may reach these origins, and else the public ports 80 and 443."""
+    return Network(AddressPolicy(frozenset({80, 443}), frozenset(map(parse_origin, origins))), **network)
+
+
+def answering(*addresses: str) -> tuple[Resolver, list[str]]:
+    """A resolver, and the names that it was asked for."""
+    asked: list[str] = []
+
+    def resolve(host: str, port: int) -> Sequence[str]:
+        asked.append(host)
+        return addresses
+
+    return resolve, asked
+
+
+def fetch(url: str, network: Network, pulse=go_on, timeout_s: float = 30.0) -> tuple[int, bytes]:
+    """Status and body."""
+    with GuardedSession(network, pulse) as session, session.get_following(url, timeout_s) as response:
+        return response.status_code, response.raw.read()

@@ -1,0 +1,21 @@
+"""A mix in memory, as networks take it."""
+
+import numpy as np
+
+from processor.overlap_add import Mix, Read
+
+
+def as_mix(samples: np.ndarray) -> Mix:
+    """`samples` is [frame, 2]."""
+
+    def open_mix() -> Read:
+        position = 0
+
+        def read(count: int) -> np.ndarray:
+            nonlocal position
+            position += count
+            return samples[position - count : position].T
+
+        return read
+
+    return Mix(len(samples), open_mix)

@@ -1,0 +1,92 @@
+"""Real processes for tests: started with their own log file, ended by pid, never outliving the tests."""
+
+import ctypes
+import os
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None)
+
+
+class ManagedProcess:
+    """One command that can be started again after it was killed. Its output goes to `log_file`.
+
+    Start it from the main thread: the kernel kills it when the thread that started it ends.
+    """
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        log_file: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ):
+        self.argv = list(argv)
+        self.log_file = log_file
+        self.env = dict(env) if env is not None else None
+        self.cwd = cwd
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None, "not started"
+        return self.process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; negative for the signal that ended it."""
+        assert self.process is not None, "not started"
+        return self.process.poll()
+
+    def start(self) -> None:
+        assert self.process is None or self.returncode is not None, "still running"
+        with self.log_file.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.argv,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                env=self.env,
+                cwd=self.cwd,
+                preexec_fn=_die_with_parent,
+            )
+
+    def signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+    def freeze(self) -> None:
+        self.signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL, and waits for the end. No error if it has ended already."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self, timeout_s: float = 40) -> int:
+        """SIGTERM, and SIGKILL after `timeout_s`. Returns the exit code (negative: a signal's number)."""
+        assert self.process is not None, "not started"
+        self.process.terminate()
+        try:
+            return self.process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            return self.process.wait()
+
+    def wait(self, timeout_s: float) -> int:
+        """The exit code once it ends by itself. Raises subprocess.TimeoutExpired."""
+        assert self.process is not None, "not started"
+        return self.process.wait(timeout_s)
+
+    def output(self) -> str:
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+
+def _die_with_parent() -> None:
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

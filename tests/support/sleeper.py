@@ -1,0 +1,81 @@
+"""A service whose jobs sleep: the worker loop of the product with nothing else in it.
+
+    python -m tests.support.sleeper
+
+Reads JSON `{"i": id, "s": seconds}` from the task topic and publishes `{"i", "attempt", "worker"}` to the
+result topic. With `"fail": n` the first n tries fail for now; with `"deaf": seconds` the first attempt does
+not notice for so long that it is to stop. SLEEPER_LOG gets a JSON line when a job starts and one when it
+ends.
+"""
+
+import json
+import os
+import sys
+import time
+
+from common import log, retry
+from common.errors import ErrorCode, JobError, TransientError
+from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.service import Service
+from common.settings import ProcessorSettings, load_or_exit
+
+
+class Sleeper:
+    def __init__(self, result_topic: str, worker_id: str, retries: int):
+        self._result_topic, self._worker_id = result_topic, worker_id
+        self._schedule = RetrySchedule("job", retries)
+        self._log = open(os.environ["SLEEPER_LOG"], "a", buffering=1)  # noqa: SIM115 - lives as long as we do
+
+    def run(self, record: Record, context: JobContext) -> Outcome:
+        try:
+            job = json.loads(record.value)
+        except ValueError as error:
+            return Poison(str(error))
+        self._note("start", job, record, context)
+        try:
+            time.sleep(job.get("deaf", 0) if context.attempt == 1 else 0)
+            context.wait(job["s"])
+        finally:
+            self._note("end", job, record, context)
+        if retry.history(record).tries(self._schedule) < job.get("fail", 0):
+            raise TransientError(ErrorCode.NETWORK_ERROR, "as it was told to")
+        return self._result(record, {"i": job["i"], "attempt": context.attempt, "worker": self._worker_id})
+
+    def _note(self, event: str, job: dict, record: Record, context: JobContext) -> None:
+        line = {
+            "event": event,
+            "at_ms": int(time.time() * 1000),
+            "i": job["i"],
+            "topic": record.topic,
+            "attempt": context.attempt,
+            "worker": self._worker_id,
+        }
+        self._log.write(json.dumps(line) + "\n")
+
+    def schedule(self, error: TransientError) -> RetrySchedule:
+        return self._schedule
+
+    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
+        return self._result(record, {"i": json.loads(record.value)["i"], "error": error.code})
+
+    def _result(self, record: Record, body: dict) -> Done:
+        return Done((Message(self._result_topic, record.key, json.dumps(body).encode()),))
+
+
+def main() -> int:
+    settings = load_or_exit(ProcessorSettings)
+    log.configure("sleeper", settings.log_dir, settings.log_level)
+    service = Service(
+        settings,
+        settings.kafka_task_topic,
+        settings.kafka_group_id,
+        settings.kafka_max_poll_interval_ms,
+        settings.slots,
+        Sleeper(settings.kafka_result_topic, settings.worker_id, len(settings.retry_delays_s)),
+        {},
+    )
+    return service.run(lambda stopping: None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,32 @@
+"""What stand-in engines share: they are always ready, and wait under their job's checks."""
+
+import time
+from collections.abc import Callable
+
+from common.health import Check
+from processor.separation import EngineConfig
+
+
+class StandInEngine:
+    def __init__(self, config: EngineConfig):
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def stop(self) -> None:
+        pass
+
+    def state(self) -> Check:
+        return Check(True, "stand-in")
+
+    def wait_ready(self, timeout_s: float) -> Check:
+        return self.state()
+
+    @staticmethod
+    def work(seconds: float, check: Callable[[], None]) -> None:
+        """Takes so long; `check` may raise to stop."""
+        end_s = time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            check()
+            time.sleep(0.05)

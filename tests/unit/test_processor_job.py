@@ -1,0 +1,222 @@
+"""A task's life in the processor: what is announced, and what stays on disk after each end."""
+
+import errno
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from common import messages
+from common.addresses import AddressPolicy, parse_origin
+from common.errors import Cancelled, ErrorCode, JobError, PermanentError, TransientError
+from common.http_guard import Network
+from common.messages import Separated, SeparationFailed, Task, UndecodableMessage
+from common.outcome import Done, Poison, Record
+from common.stage import LocalStage
+from processor.download import DownloadLimits
+from processor.job import ProcessorConfig, ProcessorHandler
+from processor.prepare import AudioLimits
+from processor.separation import Separation, StemFile
+from tests.support import audio
+from tests.support.fakes import FakeContext
+from tests.support.http_server import ScriptedServer, serve
+
+TASK_UUID = uuid4()
+STEMS = ("vocals", "instrumental")
+
+
+class FakeEngine:
+    """Writes both stems, then does what it is told to."""
+
+    def __init__(self, then=lambda: None):
+        self._then = then
+        self.sources: list[Path] = []
+
+    def separate(self, source, target_dir, check, on_progress) -> Separation:
+        self.sources.append(source)
+        stems = {}
+        for name in STEMS:
+            path = target_dir / f"{name}.wav"
+            path.write_bytes(name.encode())
+            stems[name] = StemFile(path, 44100, 1.0)
+        self._then()
+        return Separation(stems, 0.5, "centre", "cpu")
+
+
+class FullStage(LocalStage):
+    """Has room for one stem."""
+
+    def __init__(self, root: Path, number: int):
+        super().__init__(root)
+        self._number, self._puts = number, 0
+
+    def put(self, *args):
+        self._puts += 1
+        if self._puts > 1:
+            raise OSError(self._number, "no room", "/srv/secret")
+        return super().put(*args)
+
+
+class Bench:
+    def __init__(self, directory: Path, server: ScriptedServer):
+        self.directory, self.server = directory, server
+        self.temp_dir = directory / "temp"
+        self.stage = LocalStage(directory / "stage")
+        song = audio.write(directory / "song.wav", audio.noise(0.2))
+        server.on("/song.wav", serve(song.read_bytes(), content_type="audio/wav"))
+        song.unlink()
+
+    def handler(self, engine: FakeEngine | None = None, stage: LocalStage | None = None) -> ProcessorHandler:
+        policy = AddressPolicy(frozenset({80}), frozenset({parse_origin(self.server.origin)}))
+        config = ProcessorConfig(
+            "results", self.temp_dir, 3, DownloadLimits(10_000_000, 30), AudioLimits(60, 8)
+        )
+        network = Network(policy)
+        return ProcessorHandler(config, network, engine or FakeEngine(), stage or self.stage, lambda: 99.0)
+
+    def record(self, path: str = "/song.wav", offset: int = 5, key: bytes | None = b"other") -> Record:
+        task = Task(
+            task_uuid=TASK_UUID,
+            audio=self.server.url + path,
+            hook_url="http://hook.example/",
+            submitted_at=1.0,
+        )
+        return Record("tasks", 0, offset, key, task.to_bytes())
+
+    def staged(self) -> list[str]:
+        return sorted(str(p.relative_to(self.stage.root)) for p in self.stage.root.rglob("*") if p.is_file())
+
+    def left_over(self, offset: int, attempt: int) -> str:
+        """What a killed attempt has left in the stage."""
+        path = self.stage.root / str(TASK_UUID) / f"tasks-0-{offset}.{attempt}" / "vocals.wav.part"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"half")
+        return str(path.relative_to(self.stage.root))
+
+    def assert_no_temporary_files(self) -> None:
+        assert [p for p in self.temp_dir.rglob("*")] == []
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with ScriptedServer() as server:
+        yield Bench(tmp_path, server)
+
+
+def result_of(done) -> Separated | SeparationFailed:
+    assert isinstance(done, Done)
+    (message,) = done.messages
+    assert (message.topic, message.key) == ("results", str(TASK_UUID).encode())
+    return messages.decode_result(message.value)
+
+
+def test_the_stems_are_staged_and_announced(bench):
+    result = result_of(bench.handler().run(bench.record(), FakeContext(attempt=2)))
+    assert isinstance(result, Separated)
+    assert (result.model, result.device, result.gain, result.finished_at) == ("centre", "cpu", 0.5, 99.0)
+    assert sorted(stem.key for stem in result.stems.values()) == bench.staged()
+    assert bench.staged() == sorted(f"{TASK_UUID}/tasks-0-5.2/{name}.wav" for name in STEMS)
+    assert bench.stage.path(result.stems["vocals"].key).read_bytes() == b"vocals"
+    bench.assert_no_temporary_files()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError(ErrorCode.ENGINE_CRASHED),
+        PermanentError(ErrorCode.NOT_AUDIO),
+        Cancelled(),
+        RuntimeError("a defect"),
+        SystemExit(1),
+    ],
+)
+def test_nothing_stays_after_an_engine_that_failed(bench, error):
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(type(error)):
+        bench.handler(FakeEngine(fail)).run(bench.record(), FakeContext())
+    assert bench.staged() == []
+    bench.assert_no_temporary_files()
+
+
+def test_a_job_cancelled_between_two_stems_takes_the_first_back(bench):
+    context = FakeContext()
+
+    def cancel_after_one() -> None:
+        context.cancel_after = context.checks + 1
+
+    with pytest.raises(Cancelled):
+        bench.handler(FakeEngine(cancel_after_one)).run(bench.record(), context)
+    assert bench.staged() == []
+    bench.assert_no_temporary_files()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_transient_and_the_user_reads_no_path(bench, number):
+    stage = FullStage(bench.stage.root, number)
+    with pytest.raises(TransientError) as caught:
+        bench.handler(stage=stage).run(bench.record(), FakeContext())
+    assert caught.value.code == ErrorCode.DISK_FULL
+    assert "secret" not in caught.value.message
+    assert bench.staged() == []
+    bench.assert_no_temporary_files()
+
+
+def test_a_download_that_fails_leaves_nothing(bench):
+    bench.server.on("/gone.wav", serve(b"", status=404))
+    with pytest.raises(JobError, match="404"):
+        bench.handler().run(bench.record("/gone.wav"), FakeContext())
+    bench.assert_no_temporary_files()
+
+
+def test_what_is_not_audio_leaves_nothing(bench):
+    bench.server.on("/page.wav", serve(b"<html>no song here</html>" * 100))
+    with pytest.raises(PermanentError) as caught:
+        bench.handler().run(bench.record("/page.wav"), FakeContext())
+    assert caught.value.code == ErrorCode.NOT_AUDIO
+    bench.assert_no_temporary_files()
+
+
+def test_earlier_attempts_of_this_record_are_removed_and_nothing_else(bench):
+    bench.left_over(5, 1)
+    other_record, later = bench.left_over(6, 1), bench.left_over(5, 3)
+    bench.handler().run(bench.record(), FakeContext(attempt=2))
+    assert bench.staged() == sorted(
+        [other_record, later, *(f"{TASK_UUID}/tasks-0-5.2/{name}.wav" for name in STEMS)]
+    )
+
+
+def test_a_job_given_up_after_crashes_leaves_nothing_of_them(bench):
+    for attempt in (1, 2, 3):
+        bench.left_over(5, attempt)
+    other_record = bench.left_over(6, 1)
+    error = PermanentError(ErrorCode.ENGINE_CRASHED)
+    bench.handler().give_up(bench.record(), error, FakeContext(attempt=4))
+    assert bench.staged() == [other_record]
+
+
+def test_the_same_attempt_once_more_is_not_disturbed_by_its_old_directory(bench):
+    old = bench.temp_dir / "tasks-0-5.1" / "stems"
+    old.mkdir(parents=True)
+    (old / "vocals.wav").write_bytes(b"old")
+    result_of(bench.handler().run(bench.record(), FakeContext()))
+    bench.assert_no_temporary_files()
+
+
+@pytest.mark.parametrize("text", ["x" * 5000, "\ud800 no text", "é" * 1000])
+def test_a_failure_is_announced_with_a_text_of_bounded_length(bench, text):
+    error = PermanentError(ErrorCode.NOT_AUDIO, text)
+    failed = result_of(bench.handler().give_up(bench.record(), error, FakeContext()))
+    assert isinstance(failed, SeparationFailed)
+    assert failed.error_code == "not_audio"
+    assert 0 < len(failed.error_message) <= 1000
+    assert (failed.hook_url, failed.finished_at) == ("http://hook.example/", 99.0)
+
+
+@pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b"[]", b'{"schema_version": 2}'])
+def test_what_is_no_task_is_poison(bench, value):
+    record = Record("tasks", 0, 0, None, value)
+    assert isinstance(bench.handler().run(record, FakeContext()), Poison)
+    with pytest.raises(UndecodableMessage):
+        bench.handler().give_up(record, PermanentError(ErrorCode.ENGINE_CRASHED), FakeContext())

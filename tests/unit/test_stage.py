@@ -1,0 +1,262 @@
+"""The stage: complete files or none, nobody's files but one's own, nothing left."""
+
+import hashlib
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from common.stage import LocalStage
+
+TASK = uuid4()
+PLACE = "tasks-3-7"
+DAY_S = 24 * 3600.0
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return LocalStage(tmp_path / "stage")
+
+
+@pytest.fixture
+def make(tmp_path):
+    def file(name="vocals.wav", data=b"RIFF"):
+        directory = tmp_path / "work" / uuid4().hex
+        directory.mkdir(parents=True)
+        path = directory / name
+        path.write_bytes(data)
+        return path
+
+    return file
+
+
+def files(stage):
+    return sorted(str(path.relative_to(stage.root)) for path in stage.root.rglob("*"))
+
+
+def names(stage):
+    """The files' keys."""
+    return [name for name in files(stage) if (stage.root / name).is_file()]
+
+
+def test_a_file_is_moved_in_whole_and_described(stage, make):
+    source = make(data=b"some audio")
+    staged = stage.put(TASK, PLACE, 1, source)
+    assert staged.key == f"{TASK}/{PLACE}.1/vocals.wav"
+    assert staged.sha256 == hashlib.sha256(b"some audio").hexdigest()
+    assert staged.size_bytes == 10
+    assert stage.path(staged.key).read_bytes() == b"some audio"
+    assert not source.exists()
+    assert files(stage) == [str(TASK), f"{TASK}/{PLACE}.1", f"{TASK}/{PLACE}.1/vocals.wav"]
+
+
+def test_an_empty_file_is_a_file(stage, make):
+    assert stage.put(TASK, PLACE, 1, make(data=b"")).size_bytes == 0
+
+
+def test_a_source_that_is_not_there_stages_nothing(stage, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        stage.put(TASK, PLACE, 1, tmp_path / "nothing.wav")
+    assert not [name for name in files(stage) if name.endswith((".wav", ".part"))]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "vocals.wav",
+        "a/b",
+        "a/b/c/d",
+        "/etc/passwd",
+        "/etc/a/passwd",
+        "../a/b",
+        "a/../b",
+        "a/b/..",
+        "../../../etc/passwd",
+    ],
+)
+def test_a_key_that_leads_elsewhere_is_refused(stage, key):
+    with pytest.raises(ValueError, match="not a key"):
+        stage.path(key)
+    for use in (stage.keep, stage.retire, stage.remove_retired):
+        with pytest.raises(ValueError, match="not a key"):
+            use(key)
+
+
+def test_what_is_retired_is_out_of_sight_and_then_goes_with_its_directories(stage, make):
+    vocals = stage.put(TASK, PLACE, 1, make("vocals.wav"))
+    other = stage.put(TASK, "tasks-3-8", 1, make("vocals.wav"))
+    stage.retire(vocals.key)
+    assert not stage.path(vocals.key).exists()
+    stage.remove_retired(vocals.key)
+    assert names(stage) == [other.key]
+    stage.retire(other.key)
+    stage.remove_retired(other.key)
+    assert files(stage) == []
+    assert stage.root.is_dir()
+
+
+def test_retiring_and_removing_twice_is_no_error(stage, make):
+    staged = stage.put(TASK, PLACE, 1, make())
+    for _ in range(2):
+        stage.retire(staged.key)
+    for _ in range(2):
+        stage.remove_retired(staged.key)
+    assert files(stage) == []
+
+
+def test_what_is_read_as_it_is_retired_and_removed_is_read_to_its_end(stage, make):
+    staged = stage.put(TASK, PLACE, 1, make(data=b"x" * 1_000_000))
+    with stage.path(staged.key).open("rb") as file:
+        stage.retire(staged.key)
+        stage.remove_retired(staged.key)
+        assert len(file.read()) == 1_000_000
+
+
+def test_an_attempt_staged_anew_after_it_was_retired_goes_too(stage, make):
+    """A worker frozen in the middle of an upload does not know that the result has been delivered."""
+    staged = stage.put(TASK, PLACE, 1, make())
+    stage.retire(staged.key)
+    stage.put(TASK, PLACE, 1, make())
+    stage.retire(staged.key)
+    stage.remove_retired(staged.key)
+    assert files(stage) == []
+
+
+def test_with_a_retired_attempt_those_before_it_go_and_none_after_it_or_of_another_record(stage, make):
+    announced = stage.put(TASK, PLACE, 2, make())
+    for place, attempt in [(PLACE, 1), (PLACE, 3), ("tasks-3-77", 1), (f"{PLACE}.1-0-4", 1)]:
+        stage.put(TASK, place, attempt, make())
+    stage.retire(announced.key)
+    stage.remove_retired(announced.key)
+    left = [f"{PLACE}.1-0-4.1", f"{PLACE}.3", "tasks-3-77.1"]
+    assert names(stage) == [f"{TASK}/{name}/vocals.wav" for name in left]
+
+
+def test_an_attempt_is_removed_with_what_it_left_half_written(stage, make):
+    kept = stage.put(TASK, PLACE, 2, make())
+    stage.put(TASK, PLACE, 1, make())
+    (stage.root / str(TASK) / f"{PLACE}.1" / "instrumental.wav.part").touch()
+    stage.remove_attempt(TASK, PLACE, 1)
+    assert [name for name in files(stage) if "." in name] == [f"{TASK}/{PLACE}.2", kept.key]
+
+
+def test_only_earlier_attempts_at_the_same_record_are_removed(stage, make):
+    other = uuid4()
+    for task, place, attempt in [
+        (TASK, PLACE, 1),
+        (TASK, PLACE, 2),
+        (TASK, PLACE, 3),
+        (TASK, PLACE, 10),
+        (TASK, "tasks-3-77", 1),
+        (TASK, "tasks-4-7", 1),
+        (TASK, f"{PLACE}.1-0-4", 1),
+        (other, PLACE, 1),
+    ]:
+        stage.put(task, place, attempt, make())
+    stage.remove_earlier_attempts(TASK, PLACE, 3)
+    left = {tuple(name.split("/")[:2]) for name in names(stage)}
+    of_task = {f"{PLACE}.3", f"{PLACE}.10", "tasks-3-77.1", "tasks-4-7.1", f"{PLACE}.1-0-4.1"}
+    assert left == {(str(TASK), name) for name in of_task} | {(str(other), f"{PLACE}.1")}
+
+
+def test_removing_what_was_never_there_is_no_error(stage):
+    key = f"{TASK}/{PLACE}.1/vocals.wav"
+    stage.remove_attempt(TASK, PLACE, 1)
+    stage.remove_earlier_attempts(TASK, PLACE, 3)
+    stage.keep(key)
+    stage.retire(key)
+    stage.remove_retired(key)
+    assert stage.sweep(0.0, 1.0, 1.0) == 0
+
+
+def test_workers_that_stage_and_remove_at_once_do_not_disturb_each_other(stage, make):
+    """One removes the task's directory as it becomes empty, while another makes its own below it."""
+    over = threading.Event()
+
+    def work(number):
+        for _ in range(200):
+            staged = stage.put(TASK, f"tasks-0-{number}", 1, make())
+            assert stage.path(staged.key).exists()
+            stage.retire(staged.key)
+            stage.remove_retired(staged.key)
+
+    def sweep():
+        while not over.is_set():
+            # Everything retired goes at once, and nothing else, however new.
+            stage.sweep(time.time(), 0.0, DAY_S)
+
+    with ThreadPoolExecutor(5) as pool:
+        sweeps = [pool.submit(sweep) for _ in range(2)]
+        for done in [pool.submit(work, number) for number in range(3)]:
+            done.result()
+        over.set()
+        for done in sweeps:
+            done.result()
+    assert files(stage) == []
+
+
+# The sweep
+
+
+def test_a_sweep_takes_what_was_retired_a_while_ago(stage, make):
+    staged = stage.put(TASK, PLACE, 1, make())
+    stage.retire(staged.key)
+    assert stage.sweep(time.time(), 300, DAY_S) == 0
+    assert stage.sweep(time.time() + 301, 300, DAY_S) == 1
+    assert files(stage) == []
+
+
+def test_a_sweep_takes_attempts_that_nobody_has_touched_for_long(stage, make):
+    old = stage.put(TASK, PLACE, 1, make())
+    half = stage.root / str(TASK) / f"{PLACE}.2" / "vocals.wav.part"
+    half.parent.mkdir()
+    half.touch()
+    (stage.root / str(TASK) / f"{PLACE}.3").mkdir()
+    assert stage.sweep(time.time() + DAY_S - 60, 300, DAY_S) == 0
+    assert stage.path(old.key).exists()
+    assert half.exists()
+    assert stage.sweep(time.time() + DAY_S + 60, 300, DAY_S) == 3
+    assert files(stage) == []
+
+
+@pytest.mark.parametrize("sign", ["a file", "kept"])
+def test_a_sweep_spares_an_attempt_with_a_sign_of_life(stage, make, sign):
+    staged = stage.put(TASK, PLACE, 1, make())
+    attempt_dir = stage.path(staged.key).parent
+    long_ago = time.time() - 9 * DAY_S
+    for path in (stage.path(staged.key), attempt_dir):
+        os.utime(path, (long_ago, long_ago))
+    if sign == "kept":
+        stage.keep(staged.key)
+    else:
+        (attempt_dir / "instrumental.wav.part").write_bytes(b"half")
+        os.utime(attempt_dir, (long_ago, long_ago))
+    assert stage.sweep(time.time(), 300, 8 * DAY_S) == 0
+    assert stage.path(staged.key).exists()
+
+
+def test_a_sweep_leaves_alone_what_is_not_named_as_ours(stage, tmp_path):
+    outside = tmp_path / "outside"
+    for directory in (
+        stage.root / "photos" / "tasks-0-1.1",
+        stage.root / str(TASK) / "notes",
+        stage.root / str(TASK) / "tasks-0-1.x",
+        outside / "tasks-0-1.1",
+    ):
+        directory.mkdir(parents=True)
+        (directory / "keep.txt").touch()
+    (stage.root / str(TASK) / "tasks-0-9.1").symlink_to(outside / "tasks-0-1.1")
+    (stage.root / str(uuid4())).symlink_to(outside)
+    before = files(stage), files(LocalStage(outside))
+    assert stage.sweep(time.time() + 99 * DAY_S, 300, DAY_S) == 0
+    assert (files(stage), files(LocalStage(outside))) == before
+
+
+def test_a_sweep_removes_a_tasks_directory_that_has_become_empty(stage):
+    (stage.root / str(TASK)).mkdir(parents=True)
+    stage.sweep(time.time(), 300, DAY_S)
+    assert files(stage) == []

@@ -1,0 +1,77 @@
+"""Topics are created with settings of ours, once, and existing ones are left alone."""
+
+import pytest
+from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
+
+from common import topics
+from common.settings import KafkaSettings, load
+
+
+class FakeAdmin:
+    def __init__(self, existing=(), error: Exception | None = None):
+        self.existing, self.error = list(existing), error
+        self.created: list = []
+
+    def list_topics(self) -> list[str]:
+        return self.existing
+
+    def create_topics(self, new) -> None:
+        if self.error is not None:
+            raise self.error
+        self.created += new
+
+
+OURS = [
+    "uvr_tasks",
+    "uvr_results",
+    *(f"uvr_{base}_retry_{delay_s}s" for base in ("tasks", "results") for delay_s in (30, 300, 3600)),
+    "uvr_dead_letters",
+    "uvr_deliveries",
+]
+
+
+@pytest.fixture
+def settings() -> KafkaSettings:
+    return load(KafkaSettings)
+
+
+def test_missing_topics_are_created_with_our_settings(settings):
+    admin = FakeAdmin()
+    topics.ensure(admin, settings)
+    assert [topic.name for topic in admin.created] == OURS
+    for topic in admin.created:
+        assert (topic.num_partitions, topic.replication_factor) == (12, -1)
+        assert topic.topic_configs == {"cleanup.policy": "delete", "retention.ms": "604800000"}
+
+
+def test_the_replication_factor_can_be_given(settings):
+    admin = FakeAdmin()
+    topics.ensure(admin, settings.model_copy(update={"kafka_replication_factor": 3}))
+    assert {topic.replication_factor for topic in admin.created} == {3}
+
+
+def test_existing_topics_are_left_alone(settings):
+    admin = FakeAdmin(existing=["uvr_tasks", "uvr_results", "another"])
+    topics.ensure(admin, settings)
+    assert [topic.name for topic in admin.created] == OURS[2:]
+
+
+def test_each_delay_has_its_topics(settings):
+    assert topics.names(settings.model_copy(update={"retry_delays_s": (7,)}))[2:4] == (
+        "uvr_tasks_retry_7s",
+        "uvr_results_retry_7s",
+    )
+
+
+def test_what_there_is_then_is_told_with_the_topics_of_others(settings):
+    admin = FakeAdmin(existing=["another", "uvr_tasks_retry_9s"])
+    assert topics.ensure(admin, settings) == {"another", "uvr_tasks_retry_9s", *OURS}
+
+
+def test_another_service_may_be_faster(settings):
+    assert topics.ensure(FakeAdmin(error=TopicAlreadyExistsError()), settings) == set(OURS)
+
+
+def test_what_cannot_be_created_is_told(settings):
+    with pytest.raises(TopicAuthorizationFailedError):
+        topics.ensure(FakeAdmin(error=TopicAuthorizationFailedError()), settings)

@@ -1,0 +1,87 @@
+"""The committer's end, and that every job gets its answer."""
+
+import threading
+
+from kafka.errors import (
+    KafkaTimeoutError,
+)
+
+from common.commit_request import End
+from common.lease import Lease
+from tests.support.committer_bench import RESULT, Gate
+from tests.support.fakes import FakeProducer, InThread, leased
+
+
+def test_stop_finishes_what_was_asked_for(bench):
+    gate = Gate()
+    b = bench(gate)
+    first = InThread(b.committer.begin, leased(b.table, 0))
+    assert gate.reached.wait(10)
+    asked = [InThread(b.committer.begin, leased(b.table, offset)) for offset in (1, 2)]
+    b.wait_for_requests(2)
+    stopped = InThread(b.committer.stop, 20)
+    gate.open()
+    stopped.result()
+    assert all(one.result() for one in (first, *asked))
+    assert b.producers[-1].closed
+
+
+def test_what_is_asked_after_the_end_is_answered(bench):
+    b = bench()
+    lease = b.begun()
+    b.committer.stop(5)
+    assert b.committer.finish(lease, (RESULT,)) is End.UNKNOWN
+    assert b.broker.messages == []
+
+
+def test_stop_answers_jobs_whose_transaction_hangs_in_the_client(bench):
+    gate = Gate(at="offsets")
+    b = bench(gate)
+    asked = [InThread(b.committer.begin, leased(b.table, offset)) for offset in range(2)]
+    assert gate.reached.wait(10)
+    b.committer.stop(0.1)
+    assert [one.result() for one in asked] == [False, False]
+    gate.open()
+
+
+def test_a_job_whose_lease_ends_while_its_transaction_hangs_is_answered(bench):
+    gate = Gate(at="offsets")
+    b = bench(gate)
+    asked = InThread(b.committer.begin, leased(b.table, 0))
+    assert gate.reached.wait(10)
+    b.table.drop()
+    assert asked.result() is False
+    gate.open()
+
+
+def test_a_job_whose_lease_ends_at_the_very_end_of_its_transaction_still_hears_of_it(bench):
+    gate = Gate(closed=False, at="committed")
+    b = bench(gate)
+    lease = b.begun()
+    gate.close()
+    asked = InThread(b.committer.finish, lease, (RESULT,))
+    assert gate.reached.wait(10)
+    lost_seen = threading.Event()
+
+    class Watched(Lease):
+        @property
+        def live(self) -> bool:
+            if not super().live:
+                lost_seen.set()
+            return super().live
+
+    lease.__class__ = Watched
+    b.table.drop()
+    assert lost_seen.wait(10)
+    gate.open()
+    assert asked.result() is End.COMMITTED
+
+
+def test_stop_answers_jobs_that_wait_for_a_producer(bench):
+    def refuse() -> FakeProducer:
+        raise KafkaTimeoutError
+
+    b = bench(make=refuse)
+    asked = InThread(b.committer.begin, leased(b.table, 0))
+    b.committer.stop(0.1)
+    assert asked.result() is False
