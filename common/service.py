@@ -9,7 +9,7 @@ from collections.abc import Callable
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from common import clients, retry, topics
+from common import clients, hanging, retry, topics
 from common.fencing import Fenced
 from common.health import Check, Checks, HealthServer
 from common.outcome import Handler
@@ -70,6 +70,7 @@ class Service:
         try:
             prepare(self.stopping)
             if existing := self._ensure_topics():
+                self._watch_for_hanging_transactions()
                 self._worker.run(retry.family(self._topic, existing))
         except Fenced:
             log.critical(
@@ -107,6 +108,11 @@ class Service:
                 log.warning("Kafka cannot be reached, or the topics not created: %r", error)
                 self.stopping.wait(2.0)
         return set()
+
+    def _watch_for_hanging_transactions(self) -> None:
+        scope = hanging.Scope(topics.names(self._settings), self._group_id)
+        arguments = (self._settings, scope, self.stopping)
+        threading.Thread(target=hanging.watch, args=arguments, name="hanging", daemon=True).start()
 
     def _leave(self) -> None:
         if self._settings.keep_membership or not self._worker.can_leave:

@@ -59,9 +59,6 @@ def test_a_broker_killed_in_the_middle_of_jobs_and_of_none(start, broker):
     assert len(lines) <= MOST_LINES, lines
 
 
-@pytest.mark.xfail(
-    reason="open: at times the offsets of the transaction stay unstable after the restart", strict=False
-)
 def test_a_broker_killed_in_the_middle_of_a_transaction(start, broker):
     point = f"{Failpoint.JOB_IN_TRANSACTION}:stop"
     lab, sleepers, worker = start([job(n, 0.5) for n in range(8)], **{VARIABLE: point})

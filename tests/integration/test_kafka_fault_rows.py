@@ -12,7 +12,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from common import clients
 from common.assignor import EvenTopicsAssignor
-from common.outcome import Done, Message
+from common.outcome import Done, JobContext, Message, Outcome, Record
 from common.worker import Worker, WorkerConfig
 from tests.support.fakes import FakeHandler, InThread, rules
 from tests.support.group import Lab, Polling
@@ -23,13 +23,24 @@ INTERVAL_MS = 6000
 
 
 class Running:
-    """A worker of one slot with a result for each record, on a thread of its own."""
+    """A worker of one slot with a result for each record once `work` is done, on a thread of its own."""
 
-    def __init__(self, lab: Lab, make_consumer: Callable, make_producer: Callable):
+    def __init__(
+        self,
+        lab: Lab,
+        make_consumer: Callable,
+        make_producer: Callable,
+        work: Callable[[], object] = lambda: None,
+    ):
         result = Message(lab.settings.kafka_result_topic, b"k", b"1")
+
+        def run(record: Record, context: JobContext) -> Outcome:
+            work()
+            return Done((result,))
+
         self.worker = Worker(
             WorkerConfig(lab.settings.kafka_group_id, 1, INTERVAL_MS, 5, rules()),
-            FakeHandler(lambda record, context: Done((result,))),
+            FakeHandler(run),
             make_consumer,
             make_producer,
         )
@@ -94,7 +105,13 @@ class TestRow4PollsOfNoLengthStarveARebalance:
     def test_our_shortest_join_and_the_worker_makes_no_shorter_ones(self, lab):
         lab.feed(range(6))
         consumer = _Noting(**member_options(lab))
-        worker = Running(lab, lambda: consumer, lambda: producer(lab))
+
+        def outlast_a_poll() -> None:
+            """The shortest ones are those beside a job."""
+            polls = len(consumer.timeouts_ms)
+            wait_for(lambda: len(consumer.timeouts_ms) > polls, 30, "a poll")
+
+        worker = Running(lab, lambda: consumer, lambda: producer(lab), outlast_a_poll)
         lab.wait_for_results(6)
         worker.stop()
         assert min(consumer.timeouts_ms) == 20
