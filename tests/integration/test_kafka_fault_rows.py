@@ -6,8 +6,9 @@ Like `test_kafka_faults.py`: the bare client shows the fault first.
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
 from common import clients
@@ -17,6 +18,7 @@ from common.worker import Worker, WorkerConfig
 from tests.support.fakes import FakeHandler, InThread, rules
 from tests.support.group import Lab, Polling
 from tests.support.members import dynamic_options, member, member_options
+from tests.support.servers import KafkaServer
 from tests.support.waiting import wait_for
 
 INTERVAL_MS = 6000
@@ -55,42 +57,64 @@ def producer(lab: Lab) -> KafkaProducer:
     return clients.transactional_producer(lab.settings, lab.settings.kafka_group_id)
 
 
-class SlowAssignor(EvenTopicsAssignor):
-    """Takes longer than a poll: the poll ends between the leader's assignment and its SyncGroup answer."""
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory) -> Iterator[KafkaServer]:
+    """One that may stand still."""
+    server = KafkaServer(tmp_path_factory.mktemp("stalling-kafka"))
+    server.start()
+    yield server
+    server.kill()
 
-    def assign(self, cluster, members):
-        time.sleep(0.3)
-        return super().assign(cluster, members)
+
+class Stall:
+    """Once armed, lets a broker stand still after a leader's assignment for longer than a poll: the poll ends
+    before the SyncGroup answer."""
+
+    def __init__(self, broker: KafkaServer):
+        self.armed = False
+        stall = self
+
+        class StallingAssignor(EvenTopicsAssignor):
+            def assign(self, cluster, members):
+                if stall.armed:
+                    broker.freeze()
+                    threading.Timer(0.5, broker.thaw).start()
+                return super().assign(cluster, members)
+
+        self.assignor = StallingAssignor
 
 
 class TestRow3APollThatTimesOutInsideAJoinLeavesItUnfinished:
-    def largest_assignment(self, lab: Lab, consumer: KafkaConsumer) -> int:
-        """Makes the topic two partitions larger under a member: how many it has at most then."""
-        consumer.subscribe([lab.settings.kafka_task_topic])
-        self.poll(consumer, 2)
-        with contextlib.closing(clients.admin(lab.settings)) as admin:
-            admin.create_partitions({lab.settings.kafka_task_topic: 4})
-        return self.poll(consumer, 4)
+    @pytest.fixture
+    def lab(self, broker) -> Lab:
+        return Lab(broker.bootstrap)
 
-    def poll(self, consumer: KafkaConsumer, wanted: int) -> int:
-        for _ in range(60):
-            consumer.poll(timeout_ms=100)
-            if len(consumer.assignment()) == wanted:
-                break
-        return len(consumer.assignment())
+    @pytest.fixture
+    def stall(self, broker) -> Stall:
+        return Stall(broker)
 
-    def options(self, lab: Lab) -> dict:
-        slow = {"partition_assignment_strategy": [SlowAssignor], "metadata_max_age_ms": 500}
+    @pytest.fixture
+    def options(self, lab, stall) -> dict:
+        slow = {"partition_assignment_strategy": [stall.assignor], "metadata_max_age_ms": 500}
         return {**dynamic_options(lab), **slow}
 
-    def test_the_bare_client_leaves_one_of_a_few_members_without_its_partitions(self, kafka, closing):
-        labs = (Lab(kafka.bootstrap) for _ in range(10))
-        members = ((lab, closing(KafkaConsumer(**self.options(lab)))) for lab in labs)
-        assert any(self.largest_assignment(lab, consumer) < 4 for lab, consumer in members)
+    def has_what_was_added(self, lab: Lab, stall: Stall, consumer: KafkaConsumer) -> bool:
+        """Whether a member gets the partitions by which its topic has grown, in half a session."""
+        consumer.subscribe([lab.settings.kafka_task_topic])
+        assert self.gets(consumer, 2)
+        stall.armed = True
+        with contextlib.closing(clients.admin(lab.settings)) as admin:
+            admin.create_partitions({lab.settings.kafka_task_topic: 4})
+        return self.gets(consumer, 4)
 
-    def test_ours_ends_it(self, lab, closing):
-        consumer = closing(clients.GuardedConsumer(**self.options(lab)))
-        assert self.largest_assignment(lab, consumer) == 4
+    def gets(self, consumer: KafkaConsumer, partitions: int) -> bool:
+        return any(consumer.poll(100) or len(consumer.assignment()) == partitions for _ in range(50))
+
+    def test_the_bare_client_stays_without_what_was_added(self, lab, stall, closing, options):
+        assert not self.has_what_was_added(lab, stall, closing(KafkaConsumer(**options)))
+
+    def test_ours_ends_it(self, lab, stall, closing, options):
+        assert self.has_what_was_added(lab, stall, closing(clients.GuardedConsumer(**options)))
 
 
 class TestRow4PollsOfNoLengthStarveARebalance:
