@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 _EVERY_S = 600.0
 # Whoever has retired an attempt removes it within seconds, unless it is killed.
-_RETIRED_FOR_S = 300.0
+RETIRED_FOR_S = 300.0
 # No upload of ours takes as long.
 _UPLOAD_FOR_S = 24 * 3600.0
 _STEM_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/\d+/[^/]+\.(wav|flac|mp3)")
@@ -46,7 +46,7 @@ class Sweeper:
     def sweep(self) -> None:
         now_s = self._wall_clock()
         uploads = self._uploads.abort_older(self._prefix, self._is_stem, now_s - _UPLOAD_FOR_S)
-        attempts = self._stage.sweep(now_s, _RETIRED_FOR_S, self._kept_for_s)
+        attempts = self._stage.sweep(now_s, RETIRED_FOR_S, self._kept_for_s)
         if attempts or uploads:
             log.info("swept %d staged attempts and %d unfinished uploads", attempts, uploads)
 
