@@ -69,15 +69,34 @@ class Scope:
         return found.transactional_id.startswith(f"{self.group_id}-")
 
 
+class Undecided(KafkaError):
+    """The coordinator's log does not tell whether the transaction was to be committed"""
+
+
 def watch(settings: KafkaSettings, scope: Scope, stopping: threading.Event) -> None:
-    """Ends what hangs, until told to stop."""
+    """Ends what hangs, whoever left it, until told to stop."""
+    named: set[OpenTransaction] = set()
     while not stopping.wait(_PERIOD_S):
         try:
             with contextlib.closing(clients.admin(settings)) as admin:
                 for found in find(admin, scope):
-                    _end(admin, found, settings)
+                    _end_or_name(admin, found, settings, named)
         except KafkaError as error:
             log.debug("looking for hanging transactions: %r", error)
+        except Exception:  # the loop's edge: what could not be ended now is ended later
+            log.exception("looking for hanging transactions")
+
+
+def end_own(settings: KafkaSettings, scope: Scope, transactional_id: str) -> None:
+    """Ends what hangs of an id with a new producer, which has sent nothing yet. Raises KafkaError.
+
+    It has the old one's producer id: what it sends would become part of the transaction that hangs, and its
+    first commit that one's too.
+    """
+    with contextlib.closing(clients.admin(settings)) as admin:
+        for found in find(admin, scope):
+            if found.transactional_id == transactional_id:
+                _end(admin, found, settings)
 
 
 def find(admin: KafkaAdminClient, scope: Scope) -> list[Forgotten]:
@@ -130,25 +149,35 @@ def _forgotten(admin: KafkaAdminClient, seen: Iterable[OpenTransaction]) -> list
     ]
 
 
-def _end(admin: KafkaAdminClient, found: Forgotten, settings: KafkaSettings) -> None:
+def _end_or_name(
+    admin: KafkaAdminClient, found: Forgotten, settings: KafkaSettings, named: set[OpenTransaction]
+) -> None:
+    """Names what cannot be ended, once."""
     hanging = found.transaction
-    by_hand = "(by hand: kafka-transactions.sh abort)"
     try:
-        # The last about this partition: the end of a later one would have been the end of this one too.
-        decision = last_decision(
-            settings,
-            found.transactional_id,
-            lambda producer_id, where: producer_id == hanging.producer_id and hanging.partition in where,
-            hanging.last_written_ms,
-        )
-        if decision is None:
-            log.error("%s hangs, and whether it was to be committed is not known %s", hanging, by_hand)
-            return
-        _write_marker(admin, hanging, decision)
+        _end(admin, found, settings)
     except KafkaError as error:
-        log.error("%s hangs, and cannot be ended: %r %s", hanging, error, by_hand)
-    else:
-        log.warning("%s was forgotten by the broker: ended (%s)", hanging, decision.name.lower())
+        is_news = hanging not in named and hanging in _open(admin, [hanging.partition.topic])
+        named.add(hanging)
+        if is_news:  # and no other worker was faster
+            by_hand = "(by hand: kafka-transactions.sh abort)"
+            log.error("%s hangs, and cannot be ended: %r %s", hanging, error, by_hand)
+
+
+def _end(admin: KafkaAdminClient, found: Forgotten, settings: KafkaSettings) -> None:
+    """Raises KafkaError."""
+    hanging = found.transaction
+    # The last about this partition: the end of a later one would have been the end of this one too.
+    decision = last_decision(
+        settings,
+        found.transactional_id,
+        lambda producer_id, where: producer_id == hanging.producer_id and hanging.partition in where,
+        hanging.last_written_ms,
+    )
+    if decision is None:
+        raise Undecided(Undecided.__doc__)
+    _write_marker(admin, hanging, decision)
+    log.warning("%s was forgotten by the broker: ended (%s)", hanging, decision.name.lower())
 
 
 def _write_marker(admin: KafkaAdminClient, hanging: OpenTransaction, decision: Decision) -> None:

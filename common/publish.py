@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from kafka import KafkaProducer, TopicPartition
 from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import InvalidTopicError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.producer.future import FutureRecordMetadata
 from kafka.structs import OffsetAndMetadata
 
 from common.failpoint import Failpoint
@@ -32,17 +33,19 @@ def publish(
     """Raises Unpublishable, UnclearEnd, and what the client raises.
 
     But for UnclearEnd nothing is committed then, and nothing will be: the commit was never sent, and the
-    next producer of the same id aborts what is open.
+    start of the next producer of the same id ends what is open (`hanging.end_own`, what is forgotten).
     """
     producer.begin_transaction()
     acknowledgements = []
     try:
         for m in messages:
             acknowledgements.append(producer.send(m.topic, key=m.key, value=m.value, headers=list(m.headers)))
+        if messages and Failpoint.JOB_SENT.is_armed:
+            _await(acknowledgements)
+            Failpoint.JOB_SENT.reach()
         producer.send_offsets_to_transaction(offsets, metadata)
         # Row 8: the commit alone can return as if all were well although a message is gone.
-        for acknowledgement in acknowledgements:
-            acknowledgement.get(timeout=_ACK_TIMEOUT_S)
+        _await(acknowledgements)
     except (KafkaError, TypeError) as error:
         # Whatever step fails after a refused message, only the message's own answer tells why.
         for reason in (error, *(a.exception for a in acknowledgements)):
@@ -55,3 +58,8 @@ def publish(
     except Exception as error:
         raise UnclearEnd(f"the commit failed: {error!r}") from error
     (Failpoint.JOB_COMMITTED if messages else Failpoint.ATTEMPT_COMMITTED).reach()
+
+
+def _await(acknowledgements: Sequence[FutureRecordMetadata]) -> None:
+    for acknowledgement in acknowledgements:
+        acknowledgement.get(timeout=_ACK_TIMEOUT_S)

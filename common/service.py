@@ -43,6 +43,7 @@ class Service:
         self._settings = settings
         self._topic = topic
         self._group_id = group_id
+        self._scope = hanging.Scope(topics.names(settings), group_id)
         self._worker = Worker(
             WorkerConfig(
                 group_id=group_id,
@@ -93,7 +94,14 @@ class Service:
     def _make_producer(self) -> KafkaProducer:
         # Asked for at start and after each failed transaction: one reason for those is a topic that is gone.
         self._create_missing_topics()
-        return clients.transactional_producer(self._settings, f"{self._group_id}-{self._settings.worker_id}")
+        name = f"{self._group_id}-{self._settings.worker_id}"
+        producer = clients.transactional_producer(self._settings, name)
+        try:
+            hanging.end_own(self._settings, self._scope, name)
+        except BaseException:
+            clients.discard_producer(producer)
+            raise
+        return producer
 
     def _create_missing_topics(self) -> set[str]:
         with contextlib.closing(clients.admin(self._settings)) as admin:
@@ -110,8 +118,7 @@ class Service:
         return set()
 
     def _watch_for_hanging_transactions(self) -> None:
-        scope = hanging.Scope(topics.names(self._settings), self._group_id)
-        arguments = (self._settings, scope, self.stopping)
+        arguments = (self._settings, self._scope, self.stopping)
         threading.Thread(target=hanging.watch, args=arguments, name="hanging", daemon=True).start()
 
     def _leave(self) -> None:

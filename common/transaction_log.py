@@ -5,10 +5,12 @@ Layout of its records: `TransactionLogValue.json` of Apache Kafka; its version 1
 
 import contextlib
 import struct
+import time
 from collections.abc import Callable, Iterable
 from enum import Enum
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from common import clients
 from common.settings import KafkaSettings
@@ -19,6 +21,7 @@ _HEAD = struct.Struct(">hqhib")
 _FLEXIBLE_VERSION = 1
 # The clocks of who wrote the transaction's records and of the coordinator may differ.
 _MARGIN_MS = 600_000
+_READ_TIMEOUT_S = 30.0
 
 
 class Decision(Enum):
@@ -118,6 +121,9 @@ def _values(consumer: KafkaConsumer, partition: TopicPartition, since_ms: int) -
     first = consumer.offsets_for_times({partition: since_ms})[partition]
     end = consumer.end_offsets([partition])[partition]
     consumer.seek(partition, first.offset if first else end)
+    deadline_s = time.monotonic() + _READ_TIMEOUT_S
     while consumer.position(partition) < end:
+        if time.monotonic() > deadline_s:
+            raise KafkaTimeoutError(f"{TRANSACTION_LOG} could not be read in {_READ_TIMEOUT_S:.0f} s")
         for record in consumer.poll(timeout_ms=500).get(partition, ()):
             yield record.value

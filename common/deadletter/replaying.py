@@ -7,7 +7,7 @@ from uuid import UUID
 from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
-from common import clients, messages
+from common import clients, hanging, messages, topics
 from common.deadletter.reading import records
 from common.messages import Separated, UndecodableMessage
 from common.outcome import Message
@@ -30,9 +30,11 @@ def publisher(settings: TransactionSettings) -> Iterator[Publish]:
     All replays have one transactional id: from here on no earlier one can commit any more, and what it
     has committed is in the topic. So read the letters after this begins.
     """
+    name = f"{settings.kafka_dead_letter_topic}_replay"
     with _fencing_told():
-        producer = clients.transactional_producer(settings, f"{settings.kafka_dead_letter_topic}_replay")
+        producer = clients.transactional_producer(settings, name)
     try:
+        hanging.end_own(settings, hanging.Scope(topics.names(settings), name), name)
         yield lambda batch: _publish(batch, producer)
     finally:
         clients.discard_producer(producer)

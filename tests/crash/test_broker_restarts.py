@@ -59,9 +59,9 @@ def test_a_broker_killed_in_the_middle_of_jobs_and_of_none(start, broker):
     assert len(lines) <= MOST_LINES, lines
 
 
-def test_a_broker_killed_in_the_middle_of_a_transaction(start, broker):
-    point = f"{Failpoint.JOB_IN_TRANSACTION}:stop"
-    lab, sleepers, worker = start([job(n, 0.5) for n in range(8)], **{VARIABLE: point})
+@pytest.mark.parametrize("point", [Failpoint.JOB_SENT, Failpoint.JOB_IN_TRANSACTION])
+def test_a_broker_killed_in_the_middle_of_a_transaction(start, broker, point):
+    lab, sleepers, worker = start([job(n, 0.5) for n in range(8)], **{VARIABLE: f"{point}:stop"})
     wait_for_freeze(worker)
     with OffsetWatch(lab):
         broker.kill()
@@ -73,3 +73,17 @@ def test_a_broker_killed_in_the_middle_of_a_transaction(start, broker):
     assert len(lab.results()) == 8
     # The session outlasts the outage: what ran is not done again.
     assert all(len(sleepers.attempts(number)) == 1 for number in range(8))
+
+
+def test_a_broker_and_its_worker_killed_together_in_the_middle_of_a_transaction(start, broker):
+    lab, _, worker = start([job(n, 0.5) for n in range(8)], **{VARIABLE: Failpoint.JOB_IN_TRANSACTION})
+    wait_for(lambda: worker.process.returncode is not None, 60, "the worker's end")
+    with OffsetWatch(lab):
+        broker.kill()
+        broker.start()
+        worker.process.env.pop(VARIABLE)
+        worker.start()
+        results = lab.wait_for_results(8)
+        worker.wait_ready()
+    assert sorted(result["i"] for result in results) == list(range(8))
+    assert len(lab.results()) == 8

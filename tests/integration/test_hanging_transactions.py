@@ -76,14 +76,25 @@ def test_the_coordinators_last_decision_is_read_from_its_log(lab, producer):
     assert decision(lab) is Decision.ABORT
 
 
-def test_a_transaction_of_which_no_decision_is_known_is_named_and_left_open(lab, admin, producer, caplog):
+def test_a_transaction_of_which_no_decision_is_known_is_left_open_and_named_once(
+    lab, admin, producer, caplog
+):
     found = Forgotten(open_transaction(admin, lab), transactional_id(lab))
-    hanging._end(admin, found, lab.settings)
-    assert "is not known" in caplog.text
+    named: set[OpenTransaction] = set()
+    for _ in range(2):
+        hanging._end_or_name(admin, found, lab.settings, named)
+    assert caplog.text.count("does not tell whether") == 1
     assert open_transaction(admin, lab) == found.transaction
 
 
-def test_one_that_was_decided_is_ended_so(lab, admin, producer, caplog):
+def test_one_that_another_worker_has_ended_is_not_named(lab, admin, producer, caplog):
+    found = Forgotten(open_transaction(admin, lab), transactional_id(lab))
+    hanging._write_marker(admin, found.transaction, Decision.ABORT)
+    hanging._end_or_name(admin, found, lab.settings, set())
+    assert "hangs" not in caplog.text
+
+
+def test_the_last_decision_about_its_partition_is_carried_out(lab, admin, producer, caplog):
     producer.commit_transaction()
     begin(producer, lab)
     hanging._end(admin, Forgotten(open_transaction(admin, lab), transactional_id(lab)), lab.settings)
