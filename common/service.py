@@ -13,6 +13,7 @@ from common import clients, hanging, retry, topics
 from common.fencing import Fenced
 from common.health import Check, Checks, HealthServer
 from common.outcome import Handler
+from common.repeats import Repeats
 from common.retry import RetryPolicy
 from common.settings import WorkerSettings, exit_for_bad_settings
 from common.settle import JobRules
@@ -109,11 +110,13 @@ class Service:
 
     def _ensure_topics(self) -> set[str]:
         """The topics that there are; none when told to stop before Kafka could be reached."""
+        repeats = Repeats()
         while not self.stopping.is_set():
             try:
                 return self._create_missing_topics()
             except KafkaError as error:
-                log.warning("Kafka cannot be reached, or the topics not created: %r", error)
+                if repeats.is_news(error):
+                    log.warning("Kafka cannot be reached, or the topics not created: %r", error)
                 self.stopping.wait(2.0)
         return set()
 

@@ -213,7 +213,9 @@ class UploaderSettings(WorkerSettings):
     s3_bucket_name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
     s3_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
     s3_presign_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
-    s3_public_domain: str | None = None
+    s3_public_domain: str | None = Field(
+        None, pattern=r"^(https?://)?[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9/._~%-]*)?$"
+    )
     s3_prefix: str = Field("", pattern=r"^([A-Za-z0-9!_.*'()-]+/)*$")
     s3_addressing_style: Literal["auto", "path", "virtual"] = "auto"
     s3_url_expires_s: Annotated[int, Field(gt=0, le=7 * 24 * 3600)] = 7 * 24 * 3600

@@ -30,6 +30,7 @@ from common.lease import Lease, LeaseTable
 from common.outcome import Message
 from common.progress import Step
 from common.publish import UnclearEnd, Unpublishable, publish
+from common.repeats import Repeats
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class Committer:
         self._make_producer = make_producer
         self._on_fatal = on_fatal
         self._max_batch = max_batch
+        self._repeats = Repeats()
         self._requests: queue.SimpleQueue[CommitRequest | None] = queue.SimpleQueue()
         self._producer: KafkaProducer | None = None
         self._stopping = threading.Event()
@@ -184,8 +186,10 @@ class Committer:
             except Exception as error:  # noqa: BLE001 - the loop's edge: the client raises more than it documents
                 failures += 1
                 unclear = unclear or isinstance(error, UnclearEnd)
-                topics = sorted({m.topic for r in batch for m in r.messages})
-                log.warning("transaction of %s (to %s) failed: %r", [r.lease for r in batch], topics, error)
+                leases = str([request.lease for request in batch])
+                if self._repeats.is_news(leases, error):
+                    topics = sorted({m.topic for r in batch for m in r.messages})
+                    log.warning("transaction of %s (to %s) failed: %r", leases, topics, error)
                 raise_if_fenced(error, metadata, self._group().group_metadata())
                 self._replace_producer()
                 self._stopping.wait(min(_MAX_BACKOFF_S, 0.05 * failures))
@@ -254,6 +258,7 @@ class Committer:
                 self._producer = self._make_producer()
                 return
             except KafkaError as error:
-                log.warning("no transactional producer yet: %r", error)
+                if self._repeats.is_news("producer", error):
+                    log.warning("no transactional producer yet: %r", error)
                 self._stopping.wait(delay_s)
                 delay_s = min(2 * delay_s, 5.0)

@@ -26,6 +26,7 @@ from common.lease import Assignment, Lease, LeaseTable, Refusal
 from common.membership import Membership
 from common.outcome import Handler, Record
 from common.partition_names import partition_names
+from common.repeats import Repeats
 from common.settle import JobRules
 from common.transaction import Committer
 
@@ -77,6 +78,7 @@ class Worker:
         self._fatal: BaseException | None = None
         self._assigned_before = False
         self._membership = Membership(clock)
+        self._repeats = Repeats()
         self._last_poll_s = clock()
 
     def run(self, topics: Sequence[str]) -> None:
@@ -129,7 +131,8 @@ class Worker:
             try:
                 consumer = self._make_consumer()
             except KafkaError as error:
-                log.warning("Kafka cannot be reached: %r", error)
+                if self._repeats.is_news("connect", error):
+                    log.warning("Kafka cannot be reached: %r", error)
                 self._stopping.wait(1.0)
                 continue
             listener = clients.Listener(self._on_assigned, self._on_revoked, self._drop)
@@ -226,7 +229,8 @@ class Worker:
             try:
                 committed = self._consumer.fresh_committed(assignment.partition, _LOAD_TIMEOUT_MS)
             except Exception as error:  # noqa: BLE001 - the loop's edge: unread, it would never be worked on
-                log.info("reading what %s has committed: %r", assignment.partition, error)
+                if self._repeats.is_news("load", error):
+                    log.info("reading what %s has committed: %r", assignment.partition, error)
                 self._stopping.wait(0.1)
                 continue
             self._leases.load(assignment, committed)

@@ -1,6 +1,7 @@
 """`python -m local COMMAND`: what start_local.sh runs once everything is installed."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -87,6 +88,8 @@ def run(arguments: list[str]) -> int:
 
 
 def main() -> int:
+    # What a start has begun is stopped again when it is ended from outside (`timeout`, a supervisor).
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return run(sys.argv[1:])
     except LocalError as error:

@@ -9,6 +9,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -93,9 +94,10 @@ def submit(config: LocalConfig) -> str:
             say(f"{answer.status} {body}\n")
     except urllib.error.HTTPError as error:
         with error:
-            raise LocalError(
-                f"the api answers {error.code}: {error.read().decode(errors='replace')}"
-            ) from None
+            said = f"the api answers {error.code}: {error.read().decode(errors='replace')}"
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            said += f"\nthe demo signs in as {user}: set BASIC_AUTH_USERNAME and BASIC_AUTH_PASSWORD for it"
+        raise LocalError(said) from None
     except OSError as error:
         raise LocalError(f"the api does not answer: {error}") from None
     return json.loads(body)["task_uuid"]

@@ -59,15 +59,20 @@ def say(line: str) -> None:
 
 
 def print_how_to_use(config: LocalConfig) -> None:
-    user = config.given.get("BASIC_AUTH_USERNAME", "admin")
-    password = "password" if "BASIC_AUTH_PASSWORD" not in config.given else "$BASIC_AUTH_PASSWORD"
     say(
         f"""
-  curl -u "{user}:{password}" {config.api_url}/generate -H 'Content-Type: application/json' \\
+  curl -u "{_credentials(config)}" {config.api_url}/generate -H 'Content-Type: application/json' \\
     -d '{{"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}}'
 
   ./start_local.sh demo | status | logs | stop"""
     )
+
+
+def _credentials(config: LocalConfig) -> str:
+    """For curl, which asks for a password that is not given: one of the user's own is not printed."""
+    user = config.given.get("BASIC_AUTH_USERNAME", "admin")
+    own = ("BASIC_AUTH_PASSWORD", "BASIC_AUTH_PASSWORD_FILE", "BASIC_AUTH_USERS_FILE")
+    return user if any(name in config.given for name in own) else f"{user}:password"
 
 
 def fetch_model(config: LocalConfig) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.settings import ApiSettings, ProcessorSettings, UploaderSettings
-from local import config, dotenv
+from local import config, dotenv, lifecycle
 from local.errors import LocalError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,3 +138,20 @@ def test_the_api_is_asked_where_it_listens(tmp_path, api_host, reached):
     loaded = config.load(tmp_path, {"API_HOST": api_host})
     assert loaded.health_url("api") == f"http://{reached}:8000/readyz"
     assert loaded.health_url("uploader") == "http://127.0.0.1:8002/readyz"
+
+
+@pytest.mark.parametrize(
+    ("given", "credentials"),
+    [
+        ({}, "admin:password"),
+        ({"BASIC_AUTH_USERNAME": "bob"}, "bob:password"),
+        ({"BASIC_AUTH_PASSWORD": "mine"}, "admin"),
+        ({"BASIC_AUTH_PASSWORD_FILE": "secret"}, "admin"),
+        ({"BASIC_AUTH_USERS_FILE": "users"}, "admin"),
+    ],
+)
+def test_the_line_for_curl_has_the_well_known_password_only_where_it_counts(
+    given, credentials, tmp_path, capsys
+):
+    lifecycle.print_how_to_use(config.load(tmp_path, given))
+    assert f'-u "{credentials}"' in capsys.readouterr().out

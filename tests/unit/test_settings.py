@@ -164,6 +164,8 @@ def test_a_missing_setting_is_named():
     [
         ("S3_BUCKET_NAME", "No_Bucket"),
         ("S3_ENDPOINT_URL", "store:8333"),
+        ("S3_PUBLIC_DOMAIN", "stems.example.com and more"),
+        ("S3_PUBLIC_DOMAIN", "https://stems.example.com?token=1"),
         ("S3_PREFIX", "/stems"),
         ("S3_PREFIX", "no-slash"),
         ("S3_URL_EXPIRES_S", "604801"),
