@@ -61,7 +61,7 @@ class GuardedConsumer(KafkaConsumer):
 
     def __init__(self, *topics: str, **options: Any):
         super().__init__(*topics, **options)
-        self._leader, self._has_fallen_out = "", False
+        self._leader, self._has_fallen_out, self._has_lost_coordinator = "", False, False
         process = self._coordinator._process_join_group_response
 
         def process_and_note(response: Any, *rest: Any) -> Any:
@@ -75,6 +75,7 @@ class GuardedConsumer(KafkaConsumer):
     def _tell_what_is_lost(self, coordinator: Any) -> None:
         """Row 21: a member that falls out of its group in the middle of a rejoin is told of no loss."""
         reset, complete = coordinator.reset_generation, coordinator._on_join_complete_async
+        lose = coordinator.coordinator_dead
 
         def reset_and_tell(*arguments: Any, **named: Any) -> None:
             reset(*arguments, **named)
@@ -91,8 +92,14 @@ class GuardedConsumer(KafkaConsumer):
             if self._has_fallen_out:
                 self._has_fallen_out = False
                 self._subscription.assign_from_subscribed([])  # so that all that comes is newly assigned
+            self._has_lost_coordinator = False
             await complete(*arguments)
 
+        def lose_and_note(error: Any) -> None:
+            self._has_lost_coordinator = True
+            lose(error)
+
+        coordinator.coordinator_dead = lose_and_note
         coordinator.reset_generation = reset_and_tell
         coordinator._on_join_complete_async = complete_afresh
 
@@ -121,6 +128,13 @@ class GuardedConsumer(KafkaConsumer):
     def is_cut_off(self) -> bool:
         """The group's coordinator has not answered for a whole session."""
         return self._coordinator.heartbeat.session_timeout_expired()
+
+    def may_be_forgotten(self) -> bool:
+        """Row 22: the coordinator was away since the last join.
+
+        A broker that was killed does not remember a member that had just joined, and fences it for that.
+        """
+        return self._has_lost_coordinator
 
     def withholds_partitions(self) -> bool:
         """The last assignment was made here, and left what moves to the next one."""

@@ -9,10 +9,16 @@ class Fenced(Exception):
 
 
 def raise_if_fenced(
-    error: BaseException, snapshot: ConsumerGroupMetadata, current: ConsumerGroupMetadata
+    error: BaseException,
+    snapshot: ConsumerGroupMetadata,
+    current: ConsumerGroupMetadata,
+    may_be_forgotten: bool,
 ) -> None:
-    """Row 10: with our current member id it is another worker's doing, with an older one our rejoin's."""
-    if not _mentions(error, FencedInstanceIdError):
+    """Row 10: with our current member id it is another worker's doing, with an older one our rejoin's.
+
+    Row 22: who may be forgotten will join afresh, which the poll thread sees to.
+    """
+    if may_be_forgotten or not _mentions(error, FencedInstanceIdError):
         return
     if snapshot.generation_id >= 0 and current.member_id == snapshot.member_id:
         raise Fenced(Fenced.__doc__)

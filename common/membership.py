@@ -30,13 +30,20 @@ class Membership:
         if not consumer.is_silently_fenced():
             self._last_heartbeat_s = now
         elif now - self._last_heartbeat_s > _FENCED_AFTER_S:
-            raise Fenced(Fenced.__doc__)
+            return self.fenced(consumer)
         if not consumer.is_joining():
             self._last_stable_s = now
         elif now - self._last_stable_s > _JOIN_TIMEOUT_S:
             return f"not in the group for {_JOIN_TIMEOUT_S:.0f} s"
         self._see_that_all_have_owners(consumer, now)
         return None
+
+    def fenced(self, consumer: GuardedConsumer) -> str:
+        """Why the consumer has to be replaced. Raises Fenced when another worker has our id for certain."""
+        if not consumer.may_be_forgotten():
+            raise Fenced(Fenced.__doc__)
+        # If there is another one after all, it is fenced by our join and stops.
+        return "the broker may have forgotten this member"
 
     def _see_that_all_have_owners(self, consumer: GuardedConsumer, now: float) -> None:
         if consumer.follows_its_former_self():

@@ -46,6 +46,7 @@ class Group(Protocol):
 
     def group_metadata(self) -> ConsumerGroupMetadata: ...
     def fresh_committed(self, partition: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None: ...
+    def may_be_forgotten(self) -> bool: ...
 
 
 class Committer:
@@ -190,7 +191,8 @@ class Committer:
                 if self._repeats.is_news(leases, error):
                     topics = sorted({m.topic for r in batch for m in r.messages})
                     log.warning("transaction of %s (to %s) failed: %r", leases, topics, error)
-                raise_if_fenced(error, metadata, self._group().group_metadata())
+                group = self._group()
+                raise_if_fenced(error, metadata, group.group_metadata(), group.may_be_forgotten())
                 self._replace_producer()
                 self._stopping.wait(min(_MAX_BACKOFF_S, 0.05 * failures))
                 continue

@@ -19,7 +19,6 @@ from kafka.errors import FencedInstanceIdError, KafkaError
 
 from common import clients, retry
 from common.clients import GuardedConsumer
-from common.fencing import Fenced
 from common.health import Check
 from common.job import JobThread
 from common.lease import Assignment, Lease, LeaseTable, Refusal
@@ -150,7 +149,8 @@ class Worker:
         try:
             polled = self._consumer.poll(timeout_ms=self._poll_ms())
         except FencedInstanceIdError:
-            raise Fenced(Fenced.__doc__) from None
+            self._rebuild(self._membership.fenced(self._consumer))
+            return
         except Exception as error:  # noqa: BLE001 - the loop's edge: the client raises more than it documents
             self._rebuild(f"poll failed: {error!r}")
             return

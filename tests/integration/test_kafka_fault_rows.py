@@ -1,4 +1,4 @@
-"""More of kafka-python 3.0.12's faults beside our rules: rows 3, 4, 14, 19 and 20 of KAFKA_CONSUMER.md.
+"""More of kafka-python 3.0.12's faults beside our rules: rows 3, 4, 14, 19, 20 and 22 of KAFKA_CONSUMER.md.
 
 Like `test_kafka_faults.py`: the bare client shows the fault first.
 """
@@ -256,3 +256,28 @@ class TestRow20ARestartedLeaderIsNotToldThatItLeads:
         assert not restarted.follows_its_former_self()
         assert restarted._coordinator._is_leader
         clients.close_consumer(former)
+
+
+class TestRow22AKilledBrokerForgetsWhoHadJustJoined:
+    """It has another member for the id then, and the forgotten one is fenced as by a second worker."""
+
+    def test_who_lost_its_coordinator_meanwhile_joins_afresh_and_works_on(self, lab):
+        consumers: list[clients.GuardedConsumer] = []
+
+        def make() -> clients.GuardedConsumer:
+            consumers.append(member(lab))
+            return consumers[-1]
+
+        running = Running(lab, make, lambda: producer(lab))
+        wait_for(lambda: running.worker.check().ok and consumers[0].assignment(), 30, "partitions")
+        consumers[0]._coordinator.coordinator_dead("as a broker's kill does it")
+        former = member(lab)
+        polling = Polling(former)
+        former.subscribe([lab.settings.kafka_task_topic])
+        wait_for(former.assignment, 30, "the id's other member")
+        polling.stop()
+        clients.close_consumer(former)
+        wait_for(lambda: len(consumers) == 2, 60, "another consumer")
+        lab.feed(range(4))
+        lab.wait_for_results(4)
+        running.stop()

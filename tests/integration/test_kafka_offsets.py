@@ -74,6 +74,9 @@ class _Joining:
     def fresh_committed(self, partition, timeout_ms):
         return self._consumer.fresh_committed(partition, timeout_ms)
 
+    def may_be_forgotten(self):
+        return self._consumer.may_be_forgotten()
+
 
 class TestRow9TheBrokerTakesOffsetsOfNoGeneration:
     @pytest.fixture

@@ -63,6 +63,9 @@ class _StaleOnce:
     def fresh_committed(self, partition, timeout_ms):
         return self._consumer.fresh_committed(partition, timeout_ms)
 
+    def may_be_forgotten(self):
+        return self._consumer.may_be_forgotten()
+
 
 class TestRow7OffsetsOfARefusedTransactionStayInTheProducer:
     def test_the_bare_client_commits_them_with_its_next_transaction(self, lab, closing):

@@ -56,10 +56,14 @@ class FakeBroker:
         self.transactions: list[list[Message]] = []
         self.group = ConsumerGroupMetadata("group", 1, "member-1", "w0")
         self.reads = 0
+        self.forgets = False
         self.generations: list[int] = []
 
     def group_metadata(self) -> ConsumerGroupMetadata:
         return self.group
+
+    def may_be_forgotten(self) -> bool:
+        return self.forgets
 
     def fresh_committed(self, partition: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None:
         self.reads += 1

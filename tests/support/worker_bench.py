@@ -95,6 +95,9 @@ class FakeConsumer:
     def is_silently_fenced(self) -> bool:
         return self.silent
 
+    def may_be_forgotten(self) -> bool:
+        return self._broker.may_be_forgotten()
+
     def is_cut_off(self) -> bool:
         return self.cut_off
 

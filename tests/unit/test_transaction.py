@@ -184,6 +184,13 @@ def test_fenced_with_our_current_member_id_it_is_another_worker(bench):
     assert isinstance(b.fatal[0], Fenced)
 
 
+def test_fenced_by_a_broker_that_may_have_forgotten_us_it_is_tried_again(bench):
+    b = bench(Script(offsets=[FencedInstanceIdError()]))
+    b.broker.forgets = True
+    assert b.committer.begin(leased(b.table, 0))
+    assert not b.fatal
+
+
 @pytest.mark.parametrize("error", [FencedInstanceIdError(), KafkaError("FencedInstanceIdError: old")])
 def test_fenced_with_an_older_member_id_it_was_our_own_rejoin(bench, error):
     def rejoin(step: str) -> None:

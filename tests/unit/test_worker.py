@@ -103,6 +103,22 @@ def test_fenced_by_its_poll_the_worker_stops():
         running.result()
 
 
+def test_fenced_by_a_broker_that_may_have_forgotten_it_the_worker_joins_afresh():
+    b = WorkerBench()
+    running = b.start()
+    wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
+    b.broker.forgets = True
+    b.consumer.errors.append(FencedInstanceIdError())
+    wait_for(lambda: len(b.consumers) == 2 and b.consumer.polls > 1, 20, "second consumer")
+    b.consumer.silent = True
+    polls = b.consumer.polls
+    wait_for(lambda: b.consumer.polls > polls + 3, 20, "polls after the first sign")
+    b.now_s += 10
+    wait_for(lambda: len(b.consumers) == 3, 20, "third consumer")
+    b.worker.stop()
+    running.result()
+
+
 def test_fenced_in_silence_the_worker_stops_but_not_at_the_first_sign():
     b = WorkerBench()
     running = b.start()
