@@ -16,7 +16,7 @@ from api.protocol import GuardedProtocol
 from api.queue import KafkaQueue
 from api.session import KafkaSession
 from common import log
-from common.settings import ApiSettings, exit_for_bad_settings, load_or_exit
+from common.settings import ApiSettings, exit_for_bad_settings, exit_if_unusable, load_or_exit
 
 # How long the answers that are still to be written may take after the last task is confirmed or not.
 _LAST_ANSWERS_S = 5
@@ -27,10 +27,8 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     settings = load_or_exit(ApiSettings)
-    try:
+    with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("api", settings.log_dir, settings.log_level)
-    except OSError as error:
-        exit_for_bad_settings(f"LOG_DIR {settings.log_dir}: {error.strerror}")
     # Less than what the client waits for: what was answered with 503 must not be queued long after.
     delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
     queue = KafkaQueue(lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s)

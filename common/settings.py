@@ -1,9 +1,12 @@
 """Every setting, read once at start from the environment, validated, and frozen."""
 
+import errno
 import os
 import re
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Literal, NoReturn, Self, TypeVar
 
@@ -255,6 +258,18 @@ def load_or_exit(kind: type[T]) -> T:
 def exit_for_bad_settings(reason: str) -> NoReturn:
     print(f"cannot start: {reason}", file=sys.stderr)
     sys.exit(EXIT_BAD_SETTINGS)
+
+
+@contextmanager
+def exit_if_unusable(name: str, directory: Path) -> Iterator[None]:
+    """Around the first use of the directory that setting `name` gives: an OSError there ends the process."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{name} {directory}: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # not for ever: supervisors are to try again
+            sys.exit(f"cannot start: {reason}")
+        exit_for_bad_settings(reason)
 
 
 def _explain(item) -> str:

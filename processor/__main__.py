@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from common import log
 from common.service import Service
-from common.settings import ProcessorSettings, load_or_exit
+from common.settings import ProcessorSettings, exit_if_unusable, load_or_exit
 from processor import models_command
 from processor.assembly import engine_config, make_handler
 from processor.engine import Engine
@@ -18,7 +18,8 @@ from processor.separation import EngineConfig
 
 def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     settings = load_or_exit(ProcessorSettings)
-    log.configure("processor", settings.log_dir, settings.log_level)
+    with exit_if_unusable("LOG_DIR", settings.log_dir):
+        log.configure("processor", settings.log_dir, settings.log_level)
     engine = make_engine(engine_config(settings))
     service = Service(
         settings,

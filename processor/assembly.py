@@ -2,7 +2,7 @@
 
 from common.addresses import AddressPolicy
 from common.http_guard import Network
-from common.settings import ProcessorSettings
+from common.settings import ProcessorSettings, exit_if_unusable
 from common.stage import LocalStage
 from processor import work_directory
 from processor.download import DownloadLimits
@@ -23,8 +23,10 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
 
 
 def make_handler(settings: ProcessorSettings, engine: SeparationEngine) -> ProcessorHandler:
-    """Takes a directory in `temp_dir` for as long as this process lives."""
-    directory = work_directory.claim(settings.temp_dir.resolve(), settings.worker_id)
+    """Takes a directory in `temp_dir` for as long as this process lives; ends it where that cannot be."""
+    temp_dir = settings.temp_dir.resolve()
+    with exit_if_unusable("TEMP_DIR", temp_dir):
+        directory = work_directory.claim(temp_dir, settings.worker_id)
     return ProcessorHandler(
         ProcessorConfig(
             settings.kafka_result_topic,

@@ -8,7 +8,7 @@ from common import log
 from common.addresses import AddressPolicy
 from common.http_guard import Network
 from common.service import Service
-from common.settings import UploaderSettings, exit_for_bad_settings, load_or_exit
+from common.settings import UploaderSettings, exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.stage import LocalStage
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
@@ -20,7 +20,8 @@ from uploader.webhook import check_secret
 
 def main() -> int:
     settings = load_or_exit(UploaderSettings)
-    log.configure("uploader", settings.log_dir, settings.log_level)
+    with exit_if_unusable("LOG_DIR", settings.log_dir):
+        log.configure("uploader", settings.log_dir, settings.log_level)
     try:
         storage = Storage(settings)
         secret = settings.webhook_secret
