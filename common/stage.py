@@ -8,10 +8,13 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from uuid import UUID
+
+from common.health import Check
 
 _TEMPORARY = ".part"
 _RETIRED = ".retired"
@@ -34,6 +37,24 @@ class LocalStage:
 
     def __init__(self, root: Path):
         self.root = root
+
+    def open(self) -> None:
+        """Makes the stage's directory and tries that files can be made there and removed. Raises OSError.
+
+        Nothing is written to that file: where the disk is full, it is the uploader that makes room.
+        """
+        _make_directory(self.root)
+        tempfile.NamedTemporaryFile(prefix=".probe-", dir=self.root).close()
+
+    def check(self) -> Check:
+        """For `/readyz`: whether the directory, which may be another host's, is still there to be written."""
+        try:
+            os.scandir(self.root).close()
+        except OSError as error:
+            return Check(False, f"OUTPUT_DIR {self.root}: {error.strerror}")
+        if not os.access(self.root, os.W_OK | os.X_OK):
+            return Check(False, f"OUTPUT_DIR {self.root} cannot be written")
+        return Check(True)
 
     def put(self, task_uuid: UUID, place: str, attempt: int, source: Path) -> StagedFile:
         """Moves `source` (same name, any file system) into the stage: complete or not there at all."""

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from common import log
 from common.service import Service
 from common.settings import ProcessorSettings, exit_if_unusable, load_or_exit
+from common.stage import LocalStage
 from processor import models_command
 from processor.assembly import engine_config, make_handler
 from processor.engine import Engine
@@ -20,6 +21,9 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     settings = load_or_exit(ProcessorSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("processor", settings.log_dir, settings.log_level)
+    stage = LocalStage(settings.output_dir.resolve())
+    with exit_if_unusable("OUTPUT_DIR", stage.root):
+        stage.open()
     engine = make_engine(engine_config(settings))
     service = Service(
         settings,
@@ -27,8 +31,8 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine),
-        {"engine": engine.state},
+        make_handler(settings, engine, stage),
+        {"engine": engine.state, "stage": stage.check},
     )
 
     def until_engine_ready(stopping: threading.Event) -> None:

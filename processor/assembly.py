@@ -22,7 +22,9 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
     )
 
 
-def make_handler(settings: ProcessorSettings, engine: SeparationEngine) -> ProcessorHandler:
+def make_handler(
+    settings: ProcessorSettings, engine: SeparationEngine, stage: LocalStage
+) -> ProcessorHandler:
     """Takes a directory in `temp_dir` for as long as this process lives; ends it where that cannot be."""
     temp_dir = settings.temp_dir.resolve()
     with exit_if_unusable("TEMP_DIR", temp_dir):
@@ -37,5 +39,5 @@ def make_handler(settings: ProcessorSettings, engine: SeparationEngine) -> Proce
         ),
         Network(AddressPolicy.from_settings(settings)),
         engine,
-        LocalStage(settings.output_dir.resolve()),
+        stage,
     )

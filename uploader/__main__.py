@@ -22,13 +22,15 @@ def main() -> int:
     settings = load_or_exit(UploaderSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("uploader", settings.log_dir, settings.log_level)
+    stage = LocalStage(settings.output_dir.resolve())
+    with exit_if_unusable("OUTPUT_DIR", stage.root):
+        stage.open()
     try:
         storage = Storage(settings)
         secret = settings.webhook_secret
         secrets = check_secret(secret.get_secret_value()) if secret else ()
     except ValueError as error:
         exit_for_bad_settings(str(error))
-    stage = LocalStage(settings.output_dir.resolve())
     sweeper = Sweeper(stage, storage.multipart, settings.s3_prefix, settings.stage_retention_s)
     bucket = BucketWatch(storage.check_bucket, time.monotonic)
     service = Service(
@@ -43,7 +45,7 @@ def main() -> int:
             storage,
             stage,
         ),
-        {"store": bucket.check},
+        {"store": bucket.check, "stage": stage.check},
     )
 
     def until_bucket_there(stopping: threading.Event) -> None:

@@ -34,7 +34,14 @@ def start(service: str, directory: Path, **settings: str) -> subprocess.Complete
 
 @pytest.mark.parametrize(
     ("service", "setting"),
-    [("api", "LOG_DIR"), ("processor", "LOG_DIR"), ("processor", "TEMP_DIR"), ("uploader", "LOG_DIR")],
+    [
+        ("api", "LOG_DIR"),
+        ("processor", "LOG_DIR"),
+        ("processor", "TEMP_DIR"),
+        ("processor", "OUTPUT_DIR"),
+        ("uploader", "LOG_DIR"),
+        ("uploader", "OUTPUT_DIR"),
+    ],
 )
 def test_a_directory_that_cannot_be_made_is_named_in_one_line(tmp_path, service, setting):
     (tmp_path / "file").touch()

@@ -2,18 +2,32 @@
 
 import hashlib
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
+from common.health import Check
 from common.stage import LocalStage
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 TASK = uuid4()
 PLACE = "tasks-3-7"
 DAY_S = 24 * 3600.0
+# To root's rights of access a directory's mode is nothing: they are given up first, which anybody may do.
+CHECK_WITHOUT_CAPABILITIES = """
+import ctypes, sys
+from pathlib import Path
+from common.stage import LocalStage
+version_3 = 0x20080522
+assert ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(version_3, 0), (ctypes.c_uint32 * 6)()) == 0
+print(LocalStage(Path(sys.argv[1])).check())
+"""
 
 
 @pytest.fixture
@@ -40,6 +54,35 @@ def files(stage):
 def names(stage):
     """The files' keys."""
     return [name for name in files(stage) if (stage.root / name).is_file()]
+
+
+def test_it_is_opened_with_all_above_it_and_nothing_in_it(tmp_path):
+    stage = LocalStage(tmp_path / "a" / "b")
+    for _ in range(2):
+        stage.open()
+        assert files(stage) == []
+    assert stage.check() == Check(True)
+
+
+def test_one_that_is_gone_is_not_ready_until_it_is_back(stage):
+    stage.open()
+    stage.root.rmdir()
+    assert stage.check() == Check(False, f"OUTPUT_DIR {stage.root}: No such file or directory")
+    stage.root.touch()
+    assert stage.check() == Check(False, f"OUTPUT_DIR {stage.root}: Not a directory")
+    stage.root.unlink()
+    stage.root.mkdir()
+    assert stage.check() == Check(True)
+
+
+@pytest.mark.parametrize(("mode", "ok"), [(0o755, True), (0o555, False), (0o655, False)])
+def test_one_that_cannot_be_written_is_not_ready(stage, mode, ok):
+    stage.open()
+    stage.root.chmod(mode)
+    command = [sys.executable, "-c", CHECK_WITHOUT_CAPABILITIES, stage.root]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    expected = Check(True) if ok else Check(False, f"OUTPUT_DIR {stage.root} cannot be written")
+    assert done.stdout.strip() == str(expected), done.stderr
 
 
 def test_a_file_is_moved_in_whole_and_described(stage, make):
