@@ -15,11 +15,12 @@ from api.listener import listen, warn_of_default_credentials
 from api.protocol import GuardedProtocol
 from api.queue import KafkaQueue
 from api.session import KafkaSession
-from common import log
+from common import command_line, log
 from common.settings import ApiSettings, exit_for_bad_settings, exit_if_unusable, load_or_exit
 
 # How long the answers that are still to be written may take after the last task is confirmed or not.
 _LAST_ANSWERS_S = 5
+_USAGE = "usage: python -m api [hash-password NAME]  (the api's settings are environment variables)"
 
 
 def main() -> None:
@@ -60,4 +61,5 @@ def main() -> None:
 if __name__ == "__main__":
     if sys.argv[1:2] == ["hash-password"]:
         sys.exit(hash_password.main(sys.argv[2:]))
+    command_line.refuse(sys.argv[1:], _USAGE)
     main()

@@ -7,7 +7,7 @@ import sys
 import threading
 from collections.abc import Callable
 
-from common import log
+from common import command_line, log
 from common.service import Service
 from common.settings import ProcessorSettings, exit_if_unusable, load_or_exit
 from common.stage import LocalStage
@@ -15,6 +15,11 @@ from processor import models_command
 from processor.assembly import engine_config, make_handler
 from processor.engine import Engine
 from processor.separation import EngineConfig
+
+_USAGE = (
+    "usage: python -m processor [models list|fetch NAME|check]"
+    "  (the processor's settings are environment variables)"
+)
 
 
 def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
@@ -48,4 +53,7 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(models_command.main(sys.argv[2:]) if sys.argv[1:2] == ["models"] else main())
+    if sys.argv[1:2] == ["models"]:
+        sys.exit(models_command.main(sys.argv[2:]))
+    command_line.refuse(sys.argv[1:], _USAGE)
+    sys.exit(main())

@@ -4,7 +4,7 @@ import sys
 import threading
 import time
 
-from common import log
+from common import command_line, log
 from common.addresses import AddressPolicy
 from common.http_guard import Network
 from common.service import Service
@@ -16,6 +16,8 @@ from uploader.readiness import BucketWatch
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
 from uploader.webhook import check_secret
+
+_USAGE = "usage: python -m uploader  (its settings are environment variables)"
 
 
 def main() -> int:
@@ -57,4 +59,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    command_line.refuse(sys.argv[1:], _USAGE)
     sys.exit(main())
