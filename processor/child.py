@@ -8,6 +8,7 @@ for a child that is stuck where its watching thread cannot run.
 import ctypes
 import json
 import os
+import re
 import select
 import signal
 import socket
@@ -21,6 +22,8 @@ from pathlib import Path
 _PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).resolve().parent.parent
 _MAX_MESSAGE_BYTES = 1 << 20
+# Settings are read whatever their case, and those of a *_FILE tell where a secret is.
+_SECRET_NAME = re.compile("PASSWORD|SECRET|TOKEN|^AWS_", re.IGNORECASE)
 
 
 class LinkClosed(Exception):
@@ -69,6 +72,7 @@ def spawn(
 ) -> tuple[subprocess.Popen, Link]:
     """Starts `python -m module ARGUMENTS` with a link. Raises OSError.
 
+    It gets our environment without what is named like a secret, and `environment` on top.
     The parent-death signal goes by the thread that calls this: it must live as long as the child may.
     """
     ours, theirs = socket.socketpair()
@@ -79,7 +83,7 @@ def spawn(
             stdin=subprocess.DEVNULL,
             stdout=2,  # libraries print; our own standard output is nobody's log
             pass_fds=[theirs.fileno()],
-            env={**os.environ, "PYTHONPATH": path, **(environment or {})},
+            env={**_without_secrets(os.environ), "PYTHONPATH": path, **(environment or {})},
         )
     except BaseException:
         ours.close()
@@ -87,6 +91,10 @@ def spawn(
     finally:
         theirs.close()
     return process, Link(ours)
+
+
+def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if not _SECRET_NAME.search(name)}
 
 
 def attach(arguments: list[str]) -> tuple[Link, list[str]]:
