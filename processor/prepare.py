@@ -1,15 +1,19 @@
 """A download becomes the mix that the engine takes: probed, bounded, decoded in a limited child process."""
 
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+from common.deadline import DeadlineExceeded, pulse_until
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
 from processor import child
 from processor.wav import SAMPLE_RATE, frame_bytes
 
 _TICK_S = 0.05
+# Other jobs want the CPUs too: a decoder that gets a quarter of one is still in time.
+_WALL_FACTOR = 4
 # One thread: the work is serial, and each thread of a numeric library counts against the memory limit.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
@@ -27,6 +31,11 @@ class DecoderLimits:
     memory_bytes: int
     cpu_s: int
     file_bytes: int
+
+    @property
+    def wall_s(self) -> int:
+        """How long it may take by the clock, which also ends one that hangs without using its CPU time."""
+        return self.cpu_s * _WALL_FACTOR
 
     @classmethod
     def for_audio(cls, limits: AudioLimits) -> "DecoderLimits":
@@ -62,6 +71,7 @@ def prepare(
     limits: AudioLimits,
     check: Callable[[], None],
     decoder_limits: DecoderLimits | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> PreparedAudio:
     """Decodes `source` to `target`; after an error, `target` is not there.
 
@@ -71,10 +81,14 @@ def prepare(
     """
     within = decoder_limits or DecoderLimits.for_audio(limits)
     arguments = [source.resolve(), target.resolve(), *astuple(limits), *astuple(within)]
+    pulse = pulse_until(within.wall_s, check, clock)
     complete = False
     try:
-        answer = _converse([str(argument) for argument in arguments], check)
+        answer = _converse([str(argument) for argument in arguments], pulse)
         complete = True
+    except DeadlineExceeded:
+        message = f"The decoder hung: it was not done after {within.wall_s} s"
+        raise TransientError(ErrorCode.INTERNAL_ERROR, message) from None
     finally:
         if not complete:
             target.unlink(missing_ok=True)

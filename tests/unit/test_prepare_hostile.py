@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
-from processor.prepare import AudioLimits, prepare
+from processor.prepare import AudioLimits, DecoderLimits, prepare
 from tests.support import audio
 
 LIMITS = AudioLimits(max_duration_s=3600, max_channels=2)
@@ -92,6 +92,30 @@ def test_a_decoder_that_dies_is_named(tmp_path, long_song, number, kind, code):
         prepare(long_song, tmp_path / "prepared.out", LIMITS, check)
     assert caught.value.code == code
     assert not (tmp_path / "prepared.out").exists()
+
+
+def test_a_decoder_that_hangs_is_ended(tmp_path, long_song):
+    """It uses no CPU time, so that the limit on that never ends it."""
+    servers = set(own_children())
+    limit_s = DecoderLimits.for_audio(LIMITS).wall_s
+    hanging, now_s = set(), 0.0
+
+    def check() -> None:
+        nonlocal now_s
+        if (tmp_path / "prepared.out").exists():
+            for pid in set(own_children()) - servers:
+                os.kill(pid, signal.SIGSTOP)
+                hanging.add(pid)
+        if hanging:
+            assert now_s < limit_s, "it may go on for ever"
+            now_s += limit_s / 10
+
+    with pytest.raises(TransientError, match=f"not done after {limit_s} s") as caught:
+        prepare(long_song, tmp_path / "prepared.out", LIMITS, check, clock=lambda: now_s)
+    assert caught.value.code == ErrorCode.INTERNAL_ERROR
+    assert not (tmp_path / "prepared.out").exists()
+    assert hanging
+    assert not hanging & set(own_children())
 
 
 def test_a_decoder_that_does_not_start_is_not_the_files_fault(tmp_path):
