@@ -29,7 +29,7 @@ def main() -> None:
         signal.signal(number, lambda *_: sys.exit(0))
     settings = load_or_exit(ApiSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
-        log.configure("api", settings.log_dir, settings.log_level)
+        log.configure("api", settings.log_dir, settings.log_level, settings.log_format)
     # Less than what the client waits for: what was answered with 503 must not be queued long after.
     delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
     queue = KafkaQueue(lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s)

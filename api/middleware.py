@@ -1,7 +1,6 @@
 """What every request gets: an id, a line in the log, safe headers, and an answer whatever happens."""
 
 import logging
-import re
 import time
 from collections.abc import Callable
 from urllib.parse import quote
@@ -12,10 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.problems import problem
 from common.log import request_context
+from common.messages import fit_request_id
 
 log = logging.getLogger("api.access")
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _MAX_HEAD_BYTES = 16 * 1024
 _PROBES = ("/health", "/livez", "/readyz")
 SAFE_HEADERS = {
@@ -83,8 +82,7 @@ def _closing(status: int, detail: str) -> ASGIApp:
 
 
 def _request_id(scope: Scope) -> str:
-    given = Headers(scope=scope).get("X-Request-Id", "")
-    return given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+    return fit_request_id(Headers(scope=scope).get("X-Request-Id")) or str(uuid4())
 
 
 def _log(scope: Scope, status: int, took_ms: float) -> None:

@@ -17,7 +17,7 @@ from api.submission import Queued, parse, task_uuid
 from common.addresses import AddressPolicy
 from common.failpoint import Failpoint
 from common.health import report
-from common.log import task_context
+from common.log import current_request_id, task_context
 from common.messages import Task
 from common.settings import ApiSettings
 
@@ -55,6 +55,7 @@ def make_router(settings: ApiSettings, queue: TaskQueue, auth: BasicAuth, policy
             hook_url=submission.hook_url,
             submitted_at=time.time(),
             user=user,
+            request_id=current_request_id(),
         )
         with task_context(task.task_uuid):
             try:

@@ -1,9 +1,11 @@
 """Logs: a file a service, lines that name their task, and a quiet Kafka client.
 
 Threads that work for a task run inside `task_context(task_uuid)`; every line they write carries
-`[task_uuid]`. What is written inside `request_context(request_id)` ends with `request_id=…`.
+`[task_uuid]`. What is written inside `request_context(request_id)` ends with `request_id=…`. As JSON a line
+is an object with the same in fields of their own.
 """
 
+import json
 import logging
 import re
 import sys
@@ -13,10 +15,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
+from typing import Literal
 
-_FORMAT = "%(asctime)s %(levelname)s %(name)s %(task)s%(message)s%(request)s"
+Format = Literal["text", "json"]
+
+_TEXT = "%(asctime)s %(levelname)s %(name)s %(task)s%(message)s%(request)s"
 _MAX_FILE_BYTES = 50 * 1024 * 1024
 _KEPT_FILES = 5
 # the class of an exception, or a TLS library's reason
@@ -44,12 +50,40 @@ def request_context(request_id: str) -> Iterator[None]:
         _request.reset(token)
 
 
+def current_request_id() -> str:
+    """The request's that this thread, or asyncio task, works for; empty outside of one."""
+    return _request.get() or ""
+
+
 class _ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         task, request = _task.get(), _request.get()
+        record.task_uuid, record.request_id = task or None, request or None
         record.task = f"[{task}] " if task else ""
         record.request = f" request_id={request}" if request else ""
         return True
+
+
+class _JsonFormatter(logging.Formatter):
+    """An object a line with always the same fields, null where there is nothing to say."""
+
+    def __init__(self, service: str):
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "service": self._service,
+            "task_uuid": record.task_uuid,
+            "request_id": record.request_id,
+            "message": record.getMessage(),
+            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+        }
+        # in ASCII: whatever a stranger's name holds, and a line end in it too, is escaped
+        return json.dumps(line)
 
 
 class RateLimit(logging.Filter):
@@ -93,7 +127,7 @@ class _Window:
     named: set[str] = field(default_factory=set)
 
 
-def configure(service: str, directory: Path, level: str = "INFO") -> None:
+def configure(service: str, directory: Path, level: str = "INFO", format: Format = "text") -> None:
     """Logs to `directory/{service}.log` and to standard error. Raises OSError if it cannot be written."""
     directory.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [
@@ -108,8 +142,9 @@ def configure(service: str, directory: Path, level: str = "INFO") -> None:
         logging.StreamHandler(sys.stderr),
     ]
     kafka_limit = RateLimit(limit=3, period_s=60)
+    formatter = _JsonFormatter(service) if format == "json" else logging.Formatter(_TEXT)
     for handler in handlers:
-        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.setFormatter(formatter)
         handler.addFilter(_ContextFilter())
     root = logging.getLogger()
     root.handlers[:] = handlers

@@ -4,12 +4,23 @@ A reader takes any message whose `schema_version` it knows and leaves unknown fi
 services of neighbouring versions work together.
 """
 
-from typing import Annotated, Literal
+import re
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 SCHEMA_VERSION = 1
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
+
+
+def fit_request_id(given: Any) -> str:
+    """`given` if it can stand in any log line as it is, else nothing."""
+    return given if isinstance(given, str) and _REQUEST_ID.fullmatch(given) else ""
+
+
+# A line in a log is no reason to refuse a task.
+RequestId = Annotated[str, BeforeValidator(fit_request_id)]
 
 
 class UndecodableMessage(ValueError):
@@ -25,7 +36,10 @@ class _Message(BaseModel):
 
 
 class Task(_Message):
-    """`uvr_tasks`: a song to separate. `submitted_at` is in seconds since the epoch."""
+    """`uvr_tasks`: a song to separate. `submitted_at` is in seconds since the epoch.
+
+    `request_id` is that of the request that submitted it, as the api's log and answer have it.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
@@ -34,6 +48,7 @@ class Task(_Message):
     submitted_at: float
     user: str = ""
     run: int = Field(default=1, ge=1)
+    request_id: RequestId = ""
 
 
 class StagedStem(_Message):
@@ -52,6 +67,7 @@ class _Result(_Message):
     run: int = Field(default=1, ge=1)
     submitted_at: float
     finished_at: float
+    request_id: RequestId = ""
 
 
 class Separated(_Result):

@@ -46,6 +46,7 @@ class _Settings(BaseSettings):
 
     log_dir: Path = Path("logs")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["text", "json"] = "text"
 
     @model_validator(mode="before")
     @classmethod

@@ -25,7 +25,7 @@ _USAGE = (
 def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     settings = load_or_exit(ProcessorSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
-        log.configure("processor", settings.log_dir, settings.log_level)
+        log.configure("processor", settings.log_dir, settings.log_level, settings.log_format)
     stage = LocalStage(settings.output_dir.resolve())
     with exit_if_unusable("OUTPUT_DIR", stage.root):
         stage.open()

@@ -13,7 +13,7 @@ from common import messages
 from common.errors import ErrorCode, JobError, TransientError
 from common.failpoint import Failpoint
 from common.http_guard import Network
-from common.log import task_context
+from common.log import request_context, task_context
 from common.messages import Separated, SeparationFailed, StagedStem, Task, UndecodableMessage
 from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
@@ -59,7 +59,7 @@ class ProcessorHandler:
             task = messages.decode_task(record.value)
         except UndecodableMessage as error:
             return Poison(str(error))
-        with task_context(task.task_uuid):
+        with task_context(task.task_uuid), request_context(task.request_id):
             log.info("task taken, attempt %d", context.attempt)
             self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt)
 
@@ -83,7 +83,7 @@ class ProcessorHandler:
     def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
         """Raises UndecodableMessage for a record that `run` would put aside."""
         task = messages.decode_task(record.value)
-        with task_context(task.task_uuid):
+        with task_context(task.task_uuid), request_context(task.request_id):
             log.error("task failed (%s): %s", error.code, error.message)
             # After too many crashes `run` has not been called, and nobody else would remove what they left.
             self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt + 1)
@@ -153,6 +153,7 @@ def _origin(task: Task) -> dict:
         "hook_url": task.hook_url,
         "run": task.run,
         "submitted_at": task.submitted_at,
+        "request_id": task.request_id,
     }
 
 

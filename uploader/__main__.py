@@ -23,7 +23,7 @@ _USAGE = "usage: python -m uploader  (its settings are environment variables)"
 def main() -> int:
     settings = load_or_exit(UploaderSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
-        log.configure("uploader", settings.log_dir, settings.log_level)
+        log.configure("uploader", settings.log_dir, settings.log_level, settings.log_format)
     stage = LocalStage(settings.output_dir.resolve())
     with exit_if_unusable("OUTPUT_DIR", stage.root):
         stage.open()

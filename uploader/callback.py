@@ -68,6 +68,7 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         hook_url=result.hook_url,
         run=result.run,
         submitted_at=result.submitted_at,
+        request_id=result.request_id,
         finished_at=wall_clock(),
         error_code=error.code,
         error_message=error.message[:_MAX_ERROR_CHARS],

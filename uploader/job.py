@@ -9,7 +9,7 @@ from common import deadletter, messages, retry
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
 from common.failpoint import Failpoint
 from common.http_guard import Network
-from common.log import task_context
+from common.log import request_context, task_context
 from common.messages import Separated, SeparationFailed, UndecodableMessage
 from common.outcome import Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
@@ -50,7 +50,11 @@ class UploaderHandler:
             return Poison(str(error))
         # A repeated Idempotency-Key can bring two results of one run, side by side: were both uploaded, one's
         # manifest could name the digests of stems that the other has just overwritten.
-        with task_context(result.task_uuid), self._locks.hold(_run_id(result), context):
+        with (
+            task_context(result.task_uuid),
+            request_context(result.request_id),
+            self._locks.hold(_run_id(result), context),
+        ):
             if isinstance(result, SeparationFailed) and result.unstored:
                 return self._deliver(record, result, callback.failure_body(result), context)
             try:
@@ -74,7 +78,7 @@ class UploaderHandler:
     def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
         """A callback that nobody takes is kept, stems that cannot be published make the run a failed one."""
         result = messages.decode_result(record.value)
-        with task_context(result.task_uuid):
+        with task_context(result.task_uuid), request_context(result.request_id):
             log.error("given up (%s): %s", error.code, error.message)
             letters = (self._letter(record, error, context),) if isinstance(error, PermanentError) else ()
             told = self._calls_before(record) > 0 or webhook.is_about_callback(error)

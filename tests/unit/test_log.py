@@ -7,22 +7,6 @@ import pytest
 
 from common.log import RateLimit, configure, task_context
 
-NOISY = ("kafka", "urllib3", "botocore", "boto3", "s3transfer")
-
-
-@pytest.fixture
-def log_dir(tmp_path):
-    """A directory to configure logs into; the logging of the tests themselves is put back."""
-    loggers = [logging.getLogger(), *map(logging.getLogger, NOISY)]
-    before = [(logger, logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
-    yield tmp_path / "logs"
-    for handler in logging.getLogger().handlers:
-        if handler not in before[0][1]:
-            handler.close()
-    for logger, handlers, level, propagate in before:
-        logger.handlers[:], logger.propagate = handlers, propagate
-        logger.setLevel(level)
-
 
 def lines(log_dir, service="api"):
     return (log_dir / f"{service}.log").read_text("utf-8").splitlines()

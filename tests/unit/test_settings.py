@@ -128,6 +128,7 @@ def test_empty_credentials_are_refused_rather_than_taken_for_the_well_known_ones
         ("TRUSTED_URL_PREFIXES", "http://*"),
         ("TRUSTED_URL_PREFIXES", "ftp://host"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
     ],
 )
 def test_a_wrong_setting_is_named(env, name, value):
