@@ -61,6 +61,7 @@ COPY deploy deploy
 COPY uploader uploader
 RUN python -m compileall -q .
 USER 10001:10001
+ENV HEALTH_HOST=0.0.0.0
 CMD ["python", "-m", "uploader"]
 
 FROM runtime AS processor
@@ -70,4 +71,5 @@ COPY deploy deploy
 COPY processor processor
 RUN python -m compileall -q .
 USER 10001:10001
+ENV HEALTH_HOST=0.0.0.0
 CMD ["python", "-m", "processor"]

@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api import documentation, problems
 from api.auth import BasicAuth
+from api.metrics import ApiMetrics
 from api.middleware import EveryRequest
 from api.queue import TaskQueue
 from api.routes import make_router
@@ -16,9 +17,13 @@ from common.settings import ApiSettings
 
 
 def create_app(
-    settings: ApiSettings, queue: TaskQueue, clock: Callable[[], float] = time.monotonic
+    settings: ApiSettings,
+    queue: TaskQueue,
+    clock: Callable[[], float] = time.monotonic,
+    metrics: ApiMetrics | None = None,
 ) -> FastAPI:
     """`queue` is started and closed with the app. Raises ValueError for settings that contradict."""
+    metrics = metrics or ApiMetrics.create()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -36,11 +41,11 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(EveryRequest)
+    app.add_middleware(EveryRequest, metrics=metrics)
     problems.install(app)
     documentation.install(app)
     if settings.api_docs:
         documentation.add_page(app)
-    auth = BasicAuth(settings, clock)
-    app.include_router(make_router(settings, queue, auth, AddressPolicy.from_settings(settings)))
+    auth = BasicAuth(settings, clock, metrics)
+    app.include_router(make_router(settings, queue, auth, AddressPolicy.from_settings(settings), metrics))
     return app

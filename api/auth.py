@@ -10,6 +10,7 @@ from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 
 from api.limiter import FailureLimiter
+from api.metrics import ApiMetrics, Refusal
 from api.problems import ProblemError
 from api.sign_in import Pair, SignIn, TooManySignIns
 from api.users import read_users
@@ -25,20 +26,23 @@ class BasicAuth(SecurityBase):
     that has failed too often is refused whatever it sends: else it could go on guessing.
     """
 
-    def __init__(self, settings: ApiSettings, clock: Callable[[], float]):
+    def __init__(self, settings: ApiSettings, clock: Callable[[], float], metrics: ApiMetrics):
         """Raises ValueError for a users file that is wrong."""
         self.model = HTTPBase(scheme="basic", description="one of the users that the operator has set up")
         self.scheme_name = "HTTPBasic"
+        self._metrics = metrics
         self._sign_in = make_sign_in(settings, clock)
         self._limiter = FailureLimiter(settings.auth_failures_per_minute, clock)
 
     async def __call__(self, request: Request) -> str:
         headers = request.headers.getlist("Authorization")
         if not headers:
+            self._metrics.refused(Refusal.MISSING)
             raise ProblemError(401, "Authentication is required", headers=CHALLENGE)
         client = request.client.host if request.client else ""
         wait_s = self._limiter.retry_after_s(client)
         if wait_s > 0:
+            self._metrics.refused(Refusal.TOO_MANY_FAILURES)
             raise ProblemError(
                 429,
                 "Too many failed sign-ins from this address",
@@ -50,6 +54,7 @@ class BasicAuth(SecurityBase):
             self._limiter.failed(client)
         user = await self._user(client, *credentials) if credentials else None
         if user is None:
+            self._metrics.refused(Refusal.WRONG)
             raise ProblemError(401, "Wrong user name or password", headers=CHALLENGE)
         return user
 
@@ -63,6 +68,7 @@ class BasicAuth(SecurityBase):
         try:
             user = await self._sign_in.check(name, password)
         except TooManySignIns:
+            self._metrics.refused(Refusal.BUSY)
             if counts:
                 self._limiter.forgive(client)
             raise ProblemError(

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 
 from api import documentation_page
 from api.problems import MEDIA_TYPE, Problem
@@ -111,6 +111,16 @@ READY: dict[str, Any] = {
         503: {
             "description": "Kafka is away, see `checks`",
             "content": {"application/json": {"example": _NOT_READY_EXAMPLE}},
+        },
+    },
+}
+
+METRICS: dict[str, Any] = {
+    "response_class": PlainTextResponse,
+    "responses": {
+        200: {
+            "description": "Prometheus' text format",
+            "content": {"text/plain": {"example": "uvr_tasks_queued_total 12.0\n"}},
         },
     },
 }

@@ -9,6 +9,7 @@ from uuid import uuid4
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.metrics import ApiMetrics
 from api.problems import problem
 from common.log import request_context
 from common.messages import fit_request_id
@@ -16,7 +17,7 @@ from common.messages import fit_request_id
 log = logging.getLogger("api.access")
 
 _MAX_HEAD_BYTES = 16 * 1024
-_PROBES = ("/health", "/livez", "/readyz")
+_PROBES = ("/health", "/livez", "/readyz", "/metrics")
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -27,14 +28,15 @@ SAFE_HEADERS = {
 
 
 class EveryRequest:
-    def __init__(self, app: ASGIApp, clock: Callable[[], float] = time.monotonic):
-        self._app, self._clock = app, clock
+    def __init__(self, app: ASGIApp, metrics: ApiMetrics, clock: Callable[[], float] = time.monotonic):
+        self._app, self._metrics, self._clock = app, metrics, clock
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request_id, began_s, status = _request_id(scope), self._clock(), 0
+        routed = _as_get(scope)
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -48,13 +50,14 @@ class EveryRequest:
 
         with request_context(request_id):
             try:
-                await (_refusal(scope) or self._app)(_as_get(scope), receive, send_with_headers)
+                await (_refusal(scope) or self._app)(routed, receive, send_with_headers)
             except Exception:
                 log.exception("unexpected error")
                 if status:  # too late for another answer: the server closes the connection
                     raise
                 await problem(500, "The request could not be handled")(scope, receive, send_with_headers)
             finally:
+                self._metrics.answered(routed, status)
                 _log(scope, status, (self._clock() - began_s) * 1000)
 
 

@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from api import documentation
 from api.auth import BasicAuth
 from api.body import read_body
+from api.metrics import ApiMetrics
 from api.problems import ProblemError
 from api.queue import QueueUnavailable, TaskQueue
 from api.submission import Queued, parse, task_uuid
@@ -19,6 +20,7 @@ from common.failpoint import Failpoint
 from common.health import report
 from common.log import current_request_id, task_context
 from common.messages import Task
+from common.metrics import exposition, read_readiness
 from common.settings import ApiSettings
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,12 @@ IdempotencyKey = Annotated[
 ]
 
 
-def make_router(settings: ApiSettings, queue: TaskQueue, auth: BasicAuth, policy: AddressPolicy) -> APIRouter:
+def make_router(
+    settings: ApiSettings, queue: TaskQueue, auth: BasicAuth, policy: AddressPolicy, metrics: ApiMetrics
+) -> APIRouter:
     router = APIRouter()
+    checks = {"kafka": queue.check}
+    read_readiness(metrics.registry, "api", checks)
 
     @router.post("/generate", **documentation.GENERATE)
     async def generate(
@@ -68,6 +74,7 @@ def make_router(settings: ApiSettings, queue: TaskQueue, auth: BasicAuth, policy
                     "The task could not be queued in time; please submit it again",
                     headers={"Retry-After": str(_RETRY_AFTER_S)},
                 ) from None
+            metrics.tasks_queued.inc()
             log.info(
                 "Task queued for %s: audio %s, callback to %s",
                 user,
@@ -85,8 +92,16 @@ def make_router(settings: ApiSettings, queue: TaskQueue, auth: BasicAuth, policy
     @router.get("/readyz", **documentation.READY)
     async def ready() -> Response:
         """Tasks can be queued, or why they cannot."""
-        status, body = report({"kafka": queue.check}, time.time())
+        status, body = report(checks, time.time())
         return JSONResponse(body, status)
+
+    if settings.api_metrics:
+
+        @router.get("/metrics", **documentation.METRICS)
+        async def show_metrics() -> Response:
+            """Numbers for Prometheus: sums over all users, with nobody's name or address in them."""
+            content_type, text = exposition(metrics.registry)
+            return Response(text, headers={"Content-Type": content_type})
 
     return router
 

@@ -119,6 +119,16 @@ class GuardedConsumer(KafkaConsumer):
         self._coordinator._offset_fetch_futures.pop(frozenset([partition]), None)
         return self.committed(partition, metadata=True, timeout_ms=timeout_ms)
 
+    def known_lag(self) -> dict[TopicPartition, int]:
+        """How far our positions are behind the partitions' ends, as the last fetch told them. No I/O."""
+        lags = {}
+        for partition in self.assignment():
+            state = self._subscription.assignment.get(partition)
+            position, end = (state.position, state.highwater) if state else (None, None)
+            if position is not None and end is not None:
+                lags[partition] = max(0, end - position.offset)
+        return lags
+
     def is_assigned(self, partition: TopicPartition) -> bool:
         return self._subscription.is_assigned(partition)
 

@@ -1,4 +1,4 @@
-"""`/livez` and `/readyz` (also `/health`) for a service that has no web server of its own."""
+"""`/livez` (also `/health`), `/readyz` and `/metrics` for a service that has no web server of its own."""
 
 import json
 import logging
@@ -22,11 +22,13 @@ class Check:
 
 
 Checks = Mapping[str, Callable[[], Check]]
+# The content type and the text of what `/metrics` answers.
+Exposition = Callable[[], tuple[str, bytes]]
 
 
 def report(checks: Checks, timestamp_s: float) -> tuple[int, dict]:
     """The status code and body of `/readyz`: 200 if every check is ok, else 503."""
-    results = {name: _result(name, check) for name, check in checks.items()}
+    results = _results(checks)
     ready = all(result.ok for result in results.values())
     body = {
         "status": "ready" if ready else "not ready",
@@ -34,6 +36,15 @@ def report(checks: Checks, timestamp_s: float) -> tuple[int, dict]:
         "checks": {name: {"ok": r.ok, "detail": r.detail} for name, r in results.items()},
     }
     return (200 if ready else 503), body
+
+
+def is_ready(checks: Checks) -> bool:
+    """Whether `/readyz` would answer 200."""
+    return all(result.ok for result in _results(checks).values())
+
+
+def _results(checks: Checks) -> dict[str, Check]:
+    return {name: _result(name, check) for name, check in checks.items()}
 
 
 def _result(name: str, check: Callable[[], Check]) -> Check:
@@ -47,10 +58,17 @@ def _result(name: str, check: Callable[[], Check]) -> Check:
 class HealthServer:
     """Serves the checks from a thread of its own. Port 0 takes a free one, see `port`."""
 
-    def __init__(self, host: str, port: int, alive: Callable[[], Check], checks: Checks):
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        alive: Callable[[], Check],
+        checks: Checks,
+        exposition: Exposition | None = None,
+    ):
         """Raises OSError when the port is taken."""
         kind = _ServerV6 if ":" in host else _Server
-        self._server = kind((host, port), _handler(alive, checks))
+        self._server = kind((host, port), _handler(alive, checks, exposition))
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
@@ -81,7 +99,9 @@ class _ServerV6(_Server):
     address_family = socket.AF_INET6
 
 
-def _handler(alive: Callable[[], Check], checks: Checks) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    alive: Callable[[], Check], checks: Checks, exposition: Exposition | None
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 5
 
@@ -94,15 +114,19 @@ def _handler(alive: Callable[[], Check], checks: Checks) -> type[BaseHTTPRequest
                 self._answer(200 if result.ok else 503, body)
             elif path == "/readyz":
                 self._answer(*report(checks, time.time()))
+            elif path == "/metrics" and exposition is not None:
+                self._send(200, *exposition())
             else:
                 self._answer(404, {"error": "not found"})
 
         do_HEAD = do_GET
 
         def _answer(self, status: int, body: dict) -> None:
-            data = json.dumps(body).encode()
+            self._send(status, "application/json", json.dumps(body).encode())
+
+        def _send(self, status: int, content_type: str, data: bytes) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()
             if self.command != "HEAD":

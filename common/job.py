@@ -15,6 +15,14 @@ from common.transaction import Committer
 log = logging.getLogger(__name__)
 
 
+# An attempt's outcome, and what was committed of it: None if nothing is known to be.
+OnOutcome = Callable[[Outcome, Done | None], None]
+
+
+def _nobody_asks(outcome: Outcome, done: Done | None) -> None:
+    """The outcome is of interest to its job alone."""
+
+
 class LeaseContext:
     """A JobContext that stops its job when the lease ends."""
 
@@ -43,13 +51,16 @@ class JobThread:
         leases: LeaseTable,
         rules: JobRules,
         on_end: Callable[[], None],
+        on_outcome: OnOutcome = _nobody_asks,
     ):
+        """`on_outcome` is told of each attempt that was begun, before the effects that follow it."""
         self._lease = lease
         self._handler = handler
         self._committer = committer
         self._leases = leases
         self._rules = rules
         self._on_end = on_end
+        self._on_outcome = on_outcome
         self._thread = threading.Thread(target=self._run, name=f"job {lease}", daemon=True)
 
     def start(self) -> None:
@@ -78,7 +89,9 @@ class JobThread:
             return
         lease, leases = self._lease, self._leases
         context = LeaseContext(lease, leases.attempts(lease), leases.counted(lease))
-        done = self._publish(self._work(context), context)
+        outcome = self._work(context)
+        done = self._publish(outcome, context)
+        self._on_outcome(outcome, done)
         if done is None:
             log.info("%s dropped: nothing published", self._lease)
             return

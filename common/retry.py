@@ -110,6 +110,10 @@ class RetryPolicy:
         wanted_s = max(self.delays_s[min(tried, len(self.delays_s) - 1)], error.retry_after_s or 0)
         return next((delay_s for delay_s in self.delays_s if delay_s >= wanted_s), self.delays_s[-1])
 
+    def is_for_later(self, name: str) -> bool:
+        """Whether the topic of that name is one of the retry topics."""
+        return name in topics(self.base, self.delays_s)
+
     def next_try(
         self, record: Record, error: TransientError, schedule: RetrySchedule, now_s: float
     ) -> Message | None:

@@ -5,13 +5,15 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
+from functools import partial
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from common import clients, hanging, retry, topics
 from common.fencing import Fenced
-from common.health import Check, Checks, HealthServer
+from common.health import Check, Checks, Exposition, HealthServer
+from common.metrics import Numbers, WorkerMetrics, exposition, read_readiness
 from common.outcome import Handler
 from common.repeats import Repeats
 from common.retry import RetryPolicy
@@ -39,6 +41,7 @@ class Service:
         slots: int,
         handler: Handler,
         checks: Checks,
+        metrics: WorkerMetrics,
     ):
         self.stopping = threading.Event()
         self._settings = settings
@@ -60,9 +63,27 @@ class Service:
             handler,
             lambda: clients.consumer(settings, group_id, max_poll_interval_ms),
             self._make_producer,
+            metrics=metrics,
         )
         all_checks = {"kafka": self._worker.check, **checks}
-        self._health = _health_server(settings, all_checks)
+        self._read_when_asked(metrics, all_checks)
+        self._health = _health_server(settings, all_checks, partial(exposition, metrics.registry))
+
+    def _read_when_asked(self, metrics: WorkerMetrics, checks: Checks) -> None:
+        def lag() -> Numbers:
+            return {(topic,): float(count) for topic, count in self._worker.lag().items()}
+
+        def running() -> Numbers:
+            return {(): float(self._worker.running_count)}
+
+        read_readiness(metrics.registry, metrics.service, checks)
+        metrics.read("uvr_jobs_running", "Jobs under way.", (), running)
+        metrics.read(
+            "uvr_consumer_lag_records",
+            "Records of this worker's partitions that it has not taken, as far as its last fetch told.",
+            ("topic",),
+            lag,
+        )
 
     def run(self, prepare: Callable[[threading.Event], None]) -> int:
         """Serves until a signal, once `prepare(stopping)` has returned. Returns the exit code."""
@@ -133,9 +154,9 @@ class Service:
             log.warning("could not leave the group, its session time-out will do it: %r", error)
 
 
-def _health_server(settings: WorkerSettings, checks: Checks) -> HealthServer:
+def _health_server(settings: WorkerSettings, checks: Checks, exposition: Exposition) -> HealthServer:
     host, port = settings.health_host, settings.health_port
     try:
-        return HealthServer(host, port, lambda: Check(True), checks)
+        return HealthServer(host, port, lambda: Check(True), checks, exposition)
     except OSError as error:
         exit_for_bad_settings(f"HEALTH_PORT={port} on {host} cannot be used: {error}")

@@ -122,6 +122,7 @@ class ApiSettings(KafkaSettings, AddressSettings):
     # more users, see api/users
     basic_auth_users_file: Path | None = None
     api_docs: bool = True
+    api_metrics: bool = True
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     kafka_ack_timeout_s: Annotated[float, Field(ge=1)] = 10.0

@@ -11,8 +11,10 @@ A job of any length never delays a poll, so the group never takes the worker for
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from kafka import KafkaProducer, TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaError
@@ -23,6 +25,7 @@ from common.health import Check
 from common.job import JobThread
 from common.lease import Assignment, Lease, LeaseTable, Refusal
 from common.membership import Membership
+from common.metrics import WorkerMetrics
 from common.outcome import Handler, Record
 from common.partition_names import partition_names
 from common.repeats import Repeats
@@ -63,7 +66,10 @@ class Worker:
         make_consumer: Callable[[], GuardedConsumer],
         make_producer: Callable[[], KafkaProducer],
         clock: Callable[[], float] = time.monotonic,
+        metrics: WorkerMetrics | None = None,
     ):
+        self._metrics = metrics or WorkerMetrics.create("worker")
+        self._on_outcome = partial(self._metrics.job_ended, config.rules)
         self._config = config
         self._handler = handler
         self._make_consumer = make_consumer
@@ -124,6 +130,21 @@ class Worker:
         partitions = partition_names(self._leases.partitions)
         detail = f"generation {generation}, partitions {partitions}, {self._leases.running_count} jobs"
         return Check(self._leases.settled, detail)
+
+    def lag(self) -> Counter[str]:
+        """By topic, the records of our partitions that are not taken yet, as far as the last fetch told.
+
+        Transaction markers count as records; a worker that has no free slot fetches nothing. Any thread.
+        """
+        counts: Counter[str] = Counter()
+        if self._consumer is not None:
+            for partition, lag in self._consumer.known_lag().items():
+                counts[partition.topic] += lag
+        return counts
+
+    @property
+    def running_count(self) -> int:
+        return self._leases.running_count
 
     def _connect(self) -> None:
         while not self._stopping.is_set():
@@ -190,6 +211,7 @@ class Worker:
             self._leases,
             self._config.rules,
             self._job_ended.set,
+            self._on_outcome,
         ).start()
 
     def _steer(self) -> None:
@@ -209,6 +231,8 @@ class Worker:
         partitions = list(partitions)
         event = "rebalance: assigned" if self._assigned_before else "first assignment:"
         log.info("%s %s", event, partition_names(partitions))
+        if self._assigned_before:
+            self._metrics.rebalanced("assigned")
         self._assigned_before = True
         for assignment in self._leases.assign(partitions):
             threading.Thread(target=self._load, args=(assignment,), name="loader", daemon=True).start()
@@ -222,6 +246,7 @@ class Worker:
         partitions = list(partitions)
         if not self._stopping.is_set() and self._leases.partitions & set(partitions):
             log.warning("rebalance: lost or revoked %s", partition_names(partitions))
+            self._metrics.rebalanced("revoked")
         return self._leases.drop(partitions)
 
     def _load(self, assignment: Assignment) -> None:
@@ -245,6 +270,7 @@ class Worker:
                 gap_s,
                 self._config.max_poll_interval_ms,
             )
+            self._metrics.overran()
 
     def _watch_membership(self) -> None:
         if reason := self._membership.watch(self._consumer):

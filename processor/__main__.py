@@ -8,12 +8,14 @@ import threading
 from collections.abc import Callable
 
 from common import command_line, log
+from common.disks import read_disks
 from common.service import Service
 from common.settings import ProcessorSettings, exit_if_unusable, load_or_exit
 from common.stage import LocalStage
 from processor import models_command
 from processor.assembly import engine_config, make_handler
 from processor.engine import Engine
+from processor.metrics import ProcessorMetrics
 from processor.separation import EngineConfig
 
 _USAGE = (
@@ -30,14 +32,18 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     with exit_if_unusable("OUTPUT_DIR", stage.root):
         stage.open()
     engine = make_engine(engine_config(settings))
+    metrics = ProcessorMetrics.create()
+    metrics.read_engine(lambda: engine.busy_s)
+    read_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
     service = Service(
         settings,
         settings.kafka_task_topic,
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage),
+        make_handler(settings, engine, stage, metrics),
         {"engine": engine.state, "stage": stage.check},
+        metrics.worker,
     )
 
     def until_engine_ready(stopping: threading.Event) -> None:

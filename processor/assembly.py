@@ -7,6 +7,7 @@ from common.stage import LocalStage
 from processor import work_directory
 from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler
+from processor.metrics import ProcessorMetrics
 from processor.prepare import AudioLimits
 from processor.separation import EngineConfig, SeparationEngine
 
@@ -23,7 +24,7 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
 
 
 def make_handler(
-    settings: ProcessorSettings, engine: SeparationEngine, stage: LocalStage
+    settings: ProcessorSettings, engine: SeparationEngine, stage: LocalStage, metrics: ProcessorMetrics
 ) -> ProcessorHandler:
     """Takes a directory in `temp_dir` for as long as this process lives; ends it where that cannot be."""
     temp_dir = settings.temp_dir.resolve()
@@ -40,4 +41,5 @@ def make_handler(
         Network(AddressPolicy.from_settings(settings)),
         engine,
         stage,
+        metrics=metrics,
     )

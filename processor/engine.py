@@ -6,11 +6,13 @@ out-of-memory killer): the job gets a typed error, its partial files are removed
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.health import Check
 from processor import child
+from processor.busy import Busy
 from processor.engine_keeper import Keeper, Running
 from processor.separation import EngineConfig, Separation, StemFile
 from processor.turns import Turns
@@ -29,6 +31,7 @@ class Engine:
         self._config = config
         self._keeper = Keeper(config)
         self._turns = Turns()
+        self._busy = Busy()
 
     def start(self) -> None:
         """Returns at once; the child warms in the background."""
@@ -48,6 +51,11 @@ class Engine:
         """The child's process id, while there is one."""
         return self._keeper.pid
 
+    @property
+    def busy_s(self) -> float:
+        """How long it has worked on songs so far, that under way included; waiting is no work."""
+        return self._busy.seconds
+
     def stop(self) -> None:
         """Kills the child; a running job gets a TransientError."""
         self._keeper.stop()
@@ -61,7 +69,10 @@ class Engine:
             running.jobs += 1
             before = set(target_dir.iterdir())
             try:
-                return self._run(running, source, target_dir, check, on_progress)
+                with self._busy.working():
+                    began_s = time.monotonic()
+                    separation = self._run(running, source, target_dir, check, on_progress)
+                    return replace(separation, took_s=time.monotonic() - began_s)
             except BaseException:
                 for path in set(target_dir.iterdir()) - before:
                     path.unlink(missing_ok=True)

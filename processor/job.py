@@ -18,6 +18,7 @@ from common.messages import Separated, SeparationFailed, StagedStem, Task, Undec
 from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
 from processor.download import DownloadLimits, download
+from processor.metrics import ProcessorMetrics, Stage
 from processor.prepare import AudioLimits, prepare
 from processor.separation import Separation, SeparationEngine
 
@@ -47,7 +48,9 @@ class ProcessorHandler:
         engine: SeparationEngine,
         stage: LocalStage,
         wall_clock: Callable[[], float] = time.time,
+        metrics: ProcessorMetrics | None = None,
     ):
+        self._metrics = metrics or ProcessorMetrics.create()
         self._config = config
         self._network = network
         self._engine = engine
@@ -100,8 +103,11 @@ class ProcessorHandler:
 
     def _separate(self, task: Task, record: Record, context: JobContext) -> Separated:
         with self._workspace(record, context) as directory:
-            fetched = download(task.audio, directory, self._config.download, self._network, context.check)
-            mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
+            timed = self._metrics.worker.timed
+            with timed(Stage.DOWNLOAD):
+                fetched = download(task.audio, directory, self._config.download, self._network, context.check)
+            with timed(Stage.PREPARE):
+                mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
             stems_dir = directory / "stems"
@@ -109,7 +115,9 @@ class ProcessorHandler:
             began_s = time.monotonic()
             separation = self._engine.separate(mix.path, stems_dir, context.check, _at_work)
             log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
-            return self._put_in_stage(task, record, context, separation)
+            self._metrics.separated(mix.duration_s, separation.took_s)
+            with timed(Stage.STAGE):
+                return self._put_in_stage(task, record, context, separation)
 
     def _put_in_stage(
         self, task: Task, record: Record, context: JobContext, separation: Separation

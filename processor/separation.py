@@ -30,12 +30,16 @@ class StemFile:
 
 @dataclass(frozen=True)
 class Separation:
-    """`stems` by name; `gain` is the one factor on all of them: they add up to gain × the mix."""
+    """`stems` by name; `gain` is the one factor on all of them: they add up to gain × the mix.
+
+    `took_s` is how long the engine worked on it, without the wait for its turn; 0 if it doesn't say.
+    """
 
     stems: dict[str, StemFile]
     gain: float
     model: str
     device: str
+    took_s: float = 0.0
 
 
 class SeparationEngine(Protocol):

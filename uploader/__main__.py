@@ -6,12 +6,14 @@ import time
 
 from common import command_line, log
 from common.addresses import AddressPolicy
+from common.disks import read_disks
 from common.http_guard import Network
 from common.service import Service
 from common.settings import UploaderSettings, exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.stage import LocalStage
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
+from uploader.metrics import UploaderMetrics
 from uploader.readiness import BucketWatch
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
@@ -35,6 +37,8 @@ def main() -> int:
         exit_for_bad_settings(str(error))
     sweeper = Sweeper(stage, storage.multipart, settings.s3_prefix, settings.stage_retention_s)
     bucket = BucketWatch(storage.check_bucket, time.monotonic)
+    metrics = UploaderMetrics.create()
+    read_disks(metrics.worker, {"output": settings.output_dir})
     service = Service(
         settings,
         settings.kafka_result_topic,
@@ -46,8 +50,10 @@ def main() -> int:
             Network(AddressPolicy.from_settings(settings)),
             storage,
             stage,
+            metrics=metrics,
         ),
         {"store": bucket.check, "stage": stage.check},
+        metrics.worker,
     )
 
     def until_bucket_there(stopping: threading.Event) -> None:

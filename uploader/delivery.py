@@ -10,6 +10,7 @@ from common.http_guard import Network
 from common.messages import DeliveryAttempt, Separated, SeparationFailed
 from common.outcome import Message
 from uploader import webhook
+from uploader.metrics import UploaderMetrics
 from uploader.webhook import Delivered, Delivery, Gone, Rejected
 
 
@@ -22,6 +23,7 @@ class Courier:
     timeout_s: float
     delivery_topic: str
     wall_clock: Callable[[], float]
+    metrics: UploaderMetrics
 
     def post(
         self,
@@ -42,6 +44,8 @@ class Courier:
         )
         Failpoint.CALLBACK_ANSWERED.reach()
         ended_at = self.wall_clock()
+        took_s = max(0.0, ended_at - started_at)
+        self.metrics.called(answer, took_s)
         error = webhook.as_error(answer)
         delay_s = next_delay_s(error) if isinstance(error, TransientError) else None
         noted = DeliveryAttempt(
@@ -50,7 +54,7 @@ class Courier:
             hook_url=result.hook_url,
             try_number=try_number,
             started_at=started_at,
-            took_s=max(0.0, ended_at - started_at),
+            took_s=took_s,
             status=_status(answer),
             error_code=error and error.code,
             error_message=error and error.message,

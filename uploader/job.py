@@ -17,6 +17,7 @@ from uploader import callback, stems, webhook
 from uploader.config import UploaderConfig
 from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
+from uploader.metrics import Stage, UploaderMetrics
 from uploader.storage import RunKeys, Storage
 
 log = logging.getLogger(__name__)
@@ -32,10 +33,17 @@ class UploaderHandler:
         storage: Storage,
         stage: LocalStage,
         wall_clock: Callable[[], float] = time.time,
+        metrics: UploaderMetrics | None = None,
     ):
         self._config = config
+        self._metrics = metrics or UploaderMetrics.create()
         self._courier = Courier(
-            network, config.webhook_secrets, config.callback_timeout_s, config.delivery_topic, wall_clock
+            network,
+            config.webhook_secrets,
+            config.callback_timeout_s,
+            config.delivery_topic,
+            wall_clock,
+            self._metrics,
         )
         self._storage = storage
         self._stage = stage
@@ -102,7 +110,8 @@ class UploaderHandler:
         """Uploads what the body names."""
         if isinstance(result, SeparationFailed):
             return callback.failure_body(result)
-        links = stems.publish(result, keys, self._stage, self._storage, context.check)
+        with self._metrics.worker.timed(Stage.UPLOAD):
+            links = stems.publish(result, keys, self._stage, self._storage, context.check)
         return callback.success_body(result, links, self._wall_clock())
 
     def _tidy(self, record: Record, result: Separated | SeparationFailed, body: bytes) -> None:

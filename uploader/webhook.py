@@ -54,6 +54,11 @@ class Unreachable:
 
 
 @dataclass(frozen=True)
+class TimedOut(Unreachable):
+    """There was none in time."""
+
+
+@dataclass(frozen=True)
 class Refused:
     """We do not connect to this address (address_invalid, address_blocked)."""
 
@@ -105,7 +110,7 @@ def deliver(
         return Refused(error)
     except NETWORK_ERRORS as error:
         if isinstance(error, DeadlineExceeded) or is_timeout(error):
-            return Unreachable(f"no answer within {timeout_s:g} seconds")
+            return TimedOut(f"no answer within {timeout_s:g} seconds")
         return Unreachable(f"network error: {reason(error)}")
 
 

@@ -27,7 +27,7 @@ from tests.support.http_server import (
     stall,
 )
 from tests.support.sockets import Internet, connections
-from uploader.webhook import Delivered, Delivery, Gone, Rejected, Unreachable, as_error, deliver
+from uploader.webhook import Delivered, Delivery, Gone, Rejected, TimedOut, Unreachable, as_error, deliver
 
 pytestmark = pytest.mark.network
 
@@ -145,7 +145,7 @@ def test_a_dripped_answer_counts_by_its_status_at_the_deadline(post, script):
 )
 def test_a_receiver_that_never_answers_is_left_at_the_deadline(post, script):
     answer = post(script, timeout_s=0.5)
-    assert answer == Unreachable("no answer within 0.5 seconds")
+    assert answer == TimedOut("no answer within 0.5 seconds")
     assert next_delay_s(answer) == 30
 
 

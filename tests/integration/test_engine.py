@@ -65,6 +65,12 @@ def test_a_mix_becomes_two_stems_that_add_up(engine, tmp_path, target):
     assert np.abs(total - mix * 32768.0).max() <= 1
 
 
+def test_it_tells_how_long_it_worked(engine, tmp_path, target):
+    before_s = engine.busy_s
+    result = engine.separate(audio.write(tmp_path / "mix.wav", audio.noise(3)), target, no_check, no_progress)
+    assert 0 < result.took_s <= engine.busy_s - before_s
+
+
 def test_jobs_of_several_threads_queue(engine, tmp_path):
     results = {}
 

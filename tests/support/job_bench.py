@@ -3,7 +3,7 @@
 import threading
 
 from common.commit_request import CommitRequest, End
-from common.job import JobThread
+from common.job import JobThread, OnOutcome
 from common.lease import LeaseTable
 from common.outcome import Message
 from common.progress import Progress, Step
@@ -42,7 +42,13 @@ class Ledger:
 class Desk:
     """Runs single jobs on a partition whose first record may have been begun before."""
 
-    def __init__(self, attempts_before: int = 0, refuse=lambda message: False):
+    def __init__(
+        self,
+        attempts_before: int = 0,
+        refuse=lambda message: False,
+        on_outcome: OnOutcome = lambda outcome, done: None,
+    ):
+        self.on_outcome = on_outcome
         self.table = LeaseTable(slots=2)
         begun = Progress(1, {0: attempts_before}).encode() if attempts_before else None
         self.assignment = loaded(self.table, committed=begun)
@@ -53,7 +59,7 @@ class Desk:
         ended = threading.Event()
         lease = leased(self.table, 0)
         before_start(lease)
-        JobThread(lease, handler, self.ledger, self.table, rules(), ended.set).start()
+        JobThread(lease, handler, self.ledger, self.table, rules(), ended.set, self.on_outcome).start()
         assert ended.wait(20), "the job did not end"
         assert self.table.running_count == 0
         return self.ledger.published

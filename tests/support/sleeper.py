@@ -15,6 +15,7 @@ import time
 
 from common import log, retry
 from common.errors import ErrorCode, JobError, TransientError
+from common.metrics import WorkerMetrics
 from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.service import Service
 from common.settings import ProcessorSettings, load_or_exit
@@ -73,6 +74,7 @@ def main() -> int:
         settings.slots,
         Sleeper(settings.kafka_result_topic, settings.worker_id, len(settings.retry_delays_s)),
         {},
+        WorkerMetrics.create("sleeper"),
     )
     return service.run(lambda stopping: None)
 

@@ -11,6 +11,8 @@ class StandInEngine:
     def __init__(self, config: EngineConfig):
         pass
 
+    busy_s = 0.0
+
     def start(self) -> None:
         pass
 

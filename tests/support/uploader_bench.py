@@ -17,6 +17,7 @@ from tests.support.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
+from uploader.metrics import UploaderMetrics
 from uploader.storage import Link, RunKeys
 
 TASK_UUID = uuid4()
@@ -132,6 +133,7 @@ class UploaderBench:
         self.storage, self.receiver = storage or FakeStorage(), receiver
         self.now_s = 99.0
         self._callback_retries = callback_retries
+        self.metrics = UploaderMetrics.create()
         self.handler = self.new_handler()
 
     def new_handler(self) -> UploaderHandler:
@@ -140,7 +142,9 @@ class UploaderBench:
         config = UploaderConfig(
             "results", "dead", "deliveries", POLICY, self._callback_retries, "out/", (), 10.0
         )
-        return UploaderHandler(config, Network(policy), self.storage, self.stage, lambda: self.now_s)
+        return UploaderHandler(
+            config, Network(policy), self.storage, self.stage, lambda: self.now_s, self.metrics
+        )
 
     def staged(self, offset: int = 5, run: int = 1) -> Separated:
         """A result whose stems lie in the stage."""

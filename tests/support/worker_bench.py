@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError
 
+from common.metrics import WorkerMetrics
 from common.outcome import Done, Message
 from common.worker import Worker, WorkerConfig
 from tests.support.fakes import TOPIC, FakeBroker, FakeHandler, FakeProducer, InThread, rules
@@ -71,6 +72,13 @@ class FakeConsumer:
     def resume(self, *partitions) -> None:
         self._paused -= set(partitions)
 
+    def known_lag(self) -> dict[TopicPartition, int]:
+        return {} if self._position is None else {self._partition: len(self._log) - self._position}
+
+    def lose(self) -> None:
+        """Its partition goes to another member."""
+        self._listener.on_partitions_revoked([self._partition])
+
     def group_metadata(self):
         return self._broker.group_metadata()
 
@@ -116,12 +124,18 @@ class WorkerBench:
         self.read_errors: deque[Exception] = deque()
         self.make_producer = lambda: FakeProducer(self.broker)
         self.now_s = 100.0
+        self.metrics = WorkerMetrics.create("worker")
         config = WorkerConfig("group", slots, 60_000, grace_s, rules())
         handler = FakeHandler(
             run or (lambda record, context: Done((Message("results", b"k", record.value),)))
         )
         self.worker = Worker(
-            config, handler, self._make_consumer, lambda: self.make_producer(), lambda: self.now_s
+            config,
+            handler,
+            self._make_consumer,
+            lambda: self.make_producer(),
+            lambda: self.now_s,
+            self.metrics,
         )
 
     def _make_consumer(self) -> FakeConsumer:

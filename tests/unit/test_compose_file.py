@@ -19,11 +19,12 @@ KINDS = {"api": ApiSettings, "processor": ProcessorSettings, "uploader": Uploade
 # What a container's image says for itself; .env moves the other side, the host's, of some of them.
 INSIDE = {
     "API_HOST": "0.0.0.0",
+    "HEALTH_HOST": "0.0.0.0",
     "MODEL_FILE_DIR": "/models",
     "TEMP_DIR": "/temp",
     "OUTPUT_DIR": "/outputs",
 }
-NOT_PASSED = INSIDE.keys() | {"LOG_DIR", "API_PORT", "HEALTH_HOST", "HEALTH_PORT"}
+NOT_PASSED = INSIDE.keys() | {"LOG_DIR", "API_PORT", "HEALTH_PORT"}
 CERTIFICATES = {"KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE"}
 SECRET_FILES = {
     "BASIC_AUTH_PASSWORD_FILE",

@@ -18,8 +18,8 @@ PATIENCE_S = 20
 def serve():
     servers = []
 
-    def start(alive=lambda: Check(True), checks=None, host="127.0.0.1"):
-        server = HealthServer(host, 0, alive, checks or {})
+    def start(alive=lambda: Check(True), checks=None, host="127.0.0.1", exposition=None):
+        server = HealthServer(host, 0, alive, checks or {}, exposition)
         servers.append(server)
         server.start()
         return server
@@ -140,3 +140,14 @@ def _can_bind(port: int) -> bool:
         except OSError:
             return False
         return True
+
+
+def test_metrics_are_answered_as_they_are_given(serve):
+    server = serve(exposition=lambda: ("text/plain; version=0.0.4", b"uvr_ready 1.0\n"))
+    status, headers, body = ask(server, "/metrics")
+    assert (status, headers["Content-Type"], body) == (200, "text/plain; version=0.0.4", b"uvr_ready 1.0\n")
+    assert ask(server, "/metrics", "HEAD")[2] == b""
+
+
+def test_without_metrics_there_is_no_such_page(serve):
+    assert ask(serve(), "/metrics")[0] == 404

@@ -15,9 +15,11 @@ from common.outcome import Done, Poison, Record
 from common.stage import LocalStage
 from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler
+from processor.metrics import ProcessorMetrics, Stage
 from processor.prepare import AudioLimits
 from processor.separation import Separation, StemFile
 from tests.support import audio
+from tests.support.exposition import Exposition
 from tests.support.fakes import FakeContext
 from tests.support.http_server import ScriptedServer, serve
 
@@ -40,7 +42,7 @@ class FakeEngine:
             path.write_bytes(name.encode())
             stems[name] = StemFile(path, 44100, 1.0)
         self._then()
-        return Separation(stems, 0.5, "centre", "cpu")
+        return Separation(stems, 0.5, "centre", "cpu", 0.1)
 
 
 class FullStage(LocalStage):
@@ -66,13 +68,20 @@ class Bench:
         server.on("/song.wav", serve(song.read_bytes(), content_type="audio/wav"))
         song.unlink()
 
-    def handler(self, engine: FakeEngine | None = None, stage: LocalStage | None = None) -> ProcessorHandler:
+    def handler(
+        self,
+        engine: FakeEngine | None = None,
+        stage: LocalStage | None = None,
+        metrics: ProcessorMetrics | None = None,
+    ) -> ProcessorHandler:
         policy = AddressPolicy(frozenset({80}), frozenset({parse_origin(self.server.origin)}))
         config = ProcessorConfig(
             "results", self.temp_dir, 3, DownloadLimits(10_000_000, 30), AudioLimits(60, 8)
         )
         network = Network(policy)
-        return ProcessorHandler(config, network, engine or FakeEngine(), stage or self.stage, lambda: 99.0)
+        return ProcessorHandler(
+            config, network, engine or FakeEngine(), stage or self.stage, lambda: 99.0, metrics
+        )
 
     def record(self, path: str = "/song.wav", offset: int = 5, key: bytes | None = b"other") -> Record:
         task = Task(
@@ -220,3 +229,28 @@ def test_what_is_no_task_is_poison(bench, value):
     assert isinstance(bench.handler().run(record, FakeContext()), Poison)
     with pytest.raises(UndecodableMessage):
         bench.handler().give_up(record, PermanentError(ErrorCode.ENGINE_CRASHED), FakeContext())
+
+
+def test_each_stage_is_timed_and_speed_is_audio_by_the_engines_own_time(bench):
+    metrics = ProcessorMetrics.create()
+    bench.handler(metrics=metrics).run(bench.record(), FakeContext())
+    shown = Exposition.of(metrics.worker.registry)
+    for stage in Stage:
+        assert shown.value("uvr_stage_seconds_count", service="processor", stage=stage) == 1, stage
+    assert shown.value("uvr_stage_seconds_sum", stage="separate") == 0.1
+    assert shown.value("uvr_separated_audio_seconds_total") == pytest.approx(0.2, abs=0.001)
+    assert shown.value("uvr_separation_speed_ratio_sum") == pytest.approx(2, abs=0.01)
+
+
+def test_a_job_that_fails_is_timed_up_to_there(bench):
+    metrics = ProcessorMetrics.create()
+
+    def fail():
+        raise TransientError(ErrorCode.ENGINE_TIMEOUT)
+
+    with pytest.raises(TransientError):
+        bench.handler(FakeEngine(fail), metrics=metrics).run(bench.record(), FakeContext())
+    shown = Exposition.of(metrics.worker.registry)
+    counts = {stage: shown.value("uvr_stage_seconds_count", stage=stage) for stage in Stage}
+    assert counts == {Stage.DOWNLOAD: 1, Stage.PREPARE: 1, Stage.SEPARATE: 0, Stage.STAGE: 0}
+    assert shown.value("uvr_separated_audio_seconds_total") == 0

@@ -1,0 +1,55 @@
+"""What the api counts, for `GET /metrics`: sums over all users, with nobody's name or address in them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from prometheus_client import CollectorRegistry, Counter
+from starlette.types import Scope
+
+from common.metrics import new_registry
+
+_NO_ROUTE = "none"
+
+
+class Refusal(StrEnum):
+    """The values of `reason`: why somebody was not let in."""
+
+    MISSING = "missing"
+    WRONG = "wrong"
+    TOO_MANY_FAILURES = "too_many_failures"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True)
+class ApiMetrics:
+    registry: CollectorRegistry
+    requests: Counter
+    tasks_queued: Counter
+    sign_in_refusals: Counter
+
+    @classmethod
+    def create(cls) -> Self:
+        registry = new_registry()
+        refusals = Counter(
+            "uvr_sign_in_refusals", "Requests without a right sign-in, by why.", ["reason"], registry=registry
+        )
+        for reason in Refusal:
+            refusals.labels(reason)
+        return cls(
+            registry,
+            Counter(
+                "uvr_http_requests", "Requests, by route and status.", ["route", "status"], registry=registry
+            ),
+            Counter("uvr_tasks_queued", "Tasks that Kafka has confirmed.", registry=registry),
+            refusals,
+        )
+
+    def refused(self, reason: Refusal) -> None:
+        self.sign_in_refusals.labels(reason).inc()
+
+    def answered(self, scope: Scope, status: int) -> None:
+        """`scope` as the router has left it; a `status` of 0 is no answer."""
+        # The route's own path: those that clients ask for are without number.
+        route = getattr(scope.get("route"), "path", _NO_ROUTE)
+        self.requests.labels(route, str(status)).inc()

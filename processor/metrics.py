@@ -1,0 +1,57 @@
+"""What the processor measures besides what both consumers do."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+from prometheus_client import Counter, Histogram
+from prometheus_client.core import CounterMetricFamily
+
+from common.metrics import Reading, WorkerMetrics
+
+_SPEED_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
+
+
+class Stage(StrEnum):
+    """The values of `stage` here. The wait for the engine is in none of them."""
+
+    DOWNLOAD = "download"
+    PREPARE = "prepare"
+    SEPARATE = "separate"
+    STAGE = "stage"
+
+
+@dataclass(frozen=True)
+class ProcessorMetrics:
+    worker: WorkerMetrics
+    audio_seconds: Counter
+    speed: Histogram
+
+    @classmethod
+    def create(cls) -> Self:
+        worker = WorkerMetrics.create("processor", Stage)
+        return cls(
+            worker,
+            Counter("uvr_separated_audio_seconds", "Audio that was separated.", registry=worker.registry),
+            Histogram(
+                "uvr_separation_speed_ratio",
+                "Seconds of audio separated in a second, for each song.",
+                registry=worker.registry,
+                buckets=_SPEED_BUCKETS,
+            ),
+        )
+
+    def separated(self, audio_s: float, took_s: float) -> None:
+        """The engine has worked for `took_s` on a song of `audio_s`."""
+        self.worker.note_stage(Stage.SEPARATE, took_s)
+        self.audio_seconds.inc(audio_s)
+        if took_s > 0:
+            self.speed.observe(audio_s / took_s)
+
+    def read_engine(self, busy_s: Callable[[], float]) -> None:
+        """Registers how long the engine has worked so far."""
+        documentation = "Time that the engine has worked, the song under way included."
+        self.worker.registry.register(
+            Reading(CounterMetricFamily, "uvr_engine_busy_seconds", documentation, (), lambda: {(): busy_s()})
+        )
