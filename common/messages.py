@@ -5,6 +5,7 @@ services of neighbouring versions work together.
 """
 
 import re
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -60,7 +61,30 @@ class StagedStem(_Message):
     duration_s: float = Field(ge=0)
 
 
+class State(StrEnum):
+    """How far a task is, in the order in which it gets there; the last three are final."""
+
+    QUEUED = "queued"
+    DOWNLOADING = "downloading"
+    PREPARING = "preparing"
+    SEPARATING = "separating"
+    UPLOADING = "uploading"
+    DELIVERING = "delivering"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+    @property
+    def is_final(self) -> bool:
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+Times = dict[State, float]
+
+
 class _Result(_Message):
+    """`times` is when each state was entered on the way here, in seconds since the epoch."""
+
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
     hook_url: str
@@ -68,6 +92,8 @@ class _Result(_Message):
     submitted_at: float
     finished_at: float
     request_id: RequestId = ""
+    user: str = ""
+    times: Times = Field(default_factory=dict)
 
 
 class Separated(_Result):
@@ -149,6 +175,33 @@ class DeliveryAttempt(_Message):
     next_try_at: float | None = None
 
 
+class Status(_Message):
+    """`uvr_status`: how far a run of a task is. Points in time are in seconds since the epoch.
+
+    `progress` is that of the whole run, None where it says nothing. `tries` counts those that have failed
+    before, by kind, the kind that starts the others anew first; `attempt` counts the record's own begins.
+    `next_try_at`: it waits until then. `error_code` and `error_message` tell of the last failure.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_uuid: UUID
+    run: int = Field(default=1, ge=1)
+    user: str = ""
+    submitted_at: float
+    state: State
+    at: float
+    progress: float | None = Field(default=None, ge=0, le=1)
+    tries: tuple[int, ...] = ()
+    attempt: int = Field(default=0, ge=0)
+    times: Times = Field(default_factory=dict)
+    next_try_at: float | None = None
+    model: str | None = None
+    device: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+    result: SuccessCallback | None = None
+
+
 def decode_task(value: bytes | None) -> Task:
     """Raises UndecodableMessage."""
     return _decode(value, Task.model_validate_json)
@@ -157,6 +210,16 @@ def decode_task(value: bytes | None) -> Task:
 def decode_result(value: bytes | None) -> Separated | SeparationFailed:
     """Raises UndecodableMessage."""
     return _decode(value, _RESULT.validate_json)
+
+
+def decode_status(value: bytes | None) -> Status:
+    """Raises UndecodableMessage."""
+    return _decode(value, Status.model_validate_json)
+
+
+def decode_delivery(value: bytes | None) -> DeliveryAttempt:
+    """Raises UndecodableMessage."""
+    return _decode(value, DeliveryAttempt.model_validate_json)
 
 
 def _decode(value, validate):

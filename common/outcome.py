@@ -129,6 +129,11 @@ class Handler(Protocol):
     def schedule(self, error: TransientError) -> RetrySchedule:
         """How often a job is tried again that has failed with `error`."""
 
+    def waiting(
+        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
+    ) -> tuple[Message, ...]:
+        """What is published beside the record that waits until `next_try_at` (seconds since the epoch)."""
+
     def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
         """What is published for a job that has failed and is not tried again. May raise Cancelled.
 

@@ -64,9 +64,12 @@ class Settlement:
         if not isinstance(error, TransientError):
             return None
         schedule = self._handler.schedule(error)
-        waiting = retries.next_try(self._record, error, schedule, self._rules.wall_clock())
+        now_s = self._rules.wall_clock()
+        waiting = retries.next_try(self._record, error, schedule, now_s)
         log.info("%s waits in %s for its next try", self._name, waiting.topic)
-        return Done((*failed.messages, waiting), failed.after_commit)
+        next_try_at = now_s + retries.delay_s(self._record, error, schedule)
+        told = self._handler.waiting(self._record, error, next_try_at, self._context)
+        return Done((*failed.messages, *told, waiting), failed.after_commit)
 
     def _end(self, failed: Failed) -> Done | None:
         error, messages = failed.error, failed.messages

@@ -10,11 +10,15 @@ from common.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 
+# Of a task whose records are gone this long tells what has become of it.
+STATUS_RETENTION_S = 30 * 24 * 3600
+
 
 def names(settings: KafkaSettings) -> tuple[str, ...]:
     bases = (settings.kafka_task_topic, settings.kafka_result_topic)
     waiting = [name for base in bases for name in retry.topics(base, settings.retry_delays_s)]
-    return (*bases, *waiting, settings.kafka_dead_letter_topic, settings.kafka_delivery_topic)
+    others = (settings.kafka_dead_letter_topic, settings.kafka_delivery_topic, settings.kafka_status_topic)
+    return (*bases, *waiting, *others)
 
 
 def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
@@ -31,7 +35,7 @@ def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
             num_partitions=settings.kafka_topic_partitions,
             # -1 is the broker's own default
             replication_factor=settings.kafka_replication_factor or -1,
-            topic_configs={"cleanup.policy": "delete", "retention.ms": str(settings.kafka_retention_ms)},
+            topic_configs=_configuration(name, settings),
         )
         try:
             admin.create_topics([topic])
@@ -39,3 +43,11 @@ def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
             continue
         log.info("created topic %s with %d partitions", name, settings.kafka_topic_partitions)
     return existing | set(names(settings))
+
+
+def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:
+    if name == settings.kafka_status_topic:
+        # Never shorter than the tasks': else a task would outlive its end, and be shown as queued again.
+        retention_ms = max(STATUS_RETENTION_S * 1000, settings.kafka_retention_ms)
+        return {"cleanup.policy": "compact,delete", "retention.ms": str(retention_ms)}
+    return {"cleanup.policy": "delete", "retention.ms": str(settings.kafka_retention_ms)}

@@ -12,6 +12,7 @@ from common.disks import read_disks
 from common.service import Service
 from common.settings import ProcessorSettings, exit_if_unusable, load_or_exit
 from common.stage import LocalStage
+from common.status_outbox import KafkaOutbox, status_producer
 from processor import models_command
 from processor.assembly import engine_config, make_handler
 from processor.engine import Engine
@@ -35,13 +36,14 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     metrics = ProcessorMetrics.create()
     metrics.read_engine(lambda: engine.busy_s)
     read_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
+    outbox = KafkaOutbox(lambda: status_producer(settings))
     service = Service(
         settings,
         settings.kafka_task_topic,
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage, metrics),
+        make_handler(settings, engine, stage, outbox, metrics),
         {"engine": engine.state, "stage": stage.check},
         metrics.worker,
     )
@@ -52,9 +54,11 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
             pass
 
     engine.start()
+    outbox.start()
     try:
         return service.run(until_engine_ready)
     finally:
+        outbox.stop()
         engine.stop()
 
 

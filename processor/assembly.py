@@ -1,9 +1,12 @@
 """The processor's parts, put together from its settings."""
 
+import time
+
 from common.addresses import AddressPolicy
 from common.http_guard import Network
 from common.settings import ProcessorSettings, exit_if_unusable
 from common.stage import LocalStage
+from common.status import Outbox, Statuses
 from processor import work_directory
 from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler
@@ -24,7 +27,11 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
 
 
 def make_handler(
-    settings: ProcessorSettings, engine: SeparationEngine, stage: LocalStage, metrics: ProcessorMetrics
+    settings: ProcessorSettings,
+    engine: SeparationEngine,
+    stage: LocalStage,
+    outbox: Outbox,
+    metrics: ProcessorMetrics,
 ) -> ProcessorHandler:
     """Takes a directory in `temp_dir` for as long as this process lives; ends it where that cannot be."""
     temp_dir = settings.temp_dir.resolve()
@@ -41,5 +48,6 @@ def make_handler(
         Network(AddressPolicy.from_settings(settings)),
         engine,
         stage,
+        Statuses(settings.kafka_status_topic, outbox, time.time),
         metrics=metrics,
     )

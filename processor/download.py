@@ -72,10 +72,11 @@ def download(
     limits: DownloadLimits,
     network: Network,
     check: Pulse,
+    on_progress: Callable[[float], None] = lambda fraction: None,
     clocks: Clocks = Clocks(),
     free_bytes: Callable[[Path], int] = _free_bytes,
 ) -> DownloadedFile:
-    """Downloads `url` to `directory/input.<extension>`.
+    """Downloads `url` to `directory/input.<extension>`; `on_progress` gets 0 to 1 where the size is known.
 
     Raises PermanentError (address_invalid, address_blocked, http_error, too_large, empty_file),
     TransientError (download_timeout, http_error, network_error, disk_full), and what `check` raises, which
@@ -85,7 +86,7 @@ def download(
     try:
         validate_text(url, network.policy)
         log.info("Downloading audio from URL: %s", without_secrets(url))
-        return _Download(limits, path, check, clocks, free_bytes).run(url, network)
+        return _Download(limits, path, check, on_progress, clocks, free_bytes).run(url, network)
     except BaseException as error:
         failure = _as_job_error(error, limits)
         if isinstance(failure, JobError):
@@ -121,10 +122,12 @@ class _Download:
         limits: DownloadLimits,
         path: Path,
         check: Pulse,
+        on_progress: Callable[[float], None],
         clocks: Clocks,
         free_bytes: Callable[[Path], int],
     ):
         self._limits, self._path, self._clocks, self._free_bytes = limits, path, clocks, free_bytes
+        self._on_progress = on_progress
         self._until_deadline = pulse_until(limits.deadline_s, check, clocks.monotonic)
         self._began_s = self._reported_s = clocks.monotonic()
         self._expected_bytes: int | None = None
@@ -186,6 +189,8 @@ class _Download:
                     raise self._too_large()
                 file.write(piece)
                 self._pulse()
+                if self._expected_bytes:
+                    self._on_progress(self._received_bytes / self._expected_bytes)
                 Failpoint.DOWNLOADING.reach()
 
     def _check_complete(self) -> None:

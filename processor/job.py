@@ -9,14 +9,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import messages
+from common import messages, retry
 from common.errors import ErrorCode, JobError, TransientError
 from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
-from common.messages import Separated, SeparationFailed, StagedStem, Task, UndecodableMessage
+from common.messages import Separated, SeparationFailed, StagedStem, State, Task, Times, UndecodableMessage
 from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
+from common.status import JobStatus, Statuses, failure
 from processor.download import DownloadLimits, download
 from processor.metrics import ProcessorMetrics, Stage
 from processor.prepare import AudioLimits, prepare
@@ -47,11 +48,14 @@ class ProcessorHandler:
         network: Network,
         engine: SeparationEngine,
         stage: LocalStage,
+        statuses: Statuses,
         wall_clock: Callable[[], float] = time.time,
         metrics: ProcessorMetrics | None = None,
     ):
         self._metrics = metrics or ProcessorMetrics.create()
         self._config = config
+        self._statuses = statuses
+        self._schedule = RetrySchedule("job", config.retries)
         self._network = network
         self._engine = engine
         self._stage = stage
@@ -62,7 +66,11 @@ class ProcessorHandler:
             task = messages.decode_task(record.value)
         except UndecodableMessage as error:
             return Poison(str(error))
-        with task_context(task.task_uuid), request_context(task.request_id):
+        with (
+            task_context(task.task_uuid),
+            request_context(task.request_id),
+            self._status(task, record, context) as status,
+        ):
             log.info("task taken, attempt %d", context.attempt)
             self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt)
 
@@ -70,7 +78,7 @@ class ProcessorHandler:
                 self._stage.remove_attempt(task.task_uuid, record.place, context.attempt)
 
             try:
-                result = self._separate(task, record, context)
+                result = self._separate(task, record, context, status)
             except BaseException as error:
                 unstage()
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -78,10 +86,18 @@ class ProcessorHandler:
                 raise
             Failpoint.STAGED.reach()
             # A worker that was frozen may have staged behind its successor's back: nobody announces that.
-            return Done((self._message(result),), undo=unstage)
+            return Done((self._message(result), self._handed_on(result)), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
-        return RetrySchedule("job", self._config.retries)
+        return self._schedule
+
+    def waiting(
+        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
+    ) -> tuple[Message, ...]:
+        """Raises UndecodableMessage for a record that `run` would put aside."""
+        task = messages.decode_task(record.value)
+        status = self._statuses.job(task, (self._tries(record) + 1,))
+        return (status.ended(State.QUEUED, next_try_at=next_try_at, **failure(error)),)
 
     def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
         """Raises UndecodableMessage for a record that `run` would put aside."""
@@ -96,31 +112,47 @@ class ProcessorHandler:
             error_code=error.code,
             error_message=error.message[:_MAX_ERROR_CHARS],
         )
-        return Done((self._message(failed),))
+        over = self._status(task, record, context).ended(State.FAILED, **failure(error))
+        return Done((self._message(failed), over))
+
+    def _tries(self, record: Record) -> int:
+        return retry.history(record).tries(self._schedule)
+
+    def _status(self, task: Task, record: Record, context: JobContext) -> JobStatus:
+        return self._statuses.job(task, (self._tries(record),), context.attempt)
+
+    def _handed_on(self, result: Separated) -> Message:
+        """It waits for an uploader now."""
+        return self._statuses.job(result).ended(State.UPLOADING, model=result.model, device=result.device)
 
     def _message(self, result: Separated | SeparationFailed) -> Message:
         return Message(self._config.result_topic, str(result.task_uuid).encode(), result.to_bytes())
 
-    def _separate(self, task: Task, record: Record, context: JobContext) -> Separated:
+    def _separate(self, task: Task, record: Record, context: JobContext, status: JobStatus) -> Separated:
         with self._workspace(record, context) as directory:
             timed = self._metrics.worker.timed
+            status.enter(State.DOWNLOADING)
             with timed(Stage.DOWNLOAD):
-                fetched = download(task.audio, directory, self._config.download, self._network, context.check)
+                fetched = download(
+                    task.audio, directory, self._config.download, self._network, context.check, status.advance
+                )
+            status.enter(State.PREPARING)
             with timed(Stage.PREPARE):
                 mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
             stems_dir = directory / "stems"
             stems_dir.mkdir()
+            status.enter(State.SEPARATING)
             began_s = time.monotonic()
-            separation = self._engine.separate(mix.path, stems_dir, context.check, _at_work)
+            separation = self._engine.separate(mix.path, stems_dir, context.check, _at_work(status))
             log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
             self._metrics.separated(mix.duration_s, separation.took_s)
             with timed(Stage.STAGE):
-                return self._put_in_stage(task, record, context, separation)
+                return self._put_in_stage(task, record, context, separation, status.times)
 
     def _put_in_stage(
-        self, task: Task, record: Record, context: JobContext, separation: Separation
+        self, task: Task, record: Record, context: JobContext, separation: Separation, times: Times
     ) -> Separated:
         stems = {}
         for name, stem in separation.stems.items():
@@ -140,6 +172,7 @@ class ProcessorHandler:
             model=separation.model,
             device=separation.device,
             gain=separation.gain,
+            times=times,
         )
 
     @contextmanager
@@ -162,9 +195,13 @@ def _origin(task: Task) -> dict:
         "run": task.run,
         "submitted_at": task.submitted_at,
         "request_id": task.request_id,
+        "user": task.user,
     }
 
 
-def _at_work(fraction: float) -> None:
-    """Nobody is told yet."""
-    Failpoint.SEPARATING.reach()
+def _at_work(status: JobStatus) -> Callable[[float], None]:
+    def on_progress(fraction: float) -> None:
+        status.advance(fraction)
+        Failpoint.SEPARATING.reach()
+
+    return on_progress

@@ -11,6 +11,8 @@ from common.http_guard import Network
 from common.service import Service
 from common.settings import UploaderSettings, exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.stage import LocalStage
+from common.status import Statuses
+from common.status_outbox import KafkaOutbox, status_producer
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
 from uploader.metrics import UploaderMetrics
@@ -39,6 +41,7 @@ def main() -> int:
     bucket = BucketWatch(storage.check_bucket, time.monotonic)
     metrics = UploaderMetrics.create()
     read_disks(metrics.worker, {"output": settings.output_dir})
+    outbox = KafkaOutbox(lambda: status_producer(settings))
     service = Service(
         settings,
         settings.kafka_result_topic,
@@ -50,6 +53,7 @@ def main() -> int:
             Network(AddressPolicy.from_settings(settings)),
             storage,
             stage,
+            Statuses(settings.kafka_status_topic, outbox, time.time),
             metrics=metrics,
         ),
         {"store": bucket.check, "stage": stage.check},
@@ -61,7 +65,11 @@ def main() -> int:
             stopping.wait(1.0)
 
     threading.Thread(target=sweeper.run, args=(service.stopping,), name="sweeper", daemon=True).start()
-    return service.run(until_bucket_there)
+    outbox.start()
+    try:
+        return service.run(until_bucket_there)
+    finally:
+        outbox.stop()
 
 
 if __name__ == "__main__":

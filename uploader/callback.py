@@ -52,13 +52,12 @@ def as_success(body: bytes | None) -> SuccessCallback | None:
         return None
 
 
-def tells_failure(body: bytes) -> bool:
-    """Whether a manifest tells of a failure for certain."""
+def as_failure(body: bytes) -> FailureCallback | None:
+    """What a manifest holds that tells of a failure for certain."""
     try:
-        FailureCallback.model_validate_json(body)
+        return FailureCallback.model_validate_json(body)
     except ValidationError:
-        return False
-    return True
+        return None
 
 
 def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float]) -> SeparationFailed:
@@ -72,6 +71,8 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         finished_at=wall_clock(),
         error_code=error.code,
         error_message=error.message[:_MAX_ERROR_CHARS],
+        user=result.user,
+        times=result.times,
     )
 
 

@@ -10,14 +10,16 @@ from common.errors import ErrorCode, JobError, PermanentError, TransientError
 from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
-from common.messages import Separated, SeparationFailed, UndecodableMessage
+from common.messages import Separated, SeparationFailed, State, UndecodableMessage
 from common.outcome import Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
+from common.status import JobStatus, Statuses, failure
 from uploader import callback, stems, webhook
 from uploader.config import UploaderConfig
 from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Stage, UploaderMetrics
+from uploader.news import of_delivery
 from uploader.storage import RunKeys, Storage
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ class UploaderHandler:
         network: Network,
         storage: Storage,
         stage: LocalStage,
+        statuses: Statuses,
         wall_clock: Callable[[], float] = time.time,
         metrics: UploaderMetrics | None = None,
     ):
@@ -47,8 +50,10 @@ class UploaderHandler:
         )
         self._storage = storage
         self._stage = stage
+        self._statuses = statuses
         self._wall_clock = wall_clock
         self._callback_schedule = RetrySchedule("callback", config.callback_retries, resets=("job",))
+        self._job_schedule = RetrySchedule("job", len(config.retries.delays_s))
         self._locks = KeyedLocks()
 
     def run(self, record: Record, context: JobContext) -> Outcome:
@@ -62,11 +67,12 @@ class UploaderHandler:
             task_context(result.task_uuid),
             request_context(result.request_id),
             self._locks.hold(_run_id(result), context),
+            self._status(record, result, context) as status,
         ):
             if isinstance(result, SeparationFailed) and result.unstored:
-                return self._deliver(record, result, callback.failure_body(result), context)
+                return self._deliver(record, result, callback.failure_body(result), context, status)
             try:
-                body = self._publish(result, context)
+                body = self._publish(result, context, status)
             except JobError as error:
                 if isinstance(result, Separated) or not self._is_last(record, error):
                     raise
@@ -76,12 +82,23 @@ class UploaderHandler:
                 return Done((self._message(result.model_copy(update={"unstored": True})),))
             Failpoint.MANIFEST_WRITTEN.reach()
             self._tidy(record, result, body)
-            return self._deliver(record, result, body, context)
+            return self._deliver(record, result, body, context, status)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
         if error.code == ErrorCode.CALLBACK_FAILED:
             return self._callback_schedule
-        return RetrySchedule("job", len(self._config.retries.delays_s))
+        return self._job_schedule
+
+    def waiting(
+        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
+    ) -> tuple[Message, ...]:
+        """Raises UndecodableMessage for a record that `run` would put aside."""
+        result = messages.decode_result(record.value)
+        if webhook.is_about_callback(error) or isinstance(result, SeparationFailed):
+            return ()  # `run` has told of the callback; a failed run is over, whatever its callback waits for
+        callbacks, jobs = self._tries(record)
+        status = self._statuses.job(result, (callbacks, jobs + 1))
+        return (status.ended(State.UPLOADING, next_try_at=next_try_at, **failure(error)),)
 
     def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
         """A callback that nobody takes is kept, stems that cannot be published make the run a failed one."""
@@ -90,33 +107,59 @@ class UploaderHandler:
             log.error("given up (%s): %s", error.code, error.message)
             letters = (self._letter(record, error, context),) if isinstance(error, PermanentError) else ()
             told = self._calls_before(record) > 0 or webhook.is_about_callback(error)
+            if webhook.is_about_callback(error):
+                return Done(letters)  # `run` has told how the run has ended
+            over = self._over(record, result, error, context)
             if isinstance(result, SeparationFailed) or told:
-                return Done(letters)
+                return Done((over, *letters))
             # A record of its own, so that its callback has all its tries. The staged files wait for a replay.
-            return Done((self._message(callback.as_failed(result, error, self._wall_clock)), *letters))
+            return Done((self._message(callback.as_failed(result, error, self._wall_clock)), over, *letters))
 
-    def _publish(self, result: Separated | SeparationFailed, context: JobContext) -> bytes:
+    def _over(
+        self, record: Record, result: Separated | SeparationFailed, error: JobError, context: JobContext
+    ) -> Message:
+        why = failure(error)
+        if isinstance(result, SeparationFailed):  # the task's own failure, not that of its news
+            why = {"error_code": result.error_code, "error_message": result.error_message}
+        return self._status(record, result, context).ended(State.FAILED, **why)
+
+    def _tries(self, record: Record) -> tuple[int, int]:
+        """Those of the callback begin the others anew."""
+        past = retry.history(record)
+        return past.tries(self._callback_schedule), past.tries(self._job_schedule)
+
+    def _status(self, record: Record, result: Separated | SeparationFailed, context: JobContext) -> JobStatus:
+        return self._statuses.job(result, self._tries(record), context.attempt)
+
+    def _publish(self, result: Separated | SeparationFailed, context: JobContext, status: JobStatus) -> bytes:
         """The callback's body, once all that it names is in the store. Raises JobError."""
         keys = self._keys(result)
         published = self._storage.get_manifest(keys.manifest)
         if published is not None:
             log.info("published before: the callback goes out as it was")
             return published
-        body = self._body(result, keys, context)
+        body = self._body(result, keys, context, status)
         Failpoint.UPLOADED.reach()
         return self._storage.put_manifest(keys.manifest, body)
 
-    def _body(self, result: Separated | SeparationFailed, keys: RunKeys, context: JobContext) -> bytes:
+    def _body(
+        self,
+        result: Separated | SeparationFailed,
+        keys: RunKeys,
+        context: JobContext,
+        status: JobStatus,
+    ) -> bytes:
         """Uploads what the body names."""
         if isinstance(result, SeparationFailed):
             return callback.failure_body(result)
+        status.enter(State.UPLOADING)
         with self._metrics.worker.timed(Stage.UPLOAD):
-            links = stems.publish(result, keys, self._stage, self._storage, context.check)
+            links = stems.publish(result, keys, self._stage, self._storage, context.check, status.advance)
         return callback.success_body(result, links, self._wall_clock())
 
     def _tidy(self, record: Record, result: Separated | SeparationFailed, body: bytes) -> None:
         """Once the manifest is there, removes what nobody needs again, whoever gets this record next."""
-        if callback.tells_failure(body):
+        if callback.as_failure(body):
             # The staged files stay: a replay can still publish them.
             if not self._calls_before(record):
                 self._storage.remove_unnamed(self._keys(result))
@@ -143,9 +186,16 @@ class UploaderHandler:
         return self._config.retries.delay_s(record, error, self.schedule(error))
 
     def _deliver(
-        self, record: Record, result: Separated | SeparationFailed, body: bytes, context: JobContext
+        self,
+        record: Record,
+        result: Separated | SeparationFailed,
+        body: bytes,
+        context: JobContext,
+        status: JobStatus,
     ) -> Outcome:
         """Posts the callback once."""
+        if not callback.as_failure(body):
+            status.enter(State.DELIVERING)
         error, noted = self._courier.post(
             result,
             _run_id(result),
@@ -154,11 +204,16 @@ class UploaderHandler:
             context.check,
             partial(self._next_delay_s, record),
         )
+        told = of_delivery(status, body, error, self._next_try_at(record, error), self._calls_before(record))
         remove = self._remover(result)
         if error is None:
             log.info("callback delivered")
-            return Done((noted,), after_commit=remove)
-        return Failed(error, (noted,), after_commit=remove)
+            return Done((noted, told), after_commit=remove)
+        return Failed(error, (noted, told), after_commit=remove)
+
+    def _next_try_at(self, record: Record, error: JobError | None) -> float | None:
+        delay_s = self._next_delay_s(record, error) if isinstance(error, TransientError) else None
+        return None if delay_s is None else self._wall_clock() + delay_s
 
     def _letter(self, record: Record, error: JobError, context: JobContext) -> Message:
         topic, past = self._config.dead_letter_topic, retry.history(record)

@@ -25,8 +25,19 @@ class MultipartUploads:
     def __init__(self, client: Any, bucket: str):
         self._client, self._bucket = client, bucket
 
-    def put(self, path: Path, key: str, size_bytes: int, content_type: str, check: Pulse) -> None:
-        """Uploads `path`; `check` may stop it between parts, which then leaves nothing."""
+    def put(
+        self,
+        path: Path,
+        key: str,
+        size_bytes: int,
+        content_type: str,
+        check: Pulse,
+        sent: Callable[[int], None],
+    ) -> None:
+        """Uploads `path`; `check` may stop it between parts, which then leaves nothing.
+
+        `sent` gets the bytes of each part that is there.
+        """
         self._abort_leftovers(key)
         target = {"Bucket": self._bucket, "Key": key}
         upload = self._client.create_multipart_upload(**target, ContentType=content_type)
@@ -42,6 +53,7 @@ class MultipartUploads:
                         **target, PartNumber=number, Body=body, ContentMD5=md5(body)
                     )
                     parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                    sent(len(body))
                     Failpoint.BETWEEN_PARTS.reach()
             check()
             self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})

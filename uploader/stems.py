@@ -1,7 +1,7 @@
 """A result's stems on their way to the store: from the stage, or from an earlier run of the task."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
 
 from common.deadline import Pulse
@@ -16,20 +16,35 @@ log = logging.getLogger(__name__)
 
 
 def publish(
-    result: Separated, keys: RunKeys, stage: LocalStage, storage: Storage, check: Pulse
+    result: Separated,
+    keys: RunKeys,
+    stage: LocalStage,
+    storage: Storage,
+    check: Pulse,
+    on_progress: Callable[[float], None],
 ) -> dict[str, Link]:
     """The links of all stems, by name, once they are in the store under this run's own keys.
+
+    `on_progress` gets 0 to 1, by bytes.
 
     A replay comes when what it names may have left the stage, with its first delivery's success: then an
     earlier run's manifest tells where the same bytes are. Raises JobError (`stage_missing` when they are
     nowhere), and what `check` raises.
     """
     links = {}
+    total_bytes = max(1, sum(stem.bytes for stem in result.stems.values()))
+    sent_bytes = 0
+
+    def sent(size_bytes: int) -> None:
+        nonlocal sent_bytes
+        sent_bytes += size_bytes
+        on_progress(sent_bytes / total_bytes)
+
     for name, stem in result.stems.items():
         key = keys.stem(name, PurePosixPath(stem.key).suffix.removeprefix("."))
         stage.keep(stem.key)
         try:
-            storage.put_file(stage.path(stem.key), key, check)
+            storage.put_file(stage.path(stem.key), key, check, sent)
             log.info("uploaded %s (%d bytes)", key, stem.bytes)
         except PermanentError as error:
             if error.code != ErrorCode.STAGE_MISSING or not _copy(name, stem, key, keys, storage, check):

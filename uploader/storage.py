@@ -101,8 +101,12 @@ class Storage:
         except BotoCoreError as error:
             raise StoreUnreachable(f"the store at {where} does not answer: {error}") from None
 
-    def put_file(self, path: Path, key: str, check: Pulse) -> None:
+    def put_file(
+        self, path: Path, key: str, check: Pulse, sent: Callable[[int], None] = lambda size_bytes: None
+    ) -> None:
         """Uploads `path` to `key`, over what may be there; `check` may stop it between parts of 16 MiB.
+
+        `sent` gets the bytes of each part that is there.
 
         Raises PermanentError (storage_error; stage_missing when the file is gone), TransientError
         (storage_error), and what `check` raises. Then no part of the upload stays in the store.
@@ -113,8 +117,9 @@ class Storage:
                 if size_bytes <= PART_BYTES:
                     check()
                     self._put(key, path.read_bytes())
+                    sent(size_bytes)
                 else:
-                    self.multipart.put(path, key, size_bytes, content_type(key), check)
+                    self.multipart.put(path, key, size_bytes, content_type(key), check, sent)
         except FileNotFoundError:
             raise PermanentError(ErrorCode.STAGE_MISSING, f"The staged file {path.name} is gone") from None
 

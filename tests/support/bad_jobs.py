@@ -26,7 +26,7 @@ from common.stage import LocalStage
 from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler
 from processor.prepare import AudioLimits
-from tests.support.fakes import FakeContext
+from tests.support.fakes import FakeContext, statuses
 
 _SLOTS = 2
 _LIMITS = DownloadLimits(max_bytes=1 << 20, deadline_s=120)
@@ -44,7 +44,7 @@ def main(directory: Path, kinds: list[list[str]], count: int) -> None:
     origins = frozenset(parse_origin(origin) for origin, path, code in kinds if origin)
     network = Network(AddressPolicy(frozenset({80, 443}), origins), _resolve)
     config = ProcessorConfig("results", directory / "temp", 3, _LIMITS, AudioLimits(60, 8))
-    handler = ProcessorHandler(config, network, NoEngine(), LocalStage(directory / "stage"))
+    handler = ProcessorHandler(config, network, NoEngine(), LocalStage(directory / "stage"), statuses())
     with ThreadPoolExecutor(_SLOTS) as slots:
         for start in range(0, count, 100):
             jobs = range(start, min(start + 100, count))

@@ -15,6 +15,7 @@ from common.lease import Assignment, Lease, LeaseTable
 from common.outcome import Done, Message, Outcome, Record, RetrySchedule
 from common.retry import RetryPolicy
 from common.settle import JobRules
+from common.status import NoOutbox, Outbox, Statuses
 
 TOPIC = "tasks"
 
@@ -217,6 +218,14 @@ class FakeHandler:
 
     def schedule(self, error: TransientError) -> RetrySchedule:
         return RetrySchedule("job", self.retries)
+
+    def waiting(self, record, error, next_try_at, context) -> tuple[Message, ...]:
+        return ()
+
+
+def statuses(outbox: Outbox | None = None, now_s: float = 99.0) -> Statuses:
+    """Of a service whose passing statuses go to `outbox`, or nowhere."""
+    return Statuses("status", outbox or NoOutbox(), lambda: now_s)
 
 
 def numbered(topic: str = "results") -> Callable[[], Message]:

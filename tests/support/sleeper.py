@@ -56,6 +56,11 @@ class Sleeper:
     def schedule(self, error: TransientError) -> RetrySchedule:
         return self._schedule
 
+    def waiting(
+        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
+    ) -> tuple[Message, ...]:
+        return ()
+
     def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
         return self._result(record, {"i": json.loads(record.value)["i"], "error": error.code})
 

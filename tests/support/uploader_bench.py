@@ -8,11 +8,12 @@ from uuid import uuid4
 from common.addresses import AddressPolicy, parse_origin
 from common.errors import ErrorCode, JobError, PermanentError
 from common.http_guard import Network
-from common.messages import DeliveryAttempt, Separated, SeparationFailed, StagedStem
+from common.messages import DeliveryAttempt, Separated, SeparationFailed, StagedStem, Status
 from common.outcome import Done, Failed, Message, Outcome, Record
 from common.retry import RetryPolicy
 from common.settle import JobRules, Settlement
 from common.stage import LocalStage
+from common.status import NoOutbox, Statuses
 from tests.support.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig
@@ -52,7 +53,7 @@ class FakeStorage:
         if error is not None:
             raise error
 
-    def put_file(self, path: Path, key: str, check) -> None:
+    def put_file(self, path: Path, key: str, check, sent) -> None:
         self._call("put_file", key)
         self.entered.set()
         assert self.go_on.wait(20)
@@ -60,6 +61,7 @@ class FakeStorage:
         if not path.exists():
             raise PermanentError(ErrorCode.STAGE_MISSING, f"The staged file {path.name} is gone")
         self.objects[key] = path.read_bytes()
+        sent(len(self.objects[key]))
 
     def put_manifest(self, key: str, body: bytes) -> bytes:
         self._call("put_manifest", key)
@@ -113,6 +115,10 @@ class Settled:
         return [DeliveryAttempt.model_validate_json(message.value) for message in self.of("deliveries")]
 
     @property
+    def statuses(self) -> list[Status]:
+        return [Status.model_validate_json(message.value) for message in self.of("status")]
+
+    @property
     def letters(self) -> list[Message]:
         return self.of("dead")
 
@@ -142,8 +148,9 @@ class UploaderBench:
         config = UploaderConfig(
             "results", "dead", "deliveries", POLICY, self._callback_retries, "out/", (), 10.0
         )
+        told = Statuses("status", NoOutbox(), lambda: self.now_s)
         return UploaderHandler(
-            config, Network(policy), self.storage, self.stage, lambda: self.now_s, self.metrics
+            config, Network(policy), self.storage, self.stage, told, lambda: self.now_s, self.metrics
         )
 
     def staged(self, offset: int = 5, run: int = 1) -> Separated:

@@ -10,8 +10,8 @@ from common import messages
 from common.addresses import AddressPolicy, parse_origin
 from common.errors import Cancelled, ErrorCode, JobError, PermanentError, TransientError
 from common.http_guard import Network
-from common.messages import Separated, SeparationFailed, Task, UndecodableMessage
-from common.outcome import Done, Poison, Record
+from common.messages import Separated, SeparationFailed, State, Task, UndecodableMessage
+from common.outcome import Done, Message, Poison, Record
 from common.stage import LocalStage
 from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler
@@ -20,7 +20,7 @@ from processor.prepare import AudioLimits
 from processor.separation import Separation, StemFile
 from tests.support import audio
 from tests.support.exposition import Exposition
-from tests.support.fakes import FakeContext
+from tests.support.fakes import FakeContext, statuses
 from tests.support.http_server import ScriptedServer, serve
 
 TASK_UUID = uuid4()
@@ -80,7 +80,13 @@ class Bench:
         )
         network = Network(policy)
         return ProcessorHandler(
-            config, network, engine or FakeEngine(), stage or self.stage, lambda: 99.0, metrics
+            config,
+            network,
+            engine or FakeEngine(),
+            stage or self.stage,
+            statuses(),
+            lambda: 99.0,
+            metrics,
         )
 
     def record(self, path: str = "/song.wav", offset: int = 5, key: bytes | None = b"other") -> Record:
@@ -114,7 +120,7 @@ def bench(tmp_path):
 
 def result_of(done) -> Separated | SeparationFailed:
     assert isinstance(done, Done)
-    (message,) = done.messages
+    message, _ = done.messages
     assert (message.topic, message.key) == ("results", str(TASK_UUID).encode())
     return messages.decode_result(message.value)
 
@@ -254,3 +260,25 @@ def test_a_job_that_fails_is_timed_up_to_there(bench):
     counts = {stage: shown.value("uvr_stage_seconds_count", stage=stage) for stage in Stage}
     assert counts == {Stage.DOWNLOAD: 1, Stage.PREPARE: 1, Stage.SEPARATE: 0, Stage.STAGE: 0}
     assert shown.value("uvr_separated_audio_seconds_total") == 0
+
+
+def statuses_of(messages_: tuple[Message, ...]) -> list[messages.Status]:
+    return [messages.decode_status(m.value) for m in messages_ if m.topic == "status"]
+
+
+def test_with_the_result_its_status_says_that_it_waits_for_an_uploader(bench):
+    done = bench.handler().run(bench.record(), FakeContext(attempt=2))
+    (told,) = statuses_of(done.messages)
+    assert (told.state, told.run, told.model, told.device) == (State.UPLOADING, 1, "centre", "cpu")
+    entered = {State.QUEUED, State.DOWNLOADING, State.PREPARING, State.SEPARATING}
+    assert told.times.keys() == entered | {State.UPLOADING}
+    assert result_of(done).times.keys() == entered
+
+
+def test_a_failure_ends_the_run_and_a_wait_says_until_when(bench):
+    handler, error = bench.handler(), TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
+    (over,) = statuses_of(handler.give_up(bench.record(), error, FakeContext(attempt=3)).messages)
+    assert (over.state, over.error_code, over.error_message) == ("failed", "http_error", "HTTP error: 503")
+    (waiting,) = statuses_of(handler.waiting(bench.record(), error, 129.0, FakeContext(attempt=3)))
+    assert (waiting.state, waiting.next_try_at, waiting.tries) == ("queued", 129.0, (1,))
+    assert waiting.error_code == "http_error"

@@ -27,6 +27,7 @@ OURS = [
     *(f"uvr_{base}_retry_{delay_s}s" for base in ("tasks", "results") for delay_s in (30, 300, 3600)),
     "uvr_dead_letters",
     "uvr_deliveries",
+    "uvr_status",
 ]
 
 
@@ -41,7 +42,18 @@ def test_missing_topics_are_created_with_our_settings(settings):
     assert [topic.name for topic in admin.created] == OURS
     for topic in admin.created:
         assert (topic.num_partitions, topic.replication_factor) == (12, -1)
-        assert topic.topic_configs == {"cleanup.policy": "delete", "retention.ms": "604800000"}
+        if topic.name != "uvr_status":
+            assert topic.topic_configs == {"cleanup.policy": "delete", "retention.ms": "604800000"}
+
+
+def test_statuses_are_compacted_and_outlive_their_tasks(settings):
+    admin = FakeAdmin()
+    topics.ensure(admin, settings)
+    expected = {"cleanup.policy": "compact,delete", "retention.ms": str(30 * 24 * 3600 * 1000)}
+    assert admin.created[-1].topic_configs == expected
+    admin, year_ms = FakeAdmin(), 365 * 24 * 3600 * 1000
+    topics.ensure(admin, settings.model_copy(update={"kafka_retention_ms": year_ms}))
+    assert admin.created[-1].topic_configs["retention.ms"] == str(year_ms)
 
 
 def test_the_replication_factor_can_be_given(settings):

@@ -45,7 +45,7 @@ def test_stems_then_manifest_then_callback(bench):
         "duration_s": 1.5,
     }
     assert (body["model"], body["device"], body["gain"], body["expires_at"]) == ("centre", "cpu", 0.5, 1234.0)
-    assert [m.topic for m in settled.done.messages] == ["deliveries"]
+    assert [m.topic for m in settled.done.messages] == ["deliveries", "status"]
 
 
 def test_staged_files_leave_sight_with_the_manifest_and_the_disk_with_the_commit(bench):
