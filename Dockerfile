@@ -28,7 +28,7 @@ FROM python:3.12-slim-bookworm AS runtime
 # The directories are there for their owner, which a new volume takes over.
 RUN groupadd --gid 10001 uvr \
     && useradd --uid 10001 --gid uvr --create-home --shell /usr/sbin/nologin uvr \
-    && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /home/uvr/.aws
+    && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /view /home/uvr/.aws
 # Caches of libraries (numba's, CUDA's) go where a read-only container can write.
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -50,7 +50,8 @@ COPY deploy deploy
 COPY api api
 RUN python -m compileall -q .
 USER 10001:10001
-ENV API_HOST=0.0.0.0
+ENV API_HOST=0.0.0.0 \
+    VIEW_FILE=/view/view.sqlite3
 EXPOSE 8000
 CMD ["python", "-m", "api"]
 

@@ -6,6 +6,7 @@
 import logging
 import signal
 import sys
+from types import FrameType
 
 import uvicorn
 
@@ -15,6 +16,7 @@ from api.listener import listen, warn_of_default_credentials
 from api.protocol import GuardedProtocol
 from api.queue import KafkaQueue
 from api.session import KafkaSession
+from api.view.view import KafkaView
 from common import command_line, log
 from common.settings import ApiSettings, exit_for_bad_settings, exit_if_unusable, load_or_exit
 
@@ -34,7 +36,11 @@ def main() -> None:
     delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
     queue = KafkaQueue(lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s)
     try:
-        app = create_app(settings, queue)
+        view = KafkaView.from_settings(settings)
+    except OSError as error:
+        exit_for_bad_settings(f"VIEW_FILE {settings.view_file}: {error.strerror}")
+    try:
+        app = create_app(settings, queue, view)
     except ValueError as error:
         exit_for_bad_settings(str(error))
     try:
@@ -55,7 +61,19 @@ def main() -> None:
         forwarded_allow_ips=settings.forwarded_allow_ips,
         timeout_graceful_shutdown=int(settings.kafka_ack_timeout_s) + _LAST_ANSWERS_S,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    _Server(config, view).run(sockets=[listener])
+
+
+class _Server(uvicorn.Server):
+    """One that does not wait for those who watch a task: they come again, to another api."""
+
+    def __init__(self, config: uvicorn.Config, view: KafkaView):
+        super().__init__(config)
+        self._view = view
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._view.end_watching()
+        super().handle_exit(sig, frame)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import documentation, problems
+from api import documentation, problems, tasks
 from api.auth import BasicAuth
 from api.metrics import ApiMetrics
 from api.middleware import EveryRequest
 from api.queue import TaskQueue
 from api.routes import make_router
+from api.tasks import make_tasks_router
+from api.view.view import TaskView
 from common.addresses import AddressPolicy
 from common.settings import ApiSettings
 
@@ -19,16 +21,19 @@ from common.settings import ApiSettings
 def create_app(
     settings: ApiSettings,
     queue: TaskQueue,
+    view: TaskView,
     clock: Callable[[], float] = time.monotonic,
     metrics: ApiMetrics | None = None,
 ) -> FastAPI:
-    """`queue` is started and closed with the app. Raises ValueError for settings that contradict."""
+    """`queue` and `view` start and close with the app. Raises ValueError for settings that contradict."""
     metrics = metrics or ApiMetrics.create()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await queue.start()
+        await view.start()
         yield
+        await view.close()
         await queue.close()
 
     app = FastAPI(
@@ -43,9 +48,12 @@ def create_app(
     )
     app.add_middleware(EveryRequest, metrics=metrics)
     problems.install(app)
+    tasks.install(app)
     documentation.install(app)
     if settings.api_docs:
         documentation.add_page(app)
     auth = BasicAuth(settings, clock, metrics)
-    app.include_router(make_router(settings, queue, auth, AddressPolicy.from_settings(settings), metrics))
+    policy = AddressPolicy.from_settings(settings)
+    app.include_router(make_router(settings, queue, view, auth, policy, metrics))
+    app.include_router(make_tasks_router(settings, view, auth))
     return app

@@ -12,23 +12,38 @@ from api.problems import MEDIA_TYPE, Problem
 from api.submission import Submission
 
 DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a
-callback is POSTed to the address that you gave."""
+callback is POSTed to the address that you gave. Until then `/tasks` tells how far it is."""
 
-_SECONDS = {"schema": {"type": "integer"}, "description": "seconds until another try makes sense"}
+SECONDS = {"schema": {"type": "integer"}, "description": "seconds until another try makes sense"}
 
 
-def _problem(status: int, when: str, detail: str, *, error_code: str | None = None, **headers: Any) -> dict:
+def problem(status: int, when: str, detail: str, *, error_code: str | None = None, **headers: Any) -> dict:
+    """An answer that is a problem, with its example; `headers` by name, `_` for `-`."""
     example = Problem(
         title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, error_code=error_code
     )
-    content = {"schema": _reference(Problem), "example": example.model_dump(exclude_none=True)}
+    content = {"schema": reference(Problem), "example": example.model_dump(exclude_none=True)}
     documented = {name.replace("_", "-"): value for name, value in headers.items()}
     return {"description": when, "headers": documented, "content": {MEDIA_TYPE: content}}
 
 
-def _reference(model: type) -> dict[str, str]:
+def reference(model: type) -> dict[str, str]:
     return {"$ref": f"#/components/schemas/{model.__name__}"}
 
+
+UNAUTHORIZED = problem(
+    401,
+    "No credentials, or wrong ones",
+    "Authentication is required",
+    WWW_Authenticate={"schema": {"type": "string"}, "description": "`Basic realm=…`"},
+)
+TOO_MANY_FAILURES = problem(
+    429,
+    "Too many wrong credentials from this address",
+    "Too many failed sign-ins from this address",
+    Retry_After=SECONDS,
+)
+UNEXPECTED = problem(500, "Anything unexpected", "The request could not be handled")
 
 GENERATE: dict[str, Any] = {
     "summary": "Submit a song",
@@ -36,7 +51,7 @@ GENERATE: dict[str, Any] = {
         "requestBody": {
             "required": True,
             "description": "JSON, whatever the content type says",
-            "content": {"application/json": {"schema": _reference(Submission)}},
+            "content": {"application/json": {"schema": reference(Submission)}},
         }
     },
     "responses": {
@@ -52,34 +67,24 @@ GENERATE: dict[str, Any] = {
                 }
             },
         },
-        400: _problem(
+        400: problem(
             400,
             "The body, an address in it or a header is wrong",
             "audio: The address is not valid: it must begin with http:// or https://",
             error_code="address_invalid",
         ),
-        401: _problem(
-            401,
-            "No credentials, or wrong ones",
-            "Authentication is required",
-            WWW_Authenticate={"schema": {"type": "string"}, "description": "`Basic realm=…`"},
-        ),
-        408: _problem(408, "The body came too slowly", "The body did not arrive within 10 s"),
-        413: _problem(413, "The body is too large", "The body is larger than 65536 bytes"),
-        429: _problem(
-            429,
-            "Too many wrong credentials from this address",
-            "Too many failed sign-ins from this address",
-            Retry_After=_SECONDS,
-        ),
-        503: _problem(
+        401: UNAUTHORIZED,
+        408: problem(408, "The body came too slowly", "The body did not arrive within 10 s"),
+        413: problem(413, "The body is too large", "The body is larger than 65536 bytes"),
+        429: TOO_MANY_FAILURES,
+        503: problem(
             503,
             "Kafka has not confirmed the task in time. It may be done nevertheless: with an "
             "`Idempotency-Key` a repeat is the same task. Or too many sign-ins are being checked",
             "The task could not be queued in time; please submit it again",
-            Retry_After=_SECONDS,
+            Retry_After=SECONDS,
         ),
-        "default": _problem(500, "Anything unexpected", "The request could not be handled"),
+        "default": UNEXPECTED,
     },
 }
 
@@ -95,17 +100,20 @@ HEALTH: dict[str, Any] = {
 _READY_EXAMPLE = {
     "status": "ready",
     "timestamp": 1750000000.0,
-    "checks": {"kafka": {"ok": True, "detail": "connected"}},
+    "checks": {"kafka": {"ok": True, "detail": "connected"}, "view": {"ok": True, "detail": "caught up"}},
 }
 _NOT_READY_EXAMPLE = {
     "status": "not ready",
     "timestamp": 1750000000.0,
-    "checks": {"kafka": {"ok": False, "detail": "Unable to bootstrap from ['localhost:9092']"}},
+    "checks": {
+        "kafka": {"ok": False, "detail": "Unable to bootstrap from ['localhost:9092']"},
+        "view": {"ok": True, "detail": "not fed: Unable to bootstrap from ['localhost:9092']"},
+    },
 }
 READY: dict[str, Any] = {
     "responses": {
         200: {
-            "description": "Tasks can be queued",
+            "description": "Tasks can be queued; `view` tells how much is known of those that were",
             "content": {"application/json": {"example": _READY_EXAMPLE}},
         },
         503: {

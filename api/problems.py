@@ -56,7 +56,7 @@ def problem(
 def explain(errors: list[Any]) -> str:
     """The first of pydantic's errors in one line that does not repeat the input."""
     first = errors[0]
-    where = ".".join(str(part) for part in first["loc"] if part not in ("header", "query", "body"))
+    where = ".".join(str(part) for part in first["loc"] if part not in ("header", "query", "path", "body"))
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 

@@ -15,6 +15,7 @@ from api.metrics import ApiMetrics
 from api.problems import ProblemError
 from api.queue import QueueUnavailable, TaskQueue
 from api.submission import Queued, parse, task_uuid
+from api.view.view import TaskView
 from common.addresses import AddressPolicy
 from common.failpoint import Failpoint
 from common.health import report
@@ -40,10 +41,15 @@ IdempotencyKey = Annotated[
 
 
 def make_router(
-    settings: ApiSettings, queue: TaskQueue, auth: BasicAuth, policy: AddressPolicy, metrics: ApiMetrics
+    settings: ApiSettings,
+    queue: TaskQueue,
+    view: TaskView,
+    auth: BasicAuth,
+    policy: AddressPolicy,
+    metrics: ApiMetrics,
 ) -> APIRouter:
     router = APIRouter()
-    checks = {"kafka": queue.check}
+    checks = {"kafka": queue.check, "view": view.check}
     read_readiness(metrics.registry, "api", checks)
 
     @router.post("/generate", **documentation.GENERATE)

@@ -27,6 +27,7 @@ from common.errors import JobError
 Origins = Annotated[tuple[str, ...], NoDecode]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
 Delays = Annotated[tuple[Annotated[int, Field(gt=0)], ...], NoDecode, Field(min_length=1)]
+Names = Annotated[tuple[str, ...], NoDecode]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 # Each running job is named in the committed metadata, for which brokers allow 4096 bytes.
@@ -122,6 +123,8 @@ class ApiSettings(KafkaSettings, AddressSettings):
     basic_auth_password_file: Path | None = None
     # more users, see api/users
     basic_auth_users_file: Path | None = None
+    # they see and steer everybody's tasks
+    admin_usernames: Names = ()
     api_docs: bool = True
     api_metrics: bool = True
     api_host: str = "127.0.0.1"
@@ -131,6 +134,10 @@ class ApiSettings(KafkaSettings, AddressSettings):
     auth_failures_per_minute: Positive = 20
     # the proxies whose X-Forwarded-For is believed, as uvicorn takes them; with none it is ignored
     forwarded_allow_ips: str = ""
+    # what is known of tasks; each api has its own, and may lose it
+    view_file: Path = Path("temp/view.sqlite3")
+
+    _split_names = field_validator("admin_usernames", mode="before")(lambda value: _split(value))
 
     @field_validator("basic_auth_username", "basic_auth_password")
     @classmethod

@@ -110,6 +110,7 @@ class LocalConfig:
         env.setdefault("MODEL_FILE_DIR", str(self.root / "models"))
         env.setdefault("TEMP_DIR", str(data / "temp"))
         env.setdefault("OUTPUT_DIR", str(data / "outputs"))
+        env.setdefault("VIEW_FILE", str(data / "view" / "view.sqlite3"))
         env["LOG_DIR"] = str(self.log_dir)
         env["API_PORT"] = str(self.ports["API_PORT"])
         env["PATH"] = os.pathsep.join(

@@ -14,6 +14,7 @@ from api.queue import QueueUnavailable
 from common.health import Check
 from common.messages import Task
 from common.settings import ApiSettings
+from tests.support.stored_view import StoredView
 
 SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}
 
@@ -58,11 +59,11 @@ def basic(user: str, password: str) -> dict[str, str]:
 class ApiClient:
     """Sends requests to an app of its own. `now_s` is the app's monotonic clock."""
 
-    def __init__(self, queue: MemoryQueue | None = None, **settings: Any):
+    def __init__(self, queue: MemoryQueue | None = None, view: StoredView | None = None, **settings: Any):
         self.now_s = 1000.0
-        self.queue = queue or MemoryQueue()
+        self.queue, self.view = queue or MemoryQueue(), view or StoredView()
         self.settings = ApiSettings(**settings)
-        self.app: FastAPI = create_app(self.settings, self.queue, lambda: self.now_s)
+        self.app: FastAPI = create_app(self.settings, self.queue, self.view, lambda: self.now_s)
         self.chunks_read = 0
 
     def generate(
@@ -80,6 +81,10 @@ class ApiClient:
         scope = _scope("POST", "/generate", right | dict(headers or {}), client)
         return await self._send(self.app, scope, iter([data]))
 
+    async def get(self, path: str, headers: Mapping[str, str], heard: Callable[[bytes], None]) -> Answer:
+        """For a loop that runs already; `heard` gets the parts of the body as they come."""
+        return await self._send(self.app, _scope("GET", path, headers, "203.0.113.5"), iter([b""]), heard)
+
     def request(
         self,
         method: str,
@@ -92,20 +97,31 @@ class ApiClient:
         return asyncio.run(self._send(self.app, _scope(method, path, headers or {}, client), iter(chunks)))
 
     async def _send(
-        self, app: Callable[..., Awaitable[None]], scope: dict[str, Any], chunks: Iterable[bytes]
+        self,
+        app: Callable[..., Awaitable[None]],
+        scope: dict[str, Any],
+        chunks: Iterable[bytes],
+        heard: Callable[[bytes], None] = lambda part: None,
     ) -> Answer:
         self.chunks_read = 0
         messages: list[Any] = []
+        is_whole = False
 
         async def receive() -> dict[str, Any]:
+            nonlocal is_whole
+            if is_whole:
+                await asyncio.Event().wait()  # as from a client that stays connected
             chunk = next(iter(chunks), None)
             if chunk is None:
+                is_whole = True
                 return {"type": "http.request", "body": b"", "more_body": False}
             self.chunks_read += 1
             return {"type": "http.request", "body": chunk, "more_body": True}
 
         async def send(message: Any) -> None:
             messages.append(message)
+            if part := message.get("body"):
+                heard(part)
 
         await app(scope, receive, send)
         headers = {name.decode().lower(): value.decode() for name, value in messages[0]["headers"]}

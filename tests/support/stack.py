@@ -47,6 +47,7 @@ class Service:
         env["LOG_DIR"] = str(self.log_dir)
         env["TEMP_DIR"] = str(directory / "temp")
         env["OUTPUT_DIR"] = str(directory.parent / "outputs")
+        env["VIEW_FILE"] = str(directory / "view.sqlite3")
         env["WORKER_ID"] = directory.name
         env[_PORT_SETTING.get(module, "HEALTH_PORT")] = str(self.port)
         env |= settings

@@ -8,6 +8,7 @@ import pytest
 from api import documentation_page
 from api.problems import Problem
 from api.submission import Queued, Submission
+from api.task_models import Deliveries, TaskPage, TaskStatus
 from tests.support.api_client import ApiClient, MemoryQueue, basic
 
 
@@ -62,6 +63,21 @@ def test_real_answers_are_as_documented(document, client, request_headers, statu
     MODELS[content["schema"]["$ref"]].model_validate(answer.json())
     for name in response.get("headers", {}):
         assert name.lower() in answer.headers
+
+
+@pytest.mark.parametrize("path", ["", "/{task_uuid}", "/{task_uuid}/deliveries", "/{task_uuid}/events"])
+def test_every_answer_about_tasks_is_documented_with_an_example(document, path):
+    operation = document["paths"][f"/tasks{path}"]["get"]
+    assert operation["security"] == [{"HTTPBasic": []}]
+    expected = {"200", "400", "401", "429", "503", "default"} | ({"404"} if path else set())
+    assert operation["responses"].keys() == expected | ({"204"} if path.endswith("events") else set())
+    for status, response in operation["responses"].items():
+        for content in response.get("content", {}).values():
+            example = content["example"]
+            if status != "200":
+                Problem.model_validate(example)
+            elif not path.endswith("events"):
+                {"": TaskPage, "/{task_uuid}": TaskStatus}.get(path, Deliveries).model_validate(example)
 
 
 def test_probes_need_no_credentials(document):

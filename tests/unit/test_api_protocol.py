@@ -16,6 +16,7 @@ from api.protocol import GuardedProtocol
 from common.settings import ApiSettings
 from tests.support.api_client import SONG, MemoryQueue, basic
 from tests.support.hostile_requests import request
+from tests.support.stored_view import StoredView
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 20
@@ -37,7 +38,7 @@ class SlowQueue(MemoryQueue):
 
 @pytest.fixture(scope="module")
 def port() -> Iterator[int]:
-    app = create_app(ApiSettings(auth_failures_per_minute=10_000), SlowQueue())
+    app = create_app(ApiSettings(auth_failures_per_minute=10_000), SlowQueue(), StoredView())
     config = uvicorn.Config(
         app, http=Impatient, ws="none", log_config=None, access_log=False, server_header=False
     )

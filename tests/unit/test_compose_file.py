@@ -23,6 +23,7 @@ INSIDE = {
     "MODEL_FILE_DIR": "/models",
     "TEMP_DIR": "/temp",
     "OUTPUT_DIR": "/outputs",
+    "VIEW_FILE": "/view/view.sqlite3",
 }
 NOT_PASSED = INSIDE.keys() | {"LOG_DIR", "API_PORT", "HEALTH_PORT"}
 CERTIFICATES = {"KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE"}

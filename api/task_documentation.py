@@ -1,0 +1,83 @@
+"""What the OpenAPI document says of `/tasks…`, beyond what FastAPI sees in the signatures."""
+
+from typing import Any
+
+from api.documentation import SECONDS, TOO_MANY_FAILURES, UNAUTHORIZED, UNEXPECTED, problem
+
+_TASK_UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
+_SUBMITTED_AT = 1750000000.0
+_SEPARATING = {
+    "task_uuid": _TASK_UUID,
+    "state": "separating",
+    "progress": 0.55,
+    "run": 1,
+    "attempt": 1,
+    "user": "alice",
+    "submitted_at": _SUBMITTED_AT,
+    "updated_at": _SUBMITTED_AT + 9,
+    "times": {
+        "queued": _SUBMITTED_AT,
+        "downloading": _SUBMITTED_AT + 1,
+        "preparing": _SUBMITTED_AT + 4,
+        "separating": _SUBMITTED_AT + 5,
+    },
+}
+_DELIVERY = {
+    "run": 1,
+    "try_number": 1,
+    "started_at": _SUBMITTED_AT + 30,
+    "took_s": 0.12,
+    "status": 500,
+    "error_code": "callback_failed",
+    "error_message": "The callback was answered with status 500",
+    "next_try_at": _SUBMITTED_AT + 60,
+}
+_CURSOR = "QdoUzXwAAAB8nmZ5dCVA3pRL4H_B-Qrn"
+
+
+def _answers(when: str, example: Any, media_type: str = "application/json") -> dict[int | str, Any]:
+    return {
+        200: {"description": when, "content": {media_type: {"example": example}}},
+        400: problem(400, "A parameter is wrong", "limit: Input should be less than or equal to 200"),
+        401: UNAUTHORIZED,
+        429: TOO_MANY_FAILURES,
+        503: problem(
+            503,
+            "What is known of tasks is not up to date (for a moment after a start, or while Kafka is away), "
+            "or too many sign-ins are being checked",
+            "What is known of tasks is not up to date yet; please try again",
+            Retry_After=SECONDS,
+        ),
+        "default": UNEXPECTED,
+    }
+
+
+def _one(when: str, example: Any, media_type: str = "application/json") -> dict[int | str, Any]:
+    there_is_none = problem(404, "There is no such task, or it is another user's", "There is no such task")
+    return _answers(when, example, media_type) | {404: there_is_none}
+
+
+LIST: dict[str, Any] = {
+    "summary": "List tasks",
+    "responses": _answers(
+        "A page of tasks", {"tasks": [_SEPARATING], "next": f"/tasks?limit=1&cursor={_CURSOR}"}
+    ),
+}
+TASK: dict[str, Any] = {
+    "summary": "Where a task is",
+    "responses": _one("The task. What was submitted before the request, at any api, is found", _SEPARATING),
+}
+DELIVERIES: dict[str, Any] = {
+    "summary": "A task's callbacks",
+    "responses": _one("Each POST of a callback, the first one first", {"deliveries": [_DELIVERY]}),
+}
+EVENTS: dict[str, Any] = {
+    "summary": "Watch a task",
+    "responses": _one(
+        "Server-sent events: each `status` holds what `GET /tasks/{task_uuid}` says, and an id. The stream "
+        "ends after the final state; a broken one goes on after `Last-Event-ID`; comments keep it open",
+        'event: status\ndata: {"state": "queued", …}\nid: 1.0.0.0.0.0.0.0\n\n',
+        "text/event-stream",
+    )
+    | {204: {"description": "Nothing comes after `Last-Event-ID`: the task is over"}},
+}

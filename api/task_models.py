@@ -1,0 +1,113 @@
+"""What the api says of a task."""
+
+import base64
+import binascii
+import struct
+from typing import Self
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from api.problems import ProblemError
+from api.view.merge import Rank, rank
+from api.view.reader import Position
+from common.messages import DeliveryAttempt, State, Status, SuccessCallback, Times
+
+_CURSOR = struct.Struct(">d16s")
+
+
+class TaskStatus(BaseModel):
+    """How far a task is. Points in time are in seconds since the epoch."""
+
+    task_uuid: UUID
+    state: State
+    progress: float | None = Field(None, description="0 to 1, of the whole run; absent once it has failed")
+    run: int = Field(description="1, and one more for each replay")
+    attempt: int = Field(description="how often what it does now was begun, tries after failures included")
+    user: str
+    submitted_at: float
+    updated_at: float
+    times: Times = Field(description="when each state was entered last")
+    queue_place: int | None = Field(None, description="while it is queued: 1 is the next to be taken")
+    next_try_at: float | None = Field(None, description="it waits until then")
+    model: str | None = None
+    device: str | None = None
+    error_code: str | None = Field(None, description="of the last failure, as in the callback")
+    error_message: str | None = None
+    result: SuccessCallback | None = Field(None, description="the callback's body, once it has succeeded")
+
+    @classmethod
+    def of(cls, status: Status, queue_place: int | None = None) -> Self:
+        return cls(
+            task_uuid=status.task_uuid,
+            state=status.state,
+            progress=status.progress,
+            run=status.run,
+            attempt=sum(status.tries) + status.attempt,
+            user=status.user,
+            submitted_at=status.submitted_at,
+            updated_at=status.at,
+            times=status.times,
+            queue_place=queue_place,
+            next_try_at=status.next_try_at,
+            model=status.model,
+            device=status.device,
+            error_code=status.error_code,
+            error_message=status.error_message,
+            result=status.result,
+        )
+
+
+class TaskPage(BaseModel):
+    """Some tasks, the newest first."""
+
+    tasks: list[TaskStatus]
+    next: str | None = Field(None, description="where the older ones are; absent at the end")
+
+
+class Delivery(BaseModel):
+    """One POST of a callback."""
+
+    run: int
+    try_number: int
+    started_at: float
+    took_s: float
+    status: int | None = Field(None, description="the receiver's answer, where there was one")
+    error_code: str | None = None
+    error_message: str | None = None
+    next_try_at: float | None = Field(None, description="absent after the last try")
+
+    @classmethod
+    def of(cls, attempt: DeliveryAttempt) -> Self:
+        return cls.model_validate(attempt.model_dump(exclude={"schema_version", "task_uuid", "hook_url"}))
+
+
+class Deliveries(BaseModel):
+    """The first one first."""
+
+    deliveries: list[Delivery]
+
+
+def encode_cursor(last: Status) -> str:
+    packed = _CURSOR.pack(last.submitted_at, last.task_uuid.bytes)
+    return base64.urlsafe_b64encode(packed).decode()
+
+
+def decode_cursor(cursor: str) -> Position:
+    """Raises ProblemError for what `encode_cursor` has not made."""
+    try:
+        submitted_at, task_uuid = _CURSOR.unpack(base64.b64decode(cursor, b"-_", validate=True))
+    except (binascii.Error, ValueError, struct.error):
+        raise ProblemError(400, "cursor: expected that of a `next` link") from None
+    return Position(submitted_at, UUID(bytes=task_uuid))
+
+
+def event_id(status: Status) -> str:
+    """Grows with the task's status, at every api alike."""
+    return ".".join(map(str, rank(status)))
+
+
+def seen(last_event_id: str | None) -> Rank:
+    """What a client has seen whose last event had this id; nothing, when it is none of ours."""
+    parts = (last_event_id or "").split(".")
+    return tuple(map(int, parts)) if all(p.isascii() and p.isdigit() and len(p) < 20 for p in parts) else ()

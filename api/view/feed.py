@@ -1,0 +1,203 @@
+"""Reads the topics into the file, on a thread of its own: without a group, from where the file says.
+
+A spell lasts until anything fails, the file is removed, or the topics get more partitions; then another
+begins. The file is this thread's alone to write.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaError
+
+from api.view.changes import Changes
+from api.view.horizon import Horizon
+from api.view.merge import of_task
+from api.view.reader import Reader
+from api.view.store import Batch, Store
+from common import clients, messages
+from common.half_built import closed_on_error
+from common.messages import UndecodableMessage
+from common.settings import KafkaSettings
+from common.topics import STATUS_RETENTION_S
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 200
+_MAX_RECORDS = 2000
+_FETCH_MAX_BYTES = 8 * 1024 * 1024
+_LOOK_AROUND_S = 30.0
+_PRUNE_EVERY_S = 3600.0
+_FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 5.0
+_TIMEOUT_MS = 10_000
+_JOIN_TIMEOUT_S = 3.0
+
+
+class Source(Protocol):
+    """What the feed reads: a KafkaConsumer without a group."""
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None: ...
+    def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+    def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, list[Any]]: ...
+    def position(self, partition: TopicPartition, timeout_ms: int) -> int | None: ...
+    def close(self) -> None: ...
+
+
+class TopicsMissing(Exception):
+    """The topics are not there yet."""
+
+
+class Feed:
+    """`reason` is why nothing is read now, empty while all is well."""
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        store: Store,
+        reader: Reader,
+        horizon: Horizon,
+        changes: Changes,
+        connect: Callable[[], Source],
+        wall_clock: Callable[[], float] = time.time,
+    ):
+        self._tasks, self._statuses = settings.kafka_task_topic, settings.kafka_status_topic
+        self._deliveries = settings.kafka_delivery_topic
+        self._bootstrap = settings.kafka_bootstrap_servers
+        self._store, self._reader, self._horizon, self._changes = store, reader, horizon, changes
+        self._connect, self._wall_clock = connect, wall_clock
+        self.reason = "not connected yet"
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="view-feed", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopping.set()
+        if self._thread.is_alive():
+            self._thread.join(_JOIN_TIMEOUT_S)
+        else:
+            self._store.close()
+
+    def _run(self) -> None:
+        backoff_s = _FIRST_BACKOFF_S
+        while not self._stopping.is_set():
+            try:
+                with contextlib.closing(self._connect()) as source:
+                    self._spell(source)
+                backoff_s = _FIRST_BACKOFF_S
+            except Exception as error:  # the loop's edge: without this thread nobody hears of any task
+                reason = str(error) or type(error).__name__
+                if reason != self.reason:
+                    known = isinstance(error, KafkaError | TopicsMissing)
+                    log.warning("the view is not fed: %s", reason, exc_info=not known)
+                self.reason = reason
+                self._stopping.wait(backoff_s)
+                backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
+        self._store.close()
+
+    def _spell(self, source: Source) -> None:
+        partitions = self._partitions(source)
+        ends = self._begin(source, partitions)
+        self.reason = ""
+        looked_s = pruned_s = time.monotonic()
+        self._prune()
+        log.info("reading %d partitions, %d records behind", len(partitions), self._horizon.behind)
+        while not self._stopping.is_set() and self._store.is_there:
+            self._read(source, partitions)
+            now_s = time.monotonic()
+            if now_s - looked_s >= _LOOK_AROUND_S:
+                looked_s = now_s
+                if self._partitions(source) != partitions:
+                    return
+            if now_s - pruned_s >= _PRUNE_EVERY_S:
+                pruned_s = now_s
+                self._prune()
+        if not self._stopping.is_set():
+            log.warning("the view's file is gone: it is made anew from %d records", sum(ends.values()))
+
+    def _partitions(self, source: Source) -> list[TopicPartition]:
+        """Raises TopicsMissing."""
+        found = []
+        for topic in (self._tasks, self._statuses, self._deliveries):
+            numbers = source.partitions_for_topic(topic)
+            if not numbers:
+                raise TopicsMissing(f"topic {topic} is not there yet")
+            found += [TopicPartition(topic, number) for number in sorted(numbers)]
+        return found
+
+    def _begin(self, source: Source, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
+        """Opens the file and stands where it was read up to."""
+        source.assign(partitions)
+        first, ends = source.beginning_offsets(partitions), source.end_offsets(partitions)
+        origin = f"{self._bootstrap} {self._tasks} {self._statuses} {self._deliveries}"
+        self._store.open(origin)
+        offsets = self._store.offsets()
+        if any(offsets.get(partition, 0) > end for partition, end in ends.items()):
+            log.warning("the topics are not those that the view was read from: it is made anew")
+            self._store.remove()
+            self._store.open(origin)
+            offsets = {}
+        positions = {p: max(first[p], offsets.get(p, 0)) for p in partitions}
+        for partition, offset in positions.items():
+            source.seek(partition, offset)
+        # Before anybody reads an empty file, and takes what is not in it for what is not there.
+        self._horizon.begin(ends, is_new=not offsets)
+        self._reader.reopen()
+        self._horizon.reach(positions)
+        return ends
+
+    def _read(self, source: Source, partitions: Sequence[TopicPartition]) -> None:
+        records = source.poll(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
+        batch = self._decoded(records)
+        if batch.offsets:
+            changed = self._store.apply(batch)
+            self._changes.tell(changed | {delivery.task_uuid for delivery in batch.deliveries})
+        if self._horizon.is_awaited:
+            # Beyond the records: what follows may be the markers of transactions, which are no records.
+            positions = {p: source.position(p, timeout_ms=_TIMEOUT_MS) for p in partitions}
+            self._horizon.reach({p: offset for p, offset in positions.items() if offset is not None})
+
+    def _decoded(self, records: Mapping[TopicPartition, list[Any]]) -> Batch:
+        batch = Batch()
+        for partition, found in records.items():
+            for record in found:
+                try:
+                    self._add(batch, partition.topic, record.value)
+                except UndecodableMessage as error:
+                    log.debug("%s/%d@%d passed over: %s", *partition, record.offset, error)
+            batch.offsets[partition] = found[-1].offset + 1
+        return batch
+
+    def _add(self, batch: Batch, topic: str, value: bytes | None) -> None:
+        if topic == self._tasks:
+            batch.statuses.append(of_task(messages.decode_task(value)))
+        elif topic == self._statuses:
+            batch.statuses.append(messages.decode_status(value))
+        else:
+            batch.deliveries.append(messages.decode_delivery(value))
+
+    def _prune(self) -> None:
+        self._store.prune(self._wall_clock() - STATUS_RETENTION_S)
+
+
+def source(settings: KafkaSettings) -> KafkaConsumer:
+    """Raises KafkaError."""
+    with closed_on_error() as net_client:
+        return KafkaConsumer(
+            **clients.kafka_options(settings),
+            kafka_client=net_client,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            fetch_max_bytes=_FETCH_MAX_BYTES,
+            metadata_max_age_ms=60000,
+        )

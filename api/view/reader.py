@@ -1,0 +1,92 @@
+"""What is asked of the file. Each thread that asks has its own connection, and never waits for the writer."""
+
+import sqlite3
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from common.messages import DeliveryAttempt, State, Status
+
+_MAX_COUNT = 100_000
+
+
+@dataclass(frozen=True)
+class Position:
+    """A task's place in a list that is sorted by time: what comes after it are the older ones."""
+
+    submitted_at: float
+    task_uuid: UUID
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which tasks, the newest first. Times are those of submission, in seconds since the epoch."""
+
+    user: str | None = None
+    state: State | None = None
+    since: float | None = None
+    until: float | None = None
+    after: Position | None = None
+    limit: int = 50
+
+
+class Reader:
+    """Several threads may use it at once. Methods raise sqlite3.Error while there is no file."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._threads = threading.local()
+        self._generation = 0
+
+    def reopen(self) -> None:
+        """The file is another one now."""
+        self._generation += 1
+
+    def find(self, task_uuid: UUID) -> Status | None:
+        row = self._rows("SELECT status FROM tasks WHERE task_uuid = ?", (task_uuid.bytes,))
+        return Status.model_validate_json(row[0][0]) if row else None
+
+    def page(self, query: Query) -> list[Status]:
+        terms, values = _terms(query)
+        where = f"WHERE {' AND '.join(terms)}" if terms else ""
+        order = "ORDER BY submitted_at DESC, task_uuid DESC LIMIT ?"
+        rows = self._rows(f"SELECT status FROM tasks {where} {order}", (*values, query.limit))
+        return [Status.model_validate_json(status) for (status,) in rows]
+
+    def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]:
+        """The first one first."""
+        rows = self._rows(
+            "SELECT delivery FROM deliveries WHERE task_uuid = ? ORDER BY run, try_number, started_at",
+            (task_uuid.bytes,),
+        )
+        return [DeliveryAttempt.model_validate_json(delivery) for (delivery,) in rows]
+
+    def ahead(self, queued_at: float) -> int:
+        """How many tasks have been in the queue for longer; counted up to 100,000."""
+        inner = "SELECT 1 FROM tasks WHERE queued_at < ? LIMIT ?"
+        return self._rows(f"SELECT count(*) FROM ({inner})", (queued_at, _MAX_COUNT))[0][0]
+
+    def _rows(self, sql: str, values: tuple) -> list[tuple]:
+        mine = self._threads
+        if getattr(mine, "generation", None) != self._generation:
+            # The number first: a file that changes meanwhile must be opened once more.
+            mine.generation = self._generation
+            mine.connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)
+        return mine.connection.execute(sql, values).fetchall()
+
+
+def _terms(query: Query) -> tuple[list[str], list]:
+    after = query.after
+    given = [
+        ("user = ?", query.user),
+        ("state = ?", query.state),
+        ("submitted_at >= ?", query.since),
+        ("submitted_at < ?", query.until),
+    ]
+    terms = [(term, value) for term, value in given if value is not None]
+    sql, values = [term for term, _ in terms], [value for _, value in terms]
+    if after is not None:
+        sql.append("(submitted_at, task_uuid) < (?, ?)")
+        values += [after.submitted_at, after.task_uuid.bytes]
+    return sql, values

@@ -1,0 +1,187 @@
+"""The file: tasks, deliveries, and how far each partition has been read, changed together or not at all."""
+
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from kafka import TopicPartition
+
+from api.view.merge import merged
+from common.messages import DeliveryAttempt, Status
+
+log = logging.getLogger(__name__)
+
+# To be raised with every change of the tables, and of what is read into them.
+_SCHEMA_VERSION = 1
+_SCHEMA = """
+CREATE TABLE tasks (
+    task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
+    at REAL NOT NULL, queued_at REAL, status TEXT NOT NULL
+);
+CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
+CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
+CREATE INDEX tasks_by_state ON tasks (state, submitted_at, task_uuid);
+CREATE INDEX tasks_by_user_and_state ON tasks (user, state, submitted_at, task_uuid);
+CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
+CREATE TABLE deliveries (
+    task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,
+    PRIMARY KEY (task_uuid, run, try_number, started_at)
+) WITHOUT ROWID;
+CREATE INDEX deliveries_by_time ON deliveries (started_at);
+CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
+CREATE TABLE origin (name TEXT NOT NULL);
+"""
+_CACHE_KB = 32 * 1024
+
+
+@dataclass
+class Batch:
+    """What a poll has brought, and the offsets that come next."""
+
+    statuses: list[Status] = field(default_factory=list)
+    deliveries: list[DeliveryAttempt] = field(default_factory=list)
+    offsets: dict[TopicPartition, int] = field(default_factory=dict)
+
+
+class Store:
+    """The one writer of a view's file. Used by one thread at a time."""
+
+    def __init__(self, path: Path):
+        """Raises OSError, also when another process writes this file."""
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = path.with_name(path.name + ".lock").open("w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._lock.close()
+            raise BlockingIOError(0, "another api uses it") from None
+        self._connection: sqlite3.Connection | None = None
+        self._inode = 0
+
+    def open(self, origin: str) -> None:
+        """Makes the file anew unless it is of this schema and `origin`. Raises sqlite3.Error, OSError."""
+        self.close_file()
+        try:
+            self._connection = self._opened(origin)
+        except sqlite3.DatabaseError as error:
+            log.warning("%s cannot be read and is made anew: %s", self.path, error)
+        if self._connection is None:
+            self.remove()
+            self._connection = _connect(self.path)
+            self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_SCHEMA_VERSION};COMMIT")
+            with self._connection:
+                self._connection.execute("INSERT INTO origin VALUES (?)", (origin,))
+        self._inode = os.stat(self.path).st_ino
+
+    def remove(self) -> None:
+        self.close_file()
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                os.unlink(f"{self.path}{suffix}")
+
+    @property
+    def is_there(self) -> bool:
+        """False once somebody has removed the file."""
+        try:
+            return self._connection is not None and os.stat(self.path).st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def offsets(self) -> dict[TopicPartition, int]:
+        rows = self._connection.execute("SELECT topic, partition, next FROM offsets")
+        return {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
+
+    def apply(self, batch: Batch) -> set[UUID]:
+        """The tasks that have changed. Raises sqlite3.Error, and then nothing has."""
+        with self._connection as connection:
+            before = self._known({status.task_uuid for status in batch.statuses})
+            after = dict(before)
+            for status in batch.statuses:
+                after[status.task_uuid] = merged(after.get(status.task_uuid), status)
+            changed = {key for key, status in after.items() if status is not before.get(key)}
+            connection.executemany(
+                "INSERT OR REPLACE INTO tasks VALUES (?,?,?,?,?,?,?)", [_row(after[key]) for key in changed]
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(_delivery_row, batch.deliveries)
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO offsets VALUES (?,?,?)",
+                [(topic, number, offset) for (topic, number), offset in batch.offsets.items()],
+            )
+        return changed
+
+    def prune(self, before_s: float) -> None:
+        """Removes what nothing has been told of since `before_s` (since the epoch)."""
+        with self._connection as connection:
+            connection.execute("DELETE FROM tasks WHERE submitted_at < ? AND at < ?", (before_s, before_s))
+            connection.execute("DELETE FROM deliveries WHERE started_at < ?", (before_s,))
+
+    def close_file(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def close(self) -> None:
+        self.close_file()
+        self._lock.close()
+
+    def _opened(self, origin: str) -> sqlite3.Connection | None:
+        connection = _connect(self.path)
+        try:
+            version = connection.execute("PRAGMA user_version").fetchone()
+            if version == (_SCHEMA_VERSION,) and _origin(connection) == origin:
+                return connection
+        except BaseException:
+            connection.close()
+            raise
+        connection.close()
+        return None
+
+    def _known(self, wanted: Iterable[UUID]) -> dict[UUID, Status]:
+        found = {}
+        for task_uuid in wanted:
+            row = self._connection.execute(
+                "SELECT status FROM tasks WHERE task_uuid = ?", (task_uuid.bytes,)
+            ).fetchone()
+            if row:
+                found[task_uuid] = Status.model_validate_json(row[0])
+        return found
+
+
+def _origin(connection: sqlite3.Connection) -> str:
+    return connection.execute("SELECT name FROM origin").fetchone()[0]
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    # A crash of the machine may cost the last transactions, which Kafka still has, never the file's order.
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+    return connection
+
+
+def _row(status: Status) -> tuple:
+    is_in_queue = status.state == "queued" and status.next_try_at is None
+    return (
+        status.task_uuid.bytes,
+        status.user,
+        status.submitted_at,
+        status.state,
+        status.at,
+        status.at if is_in_queue else None,
+        status.to_bytes().decode(),
+    )
+
+
+def _delivery_row(delivery: DeliveryAttempt) -> tuple:
+    value = delivery.to_bytes().decode()
+    return delivery.task_uuid.bytes, delivery.run, delivery.try_number, delivery.started_at, value

@@ -1,0 +1,156 @@
+"""What the api asks of its view: tasks as they are known here, and to wait where that may be too little."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, Self, TypeVar
+from uuid import UUID
+
+from kafka.errors import KafkaError
+
+from api.view.changes import Changes
+from api.view.ends import Ends, ends_client
+from api.view.feed import Feed, source
+from api.view.horizon import Horizon
+from api.view.reader import Query, Reader
+from api.view.store import Store
+from common.health import Check
+from common.messages import DeliveryAttempt, Status
+from common.settings import ApiSettings
+
+T = TypeVar("T")
+
+_READER_THREADS = 4
+_PATIENCE_S = 5.0
+
+
+class ViewUnavailable(Exception):
+    """What is known here is not enough to answer."""
+
+
+class TaskView(Protocol):
+    """Every method that asks raises ViewUnavailable."""
+
+    async def start(self) -> None: ...
+
+    async def find(self, task_uuid: UUID) -> Status | None:
+        """None for certain: what was confirmed to a client anywhere before the call is found."""
+
+    async def page(self, query: Query) -> list[Status]: ...
+
+    async def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]: ...
+
+    async def ahead(self, queued_at: float) -> int:
+        """How many tasks have been in the queue for longer."""
+
+    def watch(self, task_uuid: UUID) -> AbstractContextManager[asyncio.Event]:
+        """An event that is set whenever something new is told of the task, and when `is_ending`."""
+
+    @property
+    def is_ending(self) -> bool:
+        """The service stops: nobody may go on watching."""
+
+    def check(self) -> Check: ...
+
+    async def close(self) -> None: ...
+
+
+class KafkaView:
+    """A TaskView on a file that is fed from Kafka."""
+
+    def __init__(
+        self,
+        reader: Reader,
+        horizon: Horizon,
+        changes: Changes,
+        feed: Feed,
+        ends: Ends,
+        patience_s: float = _PATIENCE_S,
+    ):
+        self._reader, self._horizon, self._changes = reader, horizon, changes
+        self._feed, self._ends, self._patience_s = feed, ends, patience_s
+        self._threads = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="view-read")
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @classmethod
+    def from_settings(cls, settings: ApiSettings) -> Self:
+        """Raises OSError for a VIEW_FILE that cannot be used."""
+        store, reader = Store(settings.view_file), Reader(settings.view_file)
+        horizon, changes = Horizon(), Changes()
+        feed = Feed(settings, store, reader, horizon, changes, lambda: source(settings))
+        return cls(
+            reader, horizon, changes, feed, Ends(lambda: ends_client(settings), settings.kafka_task_topic)
+        )
+
+    async def start(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._feed.start()
+
+    def check(self) -> Check:
+        """Always ok: tasks can be submitted whatever is known of the others."""
+        if self._feed.reason:
+            return Check(True, f"not fed: {self._feed.reason}")
+        if self._horizon.caught_up:
+            return Check(True, "caught up")
+        return Check(True, f"catching up: {self._horizon.behind} records behind")
+
+    async def find(self, task_uuid: UUID) -> Status | None:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._catch_up()
+                found = await self._ask(self._reader.find, task_uuid)
+                if found is None:
+                    await self._horizon.wait_for(await self._ends.now())
+                    found = await self._ask(self._reader.find, task_uuid)
+                return found
+        except TimeoutError:
+            raise ViewUnavailable(self._why()) from None
+        except KafkaError as error:
+            raise ViewUnavailable(f"Kafka does not answer: {error}") from None
+
+    async def page(self, query: Query) -> list[Status]:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._catch_up()
+        except TimeoutError:
+            raise ViewUnavailable(self._why()) from None
+        return await self._ask(self._reader.page, query)
+
+    async def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]:
+        return await self._ask(self._reader.deliveries, task_uuid)
+
+    async def ahead(self, queued_at: float) -> int:
+        return await self._ask(self._reader.ahead, queued_at)
+
+    def watch(self, task_uuid: UUID) -> AbstractContextManager[asyncio.Event]:
+        return self._changes.watch(task_uuid)
+
+    @property
+    def is_ending(self) -> bool:
+        return self._changes.ended
+
+    def end_watching(self) -> None:
+        """Also from a signal handler."""
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._changes.end)
+
+    async def close(self) -> None:
+        self._changes.end()
+        await asyncio.to_thread(self._feed.stop)
+        self._ends.close()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _catch_up(self) -> None:
+        if not self._horizon.caught_up:
+            await self._horizon.wait_until_caught_up()
+
+    async def _ask(self, question: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, question, *arguments)
+        except sqlite3.Error as error:
+            raise ViewUnavailable(f"The view cannot be read: {error}") from error
+
+    def _why(self) -> str:
+        return self._feed.reason or f"{self._horizon.behind} records are still to be read"

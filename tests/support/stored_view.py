@@ -1,0 +1,62 @@
+"""A view as the api has it, on a file of its own, fed by the test instead of by Kafka."""
+
+import tempfile
+from pathlib import Path
+
+from kafka.errors import KafkaConnectionError
+
+from api.view.changes import Changes
+from api.view.horizon import Horizon, Offsets
+from api.view.reader import Reader
+from api.view.store import Batch, Store
+from api.view.view import KafkaView
+from common.messages import DeliveryAttempt, Status
+
+
+class _NoFeed:
+    reason = ""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
+class _Ends:
+    """The topic's ends: as far as the view has read, or none to be had."""
+
+    def __init__(self) -> None:
+        self.away = False
+
+    async def now(self) -> Offsets:
+        if self.away:
+            raise KafkaConnectionError("away")
+        return {}
+
+    def close(self) -> None: ...
+
+
+class StoredView(KafkaView):
+    """`tell` is what a record does; with `caught_up=False` it has not read enough to answer."""
+
+    def __init__(self, caught_up: bool = True):
+        # Goes with this object.
+        self._directory = tempfile.TemporaryDirectory(prefix="uvr-view-")
+        path = Path(self._directory.name) / "view.sqlite3"
+        self.store, self.ends, self.feed = Store(path), _Ends(), _NoFeed()
+        self.store.open("test")
+        horizon, changes = Horizon(), Changes()
+        patience_s = 20.0 if caught_up else 0.05
+        super().__init__(Reader(path), horizon, changes, self.feed, self.ends, patience_s)
+        horizon.begin({}, is_new=True)
+        if caught_up:
+            horizon.reach({})
+
+    async def close(self) -> None:
+        """Another app of the same test may use it still."""
+
+    def tell(self, *told: Status | DeliveryAttempt) -> None:
+        batch = Batch(
+            [one for one in told if isinstance(one, Status)],
+            [one for one in told if isinstance(one, DeliveryAttempt)],
+        )
+        self._changes.tell(self.store.apply(batch))

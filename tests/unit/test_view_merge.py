@@ -1,0 +1,75 @@
+"""Of what is told of a task the right thing holds, in whatever order it comes."""
+
+import itertools
+from uuid import UUID
+
+import pytest
+
+from api.view.merge import merged, of_task, rank
+from common.messages import State, Status, Task
+
+TASK_UUID = UUID(int=1)
+
+
+def told(state: State, **fields) -> Status:
+    return Status(**{"task_uuid": TASK_UUID, "submitted_at": 1.0, "at": 5.0, "state": state} | fields)
+
+
+TASK = of_task(Task(task_uuid=TASK_UUID, audio="a", hook_url="h", submitted_at=1.0, user="alice"))
+LIFE = [
+    TASK,
+    told(State.DOWNLOADING, attempt=1),
+    told(State.SEPARATING, attempt=1, progress=0.3),
+    told(State.SEPARATING, attempt=1, progress=0.6),
+    told(State.DOWNLOADING, attempt=2),  # its worker was killed
+    told(State.QUEUED, tries=(1,), next_try_at=30.0),
+    told(State.DOWNLOADING, tries=(1,), attempt=1),
+    told(State.UPLOADING),
+    told(State.UPLOADING, attempt=1, progress=0.95),
+    told(State.UPLOADING, tries=(0, 1), next_try_at=60.0),
+    told(State.DELIVERING, tries=(0, 1), attempt=1),
+    told(State.DELIVERING, tries=(1, 0), next_try_at=90.0),
+    told(State.UPLOADING, tries=(1, 1), next_try_at=95.0),
+    told(State.SUCCEEDED, tries=(1, 1), attempt=1),
+]
+
+
+def fold(statuses) -> Status:
+    known = None
+    for status in statuses:
+        known = merged(known, status)
+    return known
+
+
+def test_each_step_of_a_life_is_above_the_one_before():
+    ranks = [rank(status) for status in LIFE]
+    assert ranks == sorted(set(ranks))
+
+
+def test_the_order_of_arrival_makes_no_difference():
+    for first, second, third in itertools.permutations(LIFE, 3):
+        highest = max((first, second, third), key=rank)
+        assert rank(fold((first, second, third))) == rank(highest)
+
+
+@pytest.mark.parametrize("late", LIFE[:-1])
+@pytest.mark.parametrize("end", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
+def test_an_end_is_never_left(end, late):
+    over = told(end)
+    assert merged(over, late.model_copy(update={"at": 1e9})).state is end
+    assert merged(over, told(State.FAILED, at=9.0)).state is end
+
+
+def test_a_replay_begins_anew_and_what_comes_late_of_the_run_before_is_passed_over():
+    over, replay = told(State.FAILED, error_code="x"), TASK.model_copy(update={"run": 2})
+    assert merged(over, replay) == replay
+    assert merged(replay, over) is replay
+
+
+def test_times_come_together_from_all_that_is_told():
+    first = told(State.DOWNLOADING, attempt=1, times={"queued": 1.0, "downloading": 2.0})
+    last = told(State.SUCCEEDED, times={"uploading": 4.0, "succeeded": 5.0})
+    expected = {"queued": 1.0, "downloading": 2.0, "uploading": 4.0, "succeeded": 5.0}
+    assert merged(first, last).times == merged(last, first).times == expected
+    assert merged(merged(first, last), first) is not first
+    assert merged(last, told(State.UPLOADING, times={"uploading": 3.0})) is last

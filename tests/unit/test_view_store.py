@@ -1,0 +1,143 @@
+"""The view's file: made anew when it cannot be used, changed as a whole, and read in pages."""
+
+import sqlite3
+import time
+from uuid import UUID
+
+import pytest
+from kafka import TopicPartition
+
+from api.view.reader import Position, Query, Reader
+from api.view.store import Batch, Store
+from common.messages import DeliveryAttempt, State, Status
+
+WEEK_S = 7 * 24 * 3600
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "view" / "view.sqlite3"
+
+
+@pytest.fixture
+def store(path):
+    store = Store(path)
+    store.open("here")
+    yield store
+    store.close()
+
+
+def status(number: int, **fields) -> Status:
+    given = {
+        "task_uuid": UUID(int=number),
+        "user": "alice",
+        "submitted_at": float(number),
+        "at": float(number),
+    }
+    return Status(**given | {"state": State.QUEUED} | fields)
+
+
+def delivery(number: int, **fields) -> DeliveryAttempt:
+    given = {"task_uuid": UUID(int=number), "run": 1, "hook_url": "h", "try_number": 1, "took_s": 0.1}
+    return DeliveryAttempt(**given | {"started_at": 1.0} | fields)
+
+
+def ids(statuses) -> list[int]:
+    return [s.task_uuid.int for s in statuses]
+
+
+def test_a_store_that_is_opened_again_is_where_it_was(store, path):
+    offsets = {TopicPartition("tasks", 1): 7}
+    assert store.apply(Batch([status(1)], [delivery(1)], offsets)) == {UUID(int=1)}
+    store.open("here")
+    assert store.offsets() == offsets
+    assert Reader(path).find(UUID(int=1)) == status(1)
+    assert Reader(path).deliveries(UUID(int=1)) == [delivery(1)]
+
+
+def test_what_says_nothing_new_changes_nothing(store):
+    store.apply(Batch([status(1, state=State.FAILED)]))
+    assert store.apply(Batch([status(1), status(1, state=State.FAILED)])) == set()
+
+
+def test_rows_and_offsets_change_together_or_not_at_all(store, path):
+    with pytest.raises(sqlite3.Error):
+        store.apply(Batch([status(1)], [], {TopicPartition("tasks", 1): None}))
+    assert Reader(path).find(UUID(int=1)) is None
+    assert store.offsets() == {}
+
+
+@pytest.mark.parametrize("damage", ["garbage", "schema", "origin", "gone"])
+def test_a_file_that_is_not_ours_is_made_anew(store, path, damage):
+    store.apply(Batch([status(1)], [], {TopicPartition("tasks", 1): 7}))
+    store.close_file()
+    if damage == "garbage":
+        path.write_bytes(b"no database" * 1000)
+    elif damage == "schema":
+        with sqlite3.connect(path) as connection:
+            connection.execute("PRAGMA user_version = 999")
+    elif damage == "gone":
+        store.remove()
+    store.open("there" if damage == "origin" else "here")
+    assert store.offsets() == {}
+    store.apply(Batch([status(2)]))
+    reader = Reader(path)
+    assert ids(reader.page(Query())) == [2]
+
+
+def test_a_file_that_is_removed_is_missed(store, path):
+    assert store.is_there
+    path.unlink()
+    assert not store.is_there
+
+
+def test_one_file_has_one_writer(store, path):
+    with pytest.raises(BlockingIOError, match="another api"):
+        Store(path)
+
+
+def test_pages_are_newest_first_without_gaps_or_repeats(store, path):
+    # Some of one time, as a burst of them has.
+    store.apply(Batch([status(n, submitted_at=float(n // 3)) for n in range(1, 100)]))
+    reader, seen, after = Reader(path), [], None
+    while page := reader.page(Query(after=after, limit=7)):
+        seen += page
+        after = Position(page[-1].submitted_at, page[-1].task_uuid)
+    assert ids(seen) == list(range(99, 0, -1))
+
+
+def test_tasks_are_chosen_by_user_state_and_time(store, path):
+    store.apply(Batch([status(n, user="bob" if n % 2 else "alice") for n in range(1, 11)]))
+    store.apply(Batch([status(n, user="bob", state=State.FAILED) for n in (1, 3)]))
+    reader = Reader(path)
+    assert ids(reader.page(Query(user="alice"))) == [10, 8, 6, 4, 2]
+    assert ids(reader.page(Query(user="bob", state=State.FAILED))) == [3, 1]
+    assert ids(reader.page(Query(state=State.FAILED, since=2.0))) == [3]
+    assert ids(reader.page(Query(since=4.0, until=6.0))) == [5, 4]
+
+
+def test_who_waits_for_a_retry_is_not_in_the_queue(store, path):
+    store.apply(Batch([status(1), status(2, next_try_at=99.0), status(3, state=State.SEPARATING), status(4)]))
+    assert Reader(path).ahead(4.0) == 1
+
+
+def test_old_tasks_go_and_those_that_are_still_told_of_stay(store, path):
+    now = time.time()
+    old, busy = status(1, submitted_at=1.0, at=2.0), status(2, submitted_at=1.0, at=now)
+    store.apply(Batch([old, busy], [delivery(1), delivery(2, started_at=now)]))
+    store.prune(now - WEEK_S)
+    reader = Reader(path)
+    assert ids(reader.page(Query())) == [2]
+    assert (len(reader.deliveries(UUID(int=1))), len(reader.deliveries(UUID(int=2)))) == (0, 1)
+
+
+def test_every_question_has_its_index(store, path):
+    connection = sqlite3.connect(path)
+    where = ["", "user = 'a'", "state = 'failed'", "user = 'a' AND state = 'failed'"]
+    for terms in where:
+        after = "(submitted_at, task_uuid) < (5, x'00')"
+        every = " AND ".join(filter(None, (terms, after)))
+        sql = f"SELECT status FROM tasks WHERE {every} ORDER BY submitted_at DESC, task_uuid DESC LIMIT 50"
+        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
+        assert "USING INDEX" in plan
+        assert "TEMP B-TREE" not in plan
