@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from api.problems import ProblemError
 from api.view.merge import Rank, rank
-from api.view.reader import Position
+from api.view.reader import Position, QueuePlace
 from common.messages import DeliveryAttempt, State, Status, SuccessCallback, Times
 
 _CURSOR = struct.Struct(">d16s")
@@ -29,6 +29,9 @@ class TaskStatus(BaseModel):
     updated_at: float
     times: Times = Field(description="when each state was entered last")
     queue_place: int | None = Field(None, description="while it is queued: 1 is the next to be taken")
+    queue_eta_s: float | None = Field(
+        None, description="about how long until it is taken; absent while nobody can tell"
+    )
     next_try_at: float | None = Field(None, description="it waits until then")
     model: str | None = None
     device: str | None = None
@@ -37,7 +40,7 @@ class TaskStatus(BaseModel):
     result: SuccessCallback | None = Field(None, description="the callback's body, once it has succeeded")
 
     @classmethod
-    def of(cls, status: Status, queue_place: int | None = None) -> Self:
+    def of(cls, status: Status, queue: QueuePlace | None = None) -> Self:
         return cls(
             task_uuid=status.task_uuid,
             state=status.state,
@@ -48,7 +51,8 @@ class TaskStatus(BaseModel):
             submitted_at=status.submitted_at,
             updated_at=status.at,
             times=status.times,
-            queue_place=queue_place,
+            queue_place=queue and queue.place,
+            queue_eta_s=None if queue is None or queue.eta_s is None else round(queue.eta_s, 1),
             next_try_at=status.next_try_at,
             model=status.model,
             device=status.device,

@@ -63,7 +63,7 @@ def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth) ->
 
     async def described(status: Status) -> TaskStatus:
         waits = status.state is State.QUEUED and status.next_try_at is None
-        return TaskStatus.of(status, 1 + await view.ahead(status.at) if waits else None)
+        return TaskStatus.of(status, await view.queue_place(status.at) if waits else None)
 
     @router.get("", response_model_exclude_none=True, **documentation.LIST)
     async def tasks(

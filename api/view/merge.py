@@ -45,6 +45,9 @@ def merged(known: Status | None, told: Status) -> Status:
     """`known` itself when `told` says nothing new."""
     if known is None:
         return told
+    # Who it is for never changes; a worker of an earlier version does not say it.
+    if told.user != known.user or told.submitted_at != known.submitted_at:
+        told = told.model_copy(update={"user": known.user or told.user, "submitted_at": known.submitted_at})
     if told.run != known.run:
         return told if told.run > known.run else known
     # Of several records of one end the latest holds, since that is the one that compaction leaves.

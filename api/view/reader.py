@@ -1,14 +1,17 @@
 """What is asked of the file. Each thread that asks has its own connection, and never waits for the writer."""
 
 import sqlite3
+import statistics
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
+from api.view.store import unpack
 from common.messages import DeliveryAttempt, State, Status
 
 _MAX_COUNT = 100_000
+_RECENT = 20
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,14 @@ class Query:
     limit: int = 50
 
 
+@dataclass(frozen=True)
+class QueuePlace:
+    """`place` 1 is the next to be taken; `eta_s` is about how long until then, None where nobody can tell."""
+
+    place: int
+    eta_s: float | None
+
+
 class Reader:
     """Several threads may use it at once. Methods raise sqlite3.Error while there is no file."""
 
@@ -45,14 +56,14 @@ class Reader:
 
     def find(self, task_uuid: UUID) -> Status | None:
         row = self._rows("SELECT status FROM tasks WHERE task_uuid = ?", (task_uuid.bytes,))
-        return Status.model_validate_json(row[0][0]) if row else None
+        return unpack(row[0][0]) if row else None
 
     def page(self, query: Query) -> list[Status]:
         terms, values = _terms(query)
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         order = "ORDER BY submitted_at DESC, task_uuid DESC LIMIT ?"
         rows = self._rows(f"SELECT status FROM tasks {where} {order}", (*values, query.limit))
-        return [Status.model_validate_json(status) for (status,) in rows]
+        return [unpack(status) for (status,) in rows]
 
     def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]:
         """The first one first."""
@@ -62,10 +73,23 @@ class Reader:
         )
         return [DeliveryAttempt.model_validate_json(delivery) for (delivery,) in rows]
 
-    def ahead(self, queued_at: float) -> int:
-        """How many tasks have been in the queue for longer; counted up to 100,000."""
+    def queue_place(self, queued_at: float) -> QueuePlace:
+        """That of a task which is in the queue since then; counted up to 100,000."""
         inner = "SELECT 1 FROM tasks WHERE queued_at < ? LIMIT ?"
-        return self._rows(f"SELECT count(*) FROM ({inner})", (queued_at, _MAX_COUNT))[0][0]
+        place = 1 + self._rows(f"SELECT count(*) FROM ({inner})", (queued_at, _MAX_COUNT))[0][0]
+        return QueuePlace(place, self._eta_s(place))
+
+    def _eta_s(self, place: int) -> float | None:
+        """By what tasks took of late from being taken to the upload, and how many are worked on now."""
+        states = [State.DOWNLOADING, State.PREPARING, State.SEPARATING]
+        count = "SELECT count(*) FROM tasks WHERE state IN (?,?,?)"
+        running = self._rows(count, (*states,))[0][0]
+        took_s = [
+            status.times[State.UPLOADING] - status.times[State.DOWNLOADING]
+            for status in self.page(Query(state=State.SUCCEEDED, limit=_RECENT))
+            if {State.UPLOADING, State.DOWNLOADING} <= status.times.keys()
+        ]
+        return place * statistics.mean(took_s) / running if running and took_s else None
 
     def _rows(self, sql: str, values: tuple) -> list[tuple]:
         mine = self._threads

@@ -14,7 +14,7 @@ from api.view.changes import Changes
 from api.view.ends import Ends, ends_client
 from api.view.feed import Feed, source
 from api.view.horizon import Horizon
-from api.view.reader import Query, Reader
+from api.view.reader import Query, QueuePlace, Reader
 from api.view.store import Store
 from common.health import Check
 from common.messages import DeliveryAttempt, Status
@@ -42,8 +42,8 @@ class TaskView(Protocol):
 
     async def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]: ...
 
-    async def ahead(self, queued_at: float) -> int:
-        """How many tasks have been in the queue for longer."""
+    async def queue_place(self, queued_at: float) -> QueuePlace:
+        """That of a task which is in the queue since then (seconds since the epoch)."""
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[asyncio.Event]:
         """An event that is set whenever something new is told of the task, and when `is_ending`."""
@@ -121,8 +121,8 @@ class KafkaView:
     async def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]:
         return await self._ask(self._reader.deliveries, task_uuid)
 
-    async def ahead(self, queued_at: float) -> int:
-        return await self._ask(self._reader.ahead, queued_at)
+    async def queue_place(self, queued_at: float) -> QueuePlace:
+        return await self._ask(self._reader.queue_place, queued_at)
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[asyncio.Event]:
         return self._changes.watch(task_uuid)

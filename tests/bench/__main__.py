@@ -17,7 +17,18 @@ from pathlib import Path
 from tests.bench import report
 from tests.bench.setup import FULL, QUICK, Bench
 
-PARTS = ("engine", "memory", "architectures", "service", "transfer", "scaling", "heavy", "worker", "takeover")
+PARTS = (
+    "engine",
+    "memory",
+    "architectures",
+    "service",
+    "transfer",
+    "scaling",
+    "heavy",
+    "worker",
+    "takeover",
+    "view",
+)
 
 
 def main() -> int:

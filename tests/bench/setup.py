@@ -33,6 +33,7 @@ class Sizes:
     jobs_per_processor: int
     engine_sleep_s: float
     heavy_song_s: float
+    view_tasks: int
 
 
 FULL = Sizes(
@@ -48,6 +49,7 @@ FULL = Sizes(
     jobs_per_processor=8,
     engine_sleep_s=5.0,
     heavy_song_s=60,
+    view_tasks=1_000_000,
 )
 QUICK = Sizes(
     repeats=1,
@@ -62,6 +64,7 @@ QUICK = Sizes(
     jobs_per_processor=4,
     engine_sleep_s=2.0,
     heavy_song_s=12,
+    view_tasks=20_000,
 )
 
 

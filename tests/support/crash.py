@@ -14,6 +14,7 @@ from common import retry
 from common.failpoint import VARIABLE, Failpoint
 from tests.support.servers import S3Store
 from tests.support.stack import Service, Stack
+from tests.support.task_client import task
 from tests.support.trio import Callback, Trio
 from tests.support.waiting import below, wait_for
 
@@ -122,6 +123,16 @@ class CrashSystem:
             len(self.records("KAFKA_DEAD_LETTER_TOPIC", task_uuid)),
         ]
         assert counts == [deliveries, task_retries, result_retries, 0]
+        self._assert_status(task_uuid, deliveries)
+
+    def _assert_status(self, task_uuid: str, deliveries: int) -> None:
+        """Its end is told once with each delivery, and that is what the api says."""
+        told = [json.loads(record.value) for record in self.records("KAFKA_STATUS_TOPIC", task_uuid)]
+        ends = [status["state"] for status in told if "next_try_at" not in status]
+        assert ends.count("succeeded") == deliveries - sum(status["state"] == "delivering" for status in told)
+        assert not {"failed", "cancelled"} & set(ends)
+        url = self.trio.services["api"].url
+        wait_for(lambda: task(url, task_uuid)["state"] == "succeeded", 30, "the task's end in the api")
 
     def _assert_receiver(self, task_uuid: str, count: int) -> None:
         found: list[Callback] = self.trio.callbacks(task_uuid)

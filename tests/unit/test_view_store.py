@@ -118,7 +118,18 @@ def test_tasks_are_chosen_by_user_state_and_time(store, path):
 
 def test_who_waits_for_a_retry_is_not_in_the_queue(store, path):
     store.apply(Batch([status(1), status(2, next_try_at=99.0), status(3, state=State.SEPARATING), status(4)]))
-    assert Reader(path).ahead(4.0) == 1
+    assert Reader(path).queue_place(4.0).place == 2
+
+
+def test_the_wait_is_told_by_what_tasks_took_of_late_and_how_many_are_worked_on(store, path):
+    reader = Reader(path)
+    store.apply(Batch([status(1), status(2), status(3, state=State.SEPARATING)]))
+    assert reader.queue_place(2.0).eta_s is None
+    took = [{"downloading": 10.0, "uploading": 10.0 + s} for s in (20.0, 40.0)]
+    done = [status(10 + n, state=State.SUCCEEDED, times=times) for n, times in enumerate(took)]
+    store.apply(Batch([*done, status(20, state=State.SUCCEEDED), status(4, state=State.DOWNLOADING)]))
+    # two at once, 30 s each, and the second in the queue
+    assert reader.queue_place(2.0).eta_s == 30.0
 
 
 def test_old_tasks_go_and_those_that_are_still_told_of_stay(store, path):
