@@ -37,7 +37,7 @@ class TaskStatus(BaseModel):
     device: str | None = None
     error_code: str | None = Field(None, description="of the last failure, as in the callback")
     error_message: str | None = None
-    result: SuccessCallback | None = Field(None, description="the callback's body, once it has succeeded")
+    result: SuccessCallback | None = Field(None, description="the callback's body, once the stems are there")
 
     @classmethod
     def of(cls, status: Status, queue: QueuePlace | None = None) -> Self:

@@ -112,8 +112,9 @@ class ProcessorHandler:
             error_code=error.code,
             error_message=error.message[:_MAX_ERROR_CHARS],
         )
-        over = self._status(task, record, context).ended(State.FAILED, **failure(error))
-        return Done((self._message(failed), over))
+        # Not over yet: of two results of one run, side by side, only the uploader can say which one counts.
+        told = self._statuses.job(task).ended(State.DELIVERING, progress=None, **failure(error))
+        return Done((self._message(failed), told))
 
     def _tries(self, record: Record) -> int:
         return retry.history(record).tries(self._schedule)

@@ -109,19 +109,15 @@ class UploaderHandler:
             told = self._calls_before(record) > 0 or webhook.is_about_callback(error)
             if webhook.is_about_callback(error):
                 return Done(letters)  # `run` has told how the run has ended
-            over = self._over(record, result, error, context)
-            if isinstance(result, SeparationFailed) or told:
-                return Done((over, *letters))
+            status = self._status(record, result, context)
+            if isinstance(result, SeparationFailed):
+                why = {"error_code": result.error_code, "error_message": result.error_message}
+                return Done((status.ended(State.FAILED, **why), *letters))
+            if told:
+                return Done((status.ended(State.FAILED, **failure(error)), *letters))
             # A record of its own, so that its callback has all its tries. The staged files wait for a replay.
-            return Done((self._message(callback.as_failed(result, error, self._wall_clock)), over, *letters))
-
-    def _over(
-        self, record: Record, result: Separated | SeparationFailed, error: JobError, context: JobContext
-    ) -> Message:
-        why = failure(error)
-        if isinstance(result, SeparationFailed):  # the task's own failure, not that of its news
-            why = {"error_code": result.error_code, "error_message": result.error_message}
-        return self._status(record, result, context).ended(State.FAILED, **why)
+            failed = self._message(callback.as_failed(result, error, self._wall_clock))
+            return Done((failed, status.ended(State.DELIVERING, progress=None, **failure(error)), *letters))
 
     def _tries(self, record: Record) -> tuple[int, int]:
         """Those of the callback begin the others anew."""

@@ -275,10 +275,14 @@ def test_with_the_result_its_status_says_that_it_waits_for_an_uploader(bench):
     assert result_of(done).times.keys() == entered
 
 
-def test_a_failure_ends_the_run_and_a_wait_says_until_when(bench):
+def test_a_failure_is_told_before_its_callback_and_a_wait_says_until_when(bench):
     handler, error = bench.handler(), TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
-    (over,) = statuses_of(handler.give_up(bench.record(), error, FakeContext(attempt=3)).messages)
-    assert (over.state, over.error_code, over.error_message) == ("failed", "http_error", "HTTP error: 503")
+    (told,) = statuses_of(handler.give_up(bench.record(), error, FakeContext(attempt=3)).messages)
+    assert (told.state, told.error_code, told.error_message) == (
+        "delivering",
+        "http_error",
+        "HTTP error: 503",
+    )
     (waiting,) = statuses_of(handler.waiting(bench.record(), error, 129.0, FakeContext(attempt=3)))
     assert (waiting.state, waiting.next_try_at, waiting.tries) == ("queued", 129.0, (1,))
     assert waiting.error_code == "http_error"

@@ -27,7 +27,7 @@ class Violation:
 
 
 def violations(evidence: Evidence) -> list[Violation]:
-    parts = (_course, _fates, _counts, _callbacks, _crashes, _stems, _leftovers)
+    parts = (_course, _fates, _states, _counts, _callbacks, _crashes, _stems, _leftovers)
     return [violation for part in parts for violation in part(evidence)]
 
 
@@ -56,6 +56,16 @@ def _fates(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("lost", f"{name}: no callback that the receiver took")
         else:
             yield from _wrong_end(job, name, json.loads(callbacks[-1].body), letters[task_uuid])
+
+
+def _states(evidence: Evidence) -> Iterator[Violation]:
+    """The api says of each task what its callback says."""
+    ends = {"success": "succeeded", "failed": "failed"}
+    for number, callbacks in evidence.callbacks.items():
+        task_uuid = evidence.task_uuids.get(number, "")
+        state, told = evidence.states.get(task_uuid), json.loads(callbacks[-1].body)["status"]
+        if state != ends[told]:
+            yield Violation("wrong state", f"{task_uuid}: the callback says {told}, the api {state}")
 
 
 def _refused(job: Job) -> int:

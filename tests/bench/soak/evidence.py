@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,7 @@ from tests.bench.soak.house import Happened, House
 from tests.bench.soak.ledger import Ledger
 from tests.bench.soak.outside import Callback
 from tests.bench.soak.plan import Plan
+from tests.support.task_client import task
 from tests.support.waiting import below
 
 _ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)$")
@@ -35,6 +37,8 @@ class Attempt:
 class Evidence:
     """`objects` are the sha256 of what each announced link gives, or why it gives nothing.
 
+    `states` is what the api says of each task, by task_uuid.
+
     `incidents` are what processes did unasked; `stage`, `temporary` and `unfinished` what was left behind.
     """
 
@@ -42,6 +46,7 @@ class Evidence:
     task_uuids: dict[int, str]
     callbacks: dict[int, list[Callback]]
     ledger: Ledger
+    states: dict[str, str]
     objects: dict[str, str]
     unfinished: list[str]
     stage: list[str]
@@ -50,6 +55,12 @@ class Evidence:
     happened: list[Happened]
     incidents: list[str]
     drained: bool
+
+
+def states(house: House, task_uuids: Iterable[str]) -> dict[str, str]:
+    """Raises AssertionError for a task that the api does not know."""
+    url = house.services["api"].url
+    return {task_uuid: task(url, task_uuid)["state"] for task_uuid in task_uuids}
 
 
 def fetch_all(urls: list[str]) -> dict[str, str]:

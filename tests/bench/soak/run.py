@@ -106,12 +106,14 @@ def _look(
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
     attempts, rebalances = evidence.read_logs(house)
     stage, temporary = evidence.files_below(house.stage) + swept, evidence.temporary_files(house)
+    states = evidence.states(house, set(users.task_uuids.values()))
     house.stop_services()
     found = Evidence(
         plan=plan,
         task_uuids=dict(users.task_uuids),
         callbacks=callbacks,
         ledger=ledger.read(ledger.settings_of(house.settings)),
+        states=states,
         objects=evidence.fetch_all(evidence.announced_urls(bodies)),
         unfinished=evidence.unfinished_uploads(house),
         stage=stage,
