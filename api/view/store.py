@@ -81,6 +81,8 @@ class Store:
             log.warning("%s cannot be read and is made anew: %s", self.path, error)
         if self._connection is None:
             self.remove()
+            # The links in it are good for whoever reads them.
+            os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
             self._connection = _connect(self.path)
             self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_SCHEMA_VERSION};COMMIT")
             with self._connection:

@@ -55,6 +55,19 @@ def test_a_store_that_is_opened_again_is_where_it_was(store, path):
     assert Reader(path).deliveries(UUID(int=1)) == [delivery(1)]
 
 
+def test_nobody_else_can_read_the_file(store, path):
+    store.apply(Batch([status(1)]))
+    assert {
+        file.name: file.stat().st_mode & 0o077
+        for file in path.parent.glob("view.sqlite3*")
+        if file.suffix != ".lock"
+    } == {
+        "view.sqlite3": 0,
+        "view.sqlite3-shm": 0,
+        "view.sqlite3-wal": 0,
+    }
+
+
 def test_what_says_nothing_new_changes_nothing(store):
     store.apply(Batch([status(1, state=State.FAILED)]))
     assert store.apply(Batch([status(1), status(1, state=State.FAILED)])) == set()

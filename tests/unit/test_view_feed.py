@@ -1,0 +1,138 @@
+"""The feed: from where the file says, past what is no message, and afresh when the topics are others."""
+
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+from kafka import TopicPartition
+from kafka.errors import KafkaConnectionError
+
+from api.view.changes import Changes
+from api.view.feed import Feed
+from api.view.horizon import Horizon
+from api.view.reader import Query, Reader
+from api.view.store import Store
+from common.messages import Task
+from common.settings import KafkaSettings
+from tests.support.waiting import wait_for
+
+TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries")
+TASKS = TopicPartition("uvr_tasks", 0)
+
+
+def task(number: int) -> bytes:
+    return Task(task_uuid=UUID(int=number), audio="a", hook_url="h", submitted_at=9e9 + number).to_bytes()
+
+
+class Log:
+    """Topics of one partition in memory, and the consumers that read them; `errors` are raised by polls."""
+
+    def __init__(self) -> None:
+        self.records: dict[TopicPartition, list[bytes]] = {TopicPartition(topic, 0): [] for topic in TOPICS}
+        self.errors: list[Exception] = []
+        self.begins: list[int] = []
+
+    def connect(self) -> "Source":
+        return Source(self)
+
+
+class Source:
+    def __init__(self, log: Log):
+        self._log = log
+        self._positions: dict[TopicPartition, int] = {}
+
+    def partitions_for_topic(self, topic):
+        return {0} if TopicPartition(topic, 0) in self._log.records else None
+
+    def assign(self, partitions): ...
+
+    def beginning_offsets(self, partitions):
+        return dict.fromkeys(partitions, 0)
+
+    def end_offsets(self, partitions):
+        return {partition: len(self._log.records[partition]) for partition in partitions}
+
+    def seek(self, partition, offset):
+        self._positions[partition] = offset
+        if partition == TASKS:
+            self._log.begins.append(offset)
+
+    def poll(self, timeout_ms, max_records):
+        if self._log.errors:
+            raise self._log.errors.pop()
+        found = {}
+        for partition, offset in self._positions.items():
+            new = list(enumerate(self._log.records[partition]))[offset:]
+            if new:
+                found[partition] = [SimpleNamespace(offset=n, value=value) for n, value in new]
+                self._positions[partition] = len(self._log.records[partition])
+        return found
+
+    def position(self, partition, timeout_ms):
+        return self._positions[partition]
+
+    def close(self): ...
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "view.sqlite3"
+
+
+@pytest.fixture
+def start(path):
+    feeds: list[Feed] = []
+
+    def begin(log: Log) -> Horizon:
+        for feed in feeds:
+            feed.stop()
+        horizon = Horizon()
+        feeds.append(Feed(KafkaSettings(), Store(path), Reader(path), horizon, Changes(), log.connect))
+        feeds[-1].start()
+        wait_for(lambda: horizon.caught_up, 20, "end of the topics")
+        return horizon
+
+    yield begin
+    for feed in feeds:
+        feed.stop()
+
+
+def known(path) -> list[int]:
+    return sorted(status.task_uuid.int for status in Reader(path).page(Query(limit=200)))
+
+
+def test_what_is_no_message_is_passed_over(start, path):
+    log = Log()
+    log.records[TASKS] = [task(1), b"\xff", b'{"schema_version": 9}', task(2)]
+    log.records[TopicPartition("uvr_status", 0)] = [b"{}"]
+    start(log)
+    assert known(path) == [1, 2]
+
+
+def test_a_second_feed_reads_on_where_the_first_was(start, path):
+    log = Log()
+    log.records[TASKS] = [task(1), task(2)]
+    start(log)
+    log.records[TASKS].append(task(3))
+    start(log)
+    first, second = log.begins
+    assert (first, second >= 2) == (0, True)  # the first may have read the third too, before it was stopped
+    assert known(path) == [1, 2, 3]
+
+
+def test_after_an_error_it_goes_on_where_it_was(start, path):
+    log = Log()
+    log.errors.append(KafkaConnectionError("away"))
+    log.records[TASKS] = [task(1)]
+    start(log)
+    assert known(path) == [1]
+
+
+def test_topics_that_are_shorter_than_what_was_read_are_others(start, path):
+    log = Log()
+    log.records[TASKS] = [task(1), task(2)]
+    start(log)
+    again = Log()
+    again.records[TASKS] = [task(3)]
+    start(again)
+    assert known(path) == [3]
