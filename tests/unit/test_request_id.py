@@ -18,7 +18,7 @@ from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler
 from processor.prepare import AudioLimits
 from tests.support.api_client import ApiClient
-from tests.support.fakes import FakeContext
+from tests.support.fakes import FakeContext, statuses
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader_bench import UploaderBench, record
 
@@ -43,7 +43,7 @@ def test_a_task_carries_the_id_that_the_api_answered_with(headers):
 def processor(tmp_path):
     limits = ProcessorConfig("results", tmp_path / "temp", 3, DownloadLimits(1, 1), AudioLimits(1, 1))
     network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin("http://127.0.0.1:9")})))
-    return ProcessorHandler(limits, network, None, LocalStage(tmp_path / "stage"), lambda: 99.0)
+    return ProcessorHandler(limits, network, None, LocalStage(tmp_path / "stage"), statuses())
 
 
 def given(task: Task) -> Record:
@@ -55,7 +55,7 @@ def test_the_processors_lines_about_the_task_end_with_it_and_its_result_carries_
     configure("processor", log_dir)
     with pytest.raises(PermanentError):
         processor.run(given(task.model_copy(update={"audio": "http://10.0.0.1/song.mp3"})), FakeContext())
-    (message,) = processor.give_up(given(task), GONE, FakeContext()).messages
+    message, *_ = processor.give_up(given(task), GONE, FakeContext()).messages
     lines = (log_dir / "processor.log").read_text().splitlines()
     assert len(lines) >= 3
     for line in lines:
