@@ -69,12 +69,12 @@ def test_the_uploaders_lines_about_the_task_end_with_it(tmp_path, log_dir):
         result = bench.staged().model_copy(update={"request_id": "abc-1"})
         configure("uploader", log_dir)
         bench.work(result)
-        message, *letters = bench.handler.give_up(record(result), GONE, FakeContext()).messages
+        message, *rest = bench.handler.give_up(record(result), GONE, FakeContext()).messages
     lines = (log_dir / "uploader.log").read_text().splitlines()
     assert len(lines) >= 3
     assert all(line.endswith(" request_id=abc-1") for line in lines), lines
     assert decode_result(message.value).request_id == "abc-1"
-    assert decode_result(letters[0].value).request_id == "abc-1"
+    assert decode_result(rest[-1].value).request_id == "abc-1"
 
 
 def test_a_task_without_one_leaves_the_lines_as_they_were(processor, log_dir):
