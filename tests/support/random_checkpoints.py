@@ -7,6 +7,7 @@ What they answer is noise: they are for loading, grids, memory and errors, not f
 
 import hashlib
 import json
+import pydoc
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -40,12 +41,6 @@ def write_vr(
 
 def write_demucs(directory: Path, name: str = "tiny_demucs", bag: int = 1) -> str:
     """A bag of `bag` networks; with more than one, each is the only one that counts for its source."""
-    import audio_separator.separator.uvr_lib_v5 as package
-
-    # Real checkpoints name their classes so.
-    sys.path.insert(0, package.__path__[0])
-    from demucs.htdemucs import HTDemucs
-
     options = {
         "sources": ["drums", "bass", "other", "vocals"],
         "channels": 8,
@@ -55,23 +50,22 @@ def write_demucs(directory: Path, name: str = "tiny_demucs", bag: int = 1) -> st
         "bottom_channels": 0,
         "segment": 2,
     }
-    files, signatures = [], []
-    for number in range(bag):
-        torch.manual_seed(number)
-        signature = hashlib.sha256(f"{name}{number}".encode()).hexdigest()[:8]
-        state = HTDemucs(**options).state_dict()
-        partial = directory / f"{name}.part"
-        torch.save({"klass": HTDemucs, "args": (), "kwargs": options, "state": state}, partial)
-        digest = hashlib.sha256(partial.read_bytes()).hexdigest()[:8]
-        files.append(partial.rename(directory / f"{signature}-{digest}.th").name)
-        signatures.append(signature)
-    content: dict = {"models": signatures}
+    content = {}
     if bag > 1:
         content["weights"] = [[float(source == number) for source in range(4)] for number in range(bag)]
-    (directory / f"{name}.yaml").write_text(yaml.safe_dump(content))
-    urls = {file: f"https://invalid.example/{file}" for file in (*files, f"{name}.yaml")}
-    _list(directory, "demucs_download_list", f"Demucs v4: {name}", urls)
-    return name
+    return _save_demucs(directory, name, "demucs.htdemucs.HTDemucs", options, bag, content)
+
+
+def write_hdemucs(directory: Path, name: str = "tiny_hdemucs") -> str:
+    """As `hdemucs_mmi`: no transformer, no length of its own, and a segment that the bag's file tells."""
+    options = {
+        "sources": ["drums", "bass", "other", "vocals"],
+        "channels": 4,
+        # Compressed as much as real ones, so few channels would be one: too little for its norms.
+        "dconv_comp": 2,
+        "segment": 40,
+    }
+    return _save_demucs(directory, name, "demucs.hdemucs.HDemucs", options, 1, {"segment": 1})
 
 
 def write_mdx23c(
@@ -111,41 +105,20 @@ def write_bs_roformer(
     instruments: tuple[str, ...] = ("Vocals", "Instrumental"),
     target: str | None = "Vocals",
 ) -> str:
-    from audio_separator.separator.roformer.configuration_normalizer import ConfigurationNormalizer
-    from audio_separator.separator.roformer.roformer_loader import RoformerLoader
+    # they add up to n_fft / 2 + 1
+    bands = {"freqs_per_bands": [64] * 4 + [256] * 3 + [1], "stft_hop_length": 512}
+    return _save_roformer(directory, name, "bs_roformer", bands, instruments, target)
 
-    config = {
-        "audio": {"chunk_size": 65024, "hop_length": 512, **_AUDIO},
-        "model": {
-            "dim": 8,
-            "depth": 1,
-            "stereo": True,
-            "num_stems": 1 if target else len(instruments),
-            "time_transformer_depth": 1,
-            "freq_transformer_depth": 1,
-            # they add up to n_fft / 2 + 1
-            "freqs_per_bands": [64] * 4 + [256] * 3 + [1],
-            "dim_head": 4,
-            "heads": 1,
-            "attn_dropout": 0.0,
-            "ff_dropout": 0.0,
-            "flash_attn": False,
-            "mask_estimator_depth": 1,
-            "stft_n_fft": 2048,
-            "stft_hop_length": 512,
-            "stft_win_length": 2048,
-            "stft_normalized": False,
-            "mlp_expansion_factor": 1,
-        },
-        "training": {"instruments": list(instruments), "target_instrument": target},
-        "inference": {"batch_size": 1, "dim_t": 128, "num_overlap": 2},
-    }
-    normal = ConfigurationNormalizer().normalize_config(
-        config, "bs_roformer", apply_defaults=True, validate=True
-    )
-    torch.manual_seed(3)
-    state = RoformerLoader()._create_bs_roformer(normal).state_dict()
-    return _save_with_configuration(directory, name, config, state, "roformer_download_list")
+
+def write_mel_band_roformer(
+    directory: Path,
+    name: str = "tiny_mel_band_roformer",
+    instruments: tuple[str, ...] = ("Vocals", "Instrumental"),
+    target: str | None = "Vocals",
+) -> str:
+    """With the bands and the hop of the real ones."""
+    bands = {"num_bands": 60, "sample_rate": 44100, "stft_hop_length": 441}
+    return _save_roformer(directory, name, "mel_band_roformer", bands, instruments, target)
 
 
 WRITERS: dict[str, Callable[[Path], str]] = {
@@ -153,6 +126,8 @@ WRITERS: dict[str, Callable[[Path], str]] = {
     "tiny_demucs": write_demucs,
     "tiny_mdx23c": write_mdx23c,
     "tiny_bs_roformer": write_bs_roformer,
+    "tiny_mel_band_roformer": write_mel_band_roformer,
+    "tiny_hdemucs": write_hdemucs,
 }
 
 
@@ -162,6 +137,69 @@ def _lively(network: torch.nn.Module) -> torch.nn.Module:
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
     return network
+
+
+def _save_demucs(directory: Path, name: str, class_path: str, options: dict, bag: int, content: dict) -> str:
+    """`content` is what the bag's file tells beside its networks."""
+    import audio_separator.separator.uvr_lib_v5 as package
+
+    # Real checkpoints name their classes so.
+    sys.path.insert(0, package.__path__[0])
+    network = pydoc.locate(class_path)
+    files, signatures = [], []
+    for number in range(bag):
+        torch.manual_seed(number)
+        signature = hashlib.sha256(f"{name}{number}".encode()).hexdigest()[:8]
+        state = network(**options).state_dict()
+        partial = directory / f"{name}.part"
+        torch.save({"klass": network, "args": (), "kwargs": options, "state": state}, partial)
+        digest = hashlib.sha256(partial.read_bytes()).hexdigest()[:8]
+        files.append(partial.rename(directory / f"{signature}-{digest}.th").name)
+        signatures.append(signature)
+    (directory / f"{name}.yaml").write_text(yaml.safe_dump({"models": signatures, **content}))
+    urls = {file: f"https://invalid.example/{file}" for file in (*files, f"{name}.yaml")}
+    _list(directory, "demucs_download_list", f"Demucs v4: {name}", urls)
+    return name
+
+
+def _save_roformer(
+    directory: Path, name: str, family: str, bands: dict, instruments: tuple[str, ...], target: str | None
+) -> str:
+    """`bands` is what the families are configured by differently, and the hop."""
+    from audio_separator.separator.roformer.configuration_normalizer import ConfigurationNormalizer
+    from audio_separator.separator.roformer.roformer_loader import RoformerLoader
+
+    hop = bands["stft_hop_length"]
+    config = {
+        "audio": {"chunk_size": hop * 127, "hop_length": hop, **_AUDIO},
+        "model": {
+            "dim": 8,
+            "depth": 1,
+            "stereo": True,
+            "num_stems": 1 if target else len(instruments),
+            "time_transformer_depth": 1,
+            "freq_transformer_depth": 1,
+            "dim_head": 4,
+            "heads": 1,
+            "attn_dropout": 0.0,
+            "ff_dropout": 0.0,
+            "flash_attn": False,
+            "mask_estimator_depth": 1,
+            "stft_n_fft": 2048,
+            "stft_win_length": 2048,
+            "stft_normalized": False,
+            "mlp_expansion_factor": 1,
+            **bands,
+        },
+        "training": {"instruments": list(instruments), "target_instrument": target},
+        "inference": {"batch_size": 1, "dim_t": 128, "num_overlap": 2},
+    }
+    normal = ConfigurationNormalizer().normalize_config(config, family, apply_defaults=True, validate=True)
+    torch.manual_seed(3)
+    create = getattr(RoformerLoader(), f"_create_{family}")
+    return _save_with_configuration(
+        directory, name, config, create(normal).state_dict(), "roformer_download_list"
+    )
 
 
 def _save_with_configuration(directory: Path, name: str, config: dict, state: dict, list_name: str) -> str:

@@ -62,9 +62,18 @@ def test_roformer(target, tmp_path):
     assert_equals_library("roformer", tmp_path, tmp_path, lengths)
 
 
+@pytest.mark.parametrize("target", ["Vocals", None])
+def test_mel_band_roformer(target, tmp_path):
+    random_checkpoints.write_mel_band_roformer(tmp_path, "roformer", target=target)
+    # Chunks of 112,455 samples below ten seconds, of 56,007 from there on, half of them new each.
+    lengths = [1025, 112_456, 441_000]
+    assert_equals_library("roformer", tmp_path, tmp_path, lengths)
+
+
+@pytest.mark.parametrize("name", ["tiny_bs_roformer", "tiny_mel_band_roformer"])
 @pytest.mark.parametrize("frames", [1, 441, 1000, 1024])
-def test_a_song_too_short_for_the_librarys_roformers_is_filled_up(frames):
-    stems = streamed(load("tiny_bs_roformer"), audio.noise(1)[:frames])
+def test_a_song_too_short_for_the_librarys_roformers_is_filled_up(name, frames):
+    stems = streamed(load(name), audio.noise(1)[:frames])
     assert all(samples.shape == (frames, 2) and np.isfinite(samples).all() for samples in stems.values())
 
 
@@ -72,6 +81,11 @@ def test_a_song_too_short_for_the_librarys_roformers_is_filled_up(frames):
 def test_demucs(name, tmp_path):
     # Segments of 88,200 samples, 66,150 of them new each.
     assert_equals_library(name, random_directory(), tmp_path, [2, 88_200, 88_201, 66_150 * 3, 400_001])
+
+
+def test_hdemucs(tmp_path):
+    # Segments of 44,100 samples, 33,075 of them new each; the last one is as short as what is left.
+    assert_equals_library("tiny_hdemucs", random_directory(), tmp_path, [1, 100_001])
 
 
 def test_demucs_of_a_song_with_an_offset_and_a_quiet_one(tmp_path):
