@@ -23,7 +23,9 @@ DIRECTORIES: dict[str, Callable[[], Path]] = {
     "tiny_vr": random_directory,
     "tiny_mdx23c": random_directory,
     "tiny_bs_roformer": random_directory,
+    "tiny_mel_band_roformer": random_directory,
     "tiny_bag": random_directory,
+    "tiny_hdemucs": random_directory,
 }
 
 
