@@ -15,7 +15,8 @@ from tests.support.servers import KafkaServer, SeaweedServer
 from tests.support.stack import Service
 
 _STOP_TIMEOUT_S = 45.0
-RETRY_DELAYS_S = (2, 4, 8)
+# More tries than a store can be away for that is killed every three quarters of a minute on a busy machine.
+RETRY_DELAYS_S = (2, 4, 8, 16)
 CALLBACK_RETRIES = 6
 
 SETTINGS = {
