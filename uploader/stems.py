@@ -21,7 +21,7 @@ def publish(
     stage: LocalStage,
     storage: Storage,
     check: Pulse,
-    on_progress: Callable[[float], None],
+    on_progress: Callable[[float], None] = lambda fraction: None,
 ) -> dict[str, Link]:
     """The links of all stems, by name, once they are in the store under this run's own keys.
 
