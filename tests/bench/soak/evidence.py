@@ -19,7 +19,7 @@ from tests.bench.soak.plan import Plan
 from tests.support.task_client import task
 from tests.support.waiting import below
 
-_ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)$")
+_ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)(?: request_id=\S+)?$")
 _GETTERS = 8
 
 

@@ -105,6 +105,7 @@ def _look(
     callbacks = outside.callbacks()
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
     attempts, rebalances = evidence.read_logs(house)
+    assert attempts, "the logs tell of no attempt: who was killed in one cannot be told"
     stage, temporary = evidence.files_below(house.stage) + swept, evidence.temporary_files(house)
     states = evidence.states(house, set(users.task_uuids.values()))
     house.stop_services()
