@@ -85,7 +85,7 @@ def make_router(
                 "Task queued for %s: audio %s, callback to %s",
                 user,
                 _without_query(task.audio),
-                _without_query(task.hook_url),
+                "nobody" if task.hook_url is None else _without_query(task.hook_url),
             )
         return Queued(task_uuid=task.task_uuid)
 

@@ -18,8 +18,10 @@ class Submission(BaseModel):
     audio: str = Field(
         description="address of the song: http or https, public", examples=["https://example.com/song.mp3"]
     )
-    hook_url: str = Field(
-        description="address that the callback is POSTed to", examples=["https://example.com/hook"]
+    hook_url: str | None = Field(
+        None,
+        description="address that the callback is POSTed to; without one nobody is called",
+        examples=["https://example.com/hook"],
     )
 
 
@@ -38,6 +40,8 @@ def parse(body: bytes, policy: AddressPolicy) -> Submission:
     except ValidationError as error:
         raise ProblemError(400, explain(error.errors(include_url=False, include_input=False))) from None
     for name, address in (("audio", submission.audio), ("hook_url", submission.hook_url)):
+        if address is None:
+            continue
         try:
             validate_text(address, policy)
         except PermanentError as error:

@@ -39,13 +39,14 @@ class _Message(BaseModel):
 class Task(_Message):
     """`uvr_tasks`: a song to separate. `submitted_at` is in seconds since the epoch.
 
-    `request_id` is that of the request that submitted it, as the api's log and answer have it.
+    `request_id` is that of the request that submitted it, as the api's log and answer have it. Without a
+    `hook_url` nobody is called.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
     audio: str
-    hook_url: str
+    hook_url: str | None = None
     submitted_at: float
     user: str = ""
     run: int = Field(default=1, ge=1)
@@ -87,7 +88,7 @@ class _Result(_Message):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
-    hook_url: str
+    hook_url: str | None = None
     run: int = Field(default=1, ge=1)
     submitted_at: float
     finished_at: float

@@ -28,6 +28,7 @@ class Courier:
     def post(
         self,
         result: Separated | SeparationFailed,
+        hook_url: str,
         webhook_id: str,
         body: bytes,
         try_number: int,
@@ -40,7 +41,7 @@ class Courier:
         """
         started_at = self.wall_clock()
         answer = webhook.deliver(
-            result.hook_url, body, webhook_id, self.secrets, self.network, check, self.timeout_s
+            hook_url, body, webhook_id, self.secrets, self.network, check, self.timeout_s
         )
         Failpoint.CALLBACK_ANSWERED.reach()
         ended_at = self.wall_clock()
@@ -51,7 +52,7 @@ class Courier:
         noted = DeliveryAttempt(
             task_uuid=result.task_uuid,
             run=result.run,
-            hook_url=result.hook_url,
+            hook_url=hook_url,
             try_number=try_number,
             started_at=started_at,
             took_s=took_s,

@@ -15,7 +15,7 @@ from tests.support import audio
 from tests.support.api_process import PATIENCE_S, api_settings, submit
 from tests.support.stack import Service
 from tests.support.task_client import ask, events, task
-from tests.support.trio import Trio
+from tests.support.trio import Trio, fetch_stem
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
@@ -149,6 +149,12 @@ def test_a_song_is_seen_all_the_way(stack, kafka, s3_store, model_dir, tmp_path)
         assert last["times"].keys() == {str(state) for state in list(State)[:7]}
         (delivery,) = ask(url, f"/tasks/{task_uuid}/deliveries").json()["deliveries"]
         assert (delivery["status"], delivery["try_number"]) == (204, 1)
+        uncalled = trio.submit_body({"audio": trio.song(song)})
+        assert list(events(url, uncalled))[-1]["state"] == "succeeded"
+        for stem in task(url, uncalled)["result"]["stems"].values():
+            assert len(fetch_stem(stem["url"], tmp_path)) > 0
+        assert ask(url, f"/tasks/{uncalled}/deliveries").json() == {"deliveries": []}
+        assert trio.callbacks(uncalled) == []
         bad = trio.submit(trio.song(b"no song"))
         trio.wait_for_callback(bad)
         wait_for(lambda: task(url, bad)["state"] == "failed", PATIENCE_S, "the failure")

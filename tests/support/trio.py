@@ -78,7 +78,10 @@ class Trio:
         self, audio: str, hook_url: str | None = None, headers: Mapping[str, str] | None = None
     ) -> str:
         """The task_uuid."""
-        body = {"audio": audio, "hook_url": hook_url or self.receiver.hook_url}
+        return self.submit_body({"audio": audio, "hook_url": hook_url or self.receiver.hook_url}, headers)
+
+    def submit_body(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> str:
+        """The task_uuid."""
         answer = submit(self.services["api"].url, body, headers)
         assert answer.status == 200, answer
         return answer.json()["task_uuid"]

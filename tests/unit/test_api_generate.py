@@ -6,6 +6,7 @@ from uuid import UUID
 
 import pytest
 
+from common.messages import decode_task
 from tests.support.api_client import SONG, ApiClient, MemoryQueue
 
 
@@ -34,6 +35,15 @@ def test_a_song_is_queued_and_answered_with_the_contracts_body():
     assert task.task_uuid.version == 4
 
 
+@pytest.mark.parametrize("body", [{"audio": SONG["audio"]}, SONG | {"hook_url": None}])
+def test_a_song_needs_no_hook(body):
+    client = ApiClient()
+    assert client.generate(body).status == 200
+    (task,) = client.queue.tasks
+    assert task.hook_url is None
+    assert decode_task(task.to_bytes()) == task
+
+
 def test_unknown_fields_are_ignored():
     client = ApiClient()
     assert client.generate(SONG | {"priority": 5, "task_uuid": "mine", "run": 7}).status == 200
@@ -59,7 +69,6 @@ def test_json_is_taken_whatever_the_content_type_says(content_type):
         b'{"audio": "https://example.com/\\ud800", "hook_url": "https://example.com/h"}',
         b"[" * 10_000,
         b'{"audio": NaN, "hook_url": Infinity}',
-        json.dumps({"audio": SONG["audio"]}).encode(),
         json.dumps({"hook_url": SONG["hook_url"]}).encode(),
         json.dumps(SONG | {"audio": None}).encode(),
         json.dumps(SONG | {"audio": 5}).encode(),

@@ -27,7 +27,7 @@ def test_the_request_is_documented_and_needs_credentials(document):
     reference = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"]
     assert MODELS[reference] is Submission
     schema = document["components"]["schemas"]["Submission"]
-    assert schema["required"] == ["audio", "hook_url"]
+    assert schema["required"] == ["audio"]
     assert set(schema["properties"]) == {"audio", "hook_url"}
     assert operation["requestBody"]["required"]
     assert operation["security"] == [{"HTTPBasic": []}]

@@ -1,5 +1,7 @@
 """Callbacks over many tries and crashes: one id, the same bytes, a record of each, and no upload twice."""
 
+import json
+
 import pytest
 
 from common import deadletter, retry
@@ -52,6 +54,27 @@ def test_the_tries_of_a_callback_upload_nothing_and_touch_no_staged_file(bench):
     bench.work_out(settled.results[0])
     assert bench.storage.calls == [("get_manifest", f"out/{TASK_UUID}/1/manifest.json")] * 2
     assert len(bench.requests()) == 3
+
+
+@pytest.mark.parametrize(("kind", "state"), [("success", "succeeded"), ("failed", "failed")])
+def test_a_run_that_nobody_wants_to_be_called_for_is_over_at_once(bench, kind, state):
+    result = result_of(bench, kind).model_copy(update={"hook_url": None})
+    (settled,) = bench.work_out(decode_result(result.to_bytes()))
+    assert [message.topic for message in settled.done.messages] == ["status"]
+    (told,) = settled.statuses
+    assert told.state == state
+    assert "delivering" not in told.times
+    assert json.loads(bench.storage.objects[f"out/{TASK_UUID}/1/manifest.json"])["status"] == kind
+    assert bench.requests() == []
+    assert bench.files() == []
+
+
+def test_a_failure_to_publish_is_over_too_when_nobody_wants_to_be_called(bench):
+    bench.storage.fail = lambda what, key: DOWN if what == "put_file" else None
+    tries = bench.work_out(bench.staged().model_copy(update={"hook_url": None}))
+    told = [status for settled in tries for status in settled.statuses]
+    assert (told[-1].state, told[-1].error_code) == ("failed", "storage_error")
+    assert bench.requests() == []
 
 
 @pytest.mark.parametrize("kind", ["success", "failed"])
