@@ -14,6 +14,7 @@ _SEPARATING = {
     "attempt": 1,
     "user": "alice",
     "submitted_at": _SUBMITTED_AT,
+    "idempotency_key": "order-17",
     "updated_at": _SUBMITTED_AT + 9,
     "times": {
         "queued": _SUBMITTED_AT,

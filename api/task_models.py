@@ -26,6 +26,7 @@ class TaskStatus(BaseModel):
     attempt: int = Field(description="how often what it does now was begun, tries after failures included")
     user: str
     submitted_at: float
+    idempotency_key: str | None = Field(None, description="the one that it was submitted with")
     updated_at: float
     times: Times = Field(description="when each state was entered last")
     queue_place: int | None = Field(None, description="while it is queued: 1 is the next to be taken")
@@ -49,6 +50,7 @@ class TaskStatus(BaseModel):
             attempt=sum(status.tries) + status.attempt,
             user=status.user,
             submitted_at=status.submitted_at,
+            idempotency_key=status.idempotency_key,
             updated_at=status.at,
             times=status.times,
             queue_place=queue and queue.place,

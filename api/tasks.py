@@ -30,6 +30,10 @@ from common.settings import ApiSettings
 _RETRY_AFTER_S = 2
 
 Seconds = Annotated[float | None, Query(allow_inf_nan=False, description="seconds since the epoch")]
+KeyFilter = Annotated[
+    str | None,
+    Query(min_length=1, max_length=255, pattern="^[!-~]+$", description="the one that it was submitted with"),
+]
 
 
 class NothingMore(Exception):
@@ -69,6 +73,7 @@ def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth) ->
     async def tasks(
         user: Annotated[str, Security(auth)],
         state: State | None = None,
+        idempotency_key: KeyFilter = None,
         submitted_since: Seconds = None,
         submitted_before: Seconds = None,
         cursor: Annotated[str | None, Query(max_length=64)] = None,
@@ -79,6 +84,7 @@ def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth) ->
             reader.Query(
                 user=None if user in settings.admin_usernames else user,
                 state=state,
+                idempotency_key=idempotency_key,
                 since=submitted_since,
                 until=submitted_before,
                 after=decode_cursor(cursor) if cursor is not None else None,
@@ -90,6 +96,7 @@ def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth) ->
         if len(found) > limit:
             asked = {
                 "state": state,
+                "idempotency_key": idempotency_key,
                 "submitted_since": submitted_since,
                 "submitted_before": submitted_before,
                 "limit": limit,

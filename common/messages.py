@@ -40,7 +40,8 @@ class Task(_Message):
     """`uvr_tasks`: a song to separate. `submitted_at` is in seconds since the epoch.
 
     `request_id` is that of the request that submitted it, as the api's log and answer have it. Without a
-    `hook_url` nobody is called.
+    `hook_url` nobody is called. With an `idempotency_key` the `submission_digest` (sha256, hexadecimal) tells
+    another submission under the same key.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -51,6 +52,8 @@ class Task(_Message):
     user: str = ""
     run: int = Field(default=1, ge=1)
     request_id: RequestId = ""
+    idempotency_key: str | None = None
+    submission_digest: str | None = None
 
 
 class StagedStem(_Message):
@@ -182,6 +185,7 @@ class Status(_Message):
     `progress` is that of the whole run, None where it says nothing. `tries` counts those that have failed
     before, by kind, the kind that starts the others anew first; `attempt` counts the record's own begins.
     `next_try_at`: it waits until then. `error_code` and `error_message` tell of the last failure.
+    `idempotency_key` and `submission_digest` are known from the task's own record alone.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -201,6 +205,8 @@ class Status(_Message):
     error_code: str | None = None
     error_message: str | None = None
     result: SuccessCallback | None = None
+    idempotency_key: str | None = None
+    submission_digest: str | None = None
 
 
 def decode_task(value: bytes | None) -> Task:

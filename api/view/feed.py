@@ -160,6 +160,8 @@ class Feed:
         if batch.offsets:
             changed = self._store.apply(batch)
             self._changes.tell(changed | {delivery.task_uuid for delivery in batch.deliveries})
+            # Also while nobody waits: who comes next may then find that there is nothing to wait for.
+            self._horizon.reach(batch.offsets)
         if self._horizon.is_awaited:
             # Beyond the records: what follows may be the markers of transactions, which are no records.
             positions = {p: source.position(p, timeout_ms=_TIMEOUT_MS) for p in partitions}

@@ -1,5 +1,7 @@
 """What a task's status is, given two that are told of it, in whatever order they come."""
 
+from typing import Any
+
 from common.messages import State, Status, Task
 
 _STATES = tuple(State)
@@ -19,6 +21,8 @@ def of_task(task: Task) -> Status:
         at=task.submitted_at,
         progress=0.0,
         times={State.QUEUED: task.submitted_at},
+        idempotency_key=task.idempotency_key,
+        submission_digest=task.submission_digest,
     )
 
 
@@ -45,9 +49,8 @@ def merged(known: Status | None, told: Status) -> Status:
     """`known` itself when `told` says nothing new."""
     if known is None:
         return told
-    # Who it is for never changes; a worker of an earlier version does not say it.
-    if told.user != known.user or told.submitted_at != known.submitted_at:
-        told = told.model_copy(update={"user": known.user or told.user, "submitted_at": known.submitted_at})
+    origin = _origin(known, told)
+    known, told = _with(known, origin), _with(told, origin)
     if told.run != known.run:
         return told if told.run > known.run else known
     # Of several records of one end the latest holds, since that is the one that compaction leaves.
@@ -57,3 +60,19 @@ def merged(known: Status | None, told: Status) -> Status:
     if told.times.keys() <= known.times.keys():
         return known
     return known.model_copy(update={"times": {**told.times, **known.times}})
+
+
+def _origin(known: Status, told: Status) -> dict[str, Any]:
+    """What never changes. Not every record says it, and of two the first that did holds."""
+    return {
+        "user": known.user or told.user,
+        "submitted_at": known.submitted_at,
+        "idempotency_key": known.idempotency_key or told.idempotency_key,
+        "submission_digest": known.submission_digest or told.submission_digest,
+    }
+
+
+def _with(status: Status, fields: dict[str, Any]) -> Status:
+    """`status` itself when they are its own."""
+    is_same = all(getattr(status, name) == value for name, value in fields.items())
+    return status if is_same else status.model_copy(update=fields)

@@ -28,6 +28,7 @@ class Query:
 
     user: str | None = None
     state: State | None = None
+    idempotency_key: str | None = None
     since: float | None = None
     until: float | None = None
     after: Position | None = None
@@ -79,6 +80,18 @@ class Reader:
         place = 1 + self._rows(f"SELECT count(*) FROM ({inner})", (queued_at, _MAX_COUNT))[0][0]
         return QueuePlace(place, self._eta_s(place))
 
+    def room_s(self, user: str | None, count: int) -> float | None:
+        """About how long until `count` of the queued tasks, of `user` or of all, are taken."""
+        if user is None:
+            return self._eta_s(count)
+        # Those that wait for a retry have no place in the queue.
+        last = self._rows(
+            "SELECT queued_at FROM tasks WHERE user = ? AND state = 'queued' AND queued_at IS NOT NULL "
+            "ORDER BY submitted_at, task_uuid LIMIT 1 OFFSET ?",
+            (user, min(count, _MAX_COUNT) - 1),
+        )
+        return self.queue_place(last[0][0]).eta_s if last else None
+
     def _eta_s(self, place: int) -> float | None:
         """By what tasks took of late from being taken to the upload, and how many are worked on now."""
         states = [State.DOWNLOADING, State.PREPARING, State.SEPARATING]
@@ -102,9 +115,12 @@ class Reader:
 
 def _terms(query: Query) -> tuple[list[str], list]:
     after = query.after
+    # A key has few tasks: the plus keeps an index from being taken that leads through all of a user's.
+    plus = "" if query.idempotency_key is None else "+"
     given = [
-        ("user = ?", query.user),
-        ("state = ?", query.state),
+        (f"{plus}user = ?", query.user),
+        (f"{plus}state = ?", query.state),
+        ("idempotency_key = ?", query.idempotency_key),
         ("submitted_at >= ?", query.since),
         ("submitted_at < ?", query.until),
     ]

@@ -5,6 +5,7 @@ import logging
 import os
 import sqlite3
 import zlib
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,22 +14,25 @@ from uuid import UUID
 
 from kafka import TopicPartition
 
+from api.view.backlog import Backlog
 from api.view.merge import merged
-from common.messages import DeliveryAttempt, Status
+from common.messages import DeliveryAttempt, State, Status
 
 log = logging.getLogger(__name__)
 
 # To be raised with every change of the tables, and of what is read into them.
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
-    at REAL NOT NULL, queued_at REAL, status BLOB NOT NULL
+    at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, status BLOB NOT NULL
 );
 CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
 CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
 CREATE INDEX tasks_by_state ON tasks (state, submitted_at, task_uuid);
 CREATE INDEX tasks_by_user_and_state ON tasks (user, state, submitted_at, task_uuid);
+CREATE INDEX tasks_by_key ON tasks (idempotency_key, submitted_at, task_uuid)
+    WHERE idempotency_key IS NOT NULL;
 CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
 CREATE TABLE deliveries (
     task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,
@@ -38,11 +42,13 @@ CREATE INDEX deliveries_by_time ON deliveries (started_at);
 CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE origin (name TEXT NOT NULL);
 """
-# Whose it is and when it was submitted never change, so that two of the indexes are left alone.
+# What a task's own record says hardly ever changes, so that three of the indexes are left alone.
 _UPSERT = """
-INSERT INTO tasks VALUES (?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
+INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
     state = excluded.state, at = excluded.at, queued_at = excluded.queued_at, status = excluded.status
 """
+# For a task whose own record comes after a status of it.
+_LATE_ORIGIN = "UPDATE tasks SET user = ?, idempotency_key = ? WHERE task_uuid = ?"
 _CACHE_KB = 32 * 1024
 _CHECKPOINT_PAGES = 8192
 
@@ -59,9 +65,9 @@ class Batch:
 class Store:
     """The one writer of a view's file. Used by one thread at a time."""
 
-    def __init__(self, path: Path):
-        """Raises OSError, also when another process writes this file."""
-        self.path = path
+    def __init__(self, path: Path, backlog: Backlog | None = None):
+        """Raises OSError, also when another process writes this file. `backlog` is kept up to date."""
+        self.path, self._backlog = path, backlog or Backlog()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = path.with_name(path.name + ".lock").open("w")
         try:
@@ -88,6 +94,7 @@ class Store:
             with self._connection:
                 self._connection.execute("INSERT INTO origin VALUES (?)", (origin,))
         self._inode = os.stat(self.path).st_ino
+        self._count_backlog()
 
     def remove(self) -> None:
         self.close_file()
@@ -116,6 +123,8 @@ class Store:
                 after[status.task_uuid] = merged(after.get(status.task_uuid), status)
             changed = {key for key, status in after.items() if status is not before.get(key)}
             connection.executemany(_UPSERT, [_row(after[key]) for key in changed])
+            late = [key for key in changed & before.keys() if _origin(after[key]) != _origin(before[key])]
+            connection.executemany(_LATE_ORIGIN, [(*_origin(after[key]), key.bytes) for key in late])
             connection.executemany(
                 "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(_delivery_row, batch.deliveries)
             )
@@ -123,6 +132,9 @@ class Store:
                 "INSERT OR REPLACE INTO offsets VALUES (?,?,?)",
                 [(topic, number, offset) for (topic, number), offset in batch.offsets.items()],
             )
+        moved = _queued_by_user(after[key] for key in changed)
+        moved.subtract(_queued_by_user(before[key] for key in changed & before.keys()))
+        self._backlog.change(moved, after)
         return changed
 
     def prune(self, before_s: float) -> None:
@@ -130,6 +142,7 @@ class Store:
         with self._connection as connection:
             connection.execute("DELETE FROM tasks WHERE submitted_at < ? AND at < ?", (before_s, before_s))
             connection.execute("DELETE FROM deliveries WHERE started_at < ?", (before_s,))
+        self._count_backlog()
 
     def close_file(self) -> None:
         if self._connection is not None:
@@ -144,13 +157,17 @@ class Store:
         connection = _connect(self.path)
         try:
             version = connection.execute("PRAGMA user_version").fetchone()
-            if version == (_SCHEMA_VERSION,) and _origin(connection) == origin:
+            if version == (_SCHEMA_VERSION,) and _made_for(connection) == origin:
                 return connection
         except BaseException:
             connection.close()
             raise
         connection.close()
         return None
+
+    def _count_backlog(self) -> None:
+        count = "SELECT user, count(*) FROM tasks WHERE state = ? GROUP BY user"
+        self._backlog.reset(dict(self._connection.execute(count, (State.QUEUED,)).fetchall()))
 
     def _known(self, wanted: Iterable[UUID]) -> dict[UUID, Status]:
         found = {}
@@ -172,7 +189,7 @@ def unpack(packed: bytes) -> Status:
     return Status.model_validate_json(zlib.decompress(packed))
 
 
-def _origin(connection: sqlite3.Connection) -> str:
+def _made_for(connection: sqlite3.Connection) -> str:
     return connection.execute("SELECT name FROM origin").fetchone()[0]
 
 
@@ -195,8 +212,17 @@ def _row(status: Status) -> tuple:
         status.state,
         status.at,
         status.at if is_in_queue else None,
+        status.idempotency_key,
         pack(status),
     )
+
+
+def _queued_by_user(statuses: Iterable[Status]) -> Counter[str]:
+    return Counter(status.user for status in statuses if status.state is State.QUEUED)
+
+
+def _origin(status: Status) -> tuple[str, str | None]:
+    return status.user, status.idempotency_key
 
 
 def _delivery_row(delivery: DeliveryAttempt) -> tuple:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from kafka.errors import KafkaError
 
+from api.view.backlog import Backlog
 from api.view.changes import Changes
 from api.view.ends import Ends, ends_client
 from api.view.feed import Feed, source
@@ -35,7 +36,14 @@ class TaskView(Protocol):
 
     async def start(self) -> None: ...
 
-    async def find(self, task_uuid: UUID) -> Status | None:
+    @property
+    def is_current(self) -> bool:
+        """It has caught up, and is fed."""
+
+    @property
+    def backlog(self) -> Backlog: ...
+
+    async def find(self, task_uuid: UUID, patience_s: float | None = None) -> Status | None:
         """None for certain: what was confirmed to a client anywhere before the call is found."""
 
     async def page(self, query: Query) -> list[Status]: ...
@@ -44,6 +52,12 @@ class TaskView(Protocol):
 
     async def queue_place(self, queued_at: float) -> QueuePlace:
         """That of a task which is in the queue since then (seconds since the epoch)."""
+
+    async def room_s(self, user: str | None, count: int) -> float | None:
+        """About how long until `count` of the queued tasks, of `user` or of all, are taken.
+
+        None where nobody can tell.
+        """
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[asyncio.Event]:
         """An event that is set whenever something new is told of the task, and when `is_ending`."""
@@ -67,22 +81,23 @@ class KafkaView:
         changes: Changes,
         feed: Feed,
         ends: Ends,
+        backlog: Backlog,
         patience_s: float = _PATIENCE_S,
     ):
         self._reader, self._horizon, self._changes = reader, horizon, changes
         self._feed, self._ends, self._patience_s = feed, ends, patience_s
+        self.backlog = backlog
         self._threads = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="view-read")
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
     def from_settings(cls, settings: ApiSettings) -> Self:
         """Raises OSError for a VIEW_FILE that cannot be used."""
-        store, reader = Store(settings.view_file), Reader(settings.view_file)
-        horizon, changes = Horizon(), Changes()
+        horizon, changes, backlog = Horizon(), Changes(), Backlog()
+        store, reader = Store(settings.view_file, backlog), Reader(settings.view_file)
         feed = Feed(settings, store, reader, horizon, changes, lambda: source(settings))
-        return cls(
-            reader, horizon, changes, feed, Ends(lambda: ends_client(settings), settings.kafka_task_topic)
-        )
+        ends = Ends(lambda: ends_client(settings), settings.kafka_task_topic)
+        return cls(reader, horizon, changes, feed, ends, backlog)
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -96,9 +111,13 @@ class KafkaView:
             return Check(True, "caught up")
         return Check(True, f"catching up: {self._horizon.behind} records behind")
 
-    async def find(self, task_uuid: UUID) -> Status | None:
+    @property
+    def is_current(self) -> bool:
+        return not self._feed.reason and self._horizon.caught_up
+
+    async def find(self, task_uuid: UUID, patience_s: float | None = None) -> Status | None:
         try:
-            async with asyncio.timeout(self._patience_s):
+            async with asyncio.timeout(patience_s or self._patience_s):
                 await self._catch_up()
                 found = await self._ask(self._reader.find, task_uuid)
                 if found is None:
@@ -123,6 +142,9 @@ class KafkaView:
 
     async def queue_place(self, queued_at: float) -> QueuePlace:
         return await self._ask(self._reader.queue_place, queued_at)
+
+    async def room_s(self, user: str | None, count: int) -> float | None:
+        return await self._ask(self._reader.room_s, user, count)
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[asyncio.Event]:
         return self._changes.watch(task_uuid)

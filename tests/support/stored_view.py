@@ -5,6 +5,7 @@ from pathlib import Path
 
 from kafka.errors import KafkaConnectionError
 
+from api.view.backlog import Backlog
 from api.view.changes import Changes
 from api.view.horizon import Horizon, Offsets
 from api.view.reader import Reader
@@ -42,11 +43,11 @@ class StoredView(KafkaView):
         # Goes with this object.
         self._directory = tempfile.TemporaryDirectory(prefix="uvr-view-")
         path = Path(self._directory.name) / "view.sqlite3"
-        self.store, self.ends, self.feed = Store(path), _Ends(), _NoFeed()
+        horizon, changes, backlog = Horizon(), Changes(), Backlog()
+        self.store, self.ends, self.feed = Store(path, backlog), _Ends(), _NoFeed()
         self.store.open("test")
-        horizon, changes = Horizon(), Changes()
         patience_s = 20.0 if caught_up else 0.05
-        super().__init__(Reader(path), horizon, changes, self.feed, self.ends, patience_s)
+        super().__init__(Reader(path), horizon, changes, self.feed, self.ends, backlog, patience_s)
         horizon.begin({}, is_new=True)
         if caught_up:
             horizon.reach({})

@@ -1,0 +1,90 @@
+"""How many tasks are queued: those that the view knows, and those that are on their way into it."""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+# What the view has not shown by then will not come: the topic was made anew.
+_ON_THE_WAY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Queued:
+    """Tasks that wait for a processor, for the first time or for a retry."""
+
+    of_user: int
+    of_all: int
+
+
+@dataclass(frozen=True)
+class _Coming:
+    user: str
+    since_s: float
+
+
+class Backlog:
+    """Kept in memory, so that nobody has to count rows. Several threads may use it at once.
+
+    A task that has entered counts until the view has it: else a burst would pass any limit before the view
+    has read the first of it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._stored: Counter[str] = Counter()
+        self._stored_of_all = 0
+        self._coming: dict[UUID, _Coming] = {}
+        self._coming_by_user: Counter[str] = Counter()
+
+    def reset(self, stored: Mapping[str, int]) -> None:
+        """`stored` are those that the view knows, by user."""
+        with self._lock:
+            self._stored = Counter(stored)
+            self._stored_of_all = self._stored.total()
+
+    def change(self, moved: Mapping[str, int], seen: Iterable[UUID]) -> None:
+        """`moved` have been added to those that the view knows, by user; it knows `seen` from here on."""
+        with self._lock:
+            for user, count in moved.items():
+                self._stored[user] += count
+                self._stored_of_all += count
+                if not self._stored[user]:
+                    del self._stored[user]
+            for task_uuid in seen:
+                self._remove(task_uuid)
+
+    def enter(self, task_uuid: UUID, user: str) -> None:
+        """Before it is published: the view may have it before the publisher knows that it was."""
+        with self._lock:
+            self._remove(task_uuid)
+            self._coming[task_uuid] = _Coming(user, self._clock())
+            self._coming_by_user[user] += 1
+
+    def leave(self, task_uuid: UUID) -> None:
+        """It could not be published."""
+        with self._lock:
+            self._remove(task_uuid)
+
+    def queued(self, user: str) -> Queued:
+        with self._lock:
+            self._forget()
+            return Queued(
+                self._stored[user] + self._coming_by_user[user], self._stored_of_all + len(self._coming)
+            )
+
+    def _remove(self, task_uuid: UUID) -> None:
+        coming = self._coming.pop(task_uuid, None)
+        if coming is not None:
+            self._coming_by_user[coming.user] -= 1
+            if not self._coming_by_user[coming.user]:
+                del self._coming_by_user[coming.user]
+
+    def _forget(self) -> None:
+        before_s = self._clock() - _ON_THE_WAY_S
+        # They stand in the order in which they came.
+        while self._coming and self._coming[first := next(iter(self._coming))].since_s < before_s:
+            self._remove(first)
