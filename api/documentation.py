@@ -1,5 +1,6 @@
 """What the OpenAPI document says beyond what FastAPI sees in the signatures."""
 
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,12 +18,19 @@ callback is POSTed to the address that you gave. Until then `/tasks` tells how f
 SECONDS = {"schema": {"type": "integer"}, "description": "seconds until another try makes sense"}
 
 
-def problem(status: int, when: str, detail: str, *, error_code: str | None = None, **headers: Any) -> dict:
+def problem(
+    status: int,
+    when: str,
+    detail: str,
+    *,
+    error_code: str | None = None,
+    members: Mapping[str, Any] | None = None,
+    **headers: Any,
+) -> dict:
     """An answer that is a problem, with its example; `headers` by name, `_` for `-`."""
-    example = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, error_code=error_code
-    )
-    content = {"schema": reference(Problem), "example": example.model_dump(exclude_none=True)}
+    common = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, "error": detail}
+    example = Problem.model_validate({**common, "error_code": error_code, **(members or {})})
+    content = {"schema": reference(Problem), "example": example.model_dump(mode="json", exclude_none=True)}
     documented = {name.replace("_", "-"): value for name, value in headers.items()}
     return {"description": when, "headers": documented, "content": {MEDIA_TYPE: content}}
 
@@ -43,6 +51,7 @@ TOO_MANY_FAILURES = problem(
     "Too many failed sign-ins from this address",
     Retry_After=SECONDS,
 )
+_TASK_UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 UNEXPECTED = problem(500, "Anything unexpected", "The request could not be handled")
 
 GENERATE: dict[str, Any] = {
@@ -56,13 +65,14 @@ GENERATE: dict[str, Any] = {
     },
     "responses": {
         200: {
-            "description": "The task is queued: the broker has confirmed it",
+            "description": "The task is queued: the broker has confirmed it, now or at an earlier request of "
+            "the same `Idempotency-Key`",
             "content": {
                 "application/json": {
                     "example": {
                         "message": "Task has been queued for processing",
                         "status": "queued",
-                        "task_uuid": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+                        "task_uuid": _TASK_UUID,
                     }
                 }
             },
@@ -74,9 +84,24 @@ GENERATE: dict[str, Any] = {
             error_code="address_invalid",
         ),
         401: UNAUTHORIZED,
+        409: problem(
+            409,
+            "The `Idempotency-Key` is that of `task_uuid`, which was submitted with another body",
+            f"This Idempotency-Key is that of task {_TASK_UUID}, which was submitted with another body",
+            error_code="key_reused",
+            members={"task_uuid": _TASK_UUID},
+        ),
         408: problem(408, "The body came too slowly", "The body did not arrive within 10 s"),
         413: problem(413, "The body is too large", "The body is larger than 65536 bytes"),
-        429: TOO_MANY_FAILURES,
+        429: problem(
+            429,
+            "Too many tasks are queued, yours (`error_code` `too_many_queued_by_user`) or all "
+            "(`too_many_queued`): about when there is room, `Retry-After` tells. Or too many wrong "
+            "credentials came from this address",
+            "You have 20 tasks in the queue, where 20 may wait; please submit this one later",
+            error_code="too_many_queued_by_user",
+            Retry_After=SECONDS,
+        ),
         503: problem(
             503,
             "Kafka has not confirmed the task in time. It may be done nevertheless: with an "

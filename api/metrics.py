@@ -21,11 +21,20 @@ class Refusal(StrEnum):
     BUSY = "busy"
 
 
+class TaskRefusal(StrEnum):
+    """The values of `reason`: why a right submission became no task."""
+
+    KEY_REUSED = "key_reused"
+    TOO_MANY_QUEUED = "too_many_queued"
+    TOO_MANY_QUEUED_BY_USER = "too_many_queued_by_user"
+
+
 @dataclass(frozen=True)
 class ApiMetrics:
     registry: CollectorRegistry
     requests: Counter
     tasks_queued: Counter
+    task_refusals: Counter
     sign_in_refusals: Counter
 
     @classmethod
@@ -36,17 +45,26 @@ class ApiMetrics:
         )
         for reason in Refusal:
             refusals.labels(reason)
+        task_refusals = Counter(
+            "uvr_task_refusals", "Submissions that became no task, by why.", ["reason"], registry=registry
+        )
+        for reason in TaskRefusal:
+            task_refusals.labels(reason)
         return cls(
             registry,
             Counter(
                 "uvr_http_requests", "Requests, by route and status.", ["route", "status"], registry=registry
             ),
             Counter("uvr_tasks_queued", "Tasks that Kafka has confirmed.", registry=registry),
+            task_refusals,
             refusals,
         )
 
     def refused(self, reason: Refusal) -> None:
         self.sign_in_refusals.labels(reason).inc()
+
+    def task_refused(self, reason: TaskRefusal) -> None:
+        self.task_refusals.labels(reason).inc()
 
     def answered(self, scope: Scope, status: int) -> None:
         """`scope` as the router has left it; a `status` of 0 is no answer."""

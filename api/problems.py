@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -27,6 +28,7 @@ class Problem(BaseModel):
     error_code: str | None = Field(
         None, description="which kind of error, for programs, where there are kinds"
     )
+    task_uuid: UUID | None = Field(None, description="the task that it is about, where there is one")
 
 
 class ProblemError(Exception):
@@ -39,18 +41,25 @@ class ProblemError(Exception):
         *,
         error_code: str | None = None,
         headers: Mapping[str, str] | None = None,
+        **members: Any,
     ):
+        """`members` are further ones of Problem."""
         super().__init__(detail)
         self.status, self.detail, self.error_code, self.headers = status, detail, error_code, headers
+        self.members = members
 
 
 def problem(
-    status: int, detail: str, error_code: str | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str,
+    error_code: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
 ) -> JSONResponse:
-    body = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, error_code=error_code
-    )
-    return JSONResponse(body.model_dump(exclude_none=True), status, dict(headers or {}), MEDIA_TYPE)
+    title = HTTPStatus(status).phrase
+    body = Problem(title=title, status=status, detail=detail, error=detail, error_code=error_code, **members)
+    content = body.model_dump(mode="json", exclude_none=True)
+    return JSONResponse(content, status, dict(headers or {}), MEDIA_TYPE)
 
 
 def explain(errors: list[Any]) -> str:
@@ -65,7 +74,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     async def on_problem(_: Request, error: ProblemError) -> JSONResponse:
-        return problem(error.status, error.detail, error.error_code, error.headers)
+        return problem(error.status, error.detail, error.error_code, error.headers, **error.members)
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(_: Request, error: HTTPException) -> JSONResponse:

@@ -9,15 +9,15 @@ from fastapi import APIRouter, Header, Request, Response, Security
 from fastapi.responses import JSONResponse
 
 from api import documentation
+from api.admission import Admission, Admitted
 from api.auth import BasicAuth
 from api.body import read_body
 from api.metrics import ApiMetrics
 from api.problems import ProblemError
 from api.queue import QueueUnavailable, TaskQueue
-from api.submission import Queued, parse, task_uuid
+from api.submission import Queued, digest, parse, task_uuid
 from api.view.view import TaskView
 from common.addresses import AddressPolicy
-from common.failpoint import Failpoint
 from common.health import report
 from common.log import current_request_id, task_context
 from common.messages import Task
@@ -35,7 +35,8 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern="^[!-~]+$",
-        description="A repeat with the same key, by the same user, is the same task: same `task_uuid`.",
+        description="A repeat with the same key, by the same user, is the same task, and is not queued "
+        "again; with another body it is refused.",
     ),
 ]
 
@@ -51,6 +52,7 @@ def make_router(
     router = APIRouter()
     checks = {"kafka": queue.check, "view": view.check}
     read_readiness(metrics.registry, "api", checks)
+    admission = Admission(settings, queue, view, metrics)
 
     @router.post("/generate", **documentation.GENERATE)
     async def generate(
@@ -68,11 +70,12 @@ def make_router(
             submitted_at=time.time(),
             user=user,
             request_id=current_request_id(),
+            idempotency_key=idempotency_key,
+            submission_digest=None if idempotency_key is None else digest(submission),
         )
         with task_context(task.task_uuid):
             try:
-                await queue.publish(task)
-                Failpoint.API_ACKNOWLEDGED.reach()
+                admitted = await admission.admit(task)
             except QueueUnavailable as error:
                 log.warning("Task not queued: %s", error)
                 raise ProblemError(
@@ -80,6 +83,9 @@ def make_router(
                     "The task could not be queued in time; please submit it again",
                     headers={"Retry-After": str(_RETRY_AFTER_S)},
                 ) from None
+            if admitted is Admitted.BEFORE:
+                log.info("Task submitted again by %s: nothing is queued", user)
+                return Queued(task_uuid=task.task_uuid)
             metrics.tasks_queued.inc()
             log.info(
                 "Task queued for %s: audio %s, callback to %s",

@@ -132,6 +132,9 @@ class ApiSettings(KafkaSettings, AddressSettings):
     kafka_ack_timeout_s: Annotated[float, Field(ge=1)] = 10.0
     max_body_bytes: Positive = 64 * 1024
     auth_failures_per_minute: Positive = 20
+    # 0: as many as come
+    max_queued_tasks: Annotated[int, Field(ge=0)] = 0
+    max_queued_tasks_per_user: Annotated[int, Field(ge=0)] = 0
     # the proxies whose X-Forwarded-For is believed, as uvicorn takes them; with none it is ignored
     forwarded_allow_ips: str = ""
     # what is known of tasks; each api has its own, and may lose it

@@ -44,15 +44,6 @@ def test_the_topics_are_made_explicitly(kafka, stack):
         admin.close()
 
 
-def test_a_repeated_key_is_the_same_task_also_at_another_api(kafka, stack):
-    settings = api_settings(kafka.bootstrap)
-    apis = [stack.start("api", settings) for _ in range(2)]
-    answers = [submit(api.url, headers={"Idempotency-Key": "order-1"}).json() for api in apis]
-    assert answers[0]["task_uuid"] == answers[1]["task_uuid"]
-    keys = {key for key, _ in tasks_in(kafka.bootstrap, settings["KAFKA_TASK_TOPIC"])}
-    assert keys == {answers[0]["task_uuid"].encode()}
-
-
 def test_many_at_once_are_all_queued_once(kafka, stack):
     settings = api_settings(kafka.bootstrap)
     api = stack.start("api", settings)

@@ -7,6 +7,8 @@ from typing import Any
 
 from tests.support.api_client import Answer, basic
 from tests.support.api_process import PATIENCE_S
+from tests.support.stack import Service
+from tests.support.waiting import wait_for
 
 ADMIN = basic("admin", "password")
 
@@ -19,6 +21,12 @@ def ask(url: str, path: str) -> Answer:
     except urllib.error.HTTPError as error:
         with error:
             return Answer(error.code, dict(error.headers), error.read())
+
+
+def wait_for_view(api: Service) -> None:
+    """Until the api knows of all that was submitted before its start."""
+    api.wait_ready()
+    wait_for(lambda: api.get("/readyz")[1]["checks"]["view"]["detail"] == "caught up", PATIENCE_S, "the view")
 
 
 def task(url: str, task_uuid: str) -> dict[str, Any]:

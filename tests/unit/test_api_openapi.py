@@ -7,8 +7,10 @@ import pytest
 
 from api import documentation_page
 from api.problems import Problem
-from api.submission import Queued, Submission
+from api.submission import Queued, Submission, task_uuid
 from api.task_models import Deliveries, TaskPage, TaskStatus
+from api.view.merge import of_task
+from common.messages import Task
 from tests.support.api_client import ApiClient, MemoryQueue, basic
 
 
@@ -37,12 +39,20 @@ def test_the_request_is_documented_and_needs_credentials(document):
 
 def test_every_answer_is_documented_with_an_example_and_nothing_that_never_comes(document):
     responses = document["paths"]["/generate"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "408", "413", "429", "503", "default"}
+    assert set(responses) == {"200", "400", "401", "408", "409", "413", "429", "503", "default"}
     for status, response in responses.items():
         media_type = "application/json" if status == "200" else "application/problem+json"
         assert list(response["content"]) == [media_type]
         content = response["content"][media_type]
         MODELS[content["schema"]["$ref"]].model_validate(content["example"])
+
+
+def knowing(**settings) -> ApiClient:
+    """One whose view knows of a task with the key `known`."""
+    client = ApiClient(**settings)
+    fields = {"submitted_at": 1.0, "user": "admin", "submission_digest": "another"}
+    client.view.tell(of_task(Task(task_uuid=task_uuid("admin", "known"), audio="a", **fields)))
+    return client
 
 
 @pytest.mark.parametrize(
@@ -51,7 +61,9 @@ def test_every_answer_is_documented_with_an_example_and_nothing_that_never_comes
         (ApiClient(), {}, 200),
         (ApiClient(), {"Idempotency-Key": ""}, 400),
         (ApiClient(), basic("a", "b"), 401),
+        (knowing(), {"Idempotency-Key": "known"}, 409),
         (ApiClient(max_body_bytes=1), {}, 413),
+        (knowing(max_queued_tasks=1), {}, 429),
         (ApiClient(MemoryQueue(away="gone")), {}, 503),
     ],
 )

@@ -1,0 +1,138 @@
+"""Whether a submission becomes a task: once for each Idempotency-Key, and only while there is room."""
+
+import asyncio
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from enum import Enum, auto
+from uuid import UUID
+from weakref import WeakValueDictionary
+
+from api.metrics import ApiMetrics, TaskRefusal
+from api.problems import ProblemError
+from api.queue import QueueUnavailable, TaskQueue
+from api.view.view import TaskView, ViewUnavailable
+from common.failpoint import Failpoint
+from common.messages import Status, Task
+from common.settings import ApiSettings
+
+# To know of an earlier request is worth a moment, and no more: without it the uploader makes both one.
+_PATIENCE_S = 1.0
+_LEAST_RETRY_AFTER_S, _MOST_RETRY_AFTER_S = 1, 3600
+# While nobody can tell how fast tasks are taken.
+_UNKNOWN_RETRY_AFTER_S = 30
+
+
+class Admitted(Enum):
+    """`BEFORE`: an earlier request of the same key had queued it."""
+
+    NOW = auto()
+    BEFORE = auto()
+
+
+class Admission:
+    """Used by one event loop at a time. While the view knows too little it refuses nothing."""
+
+    def __init__(self, settings: ApiSettings, queue: TaskQueue, view: TaskView, metrics: ApiMetrics):
+        self._queue, self._view, self._metrics = queue, view, metrics
+        self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
+        self._turns = _Turns(settings.kafka_ack_timeout_s)
+
+    async def admit(self, task: Task) -> Admitted:
+        """Returns once the task is safely queued. Raises ProblemError, QueueUnavailable."""
+        if task.idempotency_key is None:
+            await self._publish_if_room(task)
+            return Admitted.NOW
+        # Of two at once the second one finds the first.
+        async with self._turns.take(task.task_uuid):
+            try:
+                first = await self._first(task.task_uuid)
+            except ViewUnavailable:
+                # It may well be a repeat, for which there is always room.
+                await self._publish(task)
+                return Admitted.NOW
+            if first is None:
+                await self._publish_if_room(task)
+                return Admitted.NOW
+            self._compare(task, first)
+            return Admitted.BEFORE
+
+    async def _first(self, task_uuid: UUID) -> Status | None:
+        if not self._view.is_current:
+            raise ViewUnavailable
+        return await self._view.find(task_uuid, _PATIENCE_S)
+
+    def _compare(self, task: Task, first: Status) -> None:
+        """Raises ProblemError. Tasks of an earlier version do not say what was submitted."""
+        if first.submission_digest in (None, task.submission_digest):
+            return
+        self._metrics.task_refused(TaskRefusal.KEY_REUSED)
+        raise ProblemError(
+            409,
+            f"This Idempotency-Key is that of task {first.task_uuid}, which was submitted with another body",
+            error_code=TaskRefusal.KEY_REUSED,
+            task_uuid=first.task_uuid,
+        )
+
+    async def _publish_if_room(self, task: Task) -> None:
+        if self._view.is_current:
+            queued = self._view.backlog.queued(task.user)
+            if self._max_of_user and queued.of_user >= self._max_of_user:
+                refusal = TaskRefusal.TOO_MANY_QUEUED_BY_USER
+                await self._refuse(refusal, task.user, queued.of_user, self._max_of_user)
+            if self._max_of_all and queued.of_all >= self._max_of_all:
+                await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, queued.of_all, self._max_of_all)
+        # Nothing may wait in between, or others of a burst find the same room.
+        await self._publish(task)
+
+    async def _publish(self, task: Task) -> None:
+        self._view.backlog.enter(task.task_uuid, task.user)
+        try:
+            await self._queue.publish(task)
+        except BaseException:
+            self._view.backlog.leave(task.task_uuid)
+            raise
+        Failpoint.API_ACKNOWLEDGED.reach()
+
+    async def _refuse(self, refusal: TaskRefusal, user: str | None, queued: int, most: int) -> None:
+        """Raises ProblemError."""
+        self._metrics.task_refused(refusal)
+        try:
+            room_s = await self._view.room_s(user, queued - most + 1)
+        except ViewUnavailable:
+            room_s = None
+        whose = "There are" if user is None else "You have"
+        raise ProblemError(
+            429,
+            f"{whose} {queued} tasks in the queue, where {most} may wait; please submit this one later",
+            error_code=refusal,
+            headers={"Retry-After": str(_retry_after_s(room_s))},
+        )
+
+
+def _retry_after_s(room_s: float | None) -> int:
+    if room_s is None:
+        return _UNKNOWN_RETRY_AFTER_S
+    return math.ceil(min(max(room_s, _LEAST_RETRY_AFTER_S), _MOST_RETRY_AFTER_S))
+
+
+class _Turns:
+    """One at a time for each key, which is kept only while somebody has it or waits for it."""
+
+    def __init__(self, patience_s: float):
+        self._patience_s = patience_s
+        self._locks: WeakValueDictionary[UUID, asyncio.Lock] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def take(self, key: UUID) -> AsyncIterator[None]:
+        """Raises QueueUnavailable."""
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await lock.acquire()
+        except TimeoutError:
+            raise QueueUnavailable("an earlier request of the same key is not confirmed yet") from None
+        try:
+            yield
+        finally:
+            lock.release()
