@@ -5,6 +5,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from enum import Enum, auto
+from typing import NoReturn
 from uuid import UUID
 from weakref import WeakValueDictionary
 
@@ -94,8 +95,7 @@ class Admission:
             raise
         Failpoint.API_ACKNOWLEDGED.reach()
 
-    async def _refuse(self, refusal: TaskRefusal, user: str | None, queued: int, most: int) -> None:
-        """Raises ProblemError."""
+    async def _refuse(self, refusal: TaskRefusal, user: str | None, queued: int, most: int) -> NoReturn:
         self._metrics.task_refused(refusal)
         try:
             room_s = await self._view.room_s(user, queued - most + 1)

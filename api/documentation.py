@@ -1,8 +1,8 @@
 """What the OpenAPI document says beyond what FastAPI sees in the signatures."""
 
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
@@ -24,12 +24,18 @@ def problem(
     detail: str,
     *,
     error_code: str | None = None,
-    members: Mapping[str, Any] | None = None,
+    task_uuid: str | None = None,
     **headers: Any,
 ) -> dict:
     """An answer that is a problem, with its example; `headers` by name, `_` for `-`."""
-    common = {"title": HTTPStatus(status).phrase, "status": status, "detail": detail, "error": detail}
-    example = Problem.model_validate({**common, "error_code": error_code, **(members or {})})
+    example = Problem(
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        error=detail,
+        error_code=error_code,
+        task_uuid=task_uuid and UUID(task_uuid),
+    )
     content = {"schema": reference(Problem), "example": example.model_dump(mode="json", exclude_none=True)}
     documented = {name.replace("_", "-"): value for name, value in headers.items()}
     return {"description": when, "headers": documented, "content": {MEDIA_TYPE: content}}
@@ -89,7 +95,7 @@ GENERATE: dict[str, Any] = {
             "The `Idempotency-Key` is that of `task_uuid`, which was submitted with another body",
             f"This Idempotency-Key is that of task {_TASK_UUID}, which was submitted with another body",
             error_code="key_reused",
-            members={"task_uuid": _TASK_UUID},
+            task_uuid=_TASK_UUID,
         ),
         408: problem(408, "The body came too slowly", "The body did not arrive within 10 s"),
         413: problem(413, "The body is too large", "The body is larger than 65536 bytes"),

@@ -49,8 +49,8 @@ def merged(known: Status | None, told: Status) -> Status:
     """`known` itself when `told` says nothing new."""
     if known is None:
         return told
-    origin = _origin(known, told)
-    known, told = _with(known, origin), _with(told, origin)
+    if _origin(told) != _origin(known):
+        known, told = _of_one_origin(known, told)
     if told.run != known.run:
         return told if told.run > known.run else known
     # Of several records of one end the latest holds, since that is the one that compaction leaves.
@@ -62,14 +62,19 @@ def merged(known: Status | None, told: Status) -> Status:
     return known.model_copy(update={"times": {**told.times, **known.times}})
 
 
-def _origin(known: Status, told: Status) -> dict[str, Any]:
-    """What never changes. Not every record says it, and of two the first that did holds."""
-    return {
+def _origin(status: Status) -> tuple[Any, ...]:
+    return status.user, status.submitted_at, status.idempotency_key, status.submission_digest
+
+
+def _of_one_origin(known: Status, told: Status) -> tuple[Status, Status]:
+    """With all that either says of what never changes: the first that says it holds."""
+    fields = {
         "user": known.user or told.user,
         "submitted_at": known.submitted_at,
         "idempotency_key": known.idempotency_key or told.idempotency_key,
         "submission_digest": known.submission_digest or told.submission_digest,
     }
+    return _with(known, fields), _with(told, fields)
 
 
 def _with(status: Status, fields: dict[str, Any]) -> Status:

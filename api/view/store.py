@@ -123,7 +123,8 @@ class Store:
                 after[status.task_uuid] = merged(after.get(status.task_uuid), status)
             changed = {key for key, status in after.items() if status is not before.get(key)}
             connection.executemany(_UPSERT, [_row(after[key]) for key in changed])
-            late = [key for key in changed & before.keys() if _origin(after[key]) != _origin(before[key])]
+            known = changed & before.keys()
+            late = [key for key in known if _origin(after[key]) != _origin(before[key])]
             connection.executemany(_LATE_ORIGIN, [(*_origin(after[key]), key.bytes) for key in late])
             connection.executemany(
                 "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(_delivery_row, batch.deliveries)
@@ -133,7 +134,7 @@ class Store:
                 [(topic, number, offset) for (topic, number), offset in batch.offsets.items()],
             )
         moved = _queued_by_user(after[key] for key in changed)
-        moved.subtract(_queued_by_user(before[key] for key in changed & before.keys()))
+        moved.subtract(_queued_by_user(before[key] for key in known))
         self._backlog.change(moved, after)
         return changed
 
