@@ -19,6 +19,7 @@ def of_task(task: Task) -> Status:
         at=task.submitted_at,
         progress=0.0,
         times={State.QUEUED: task.submitted_at},
+        hook_url=task.hook_url,
     )
 
 
@@ -48,6 +49,8 @@ def merged(known: Status | None, told: Status) -> Status:
     # Who it is for never changes; a worker of an earlier version does not say it.
     if told.user != known.user or told.submitted_at != known.submitted_at:
         told = told.model_copy(update={"user": known.user or told.user, "submitted_at": known.submitted_at})
+    # Nor does whom to call, which not every status says.
+    known, told = _calling(known, told.hook_url), _calling(told, known.hook_url)
     if told.run != known.run:
         return told if told.run > known.run else known
     # Of several records of one end the latest holds, since that is the one that compaction leaves.
@@ -57,3 +60,9 @@ def merged(known: Status | None, told: Status) -> Status:
     if told.times.keys() <= known.times.keys():
         return known
     return known.model_copy(update={"times": {**told.times, **known.times}})
+
+
+def _calling(status: Status, hook_url: str | None) -> Status:
+    if hook_url is None or status.hook_url is not None:
+        return status
+    return status.model_copy(update={"hook_url": hook_url})

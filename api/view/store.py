@@ -19,7 +19,7 @@ from common.messages import DeliveryAttempt, Status
 log = logging.getLogger(__name__)
 
 # To be raised with every change of the tables, and of what is read into them.
-_SCHEMA_VERSION = 1
+_SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
