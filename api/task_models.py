@@ -70,7 +70,7 @@ class TaskPage(BaseModel):
 
 
 class Delivery(BaseModel):
-    """One POST of a callback."""
+    """One try of a callback."""
 
     run: int
     try_number: int
@@ -80,6 +80,9 @@ class Delivery(BaseModel):
     error_code: str | None = None
     error_message: str | None = None
     next_try_at: float | None = Field(None, description="absent after the last try")
+    redelivery_requested_at: float | None = Field(
+        None, description="of a redelivery: when it was asked for; its tries are numbered from 1 again"
+    )
 
     @classmethod
     def of(cls, attempt: DeliveryAttempt) -> Self:
