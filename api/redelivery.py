@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Security
 
 from api import task_documentation as documentation
 from api.auth import BasicAuth
+from api.fresh_links import FreshLinks
 from api.problems import ProblemError
 from api.queue import QueueUnavailable, TaskQueue
 from api.task_access import visible_task
@@ -28,6 +29,7 @@ def make_redelivery_router(
     queue: TaskQueue,
     view: TaskView,
     auth: BasicAuth,
+    links: FreshLinks,
     wall_clock: Callable[[], float] = time.time,
 ) -> APIRouter:
     router = APIRouter(prefix="/tasks")
@@ -53,7 +55,7 @@ def make_redelivery_router(
                     headers={"Retry-After": str(_RETRY_AFTER_S)},
                 ) from None
             log.info("Redelivery queued for %s: the callback of run %d", user, status.run)
-        return TaskStatus.of(status)
+        return TaskStatus.of(await links.renewed(status))
 
     return router
 

@@ -37,7 +37,10 @@ class TaskStatus(BaseModel):
     device: str | None = None
     error_code: str | None = Field(None, description="of the last failure, as in the callback")
     error_message: str | None = None
-    result: SuccessCallback | None = Field(None, description="the callback's body, once the stems are there")
+    result: SuccessCallback | None = Field(
+        None,
+        description="the callback's body, once the stems are there; its links are good until `expires_at`",
+    )
 
     @classmethod
     def of(cls, status: Status, queue: QueuePlace | None = None) -> Self:

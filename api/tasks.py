@@ -9,6 +9,7 @@ from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import task_documentation as documentation
 from api.auth import BasicAuth
+from api.fresh_links import FreshLinks
 from api.problems import problem
 from api.task_access import visible_task
 from api.task_models import (
@@ -49,14 +50,15 @@ def install(app: FastAPI) -> None:
         return problem(503, detail, headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 
-def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth) -> APIRouter:
+def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth, links: FreshLinks) -> APIRouter:
     router = APIRouter(prefix="/tasks")
 
     Visible = Annotated[Status, Depends(visible_task(settings, view, auth))]
 
     async def described(status: Status) -> TaskStatus:
         waits = status.state is State.QUEUED and status.next_try_at is None
-        return TaskStatus.of(status, await view.queue_place(status.at) if waits else None)
+        place = await view.queue_place(status.at) if waits else None
+        return TaskStatus.of(await links.renewed(status), place)
 
     @router.get("", response_model_exclude_none=True, **documentation.LIST)
     async def tasks(

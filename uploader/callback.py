@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 
 from common.errors import JobError
+from common.links import Link
 from common.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
-from uploader.storage import Link
 
 _MAX_ERROR_CHARS = 1_000
 
