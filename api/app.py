@@ -8,9 +8,11 @@ from fastapi import FastAPI
 
 from api import documentation, problems, tasks
 from api.auth import BasicAuth
+from api.fresh_links import FreshLinks
 from api.metrics import ApiMetrics
 from api.middleware import EveryRequest
 from api.queue import TaskQueue
+from api.redelivery import make_redelivery_router
 from api.routes import make_router
 from api.tasks import make_tasks_router
 from api.view.view import TaskView
@@ -27,12 +29,14 @@ def create_app(
 ) -> FastAPI:
     """`queue` and `view` start and close with the app. Raises ValueError for settings that contradict."""
     metrics = metrics or ApiMetrics.create()
+    links = FreshLinks(settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await queue.start()
         await view.start()
         yield
+        links.close()
         await view.close()
         await queue.close()
 
@@ -55,5 +59,6 @@ def create_app(
     auth = BasicAuth(settings, clock, metrics)
     policy = AddressPolicy.from_settings(settings)
     app.include_router(make_router(settings, queue, view, auth, policy, metrics))
-    app.include_router(make_tasks_router(settings, view, auth))
+    app.include_router(make_tasks_router(settings, view, auth, links))
+    app.include_router(make_redelivery_router(settings, queue, view, auth, links))
     return app

@@ -11,6 +11,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from api import documentation_page
 from api.problems import MEDIA_TYPE, Problem
 from api.submission import Submission
+from common.messages import State
 
 DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a
 callback is POSTed to the address that you gave. Until then `/tasks` tells how far it is."""
@@ -25,6 +26,7 @@ def problem(
     *,
     error_code: str | None = None,
     task_uuid: str | None = None,
+    state: State | None = None,
     **headers: Any,
 ) -> dict:
     """An answer that is a problem, with its example; `headers` by name, `_` for `-`."""
@@ -35,6 +37,7 @@ def problem(
         error=detail,
         error_code=error_code,
         task_uuid=task_uuid and UUID(task_uuid),
+        state=state,
     )
     content = {"schema": reference(Problem), "example": example.model_dump(mode="json", exclude_none=True)}
     documented = {name.replace("_", "-"): value for name, value in headers.items()}

@@ -12,6 +12,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from common.messages import State
+
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -29,6 +31,7 @@ class Problem(BaseModel):
         None, description="which kind of error, for programs, where there are kinds"
     )
     task_uuid: UUID | None = Field(None, description="the task that it is about, where there is one")
+    state: State | None = Field(None, description="the task's, where that is what is in the way")
 
 
 class ProblemError(Exception):

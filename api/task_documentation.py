@@ -3,6 +3,7 @@
 from typing import Any
 
 from api.documentation import SECONDS, TOO_MANY_FAILURES, UNAUTHORIZED, UNEXPECTED, problem
+from common.messages import State
 
 _TASK_UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 _SUBMITTED_AT = 1750000000.0
@@ -23,6 +24,14 @@ _SEPARATING = {
         "separating": _SUBMITTED_AT + 5,
     },
 }
+_SUCCEEDED = _SEPARATING | {
+    "state": "succeeded",
+    "progress": 1.0,
+    "updated_at": _SUBMITTED_AT + 60,
+    "times": {"queued": _SUBMITTED_AT, "delivering": _SUBMITTED_AT + 59, "succeeded": _SUBMITTED_AT + 60},
+    "model": "UVR-MDX-NET-Inst_HQ_4",
+    "device": "cuda",
+}
 _DELIVERY = {
     "run": 1,
     "try_number": 1,
@@ -32,6 +41,14 @@ _DELIVERY = {
     "error_code": "callback_failed",
     "error_message": "The callback was answered with status 500",
     "next_try_at": _SUBMITTED_AT + 60,
+}
+_AGAIN = {
+    "run": 1,
+    "try_number": 1,
+    "started_at": _SUBMITTED_AT + 901,
+    "took_s": 0.08,
+    "status": 204,
+    "redelivery_requested_at": _SUBMITTED_AT + 900,
 }
 _CURSOR = "QdoUzXwAAAB8nmZ5dCVA3pRL4H_B-Qrn"
 
@@ -70,7 +87,10 @@ TASK: dict[str, Any] = {
 }
 DELIVERIES: dict[str, Any] = {
     "summary": "A task's callbacks",
-    "responses": _one("Each POST of a callback, the first one first", {"deliveries": [_DELIVERY]}),
+    "responses": _one(
+        "Each try of a callback, the first one first; those of a redelivery are numbered from 1 again",
+        {"deliveries": [_DELIVERY, _AGAIN]},
+    ),
 }
 EVENTS: dict[str, Any] = {
     "summary": "Watch a task",
@@ -81,4 +101,27 @@ EVENTS: dict[str, Any] = {
         "text/event-stream",
     )
     | {204: {"description": "Nothing comes after `Last-Event-ID`: the task is over"}},
+}
+_REDELIVER_ANSWERS = _one(
+    "It is queued: the broker has confirmed it. The task as it is, and as it stays", _SUCCEEDED
+)
+REDELIVER: dict[str, Any] = {
+    "summary": "Send a task's callback again",
+    "responses": {202: _REDELIVER_ANSWERS.pop(200)}
+    | _REDELIVER_ANSWERS
+    | {
+        409: problem(
+            409,
+            "The task is not over yet (`state`), or nobody is to be called",
+            "The task is not over: its callback is still to come",
+            state=State.DELIVERING,
+        ),
+        503: problem(
+            503,
+            "Kafka has not confirmed it in time (it may go out nevertheless), what is known of tasks is not "
+            "up to date, or too many sign-ins are being checked",
+            "The redelivery could not be queued in time; please ask for it again",
+            Retry_After=SECONDS,
+        ),
+    },
 }

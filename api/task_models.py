@@ -38,7 +38,10 @@ class TaskStatus(BaseModel):
     device: str | None = None
     error_code: str | None = Field(None, description="of the last failure, as in the callback")
     error_message: str | None = None
-    result: SuccessCallback | None = Field(None, description="the callback's body, once the stems are there")
+    result: SuccessCallback | None = Field(
+        None,
+        description="the callback's body, once the stems are there; its links are good until `expires_at`",
+    )
 
     @classmethod
     def of(cls, status: Status, queue: QueuePlace | None = None) -> Self:
@@ -72,7 +75,7 @@ class TaskPage(BaseModel):
 
 
 class Delivery(BaseModel):
-    """One POST of a callback."""
+    """One try of a callback."""
 
     run: int
     try_number: int
@@ -82,6 +85,9 @@ class Delivery(BaseModel):
     error_code: str | None = None
     error_message: str | None = None
     next_try_at: float | None = Field(None, description="absent after the last try")
+    redelivery_requested_at: float | None = Field(
+        None, description="of a redelivery: when it was asked for; its tries are numbered from 1 again"
+    )
 
     @classmethod
     def of(cls, attempt: DeliveryAttempt) -> Self:

@@ -3,14 +3,15 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, Security
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import task_documentation as documentation
 from api.auth import BasicAuth
-from api.problems import ProblemError, problem
+from api.fresh_links import FreshLinks
+from api.problems import problem
+from api.task_access import visible_task
 from api.task_models import (
     Deliveries,
     Delivery,
@@ -53,21 +54,15 @@ def install(app: FastAPI) -> None:
         return problem(503, detail, headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 
-def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth) -> APIRouter:
+def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth, links: FreshLinks) -> APIRouter:
     router = APIRouter(prefix="/tasks")
 
-    async def visible(task_uuid: UUID, user: Annotated[str, Security(auth)]) -> Status:
-        status = await view.find(task_uuid)
-        # Of others' tasks not even that they exist is told.
-        if status is None or user not in (status.user, *settings.admin_usernames):
-            raise ProblemError(404, "There is no such task")
-        return status
-
-    Visible = Annotated[Status, Depends(visible)]
+    Visible = Annotated[Status, Depends(visible_task(settings, view, auth))]
 
     async def described(status: Status) -> TaskStatus:
         waits = status.state is State.QUEUED and status.next_try_at is None
-        return TaskStatus.of(status, await view.queue_place(status.at) if waits else None)
+        place = await view.queue_place(status.at) if waits else None
+        return TaskStatus.of(await links.renewed(status), place)
 
     @router.get("", response_model_exclude_none=True, **documentation.LIST)
     async def tasks(

@@ -122,10 +122,6 @@ class SeparationFailed(_Result):
     error_message: str
 
 
-Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]
-_RESULT: TypeAdapter[Separated | SeparationFailed] = TypeAdapter(Result)
-
-
 class PublishedStem(_Message):
     """One stem as the callback names it."""
 
@@ -160,10 +156,36 @@ class FailureCallback(_Message):
     error_code: str
 
 
-class DeliveryAttempt(_Message):
-    """`uvr_deliveries`: one POST of a callback. Times are in seconds, points in time since the epoch.
+class Redelivery(_Message):
+    """`uvr_results`: the callback of a run that is over goes out once more, with the same bytes and id.
 
-    `status` is the receiver's answer, where there was one; `next_try_at` is None after the last try.
+    `failure` is what it says where the run has failed; `unstored`: there is no manifest that holds it.
+    `user` and `request_id` are those of who asked for it, at `requested_at` in seconds since the epoch.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    status: Literal["redeliver"] = "redeliver"
+    task_uuid: UUID
+    hook_url: str
+    run: int = Field(ge=1)
+    requested_at: float
+    user: str = ""
+    request_id: RequestId = ""
+    failure: FailureCallback | None = None
+    unstored: bool = False
+
+
+Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]
+_RESULT: TypeAdapter[Separated | SeparationFailed] = TypeAdapter(Result)
+ResultRecord = Annotated[Separated | SeparationFailed | Redelivery, Field(discriminator="status")]
+_RESULT_RECORD: TypeAdapter[Separated | SeparationFailed | Redelivery] = TypeAdapter(ResultRecord)
+
+
+class DeliveryAttempt(_Message):
+    """`uvr_deliveries`: one try of a callback. Times are in seconds, points in time since the epoch.
+
+    `status` is the receiver's answer, where there was one; `next_try_at` is None after the last try. The
+    tries of each redelivery are numbered from 1 again; `redelivery_requested_at` tells them apart.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -177,6 +199,7 @@ class DeliveryAttempt(_Message):
     error_code: str | None = None
     error_message: str | None = None
     next_try_at: float | None = None
+    redelivery_requested_at: float | None = None
 
 
 class Status(_Message):
@@ -186,6 +209,7 @@ class Status(_Message):
     before, by kind, the kind that starts the others anew first; `attempt` counts the record's own begins.
     `next_try_at`: it waits until then. `error_code` and `error_message` tell of the last failure.
     `idempotency_key` and `submission_digest` are known from the task's own record alone.
+    `failure` is the callback's body of a run that has failed, `unstored` if there is no manifest with it.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -207,6 +231,9 @@ class Status(_Message):
     result: SuccessCallback | None = None
     idempotency_key: str | None = None
     submission_digest: str | None = None
+    hook_url: str | None = None
+    failure: FailureCallback | None = None
+    unstored: bool = False
 
 
 def decode_task(value: bytes | None) -> Task:
@@ -215,8 +242,13 @@ def decode_task(value: bytes | None) -> Task:
 
 
 def decode_result(value: bytes | None) -> Separated | SeparationFailed:
-    """Raises UndecodableMessage."""
+    """Raises UndecodableMessage, also for a redelivery, which is no result."""
     return _decode(value, _RESULT.validate_json)
+
+
+def decode_result_record(value: bytes | None) -> Separated | SeparationFailed | Redelivery:
+    """All that lies in the result topic. Raises UndecodableMessage."""
+    return _decode(value, _RESULT_RECORD.validate_json)
 
 
 def decode_status(value: bytes | None) -> Status:

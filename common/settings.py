@@ -33,6 +33,7 @@ PositiveFloat = Annotated[float, Field(gt=0)]
 # Each running job is named in the committed metadata, for which brokers allow 4096 bytes.
 Slots = Annotated[int, Field(gt=0, le=128)]
 T = TypeVar("T", bound="_Settings")
+_BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 # A process that stops for its settings is not restarted: supervisors are told of this exit code.
 EXIT_BAD_SETTINGS = 64
@@ -117,7 +118,33 @@ class AddressSettings(_Settings):
     _origins = field_validator("trusted_url_prefixes")(lambda value: _origins(value))
 
 
-class ApiSettings(KafkaSettings, AddressSettings):
+class StoreSettings(_Settings):
+    """The bucket, and how links to what is in it are made."""
+
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: SecretStr | None = None
+    aws_secret_access_key_file: Path | None = None
+    aws_region: str = "us-east-1"
+    s3_bucket_name: str | None = Field(None, pattern=_BUCKET)
+    s3_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
+    s3_presign_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
+    s3_public_domain: str | None = Field(
+        None, pattern=r"^(https?://)?[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9/._~%-]*)?$"
+    )
+    s3_addressing_style: Literal["auto", "path", "virtual"] = "auto"
+    s3_url_expires_s: Annotated[int, Field(gt=0, le=7 * 24 * 3600)] = 7 * 24 * 3600
+
+    @model_validator(mode="after")
+    def _keys_are_a_pair(self) -> Self:
+        if (self.aws_access_key_id is None) != (self.aws_secret_access_key is None):
+            raise ValueError(
+                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both, or neither for the "
+                "credentials that boto3 finds by itself"
+            )
+        return self
+
+
+class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     basic_auth_username: str = "admin"
     basic_auth_password: SecretStr = SecretStr("password")
     basic_auth_password_file: Path | None = None
@@ -211,7 +238,7 @@ class ProcessorSettings(WorkerSettings):
     engine_job_timeout_s: PositiveFloat = 4 * 3600.0
 
 
-class UploaderSettings(WorkerSettings):
+class UploaderSettings(WorkerSettings, StoreSettings):
     kafka_group_id: str = Field(
         "uvr_uploader_group", validation_alias=AliasChoices("KAFKA_UPLOADER_GROUP_ID", "kafka_group_id")
     )
@@ -222,19 +249,8 @@ class UploaderSettings(WorkerSettings):
     slots: Slots = Field(4, validation_alias=AliasChoices("UPLOADER_SLOTS", "slots"))
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8002
 
-    aws_access_key_id: str | None = None
-    aws_secret_access_key: SecretStr | None = None
-    aws_secret_access_key_file: Path | None = None
-    aws_region: str = "us-east-1"
-    s3_bucket_name: str = Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")
-    s3_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
-    s3_presign_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
-    s3_public_domain: str | None = Field(
-        None, pattern=r"^(https?://)?[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9/._~%-]*)?$"
-    )
+    s3_bucket_name: str = Field(pattern=_BUCKET)
     s3_prefix: str = Field("", pattern=r"^([A-Za-z0-9!_.*'()-]+/)*$")
-    s3_addressing_style: Literal["auto", "path", "virtual"] = "auto"
-    s3_url_expires_s: Annotated[int, Field(gt=0, le=7 * 24 * 3600)] = 7 * 24 * 3600
     webhook_secret: SecretStr | None = None
     webhook_secret_file: Path | None = None
     callback_timeout_s: PositiveFloat = 30.0

@@ -107,7 +107,8 @@ class JobStatus:
         """For the job's transaction: the service's part is over, or waits until `next_try_at`."""
         self.times[state] = self._statuses.wall_clock()
         progress = _BEGINS.get(state) if "next_try_at" not in fields else None
-        return self._message(_lasting_key, state, **{"progress": progress, **fields})
+        known = {"progress": progress, "hook_url": self._origin.hook_url}
+        return self._message(_lasting_key, state, **{**known, **fields})
 
     def _message(self, key, state: State, **fields: Any) -> Message:
         origin = self._origin

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 
 from common.errors import JobError
+from common.links import Link
 from common.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
-from uploader.storage import Link
 
 _MAX_ERROR_CHARS = 1_000
 
@@ -33,15 +33,18 @@ def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: floa
     return callback.to_bytes()
 
 
-def failure_body(result: SeparationFailed) -> bytes:
-    """The same bytes each time: even the timestamp is the result's own."""
-    callback = FailureCallback(
+def failure_of(result: SeparationFailed) -> FailureCallback:
+    """The same each time: even the timestamp is the result's own."""
+    return FailureCallback(
         task_uuid=result.task_uuid,
         timestamp=result.finished_at,
         error_code=result.error_code,
         error_message=result.error_message,
     )
-    return callback.to_bytes()
+
+
+def failure_body(result: SeparationFailed) -> bytes:
+    return failure_of(result).to_bytes()
 
 
 def as_success(body: bytes | None) -> SuccessCallback | None:

@@ -10,7 +10,7 @@ from common.errors import ErrorCode, JobError, PermanentError, TransientError
 from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
-from common.messages import Separated, SeparationFailed, State, UndecodableMessage
+from common.messages import Redelivery, Separated, SeparationFailed, State, UndecodableMessage
 from common.outcome import Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
 from common.status import JobStatus, Statuses, failure
@@ -20,6 +20,7 @@ from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Stage, UploaderMetrics
 from uploader.news import of_delivery
+from uploader.redelivery import Redeliverer
 from uploader.storage import RunKeys, Storage
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class UploaderHandler:
             wall_clock,
             self._metrics,
         )
+        self._redeliverer = Redeliverer(config.s3_prefix, storage, self._courier)
         self._storage = storage
         self._stage = stage
         self._statuses = statuses
@@ -58,9 +60,11 @@ class UploaderHandler:
 
     def run(self, record: Record, context: JobContext) -> Outcome:
         try:
-            result = messages.decode_result(record.value)
+            result = messages.decode_result_record(record.value)
         except UndecodableMessage as error:
             return Poison(str(error))
+        if isinstance(result, Redelivery):
+            return self._redeliver(record, result, context)
         # A repeated Idempotency-Key can bring two results of one run, side by side: were both uploaded, one's
         # manifest could name the digests of stems that the other has just overwritten.
         with (
@@ -93,7 +97,9 @@ class UploaderHandler:
         self, record: Record, error: TransientError, next_try_at: float, context: JobContext
     ) -> tuple[Message, ...]:
         """Raises UndecodableMessage for a record that `run` would put aside."""
-        result = messages.decode_result(record.value)
+        result = messages.decode_result_record(record.value)
+        if isinstance(result, Redelivery):
+            return ()  # the run was over before
         if webhook.is_about_callback(error) or isinstance(result, SeparationFailed):
             return ()  # `run` has told of the callback; a failed run is over, whatever its callback waits for
         callbacks, jobs = self._tries(record)
@@ -102,17 +108,18 @@ class UploaderHandler:
 
     def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
         """A callback that nobody takes is kept, stems that cannot be published make the run a failed one."""
-        result = messages.decode_result(record.value)
+        result = messages.decode_result_record(record.value)
         with task_context(result.task_uuid), request_context(result.request_id):
             log.error("given up (%s): %s", error.code, error.message)
             letters = (self._letter(record, error, context),) if isinstance(error, PermanentError) else ()
             told = self._calls_before(record) > 0 or webhook.is_about_callback(error)
-            if webhook.is_about_callback(error):
-                return Done(letters)  # `run` has told how the run has ended
+            if isinstance(result, Redelivery) or webhook.is_about_callback(error):
+                return Done(letters)  # how the run has ended was told before
             status = self._status(record, result, context)
             if isinstance(result, SeparationFailed):
                 why = {"error_code": result.error_code, "error_message": result.error_message}
-                return Done((status.ended(State.FAILED, **why), *letters))
+                known = {"failure": callback.failure_of(result), "unstored": result.unstored}
+                return Done((status.ended(State.FAILED, **known, **why), *letters))
             if told:
                 return Done((status.ended(State.FAILED, **failure(error)), *letters))
             # A record of its own, so that its callback has all its tries. The staged files wait for a replay.
@@ -197,19 +204,30 @@ class UploaderHandler:
             status.enter(State.DELIVERING)
         error, noted = self._courier.post(
             result,
-            result.hook_url,
             _run_id(result),
             body,
             self._calls_before(record) + 1,
             context.check,
             partial(self._next_delay_s, record),
         )
-        told = of_delivery(status, body, error, self._next_try_at(record, error), self._calls_before(record))
+        unstored = isinstance(result, SeparationFailed) and result.unstored
+        next_try_at = self._next_try_at(record, error)
+        told = of_delivery(status, body, error, next_try_at, self._calls_before(record), unstored)
         remove = self._remover(result)
         if error is None:
             log.info("callback delivered")
             return Done((noted, told), after_commit=remove)
         return Failed(error, (noted, told), after_commit=remove)
+
+    def _redeliver(self, record: Record, asked: Redelivery, context: JobContext) -> Outcome:
+        run_id, next_delay = _run_id(asked), partial(self._next_delay_s, record)
+        with (
+            task_context(asked.task_uuid),
+            request_context(asked.request_id),
+            self._locks.hold(run_id, context),
+        ):
+            number = self._calls_before(record) + 1
+            return self._redeliverer.run(asked, run_id, number, context, next_delay)
 
     def _next_try_at(self, record: Record, error: JobError | None) -> float | None:
         delay_s = self._next_delay_s(record, error) if isinstance(error, TransientError) else None
@@ -232,6 +250,6 @@ class UploaderHandler:
         return remove
 
 
-def _run_id(result: Separated | SeparationFailed) -> str:
+def _run_id(result: Separated | SeparationFailed | Redelivery) -> str:
     """The callback's `webhook-id`: the same for every try of one run."""
     return f"{result.task_uuid}.{result.run}"

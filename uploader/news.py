@@ -8,16 +8,24 @@ from uploader import callback
 
 
 def of_delivery(
-    status: JobStatus, body: bytes, error: JobError | None, next_try_at: float | None, callbacks: int
+    status: JobStatus,
+    body: bytes,
+    error: JobError | None,
+    next_try_at: float | None,
+    callbacks: int,
+    unstored: bool = False,
 ) -> Message:
     """`callbacks` are those before this one; `error` and `next_try_at` say what became of it.
+
+    `unstored`: no manifest holds the body.
 
     A run that has failed is over, whether anybody could be told or not. One that has succeeded is over
     too when nobody could be told: its stems are there, and it says why there was no callback.
     """
     failed, succeeded = callback.as_failure(body), callback.as_success(body)
     if failed:
-        return status.ended(State.FAILED, error_code=failed.error_code, error_message=failed.error_message)
+        why = {"error_code": failed.error_code, "error_message": failed.error_message}
+        return status.ended(State.FAILED, failure=failed, unstored=unstored, **why)
     known = {"model": succeeded.model, "device": succeeded.device} if succeeded else {}
     known |= failure(error) if error else {}
     if next_try_at is not None:

@@ -7,10 +7,11 @@ from pathlib import PurePosixPath
 from common.deadline import Pulse
 from common.errors import ErrorCode, PermanentError
 from common.failpoint import Failpoint
+from common.links import Link
 from common.messages import Separated, StagedStem, SuccessCallback
 from common.stage import LocalStage
 from uploader import callback
-from uploader.storage import Link, RunKeys, Storage
+from uploader.storage import RunKeys, Storage
 
 log = logging.getLogger(__name__)
 

@@ -5,16 +5,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 import boto3
-from botocore.client import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from common.deadline import Pulse
 from common.errors import ErrorCode, PermanentError, TransientError
+from common.links import Link, LinkMaker
+from common.s3_client import make_client
 from common.settings import UploaderSettings
 from uploader.multipart import PART_BYTES, MultipartUploads, md5
 from uploader.storage_errors import (
@@ -36,14 +35,6 @@ _CONTENT_TYPES = {
     ".mp3": "audio/mpeg",
     ".json": "application/json",
 }
-
-
-@dataclass(frozen=True)
-class Link:
-    """Where a client gets an object; `expires_at_s` is since the epoch, None for ever."""
-
-    url: str
-    expires_at_s: float | None
 
 
 @dataclass(frozen=True)
@@ -72,22 +63,22 @@ class Storage:
     """Several threads may use it at once. Methods for jobs raise JobError with `storage_error`."""
 
     def __init__(self, settings: UploaderSettings, wall_clock: Callable[[], float] = time.time):
-        """Raises ValueError when one of the two keys is set without the other."""
-        if (settings.aws_access_key_id is None) != (settings.aws_secret_access_key is None):
-            raise ValueError(
-                "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both, or neither for the "
-                "credentials that boto3 finds by itself"
-            )
-        self._settings, self._wall_clock = settings, wall_clock
+        self._settings = settings
         self._bucket = settings.s3_bucket_name
         endpoint = settings.s3_endpoint_url
         session = boto3.session.Session()
-        # A store may well think for a minute over the end of a large upload.
-        self._client = _client(session, settings, endpoint, connect_timeout=15, read_timeout=180, tries=3)
+        self._client = make_client(
+            session,
+            settings,
+            endpoint,
+            connect_timeout=15,
+            read_timeout=180,  # a store may well think for a minute over the end of a large upload
+            tries=3,
+            connections=settings.slots + 2,
+        )
         self.multipart = MultipartUploads(self._client, self._bucket)
-        self._probe = _client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)
-        outside = settings.s3_presign_endpoint_url or endpoint
-        self._signer = _client(session, settings, outside, connect_timeout=5, read_timeout=10, tries=1)
+        self._probe = make_client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)
+        self._links = LinkMaker(settings, session, wall_clock)
 
     def check_bucket(self) -> None:
         """Asks the store for the bucket, for at most 15 seconds. Raises StorageError, which says why not."""
@@ -184,20 +175,9 @@ class Storage:
             log.warning("objects of a failed run may stay at %s: %s", keys.directory, error)
 
     def url(self, key: str) -> Link:
-        """Public under S3_PUBLIC_DOMAIN, else presigned for S3_URL_EXPIRES_S. Raises JobError.
-
-        Credentials that expire by themselves (roles) end a presigned link with them.
-        """
-        if self._settings.s3_public_domain:
-            domain = self._settings.s3_public_domain.rstrip("/")
-            base = domain if "://" in domain else f"https://{domain}"
-            return Link(f"{base}/{quote(key)}", None)
-        expires_s = self._settings.s3_url_expires_s
-        expires_at_s = float(int(self._wall_clock()) + expires_s)
-        target = {"Bucket": self._bucket, "Key": key}
+        """As LinkMaker.url. Raises JobError."""
         with job_errors("link"):
-            url = self._signer.generate_presigned_url("get_object", Params=target, ExpiresIn=expires_s)
-        return Link(url, expires_at_s)
+            return self._links.url(key)
 
     def _put(self, key: str, body: bytes, **conditions: str) -> None:
         self._client.put_object(
@@ -216,33 +196,3 @@ class Storage:
 
 def content_type(key: str) -> str:
     return _CONTENT_TYPES.get(Path(key).suffix, "application/octet-stream")
-
-
-def _client(
-    session: boto3.session.Session,
-    settings: UploaderSettings,
-    endpoint: str | None,
-    *,
-    connect_timeout: float,
-    read_timeout: float,
-    tries: int,
-) -> Any:
-    secret = settings.aws_secret_access_key
-    return session.client(
-        "s3",
-        region_name=settings.aws_region,
-        endpoint_url=endpoint,
-        aws_access_key_id=settings.aws_access_key_id,
-        aws_secret_access_key=secret.get_secret_value() if secret else None,
-        config=Config(
-            signature_version="s3v4",
-            # Newer defaults add checksums that other stores refuse.
-            request_checksum_calculation="when_required",
-            response_checksum_validation="when_required",
-            retries={"mode": "standard", "total_max_attempts": tries},
-            s3={"addressing_style": settings.s3_addressing_style},
-            connect_timeout=connect_timeout,
-            read_timeout=read_timeout,
-            max_pool_connections=settings.slots + 2,
-        ),
-    )

@@ -23,6 +23,7 @@ def of_task(task: Task) -> Status:
         times={State.QUEUED: task.submitted_at},
         idempotency_key=task.idempotency_key,
         submission_digest=task.submission_digest,
+        hook_url=task.hook_url,
     )
 
 
@@ -63,7 +64,13 @@ def merged(known: Status | None, told: Status) -> Status:
 
 
 def _origin(status: Status) -> tuple[Any, ...]:
-    return status.user, status.submitted_at, status.idempotency_key, status.submission_digest
+    return (
+        status.user,
+        status.submitted_at,
+        status.hook_url,
+        status.idempotency_key,
+        status.submission_digest,
+    )
 
 
 def _of_one_origin(known: Status, told: Status) -> tuple[Status, Status]:
@@ -71,6 +78,7 @@ def _of_one_origin(known: Status, told: Status) -> tuple[Status, Status]:
     fields = {
         "user": known.user or told.user,
         "submitted_at": known.submitted_at,
+        "hook_url": known.hook_url or told.hook_url,
         "idempotency_key": known.idempotency_key or told.idempotency_key,
         "submission_digest": known.submission_digest or told.submission_digest,
     }

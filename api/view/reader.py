@@ -69,7 +69,7 @@ class Reader:
     def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]:
         """The first one first."""
         rows = self._rows(
-            "SELECT delivery FROM deliveries WHERE task_uuid = ? ORDER BY run, try_number, started_at",
+            "SELECT delivery FROM deliveries WHERE task_uuid = ? ORDER BY run, started_at, try_number",
             (task_uuid.bytes,),
         )
         return [DeliveryAttempt.model_validate_json(delivery) for (delivery,) in rows]

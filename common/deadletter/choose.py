@@ -9,13 +9,13 @@ from common.deadletter.dead_letter import DeadLetter, LetterId
 from common.deadletter.letters import TRUNCATED
 from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
-from common.messages import SeparationFailed
+from common.messages import Redelivery, Separated, Task
 from common.outcome import Message
 
 
 @dataclass(frozen=True)
 class Replay:
-    """The letter is published again, to `topic`, as `run` of its task.
+    """The letter is published again, to `topic`, as `run` of its task: the next one, a redelivery as its own.
 
     `earlier_run` is the one that was begun for it before, if any.
     """
@@ -90,7 +90,8 @@ def plan(mailbox: Mailbox, wanted: Callable[[DeadLetter], bool], again: bool) ->
 def _one_a_task(selected: Iterable[DeadLetter]) -> dict[UUID, DeadLetter]:
     """The newest letter of each task that can be replayed at all.
 
-    Within one run a letter that holds only the news of a failure gives way to one that holds the work.
+    Within one run a letter that holds the work comes before one that holds only the news of a failure, and
+    that before one that only asks for a run's callback.
     """
     taken: dict[UUID, DeadLetter] = {}
     for letter in selected:
@@ -102,8 +103,9 @@ def _one_a_task(selected: Iterable[DeadLetter]) -> dict[UUID, DeadLetter]:
     return taken
 
 
-def _rank(letter: DeadLetter) -> tuple[int, bool, float]:
-    return letter.run or 0, not isinstance(letter.message, SeparationFailed), letter.written_at_s
+def _rank(letter: DeadLetter) -> tuple[int, bool, bool, float]:
+    has_work = isinstance(letter.message, Task | Separated)
+    return letter.run or 0, has_work, not isinstance(letter.message, Redelivery), letter.written_at_s
 
 
 def _decide(letter: DeadLetter, mailbox: Mailbox, taken: dict[UUID, DeadLetter], again: bool) -> Decision:
@@ -116,7 +118,10 @@ def _decide(letter: DeadLetter, mailbox: Mailbox, taken: dict[UUID, DeadLetter],
     earlier_run = mailbox.replayed_as(letter)
     if earlier_run is not None and not again:
         return Replayed(letter, earlier_run)
-    return Replay(letter, task_uuid, letter.base_topic, mailbox.runs[task_uuid] + 1, earlier_run)
+    # A redelivery is of a run that is over, and begins no other.
+    is_of_its_run = isinstance(letter.message, Redelivery)
+    run = letter.message.run if is_of_its_run else mailbox.runs[task_uuid] + 1
+    return Replay(letter, task_uuid, letter.base_topic, run, earlier_run)
 
 
 def _why_not(letter: DeadLetter) -> str | None:

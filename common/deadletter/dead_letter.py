@@ -8,7 +8,7 @@ from uuid import UUID
 from common import messages, retry
 from common.deadletter import letters
 from common.errors import ErrorCode
-from common.messages import Separated, SeparationFailed, Task, UndecodableMessage
+from common.messages import Redelivery, Separated, SeparationFailed, Task, UndecodableMessage
 from common.outcome import Record
 from common.retry import History
 from common.settings import KafkaSettings
@@ -60,7 +60,7 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...]
     history: History
     base_topic: str | None
-    message: Task | Separated | SeparationFailed | None
+    message: Task | Separated | SeparationFailed | Redelivery | None
 
     def header(self, name: str) -> str | None:
         value = dict(self.headers).get(name)
@@ -87,12 +87,14 @@ class DeadLetter:
 
     @property
     def kind(self) -> str:
-        """task, result, callback or undecodable."""
+        """task, result, callback, redelivery or undecodable."""
         match self.message:
             case None:
                 return "undecodable"
             case Task():
                 return "task"
+            case Redelivery():
+                return "redelivery"
         return "callback" if self.error_code in _CALLBACK_CODES else "result"
 
     @property
@@ -135,13 +137,13 @@ def _base_topic(origin: str, settings: KafkaSettings) -> str | None:
 
 def _decode(
     value: bytes | None, base: str | None, settings: KafkaSettings
-) -> Task | Separated | SeparationFailed | None:
+) -> Task | Separated | SeparationFailed | Redelivery | None:
     """As the readers of `base` would; a letter from elsewhere is shown as what it looks like."""
     decoders = {
         settings.kafka_task_topic: (messages.decode_task,),
-        settings.kafka_result_topic: (messages.decode_result,),
+        settings.kafka_result_topic: (messages.decode_result_record,),
     }
-    for decode in decoders.get(base or "", (messages.decode_task, messages.decode_result)):
+    for decode in decoders.get(base or "", (messages.decode_task, messages.decode_result_record)):
         try:
             return decode(value)
         except UndecodableMessage:

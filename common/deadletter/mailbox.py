@@ -43,9 +43,10 @@ class Mailbox:
         """The run that has taken the letter's place: its own replay, or a later run of its task."""
         if letter.message is None:
             return None
-        own = self.replayed_letters.get(letter.id, 0)
-        run = max(own, self.replayed_tasks.get(letter.message.task_uuid, 0))
-        return run if run > letter.message.run else None
+        own = self.replayed_letters.get(letter.id)
+        run = max(own or 0, self.replayed_tasks.get(letter.message.task_uuid, 0))
+        # A redelivery is replayed as its own run.
+        return run if own is not None or run > letter.message.run else None
 
 
 def _raise_to(highest: dict, key: object, run: int) -> None:

@@ -9,6 +9,7 @@ from common.retry import TRIES
 from tests.support import audio
 from tests.support.crash import PROCESSOR, STEMS, CrashSystem
 from tests.support.http_server import in_turn, serve
+from tests.support.task_client import redeliver
 
 COMPLETE = sorted((*STEMS, "manifest.json"))
 UPLOADER = "uploader"
@@ -102,3 +103,17 @@ def test_an_uploader_killed_around_the_commit_of_a_retry_writes_one_record_for_i
     assert crashing.objects(task_uuid) == before
     (record,) = crashing.records("KAFKA_RESULT_TOPIC", task_uuid, retries=True)
     assert json.loads(dict(record.headers)[TRIES]) == {"callback": 1}
+
+
+@pytest.mark.parametrize(
+    ("point", "callbacks"), [(Failpoint.CALLBACK_ANSWERED, 3), (Failpoint.JOB_COMMITTED, 2)]
+)
+def test_an_uploader_killed_in_a_redelivery_ends_it(crashing, song, point, callbacks):
+    crashing.armed(UPLOADER, Failpoint.BETWEEN_PARTS)  # to which so short a song does not get
+    task_uuid = crashing.trio.submit(crashing.trio.song(song))
+    crashing.assert_seen_once(task_uuid)
+    uploader = crashing.armed(UPLOADER, point)
+    assert redeliver(crashing.trio.services["api"].url, task_uuid).status == 202
+    crashing.wait_for_end(uploader)
+    crashing.restart(uploader)
+    crashing.assert_seen_once(task_uuid, callbacks=callbacks, deliveries=2, redeliveries=1)

@@ -17,7 +17,7 @@ from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
 from common.deadletter.reading import records
 from common.deadletter.replaying import Overtaken, publisher
-from common.messages import Separated, Task
+from common.messages import Redelivery, Separated, Task
 from common.outcome import Message
 from local.ports import free_ports
 from tests.support.dead_letters import (
@@ -27,6 +27,7 @@ from tests.support.dead_letters import (
     environ,
     failed,
     letter,
+    redelivery,
     run_command,
     separated,
     task,
@@ -47,7 +48,7 @@ def post(lab: Lab, messages: Iterable[Message]) -> list[LetterId]:
         return found
 
 
-def dead(lab: Lab, message: Task | Separated | bytes, **fields) -> Message:
+def dead(lab: Lab, message: Task | Separated | Redelivery | bytes, **fields) -> Message:
     """A letter to this lab's topic."""
     s = lab.settings
     origin = s.kafka_task_topic if isinstance(message, Task | bytes) else s.kafka_result_topic
@@ -96,6 +97,17 @@ def test_show_tells_all_of_a_letter_and_says_when_there_is_none(lab):
     assert '"audio": "https://example.com/a.mp3"' in done.stdout
     done = run_command(lab.environment, "show", "0/99999")
     assert (done.returncode, done.stdout) == (1, "there is no letter 0/99999\n")
+
+
+def test_a_redelivery_is_replayed_as_it_was_and_once(lab):
+    (found,) = post(lab, [dead(lab, redelivery(run=2), code="callback_failed")])
+    by_task, topic = ("replay", "--task", str(ONE)), lab.settings.kafka_result_topic
+    done = run_command(lab.environment, *by_task)
+    assert f"{found}: redelivery {ONE} replayed to {topic} as run 2" in done.stdout, done.stderr
+    (record,) = lab.records(topic)
+    assert Redelivery.model_validate_json(record.value) == redelivery(run=2)
+    assert "already replayed as run 2" in run_command(lab.environment, *by_task).stdout
+    assert listed(lab) == []
 
 
 def test_a_replay_by_task_publishes_the_next_run_once(lab):

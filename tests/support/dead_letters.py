@@ -10,7 +10,7 @@ from uuid import UUID
 from common import deadletter, retry
 from common.deadletter.dead_letter import LetterId
 from common.deadletter.marks import ReplayMark
-from common.messages import Separated, SeparationFailed, StagedStem, Task
+from common.messages import Redelivery, Separated, SeparationFailed, StagedStem, Task
 from common.outcome import Message, Record
 from tests.support.stack import REPOSITORY
 
@@ -43,6 +43,10 @@ def failed(uuid: UUID = ONE, run: int = 1) -> SeparationFailed:
         error_code="x",
         error_message="y",
     )
+
+
+def redelivery(uuid: UUID = ONE, run: int = 1) -> Redelivery:
+    return Redelivery(task_uuid=uuid, hook_url=HOOK, run=run, requested_at=3)
 
 
 def letter(

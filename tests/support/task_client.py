@@ -13,8 +13,8 @@ from tests.support.waiting import wait_for
 ADMIN = basic("admin", "password")
 
 
-def ask(url: str, path: str) -> Answer:
-    request = urllib.request.Request(url + path, headers=ADMIN)
+def ask(url: str, path: str, method: str = "GET") -> Answer:
+    request = urllib.request.Request(url + path, headers=ADMIN, method=method)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return Answer(answer.status, dict(answer.headers), answer.read())
@@ -33,6 +33,14 @@ def task(url: str, task_uuid: str) -> dict[str, Any]:
     answer = ask(url, f"/tasks/{task_uuid}")
     assert answer.status == 200, answer
     return answer.json()
+
+
+def redeliver(url: str, task_uuid: str) -> Answer:
+    return ask(url, f"/tasks/{task_uuid}/redeliver", "POST")
+
+
+def deliveries(url: str, task_uuid: str) -> list[dict[str, Any]]:
+    return ask(url, f"/tasks/{task_uuid}/deliveries").json()["deliveries"]
 
 
 def events(url: str, task_uuid: str) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from uuid import uuid4
 from common.addresses import AddressPolicy, parse_origin
 from common.errors import ErrorCode, JobError, PermanentError
 from common.http_guard import Network
-from common.messages import DeliveryAttempt, Separated, SeparationFailed, StagedStem, Status
+from common.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
 from common.outcome import Done, Failed, Message, Outcome, Record
 from common.retry import RetryPolicy
 from common.settle import JobRules, Settlement
@@ -127,7 +127,7 @@ def as_record(message: Message) -> Record:
     return Record(message.topic, 0, 7, message.key, message.value, message.headers)
 
 
-def record(result: Separated | SeparationFailed) -> Record:
+def record(result: Separated | SeparationFailed | Redelivery) -> Record:
     return Record("results", 0, 7, str(TASK_UUID).encode(), result.to_bytes())
 
 

@@ -92,6 +92,18 @@ def test_every_answer_about_tasks_is_documented_with_an_example(document, path):
                 {"": TaskPage, "/{task_uuid}": TaskStatus}.get(path, Deliveries).model_validate(example)
 
 
+def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
+    operation = document["paths"]["/tasks/{task_uuid}/redeliver"]["post"]
+    assert operation["security"] == [{"HTTPBasic": []}]
+    responses = operation["responses"]
+    assert set(responses) == {"202", "400", "401", "404", "409", "429", "503", "default"}
+    for status, response in responses.items():
+        (content,) = response["content"].values()
+        (TaskStatus if status == "202" else Problem).model_validate(content["example"])
+    (conflict,) = responses["409"]["content"].values()
+    assert conflict["example"]["state"] == "delivering"
+
+
 def test_probes_need_no_credentials(document):
     for path in ("/health", "/livez", "/readyz"):
         assert "security" not in document["paths"][path]["get"]

@@ -116,8 +116,13 @@ def test_each_callback_is_told_of(client):
             **fields, try_number=1, started_at=5.0, error_code="callback_failed", next_try_at=8.0
         ),
     )
-    first, second = ask(client, f"/tasks/{UUID(int=1)}/deliveries").json()["deliveries"]
+    client.view.tell(
+        DeliveryAttempt(**fields, try_number=1, started_at=7.5, status=500, redelivery_requested_at=7.0)
+    )
+    first, again, second = ask(client, f"/tasks/{UUID(int=1)}/deliveries").json()["deliveries"]
     assert (first["error_code"], first["next_try_at"], second["status"]) == ("callback_failed", 8.0, 204)
+    assert (again["try_number"], again["redelivery_requested_at"]) == (1, 7.0)
+    assert "redelivery_requested_at" not in first
 
 
 @pytest.mark.parametrize("path", ["/tasks", f"/tasks/{UUID(int=1)}", f"/tasks/{UUID(int=1)}/events"])

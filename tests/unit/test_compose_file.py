@@ -107,6 +107,8 @@ def test_without_dotenv_all_is_as_the_settings_default_it_but_for_the_container(
     for name in config.setting_names():
         monkeypatch.delenv(name, raising=False)
     inside = {"WORKER_ID": "me", **INSIDE, **OWN_SERVERS}
+    if service == "api":  # it has no way to the store, and needs none
+        del inside["S3_ENDPOINT_URL"]
     for name in names_of(service) & inside.keys():
         monkeypatch.setenv(name, inside[name])
     expected = KINDS[service]()
@@ -119,16 +121,17 @@ def test_without_dotenv_all_is_as_the_settings_default_it_but_for_the_container(
 
 def test_a_server_of_the_users_own_takes_the_place_of_ours():
     given = {"KAFKA_BOOTSTRAP_SERVERS": "k1:9092,k2:9092", "S3_ENDPOINT_URL": "https://s3.example.com"}
-    uploader = environment("uploader", given)
-    assert uploader["KAFKA_BOOTSTRAP_SERVERS"] == "k1:9092,k2:9092"
-    assert uploader["S3_PRESIGN_ENDPOINT_URL"] == "https://s3.example.com"
+    for service in ("api", "uploader"):
+        assert environment(service, given)["KAFKA_BOOTSTRAP_SERVERS"] == "k1:9092,k2:9092"
+        assert environment(service, given)["S3_PRESIGN_ENDPOINT_URL"] == "https://s3.example.com"
     # the one-shot is for compose's own store, whatever else is set
     assert environment("store-bucket", given)["S3_ENDPOINT_URL"] == "http://seaweedfs:8333"
 
 
 def test_links_name_the_port_that_the_store_is_published_on():
     found = services({"S3_PORT": "18333"})
-    assert found["uploader"]["environment"]["S3_PRESIGN_ENDPOINT_URL"] == "http://127.0.0.1:18333"
+    for service in ("api", "uploader"):
+        assert found[service]["environment"]["S3_PRESIGN_ENDPOINT_URL"] == "http://127.0.0.1:18333"
     assert found["seaweedfs"]["ports"] == ["127.0.0.1:18333:8333"]
 
 

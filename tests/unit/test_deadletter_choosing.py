@@ -9,7 +9,7 @@ from common import deadletter, retry
 from common.deadletter.choose import Filter, Outdone, Refused, Replay, Replayed, plan
 from common.deadletter.dead_letter import LetterId, parse
 from common.deadletter.mailbox import Mailbox
-from common.messages import Task
+from common.messages import Redelivery, Task
 from common.outcome import Record
 from common.settings import KafkaSettings
 from tests.support.dead_letters import (
@@ -23,6 +23,7 @@ from tests.support.dead_letters import (
     failed,
     letter_record,
     mark,
+    redelivery,
     separated,
     task,
 )
@@ -42,6 +43,7 @@ def planned(*records: Record, again: bool = False, wanted=Filter()) -> list:  # 
         (letter_record(separated().to_bytes(), topic=RESULTS, code="storage_error"), "result"),
         (letter_record(failed().to_bytes(), topic=RESULTS, code="callback_failed"), "callback"),
         (letter_record(separated().to_bytes(), topic=RESULTS, code="callback_gone"), "callback"),
+        (letter_record(redelivery().to_bytes(), topic=RESULTS, code="callback_failed"), "redelivery"),
         (letter_record(b"\xff", code="invalid_message"), "undecodable"),
         (letter_record(task().to_bytes(), topic=RESULTS, code="invalid_message"), "undecodable"),
         (letter_record(task().to_bytes(), topic="elsewhere"), "task"),
@@ -147,6 +149,34 @@ def test_the_letter_of_a_replayed_run_can_be_replayed_in_turn():
     )
     assert [type(d) for d in decisions] == [Outdone, Replay]
     assert decisions[1].run == 3
+
+
+def test_a_redelivery_is_replayed_as_the_same_one_and_once():
+    lost = letter_record(redelivery(run=2).to_bytes(), 1, topic=RESULTS, code="callback_failed")
+    (decision,) = planned(lost)
+    again, its_mark = decision.messages(DEAD)
+    assert (again.topic, Redelivery.model_validate_json(again.value)) == (RESULTS, redelivery(run=2))
+    records = lost, at(2, its_mark)
+    assert planned(*records) == [Replayed(decision.letter, 2)]
+    (once_more,) = planned(*records, again=True)
+    assert (once_more.run, once_more.earlier_run) == (2, 2)
+
+
+@pytest.mark.parametrize("first", [separated(), failed()])
+def test_a_redelivery_gives_way_to_the_run_whose_callback_it_asks_for(first):
+    taken, asked = planned(
+        letter_record(first.to_bytes(), 1, topic=RESULTS, code="callback_failed"),
+        letter_record(redelivery().to_bytes(), 2, topic=RESULTS, code="callback_failed"),
+    )
+    assert (taken.run, asked) == (2, Outdone(asked.letter, LetterId(3, 1)))
+
+
+def test_a_replayed_redelivery_takes_the_place_of_no_other_letter_of_its_run():
+    first = letter_record(separated().to_bytes(), 1, topic=RESULTS, code="callback_failed")
+    asked = letter_record(redelivery().to_bytes(), 2, topic=RESULTS, code="callback_failed")
+    decisions = planned(first, asked, mark(2, 1, 3))
+    assert [type(d) for d in decisions] == [Replay, Outdone]
+    assert decisions[0].run == 2
 
 
 def test_a_run_is_above_all_that_are_known_of_its_task():

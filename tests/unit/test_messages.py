@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from common.messages import (
     FailureCallback,
     PublishedStem,
+    Redelivery,
     Separated,
     SeparationFailed,
     StagedStem,
@@ -16,6 +17,7 @@ from common.messages import (
     Task,
     UndecodableMessage,
     decode_result,
+    decode_result_record,
     decode_task,
 )
 
@@ -64,7 +66,19 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("decode", [decode_task, decode_result])
+def test_a_redelivery_is_no_result_and_lies_where_results_do():
+    callback = FailureCallback(task_uuid=UUID(int=1), timestamp=0.1 + 0.2, error_message="é", error_code="x")
+    asked = Redelivery(
+        task_uuid=UUID(int=1), hook_url="https://h.example/", run=2, requested_at=9.5, failure=callback
+    )
+    assert decode_result_record(asked.to_bytes()) == asked
+    assert decode_result_record(asked.to_bytes()).failure.to_bytes() == callback.to_bytes()
+    with pytest.raises(UndecodableMessage):
+        decode_result(asked.to_bytes())
+    assert [decode_result_record(result.to_bytes()) for result in (DONE, FAILED)] == [DONE, FAILED]
+
+
+@pytest.mark.parametrize("decode", [decode_task, decode_result, decode_result_record])
 @pytest.mark.parametrize("value", BROKEN)
 def test_what_is_no_message_is_undecodable(decode, value):
     with pytest.raises(UndecodableMessage):

@@ -198,6 +198,7 @@ def test_a_secret_is_told_nowhere(env, name):
 SECRETS = [
     (ApiSettings, "BASIC_AUTH_PASSWORD"),
     (ProcessorSettings, "KAFKA_SASL_PASSWORD"),
+    (ApiSettings, "AWS_SECRET_ACCESS_KEY"),
     (UploaderSettings, "AWS_SECRET_ACCESS_KEY"),
     (UploaderSettings, "WEBHOOK_SECRET"),
 ]
@@ -212,6 +213,8 @@ def test_a_secret_is_read_from_its_file_without_the_last_line_end(env, tmp_path,
     file = tmp_path / "secret"
     file.write_bytes(content.encode())
     env(S3_BUCKET_NAME="stems", **{f"{name}_FILE": str(file)})
+    if name == "AWS_SECRET_ACCESS_KEY":
+        env(AWS_ACCESS_KEY_ID="its-pair")
     settings = load(kind)
     assert getattr(settings, name.lower()).get_secret_value() == secret
     assert secret not in repr(settings)
@@ -286,3 +289,18 @@ def test_an_entry_point_says_what_is_wrong_and_ends(env, capsys):
     assert caught.value.code == EXIT_BAD_SETTINGS
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("cannot start: API_PORT")
+
+
+@pytest.mark.parametrize("kind", [ApiSettings, UploaderSettings])
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"])
+def test_half_a_pair_of_keys_is_refused_at_start(env, kind, name):
+    env(S3_BUCKET_NAME="stems", **{name: "half"})
+    with pytest.raises(BadSettings, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") as caught:
+        load(kind)
+    assert "half" not in str(caught.value)
+
+
+def test_an_api_needs_no_store_and_an_uploader_does():
+    assert load(ApiSettings).s3_bucket_name is None
+    with pytest.raises(BadSettings, match="S3_BUCKET_NAME is not set"):
+        load(UploaderSettings)

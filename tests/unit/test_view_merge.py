@@ -66,6 +66,16 @@ def test_a_replay_begins_anew_and_what_comes_late_of_the_run_before_is_passed_ov
     assert merged(replay, over) is replay
 
 
+def test_whom_to_call_is_known_in_whatever_order_it_is_told():
+    statuses = [told(State.DOWNLOADING, attempt=1), TASK, told(State.FAILED)]
+    assert [s.hook_url for s in statuses] == [None, "h", None]
+    for order in itertools.permutations(statuses):
+        assert fold(order).hook_url == "h"
+    over = fold(statuses)
+    assert merged(over, TASK) is over
+    assert merged(over, TASK.model_copy(update={"run": 2, "hook_url": None})).hook_url == "h"
+
+
 def test_times_come_together_from_all_that_is_told():
     first = told(State.DOWNLOADING, attempt=1, times={"queued": 1.0, "downloading": 2.0})
     last = told(State.SUCCEEDED, times={"uploading": 4.0, "succeeded": 5.0})

@@ -9,7 +9,7 @@ from kafka.structs import OffsetAndMetadata
 
 from common import deadletter, messages, progress, retry
 from common.lag import lags
-from common.messages import DeliveryAttempt, Separated, SeparationFailed, Task
+from common.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, Task
 from common.settings import KafkaSettings, ProcessorSettings, UploaderSettings
 from tests.support.group import read_all
 
@@ -63,11 +63,12 @@ def read(settings: KafkaSettings) -> Ledger:
     for base in (settings.kafka_task_topic, settings.kafka_result_topic):
         for topic in retry.topics(base, settings.retry_delays_s):
             retried[base] += len(records(topic))
+    found = [messages.decode_result_record(r.value) for r in records(settings.kafka_result_topic)]
     # Every offset ever committed, where a look now and then would miss some.
     backward, commits = backward_steps(records(_OFFSETS_TOPIC))
     return Ledger(
         tasks=[messages.decode_task(r.value) for r in records(settings.kafka_task_topic)],
-        results=[messages.decode_result(r.value) for r in records(settings.kafka_result_topic)],
+        results=[result for result in found if not isinstance(result, Redelivery)],
         deliveries=[
             DeliveryAttempt.model_validate_json(r.value) for r in records(settings.kafka_delivery_topic)
         ],

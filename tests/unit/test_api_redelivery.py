@@ -1,0 +1,105 @@
+"""Who may have which callback sent again, and what is asked of the uploader then."""
+
+from uuid import UUID
+
+import pytest
+
+from api.view.merge import of_task
+from common.messages import FailureCallback, Redelivery, State, Status, Task
+from tests.support.api_client import Answer, ApiClient, MemoryQueue, basic
+from tests.support.stored_view import StoredView
+from tests.support.users import write_users
+
+ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
+TASK_UUID = UUID(int=1)
+PATH = f"/tasks/{TASK_UUID}/redeliver"
+FAILURE = FailureCallback(task_uuid=TASK_UUID, timestamp=9.25, error_code="http_error", error_message="404")
+TASK = of_task(
+    Task(task_uuid=TASK_UUID, audio="a", hook_url="https://h.example/?t=1", submitted_at=1.0, user="alice")
+)
+
+
+@pytest.fixture(scope="module")
+def users(tmp_path_factory):
+    path = tmp_path_factory.mktemp("users") / "users"
+    return write_users(path, alice="password", bob="password", root="password")
+
+
+@pytest.fixture
+def client(users) -> ApiClient:
+    return ApiClient(basic_auth_users_file=users, admin_usernames="root")
+
+
+def ended(state: State = State.SUCCEEDED, **fields) -> Status:
+    """As an uploader tells it."""
+    return TASK.model_copy(update={"state": state, "at": 9.0, "hook_url": None} | fields)
+
+
+def redeliver(client: ApiClient, user=ALICE, **headers: str) -> Answer:
+    return client.request("POST", PATH, user | headers)
+
+
+def test_a_callback_is_asked_for_with_all_that_it_takes(client):
+    client.view.tell(TASK, ended(State.FAILED, run=2, failure=FAILURE, unstored=True))
+    answer = redeliver(client, **{"X-Request-Id": "again-1"})
+    assert answer.status == 202
+    (asked,) = client.queue.redeliveries
+    assert asked == Redelivery(
+        task_uuid=TASK_UUID,
+        hook_url="https://h.example/?t=1",
+        run=2,
+        requested_at=asked.requested_at,
+        user="alice",
+        request_id="again-1",
+        failure=FAILURE,
+        unstored=True,
+    )
+    assert asked.failure.to_bytes() == FAILURE.to_bytes()
+
+
+@pytest.mark.parametrize("state", [state for state in State if state.is_final])
+def test_the_answer_is_the_task_as_it_is(client, state):
+    client.view.tell(TASK, ended(state))
+    answer = redeliver(client)
+    assert (answer.status, answer.json()) == (202, client.request("GET", PATH[:-10], ALICE).json())
+    assert answer.json()["state"] == state
+
+
+@pytest.mark.parametrize("state", [state for state in State if not state.is_final])
+def test_a_task_that_is_not_over_is_told_with_its_state(client, state):
+    client.view.tell(ended(state, hook_url="h"))
+    answer = redeliver(client)
+    assert (answer.status, answer.json()["state"]) == (409, state)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert client.queue.redeliveries == []
+
+
+def test_there_must_be_somebody_to_call(client):
+    client.view.tell(ended())
+    answer = redeliver(client)
+    assert (answer.status, answer.json()["state"]) == (409, "succeeded")
+    assert "hook_url" in answer.json()["error"]
+
+
+def test_it_is_for_the_tasks_user_and_for_admins(client):
+    client.view.tell(TASK, ended())
+    assert [redeliver(client, user).status for user in (ALICE, ROOT, BOB)] == [202, 202, 404]
+    assert client.request("POST", PATH).status == 401
+    unknown = client.request("POST", f"/tasks/{UUID(int=2)}/redeliver", ALICE)
+    assert (unknown.status, unknown.body) == (404, redeliver(client, BOB).body)
+    assert client.request("POST", "/tasks/x/redeliver", ALICE).status == 400
+    assert [asked.user for asked in client.queue.redeliveries] == ["alice", "root"]
+
+
+def test_what_kafka_does_not_confirm_was_not_asked_for(users):
+    client = ApiClient(MemoryQueue(away="gone"), basic_auth_users_file=users)
+    client.view.tell(TASK, ended())
+    answer = redeliver(client)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "10")
+
+
+def test_nothing_is_sent_again_while_too_little_is_known():
+    client = ApiClient(view=StoredView(caught_up=False))
+    answer = redeliver(client, basic("admin", "password"))
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert client.queue.redeliveries == []
