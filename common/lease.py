@@ -49,8 +49,8 @@ class Lease:
         self.record = record
         self.cancelled = threading.Event()
         self.finish_asked = False
-        # Until its work is done. What is left then is to wait for a transaction, and the next record's attempt
-        # can be committed in the very same one.
+        # Until its work is done. What is left then is to wait for a transaction, and the next record's
+        # attempt can be committed in the very same one.
         self.holds_slot = True
 
     @property

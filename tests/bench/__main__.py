@@ -28,6 +28,7 @@ PARTS = (
     "worker",
     "takeover",
     "view",
+    "streams",
 )
 
 

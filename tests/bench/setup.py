@@ -34,6 +34,8 @@ class Sizes:
     engine_sleep_s: float
     heavy_song_s: float
     view_tasks: int
+    streams: int
+    submissions: int
 
 
 FULL = Sizes(
@@ -50,6 +52,8 @@ FULL = Sizes(
     engine_sleep_s=5.0,
     heavy_song_s=60,
     view_tasks=1_000_000,
+    streams=1000,
+    submissions=1000,
 )
 QUICK = Sizes(
     repeats=1,
@@ -65,6 +69,8 @@ QUICK = Sizes(
     engine_sleep_s=2.0,
     heavy_song_s=12,
     view_tasks=20_000,
+    streams=50,
+    submissions=200,
 )
 
 
