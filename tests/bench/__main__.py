@@ -29,6 +29,8 @@ PARTS = (
     "takeover",
     "view",
     "streams",
+    "idle",
+    "outage",
 )
 
 

@@ -36,6 +36,8 @@ class Sizes:
     view_tasks: int
     streams: int
     submissions: int
+    idle_s: float
+    outage_s: float
 
 
 FULL = Sizes(
@@ -54,6 +56,8 @@ FULL = Sizes(
     view_tasks=1_000_000,
     streams=1000,
     submissions=1000,
+    idle_s=60,
+    outage_s=60,
 )
 QUICK = Sizes(
     repeats=1,
@@ -71,6 +75,8 @@ QUICK = Sizes(
     view_tasks=20_000,
     streams=50,
     submissions=200,
+    idle_s=5,
+    outage_s=10,
 )
 
 
