@@ -41,7 +41,7 @@ class LeaseContext:
 
 
 class JobThread:
-    """Runs one leased record to its end, then calls `on_end`, whatever happened."""
+    """Runs one leased record to its end, then calls `on_slot_free`, whatever happened."""
 
     def __init__(
         self,
@@ -50,16 +50,19 @@ class JobThread:
         committer: Committer,
         leases: LeaseTable,
         rules: JobRules,
-        on_end: Callable[[], None],
+        on_slot_free: Callable[[], None],
         on_outcome: OnOutcome = _nobody_asks,
     ):
-        """`on_outcome` is told of each attempt that was begun, before the effects that follow it."""
+        """`on_slot_free` is called as soon as the work is done, and at the end.
+
+        `on_outcome` is told of each attempt that was begun, before the effects that follow it.
+        """
         self._lease = lease
         self._handler = handler
         self._committer = committer
         self._leases = leases
         self._rules = rules
-        self._on_end = on_end
+        self._on_slot_free = on_slot_free
         self._on_outcome = on_outcome
         self._thread = threading.Thread(target=self._run, name=f"job {lease}", daemon=True)
 
@@ -79,7 +82,7 @@ class JobThread:
             log.exception("%s: after its end", self._lease)
         finally:
             self._leases.end(self._lease)
-            self._on_end()
+            self._on_slot_free()
 
     def _may_wait(self) -> bool:
         return self._lease.live and not self._leases.draining
@@ -90,6 +93,8 @@ class JobThread:
         lease, leases = self._lease, self._leases
         context = LeaseContext(lease, leases.attempts(lease), leases.counted(lease))
         outcome = self._work(context)
+        lease.holds_slot = False
+        self._on_slot_free()
         done = self._publish(outcome, context)
         self._on_outcome(outcome, done)
         if done is None:

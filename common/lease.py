@@ -49,6 +49,9 @@ class Lease:
         self.record = record
         self.cancelled = threading.Event()
         self.finish_asked = False
+        # Until its work is done. What is left then is to wait for a transaction, and the next record's
+        # attempt can be committed in the very same one.
+        self.holds_slot = True
 
     @property
     def offset(self) -> int:
@@ -139,7 +142,7 @@ class LeaseTable:
             if (partition, record.offset) in self._running:
                 assignment.held_at = record.offset  # an earlier lease's job has not noticed its end yet
                 return Refusal.NOT_YET
-            if len(self._running) >= self._slots:
+            if self._slots_full():
                 return Refusal.NOT_YET
             lease = Lease(assignment, record)
             assignment.progress = assignment.progress.admitted(record.offset)
@@ -183,7 +186,7 @@ class LeaseTable:
                 if assignment.seek_to is not None and partition in assigned:
                     seeks[partition] = assignment.seek_to
                     assignment.seek_to = None
-            full = self._draining or len(self._running) >= self._slots
+            full = self._draining or self._slots_full()
             return Wanted(seeks, {p for p in assigned if full or not self._readable(p)})
 
     def _readable(self, partition: TopicPartition) -> bool:
@@ -240,7 +243,11 @@ class LeaseTable:
 
     @property
     def slots_full(self) -> bool:
-        return self.running_count >= self._slots
+        with self._lock:
+            return self._slots_full()
+
+    def _slots_full(self) -> bool:
+        return sum(lease.holds_slot for lease in self._running.values()) >= self._slots
 
     @property
     def settled(self) -> bool:

@@ -79,7 +79,7 @@ class Worker:
         self._consumer: GuardedConsumer | None = None
         self._topics: Sequence[str] = ()
         self._stopping = threading.Event()
-        self._job_ended = threading.Event()
+        self._slot_freed = threading.Event()
         self._fatal: BaseException | None = None
         self._assigned_before = False
         self._membership = Membership(clock)
@@ -181,8 +181,8 @@ class Worker:
         self._watch_membership()
         if self._leases.slots_full and not self._consumer.is_joining():
             # Nothing can be taken before a job ends: wait for that rather than in the next poll.
-            self._job_ended.wait((_BUSY_POLL_MS - _SHORT_POLL_MS) / 1000)
-        self._job_ended.clear()
+            self._slot_freed.wait((_BUSY_POLL_MS - _SHORT_POLL_MS) / 1000)
+        self._slot_freed.clear()
 
     def _poll_ms(self) -> int:
         if not self._leases.settled or self._leases.slots_full:
@@ -210,7 +210,7 @@ class Worker:
             self._committer,
             self._leases,
             self._config.rules,
-            self._job_ended.set,
+            self._slot_freed.set,
             self._on_outcome,
         ).start()
 
@@ -280,7 +280,7 @@ class Worker:
         log.warning("building a new consumer: %s", reason)
         self._leases.drop()
         clients.close_consumer(self._consumer)
-        self._job_ended.wait(0.3)
+        self._slot_freed.wait(0.3)
         self._connect()
 
     def _finish_running(self) -> None:

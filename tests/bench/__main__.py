@@ -28,6 +28,9 @@ PARTS = (
     "worker",
     "takeover",
     "view",
+    "streams",
+    "idle",
+    "outage",
 )
 
 

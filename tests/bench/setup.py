@@ -34,6 +34,10 @@ class Sizes:
     engine_sleep_s: float
     heavy_song_s: float
     view_tasks: int
+    streams: int
+    submissions: int
+    idle_s: float
+    outage_s: float
 
 
 FULL = Sizes(
@@ -50,6 +54,10 @@ FULL = Sizes(
     engine_sleep_s=5.0,
     heavy_song_s=60,
     view_tasks=1_000_000,
+    streams=1000,
+    submissions=1000,
+    idle_s=60,
+    outage_s=60,
 )
 QUICK = Sizes(
     repeats=1,
@@ -65,6 +73,10 @@ QUICK = Sizes(
     engine_sleep_s=2.0,
     heavy_song_s=12,
     view_tasks=20_000,
+    streams=50,
+    submissions=200,
+    idle_s=5,
+    outage_s=10,
 )
 
 

@@ -9,6 +9,7 @@ from common.outcome import Message
 from common.progress import Progress, Step
 from common.publish import Unpublishable
 from tests.support.fakes import FakeHandler, leased, loaded, partition, rules
+from tests.support.waiting import wait_for
 
 
 class Ledger:
@@ -56,12 +57,12 @@ class Desk:
 
     def run(self, handler: FakeHandler, before_start=lambda lease: None) -> list[Message]:
         """What the job published; asserts that it ended and left its slot."""
-        ended = threading.Event()
         lease = leased(self.table, 0)
         before_start(lease)
-        JobThread(lease, handler, self.ledger, self.table, rules(), ended.set, self.on_outcome).start()
-        assert ended.wait(20), "the job did not end"
-        assert self.table.running_count == 0
+        changed = threading.Event()
+        JobThread(lease, handler, self.ledger, self.table, rules(), changed.set, self.on_outcome).start()
+        wait_for(lambda: self.table.running_count == 0, 20, "the job's end")
+        assert changed.is_set()
         return self.ledger.published
 
     @property

@@ -92,9 +92,11 @@ class Trio:
         with contextlib.closing(producer):
             producer.send(self.settings[topic_setting], value, key=b"by hand").get(timeout=30)
 
+    def all_callbacks(self) -> list[Callback]:
+        return [Callback(r.body, r.headers) for r in self.receiver.requests("/hook")]
+
     def callbacks(self, task_uuid: str) -> list[Callback]:
-        found = [Callback(r.body, r.headers) for r in self.receiver.requests("/hook")]
-        return [callback for callback in found if callback.json["task_uuid"] == task_uuid]
+        return [callback for callback in self.all_callbacks() if callback.json["task_uuid"] == task_uuid]
 
     def wait_for_callback(self, task_uuid: str, timeout_s: float = 90) -> Callback:
         """The task's first callback. Raises AssertionError, with the logs, when there is none in time."""

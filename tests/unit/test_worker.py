@@ -9,7 +9,7 @@ from kafka.errors import FencedInstanceIdError, KafkaConnectionError, KafkaError
 
 from common.fencing import Fenced
 from common.outcome import Done, Message
-from tests.support.fakes import TOPIC
+from tests.support.fakes import TOPIC, FakeProducer
 from tests.support.waiting import wait_for
 from tests.support.worker_bench import WorkerBench
 
@@ -27,6 +27,29 @@ def test_every_record_is_done_once():
     running.result()
     assert len(b.broker.messages) == 20
     assert b.consumer.closed
+
+
+def test_while_a_result_is_being_committed_the_next_record_has_its_slot():
+    commits = []
+    go_on = threading.Event()
+
+    def hold_the_first_result(step: str) -> None:
+        if step == "commit":
+            commits.append(step)
+            assert len(commits) != 2 or go_on.wait(20)
+
+    b = WorkerBench(log=values(3), slots=1)
+    b.make_producer = lambda: FakeProducer(b.broker, hold_the_first_result)
+    running = b.start()
+    wait_for(lambda: len(commits) == 2, 20, "the first result's commit")
+    wait_for(lambda: b.worker.running_count == 2, 20, "the next record")
+    polls = b.consumer.polls
+    wait_for(lambda: b.consumer.polls > polls + 3, 20, "polls that could take more")
+    assert b.worker.running_count == 2
+    go_on.set()
+    assert b.wait_for_results(3) == values(3)
+    b.worker.stop()
+    running.result()
 
 
 @pytest.mark.parametrize(
