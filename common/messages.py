@@ -39,7 +39,8 @@ class _Message(BaseModel):
 class Task(_Message):
     """`uvr_tasks`: a song to separate. `submitted_at` is in seconds since the epoch.
 
-    `request_id` is that of the request that submitted it, as the api's log and answer have it.
+    `request_id` is that of the request that submitted it, as the api's log and answer have it. A run that
+    has no stems at `cancel_at`, also since the epoch, ends without them.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -50,6 +51,7 @@ class Task(_Message):
     user: str = ""
     run: int = Field(default=1, ge=1)
     request_id: RequestId = ""
+    cancel_at: float | None = None
 
 
 class StagedStem(_Message):
@@ -83,7 +85,10 @@ Times = dict[State, float]
 
 
 class _Result(_Message):
-    """`times` is when each state was entered on the way here, in seconds since the epoch."""
+    """`times` is when each state was entered on the way here, in seconds since the epoch.
+
+    `cancel_at` is the task's.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
@@ -94,6 +99,7 @@ class _Result(_Message):
     request_id: RequestId = ""
     user: str = ""
     times: Times = Field(default_factory=dict)
+    cancel_at: float | None = None
 
 
 class Separated(_Result):
@@ -202,6 +208,17 @@ class Status(_Message):
     result: SuccessCallback | None = None
 
 
+class Cancel(_Message):
+    """`uvr_control`: this run of the task is to end, and no later one. `requested_at` is since the epoch."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_uuid: UUID
+    run: int = Field(ge=1)
+    requested_at: float
+    user: str = ""
+    request_id: RequestId = ""
+
+
 def decode_task(value: bytes | None) -> Task:
     """Raises UndecodableMessage."""
     return _decode(value, Task.model_validate_json)
@@ -220,6 +237,11 @@ def decode_status(value: bytes | None) -> Status:
 def decode_delivery(value: bytes | None) -> DeliveryAttempt:
     """Raises UndecodableMessage."""
     return _decode(value, DeliveryAttempt.model_validate_json)
+
+
+def decode_cancel(value: bytes | None) -> Cancel:
+    """Raises UndecodableMessage."""
+    return _decode(value, Cancel.model_validate_json)
 
 
 def _decode(value, validate):
