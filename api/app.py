@@ -12,6 +12,7 @@ from api.metrics import ApiMetrics
 from api.middleware import EveryRequest
 from api.queue import TaskQueue
 from api.routes import make_router
+from api.steering import make_steering_router
 from api.tasks import make_tasks_router
 from api.view.view import TaskView
 from common.addresses import AddressPolicy
@@ -56,4 +57,5 @@ def create_app(
     policy = AddressPolicy.from_settings(settings)
     app.include_router(make_router(settings, queue, view, auth, policy, metrics))
     app.include_router(make_tasks_router(settings, view, auth))
+    app.include_router(make_steering_router(settings, queue, view, auth))
     return app

@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, PlainTextResponse
 from api import documentation_page
 from api.problems import MEDIA_TYPE, Problem
 from api.submission import Submission
+from common.messages import State
 
 DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a
 callback is POSTed to the address that you gave. Until then `/tasks` tells how far it is."""
@@ -17,12 +18,25 @@ callback is POSTed to the address that you gave. Until then `/tasks` tells how f
 SECONDS = {"schema": {"type": "integer"}, "description": "seconds until another try makes sense"}
 
 
-def problem(status: int, when: str, detail: str, *, error_code: str | None = None, **headers: Any) -> dict:
+def problem(
+    status: int,
+    when: str,
+    detail: str,
+    *,
+    error_code: str | None = None,
+    state: State | None = None,
+    **headers: Any,
+) -> dict:
     """An answer that is a problem, with its example; `headers` by name, `_` for `-`."""
     example = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, error_code=error_code
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        error=detail,
+        error_code=error_code,
+        state=state,
     )
-    content = {"schema": reference(Problem), "example": example.model_dump(exclude_none=True)}
+    content = {"schema": reference(Problem), "example": example.model_dump(mode="json", exclude_none=True)}
     documented = {name.replace("_", "-"): value for name, value in headers.items()}
     return {"description": when, "headers": documented, "content": {MEDIA_TYPE: content}}
 

@@ -11,6 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
+from common.messages import State
+
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
@@ -27,6 +29,7 @@ class Problem(BaseModel):
     error_code: str | None = Field(
         None, description="which kind of error, for programs, where there are kinds"
     )
+    state: State | None = Field(None, description="the task's, where that is what is in the way")
 
 
 class ProblemError(Exception):
@@ -39,16 +42,27 @@ class ProblemError(Exception):
         *,
         error_code: str | None = None,
         headers: Mapping[str, str] | None = None,
+        state: State | None = None,
     ):
         super().__init__(detail)
         self.status, self.detail, self.error_code, self.headers = status, detail, error_code, headers
+        self.state = state
 
 
 def problem(
-    status: int, detail: str, error_code: str | None = None, headers: Mapping[str, str] | None = None
+    status: int,
+    detail: str,
+    error_code: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    state: State | None = None,
 ) -> JSONResponse:
     body = Problem(
-        title=HTTPStatus(status).phrase, status=status, detail=detail, error=detail, error_code=error_code
+        title=HTTPStatus(status).phrase,
+        status=status,
+        detail=detail,
+        error=detail,
+        error_code=error_code,
+        state=state,
     )
     return JSONResponse(body.model_dump(exclude_none=True), status, dict(headers or {}), MEDIA_TYPE)
 
@@ -65,7 +79,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ProblemError)
     async def on_problem(_: Request, error: ProblemError) -> JSONResponse:
-        return problem(error.status, error.detail, error.error_code, error.headers)
+        return problem(error.status, error.detail, error.error_code, error.headers, error.state)
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(_: Request, error: HTTPException) -> JSONResponse:

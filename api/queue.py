@@ -1,4 +1,4 @@
-"""Where the api puts its tasks: nothing counts as queued before the broker has confirmed it."""
+"""Where the api puts what it asks for: nothing counts as queued before the broker has confirmed it."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from api.session import Session
 from common.health import Check
-from common.messages import Task
+from common.messages import Cancel, Task
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +25,11 @@ _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 2.0
 
 
 class QueueUnavailable(Exception):
-    """The task was not confirmed in time. It may still be done, if Kafka has taken it after all."""
+    """It was not confirmed in time. It may still be done, if Kafka has taken it after all."""
 
 
 class _NotConfirmed(Exception):
-    """The session has given the task up."""
+    """The session has given it up."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,8 +43,8 @@ class _Connection:
 class TaskQueue(Protocol):
     async def start(self) -> None: ...
 
-    async def publish(self, task: Task) -> None:
-        """Returns once the task is safely queued. Raises QueueUnavailable."""
+    async def publish(self, message: Task | Cancel) -> None:
+        """Returns once it is safely queued. Raises QueueUnavailable."""
 
     def check(self) -> Check:
         """Whether tasks can be queued, from what is already known."""
@@ -86,7 +86,7 @@ class KafkaQueue:
     def check(self) -> Check:
         return Check(False, self._reason) if self._connection is None else Check(True, "connected")
 
-    async def publish(self, task: Task) -> None:
+    async def publish(self, message: Task | Cancel) -> None:
         if self._waiting >= self._max_waiting:
             raise QueueUnavailable("too many tasks wait for Kafka")
         self._waiting += 1
@@ -95,7 +95,7 @@ class KafkaQueue:
             async with asyncio.timeout(self._ack_timeout_s):
                 while (connection := self._connection) is None:
                     await self._connected.wait()
-                await self._confirm(connection.session, task)
+                await self._confirm(connection.session, message)
         except TimeoutError:
             reason = "Kafka did not confirm in time" if connection else self._reason
             self._lost(connection, reason)
@@ -114,7 +114,7 @@ class KafkaQueue:
             await asyncio.to_thread(self._keeper.join, self._ack_timeout_s)
         self._senders.shutdown(wait=False, cancel_futures=True)
 
-    async def _confirm(self, session: Session, task: Task) -> None:
+    async def _confirm(self, session: Session, message: Task | Cancel) -> None:
         result: asyncio.Future[None] = self._loop.create_future()
 
         def finish(error: BaseException | None) -> None:
@@ -126,7 +126,7 @@ class KafkaQueue:
                 result.set_exception(_NotConfirmed(_describe(error)))
 
         await self._loop.run_in_executor(
-            self._senders, session.send, task, lambda error: self._on_loop(finish, error)
+            self._senders, session.send, message, lambda error: self._on_loop(finish, error)
         )
         await result
 

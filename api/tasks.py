@@ -3,14 +3,14 @@
 from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import urlencode
-from uuid import UUID
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, Security
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import task_documentation as documentation
 from api.auth import BasicAuth
-from api.problems import ProblemError, problem
+from api.problems import problem
+from api.task_access import visible_task
 from api.task_models import (
     Deliveries,
     Delivery,
@@ -52,14 +52,7 @@ def install(app: FastAPI) -> None:
 def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth) -> APIRouter:
     router = APIRouter(prefix="/tasks")
 
-    async def visible(task_uuid: UUID, user: Annotated[str, Security(auth)]) -> Status:
-        status = await view.find(task_uuid)
-        # Of others' tasks not even that they exist is told.
-        if status is None or user not in (status.user, *settings.admin_usernames):
-            raise ProblemError(404, "There is no such task")
-        return status
-
-    Visible = Annotated[Status, Depends(visible)]
+    Visible = Annotated[Status, Depends(visible_task(settings, view, auth))]
 
     async def described(status: Status) -> TaskStatus:
         waits = status.state is State.QUEUED and status.next_try_at is None

@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.queue import QueueUnavailable
 from common.health import Check
-from common.messages import Task
+from common.messages import Cancel, Task
 from common.settings import ApiSettings
 from tests.support.stored_view import StoredView
 
@@ -24,6 +24,7 @@ class MemoryQueue:
     """A TaskQueue that keeps what it is given, or is away when `away` says why."""
 
     tasks: list[Task] = field(default_factory=list)
+    cancels: list[Cancel] = field(default_factory=list)
     away: str = ""
     fails_with: Exception | None = None
 
@@ -34,12 +35,12 @@ class MemoryQueue:
     def check(self) -> Check:
         return Check(not self.away, self.away)
 
-    async def publish(self, task: Task) -> None:
+    async def publish(self, message: Task | Cancel) -> None:
         if self.fails_with:
             raise self.fails_with
         if self.away:
             raise QueueUnavailable(self.away)
-        self.tasks.append(task)
+        (self.tasks if isinstance(message, Task) else self.cancels).append(message)
 
 
 @dataclass(frozen=True)
