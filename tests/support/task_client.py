@@ -11,8 +11,8 @@ from tests.support.api_process import PATIENCE_S
 ADMIN = basic("admin", "password")
 
 
-def ask(url: str, path: str) -> Answer:
-    request = urllib.request.Request(url + path, headers=ADMIN)
+def ask(url: str, path: str, method: str = "GET") -> Answer:
+    request = urllib.request.Request(url + path, headers=ADMIN, method=method)
     try:
         with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
             return Answer(answer.status, dict(answer.headers), answer.read())
@@ -25,6 +25,10 @@ def task(url: str, task_uuid: str) -> dict[str, Any]:
     answer = ask(url, f"/tasks/{task_uuid}")
     assert answer.status == 200, answer
     return answer.json()
+
+
+def cancel(url: str, task_uuid: str) -> Answer:
+    return ask(url, f"/tasks/{task_uuid}/cancel", "POST")
 
 
 def events(url: str, task_uuid: str) -> Iterator[dict[str, Any]]:
