@@ -81,7 +81,9 @@ class ControlReader:
             except Exception as error:  # noqa: BLE001 - the loop's edge: without this thread nothing is cancelled
                 self._cancels.fall_behind()
                 if self._repeats.is_news(error):
-                    log.warning("cancels are not heard of: %r", error)
+                    # At a first start nobody has made the topics yet.
+                    level = logging.INFO if isinstance(error, TopicMissing) else logging.WARNING
+                    log.log(level, "cancels are not heard of: %r", error)
                 self._stopping.wait(_BACKOFF_S)
 
     def _spell(self, source: Source) -> None:

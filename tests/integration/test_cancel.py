@@ -202,9 +202,8 @@ def test_a_deadline_ends_a_download_and_what_is_reached_too_late(house: House):
 
 def test_a_deadline_ends_an_upload(house: House):
     house.slow_store.go_on.clear()
-    delayed, seconds = house.slow_store.delayed, 10
+    seconds = 4  # on a slow machine it may not have come that far, which must end alike
     task_uuid = house.submit(house.short, cancel_after_s=seconds)
-    wait_for(lambda: house.slow_store.delayed > delayed, PATIENCE_S, "upload")
     cancel_at = task(house.url, task_uuid)["submitted_at"] + seconds
     wait_for(lambda: time.time() > cancel_at, PATIENCE_S, "deadline")
     house.slow_store.go_on.set()
