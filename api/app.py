@@ -14,6 +14,7 @@ from api.middleware import EveryRequest
 from api.queue import TaskQueue
 from api.redelivery import make_redelivery_router
 from api.routes import make_router
+from api.steering import make_steering_router
 from api.tasks import make_tasks_router
 from api.view.view import TaskView
 from common.addresses import AddressPolicy
@@ -61,4 +62,5 @@ def create_app(
     app.include_router(make_router(settings, queue, view, auth, policy, metrics))
     app.include_router(make_tasks_router(settings, view, auth, links))
     app.include_router(make_redelivery_router(settings, queue, view, auth, links))
+    app.include_router(make_steering_router(settings, queue, view, auth))
     return app

@@ -11,9 +11,8 @@ from typing import Any, Protocol
 
 from kafka.errors import KafkaError
 
-from api.session import Session
+from api.session import Sendable, Session
 from common.health import Check
-from common.messages import Redelivery, Task
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +42,7 @@ class _Connection:
 class TaskQueue(Protocol):
     async def start(self) -> None: ...
 
-    async def publish(self, message: Task | Redelivery) -> None:
+    async def publish(self, message: Sendable) -> None:
         """Returns once it is safely queued. Raises QueueUnavailable."""
 
     def check(self) -> Check:
@@ -86,7 +85,7 @@ class KafkaQueue:
     def check(self) -> Check:
         return Check(False, self._reason) if self._connection is None else Check(True, "connected")
 
-    async def publish(self, message: Task | Redelivery) -> None:
+    async def publish(self, message: Sendable) -> None:
         if self._waiting >= self._max_waiting:
             raise QueueUnavailable("too many tasks wait for Kafka")
         self._waiting += 1
@@ -114,7 +113,7 @@ class KafkaQueue:
             await asyncio.to_thread(self._keeper.join, self._ack_timeout_s)
         self._senders.shutdown(wait=False, cancel_futures=True)
 
-    async def _confirm(self, session: Session, message: Task | Redelivery) -> None:
+    async def _confirm(self, session: Session, message: Sendable) -> None:
         result: asyncio.Future[None] = self._loop.create_future()
 
         def finish(error: BaseException | None) -> None:

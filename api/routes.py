@@ -63,15 +63,17 @@ def make_router(
     ) -> Queued:
         """Queue a song for separation. The answer comes once the task is safely stored."""
         submission = parse(await read_body(request, settings.max_body_bytes), policy)
+        submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
         task = Task(
             task_uuid=task_uuid(user, idempotency_key),
             audio=submission.audio,
             hook_url=submission.hook_url,
-            submitted_at=time.time(),
+            submitted_at=submitted_at,
             user=user,
             request_id=current_request_id(),
             idempotency_key=idempotency_key,
             submission_digest=None if idempotency_key is None else digest(submission),
+            cancel_at=None if cancel_after_s is None else submitted_at + cancel_after_s,
         )
         with task_context(task.task_uuid):
             try:

@@ -11,7 +11,7 @@ from common import topics
 from common.clients import discard_producer, kafka_options
 from common.failpoint import Failpoint
 from common.half_built import closed_on_error
-from common.messages import Redelivery, Task
+from common.messages import Cancel, Redelivery, Task
 from common.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,11 @@ _RECONNECT_BACKOFF_MAX_MS = 1000
 Confirmed = Callable[[BaseException | None], None]
 
 
+Sendable = Task | Redelivery | Cancel
+
+
 class Session(Protocol):
-    def send(self, message: Task | Redelivery, confirmed: Confirmed) -> None:
+    def send(self, message: Sendable, confirmed: Confirmed) -> None:
         """Calls `confirmed` once, from any thread: with None after the broker's ack, or with the error.
 
         May block for a moment, and may raise KafkaError instead of calling.
@@ -40,14 +43,18 @@ class Session(Protocol):
 class KafkaSession:
     """A Session with the real broker. The constructor blocks until it is connected.
 
-    It makes the topics, and knows the partitions of those that it writes when it returns, so that `send` does
-    not wait for them. A record that is not acknowledged `delivery_timeout_s` after `send` is given up: it
-    must not turn up minutes after its client was told that it has failed.
+    It makes the topics, and knows the partitions of those that it writes to when it returns, so that `send`
+    does not wait for them. A record that is not acknowledged `delivery_timeout_s` after `send` is given up:
+    it must not turn up minutes after its client was told that it has failed.
     """
 
     def __init__(self, settings: KafkaSettings, delivery_timeout_s: float, connect_timeout_s: float = 5.0):
         """Raises KafkaError, OSError (a certificate that cannot be read), ValueError."""
-        self._topics = {Task: settings.kafka_task_topic, Redelivery: settings.kafka_result_topic}
+        self._topics = {
+            Task: settings.kafka_task_topic,
+            Redelivery: settings.kafka_result_topic,
+            Cancel: settings.kafka_control_topic,
+        }
         delivery_timeout_ms = int(delivery_timeout_s * 1000)
         request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms)
         options = {
@@ -78,11 +85,11 @@ class KafkaSession:
             self.close(0)
             raise
 
-    def send(self, message: Task | Redelivery, confirmed: Confirmed) -> None:
-        key = str(message.task_uuid).encode()
+    def send(self, message: Sendable, confirmed: Confirmed) -> None:
+        topic, key = self._topics[type(message)], str(message.task_uuid).encode()
         Failpoint.API_BEFORE_SEND.reach()
         try:
-            future = self._producer.send(self._topics[type(message)], key=key, value=message.to_bytes())
+            future = self._producer.send(topic, key=key, value=message.to_bytes())
         except KafkaError:
             raise
         except Exception as error:  # such as ValueError for a topic that has vanished from the metadata

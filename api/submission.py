@@ -13,6 +13,8 @@ from common.errors import PermanentError
 # Fixed for ever: a repeated Idempotency-Key finds its task by it.
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
 
+_MAX_CANCEL_AFTER_S = 30 * 24 * 3600
+
 
 class Submission(BaseModel):
     """The body of `POST /generate`. Fields that are not known are ignored."""
@@ -24,6 +26,16 @@ class Submission(BaseModel):
         None,
         description="address that the callback is POSTed to; without one nobody is called",
         examples=["https://example.com/hook"],
+    )
+    cancel_after_s: float | None = Field(
+        None,
+        gt=0,
+        le=_MAX_CANCEL_AFTER_S,
+        allow_inf_nan=False,
+        strict=True,
+        description="the task fails as `deadline_exceeded` when it has no stems so many seconds after it was "
+        "submitted",
+        examples=[3600],
     )
 
 

@@ -50,6 +50,7 @@ _AGAIN = {
     "status": 204,
     "redelivery_requested_at": _SUBMITTED_AT + 900,
 }
+_NONE = problem(404, "There is no such task, or it is another user's", "There is no such task")
 _CURSOR = "QdoUzXwAAAB8nmZ5dCVA3pRL4H_B-Qrn"
 
 
@@ -71,8 +72,7 @@ def _answers(when: str, example: Any, media_type: str = "application/json") -> d
 
 
 def _one(when: str, example: Any, media_type: str = "application/json") -> dict[int | str, Any]:
-    there_is_none = problem(404, "There is no such task, or it is another user's", "There is no such task")
-    return _answers(when, example, media_type) | {404: there_is_none}
+    return _answers(when, example, media_type) | {404: _NONE}
 
 
 LIST: dict[str, Any] = {
@@ -123,5 +123,34 @@ REDELIVER: dict[str, Any] = {
             "The redelivery could not be queued in time; please ask for it again",
             Retry_After=SECONDS,
         ),
+    },
+}
+CANCEL: dict[str, Any] = {
+    "summary": "Cancel a task",
+    "responses": {
+        202: {
+            "description": "The wish is stored: the task ends where it is, or when a worker reaches it, in "
+            "the state `cancelled`, and its callback says `failed` with that `error_code`. Once its stems "
+            "are published (`delivering`), and for a second time, it changes nothing. The task as it is now",
+            "content": {"application/json": {"example": _SEPARATING}},
+        },
+        400: problem(400, "The id is none", "task_uuid: Input should be a valid UUID"),
+        401: UNAUTHORIZED,
+        404: _NONE,
+        409: problem(
+            409,
+            "The task is over, as its `state` says",
+            "The task is over: succeeded",
+            state=State.SUCCEEDED,
+        ),
+        429: TOO_MANY_FAILURES,
+        503: problem(
+            503,
+            "Kafka has not confirmed it in time (it may come to pass nevertheless), what is known of tasks "
+            "is not up to date, or too many sign-ins are being checked",
+            "The task could not be cancelled in time; please try again",
+            Retry_After=SECONDS,
+        ),
+        "default": UNEXPECTED,
     },
 }

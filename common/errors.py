@@ -28,7 +28,13 @@ class ErrorCode(StrEnum):
     STORAGE_ERROR = "storage_error"
     CALLBACK_FAILED = "callback_failed"
     CALLBACK_GONE = "callback_gone"
+    CANCELLED = "cancelled"
+    DEADLINE_EXCEEDED = "deadline_exceeded"
     INTERNAL_ERROR = "internal_error"
+
+
+# Nobody wants a run any more that fails so: nothing of it is kept.
+UNWANTED = frozenset({ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED})
 
 
 class JobError(Exception):
@@ -61,4 +67,4 @@ class CrashError(JobError):
 
 
 class Cancelled(Exception):
-    """The job was told to stop: nothing of it is published."""
+    """The job was told to stop here, and is done elsewhere: nothing of it is published."""

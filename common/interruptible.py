@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 
 from common.deadline import Pulse
 
-SLICE_S = 0.25
+SLICE_S = 0.15
 
 
 class _Interruptible:

@@ -41,7 +41,8 @@ class Task(_Message):
 
     `request_id` is that of the request that submitted it, as the api's log and answer have it. Without a
     `hook_url` nobody is called. With an `idempotency_key` the `submission_digest` (sha256, hexadecimal) tells
-    another submission under the same key.
+    another submission under the same key. A run that has no stems at `cancel_at`, also since the epoch, ends
+    without them.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -54,6 +55,7 @@ class Task(_Message):
     request_id: RequestId = ""
     idempotency_key: str | None = None
     submission_digest: str | None = None
+    cancel_at: float | None = None
 
 
 class StagedStem(_Message):
@@ -87,7 +89,10 @@ Times = dict[State, float]
 
 
 class _Result(_Message):
-    """`times` is when each state was entered on the way here, in seconds since the epoch."""
+    """`times` is when each state was entered on the way here, in seconds since the epoch.
+
+    `cancel_at` is the task's.
+    """
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
@@ -98,6 +103,7 @@ class _Result(_Message):
     request_id: RequestId = ""
     user: str = ""
     times: Times = Field(default_factory=dict)
+    cancel_at: float | None = None
 
 
 class Separated(_Result):
@@ -236,6 +242,17 @@ class Status(_Message):
     unstored: bool = False
 
 
+class Cancel(_Message):
+    """`uvr_control`: this run of the task is to end, and no later one. `requested_at` is since the epoch."""
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_uuid: UUID
+    run: int = Field(ge=1)
+    requested_at: float
+    user: str = ""
+    request_id: RequestId = ""
+
+
 def decode_task(value: bytes | None) -> Task:
     """Raises UndecodableMessage."""
     return _decode(value, Task.model_validate_json)
@@ -259,6 +276,11 @@ def decode_status(value: bytes | None) -> Status:
 def decode_delivery(value: bytes | None) -> DeliveryAttempt:
     """Raises UndecodableMessage."""
     return _decode(value, DeliveryAttempt.model_validate_json)
+
+
+def decode_cancel(value: bytes | None) -> Cancel:
+    """Raises UndecodableMessage."""
+    return _decode(value, Cancel.model_validate_json)
 
 
 def _decode(value, validate):

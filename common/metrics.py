@@ -24,7 +24,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from common import deadletter, health
-from common.errors import CrashError, ErrorCode
+from common.errors import UNWANTED, CrashError, ErrorCode
 from common.health import Checks
 from common.outcome import Done, Failed, Outcome, Poison
 from common.settle import JobRules
@@ -88,6 +88,8 @@ class JobEnd(StrEnum):
     """For good: what that means for its user is published."""
     RETRIED = "retried"
     """It waits for its next try, or is read again after a crash."""
+    UNWANTED = "unwanted"
+    """Its run was cancelled, or its deadline has passed."""
     PUT_ASIDE = "put_aside"
     """It is no message: it is in the dead letters."""
     DROPPED = "dropped"
@@ -201,6 +203,8 @@ def _end(rules: JobRules, outcome: Outcome, done: Done | None) -> JobEnd:
     match outcome:
         case Poison():
             return JobEnd.PUT_ASIDE
+        case Failed(error) if error.code in UNWANTED:
+            return JobEnd.UNWANTED
         case Failed():
             again = any(rules.retries.is_for_later(message.topic) for message in done.messages)
             return JobEnd.RETRIED if again else JobEnd.FAILED

@@ -65,6 +65,7 @@ class KafkaSettings(_Settings):
     kafka_dead_letter_topic: str = "uvr_dead_letters"
     kafka_delivery_topic: str = "uvr_deliveries"
     kafka_status_topic: str = "uvr_status"
+    kafka_control_topic: str = "uvr_control"
     kafka_topic_partitions: Positive = 12
     kafka_replication_factor: Annotated[int, Field(ge=1)] | None = None
     kafka_retention_ms: Positive = 7 * 24 * 3600 * 1000

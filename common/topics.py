@@ -17,8 +17,8 @@ STATUS_RETENTION_S = 30 * 24 * 3600
 def names(settings: KafkaSettings) -> tuple[str, ...]:
     bases = (settings.kafka_task_topic, settings.kafka_result_topic)
     waiting = [name for base in bases for name in retry.topics(base, settings.retry_delays_s)]
-    others = (settings.kafka_dead_letter_topic, settings.kafka_delivery_topic, settings.kafka_status_topic)
-    return (*bases, *waiting, *others)
+    others = (settings.kafka_dead_letter_topic, settings.kafka_delivery_topic)
+    return (*bases, *waiting, *others, settings.kafka_status_topic, settings.kafka_control_topic)
 
 
 def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
@@ -46,8 +46,9 @@ def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
 
 
 def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:
-    if name == settings.kafka_status_topic:
-        # Never shorter than the tasks': else a task would outlive its end, and be shown as queued again.
+    if name in (settings.kafka_status_topic, settings.kafka_control_topic):
+        # Never shorter than the tasks': else a task would outlive its end, and be shown as queued again, or
+        # outlive its cancel.
         retention_ms = max(STATUS_RETENTION_S * 1000, settings.kafka_retention_ms)
         return {"cleanup.policy": "compact,delete", "retention.ms": str(retention_ms)}
     return {"cleanup.policy": "delete", "retention.ms": str(settings.kafka_retention_ms)}

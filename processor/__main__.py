@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 
 from common import command_line, log
+from common.cancels import Cancels
+from common.control import control_reader
 from common.disks import read_disks
 from common.service import Service
 from common.settings import ProcessorSettings, exit_if_unusable, load_or_exit
@@ -37,13 +39,15 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     metrics.read_engine(lambda: engine.busy_s)
     read_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
     outbox = KafkaOutbox(lambda: status_producer(settings))
+    cancels = Cancels()
+    control = control_reader(settings, cancels)
     service = Service(
         settings,
         settings.kafka_task_topic,
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage, outbox, metrics),
+        make_handler(settings, engine, stage, outbox, metrics, cancels),
         {"engine": engine.state, "stage": stage.check},
         metrics.worker,
     )
@@ -55,9 +59,11 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
 
     engine.start()
     outbox.start()
+    control.start()
     try:
         return service.run(until_engine_ready)
     finally:
+        control.stop()
         outbox.stop()
         engine.stop()
 

@@ -3,6 +3,7 @@
 import time
 
 from common.addresses import AddressPolicy
+from common.cancels import Cancels
 from common.http_guard import Network
 from common.settings import ProcessorSettings, exit_if_unusable
 from common.stage import LocalStage
@@ -32,6 +33,7 @@ def make_handler(
     stage: LocalStage,
     outbox: Outbox,
     metrics: ProcessorMetrics,
+    cancels: Cancels,
 ) -> ProcessorHandler:
     """Takes a directory in `temp_dir` for as long as this process lives; ends it where that cannot be."""
     temp_dir = settings.temp_dir.resolve()
@@ -50,4 +52,5 @@ def make_handler(
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),
         metrics=metrics,
+        cancels=cancels,
     )

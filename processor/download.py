@@ -80,7 +80,7 @@ def download(
 
     Raises PermanentError (address_invalid, address_blocked, http_error, too_large, empty_file),
     TransientError (download_timeout, http_error, network_error, disk_full), and what `check` raises, which
-    is asked about every 250 ms. Whatever it raises, no file stays.
+    is asked several times a second. Whatever it raises, no file stays.
     """
     path = directory / f"input{extension(url)}"
     try:

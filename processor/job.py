@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import messages, retry
+from common.cancels import Cancels
 from common.errors import ErrorCode, JobError, TransientError
 from common.failpoint import Failpoint
 from common.http_guard import Network
@@ -51,7 +52,9 @@ class ProcessorHandler:
         statuses: Statuses,
         wall_clock: Callable[[], float] = time.time,
         metrics: ProcessorMetrics | None = None,
+        cancels: Cancels | None = None,
     ):
+        self._cancels = cancels or Cancels()
         self._metrics = metrics or ProcessorMetrics.create()
         self._config = config
         self._statuses = statuses
@@ -78,7 +81,8 @@ class ProcessorHandler:
                 self._stage.remove_attempt(task.task_uuid, record.place, context.attempt)
 
             try:
-                result = self._separate(task, record, context, status)
+                with self._cancels.ending(task, context) as ending:
+                    result = self._separate(task, record, ending, status)
             except BaseException as error:
                 unstage()
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -197,6 +201,7 @@ def _origin(task: Task) -> dict:
         "submitted_at": task.submitted_at,
         "request_id": task.request_id,
         "user": task.user,
+        "cancel_at": task.cancel_at,
     }
 
 

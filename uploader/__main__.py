@@ -6,6 +6,8 @@ import time
 
 from common import command_line, log
 from common.addresses import AddressPolicy
+from common.cancels import Cancels
+from common.control import control_reader
 from common.disks import read_disks
 from common.http_guard import Network
 from common.service import Service
@@ -42,6 +44,8 @@ def main() -> int:
     metrics = UploaderMetrics.create()
     read_disks(metrics.worker, {"output": settings.output_dir})
     outbox = KafkaOutbox(lambda: status_producer(settings))
+    cancels = Cancels()
+    control = control_reader(settings, cancels)
     service = Service(
         settings,
         settings.kafka_result_topic,
@@ -55,6 +59,7 @@ def main() -> int:
             stage,
             Statuses(settings.kafka_status_topic, outbox, time.time),
             metrics=metrics,
+            cancels=cancels,
         ),
         {"store": bucket.check, "stage": stage.check},
         metrics.worker,
@@ -66,9 +71,11 @@ def main() -> int:
 
     threading.Thread(target=sweeper.run, args=(service.stopping,), name="sweeper", daemon=True).start()
     outbox.start()
+    control.start()
     try:
         return service.run(until_bucket_there)
     finally:
+        control.stop()
         outbox.stop()
 
 

@@ -3,10 +3,13 @@
 import logging
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 
 from common import deadletter, messages, retry
-from common.errors import ErrorCode, JobError, PermanentError, TransientError
+from common.cancels import Cancels
+from common.errors import UNWANTED, ErrorCode, JobError, PermanentError, TransientError
 from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
@@ -19,7 +22,7 @@ from uploader.config import UploaderConfig
 from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Stage, UploaderMetrics
-from uploader.news import of_delivery
+from uploader.news import failed_state, of_delivery
 from uploader.redelivery import Redeliverer
 from uploader.storage import RunKeys, Storage
 
@@ -38,8 +41,10 @@ class UploaderHandler:
         statuses: Statuses,
         wall_clock: Callable[[], float] = time.time,
         metrics: UploaderMetrics | None = None,
+        cancels: Cancels | None = None,
     ):
         self._config = config
+        self._cancels = cancels or Cancels()
         self._metrics = metrics or UploaderMetrics.create()
         self._courier = Courier(
             network,
@@ -76,7 +81,7 @@ class UploaderHandler:
             if isinstance(result, SeparationFailed) and result.unstored:
                 return self._deliver(record, result, callback.failure_body(result), context, status)
             try:
-                body = self._publish(result, context, status)
+                body = self._publish(record, result, context, status)
             except JobError as error:
                 if isinstance(result, Separated) or not self._is_last(record, error):
                     raise
@@ -111,20 +116,23 @@ class UploaderHandler:
         result = messages.decode_result_record(record.value)
         with task_context(result.task_uuid), request_context(result.request_id):
             log.error("given up (%s): %s", error.code, error.message)
-            letters = (self._letter(record, error, context),) if isinstance(error, PermanentError) else ()
-            told = self._calls_before(record) > 0 or webhook.is_about_callback(error)
+            is_unwanted = error.code in UNWANTED
+            is_kept = isinstance(error, PermanentError) and not is_unwanted
+            letters = (self._letter(record, error, context),) if is_kept else ()
             if isinstance(result, Redelivery) or webhook.is_about_callback(error):
                 return Done(letters)  # how the run has ended was told before
             status = self._status(record, result, context)
             if isinstance(result, SeparationFailed):
                 why = {"error_code": result.error_code, "error_message": result.error_message}
                 known = {"failure": callback.failure_of(result), "unstored": result.unstored}
-                return Done((status.ended(State.FAILED, **known, **why), *letters))
-            if told:
+                return Done((status.ended(failed_state(result.error_code), **known, **why), *letters))
+            if self._calls_before(record):
                 return Done((status.ended(State.FAILED, **failure(error)), *letters))
             # A record of its own, so that its callback has all its tries. The staged files wait for a replay.
             failed = self._message(callback.as_failed(result, error, self._wall_clock))
-            return Done((failed, status.ended(State.DELIVERING, progress=None, **failure(error)), *letters))
+            told = status.ended(State.DELIVERING, progress=None, **failure(error))
+            done = Done((failed, told, *letters))
+            return replace(done, after_commit=partial(self._remove_staged, result)) if is_unwanted else done
 
     def _tries(self, record: Record) -> tuple[int, int]:
         """Those of the callback begin the others anew."""
@@ -134,16 +142,28 @@ class UploaderHandler:
     def _status(self, record: Record, result: Separated | SeparationFailed, context: JobContext) -> JobStatus:
         return self._statuses.job(result, self._tries(record), context.attempt)
 
-    def _publish(self, result: Separated | SeparationFailed, context: JobContext, status: JobStatus) -> bytes:
+    def _publish(
+        self, record: Record, result: Separated | SeparationFailed, context: JobContext, status: JobStatus
+    ) -> bytes:
         """The callback's body, once all that it names is in the store. Raises JobError."""
         keys = self._keys(result)
         published = self._storage.get_manifest(keys.manifest)
         if published is not None:
             log.info("published before: the callback goes out as it was")
             return published
-        body = self._body(result, keys, context, status)
+        with self._ending(record, result, context) as ending:
+            body = self._body(result, keys, ending, status)
+            ending.check()
         Failpoint.UPLOADED.reach()
         return self._storage.put_manifest(keys.manifest, body)
+
+    def _ending(
+        self, record: Record, result: Separated | SeparationFailed, context: JobContext
+    ) -> AbstractContextManager[JobContext]:
+        """A run that has failed, or whose success was told, does not end otherwise any more."""
+        if isinstance(result, SeparationFailed) or self._calls_before(record):
+            return nullcontext(context)
+        return self._cancels.ending(result, context)
 
     def _body(
         self,
@@ -162,11 +182,11 @@ class UploaderHandler:
 
     def _tidy(self, record: Record, result: Separated | SeparationFailed, body: bytes) -> None:
         """Once the manifest is there, removes what nobody needs again, whoever gets this record next."""
-        if callback.as_failure(body):
-            # The staged files stay: a replay can still publish them.
-            if not self._calls_before(record):
-                self._storage.remove_unnamed(self._keys(result))
-        else:
+        failed = callback.as_failure(body)
+        if failed and not self._calls_before(record):
+            self._storage.remove_unnamed(self._keys(result))
+        # The staged files of another failure stay: a replay can still publish them.
+        if not failed or failed.error_code in UNWANTED:
             self._retire_staged(result)
 
     def _retire_staged(self, result: Separated | SeparationFailed) -> None:
@@ -199,7 +219,7 @@ class UploaderHandler:
         """Posts the callback once, where somebody wants it."""
         if result.hook_url is None:
             told = of_delivery(status, body, None, None, 0)
-            return Done((told,), after_commit=self._remover(result))
+            return Done((told,), after_commit=partial(self._remove_retired, result))
         if not callback.as_failure(body):
             status.enter(State.DELIVERING)
         error, noted = self._courier.post(
@@ -213,7 +233,7 @@ class UploaderHandler:
         unstored = isinstance(result, SeparationFailed) and result.unstored
         next_try_at = self._next_try_at(record, error)
         told = of_delivery(status, body, error, next_try_at, self._calls_before(record), unstored)
-        remove = self._remover(result)
+        remove = partial(self._remove_retired, result)
         if error is None:
             log.info("callback delivered")
             return Done((noted, told), after_commit=remove)
@@ -240,14 +260,14 @@ class UploaderHandler:
     def _message(self, failed: SeparationFailed) -> Message:
         return Message(self._config.result_topic, str(failed.task_uuid).encode(), failed.to_bytes())
 
-    def _remover(self, result: Separated | SeparationFailed) -> Callable[[], None]:
-        staged = result.stems.values() if isinstance(result, Separated) else ()
+    def _remove_staged(self, result: Separated | SeparationFailed) -> None:
+        self._retire_staged(result)
+        self._remove_retired(result)
 
-        def remove() -> None:
-            for stem in staged:
+    def _remove_retired(self, result: Separated | SeparationFailed) -> None:
+        if isinstance(result, Separated):
+            for stem in result.stems.values():
                 self._stage.remove_retired(stem.key)
-
-        return remove
 
 
 def _run_id(result: Separated | SeparationFailed | Redelivery) -> str:

@@ -1,6 +1,6 @@
 """What a task's status says once its callback was posted."""
 
-from common.errors import JobError
+from common.errors import ErrorCode, JobError
 from common.messages import State
 from common.outcome import Message
 from common.status import JobStatus, failure
@@ -25,7 +25,8 @@ def of_delivery(
     failed, succeeded = callback.as_failure(body), callback.as_success(body)
     if failed:
         why = {"error_code": failed.error_code, "error_message": failed.error_message}
-        return status.ended(State.FAILED, failure=failed, unstored=unstored, **why)
+        state = failed_state(failed.error_code)
+        return status.ended(state, failure=failed, unstored=unstored, **why)
     known = {"model": succeeded.model, "device": succeeded.device} if succeeded else {}
     known |= failure(error) if error else {}
     if next_try_at is not None:
@@ -34,3 +35,8 @@ def of_delivery(
         waits = {"next_try_at": next_try_at, "tries": tries, "attempt": 0}
         return status.ended(State.DELIVERING, result=succeeded, **waits, **known)
     return status.ended(State.SUCCEEDED, result=succeeded, **known)
+
+
+def failed_state(error_code: str) -> State:
+    """The final state of a run that has failed with this code."""
+    return State.CANCELLED if error_code == ErrorCode.CANCELLED else State.FAILED

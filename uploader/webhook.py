@@ -95,7 +95,7 @@ def deliver(
 ) -> Delivery:
     """POSTs `body`, a JSON text, to `url`; `timeout_s` is for everything together.
 
-    Redirects are not followed. Raises only what `check` raises, which is asked about every 250 ms.
+    Redirects are not followed. Raises only what `check` raises, which is asked several times a second.
     """
     pulse = pulse_until(timeout_s, check, clock)
     headers = {"Content-Type": "application/json", **_signature(body, webhook_id, secrets, wall_clock())}

@@ -27,10 +27,11 @@ class Replay:
     earlier_run: int | None = None
 
     def messages(self, dead_letter_topic: str) -> tuple[Message, Message]:
-        """The task or result as it was, but for its run and without its history; and the mark."""
+        """The task or result as it was, but for its run and without history and deadline; and the mark."""
         letter = self.letter
         # Not the decoded message, which lacks the fields that a newer version may have put in.
         fields = json.loads(letter.value) | {"run": self.run}
+        fields.pop("cancel_at", None)
         value = json.dumps(fields, separators=(",", ":")).encode()
         key = str(self.task_uuid).encode() if letter.key is None else letter.key
         again = Message(self.topic, key, value, letter.foreign_headers)

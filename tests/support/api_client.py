@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from api.app import create_app
 from api.queue import QueueUnavailable
 from common.health import Check
-from common.messages import Redelivery, Task
+from common.messages import Cancel, Redelivery, Task
 from common.settings import ApiSettings
 from tests.support.stored_view import StoredView
 
@@ -25,6 +25,7 @@ class MemoryQueue:
 
     tasks: list[Task] = field(default_factory=list)
     redeliveries: list[Redelivery] = field(default_factory=list)
+    cancels: list[Cancel] = field(default_factory=list)
     away: str = ""
     fails_with: Exception | None = None
 
@@ -35,12 +36,12 @@ class MemoryQueue:
     def check(self) -> Check:
         return Check(not self.away, self.away)
 
-    async def publish(self, message: Task | Redelivery) -> None:
+    async def publish(self, message: Task | Redelivery | Cancel) -> None:
         if self.fails_with:
             raise self.fails_with
         if self.away:
             raise QueueUnavailable(self.away)
-        (self.tasks if isinstance(message, Task) else self.redeliveries).append(message)
+        {Task: self.tasks, Redelivery: self.redeliveries, Cancel: self.cancels}[type(message)].append(message)
 
 
 @dataclass(frozen=True)

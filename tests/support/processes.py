@@ -1,5 +1,6 @@
 """Real processes for tests: started with their own log file, ended by pid, never outliving the tests."""
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -90,3 +91,13 @@ class ManagedProcess:
 
 def _die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def child_of(pid: int, module: str) -> int | None:
+    """The child of a process that runs `python -m module`, while there is one."""
+    with contextlib.suppress(OSError):  # one that has just ended
+        for children in Path(f"/proc/{pid}/task").glob("*/children"):
+            for child in map(int, children.read_text().split()):
+                if module in Path(f"/proc/{child}/cmdline").read_text().split("\0"):
+                    return child
+    return None

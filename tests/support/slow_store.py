@@ -7,18 +7,21 @@ _READ_BYTES = 65536
 
 
 class SlowStore:
-    """Forwards connections to `port`; each PUT of an object named `*{suffix}` waits `delay_s` first."""
+    """Forwards connections to `port`; each PUT of an object named `*{suffix}` waits `delay_s` first.
+
+    None waits while `go_on` is set. `delayed` counts those that have waited, or do so now.
+    """
 
     def __init__(self, port: int, suffix: str, delay_s: float):
         self._target, self._suffix, self._delay_s = port, suffix, delay_s
-        self._closing = threading.Event()
+        self.go_on = threading.Event()
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.endpoint_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.delayed = 0
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        self._closing.set()
+        self.go_on.set()
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
@@ -35,9 +38,9 @@ class SlowStore:
     def _forward(self, source: socket.socket, target: socket.socket, from_client: bool) -> None:
         try:
             while data := source.recv(_READ_BYTES):
-                if from_client and self._is_slow(data):
+                if from_client and self._is_slow(data) and not self.go_on.is_set():
                     self.delayed += 1
-                    self._closing.wait(self._delay_s)
+                    self.go_on.wait(self._delay_s)
                 target.sendall(data)
             target.shutdown(socket.SHUT_WR)
         except OSError:

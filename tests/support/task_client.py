@@ -43,6 +43,10 @@ def deliveries(url: str, task_uuid: str) -> list[dict[str, Any]]:
     return ask(url, f"/tasks/{task_uuid}/deliveries").json()["deliveries"]
 
 
+def cancel(url: str, task_uuid: str) -> Answer:
+    return ask(url, f"/tasks/{task_uuid}/cancel", "POST")
+
+
 def events(url: str, task_uuid: str) -> Iterator[dict[str, Any]]:
     """Those of a stream until the server ends it."""
     request = urllib.request.Request(f"{url}/tasks/{task_uuid}/events", headers=ADMIN)

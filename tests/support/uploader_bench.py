@@ -6,6 +6,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from common.addresses import AddressPolicy, parse_origin
+from common.cancels import Cancels
 from common.errors import ErrorCode, JobError, PermanentError
 from common.http_guard import Network
 from common.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
@@ -140,6 +141,7 @@ class UploaderBench:
         self.now_s = 99.0
         self._callback_retries = callback_retries
         self.metrics = UploaderMetrics.create()
+        self.cancels = Cancels(lambda: self.now_s)
         self.handler = self.new_handler()
 
     def new_handler(self) -> UploaderHandler:
@@ -150,7 +152,14 @@ class UploaderBench:
         )
         told = Statuses("status", NoOutbox(), lambda: self.now_s)
         return UploaderHandler(
-            config, Network(policy), self.storage, self.stage, told, lambda: self.now_s, self.metrics
+            config,
+            Network(policy),
+            self.storage,
+            self.stage,
+            told,
+            lambda: self.now_s,
+            self.metrics,
+            self.cancels,
         )
 
     def staged(self, offset: int = 5, run: int = 1) -> Separated:

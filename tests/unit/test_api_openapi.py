@@ -30,7 +30,7 @@ def test_the_request_is_documented_and_needs_credentials(document):
     assert MODELS[reference] is Submission
     schema = document["components"]["schemas"]["Submission"]
     assert schema["required"] == ["audio"]
-    assert set(schema["properties"]) == {"audio", "hook_url"}
+    assert set(schema["properties"]) == {"audio", "hook_url", "cancel_after_s"}
     assert operation["requestBody"]["required"]
     assert operation["security"] == [{"HTTPBasic": []}]
     assert document["components"]["securitySchemes"]["HTTPBasic"]["scheme"] == "basic"
@@ -102,6 +102,16 @@ def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
         (TaskStatus if status == "202" else Problem).model_validate(content["example"])
     (conflict,) = responses["409"]["content"].values()
     assert conflict["example"]["state"] == "delivering"
+
+
+def test_every_answer_to_a_cancel_is_documented_with_an_example(document):
+    operation = document["paths"]["/tasks/{task_uuid}/cancel"]["post"]
+    assert operation["security"] == [{"HTTPBasic": []}]
+    assert operation["responses"].keys() == {"202", "400", "401", "404", "409", "429", "503", "default"}
+    for status, response in operation["responses"].items():
+        (content,) = response["content"].values()
+        (TaskStatus if status == "202" else Problem).model_validate(content["example"])
+        assert status != "409" or content["example"]["state"] == "succeeded"
 
 
 def test_probes_need_no_credentials(document):

@@ -69,6 +69,12 @@ def test_a_replay_keeps_the_fields_that_only_a_newer_version_knows():
     assert json.loads(again.value) == {**json.loads(value), "run": 2}
 
 
+def test_a_replay_has_no_deadline():
+    late = task().model_copy(update={"cancel_at": 5.0})
+    (decision,) = planned(letter_record(late.to_bytes()))
+    assert Task.model_validate_json(decision.messages(DEAD)[0].value) == task(run=2)
+
+
 def test_a_key_that_was_cut_off_is_the_task_again():
     (decision,) = planned(letter_record(task().to_bytes(), key=b"k" * 40_000))
     assert decision.messages(DEAD)[0].key == str(ONE).encode()

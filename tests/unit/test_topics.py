@@ -28,7 +28,9 @@ OURS = [
     "uvr_dead_letters",
     "uvr_deliveries",
     "uvr_status",
+    "uvr_control",
 ]
+COMPACTED = ("uvr_status", "uvr_control")
 
 
 @pytest.fixture
@@ -42,18 +44,21 @@ def test_missing_topics_are_created_with_our_settings(settings):
     assert [topic.name for topic in admin.created] == OURS
     for topic in admin.created:
         assert (topic.num_partitions, topic.replication_factor) == (12, -1)
-        if topic.name != "uvr_status":
+        if topic.name not in COMPACTED:
             assert topic.topic_configs == {"cleanup.policy": "delete", "retention.ms": "604800000"}
 
 
-def test_statuses_are_compacted_and_outlive_their_tasks(settings):
+@pytest.mark.parametrize("name", COMPACTED)
+def test_what_is_said_of_tasks_is_compacted_and_outlives_them(settings, name):
     admin = FakeAdmin()
     topics.ensure(admin, settings)
+    (created,) = [topic for topic in admin.created if topic.name == name]
     expected = {"cleanup.policy": "compact,delete", "retention.ms": str(30 * 24 * 3600 * 1000)}
-    assert admin.created[-1].topic_configs == expected
+    assert created.topic_configs == expected
     admin, year_ms = FakeAdmin(), 365 * 24 * 3600 * 1000
     topics.ensure(admin, settings.model_copy(update={"kafka_retention_ms": year_ms}))
-    assert admin.created[-1].topic_configs["retention.ms"] == str(year_ms)
+    (created,) = [topic for topic in admin.created if topic.name == name]
+    assert created.topic_configs["retention.ms"] == str(year_ms)
 
 
 def test_the_replication_factor_can_be_given(settings):

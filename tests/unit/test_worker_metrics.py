@@ -40,6 +40,7 @@ def ends(shown: Exposition) -> dict[str, float]:
     [
         (returning(Done((RESULT,))), {}, JobEnd.SUCCEEDED),
         (raising(PermanentError(ErrorCode.NOT_AUDIO)), {}, JobEnd.FAILED),
+        (raising(PermanentError(ErrorCode.CANCELLED)), {}, JobEnd.UNWANTED),
         (raising(AWAY), {"retries": 1}, JobEnd.RETRIED),
         (raising(AWAY), {"retries": 0}, JobEnd.FAILED),
         (raising(CRASH), {}, JobEnd.RETRIED),

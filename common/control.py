@@ -1,0 +1,144 @@
+"""Hears of cancels: reads their topic on a thread of its own, in each worker and without a group.
+
+A spell lasts until anything fails, or the topic gets more partitions; then another begins at the topic's
+beginning, since a cancel that is heard of twice does no harm.
+"""
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+from kafka import KafkaConsumer, TopicPartition
+
+from common import clients, messages
+from common.cancels import Cancels
+from common.half_built import closed_on_error
+from common.log import request_context, task_context
+from common.messages import UndecodableMessage
+from common.repeats import Repeats
+from common.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 500
+_MAX_RECORDS = 2000
+_TIMEOUT_MS = 5000
+_BACKOFF_S = 1.0
+_LOOK_AROUND_S = 30.0
+_JOIN_TIMEOUT_S = 1.0
+
+
+class Source(Protocol):
+    """What is read: a KafkaConsumer without a group."""
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None: ...
+    def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
+    def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
+    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+    def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, list[Any]]: ...
+    def position(self, partition: TopicPartition, timeout_ms: int) -> int | None: ...
+    def close(self) -> None: ...
+
+
+class TopicMissing(Exception):
+    """The topic is not there yet."""
+
+
+class ControlReader:
+    """Tells `cancels` what is in `topic`, from `start` to `stop`."""
+
+    def __init__(
+        self,
+        topic: str,
+        cancels: Cancels,
+        connect: Callable[[], Source],
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        """`connect` may block and raise: only the reader's own thread calls it."""
+        self._topic, self._cancels, self._connect, self._clock = topic, cancels, connect, clock
+        self._repeats = Repeats()
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="control", daemon=True)
+
+    def start(self) -> None:
+        self._cancels.fall_behind()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns soon, whatever the client is doing."""
+        self._stopping.set()
+        self._thread.join(_JOIN_TIMEOUT_S)
+
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                with contextlib.closing(self._connect()) as source:
+                    self._spell(source)
+            except Exception as error:  # noqa: BLE001 - the loop's edge: without this thread nothing is cancelled
+                self._cancels.fall_behind()
+                if self._repeats.is_news(error):
+                    # At a first start nobody has made the topics yet.
+                    level = logging.INFO if isinstance(error, TopicMissing) else logging.WARNING
+                    log.log(level, "cancels are not heard of: %r", error)
+                self._stopping.wait(_BACKOFF_S)
+
+    def _spell(self, source: Source) -> None:
+        partitions = self._partitions(source)
+        source.assign(partitions)
+        ends = source.end_offsets(partitions)
+        for partition, offset in source.beginning_offsets(partitions).items():
+            source.seek(partition, offset)
+        is_behind, looked_s = True, self._clock()
+        while not self._stopping.is_set():
+            if is_behind and self._has_passed(ends, source):
+                is_behind = False
+                self._cancels.catch_up()
+            for records in source.poll(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS).values():
+                for record in records:
+                    self._take(record.value, logging.DEBUG if is_behind else logging.INFO)
+            if self._clock() - looked_s >= _LOOK_AROUND_S:
+                looked_s = self._clock()
+                if self._partitions(source) != partitions:
+                    self._cancels.fall_behind()
+                    return
+
+    def _partitions(self, source: Source) -> list[TopicPartition]:
+        """Raises TopicMissing."""
+        numbers = source.partitions_for_topic(self._topic)
+        if not numbers:
+            raise TopicMissing(f"topic {self._topic} is not there yet")
+        return [TopicPartition(self._topic, number) for number in sorted(numbers)]
+
+    def _has_passed(self, ends: Mapping[TopicPartition, int], source: Source) -> bool:
+        return all((source.position(p, timeout_ms=_TIMEOUT_MS) or 0) >= end for p, end in ends.items())
+
+    def _take(self, value: bytes | None, level: int) -> None:
+        try:
+            cancel = messages.decode_cancel(value)
+        except UndecodableMessage as error:
+            log.debug("a record of %s passed over: %s", self._topic, error)
+            return
+        self._cancels.add(cancel)
+        with task_context(cancel.task_uuid), request_context(cancel.request_id):
+            log.log(level, "cancelled by %s: run %d", cancel.user, cancel.run)
+
+
+def control_reader(settings: KafkaSettings, cancels: Cancels) -> ControlReader:
+    return ControlReader(settings.kafka_control_topic, cancels, lambda: control_source(settings))
+
+
+def control_source(settings: KafkaSettings) -> KafkaConsumer:
+    """Raises KafkaError."""
+    with closed_on_error() as net_client:
+        return KafkaConsumer(
+            **clients.kafka_options(settings),
+            kafka_client=net_client,
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            allow_auto_create_topics=False,
+            metadata_max_age_ms=60000,
+        )
