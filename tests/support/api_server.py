@@ -23,14 +23,14 @@ _PATIENCE_S = 30
 
 @dataclass
 class SeenQueue(MemoryQueue):
-    """What it is given is seen in `view` at once, as Kafka's records are soon."""
+    """A task that it is given is seen in `view` at once, as Kafka's records are soon."""
 
     view: StoredView | None = None
 
-    async def publish(self, task: Task) -> None:
-        await super().publish(task)
-        assert self.view is not None
-        self.view.tell(of_task(task))
+    async def publish(self, message: Any) -> None:
+        await super().publish(message)
+        if isinstance(message, Task) and self.view is not None:
+            self.view.tell(of_task(message))
 
 
 @dataclass(frozen=True)

@@ -46,10 +46,10 @@ def test_a_submission_whose_answer_was_lost_is_repeated_with_its_key(api, client
 
 
 def test_a_key_that_another_submission_has_had_is_a_conflict(api, client):
-    api.on("/generate", problem(409, "The Idempotency-Key was used for another submission"))
-    with pytest.raises(Conflict, match="another submission") as caught:
+    api.on("/generate", problem(409, "Another submission has had this key", error_code="key_reused"))
+    with pytest.raises(Conflict, match="Another submission") as caught:
         client.submit(SONG, idempotency_key="order-17")
-    assert caught.value.state is None
+    assert (caught.value.error_code, caught.value.state) == ("key_reused", None)
 
 
 def test_a_full_queue_is_told_and_not_pressed(api, client):
