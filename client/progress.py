@@ -47,7 +47,7 @@ class Nothing:
 
 
 class Lines(Nothing):
-    """A line for each change of state, and for each tenth of the way."""
+    """A line for each change of state, and for each tenth of the way. How a task ended is a result."""
 
     def __init__(self, console: Console):
         self._console = console
@@ -55,7 +55,7 @@ class Lines(Nothing):
 
     def show(self, task: Task) -> None:
         news = (view.stage(task), int((task.progress or 0.0) / _STEP))
-        if self._told.get(task.task_uuid) != news:
+        if not task.is_over and self._told.get(task.task_uuid) != news:
             self._told[task.task_uuid] = news
             self._console.print(view.line(task), soft_wrap=True)
 

@@ -49,9 +49,12 @@ def eta(task: Task) -> str:
 
 def line(task: Task) -> str:
     """A task in one line."""
-    progress = "" if task.is_over else percent(task.progress)
-    told = (stage(task), progress, eta(task), error(task))
+    told = (stage(task), _under_way(task), eta(task), error(task))
     return f"{task.task_uuid} {', '.join(filter(None, told))}"
+
+
+def _under_way(task: Task) -> str:
+    return "" if task.is_over or task.state == State.QUEUED else percent(task.progress)
 
 
 def error(task: Task) -> str:
@@ -62,8 +65,7 @@ def error(task: Task) -> str:
 def details(task: Task) -> Iterator[tuple[str, str]]:
     """All that is known of one task, as names and values."""
     yield "task", str(task.task_uuid)
-    progress = "" if task.is_over else percent(task.progress)
-    yield "state", ", ".join(filter(None, (stage(task), progress, eta(task))))
+    yield "state", ", ".join(filter(None, (stage(task), _under_way(task), eta(task))))
     if error(task):
         yield "error", error(task)
     yield "submitted", f"{when(task.submitted_at)} by {shown(task.user)}"

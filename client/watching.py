@@ -34,7 +34,7 @@ class Watch:
         self._client, self._output, self._download = client, output, download
         self._known, self._every_change = known or {}, every_change
         self._codes: dict[UUID, Exit] = {}
-        self._lines: list[str] = []
+        self._held_back: list[str] = []
 
     def run(self, task_uuids: Iterable[UUID]) -> list[Exit]:
         """How the tasks have ended. Ends the process when it is interrupted; the tasks go on."""
@@ -53,10 +53,8 @@ class Watch:
         except KeyboardInterrupt:
             self._interrupted([str(i) for i in ids if i not in self._codes])
         finally:
-            # Not before: bars and results may be on the same terminal.
-            for line in self._lines:
-                self._output.print(line)
-        return list(self._codes.values())
+            self._print_held_back()
+        return [self._codes.get(task_uuid, Exit.SERVER_ERROR) for task_uuid in ids]
 
     def _is_over(self, task: Task) -> None:
         self._codes[task.task_uuid] = exits.of_task(task)
@@ -67,9 +65,20 @@ class Watch:
             except UvrError as error:
                 self._fails(task.task_uuid, error)
         self._as_json(task, {name: str(path) for name, path in files.items()})
-        if not self._output.as_json:
-            self._lines.append(view.line(task))
-            self._lines += [f"  {view.shown(name):12} {path}" for name, path in files.items()]
+        self._as_text([view.line(task), *(f"  {view.shown(name):12} {path}" for name, path in files.items())])
+
+    def _as_text(self, lines: list[str]) -> None:
+        if self._output.as_json:
+            return
+        # Bars may be on the same terminal: below them is no place before they are at their end.
+        self._held_back += lines
+        if not self._output.err.is_terminal:
+            self._print_held_back()
+
+    def _print_held_back(self) -> None:
+        for line in self._held_back:
+            self._output.print(line)
+        self._held_back.clear()
 
     def _as_json(self, task: Task, files: Mapping[str, str] | None = None) -> None:
         if self._output.as_json:
@@ -84,8 +93,7 @@ class Watch:
     def _interrupted(self, left: list[str]) -> None:
         if left:
             ids = " ".join(left)
-            self._output.say(
-                f"no longer waiting; what was submitted goes on. To watch it again: uvr watch {ids}"
-            )
-            self._output.say(f"To stop it: uvr cancel {ids}")
+            self._output.say("no longer waiting; what was submitted goes on")
+            self._output.say(f"to follow it again: uvr watch {ids}")
+            self._output.say(f"to stop it: uvr cancel {ids}")
         end(Exit.INTERRUPTED)

@@ -153,7 +153,6 @@ def test_watch_tells_people_in_lines_where_there_is_no_terminal(fake_api, uvr):
         " queued, place 3, starts in about 1 min 15 s",
         " separating, 50 %",
         " separating, 70 %",
-        " failed, not_audio: No audio was found",
     ]
     assert result.stdout == f"{told['task_uuid']} failed, not_audio: No audio was found\n"
 
