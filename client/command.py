@@ -131,18 +131,19 @@ def submit(
 
 def _submit_all(urls: Sequence[str], output: Output, submit_one: Callable[[str], None]) -> list[Exit]:
     """After an error that the next one would have too it submits no more; what is queued is waited for."""
-    left = list(urls)
+    tried = 0
 
     def submit_next(audio: str) -> None:
-        left.remove(audio)
+        nonlocal tried
+        tried += 1
         submit_one(audio)
 
     try:
         return each(urls, output, submit_next)
     except UvrError as error:
-        output.say(f"error: {error}")
-        if left:
-            output.say(f"not submitted either: {' '.join(left)}")
+        output.say(f"error: {urls[tried - 1]}: {error}")
+        if urls[tried:]:
+            output.say(f"not submitted either: {' '.join(urls[tried:])}")
         return [exits.of_error(error)]
 
 

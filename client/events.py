@@ -69,7 +69,7 @@ def _one_stream(
 ) -> Iterator[TaskEvent | None]:
     """What one connection gives until it ends: events, and None for every other sign of life."""
     headers = {"Accept": "text/event-stream"}
-    if last_event_id:
+    if last_event_id and last_event_id.isascii() and last_event_id.isprintable():
         headers["Last-Event-ID"] = last_event_id
     with transport.stream(f"/tasks/{task_uuid}/events", headers, read_timeout_s) as response:
         answers.raise_for_status(response)

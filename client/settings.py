@@ -56,7 +56,8 @@ def load(
 def default_file(environment: Mapping[str, str]) -> Path:
     base = environment.get("XDG_CONFIG_HOME") or ""
     # A relative one counts for nothing, says the XDG base directory specification.
-    directory = Path(base) if os.path.isabs(base) else Path.home() / ".config"
+    # Of a user without a home `~` stays as it is, and no file is found.
+    directory = Path(base if os.path.isabs(base) else os.path.expanduser("~/.config"))
     return directory / "uvr" / "config.toml"
 
 

@@ -68,7 +68,7 @@ class Transport:
     def __init__(
         self, base_url: str, username: str, password: str, timeout_s: float, patience: Patience
     ) -> None:
-        """Raises ValueError for what is no address of an api, or no name."""
+        """Raises ValueError for what is no address of an api or no name, and for what `http_client` does."""
         self.base_url, self.patience, self._timeout_s = checked(base_url), patience, timeout_s
         if ":" in username:
             raise ValueError("expected a user name without a colon")
@@ -119,16 +119,22 @@ def _tls() -> ssl.SSLContext:
 
 
 def http_client(timeout_s: float, auth: httpx.Auth | None = None, **options: Any) -> httpx.Client:
-    return httpx.Client(
-        auth=auth,
-        verify=_tls(),
-        timeout=timeout_s,
-        headers={"User-Agent": f"uvr-client/{__version__}"},
-        # A connection that was idle for 5 s the api closes, perhaps just as the next request is sent.
-        limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=2.0),
-        mounts=dict.fromkeys(_LOOPBACK),
-        **options,
-    )
+    """Raises ValueError for proxies and certificates of the environment that are none."""
+    try:
+        return httpx.Client(
+            auth=auth,
+            verify=_tls(),
+            timeout=timeout_s,
+            headers={"User-Agent": f"uvr-client/{__version__}"},
+            # A connection that was idle for 5 s the api closes, perhaps just as the next request is sent.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=2.0),
+            mounts=dict.fromkeys(_LOOPBACK),
+            **options,
+        )
+    except (ImportError, httpx.InvalidURL) as error:
+        raise ValueError(f"the environment's proxy cannot be used: {error}") from error
+    except OSError as error:
+        raise ValueError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}") from error
 
 
 def said(error: Exception) -> str:

@@ -1,5 +1,7 @@
 """`UvrClient`: the api's calls for programs."""
 
+import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -12,11 +14,13 @@ from pydantic import BaseModel
 
 from client import answers, events
 from client.download import Downloader, LinkRefused
-from client.errors import Conflict, NoResult, NotFound, ServerError
+from client.errors import BadRequest, Conflict, NoResult, NotFound, ServerError
 from client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
 from client.transport import Patience, Repeat, Transport
 
 _MAX_PAGE = 200
+# What the api takes, and what can be a header's value.
+_KEY = re.compile(r"[!-~]{1,255}")
 
 
 class UvrClient:
@@ -70,13 +74,16 @@ class UvrClient:
         Raises Conflict for a key that another submission has had, TooManyRequests for a full queue.
         """
         key = idempotency_key if idempotency_key is not None else str(uuid4())
+        if not _KEY.fullmatch(key):
+            raise BadRequest(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters")
         given = {"audio": audio, "hook_url": hook_url, "cancel_after_s": cancel_after_s}
         response = self._transport.request(
             "POST",
             "/generate",
             Repeat.ANY,
-            json={name: value for name, value in given.items() if value is not None},
-            headers={"Idempotency-Key": key},
+            # ASCII: also what is no Unicode gets as far as the api, which says what is wrong with it.
+            content=json.dumps({name: value for name, value in given.items() if value is not None}),
+            headers={"Content-Type": "application/json", "Idempotency-Key": key},
         )
         queued = answers.read(_Queued, response.content)
         return Submission(**queued.model_dump(), idempotency_key=key)

@@ -4,7 +4,7 @@ from uuid import UUID
 
 import pytest
 
-from client import BadRequest, NotFound, State, Unauthorized, Unavailable, UvrClient
+from client import BadRequest, NotFound, State, Unauthorized, Unavailable, UvrClient, transport
 from common.messages import DeliveryAttempt, Status
 from common.messages import State as Told
 from tests.support.api_client import SONG
@@ -134,6 +134,19 @@ def test_what_is_wrong_in_a_request_is_told_with_its_code(client):
         [*client._pages("/tasks?cursor=x")]
 
 
+@pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb", "k" * 256])
+def test_a_key_that_can_be_none_is_told(api, client, key):
+    queued = len(api.queue.tasks)
+    with pytest.raises(BadRequest, match="Idempotency-Key"):
+        client.submit(**SONG, idempotency_key=key)
+    assert len(api.queue.tasks) == queued
+
+
+def test_an_address_that_is_no_text_is_the_apis_to_refuse(client):
+    with pytest.raises(BadRequest):
+        client.submit("http://example.com/\udcff", SONG["hook_url"])
+
+
 def test_while_kafka_is_away_it_is_tried_again_and_then_told(api):
     pauses_s = []
     patience = impatient(pauses_s)
@@ -163,3 +176,20 @@ def test_what_is_no_address_of_an_api_is_refused_at_once(address):
 def test_a_user_name_with_a_colon_is_refused_at_once():
     with pytest.raises(ValueError, match="colon"):
         UvrClient("http://127.0.0.1:8000", "a:b", "password")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "why"),
+    [("ALL_PROXY", "socks5://127.0.0.1:1", "proxy"), ("SSL_CERT_FILE", "/none.pem", "SSL_CERT_FILE")],
+)
+def test_an_environment_that_cannot_be_used_is_told(monkeypatch, name, value, why):
+    transport._tls.cache_clear()
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=why):
+        UvrClient("https://example.com", "admin", "password")
+
+
+def test_what_is_on_this_machine_is_not_asked_for_through_a_proxy(api, monkeypatch):
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    with UvrClient(api.url, "admin", "password", patience=impatient()) as client:
+        assert client.submit(**SONG).status == "queued"

@@ -73,7 +73,7 @@ def test_where_no_more_is_taken_the_rest_is_not_submitted_and_what_was_is_waited
     result = uvr("submit", "--wait", "--json", SONG, f"{SONG}?2", f"{SONG}?3")
     assert result.exit_code == Exit.REFUSED
     assert [o["state"] for o in objects(result)] == ["succeeded"]
-    assert f"not submitted either: {SONG}?3" in result.stderr
+    assert f"error: {SONG}?2: Too many tasks are queued\nnot submitted either: {SONG}?3\n" in result.stderr
     assert len(fake_api.requests("/generate")) == 2
 
 

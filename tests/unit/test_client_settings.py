@@ -104,3 +104,9 @@ def test_a_password_that_everyone_can_read_is_warned_of(tmp_path, mode, text, wa
 
 def test_a_password_shows_in_no_representation():
     assert "secret" not in repr(Given(password="secret")) + repr(Settings("u", "n", "secret"))
+
+
+def test_who_has_no_home_has_no_file_either(monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
+    assert loaded(environment={"UVR_USERNAME": "a", "UVR_PASSWORD": "b"}).username == "a"
