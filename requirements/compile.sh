@@ -12,7 +12,7 @@ resolve() {
 header='# Compiled by requirements/compile.sh; edit requirements/*.in instead.'
 together=$(mktemp)
 trap 'rm -f "$together"' EXIT
-resolve api.in uploader.in processor.in local.in test.in bench.in uv.in -o "$together"
+resolve api.in uploader.in processor.in client.in local.in test.in bench.in uv.in -o "$together"
 write() { # output file, input files
   local out=$1; shift
   { echo "$header"; resolve --generate-hashes --constraint "$together" "$@"; } > "../$out"
@@ -21,7 +21,8 @@ write requirements-api.txt api.in
 write requirements-uploader.txt uploader.in
 write requirements-processor.txt processor.in
 write requirements.txt api.in uploader.in processor.in
+write requirements-client.txt client.in
 write requirements-local.txt local.in
-write requirements-test.txt test.in
+write requirements-test.txt test.in client.in
 write requirements-bench.txt bench.in
 write requirements-uv.txt uv.in

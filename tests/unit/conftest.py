@@ -1,10 +1,15 @@
 """What several of the unit tests' modules share."""
 
 import logging
+from collections.abc import Callable, Iterator
 
 import pytest
+from typer.testing import CliRunner, Result
 
+from client.command import app
+from tests.support.client import impatient
 from tests.support.committer_bench import Bench
+from tests.support.fake_api import FakeApi
 
 NOISY = ("kafka", "urllib3", "botocore", "boto3", "s3transfer")
 
@@ -35,3 +40,29 @@ def bench():
     yield make
     for one in made:
         one.committer.stop(1)
+
+
+@pytest.fixture
+def fake_api() -> Iterator[FakeApi]:
+    with FakeApi() as api:
+        yield api
+
+
+@pytest.fixture
+def uvr_environment(fake_api, tmp_path) -> dict[str, str]:
+    return {
+        "UVR_URL": fake_api.url,
+        "UVR_USERNAME": "admin",
+        "UVR_PASSWORD": "password",
+        "XDG_CONFIG_HOME": str(tmp_path),
+    }
+
+
+@pytest.fixture
+def uvr(uvr_environment) -> Callable[..., Result]:
+    """Runs the command with `fake_api`; what is given by name goes into its environment."""
+
+    def run(*arguments: str, **environment: str) -> Result:
+        return CliRunner().invoke(app, arguments, obj=impatient(), env=uvr_environment | environment)
+
+    return run

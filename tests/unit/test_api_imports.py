@@ -1,4 +1,4 @@
-"""The light services start without the libraries that only the processor has."""
+"""The light services start without what only the processor has, the client without anything of ours."""
 
 import subprocess
 import sys
@@ -7,6 +7,8 @@ import pytest
 
 _PROCESSOR_ONLY = ("torch", "onnxruntime", "audio_separator", "numpy", "av", "librosa")
 _UPLOADER_ONLY = ("requests", "boto3", "botocore")
+_SERVICES = ("kafka", "fastapi", "uvicorn", "pydantic_settings", "api", "common", "processor", "uploader")
+_NOT_THE_CLIENTS = _PROCESSOR_ONLY + _UPLOADER_ONLY + _SERVICES
 
 # An import of one of these fails as it does where it is not installed.
 _REFUSING = """
@@ -32,9 +34,11 @@ def start(module: str, refused: tuple[str, ...]) -> subprocess.CompletedProcess[
         ("api.__main__", _PROCESSOR_ONLY + _UPLOADER_ONLY),
         ("uploader.job", _PROCESSOR_ONLY),
         ("uploader.__main__", _PROCESSOR_ONLY),
+        ("client", (*_NOT_THE_CLIENTS, "typer", "rich")),
+        ("client.command", _NOT_THE_CLIENTS),
     ],
 )
-def test_the_service_starts_without(module, refused):
+def test_it_starts_without(module, refused):
     done = start(module, refused)
     assert done.returncode == 0, done.stderr
 

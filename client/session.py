@@ -1,0 +1,72 @@
+"""What every command has in common: settings become a client, and errors messages and exit codes."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import typer
+
+from client import exits
+from client.errors import BadRequest, Conflict, NotFound, UvrError
+from client.exits import Exit
+from client.output import Output
+from client.settings import BadSettings, Given, load
+from client.transport import Patience
+from client.uvr_client import UvrClient
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Connection:
+    """What was said before the command's name, and how patient the client is."""
+
+    flags: Given
+    file: Path | None
+    patience: Patience
+
+    @contextmanager
+    def client(self, output: Output) -> Iterator[UvrClient]:
+        """Ends the process, with a message, in whatever its body could not do."""
+        try:
+            with self._connect(output) as client:
+                yield client
+        except UvrError as error:
+            output.say(f"error: {error}")
+            end(exits.of_error(error))
+        except KeyboardInterrupt:
+            end(Exit.INTERRUPTED)
+        except BrokenPipeError:
+            # Nobody reads on: the interpreter's last flush must not say so either.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            end(Exit.BROKEN_PIPE)
+
+    def _connect(self, output: Output) -> UvrClient:
+        try:
+            settings = load(self.flags, os.environ, self.file, output.say)
+            patience = replace(self.patience, tell=output.again)
+            return UvrClient(settings.url, settings.username, settings.password, patience=patience)
+        except (BadSettings, ValueError) as error:
+            output.say(f"error: {error}")
+            end(Exit.BAD_SETTINGS)
+
+
+def end(*codes: Exit) -> NoReturn:
+    """Ends the process: of several codes the highest counts."""
+    raise typer.Exit(max(codes, default=Exit.DONE))
+
+
+def each(items: Iterable[T], output: Output, call: Callable[[T], None]) -> list[Exit]:
+    """Calls with one after another: what is wrong with one of them keeps none of the others back."""
+    codes = []
+    for item in items:
+        try:
+            call(item)
+        except (BadRequest, NotFound, Conflict) as error:
+            output.say(f"error: {item}: {error}")
+            codes.append(exits.of_error(error))
+    return codes

@@ -1,0 +1,3 @@
+"""The client's own version, apart from the services'."""
+
+__version__ = "1.0.0"

@@ -1,0 +1,120 @@
+"""How tasks and deliveries look to people. Text of the api is shown so that it can do a terminal no harm."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from rich.table import Table
+
+from client.models import Delivery, State, Task
+
+
+def shown(text: object) -> str:
+    """Without what controls a terminal or turns the direction of writing: those are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def when(at: float) -> str:
+    """A point in time in seconds since the epoch, in this machine's time zone."""
+    try:
+        return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
+    except (OverflowError, ValueError, OSError):
+        return str(at)
+
+
+def duration(seconds: float) -> str:
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {whole % 60:02} s"
+
+
+def percent(progress: float | None) -> str:
+    return "" if progress is None else f"{progress:.0%}".replace("%", " %")
+
+
+def stage(task: Task) -> str:
+    """Where it is, in words; while it is queued, which place it has."""
+    if task.state == State.QUEUED and task.next_try_at is not None:
+        return f"queued, tries again at {when(task.next_try_at)}"
+    if task.state == State.QUEUED and task.queue_place is not None:
+        return f"queued, place {task.queue_place}"
+    return shown(task.state)
+
+
+def eta(task: Task) -> str:
+    """How long until a queued task is taken, as the api sees it; empty where it does not tell."""
+    return "" if task.queue_eta_s is None else f"starts in about {duration(task.queue_eta_s)}"
+
+
+def line(task: Task) -> str:
+    """A task in one line."""
+    told = (stage(task), _under_way(task), eta(task), error(task))
+    return f"{task.task_uuid} {', '.join(filter(None, told))}"
+
+
+def _under_way(task: Task) -> str:
+    return "" if task.is_over or task.state == State.QUEUED else percent(task.progress)
+
+
+def error(task: Task) -> str:
+    told = (task.error_code, task.error_message)
+    return shown(": ".join(filter(None, told)))
+
+
+def details(task: Task) -> Iterator[tuple[str, str]]:
+    """All that is known of one task, as names and values."""
+    yield "task", str(task.task_uuid)
+    yield "state", ", ".join(filter(None, (stage(task), _under_way(task), eta(task))))
+    if error(task):
+        yield "error", error(task)
+    yield "submitted", f"{when(task.submitted_at)} by {shown(task.user)}"
+    for name, at in task.times.items():
+        yield f"  {shown(name)}", when(at)
+    if task.run > 1 or task.attempt > 1:
+        yield "run", f"{task.run}, attempt {task.attempt}"
+    model = (task.model, task.device) if task.result is None else (task.result.model, task.result.device)
+    if any(model):
+        yield "model", shown(" on ".join(filter(None, model)))
+    if task.result is not None:
+        for name, stem in task.result.stems.items():
+            yield shown(name), shown(stem.url)
+        if task.result.expires_at is not None:
+            yield "links until", when(task.result.expires_at)
+
+
+def tasks_table(tasks: Iterable[Task]) -> Table:
+    table = _table("task", "submitted", "state", "progress", "user", "error")
+    for task in tasks:
+        table.add_row(
+            str(task.task_uuid),
+            when(task.submitted_at),
+            shown(task.state),
+            percent(task.progress),
+            shown(task.user),
+            error(task),
+        )
+    return table
+
+
+def deliveries_table(deliveries: Iterable[Delivery]) -> Table:
+    table = _table("run", "try", "at", "took", "answer", "next try")
+    for delivery in deliveries:
+        told = (delivery.error_code, delivery.error_message)
+        answer = str(delivery.status) if delivery.error_code is None else ": ".join(filter(None, told))
+        table.add_row(
+            str(delivery.run),
+            str(delivery.try_number),
+            when(delivery.started_at),
+            f"{delivery.took_s:.2f} s",
+            shown(answer),
+            "" if delivery.next_try_at is None else when(delivery.next_try_at),
+        )
+    return table
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold", no_wrap=column == "task")
+    return table

@@ -1,0 +1,99 @@
+"""Waits for tasks, shows how far they are, and fetches the stems of those that have succeeded."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from client import exits, view
+from client.errors import UvrError
+from client.exits import Exit
+from client.models import Task
+from client.output import Output
+from client.progress import display
+from client.session import end
+from client.uvr_client import UvrClient
+from client.waiting import follow_all
+
+
+class Watch:
+    """`download` is where each task's stems get a directory of its own, None for no download.
+
+    With JSON an object is a task's last status, with `files` and what else is known of it, or with
+    `every_change` each of them.
+    """
+
+    def __init__(
+        self,
+        client: UvrClient,
+        output: Output,
+        download: Path | None,
+        known: Mapping[UUID, Mapping[str, Any]] | None = None,
+        every_change: bool = False,
+    ):
+        self._client, self._output, self._download = client, output, download
+        self._known, self._every_change = known or {}, every_change
+        self._codes: dict[UUID, Exit] = {}
+        self._held_back: list[str] = []
+
+    def run(self, task_uuids: Iterable[UUID]) -> list[Exit]:
+        """How the tasks have ended. Ends the process when it is interrupted; the tasks go on."""
+        ids = list(dict.fromkeys(task_uuids))
+        try:
+            with display(self._output.err, silent=self._output.as_json) as shown:
+                for task_uuid, told in follow_all(self._client, ids):
+                    if isinstance(told, UvrError):
+                        self._fails(task_uuid, told)
+                        continue
+                    shown.show(told)
+                    if told.is_over:
+                        self._is_over(told)
+                    elif self._every_change:
+                        self._as_json(told)
+        except KeyboardInterrupt:
+            self._interrupted([str(i) for i in ids if i not in self._codes])
+        finally:
+            self._print_held_back()
+        return [self._codes.get(task_uuid, Exit.SERVER_ERROR) for task_uuid in ids]
+
+    def _is_over(self, task: Task) -> None:
+        self._codes[task.task_uuid] = exits.of_task(task)
+        files: dict[str, Path] = {}
+        if task.succeeded and self._download is not None:
+            try:
+                files = self._client.download(task, self._download / str(task.task_uuid))
+            except UvrError as error:
+                self._fails(task.task_uuid, error)
+        self._as_json(task, {name: str(path) for name, path in files.items()})
+        self._as_text([view.line(task), *(f"  {view.shown(name):12} {path}" for name, path in files.items())])
+
+    def _as_text(self, lines: list[str]) -> None:
+        if self._output.as_json:
+            return
+        # Bars may be on the same terminal: below them is no place before they are at their end.
+        self._held_back += lines
+        if not self._output.err.is_terminal:
+            self._print_held_back()
+
+    def _print_held_back(self) -> None:
+        for line in self._held_back:
+            self._output.print(line)
+        self._held_back.clear()
+
+    def _as_json(self, task: Task, files: Mapping[str, str] | None = None) -> None:
+        if self._output.as_json:
+            known = self._known.get(task.task_uuid, {})
+            extra = {"files": files} if files else {}
+            self._output.json({**task.model_dump(mode="json", exclude_none=True), **known, **extra})
+
+    def _fails(self, task_uuid: UUID, error: UvrError) -> None:
+        self._codes[task_uuid] = exits.of_error(error)
+        self._output.say(f"error: {task_uuid}: {error}")
+
+    def _interrupted(self, left: list[str]) -> None:
+        if left:
+            ids = " ".join(left)
+            self._output.say("no longer waiting; what was submitted goes on")
+            self._output.say(f"to follow it again: uvr watch {ids}")
+            self._output.say(f"to stop it: uvr cancel {ids}")
+        end(Exit.INTERRUPTED)
