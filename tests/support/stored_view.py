@@ -2,6 +2,8 @@
 
 import tempfile
 from pathlib import Path
+from typing import ClassVar, Self
+from weakref import WeakSet
 
 from kafka.errors import KafkaConnectionError
 
@@ -39,6 +41,8 @@ class _Ends:
 class StoredView(KafkaView):
     """`tell` is what a record does; with `caught_up=False` it has not read enough to answer."""
 
+    made: ClassVar[WeakSet[Self]] = WeakSet()
+
     def __init__(self, caught_up: bool = True):
         # Goes with this object.
         self._directory = tempfile.TemporaryDirectory(prefix="uvr-view-")
@@ -51,9 +55,16 @@ class StoredView(KafkaView):
         horizon.begin({}, is_new=True)
         if caught_up:
             horizon.reach({})
+        self.made.add(self)
 
     async def close(self) -> None:
         """Another app of the same test may use it still."""
+
+    def release(self) -> None:
+        """Its files. FastAPI keeps apps for ever, and with a thousand files open no decoder starts."""
+        self._threads.shutdown()
+        self.store.close()
+        self._directory.cleanup()
 
     def tell(self, *told: Status | DeliveryAttempt) -> None:
         batch = Batch(

@@ -10,6 +10,7 @@ from client.command import app
 from tests.support.client import impatient
 from tests.support.committer_bench import Bench
 from tests.support.fake_api import FakeApi
+from tests.support.stored_view import StoredView
 
 NOISY = ("kafka", "urllib3", "botocore", "boto3", "s3transfer")
 
@@ -26,6 +27,15 @@ def log_dir(tmp_path):
     for logger, handlers, level, propagate in before:
         logger.handlers[:], logger.propagate = handlers, propagate
         logger.setLevel(level)
+
+
+@pytest.fixture(autouse=True)
+def views_are_released():
+    """Those that the test has made; a module's own stay."""
+    before = set(StoredView.made)
+    yield
+    for view in set(StoredView.made) - before:
+        view.release()
 
 
 @pytest.fixture
