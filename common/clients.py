@@ -22,8 +22,9 @@ log = logging.getLogger(__name__)
 
 # Row 15: a fetched batch is drained before the next partition gets a turn; our records are small.
 _MAX_PARTITION_FETCH_BYTES = 4096
-# Row 13: the producer sleeps this long whenever the last transaction's markers are still being written.
-_RETRY_BACKOFF_MS = 10
+# Row 13: the producer sleeps this long whenever the last transaction's markers are still being written. It
+# also looks this often for the answer of a broker that hangs, which costs a few percent of a core.
+_RETRY_BACKOFF_MS = 2
 _PRODUCER_MAX_BLOCK_MS = 15000
 _CLOSE_TIMEOUT_MS = 2000
 # Callers try again; a longer wait would only make them deaf to SIGTERM.
