@@ -174,7 +174,8 @@ class KafkaQueue:
             try:
                 connection.session.probe()
             except Exception as error:
-                log.info("a probe of Kafka failed", exc_info=True)
+                if not isinstance(error, KafkaError | OSError):
+                    log.warning("a probe of Kafka failed", exc_info=True)
                 return f"Kafka does not answer: {_describe(error)}"
         return "a task was not confirmed"
 

@@ -66,9 +66,11 @@ class _Streams:
             _, tasks = await self._submit(self._sizes.streams)
             streams = [await self._open(task_uuid) for task_uuid in tasks]
             beside, _ = await self._submit(self._sizes.submissions)
-            ends = asyncio.gather(*(_end(stream) for stream in streams))
+            ends = asyncio.gather(*(_end(reader) for reader, _ in streams))
             told_s = await asyncio.to_thread(self._tell, tasks)
             seen_s = await ends
+            for _, writer in streams:
+                writer.close()
         return alone, beside, max(seen - told for seen, told in zip(seen_s, told_s, strict=True))
 
     async def _submit(self, count: int) -> tuple[float, Sequence[UUID]]:
@@ -88,12 +90,12 @@ class _Streams:
         writer.close()
         return tasks
 
-    async def _open(self, task_uuid: UUID) -> asyncio.StreamReader:
+    async def _open(self, task_uuid: UUID) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A stream whose first event has come."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(f"GET /tasks/{task_uuid}/events HTTP/1.1\r\nHost: api\r\n{_HEADERS}\r\n".encode())
         assert await _next_state(reader) == State.QUEUED
-        return reader
+        return reader, writer
 
     def _tell(self, tasks: Sequence[UUID]) -> list[float]:
         """When the end of each was sent."""
