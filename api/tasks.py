@@ -127,8 +127,9 @@ def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth, li
         status: Visible, last: Annotated[Rank, Depends(not_seen)]
     ) -> AsyncIterator[ServerSentEvent]:
         """The task's status now, and again with each change, until it is over."""
-        with view.watch(status.task_uuid) as changed:
-            now: Status | None = status
+        with view.watch(status.task_uuid) as watch:
+            # Asked once more: what was told before there was this watch is told to nobody again.
+            now = await view.find(status.task_uuid)
             while now is not None:
                 if rank(now) > last:
                     last = rank(now)
@@ -136,8 +137,6 @@ def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth, li
                     yield ServerSentEvent(raw_data=data, event="status", id=event_id(now))
                 if now.state.is_final or view.is_ending:
                     return
-                await changed.wait()
-                changed.clear()
-                now = await view.find(now.task_uuid)
+                now = await watch.news()
 
     return router

@@ -158,8 +158,7 @@ class Feed:
         records = source.poll(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
         batch = self._decoded(records)
         if batch.offsets:
-            changed = self._store.apply(batch)
-            self._changes.tell(changed | {delivery.task_uuid for delivery in batch.deliveries})
+            self._changes.tell(self._store.apply(batch))
             # Also while nobody waits: who comes next may then find that there is nothing to wait for.
             self._horizon.reach(batch.offsets)
         if self._horizon.is_awaited:

@@ -114,8 +114,8 @@ class Store:
         rows = self._connection.execute("SELECT topic, partition, next FROM offsets")
         return {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
 
-    def apply(self, batch: Batch) -> set[UUID]:
-        """The tasks that have changed. Raises sqlite3.Error, and then nothing has."""
+    def apply(self, batch: Batch) -> list[Status]:
+        """Those of the tasks that have changed. Raises sqlite3.Error, and then nothing has."""
         with self._connection as connection:
             before = self._known({status.task_uuid for status in batch.statuses})
             after = dict(before)
@@ -136,7 +136,7 @@ class Store:
         moved = _queued_by_user(after[key] for key in changed)
         moved.subtract(_queued_by_user(before[key] for key in known))
         self._backlog.change(moved, after)
-        return changed
+        return [after[key] for key in changed]
 
     def prune(self, before_s: float) -> None:
         """Removes what nothing has been told of since `before_s` (since the epoch)."""

@@ -11,7 +11,7 @@ from uuid import UUID
 from kafka.errors import KafkaError
 
 from api.view.backlog import Backlog
-from api.view.changes import Changes
+from api.view.changes import Changes, Watch
 from api.view.ends import Ends, ends_client
 from api.view.feed import Feed, source
 from api.view.horizon import Horizon
@@ -59,8 +59,8 @@ class TaskView(Protocol):
         None where nobody can tell.
         """
 
-    def watch(self, task_uuid: UUID) -> AbstractContextManager[asyncio.Event]:
-        """An event that is set whenever something new is told of the task, and when `is_ending`."""
+    def watch(self, task_uuid: UUID) -> AbstractContextManager[Watch]:
+        """Hears of what is told of the task from now on, and when `is_ending`."""
 
     @property
     def is_ending(self) -> bool:
@@ -146,7 +146,7 @@ class KafkaView:
     async def room_s(self, user: str | None, count: int) -> float | None:
         return await self._ask(self._reader.room_s, user, count)
 
-    def watch(self, task_uuid: UUID) -> AbstractContextManager[asyncio.Event]:
+    def watch(self, task_uuid: UUID) -> AbstractContextManager[Watch]:
         return self._changes.watch(task_uuid)
 
     @property

@@ -170,6 +170,25 @@ def test_a_stream_tells_each_change_and_ends_with_the_last(client):
     assert events(asyncio.run(watch())) == [(s.state, event_id(s)) for s in states]
 
 
+def test_a_stream_ends_though_the_task_was_over_before_anybody_watched_it():
+    class OverAtOnce(StoredView):
+        """The task is over as soon as somebody has looked at it."""
+
+        async def find(self, task_uuid: UUID, patience_s: float | None = None) -> Status | None:
+            found = await super().find(task_uuid, patience_s)
+            self.tell(task(1).model_copy(update={"state": State.FAILED}))
+            return found
+
+    client = ApiClient(view=OverAtOnce())
+    client.view.tell(task(1, user="admin"))
+
+    async def watch() -> Answer:
+        path = f"/tasks/{UUID(int=1)}/events"
+        return await asyncio.wait_for(client.get(path, basic("admin", "password"), lambda part: None), 20)
+
+    assert [state for state, _ in events(asyncio.run(watch()))] == ["failed"]
+
+
 def test_a_stream_goes_on_after_the_last_event_that_was_seen(client):
     over = task(1).model_copy(update={"state": State.FAILED, "at": 9.0})
     client.view.tell(task(1), over)

@@ -48,7 +48,7 @@ def ids(statuses) -> list[int]:
 
 def test_a_store_that_is_opened_again_is_where_it_was(store, path):
     offsets = {TopicPartition("tasks", 1): 7}
-    assert store.apply(Batch([status(1)], [delivery(1)], offsets)) == {UUID(int=1)}
+    assert store.apply(Batch([status(1)], [delivery(1)], offsets)) == [status(1)]
     store.open("here")
     assert store.offsets() == offsets
     assert Reader(path).find(UUID(int=1)) == status(1)
@@ -70,7 +70,7 @@ def test_nobody_else_can_read_the_file(store, path):
 
 def test_what_says_nothing_new_changes_nothing(store):
     store.apply(Batch([status(1, state=State.FAILED)]))
-    assert store.apply(Batch([status(1), status(1, state=State.FAILED)])) == set()
+    assert store.apply(Batch([status(1), status(1, state=State.FAILED)])) == []
 
 
 def test_rows_and_offsets_change_together_or_not_at_all(store, path):
