@@ -29,7 +29,10 @@ class TaskStatus(BaseModel):
     idempotency_key: str | None = Field(None, description="the one that it was submitted with")
     updated_at: float
     times: Times = Field(description="when each state was entered last")
-    queue_place: int | None = Field(None, description="while it is queued: 1 is the next to be taken")
+    queue_place: int | None = Field(
+        None,
+        description="while it is queued: 1 is the next to be taken; 20,001 with 20,000 or more before it",
+    )
     queue_eta_s: float | None = Field(
         None, description="about how long until it is taken; absent while nobody can tell"
     )

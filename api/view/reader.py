@@ -10,7 +10,8 @@ from uuid import UUID
 from api.view.store import unpack
 from common.messages import DeliveryAttempt, State, Status
 
-_MAX_COUNT = 100_000
+# Counting so many takes 2 ms.
+_MAX_COUNT = 20_000
 _RECENT = 20
 
 
@@ -75,7 +76,7 @@ class Reader:
         return [DeliveryAttempt.model_validate_json(delivery) for (delivery,) in rows]
 
     def queue_place(self, queued_at: float) -> QueuePlace:
-        """That of a task which is in the queue since then; counted up to 100,000."""
+        """That of a task which is in the queue since then. Counted up to 20,000: all behind have 20,001."""
         inner = "SELECT 1 FROM tasks WHERE queued_at < ? LIMIT ?"
         place = 1 + self._rows(f"SELECT count(*) FROM ({inner})", (queued_at, _MAX_COUNT))[0][0]
         return QueuePlace(place, self._eta_s(place))
