@@ -8,18 +8,17 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
 
-from kafka import KafkaConsumer, TopicPartition
+from kafka import TopicPartition
 
-from common import clients, messages
+from common import messages
 from common.cancels import Cancels
-from common.half_built import closed_on_error
 from common.log import request_context, task_context
 from common.messages import UndecodableMessage
 from common.repeats import Repeats
 from common.settings import KafkaSettings
+from common.topic_source import Source, TopicMissing, partitions_of, topic_source
 
 log = logging.getLogger(__name__)
 
@@ -29,23 +28,6 @@ _TIMEOUT_MS = 5000
 _BACKOFF_S = 1.0
 _LOOK_AROUND_S = 30.0
 _JOIN_TIMEOUT_S = 1.0
-
-
-class Source(Protocol):
-    """What is read: a KafkaConsumer without a group."""
-
-    def partitions_for_topic(self, topic: str) -> set[int] | None: ...
-    def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
-    def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
-    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
-    def seek(self, partition: TopicPartition, offset: int) -> None: ...
-    def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, list[Any]]: ...
-    def position(self, partition: TopicPartition, timeout_ms: int) -> int | None: ...
-    def close(self) -> None: ...
-
-
-class TopicMissing(Exception):
-    """The topic is not there yet."""
 
 
 class ControlReader:
@@ -87,7 +69,7 @@ class ControlReader:
                 self._stopping.wait(_BACKOFF_S)
 
     def _spell(self, source: Source) -> None:
-        partitions = self._partitions(source)
+        partitions = partitions_of(source, (self._topic,))
         source.assign(partitions)
         ends = source.end_offsets(partitions)
         for partition, offset in source.beginning_offsets(partitions).items():
@@ -102,16 +84,9 @@ class ControlReader:
                     self._take(record.value, logging.DEBUG if is_behind else logging.INFO)
             if self._clock() - looked_s >= _LOOK_AROUND_S:
                 looked_s = self._clock()
-                if self._partitions(source) != partitions:
+                if partitions_of(source, (self._topic,)) != partitions:
                     self._cancels.fall_behind()
                     return
-
-    def _partitions(self, source: Source) -> list[TopicPartition]:
-        """Raises TopicMissing."""
-        numbers = source.partitions_for_topic(self._topic)
-        if not numbers:
-            raise TopicMissing(f"topic {self._topic} is not there yet")
-        return [TopicPartition(self._topic, number) for number in sorted(numbers)]
 
     def _has_passed(self, ends: Mapping[TopicPartition, int], source: Source) -> bool:
         return all((source.position(p, timeout_ms=_TIMEOUT_MS) or 0) >= end for p, end in ends.items())
@@ -128,17 +103,4 @@ class ControlReader:
 
 
 def control_reader(settings: KafkaSettings, cancels: Cancels) -> ControlReader:
-    return ControlReader(settings.kafka_control_topic, cancels, lambda: control_source(settings))
-
-
-def control_source(settings: KafkaSettings) -> KafkaConsumer:
-    """Raises KafkaError."""
-    with closed_on_error() as net_client:
-        return KafkaConsumer(
-            **clients.kafka_options(settings),
-            kafka_client=net_client,
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            metadata_max_age_ms=60000,
-        )
+    return ControlReader(settings.kafka_control_topic, cancels, lambda: topic_source(settings))

@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
@@ -19,10 +19,10 @@ from api.view.horizon import Horizon
 from api.view.merge import of_task
 from api.view.reader import Reader
 from api.view.store import Batch, Store
-from common import clients, messages
-from common.half_built import closed_on_error
+from common import messages
 from common.messages import UndecodableMessage
 from common.settings import KafkaSettings
+from common.topic_source import Source, TopicMissing, partitions_of, topic_source
 from common.topics import STATUS_RETENTION_S
 
 log = logging.getLogger(__name__)
@@ -35,23 +35,6 @@ _PRUNE_EVERY_S = 3600.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 5.0
 _TIMEOUT_MS = 10_000
 _JOIN_TIMEOUT_S = 3.0
-
-
-class Source(Protocol):
-    """What the feed reads: a KafkaConsumer without a group."""
-
-    def partitions_for_topic(self, topic: str) -> set[int] | None: ...
-    def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
-    def beginning_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
-    def end_offsets(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]: ...
-    def seek(self, partition: TopicPartition, offset: int) -> None: ...
-    def poll(self, timeout_ms: int, max_records: int) -> Mapping[TopicPartition, list[Any]]: ...
-    def position(self, partition: TopicPartition, timeout_ms: int) -> int | None: ...
-    def close(self) -> None: ...
-
-
-class TopicsMissing(Exception):
-    """The topics are not there yet."""
 
 
 class Feed:
@@ -68,7 +51,7 @@ class Feed:
         wall_clock: Callable[[], float] = time.time,
     ):
         self._tasks, self._statuses = settings.kafka_task_topic, settings.kafka_status_topic
-        self._deliveries = settings.kafka_delivery_topic
+        self._topics = (self._tasks, self._statuses, settings.kafka_delivery_topic)
         self._bootstrap = settings.kafka_bootstrap_servers
         self._store, self._reader, self._horizon, self._changes = store, reader, horizon, changes
         self._connect, self._wall_clock = connect, wall_clock
@@ -96,7 +79,7 @@ class Feed:
             except Exception as error:  # the loop's edge: without this thread nobody hears of any task
                 reason = str(error) or type(error).__name__
                 if reason != self.reason:
-                    known = isinstance(error, KafkaError | TopicsMissing)
+                    known = isinstance(error, KafkaError | TopicMissing)
                     log.warning("the view is not fed: %s", reason, exc_info=not known)
                 self.reason = reason
                 self._stopping.wait(backoff_s)
@@ -104,7 +87,7 @@ class Feed:
         self._store.close()
 
     def _spell(self, source: Source) -> None:
-        partitions = self._partitions(source)
+        partitions = partitions_of(source, self._topics)
         ends = self._begin(source, partitions)
         self.reason = ""
         looked_s = pruned_s = time.monotonic()
@@ -115,7 +98,7 @@ class Feed:
             now_s = time.monotonic()
             if now_s - looked_s >= _LOOK_AROUND_S:
                 looked_s = now_s
-                if self._partitions(source) != partitions:
+                if partitions_of(source, self._topics) != partitions:
                     return
             if now_s - pruned_s >= _PRUNE_EVERY_S:
                 pruned_s = now_s
@@ -123,21 +106,11 @@ class Feed:
         if not self._stopping.is_set():
             log.warning("the view's file is gone: it is made anew from %d records", sum(ends.values()))
 
-    def _partitions(self, source: Source) -> list[TopicPartition]:
-        """Raises TopicsMissing."""
-        found = []
-        for topic in (self._tasks, self._statuses, self._deliveries):
-            numbers = source.partitions_for_topic(topic)
-            if not numbers:
-                raise TopicsMissing(f"topic {topic} is not there yet")
-            found += [TopicPartition(topic, number) for number in sorted(numbers)]
-        return found
-
     def _begin(self, source: Source, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Opens the file and stands where it was read up to."""
         source.assign(partitions)
         first, ends = source.beginning_offsets(partitions), source.end_offsets(partitions)
-        origin = f"{self._bootstrap} {self._tasks} {self._statuses} {self._deliveries}"
+        origin = " ".join((self._bootstrap, *self._topics))
         self._store.open(origin)
         offsets = self._store.offsets()
         if any(offsets.get(partition, 0) > end for partition, end in ends.items()):
@@ -191,14 +164,4 @@ class Feed:
 
 def source(settings: KafkaSettings) -> KafkaConsumer:
     """Raises KafkaError."""
-    with closed_on_error() as net_client:
-        return KafkaConsumer(
-            **clients.kafka_options(settings),
-            kafka_client=net_client,
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-            fetch_max_bytes=_FETCH_MAX_BYTES,
-            metadata_max_age_ms=60000,
-        )
+    return topic_source(settings, isolation_level="read_committed", fetch_max_bytes=_FETCH_MAX_BYTES)
