@@ -9,9 +9,10 @@ from fastapi import APIRouter, Depends, Security
 
 from api import task_documentation as documentation
 from api.auth import BasicAuth
+from api.confirming import confirmed_in_time
 from api.fresh_links import FreshLinks
 from api.problems import ProblemError
-from api.queue import QueueUnavailable, TaskQueue
+from api.queue import TaskQueue
 from api.task_access import visible_task
 from api.task_models import TaskStatus
 from api.view.view import TaskView
@@ -20,8 +21,6 @@ from common.messages import Redelivery, Status
 from common.settings import ApiSettings
 
 log = logging.getLogger(__name__)
-
-_RETRY_AFTER_S = 10
 
 
 def make_redelivery_router(
@@ -45,15 +44,10 @@ def make_redelivery_router(
         """Send the callback of a task that is over once more: the same bytes, the same `webhook-id`."""
         redelivery = _asked_for(status, user, wall_clock())
         with task_context(status.task_uuid):
-            try:
+            with confirmed_in_time(
+                "Redelivery not queued", "The redelivery could not be queued in time; please ask for it again"
+            ):
                 await queue.publish(redelivery)
-            except QueueUnavailable as error:
-                log.warning("Redelivery not queued: %s", error)
-                raise ProblemError(
-                    503,
-                    "The redelivery could not be queued in time; please ask for it again",
-                    headers={"Retry-After": str(_RETRY_AFTER_S)},
-                ) from None
             log.info("Redelivery queued for %s: the callback of run %d", user, status.run)
         return TaskStatus.of(await links.renewed(status))
 

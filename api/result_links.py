@@ -4,7 +4,7 @@ import logging
 
 from botocore.exceptions import BotoCoreError
 
-from common.links import Link, LinkMaker
+from common.links import Link, LinkMaker, first_expiry_s
 from common.messages import SuccessCallback
 from common.settings import ApiSettings
 
@@ -28,10 +28,10 @@ class ResultLinks:
         if links is None:
             return result
         urls = {name: link.url for name, link in links.items()}
-        expiries = [link.expires_at_s for link in links.values() if link.expires_at_s is not None]
         stems = {n: stem.model_copy(update={"url": urls[n]}) for n, stem in result.stems.items()}
         named = {name: urls.get(name) for name in ("vocals", "instrumental")}
-        return result.model_copy(update={"stems": stems, "expires_at": min(expiries, default=None), **named})
+        expires_at = first_expiry_s(links.values())
+        return result.model_copy(update={"stems": stems, "expires_at": expires_at, **named})
 
     def _links(self, result: SuccessCallback) -> dict[str, Link] | None:
         if self._maker is None:

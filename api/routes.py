@@ -12,9 +12,9 @@ from api import documentation
 from api.admission import Admission, Admitted
 from api.auth import BasicAuth
 from api.body import read_body
+from api.confirming import confirmed_in_time
 from api.metrics import ApiMetrics
-from api.problems import ProblemError
-from api.queue import QueueUnavailable, TaskQueue
+from api.queue import TaskQueue
 from api.submission import Queued, digest, parse, task_uuid
 from api.view.view import TaskView
 from common.addresses import AddressPolicy
@@ -25,8 +25,6 @@ from common.metrics import exposition, read_readiness
 from common.settings import ApiSettings
 
 log = logging.getLogger(__name__)
-
-_RETRY_AFTER_S = 10
 
 IdempotencyKey = Annotated[
     str | None,
@@ -76,15 +74,10 @@ def make_router(
             cancel_at=None if cancel_after_s is None else submitted_at + cancel_after_s,
         )
         with task_context(task.task_uuid):
-            try:
+            with confirmed_in_time(
+                "Task not queued", "The task could not be queued in time; please submit it again"
+            ):
                 admitted = await admission.admit(task)
-            except QueueUnavailable as error:
-                log.warning("Task not queued: %s", error)
-                raise ProblemError(
-                    503,
-                    "The task could not be queued in time; please submit it again",
-                    headers={"Retry-After": str(_RETRY_AFTER_S)},
-                ) from None
             if admitted is Admitted.BEFORE:
                 log.info("Task submitted again by %s: nothing is queued", user)
                 return Queued(task_uuid=task.task_uuid)

@@ -8,8 +8,9 @@ from fastapi import APIRouter, Depends, Security
 
 from api import task_documentation as documentation
 from api.auth import BasicAuth
+from api.confirming import confirmed_in_time
 from api.problems import ProblemError
-from api.queue import QueueUnavailable, TaskQueue
+from api.queue import TaskQueue
 from api.task_access import visible_task
 from api.task_models import TaskStatus
 from api.view.view import TaskView
@@ -18,8 +19,6 @@ from common.messages import Cancel, Status
 from common.settings import ApiSettings
 
 log = logging.getLogger(__name__)
-
-_RETRY_AFTER_S = 10
 
 
 def make_steering_router(
@@ -44,15 +43,10 @@ def make_steering_router(
             request_id=current_request_id(),
         )
         with task_context(status.task_uuid):
-            try:
+            with confirmed_in_time(
+                "Cancel not stored", "The task could not be cancelled in time; please try again"
+            ):
                 await queue.publish(wish)
-            except QueueUnavailable as error:
-                log.warning("Cancel not stored: %s", error)
-                raise ProblemError(
-                    503,
-                    "The task could not be cancelled in time; please try again",
-                    headers={"Retry-After": str(_RETRY_AFTER_S)},
-                ) from None
             log.info("Task cancelled by %s: run %d", user, status.run)
         return TaskStatus.of(status)  # without its place in the queue: nobody will take it
 

@@ -50,7 +50,6 @@ _AGAIN = {
     "status": 204,
     "redelivery_requested_at": _SUBMITTED_AT + 900,
 }
-_NONE = problem(404, "There is no such task, or it is another user's", "There is no such task")
 _CURSOR = "QdoUzXwAAAB8nmZ5dCVA3pRL4H_B-Qrn"
 
 
@@ -72,7 +71,8 @@ def _answers(when: str, example: Any, media_type: str = "application/json") -> d
 
 
 def _one(when: str, example: Any, media_type: str = "application/json") -> dict[int | str, Any]:
-    return _answers(when, example, media_type) | {404: _NONE}
+    there_is_none = problem(404, "There is no such task, or it is another user's", "There is no such task")
+    return _answers(when, example, media_type) | {404: there_is_none}
 
 
 LIST: dict[str, Any] = {
@@ -102,55 +102,52 @@ EVENTS: dict[str, Any] = {
     )
     | {204: {"description": "Nothing comes after `Last-Event-ID`: the task is over"}},
 }
-_REDELIVER_ANSWERS = _one(
-    "It is queued: the broker has confirmed it. The task as it is, and as it stays", _SUCCEEDED
-)
+
+
+def _accepted(when: str, example: Any, conflict: dict, unavailable: str) -> dict[int | str, Any]:
+    """What a wish about a task is answered: `conflict` where it cannot be, `unavailable` is not in time."""
+    answers = _one(when, example)
+    return (
+        {202: answers.pop(200)}
+        | answers
+        | {
+            400: problem(400, "The id is none", "task_uuid: Input should be a valid UUID"),
+            409: conflict,
+            503: problem(
+                503,
+                "Kafka has not confirmed it in time (it may come to pass nevertheless), what is known of "
+                "tasks is not up to date, or too many sign-ins are being checked",
+                unavailable,
+                Retry_After=SECONDS,
+            ),
+        }
+    )
+
+
 REDELIVER: dict[str, Any] = {
     "summary": "Send a task's callback again",
-    "responses": {202: _REDELIVER_ANSWERS.pop(200)}
-    | _REDELIVER_ANSWERS
-    | {
-        409: problem(
+    "responses": _accepted(
+        "It is queued: the broker has confirmed it. The task as it is, and as it stays",
+        _SUCCEEDED,
+        problem(
             409,
             "The task is not over yet (`state`), or nobody is to be called",
             "The task is not over: its callback is still to come",
             state=State.DELIVERING,
         ),
-        503: problem(
-            503,
-            "Kafka has not confirmed it in time (it may go out nevertheless), what is known of tasks is not "
-            "up to date, or too many sign-ins are being checked",
-            "The redelivery could not be queued in time; please ask for it again",
-            Retry_After=SECONDS,
-        ),
-    },
+        "The redelivery could not be queued in time; please ask for it again",
+    ),
 }
 CANCEL: dict[str, Any] = {
     "summary": "Cancel a task",
-    "responses": {
-        202: {
-            "description": "The wish is stored: the task ends where it is, or when a worker reaches it, in "
-            "the state `cancelled`, and its callback says `failed` with that `error_code`. Once its stems "
-            "are published (`delivering`), and for a second time, it changes nothing. The task as it is now",
-            "content": {"application/json": {"example": _SEPARATING}},
-        },
-        400: problem(400, "The id is none", "task_uuid: Input should be a valid UUID"),
-        401: UNAUTHORIZED,
-        404: _NONE,
-        409: problem(
-            409,
-            "The task is over, as its `state` says",
-            "The task is over: succeeded",
-            state=State.SUCCEEDED,
+    "responses": _accepted(
+        "The wish is stored: the task ends where it is, or when a worker reaches it, in "
+        "the state `cancelled`, and its callback says `failed` with that `error_code`. Once its stems "
+        "are published (`delivering`), and for a second time, it changes nothing. The task as it is now",
+        _SEPARATING,
+        problem(
+            409, "The task is over, as its `state` says", "The task is over: succeeded", state=State.SUCCEEDED
         ),
-        429: TOO_MANY_FAILURES,
-        503: problem(
-            503,
-            "Kafka has not confirmed it in time (it may come to pass nevertheless), what is known of tasks "
-            "is not up to date, or too many sign-ins are being checked",
-            "The task could not be cancelled in time; please try again",
-            Retry_After=SECONDS,
-        ),
-        "default": UNEXPECTED,
-    },
+        "The task could not be cancelled in time; please try again",
+    ),
 }

@@ -1,7 +1,7 @@
 """Links to the bucket's objects: public below a domain, or presigned, for which nobody asks the store."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -18,6 +18,11 @@ class Link:
 
     url: str
     expires_at_s: float | None
+
+
+def first_expiry_s(links: Iterable[Link]) -> float | None:
+    """When the first of them expires, since the epoch; None where all are for ever."""
+    return min((link.expires_at_s for link in links if link.expires_at_s is not None), default=None)
 
 
 class LinkMaker:

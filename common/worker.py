@@ -180,7 +180,7 @@ class Worker:
                 self._take(raw)
         self._watch_membership()
         if self._leases.slots_full and not self._consumer.is_joining():
-            # Nothing can be taken before a job ends: wait for that rather than in the next poll.
+            # Nothing can be taken before a slot is free: wait for that rather than in the next poll.
             self._slot_freed.wait((_BUSY_POLL_MS - _SHORT_POLL_MS) / 1000)
         self._slot_freed.clear()
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 
 from common.errors import JobError
-from common.links import Link
+from common.links import Link, first_expiry_s
 from common.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
 
 _MAX_ERROR_CHARS = 1_000
@@ -13,7 +13,6 @@ _MAX_ERROR_CHARS = 1_000
 
 def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: float) -> bytes:
     """`links` by stem name, one for each stem of the result."""
-    expiries = [link.expires_at_s for link in links.values() if link.expires_at_s is not None]
     callback = SuccessCallback(
         task_uuid=result.task_uuid,
         timestamp=timestamp_s,
@@ -28,7 +27,7 @@ def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: floa
         model=result.model,
         device=result.device,
         gain=result.gain,
-        expires_at=min(expiries, default=None),
+        expires_at=first_expiry_s(links.values()),
     )
     return callback.to_bytes()
 

@@ -22,7 +22,7 @@ from uploader.config import UploaderConfig
 from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Stage, UploaderMetrics
-from uploader.news import failed_state, of_delivery
+from uploader.news import of_delivery, of_failure
 from uploader.redelivery import Redeliverer
 from uploader.storage import RunKeys, Storage
 
@@ -123,9 +123,8 @@ class UploaderHandler:
                 return Done(letters)  # how the run has ended was told before
             status = self._status(record, result, context)
             if isinstance(result, SeparationFailed):
-                why = {"error_code": result.error_code, "error_message": result.error_message}
-                known = {"failure": callback.failure_of(result), "unstored": result.unstored}
-                return Done((status.ended(failed_state(result.error_code), **known, **why), *letters))
+                told = of_failure(status, callback.failure_of(result), result.unstored)
+                return Done((told, *letters))
             if self._calls_before(record):
                 return Done((status.ended(State.FAILED, **failure(error)), *letters))
             # A record of its own, so that its callback has all its tries. The staged files wait for a replay.

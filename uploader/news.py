@@ -1,7 +1,7 @@
 """What a task's status says once its callback was posted."""
 
 from common.errors import ErrorCode, JobError
-from common.messages import State
+from common.messages import FailureCallback, State
 from common.outcome import Message
 from common.status import JobStatus, failure
 from uploader import callback
@@ -17,16 +17,14 @@ def of_delivery(
 ) -> Message:
     """`callbacks` are those before this one; `error` and `next_try_at` say what became of it.
 
-    `unstored`: no manifest holds the body.
+    `unstored` as in `of_failure`.
 
     A run that has failed is over, whether anybody could be told or not. One that has succeeded is over
     too when nobody could be told: its stems are there, and it says why there was no callback.
     """
     failed, succeeded = callback.as_failure(body), callback.as_success(body)
     if failed:
-        why = {"error_code": failed.error_code, "error_message": failed.error_message}
-        state = failed_state(failed.error_code)
-        return status.ended(state, failure=failed, unstored=unstored, **why)
+        return of_failure(status, failed, unstored)
     known = {"model": succeeded.model, "device": succeeded.device} if succeeded else {}
     known |= failure(error) if error else {}
     if next_try_at is not None:
@@ -37,6 +35,8 @@ def of_delivery(
     return status.ended(State.SUCCEEDED, result=succeeded, **known)
 
 
-def failed_state(error_code: str) -> State:
-    """The final state of a run that has failed with this code."""
-    return State.CANCELLED if error_code == ErrorCode.CANCELLED else State.FAILED
+def of_failure(status: JobStatus, failed: FailureCallback, unstored: bool) -> Message:
+    """How a run ends that has failed. `unstored`: no manifest holds the callback's body."""
+    state = State.CANCELLED if failed.error_code == ErrorCode.CANCELLED else State.FAILED
+    why = {"error_code": failed.error_code, "error_message": failed.error_message}
+    return status.ended(state, failure=failed, unstored=unstored, **why)

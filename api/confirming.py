@@ -1,0 +1,22 @@
+"""What a request is answered that could not be stored in time."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from api.problems import ProblemError
+from api.queue import QueueUnavailable
+
+log = logging.getLogger(__name__)
+
+_RETRY_AFTER_S = 10
+
+
+@contextmanager
+def confirmed_in_time(what: str, detail: str) -> Iterator[None]:
+    """Makes a QueueUnavailable a ProblemError 503 with `detail`; the log says that `what` failed, and why."""
+    try:
+        yield
+    except QueueUnavailable as error:
+        log.warning("%s: %s", what, error)
+        raise ProblemError(503, detail, headers={"Retry-After": str(_RETRY_AFTER_S)}) from None
