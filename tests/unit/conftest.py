@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -11,6 +12,7 @@ from tests.support.client import impatient
 from tests.support.committer_bench import Bench
 from tests.support.fake_api import FakeApi
 from tests.support.stored_view import StoredView
+from tests.support.users import write_users
 
 NOISY = ("kafka", "urllib3", "botocore", "boto3", "s3transfer")
 
@@ -76,3 +78,10 @@ def uvr(uvr_environment) -> Callable[..., Result]:
         return CliRunner().invoke(app, arguments, obj=impatient(), env=uvr_environment | environment)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def three_users(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BASIC_AUTH_USERS_FILE with alice, bob and root, whose passwords are `password`."""
+    path = tmp_path_factory.mktemp("users") / "users"
+    return write_users(path, alice="password", bob="password", root="password")

@@ -7,22 +7,15 @@ import pytest
 from api.view.merge import of_task
 from common.messages import State, Status, Task
 from tests.support.api_client import SONG, Answer, ApiClient, MemoryQueue, basic
-from tests.support.users import write_users
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
 DAY_S = 24 * 3600
 UUID_1 = UUID(int=1)
 
 
-@pytest.fixture(scope="module")
-def users(tmp_path_factory):
-    path = tmp_path_factory.mktemp("users") / "users"
-    return write_users(path, alice="password", bob="password", root="password")
-
-
 @pytest.fixture
-def client(users) -> ApiClient:
-    client = ApiClient(basic_auth_users_file=users, admin_usernames="root")
+def client(three_users) -> ApiClient:
+    client = ApiClient(basic_auth_users_file=three_users, admin_usernames="root")
     client.view.tell(task())
     return client
 
@@ -67,8 +60,8 @@ def test_of_a_replayed_task_the_run_that_goes_on_is_cancelled(client):
     assert [stored.run for stored in client.queue.cancels] == [2]
 
 
-def test_nobody_is_told_that_a_task_is_cancelled_before_that_is_stored(users):
-    client = ApiClient(MemoryQueue(away="gone"), basic_auth_users_file=users)
+def test_nobody_is_told_that_a_task_is_cancelled_before_that_is_stored(three_users):
+    client = ApiClient(MemoryQueue(away="gone"), basic_auth_users_file=three_users)
     client.view.tell(task())
     answer = cancel(client)
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")

@@ -8,7 +8,6 @@ from api.view.merge import of_task
 from common.messages import FailureCallback, Redelivery, State, Status, Task
 from tests.support.api_client import Answer, ApiClient, MemoryQueue, basic
 from tests.support.stored_view import StoredView
-from tests.support.users import write_users
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
 TASK_UUID = UUID(int=1)
@@ -19,15 +18,9 @@ TASK = of_task(
 )
 
 
-@pytest.fixture(scope="module")
-def users(tmp_path_factory):
-    path = tmp_path_factory.mktemp("users") / "users"
-    return write_users(path, alice="password", bob="password", root="password")
-
-
 @pytest.fixture
-def client(users) -> ApiClient:
-    return ApiClient(basic_auth_users_file=users, admin_usernames="root")
+def client(three_users) -> ApiClient:
+    return ApiClient(basic_auth_users_file=three_users, admin_usernames="root")
 
 
 def ended(state: State = State.SUCCEEDED, **fields) -> Status:
@@ -91,8 +84,8 @@ def test_it_is_for_the_tasks_user_and_for_admins(client):
     assert [asked.user for asked in client.queue.redeliveries] == ["alice", "root"]
 
 
-def test_what_kafka_does_not_confirm_was_not_asked_for(users):
-    client = ApiClient(MemoryQueue(away="gone"), basic_auth_users_file=users)
+def test_what_kafka_does_not_confirm_was_not_asked_for(three_users):
+    client = ApiClient(MemoryQueue(away="gone"), basic_auth_users_file=three_users)
     client.view.tell(TASK, ended())
     answer = redeliver(client)
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")

@@ -11,20 +11,13 @@ from api.view.merge import of_task
 from common.messages import DeliveryAttempt, PublishedStem, State, Status, SuccessCallback, Task
 from tests.support.api_client import Answer, ApiClient, basic
 from tests.support.stored_view import StoredView
-from tests.support.users import write_users
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
 
 
-@pytest.fixture(scope="module")
-def users(tmp_path_factory):
-    path = tmp_path_factory.mktemp("users") / "users"
-    return write_users(path, alice="password", bob="password", root="password")
-
-
 @pytest.fixture
-def client(users) -> ApiClient:
-    return ApiClient(basic_auth_users_file=users, admin_usernames="root")
+def client(three_users) -> ApiClient:
+    return ApiClient(basic_auth_users_file=three_users, admin_usernames="root")
 
 
 def task(number: int, user: str = "alice", submitted_at: float | None = None) -> Status:
