@@ -12,7 +12,6 @@ tells what became of it; before that call nothing can have been committed.
 """
 
 import logging
-import queue
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -24,6 +23,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from common import clients, progress
+from common.commit_queue import CommitQueue
 from common.commit_request import CommitRequest, End, steps
 from common.fencing import raise_if_fenced
 from common.lease import Lease, LeaseTable
@@ -65,9 +65,8 @@ class Committer:
         self._group = group
         self._make_producer = make_producer
         self._on_fatal = on_fatal
-        self._max_batch = max_batch
         self._repeats = Repeats()
-        self._requests: queue.SimpleQueue[CommitRequest | None] = queue.SimpleQueue()
+        self._requests = CommitQueue(max_batch)
         self._producer: KafkaProducer | None = None
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
@@ -77,7 +76,7 @@ class Committer:
 
     def stop(self, timeout_s: float) -> None:
         """Finishes what was asked for already, then ends the producer."""
-        self._requests.put(None)
+        self._requests.close()
         self._thread.join(timeout_s)
         self._stopping.set()  # past the timeout: an outage must not hold up the end of the process
 
@@ -135,28 +134,12 @@ class Committer:
     def _run(self) -> None:
         try:
             self._replace_producer()
-            while (batch := self._next_batch()) is not None:
+            while (batch := self._requests.next_batch()) is not None:
                 self._commit(batch)
             if self._producer is not None:
                 clients.discard_producer(self._producer)
         except Exception as error:  # noqa: BLE001 - the loop's edge: without this thread no job can end
             self._on_fatal(error)
-
-    def _next_batch(self) -> list[CommitRequest] | None:
-        request = self._requests.get()
-        batch: list[CommitRequest] = []
-        while request is not None:
-            batch.append(request)
-            if len(batch) >= self._max_batch:
-                return batch
-            try:
-                request = self._requests.get_nowait()
-            except queue.Empty:
-                return batch
-        if batch:
-            self._requests.put(None)  # the end comes after what was asked for before it
-            return batch
-        return None
 
     def _commit(self, batch: list[CommitRequest]) -> None:
         unclear = False

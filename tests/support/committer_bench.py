@@ -54,7 +54,7 @@ class Bench:
         return self.producers[-1]
 
     def wait_for_requests(self, count: int) -> None:
-        wait_for(lambda: self.committer._requests.qsize() >= count, 10, f"{count} requests that wait")
+        wait_for(lambda: len(self.committer._requests) >= count, 10, f"{count} requests that wait")
 
     def begun(self, offset: int = 0):
         lease = leased(self.table, offset)
