@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
@@ -33,17 +33,11 @@ class Connection:
     def client(self, output: Output) -> Iterator[UvrClient]:
         """Ends the process, with a message, in whatever its body could not do."""
         try:
-            with self._connect(output) as client:
+            with self._connect(output) as client, _breaking_off():
                 yield client
         except UvrError as error:
             output.say(f"error: {error}")
             end(exits.of_error(error))
-        except KeyboardInterrupt:
-            end(Exit.INTERRUPTED)
-        except BrokenPipeError:
-            # Nobody reads on: the interpreter's last flush must not say so either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            end(Exit.BROKEN_PIPE)
 
     def _connect(self, output: Output) -> UvrClient:
         try:
@@ -55,9 +49,30 @@ class Connection:
             end(Exit.BAD_SETTINGS)
 
 
+@contextmanager
+def _breaking_off() -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        end_at_once(Exit.INTERRUPTED)
+    except BrokenPipeError:
+        end_at_once(Exit.BROKEN_PIPE)  # nobody reads on
+
+
 def end(*codes: Exit) -> NoReturn:
     """Ends the process: of several codes the highest counts."""
     raise typer.Exit(max(codes, default=Exit.DONE))
+
+
+def end_at_once(code: Exit) -> NoReturn:
+    """Ends the process while other threads may still follow streams, and print.
+
+    The interpreter's own end aborts the process when it finds one of them in the middle of a line; and to
+    close the client first would have each of them say that its stream broke.
+    """
+    with suppress(OSError):
+        sys.stdout.flush()
+    os._exit(code)
 
 
 def each(items: Iterable[T], output: Output, call: Callable[[T], None]) -> list[Exit]:

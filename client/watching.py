@@ -11,7 +11,7 @@ from client.exits import Exit
 from client.models import Task
 from client.output import Output
 from client.progress import display
-from client.session import end
+from client.session import end_at_once
 from client.uvr_client import UvrClient
 from client.waiting import follow_all
 
@@ -96,4 +96,4 @@ class Watch:
             self._output.say("no longer waiting; what was submitted goes on")
             self._output.say(f"to follow it again: uvr watch {ids}")
             self._output.say(f"to stop it: uvr cancel {ids}")
-        end(Exit.INTERRUPTED)
+        end_at_once(Exit.INTERRUPTED)
