@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from processor import lazy_imports, overlap_add
-from processor.architectures import library
+from processor.architectures import library, real_ends
 from processor.batches import Batches
 from processor.device import DeviceChoice
 from processor.models import ModelFiles, ModelUnavailable
@@ -38,7 +38,7 @@ def load(files: ModelFiles, device: DeviceChoice) -> Network:
     shares = (shares / shares.sum(0))[:, :, None, None]
 
     def run(chunks: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
+        with torch.inference_mode(), real_ends.on(device):
             chunk = torch.from_numpy(chunks).to(torch_device)
             return sum(net(chunk) * share for net, share in zip(bag, shares, strict=True)).cpu().numpy()
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from processor import lazy_imports, overlap_add
-from processor.architectures import library
+from processor.architectures import library, real_ends
 from processor.batches import Batches
 from processor.device import DeviceChoice
 from processor.models import ModelFiles
@@ -31,7 +31,7 @@ def load(files: ModelFiles, device: DeviceChoice) -> Network:
     grid = _roformer if model.is_roformer else _mdx23c
 
     def run(chunks: np.ndarray) -> np.ndarray:
-        with torch.inference_mode():
+        with torch.inference_mode(), real_ends.on(device):
             answers = model.model_run(torch.from_numpy(chunks).to(model.torch_device)).cpu().numpy()
         # Networks of one stem leave its axis out.
         return answers if answers.ndim == 4 else answers[:, None]

@@ -6,6 +6,8 @@
 import torch
 from torch import Tensor
 
+from processor.architectures.real_ends import make_ends_real
+
 # The library zeroes them ahead of the network.
 _ZEROED_BINS = 3
 
@@ -39,6 +41,7 @@ class Spectrum:
         whole = torch.zeros(shape, dtype=torch.complex64, device=spectra.device)
         parts = spectra.reshape(2 * batch, 2, self._bins, self._frames)
         torch.view_as_real(whole)[:, :, : self._bins] = parts.permute(0, 3, 2, 1)
+        make_ends_real(whole)
         pieces = torch.fft.irfft(whole, self._n_fft).mul_(self._window)
         return self._overlap_add(pieces).div_(self._envelope).reshape(batch, 2, -1)
 
