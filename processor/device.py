@@ -11,6 +11,7 @@ from typing import Literal
 CUDA_PROVIDER = "CUDAExecutionProvider"
 CPU_PROVIDER = "CPUExecutionProvider"
 
+Device = Literal["cuda", "cpu"]
 Requested = Literal["auto", "cuda", "cpu"]
 
 
@@ -22,7 +23,7 @@ class DeviceUnavailable(Exception):
 class DeviceChoice:
     """`torch_device` for torch networks and the STFT, `providers` for the ONNX session."""
 
-    torch_device: Literal["cuda", "cpu"]
+    torch_device: Device
     providers: tuple[str, ...]
 
 
@@ -45,7 +46,7 @@ def choose(requested: Requested, cuda_visible: bool, available: Sequence[str] | 
     raise DeviceUnavailable(f"DEVICE=cuda, but {reason}")
 
 
-def confirm(requested: Requested, placement: Sequence[str]) -> Literal["cuda", "cpu"]:
+def confirm(requested: Requested, placement: Sequence[str]) -> Device:
     """Where a loaded model really runs, by its providers or its parameters' devices.
 
     Raises DeviceUnavailable if that is not what was demanded.

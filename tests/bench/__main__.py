@@ -45,13 +45,14 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes, once each: does the bench work?")
     parser.add_argument("--repeats", type=int, help="how often each side has its turn (3, or 1 with --quick)")
     parser.add_argument("--seed", type=int, default=0, help="of the order in which rivals take turns")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="for both sides")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
     print(report.machine(), flush=True)
     with tempfile.TemporaryDirectory(prefix="uvr-bench-") as directory:
         sizes = QUICK if options.quick else FULL
         sizes = dataclasses.replace(sizes, repeats=options.repeats or sizes.repeats)
-        bench = Bench(sizes, Path(directory), options.results, random.Random(options.seed))
+        bench = Bench(sizes, Path(directory), options.results, random.Random(options.seed), options.device)
         for part in options.only:
             began_s = time.monotonic()
             print(f"{part} …", flush=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from processor import catalogue
+from processor.device import Device
 
 _COMMAND_TIMEOUT_S = 1800
 
@@ -25,14 +26,18 @@ def list_model(model_dir: Path, name: str) -> None:
             vr_data.write_text("{}")
 
 
-def environment(directory: Path) -> dict[str, str]:
-    """Ours with an executable named `ffmpeg` on the path, which the library insists on."""
+def environment(directory: Path, device: Device) -> dict[str, str]:
+    """Ours with an executable named `ffmpeg` on the path, which the library insists on.
+
+    It takes a GPU where it finds one: without `cuda` it must find none.
+    """
     bin_dir = directory / "bin"
     bin_dir.mkdir(exist_ok=True)
     link = bin_dir / "ffmpeg"
     if not link.is_symlink():
         link.symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
-    return {**os.environ, "PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}"}
+    gpus = {} if device == "cuda" else {"CUDA_VISIBLE_DEVICES": ""}
+    return {**os.environ, **gpus, "PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}"}
 
 
 def run_command(

@@ -22,9 +22,9 @@ OTHER = "one loaded Separator"
 def run(bench: Bench) -> None:
     _measure_start(bench)
     with contextlib.ExitStack() as stack:
-        env = library.environment(bench.directory)
+        env = library.environment(bench.directory, bench.device)
         sides = {
-            kind: stack.enter_context(separating(kind, bench.model_dir, MODEL, env))
+            kind: stack.enter_context(separating(kind, bench.model_dir, MODEL, env, bench.device))
             for kind in ("engine", "library")
         }
         for seconds in bench.sizes.engine_songs_s:
@@ -39,7 +39,7 @@ def _measure_start(bench: Bench) -> None:
 
 
 def _start_s(bench: Bench) -> float:
-    engine = Engine(EngineConfig(MODEL, bench.model_dir, "cpu", fetch_model=False))
+    engine = Engine(EngineConfig(MODEL, bench.model_dir, bench.device, fetch_model=False))
     began_s = time.monotonic()
     engine.start()
     try:

@@ -21,9 +21,9 @@ def run(bench: Bench) -> None:
     _write_heavy_model(bench.model_dir)
     seconds = bench.sizes.heavy_song_s
     with contextlib.ExitStack() as stack:
-        env = library.environment(bench.directory)
+        env = library.environment(bench.directory, bench.device)
         sides = {
-            kind: stack.enter_context(separating(kind, bench.model_dir, _NAME, env))
+            kind: stack.enter_context(separating(kind, bench.model_dir, _NAME, env, bench.device))
             for kind in ("engine", "library")
         }
         runs = in_turn(bench, sides, seconds)

@@ -32,7 +32,7 @@ def run(bench: Bench) -> None:
 
 def engine_peak_mb(bench: Bench, model: str, model_dir: Path, source: Path) -> float:
     """Of a fresh engine's child, after one song."""
-    engine = Engine(EngineConfig(model, model_dir, "cpu", fetch_model=False))
+    engine = Engine(EngineConfig(model, model_dir, bench.device, fetch_model=False))
     engine.start()
     try:
         state = engine.wait_ready(_READY_TIMEOUT_S)
@@ -64,6 +64,6 @@ def add_growth(bench: Bench, part: str, what: str, peaks_mb: dict[float, float])
 
 
 def _library_peak_mb(bench: Bench, source: Path) -> float:
-    env = library.environment(bench.directory)
-    with separating("library", bench.model_dir, MODEL, env) as separator:
+    env = library.environment(bench.directory, bench.device)
+    with separating("library", bench.model_dir, MODEL, env, bench.device) as separator:
         return separator.separate(source, bench.scratch("stems")).peak_bytes / _MB

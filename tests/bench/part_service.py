@@ -28,8 +28,11 @@ _LONG_S = 240
 
 def run(bench: Bench) -> None:
     bench.note("service: engine and library with the default threads, which are one a CPU for ONNX and torch")
-    env = library.environment(bench.directory)
-    with _service(bench) as service, separating("library", bench.model_dir, MODEL, env) as loaded:
+    env = library.environment(bench.directory, bench.device)
+    with (
+        _service(bench) as service,
+        separating("library", bench.model_dir, MODEL, env, bench.device) as loaded,
+    ):
         for seconds, batch in bench.sizes.service_songs.items():
             _compare(bench, service, loaded, seconds, batch)
 
@@ -56,7 +59,7 @@ class _Service:
 def _service(bench: Bench) -> Iterator[_Service]:
     stack = Stack(bench.scratch("service"))
     noted = stack.directory / "spans"
-    settings = {"MODEL_NAME": MODEL, "DEVICE": "cpu", "ENGINE_SPANS": str(noted)}
+    settings = {"MODEL_NAME": MODEL, "DEVICE": bench.device, "ENGINE_SPANS": str(noted)}
     with kafka(bench) as bootstrap, store(bench) as s3:
         trio = Trio(stack, bootstrap, s3, bench.model_dir, **settings)
         try:
@@ -70,7 +73,7 @@ def _service(bench: Bench) -> Iterator[_Service]:
 def _compare(bench: Bench, service: _Service, loaded: Separating, seconds: float, batch: int) -> None:
     """`repeats` rounds in random order, after a short song that only warms."""
     source = song(bench.directory, seconds)
-    env = library.environment(bench.directory)
+    env = library.environment(bench.directory, bench.device)
     busy: list[float] = []
 
     def by_service() -> float:

@@ -1,6 +1,6 @@
 """A process with one loaded model that separates files and tells what each cost.
 
-    python -m tests.bench.separating engine|library MODEL_DIR MODEL
+    python -m tests.bench.separating engine|library MODEL_DIR MODEL cpu|cuda
 
 `engine` is the product's streaming separator, `library` one loaded `Separator` of audio-separator. Both
 are timed in the same way, the model's own run calls apart. Takes `{"source", "target"}` as a line of JSON.
@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from processor.device import CUDA_PROVIDER, Device
 
 # Memory from the system is part of what the engine costs: its child gets it in a way of its own.
 from processor.engine_keeper import _CHILD_ENVIRONMENT as CHILD_ENVIRONMENT
@@ -77,9 +79,11 @@ class Separating:
 
 
 @contextlib.contextmanager
-def separating(kind: Kind, model_dir: Path, model: str, env: Mapping[str, str]) -> Iterator[Separating]:
+def separating(
+    kind: Kind, model_dir: Path, model: str, env: Mapping[str, str], device: Device
+) -> Iterator[Separating]:
     """Starts one, and waits until its model is loaded. What it and its libraries say goes to a file."""
-    argv = [sys.executable, "-m", "tests.bench.separating", kind, str(model_dir), model]
+    argv = [sys.executable, "-m", "tests.bench.separating", kind, str(model_dir), model, device]
     if kind == "engine":
         env = {**env, **CHILD_ENVIRONMENT}
     with tempfile.TemporaryFile("w+") as log:
@@ -120,13 +124,15 @@ class _RunClock:
         self.wall_s, self.cpu_s, self.count = 0.0, 0.0, 0
 
 
-def _load_engine(model_dir: Path, model: str) -> Callable[[Path, Path], None]:
+def _load_engine(model_dir: Path, model: str, where: Device) -> Callable[[Path, Path], None]:
     import torch
 
     torch.set_num_interop_threads(1)
     from processor import device, models, network, separator
 
-    loaded = network.load(models.ensure(model, model_dir, fetch=False), device.CPU)
+    choice = device.CUDA if where == "cuda" else device.CPU
+    loaded = network.load(models.ensure(model, model_dir, fetch=False), choice)
+    device.confirm(where, loaded.placement)
 
     def separate(source: Path, target: Path) -> None:
         separator.separate(loaded, source, target, "wav", lambda fraction: None, lambda: None)
@@ -134,7 +140,7 @@ def _load_engine(model_dir: Path, model: str) -> Callable[[Path, Path], None]:
     return separate
 
 
-def _load_library(model_dir: Path, model: str) -> Callable[[Path, Path], None]:
+def _load_library(model_dir: Path, model: str, where: Device) -> Callable[[Path, Path], None]:
     from audio_separator.separator import Separator
 
     # All five, and the model's own segment size: with another one the library would not use ONNX.
@@ -146,6 +152,8 @@ def _load_library(model_dir: Path, model: str) -> Callable[[Path, Path], None]:
         mdx_params=mdx | {"enable_denoise": False},
     )
     loaded.load_model(f"{model}.onnx")
+    if where == "cuda":
+        assert loaded.onnx_execution_provider == [CUDA_PROVIDER], loaded.onnx_execution_provider
 
     def separate(source: Path, target: Path) -> None:
         # The architecture's object has its own copy, taken when the model was loaded.
@@ -161,12 +169,12 @@ def peak_bytes(pid: int | str = "self") -> int:
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 
 
-def main(kind: Kind, model_dir: str, model: str) -> None:
+def main(kind: Kind, model_dir: str, model: str, where: Device) -> None:
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # the library prints
     clock = _RunClock()
     load = _load_engine if kind == "engine" else _load_library
-    separate = load(Path(model_dir), model)
+    separate = load(Path(model_dir), model, where)
     print(json.dumps({"ready": True}), file=answers)
     for line in sys.stdin:
         job = json.loads(line)

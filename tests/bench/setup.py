@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from processor import models
+from processor.device import Device
 from tests.bench import library
 from tests.bench.report import Row
 from tests.support.servers import KafkaServer, S3Store, SeaweedServer, given_store
@@ -88,6 +89,7 @@ class Bench:
     directory: Path
     results: Path
     shuffle: random.Random
+    device: Device
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
