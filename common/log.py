@@ -11,10 +11,10 @@ import re
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -90,41 +90,39 @@ class RateLimit(logging.Filter):
     """Lets `limit` records of each level pass in `period_s`: a lost broker floods the log.
 
     Beyond those, the first that names an error which no record has named in the period: the one that tells
-    the reason may come last. The first record after a period says how many were left out.
+    the reason may come last. The first of its level in a period says how many were left out before.
     """
 
     def __init__(self, limit: int, period_s: float, clock: Callable[[], float] = time.monotonic):
         super().__init__()
         self._limit, self._period_s, self._clock = limit, period_s, clock
-        self._windows: dict[str, _Window] = {}
+        self._began_s = clock()
+        self._passed: Counter[str] = Counter()
+        self._left_out: Counter[str] = Counter()
+        self._named: set[str] = set()
         self._lock = threading.Lock()
 
     def filter(self, record: logging.LogRecord) -> bool:
         with self._lock:
-            now = self._clock()
-            window = self._windows.setdefault(record.levelname, _Window(now))
-            left_out = 0
-            if now - window.began >= self._period_s:
-                left_out = window.left_out
-                window = self._windows[record.levelname] = _Window(now)
-            named = set(_ERROR_NAME.findall(record.getMessage()))
-            passes = window.passed < self._limit or not named <= window.named
-            window.named |= named
-            window.passed += passes
-            window.left_out += not passes
+            passes, left_out = self._count(record)
         if left_out:
             record.msg, record.args = f"{record.getMessage()} ({left_out} more were left out before)", None
         return passes
 
-
-@dataclass
-class _Window:
-    """What came of one level since `began`."""
-
-    began: float
-    passed: int = 0
-    left_out: int = 0
-    named: set[str] = field(default_factory=set)
+    def _count(self, record: logging.LogRecord) -> tuple[bool, int]:
+        """Whether it passes, and how many that did not it has to tell of."""
+        now_s, level = self._clock(), record.levelname
+        if now_s - self._began_s >= self._period_s:
+            self._began_s = now_s
+            self._passed.clear()
+            self._named.clear()
+        named = set(_ERROR_NAME.findall(record.getMessage()))
+        is_first = not self._passed[level]
+        passes = self._passed[level] < self._limit or not named <= self._named
+        self._named |= named
+        self._passed[level] += passes
+        self._left_out[level] += not passes
+        return passes, self._left_out.pop(level, 0) if is_first else 0
 
 
 def configure(service: str, directory: Path, level: str = "INFO", format: Format = "text") -> None:
@@ -141,7 +139,7 @@ def configure(service: str, directory: Path, level: str = "INFO", format: Format
         ),
         logging.StreamHandler(sys.stderr),
     ]
-    kafka_limit = RateLimit(limit=3, period_s=60)
+    kafka_limit = RateLimit(limit=1, period_s=60)
     formatter = _JsonFormatter(service) if format == "json" else logging.Formatter(_TEXT)
     for handler in handlers:
         handler.setFormatter(formatter)

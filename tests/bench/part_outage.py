@@ -15,8 +15,8 @@ _PROCESSOR = "tests.bench.measured_processor"
 _JOBS = 60
 _FLOWING = 5
 _PATIENCE_S = 300
-# Until then jobs end that were under way, and each connection tells of its own end.
-_CALM_AFTER_S = 10
+# Until then jobs end that were under way, and each connection and time-out (of 10 s) tells of its own end.
+_CALM_AFTER_S = 15
 
 
 def run(bench: Bench) -> None:

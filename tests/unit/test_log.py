@@ -102,13 +102,13 @@ def test_a_directory_that_cannot_be_made_is_an_error(log_dir):
         configure("api", log_dir)
 
 
-def test_kafkas_client_is_held_to_a_few_lines_and_others_are_not(log_dir):
+def test_kafkas_client_is_held_to_a_line_of_each_level_and_others_are_not(log_dir):
     configure("api", log_dir)
     for number in range(100):
         logging.getLogger(f"kafka.part{number}").error("broker away")
         logging.getLogger("api").error("ours")
     text = lines(log_dir)
-    assert sum("broker away" in line for line in text) == 3
+    assert sum("broker away" in line for line in text) == 1
     assert sum("ours" in line for line in text) == 100
 
 
@@ -154,6 +154,14 @@ def test_a_line_that_names_another_error_passes_once_however_many_came_before():
     assert [limit.filter(record(text=f"{reason} %d")) for _ in range(3)] == [True, False, False]
     assert limit.filter(record(text="[SSL: CERTIFICATE_VERIFY_FAILED] %d"))
     assert not limit.filter(record(text=f"{noise} %d"))
+
+
+def test_an_error_that_one_level_has_named_is_news_to_none():
+    limit = RateLimit(1, 60, Clock())
+    noise = "KafkaConnectionError: gone %d"
+    assert limit.filter(record(text=noise))
+    assert limit.filter(record(logging.WARNING))
+    assert not limit.filter(record(logging.WARNING, text=noise))
 
 
 def test_the_first_line_of_a_period_says_how_many_were_left_out():
