@@ -31,6 +31,7 @@ PARTS = (
     "streams",
     "idle",
     "outage",
+    "long_jobs",
 )
 
 

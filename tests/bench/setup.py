@@ -39,6 +39,7 @@ class Sizes:
     submissions: int
     idle_s: float
     outage_s: float
+    poll_interval_ms: int
 
 
 FULL = Sizes(
@@ -59,6 +60,7 @@ FULL = Sizes(
     submissions=1000,
     idle_s=60,
     outage_s=60,
+    poll_interval_ms=50000,
 )
 QUICK = Sizes(
     repeats=1,
@@ -78,6 +80,7 @@ QUICK = Sizes(
     submissions=200,
     idle_s=5,
     outage_s=10,
+    poll_interval_ms=2000,
 )
 
 
