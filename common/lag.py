@@ -15,7 +15,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from common import clients, progress, retry
-from common.settings import KafkaSettings, ProcessorSettings, UploaderSettings, load, load_or_exit
+from common.settings import KafkaSettings, ProcessorSettings, UploaderSettings
+from common.settings_loading import load, load_or_exit
 
 
 @dataclass(frozen=True)

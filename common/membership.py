@@ -3,8 +3,8 @@
 import logging
 from collections.abc import Callable
 
-from common.clients import GuardedConsumer
 from common.fencing import Fenced
+from common.guarded_consumer import GuardedConsumer
 
 log = logging.getLogger(__name__)
 

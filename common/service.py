@@ -17,7 +17,8 @@ from common.metrics import Numbers, WorkerMetrics, exposition, read_readiness
 from common.outcome import Handler
 from common.repeats import Repeats
 from common.retry import RetryPolicy
-from common.settings import WorkerSettings, exit_for_bad_settings
+from common.settings import WorkerSettings
+from common.settings_loading import exit_for_bad_settings
 from common.settle import JobRules
 from common.worker import Worker, WorkerConfig
 

@@ -1,46 +1,27 @@
-"""Every setting, read once at start from the environment, validated, and frozen."""
+"""Every setting, validated, and frozen. Each is read from the environment variable of its name."""
 
-import errno
 import os
-import re
 import socket
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Literal, NoReturn, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import (
-    AliasChoices,
-    Field,
-    FilePath,
-    SecretStr,
-    ValidationError,
-    field_validator,
-    model_validator,
+from pydantic import AliasChoices, Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from common.secret_files import with_secrets_from_files
+from common.settings_types import (
+    Delays,
+    Names,
+    Origins,
+    Ports,
+    Positive,
+    PositiveFloat,
+    Slots,
+    checked_origins,
+    split,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from common.addresses import parse_origin
-from common.errors import JobError
-
-Origins = Annotated[tuple[str, ...], NoDecode]
-Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
-Delays = Annotated[tuple[Annotated[int, Field(gt=0)], ...], NoDecode, Field(min_length=1)]
-Names = Annotated[tuple[str, ...], NoDecode]
-Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-# Each running job is named in the committed metadata, for which brokers allow 4096 bytes.
-Slots = Annotated[int, Field(gt=0, le=128)]
-T = TypeVar("T", bound="_Settings")
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
-
-# A process that stops for its settings is not restarted: supervisors are told of this exit code.
-EXIT_BAD_SETTINGS = 64
-
-
-class BadSettings(Exception):
-    """A setting is missing or wrong."""
 
 
 class _Settings(BaseSettings):
@@ -53,7 +34,7 @@ class _Settings(BaseSettings):
     @model_validator(mode="before")
     @classmethod
     def _secrets_from_files(cls, values):
-        return _with_secrets_from_files(cls.model_fields, values)
+        return with_secrets_from_files(cls.model_fields, values)
 
 
 class KafkaSettings(_Settings):
@@ -82,7 +63,7 @@ class KafkaSettings(_Settings):
     kafka_ssl_keyfile: FilePath | None = None
     kafka_ssl_check_hostname: bool = True
 
-    _split_delays = field_validator("retry_delays_s", mode="before")(lambda value: _split(value))
+    _split_delays = field_validator("retry_delays_s", mode="before")(lambda value: split(value))
 
     @field_validator("retry_delays_s")
     @classmethod
@@ -114,9 +95,9 @@ class AddressSettings(_Settings):
     trusted_url_prefixes: Origins = ()
 
     _split = field_validator("allowed_url_ports", "trusted_url_prefixes", mode="before")(
-        lambda value: _split(value)
+        lambda value: split(value)
     )
-    _origins = field_validator("trusted_url_prefixes")(lambda value: _origins(value))
+    _origins = field_validator("trusted_url_prefixes")(lambda value: checked_origins(value))
 
 
 class StoreSettings(_Settings):
@@ -168,7 +149,7 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     # what is known of tasks; each api has its own, and may lose it
     view_file: Path = Path("temp/view.sqlite3")
 
-    _split_names = field_validator("admin_usernames", mode="before")(lambda value: _split(value))
+    _split_names = field_validator("admin_usernames", mode="before")(lambda value: split(value))
 
     @field_validator("basic_auth_username", "basic_auth_password")
     @classmethod
@@ -266,91 +247,3 @@ class UploaderSettings(WorkerSettings, StoreSettings):
                 "STAGE_RETENTION_S: expected at least KAFKA_RETENTION_MS, or stems go that a result names"
             )
         return self
-
-
-def load(kind: type[T]) -> T:
-    """Reads `kind` from the environment. Raises BadSettings, which names each setting at fault."""
-    try:
-        return kind()
-    except ValidationError as error:
-        lines = [_explain(item) for item in error.errors(include_url=False)]
-        raise BadSettings("; ".join(lines)) from None
-
-
-def load_or_exit(kind: type[T]) -> T:
-    """`load` for an entry point: says what is wrong on standard error and ends the process."""
-    try:
-        return load(kind)
-    except BadSettings as error:
-        exit_for_bad_settings(str(error))
-
-
-def exit_for_bad_settings(reason: str) -> NoReturn:
-    print(f"cannot start: {reason}", file=sys.stderr)
-    sys.exit(EXIT_BAD_SETTINGS)
-
-
-@contextmanager
-def exit_if_unusable(name: str, directory: Path) -> Iterator[None]:
-    """Around the first use of the directory that setting `name` gives: an OSError there ends the process."""
-    try:
-        yield
-    except OSError as error:
-        reason = f"{name} {directory}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # not for ever: supervisors are to try again
-            sys.exit(f"cannot start: {reason}")
-        exit_for_bad_settings(reason)
-
-
-def _explain(item) -> str:
-    if not item["loc"]:
-        return item["msg"].removeprefix("Value error, ")
-    name = str(item["loc"][0]).upper()
-    if item["type"] == "missing":
-        return f"{name} is not set"
-    # The value is left out where it is a secret; names tell, since a bad value never became a SecretStr.
-    secret = re.search("PASSWORD|SECRET|KEY", name)
-    got = "" if secret or name not in os.environ else f" (got {os.environ[name]!r})"
-    return f"{name}: {item['msg'].removeprefix('Value error, ')}{got}"
-
-
-def read_secret(name: str, path: Path) -> str:
-    """The file's text without its last line end. Raises ValueError, with the setting's `name` in it."""
-    try:
-        text = path.read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        why = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"
-        raise ValueError(f"{name}: {path} cannot be read: {why}") from None
-    secret = text.removesuffix("\n").removesuffix("\r")
-    if not secret:
-        raise ValueError(f"{name}: {path} is empty")
-    return secret
-
-
-def _with_secrets_from_files(fields, values):
-    """Each secret NAME may be given as NAME_FILE, as official images do it; compose mounts such files."""
-    read = {}
-    for name in fields:
-        file = values.get(f"{name}_file")
-        if file and f"{name}_file" in fields:
-            if name in values:
-                raise ValueError(f"{name.upper()} and {name.upper()}_FILE are both set: expected one of them")
-            read[name] = read_secret(f"{name.upper()}_FILE", Path(file))
-    return values | read
-
-
-def _split(value):
-    if not isinstance(value, str):
-        return value
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def _origins(value):
-    for origin in value:
-        if not re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?/?", origin):
-            raise ValueError(f"expected origins such as http://127.0.0.1:9000, got {origin!r}")
-        try:
-            parse_origin(origin)
-        except JobError as error:
-            raise ValueError(f"{origin!r}: {error}") from None
-    return tuple(origin.rstrip("/").lower() for origin in value)

@@ -20,7 +20,7 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaError
 
 from common import clients, retry
-from common.clients import GuardedConsumer
+from common.guarded_consumer import GuardedConsumer, Listener
 from common.health import Check
 from common.job import JobThread
 from common.lease import Assignment, Lease, LeaseTable, Refusal
@@ -155,7 +155,7 @@ class Worker:
                     log.warning("Kafka cannot be reached: %r", error)
                 self._stopping.wait(1.0)
                 continue
-            listener = clients.Listener(self._on_assigned, self._on_revoked, self._drop)
+            listener = Listener(self._on_assigned, self._on_revoked, self._drop)
             consumer.subscribe(list(self._topics), listener=listener)
             self._consumer = consumer
             self._membership.begin()

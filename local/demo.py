@@ -13,7 +13,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from common.settings import read_secret
+from common.secret_files import read_secret
 from local import ports
 from local.config import SERVICES, LocalConfig
 from local.errors import LocalError

@@ -15,7 +15,7 @@ from typing import Any
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from common.service import EXIT_FENCED
-from common.settings import EXIT_BAD_SETTINGS
+from common.settings_loading import EXIT_BAD_SETTINGS
 from local.config import SERVICES, LocalConfig
 from local.errors import LocalError
 from local.leftovers import MARKER

@@ -12,7 +12,8 @@ from common.cancels import Cancels
 from common.control import control_reader
 from common.disks import read_disks
 from common.service import Service
-from common.settings import ProcessorSettings, exit_if_unusable, load_or_exit
+from common.settings import ProcessorSettings
+from common.settings_loading import exit_if_unusable, load_or_exit
 from common.stage import LocalStage
 from common.status_outbox import KafkaOutbox, status_producer
 from processor import models_command

@@ -5,7 +5,8 @@ import time
 from common.addresses import AddressPolicy
 from common.cancels import Cancels
 from common.http_guard import Network
-from common.settings import ProcessorSettings, exit_if_unusable
+from common.settings import ProcessorSettings
+from common.settings_loading import exit_if_unusable
 from common.stage import LocalStage
 from common.status import Outbox, Statuses
 from processor import work_directory

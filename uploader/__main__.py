@@ -11,7 +11,8 @@ from common.control import control_reader
 from common.disks import read_disks
 from common.http_guard import Network
 from common.service import Service
-from common.settings import UploaderSettings, exit_for_bad_settings, exit_if_unusable, load_or_exit
+from common.settings import UploaderSettings
+from common.settings_loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.stage import LocalStage
 from common.status import Statuses
 from common.status_outbox import KafkaOutbox, status_producer

@@ -13,7 +13,8 @@ from kafka.errors import KafkaError
 
 from common.deadletter import commands
 from common.deadletter.replaying import Overtaken
-from common.settings import TransactionSettings, load_or_exit
+from common.settings import TransactionSettings
+from common.settings_loading import load_or_exit
 
 EXIT_UNAVAILABLE = 69
 EXIT_OVERTAKEN = 75

@@ -9,6 +9,7 @@ from functools import partial
 from kafka import KafkaConsumer, KafkaProducer
 
 from common import clients
+from common.guarded_consumer import GuardedConsumer
 from common.outcome import Done, Message
 from common.worker import Worker, WorkerConfig
 from tests.bench.report import Target, compare
@@ -53,7 +54,7 @@ def _plain(bootstrap: str, slots: int) -> float:
     return _rate(lab, consumer, lambda: _Plain(lab, consumer), slots)
 
 
-def _consumer(lab: Lab) -> clients.GuardedConsumer:
+def _consumer(lab: Lab) -> GuardedConsumer:
     return clients.consumer(lab.settings, lab.settings.kafka_group_id, 60000)
 
 
@@ -77,9 +78,7 @@ class _Plain:
         self._consumer.commit(self._offsets)
 
 
-def _rate(
-    lab: Lab, consumer: clients.GuardedConsumer, make_producer: Callable[[], object], slots: int
-) -> float:
+def _rate(lab: Lab, consumer: GuardedConsumer, make_producer: Callable[[], object], slots: int) -> float:
     """Jobs a second once all slots are busy, until the last job that is still in company."""
     jobs = JOBS_A_SLOT * slots
     lab.feed(range(jobs))

@@ -13,6 +13,7 @@ from kafka import KafkaConsumer, KafkaProducer
 
 from common import clients
 from common.assignor import EvenTopicsAssignor
+from common.guarded_consumer import GuardedConsumer
 from common.outcome import Done, JobContext, Message, Outcome, Record
 from common.worker import Worker, WorkerConfig
 from tests.support.fakes import FakeHandler, InThread, rules
@@ -114,7 +115,7 @@ class TestRow3APollThatTimesOutInsideAJoinLeavesItUnfinished:
         assert not self.has_what_was_added(lab, stall, closing(KafkaConsumer(**options)))
 
     def test_ours_ends_it(self, lab, stall, closing, options):
-        assert self.has_what_was_added(lab, stall, closing(clients.GuardedConsumer(**options)))
+        assert self.has_what_was_added(lab, stall, closing(GuardedConsumer(**options)))
 
 
 class TestRow4PollsOfNoLengthStarveARebalance:
@@ -139,13 +140,13 @@ class TestRow4PollsOfNoLengthStarveARebalance:
         lab.wait_for_results(6)
         worker.stop()
         assert min(consumer.timeouts_ms) == 20
-        dynamic = clients.GuardedConsumer(**dynamic_options(lab))
+        dynamic = GuardedConsumer(**dynamic_options(lab))
         with contextlib.closing(dynamic):
             dynamic.subscribe([lab.settings.kafka_task_topic])
             wait_for(lambda: dynamic.poll(timeout_ms=20) or dynamic.assignment(), 30, "assignment")
 
 
-class _Noting(clients.GuardedConsumer):
+class _Noting(GuardedConsumer):
     """Notes how long each poll may last."""
 
     def __init__(self, **options):
@@ -186,7 +187,7 @@ class TestRow14ATransactionThatHangsEndsNoMembership:
         options = {**member_options(lab), "max_poll_interval_ms": INTERVAL_MS}
         running = Running(
             lab,
-            lambda: clients.GuardedConsumer(**options),
+            lambda: GuardedConsumer(**options),
             lambda: _Stuck(producer(lab), may_go, is_stuck),
         )
         assert is_stuck.wait(30)
@@ -198,7 +199,7 @@ class TestRow14ATransactionThatHangsEndsNoMembership:
         running.stop()
 
 
-class _ForgetsItsFollowUp(clients.GuardedConsumer):
+class _ForgetsItsFollowUp(GuardedConsumer):
     """Asks in vain, once, for the assignment that gives away what it has given up."""
 
     def __init__(self, **options):
@@ -262,9 +263,9 @@ class TestRow22AKilledBrokerForgetsWhoHadJustJoined:
     """It has another member for the id then, and the forgotten one is fenced as by a second worker."""
 
     def test_who_lost_its_coordinator_meanwhile_joins_afresh_and_works_on(self, lab):
-        consumers: list[clients.GuardedConsumer] = []
+        consumers: list[GuardedConsumer] = []
 
-        def make() -> clients.GuardedConsumer:
+        def make() -> GuardedConsumer:
             consumers.append(member(lab))
             return consumers[-1]
 

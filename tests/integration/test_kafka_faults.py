@@ -12,6 +12,7 @@ from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from common import clients
+from common.guarded_consumer import GuardedConsumer
 from common.outcome import Done, Record
 from common.worker import Worker, WorkerConfig
 from tests.support.fakes import FakeHandler, rules
@@ -130,7 +131,7 @@ class TestRow5ANewlyAssignedPartitionArrivesUnpaused:
         assert consumer.polled_count <= 3
 
 
-class _SlowToLoad(clients.GuardedConsumer):
+class _SlowToLoad(GuardedConsumer):
     """A broker that is slow to say what is committed: records arrive before it has."""
 
     def __init__(self, **options):

@@ -1,6 +1,6 @@
 """Row 21 of KAFKA_CONSUMER.md: a member falls out of its group while it is joining again."""
 
-from common import clients
+from common.guarded_consumer import Listener
 from tests.support.group import Lab
 from tests.support.members import member
 from tests.support.waiting import wait_for
@@ -10,8 +10,8 @@ class Noted:
     def __init__(self):
         self.events: list[tuple[str, set]] = []
 
-    def listener(self) -> clients.Listener:
-        return clients.Listener(
+    def listener(self) -> Listener:
+        return Listener(
             lambda found: self.events.append(("assigned", set(found))),
             lambda found: self.events.append(("revoked", set(found))),
             lambda found: self.events.append(("lost", set(found))),

@@ -13,6 +13,7 @@ from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from common import clients
+from common.guarded_consumer import GuardedConsumer
 from common.lease import LeaseTable
 from common.outcome import Record
 from common.transaction import Committer
@@ -32,7 +33,7 @@ class TestRow6WhatIsCommittedCanBeReadStale:
         broker = own_kafka()
         lab = Lab(broker.bootstrap)
         partition = lab.partition(0)
-        reader = closing(clients.GuardedConsumer(**{**member_options(lab), "group_instance_id": None}))
+        reader = closing(GuardedConsumer(**{**member_options(lab), "group_instance_id": None}))
         writer = closing(
             KafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=lab.settings.kafka_group_id)
         )
@@ -61,7 +62,7 @@ class TestRow6WhatIsCommittedCanBeReadStale:
 class _Joining:
     """A group whose first snapshots are those of a member that has not joined yet."""
 
-    def __init__(self, consumer: clients.GuardedConsumer, times: int):
+    def __init__(self, consumer: GuardedConsumer, times: int):
         self._consumer, self.left = consumer, times
 
     def group_metadata(self):
@@ -145,9 +146,9 @@ class TestRow15OneBatchIsDrainedBeforeTheNextPartitionGetsATurn:
                 seen += [partition.partition] * len(batch)
         return max(len(list(run)) for _, run in itertools.groupby(seen))
 
-    def consumer(self, lab: Lab, **options) -> clients.GuardedConsumer:
+    def consumer(self, lab: Lab, **options) -> GuardedConsumer:
         options = {**member_options(lab), "group_id": None, "group_instance_id": None, **options}
-        consumer = clients.GuardedConsumer(**options)
+        consumer = GuardedConsumer(**options)
         consumer.assign([lab.partition(0), lab.partition(1)])
         return consumer
 

@@ -12,6 +12,7 @@ from kafka.structs import OffsetAndMetadata
 
 from common import clients
 from common.commit_request import End
+from common.guarded_consumer import GuardedConsumer
 from common.lease import LeaseTable
 from common.outcome import Message, Record
 from common.transaction import Committer
@@ -24,7 +25,7 @@ def offsets(partition: TopicPartition, offset: int) -> dict[TopicPartition, Offs
     return {partition: OffsetAndMetadata(offset, "", -1)}
 
 
-def joined(lab: Lab, closing) -> clients.GuardedConsumer:
+def joined(lab: Lab, closing) -> GuardedConsumer:
     """A member of the group that is being polled."""
     consumer = member(lab)
     consumer.subscribe([lab.settings.kafka_task_topic])
@@ -44,7 +45,7 @@ def leased(lab: Lab, table: LeaseTable, partition: int):
 class _StaleOnce:
     """The consumer's group, whose first snapshot is of an earlier generation."""
 
-    def __init__(self, consumer: clients.GuardedConsumer):
+    def __init__(self, consumer: GuardedConsumer):
         self._consumer = consumer
         self.stale_given = threading.Event()
 

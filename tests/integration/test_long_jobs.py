@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 
 from common import clients
-from common.settings import ProcessorSettings, load
+from common.settings import ProcessorSettings
+from common.settings_loading import load
 from tests.support import audio
 from tests.support.http_server import drip
 from tests.support.slow_store import SlowStore

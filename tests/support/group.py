@@ -11,7 +11,8 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
 from common import clients, topics
-from common.settings import ProcessorSettings, load
+from common.settings import ProcessorSettings
+from common.settings_loading import load
 from tests.support.waiting import wait_for
 
 

@@ -3,10 +3,11 @@
 from kafka import KafkaConsumer
 
 from common import clients
+from common.guarded_consumer import GuardedConsumer
 from tests.support.group import Lab
 
 
-def member(lab: Lab, worker_id: str = "w0") -> clients.GuardedConsumer:
+def member(lab: Lab, worker_id: str = "w0") -> GuardedConsumer:
     settings = lab.settings.model_copy(update={"worker_id": worker_id})
     return clients.consumer(settings, settings.kafka_group_id, 60000)
 
@@ -15,9 +16,9 @@ def member_options(lab: Lab) -> dict:
     return clients.consumer_options(lab.settings, lab.settings.kafka_group_id, 60000)
 
 
-def dynamic_member(lab: Lab, **overrides) -> clients.GuardedConsumer:
+def dynamic_member(lab: Lab, **overrides) -> GuardedConsumer:
     """For faults that lie outside the guarded calls: without row 3's guard such tests would hang at times."""
-    return clients.GuardedConsumer(**{**dynamic_options(lab), **overrides})
+    return GuardedConsumer(**{**dynamic_options(lab), **overrides})
 
 
 def dynamic_options(lab: Lab) -> dict:

@@ -18,7 +18,8 @@ from common.errors import ErrorCode, JobError, TransientError
 from common.metrics import WorkerMetrics
 from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.service import Service
-from common.settings import ProcessorSettings, load_or_exit
+from common.settings import ProcessorSettings
+from common.settings_loading import load_or_exit
 
 
 class Sleeper:

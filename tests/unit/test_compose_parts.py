@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.service import EXIT_FENCED
-from common.settings import EXIT_BAD_SETTINGS
+from common.settings_loading import EXIT_BAD_SETTINGS
 from deploy import hold
 from tests.support.compose import ROOT
 from tests.support.http_server import ScriptedServer, serve

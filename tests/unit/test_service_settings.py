@@ -2,7 +2,8 @@
 
 import pytest
 
-from common.settings import BadSettings, ProcessorSettings, UploaderSettings, load
+from common.settings import ProcessorSettings, UploaderSettings
+from common.settings_loading import BadSettings, load
 
 
 @pytest.mark.parametrize("worker_id", ["..", ".", ".hidden", "a/b", "a b", "x" * 201])

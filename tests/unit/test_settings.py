@@ -5,16 +5,8 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from common.settings import (
-    EXIT_BAD_SETTINGS,
-    ApiSettings,
-    BadSettings,
-    KafkaSettings,
-    ProcessorSettings,
-    UploaderSettings,
-    load,
-    load_or_exit,
-)
+from common.settings import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
+from common.settings_loading import EXIT_BAD_SETTINGS, BadSettings, load, load_or_exit
 
 
 @pytest.fixture(autouse=True)

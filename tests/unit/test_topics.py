@@ -4,7 +4,8 @@ import pytest
 from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from common import topics
-from common.settings import KafkaSettings, load
+from common.settings import KafkaSettings
+from common.settings_loading import load
 
 
 class FakeAdmin:

@@ -15,7 +15,8 @@ from kafka import KafkaProducer
 
 from common.messages import decode_task
 from common.outcome import Done, JobContext, Outcome, Record
-from common.settings import ProcessorSettings, load
+from common.settings import ProcessorSettings
+from common.settings_loading import load
 from processor import __main__ as processor
 from processor import assembly
 from processor.job import ProcessorHandler

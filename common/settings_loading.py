@@ -1,0 +1,68 @@
+"""Reads settings once, at a service's start, and ends the process where they will not do."""
+
+import errno
+import os
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings
+
+T = TypeVar("T", bound=BaseSettings)
+
+# A process that stops for its settings is not restarted: supervisors are told of this exit code.
+EXIT_BAD_SETTINGS = 64
+
+
+class BadSettings(Exception):
+    """A setting is missing or wrong."""
+
+
+def load(kind: type[T]) -> T:
+    """Reads `kind` from the environment. Raises BadSettings, which names each setting at fault."""
+    try:
+        return kind()
+    except ValidationError as error:
+        lines = [_explain(item) for item in error.errors(include_url=False)]
+        raise BadSettings("; ".join(lines)) from None
+
+
+def load_or_exit(kind: type[T]) -> T:
+    """`load` for an entry point: says what is wrong on standard error and ends the process."""
+    try:
+        return load(kind)
+    except BadSettings as error:
+        exit_for_bad_settings(str(error))
+
+
+def exit_for_bad_settings(reason: str) -> NoReturn:
+    print(f"cannot start: {reason}", file=sys.stderr)
+    sys.exit(EXIT_BAD_SETTINGS)
+
+
+@contextmanager
+def exit_if_unusable(name: str, directory: Path) -> Iterator[None]:
+    """Around the first use of the directory that setting `name` gives: an OSError there ends the process."""
+    try:
+        yield
+    except OSError as error:
+        reason = f"{name} {directory}: {error.strerror or error}"
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # not for ever: supervisors are to try again
+            sys.exit(f"cannot start: {reason}")
+        exit_for_bad_settings(reason)
+
+
+def _explain(item) -> str:
+    if not item["loc"]:
+        return item["msg"].removeprefix("Value error, ")
+    name = str(item["loc"][0]).upper()
+    if item["type"] == "missing":
+        return f"{name} is not set"
+    # The value is left out where it is a secret; names tell, since a bad value never became a SecretStr.
+    secret = re.search("PASSWORD|SECRET|KEY", name)
+    got = "" if secret or name not in os.environ else f" (got {os.environ[name]!r})"
+    return f"{name}: {item['msg'].removeprefix('Value error, ')}{got}"

@@ -1,0 +1,38 @@
+"""What a setting's text may be, and what it becomes."""
+
+import re
+from typing import Annotated
+
+from pydantic import Field
+from pydantic_settings import NoDecode
+
+from common.addresses import parse_origin
+from common.errors import JobError
+
+Origins = Annotated[tuple[str, ...], NoDecode]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
+Delays = Annotated[tuple[Annotated[int, Field(gt=0)], ...], NoDecode, Field(min_length=1)]
+Names = Annotated[tuple[str, ...], NoDecode]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+# Each running job is named in the committed metadata, for which brokers allow 4096 bytes.
+Slots = Annotated[int, Field(gt=0, le=128)]
+
+
+def split(value: object) -> object:
+    """What stands between commas; what is no text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def checked_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    """In small letters and without a slash at the end. Raises ValueError."""
+    for origin in value:
+        if not re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?/?", origin):
+            raise ValueError(f"expected origins such as http://127.0.0.1:9000, got {origin!r}")
+        try:
+            parse_origin(origin)
+        except JobError as error:
+            raise ValueError(f"{origin!r}: {error}") from None
+    return tuple(origin.rstrip("/").lower() for origin in value)
