@@ -1,7 +1,7 @@
 """What job threads ask of the committer, and what they get to know."""
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -19,17 +19,27 @@ class End(Enum):
     UNKNOWN = auto()
 
 
+def nothing_to_undo() -> None:
+    """There is nothing to undo."""
+
+
 @dataclass(eq=False)
 class CommitRequest:
-    """What a job's thread asks of the committer, and waits for."""
+    """What a job's thread asks of the committer, and waits for.
+
+    `undo` is called, on a thread of its own, if it is found not to be committed when nobody waits any more.
+    """
 
     step: Step
     lease: Lease
     messages: Sequence[Message] = ()
     generation: int | None = None
+    undo: Callable[[], None] = nothing_to_undo
     end: End = End.UNKNOWN
     refusal: Unpublishable | None = None
     answered: threading.Event = field(default_factory=threading.Event)
+    _is_left: bool = False
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def permitted(self, generation: int) -> bool:
         """A job that was stopped may still hand its attempt back, while its partition is nobody else's."""
@@ -39,12 +49,24 @@ class CommitRequest:
         return not assignment.is_unclear and (assignment.live or self.generation == generation)
 
     def answer(self, end: End) -> None:
-        self.end = end
-        self.answered.set()
+        with self._lock:
+            self.end = end
+            self.answered.set()
+            is_left = self._is_left
+        if is_left and end is End.NOT_COMMITTED:
+            threading.Thread(target=self.undo, name=f"undo {self.lease}", daemon=True).start()
 
     def refuse(self, refusal: Unpublishable) -> None:
         self.refusal = refusal
-        self.answered.set()
+        self.answer(End.NOT_COMMITTED)
+
+    def leave(self) -> End:
+        """What is known now; nobody waits any more. Raises Unpublishable if it was refused."""
+        with self._lock:
+            if self.refusal is not None:
+                raise self.refusal
+            self._is_left = not self.answered.is_set()
+            return self.end
 
 
 def steps(batch: Iterable[CommitRequest]) -> list[tuple[Step, Lease]]:

@@ -142,7 +142,7 @@ class JobThread:
     def _commit(self, done: Done | None) -> Done | None:
         if done is None:
             return None
-        match self._committer.finish(self._lease, done.messages):
+        match self._committer.finish(self._lease, done.messages, done.undo):
             case End.COMMITTED:
                 return done
             case End.NOT_COMMITTED:

@@ -24,7 +24,7 @@ from kafka.structs import OffsetAndMetadata
 
 from common import clients, progress
 from common.commit_queue import CommitQueue
-from common.commit_request import CommitRequest, End, steps
+from common.commit_request import CommitRequest, End, nothing_to_undo, steps
 from common.fencing import raise_if_fenced
 from common.lease import Lease, LeaseTable
 from common.outcome import Message
@@ -84,14 +84,17 @@ class Committer:
         """Commits one more attempt of the record. False: the lease is lost, do not start."""
         return self._ask(CommitRequest(Step.BEGIN, lease)) is End.COMMITTED
 
-    def finish(self, lease: Lease, messages: Sequence[Message]) -> End:
+    def finish(
+        self, lease: Lease, messages: Sequence[Message], undo: Callable[[], None] = nothing_to_undo
+    ) -> End:
         """Publishes and commits. Waits while the lease holds.
 
-        Raises Unpublishable: nothing is committed, and the lease holds for other messages.
+        After UNKNOWN `undo` is called, should it turn out later that nothing was committed. Raises
+        Unpublishable: nothing is committed, and the lease holds for other messages.
         """
         # Before it is asked: from here on the record may be done without our knowing, and is not handed back.
         lease.finish_asked = True
-        return self._ask(CommitRequest(Step.FINISH, lease, messages))
+        return self._ask(CommitRequest(Step.FINISH, lease, messages, undo=undo))
 
     def hand_back(self, lease: Lease) -> None:
         """Takes an attempt back that was stopped in good order: it says nothing against its record."""
@@ -127,9 +130,7 @@ class Committer:
             if not request.permitted(self._group().group_metadata().generation_id):
                 request.answered.wait(_LOST_GRACE_S)
                 break
-        if request.refusal is not None:
-            raise request.refusal
-        return request.end
+        return request.leave()
 
     def _run(self) -> None:
         try:

@@ -22,7 +22,7 @@ class Ledger:
     def begin(self, lease) -> bool:
         return self._commit(Step.BEGIN, lease)
 
-    def finish(self, lease, messages) -> End:
+    def finish(self, lease, messages, undo=None) -> End:
         if any(map(self.refuse, messages)):
             raise Unpublishable("too large")
         if not self._commit(Step.FINISH, lease):

@@ -29,7 +29,7 @@ def test_a_done_job_publishes_and_then_does_what_follows():
 )
 def test_what_follows_is_done_or_undone_only_for_certain(end: End, effects: list[str]):
     desk = Desk()
-    desk.ledger.finish = lambda lease, messages: end
+    desk.ledger.finish = lambda lease, messages, undo: end
     seen: list[str] = []
     done = Done((RESULT,), after_commit=lambda: seen.append("after"), undo=lambda: seen.append("undo"))
     desk.run(FakeHandler(returning(done)))

@@ -11,7 +11,7 @@ import pytest
 
 from common.messages import DeliveryAttempt, SeparationFailed, Task
 from tests.bench.soak import checks
-from tests.bench.soak.evidence import Attempt, Evidence
+from tests.bench.soak.evidence import Attempt, Evidence, Overstay
 from tests.bench.soak.house import Happened
 from tests.bench.soak.ledger import Ledger, Letter, backward_steps
 from tests.bench.soak.outside import Callback
@@ -54,6 +54,7 @@ def evidence(code: str = "http_error", **changes) -> Evidence:
         stage=[],
         temporary=[],
         attempts=[],
+        overstays=[],
         happened=[],
         incidents=[],
         drained=True,
@@ -137,6 +138,12 @@ def test_a_crash_is_fair_after_three_kills_or_freezes_past_the_session_and_not_b
     assert kinds(dataclasses.replace(crashed, happened=[kills[0], elsewhere, kills[2]])) == {"unfair crash"}
     frozen = Happened("processor-1", Kind.FREEZE, at_s=20.5, until_s=28.0)
     assert not kinds(dataclasses.replace(crashed, happened=[kills[0], frozen, kills[2]]))
+    stopped = dataclasses.replace(frozen, kind=Kind.STOP)
+    assert kinds(dataclasses.replace(crashed, happened=[kills[0], stopped, kills[2]])) == {"unfair crash"}
+    for worker, verdict in (("processor-1", set()), ("processor-2", {"unfair crash"})):
+        overstays = [Overstay(worker, at_s=29.0)]
+        found = dataclasses.replace(crashed, happened=[kills[0], stopped, kills[2]], overstays=overstays)
+        assert kinds(found) == verdict
     shortly = dataclasses.replace(frozen, until_s=20.9)
     assert not kinds(dataclasses.replace(crashed, happened=[kills[0], shortly, *kills[1:]]))
 

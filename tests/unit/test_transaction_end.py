@@ -2,9 +2,8 @@
 
 import threading
 
-from kafka.errors import (
-    KafkaTimeoutError,
-)
+import pytest
+from kafka.errors import KafkaTimeoutError
 
 from common.commit_request import End
 from common.lease import Lease
@@ -75,6 +74,35 @@ def test_a_job_whose_lease_ends_at_the_very_end_of_its_transaction_still_hears_o
     assert lost_seen.wait(10)
     gate.open()
     assert asked.result() is End.COMMITTED
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_a_job_that_no_longer_waits_has_left_is_undone_once_it_is_known_not_to_be_committed(
+    bench, fails
+):
+    gate = Gate(closed=False, at="offsets")
+
+    def script(step: str) -> None:
+        gate(step)
+        if fails and gate.reached.is_set() and step == "offsets":
+            raise KafkaTimeoutError("the broker was away")
+
+    b = bench(script)
+    lease, undone = b.begun(), threading.Event()
+    gate.close()
+    asked = InThread(b.committer.finish, lease, (RESULT,), undone.set)
+    assert gate.reached.wait(10)
+    b.table.drop()
+    assert asked.result() is End.UNKNOWN
+    assert not undone.is_set()
+    gate.open()
+    if fails:
+        assert undone.wait(10)
+        assert b.broker.messages == []
+    else:
+        b.committer.stop(10)
+        assert not undone.is_set()
+        assert b.broker.messages == [RESULT]
 
 
 def test_stop_answers_jobs_that_wait_for_a_producer(bench):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.bench.soak import songs
 from tests.bench.soak.evidence import Attempt, Evidence
-from tests.bench.soak.house import SETTINGS, Happened
+from tests.bench.soak.house import SETTINGS
 from tests.bench.soak.plan import LOST_HOOKS, LOST_SONGS, Job, Kind, Song
 
 _CRASH = "engine_crashed"
@@ -128,6 +128,7 @@ def _crashes(evidence: Evidence) -> Iterator[Violation]:
     """A song may be blamed for crashes only where three of its attempts ended with their worker.
 
     A worker that stands still for longer than its session is as good as dead to its group: nobody can tell.
+    Nor can what a stop's grace was too short for be taken back, if the broker was away.
     """
     attempts = defaultdict(list)
     for attempt in evidence.attempts:
@@ -138,7 +139,7 @@ def _crashes(evidence: Evidence) -> Iterator[Violation]:
             continue
         seen = attempts[task_uuid]
         unseen = set(range(1, _MAX_ATTEMPTS + 1)) - {a.number for a in seen}
-        ends = [_how_it_ended(a, [*seen, None][n + 1], evidence.happened) for n, a in enumerate(seen)]
+        ends = [_how_it_ended(a, [*seen, None][n + 1], evidence) for n, a in enumerate(seen)]
         if ends.count(Kind.KILL) + ends.count(Kind.FREEZE) + len(unseen) < _MAX_ATTEMPTS:
             said = "; ".join(
                 f"attempt {a.number} at {a.worker}: {end or 'undisturbed'}"
@@ -147,16 +148,17 @@ def _crashes(evidence: Evidence) -> Iterator[Violation]:
             yield Violation("unfair crash", f"{task_uuid} ({result.error_message}): {said}")
 
 
-def _how_it_ended(attempt: Attempt, following: Attempt | None, happened: list[Happened]) -> Kind | None:
+def _how_it_ended(attempt: Attempt, following: Attempt | None, evidence: Evidence) -> Kind | None:
     """What came first over the attempt's worker, before the task was taken again, and cost it its lease.
 
     A kill after a freeze that outlasted the session has nothing to do with the attempt any more.
     """
     until_s = following.at_s if following else float("inf")
-    for h in happened:
+    for h in evidence.happened:
         is_brief = h.kind is Kind.FREEZE and h.until_s - h.at_s < _SESSION_S
         if h.target == attempt.worker and attempt.at_s <= h.at_s <= until_s and not is_brief:
-            return h.kind
+            overstayed = any(o.worker == h.target and h.at_s <= o.at_s <= until_s for o in evidence.overstays)
+            return Kind.KILL if h.kind is Kind.STOP and overstayed else h.kind
     return None
 
 

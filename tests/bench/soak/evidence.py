@@ -20,6 +20,7 @@ from tests.support.task_client import task
 from tests.support.waiting import below
 
 _ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)(?: request_id=\S+)?$")
+_GRACE_IS_OVER = re.compile(r"^(\S+ \S+) .*grace is over: \d+ jobs cancelled")
 _GETTERS = 8
 
 
@@ -29,6 +30,14 @@ class Attempt:
 
     task_uuid: str
     number: int
+    worker: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Overstay:
+    """A worker that was to stop says that its jobs took longer than it may wait: each counts, as killed."""
+
     worker: str
     at_s: float
 
@@ -52,6 +61,7 @@ class Evidence:
     stage: list[str]
     temporary: list[str]
     attempts: list[Attempt]
+    overstays: list[Overstay]
     happened: list[Happened]
     incidents: list[str]
     drained: bool
@@ -100,16 +110,21 @@ def temporary_files(house: House) -> list[str]:
     ]
 
 
-def read_logs(house: House) -> tuple[list[Attempt], Counter[str]]:
-    """The attempts, and how often each worker was assigned partitions after its first assignment."""
-    attempts, rebalances = [], Counter()
+def read_logs(house: House) -> tuple[list[Attempt], list[Overstay], Counter[str]]:
+    """With how often each worker was assigned partitions after its first assignment."""
+    attempts, overstays, rebalances = [], [], Counter()
     for name, line in house.logs():
         if " rebalance: assigned" in line:
             rebalances[name] += 1
         elif found := _ATTEMPT.match(line):
-            at = datetime.strptime(found[1], "%Y-%m-%d %H:%M:%S,%f")
-            attempts.append(Attempt(found[2], int(found[3]), name, at.timestamp()))
-    return sorted(attempts, key=lambda a: a.at_s), rebalances
+            attempts.append(Attempt(found[2], int(found[3]), name, _at_s(found[1])))
+        elif found := _GRACE_IS_OVER.match(line):
+            overstays.append(Overstay(name, _at_s(found[1])))
+    return sorted(attempts, key=lambda a: a.at_s), overstays, rebalances
+
+
+def _at_s(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").timestamp()
 
 
 def announced_urls(bodies: list[dict[str, Any]]) -> list[str]:

@@ -104,7 +104,7 @@ def _look(
     house.tick()
     callbacks = outside.callbacks()
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
-    attempts, rebalances = evidence.read_logs(house)
+    attempts, overstays, rebalances = evidence.read_logs(house)
     assert attempts, "the logs tell of no attempt: who was killed in one cannot be told"
     stage, temporary = evidence.files_below(house.stage) + swept, evidence.temporary_files(house)
     states = evidence.states(house, set(users.task_uuids.values()))
@@ -120,6 +120,7 @@ def _look(
         stage=stage,
         temporary=temporary,
         attempts=attempts,
+        overstays=overstays,
         happened=house.happened,
         incidents=[*house.incidents, *users.refusals],
         drained=drained,
