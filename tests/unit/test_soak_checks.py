@@ -138,14 +138,31 @@ def test_a_crash_is_fair_after_three_kills_or_freezes_past_the_session_and_not_b
     assert kinds(dataclasses.replace(crashed, happened=[kills[0], elsewhere, kills[2]])) == {"unfair crash"}
     frozen = Happened("processor-1", Kind.FREEZE, at_s=20.5, until_s=28.0)
     assert not kinds(dataclasses.replace(crashed, happened=[kills[0], frozen, kills[2]]))
-    stopped = dataclasses.replace(frozen, kind=Kind.STOP)
-    assert kinds(dataclasses.replace(crashed, happened=[kills[0], stopped, kills[2]])) == {"unfair crash"}
-    for worker, verdict in (("processor-1", set()), ("processor-2", {"unfair crash"})):
-        overstays = [Overstay(worker, at_s=29.0)]
-        found = dataclasses.replace(crashed, happened=[kills[0], stopped, kills[2]], overstays=overstays)
-        assert kinds(found) == verdict
     shortly = dataclasses.replace(frozen, until_s=20.9)
     assert not kinds(dataclasses.replace(crashed, happened=[kills[0], shortly, *kills[1:]]))
+
+
+@pytest.mark.parametrize(
+    ("overstays", "broker_away_s", "verdict"),
+    [
+        ([], (21, 22), {"unfair crash"}),
+        ([Overstay("processor-1", at_s=29)], (21, 22), set()),
+        ([Overstay("processor-2", at_s=29)], (21, 22), {"unfair crash"}),
+        ([Overstay("processor-1", at_s=29)], (29.5, 29.8), {"unfair crash"}),
+    ],
+)
+def test_a_stop_counts_as_a_kill_only_where_its_grace_ran_out_and_the_broker_was_away(
+    overstays, broker_away_s, verdict
+):
+    attempts = [Attempt(str(UUID_1), n, "processor-1", at_s=10.0 * n) for n in (1, 2, 3)]
+    happened = [
+        Happened("processor-1", Kind.KILL, at_s=11, until_s=12),
+        Happened("processor-1", Kind.STOP, at_s=20.5, until_s=29.9),
+        Happened("broker", Kind.KILL, *broker_away_s),
+        Happened("processor-1", Kind.KILL, at_s=31, until_s=32),
+    ]
+    crashed = evidence("engine_crashed", attempts=attempts, happened=happened, overstays=overstays)
+    assert kinds(crashed) == verdict
 
 
 def test_a_stem_that_is_not_what_was_announced_is_named():

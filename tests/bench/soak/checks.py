@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tests.bench.soak import songs
 from tests.bench.soak.evidence import Attempt, Evidence
-from tests.bench.soak.house import SETTINGS
+from tests.bench.soak.house import SETTINGS, Happened
 from tests.bench.soak.plan import LOST_HOOKS, LOST_SONGS, Job, Kind, Song
 
 _CRASH = "engine_crashed"
@@ -128,7 +128,7 @@ def _crashes(evidence: Evidence) -> Iterator[Violation]:
     """A song may be blamed for crashes only where three of its attempts ended with their worker.
 
     A worker that stands still for longer than its session is as good as dead to its group: nobody can tell.
-    Nor can what a stop's grace was too short for be taken back, if the broker was away.
+    Nor can a worker hand back what a stop's grace was too short for while the broker is away.
     """
     attempts = defaultdict(list)
     for attempt in evidence.attempts:
@@ -157,9 +157,18 @@ def _how_it_ended(attempt: Attempt, following: Attempt | None, evidence: Evidenc
     for h in evidence.happened:
         is_brief = h.kind is Kind.FREEZE and h.until_s - h.at_s < _SESSION_S
         if h.target == attempt.worker and attempt.at_s <= h.at_s <= until_s and not is_brief:
-            overstayed = any(o.worker == h.target and h.at_s <= o.at_s <= until_s for o in evidence.overstays)
-            return Kind.KILL if h.kind is Kind.STOP and overstayed else h.kind
+            return Kind.KILL if h.kind is Kind.STOP and _could_not_hand_back(h, until_s, evidence) else h.kind
     return None
+
+
+def _could_not_hand_back(stop: Happened, until_s: float, evidence: Evidence) -> bool:
+    """The grace of a stop ran out, and the broker was away meanwhile."""
+    return any(
+        overstay.worker == stop.target and stop.at_s <= overstay.at_s <= until_s and h.at_s <= overstay.at_s
+        for overstay in evidence.overstays
+        for h in evidence.happened
+        if h.target == "broker" and h.until_s >= stop.at_s
+    )
 
 
 def _stems(evidence: Evidence) -> Iterator[Violation]:

@@ -36,7 +36,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Overstay:
-    """A worker that was to stop says that its jobs took longer than it may wait: each counts, as killed."""
+    """A worker that was to stop says that its jobs took longer than it may wait."""
 
     worker: str
     at_s: float
