@@ -138,6 +138,10 @@ def test_a_crash_is_fair_after_three_kills_or_freezes_past_the_session_and_not_b
     assert kinds(dataclasses.replace(crashed, happened=[kills[0], elsewhere, kills[2]])) == {"unfair crash"}
     frozen = Happened("processor-1", Kind.FREEZE, at_s=20.5, until_s=28.0)
     assert not kinds(dataclasses.replace(crashed, happened=[kills[0], frozen, kills[2]]))
+    logged_when_thawed = dataclasses.replace(frozen, at_s=12.5, until_s=19.9)
+    assert not kinds(dataclasses.replace(crashed, happened=[kills[0], logged_when_thawed, kills[2]]))
+    long_before = dataclasses.replace(frozen, at_s=12.5, until_s=18.9)
+    assert kinds(dataclasses.replace(crashed, happened=[kills[0], long_before, kills[2]])) == {"unfair crash"}
     shortly = dataclasses.replace(frozen, until_s=20.9)
     assert not kinds(dataclasses.replace(crashed, happened=[kills[0], shortly, *kills[1:]]))
 

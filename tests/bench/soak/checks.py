@@ -12,6 +12,7 @@ from tests.bench.soak.plan import LOST_HOOKS, LOST_SONGS, Job, Kind, Song
 
 _CRASH = "engine_crashed"
 _MAX_ATTEMPTS = 3
+_LOGGED_AFTER_S = 1.0
 _SESSION_S = float(SETTINGS["KAFKA_SESSION_TIMEOUT_MS"]) / 1000
 
 
@@ -156,7 +157,9 @@ def _how_it_ended(attempt: Attempt, following: Attempt | None, evidence: Evidenc
     until_s = following.at_s if following else float("inf")
     for h in evidence.happened:
         is_brief = h.kind is Kind.FREEZE and h.until_s - h.at_s < _SESSION_S
-        if h.target == attempt.worker and attempt.at_s <= h.at_s <= until_s and not is_brief:
+        # An attempt is logged after it was committed: what a thawed worker logs may have begun before.
+        met_s = h.until_s + _LOGGED_AFTER_S if h.kind is Kind.FREEZE else h.at_s
+        if h.target == attempt.worker and h.at_s <= until_s and met_s >= attempt.at_s and not is_brief:
             return Kind.KILL if h.kind is Kind.STOP and _could_not_hand_back(h, until_s, evidence) else h.kind
     return None
 
