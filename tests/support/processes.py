@@ -8,6 +8,8 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tests.support.waiting import wait_for
+
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
 
@@ -59,7 +61,19 @@ class ManagedProcess:
         os.kill(self.pid, number)
 
     def freeze(self) -> None:
+        """SIGSTOP, and waits until every thread stands still: one that does not may answer still."""
         self.signal(signal.SIGSTOP)
+        wait_for(self.stands_still, 60, f"{self.argv} to stand still")
+
+    def stands_still(self) -> bool:
+        """Whether all its threads are stopped, or have ended."""
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            # One that ends in between is gone.
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                state = (thread / "stat").read_text().rpartition(")")[2].split()[0]
+                if state not in "TtZX":
+                    return False
+        return True
 
     def thaw(self) -> None:
         self.signal(signal.SIGCONT)

@@ -123,9 +123,4 @@ def job(number: int, seconds: float, **more: object) -> dict:
 
 def wait_for_freeze(worker: Service) -> None:
     """Waits until a failpoint has stopped the process."""
-
-    def stands() -> bool:
-        with open(f"/proc/{worker.pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] == "T"
-
-    wait_for(stands, 60, "freeze at the failpoint")
+    wait_for(worker.process.stands_still, 60, "freeze at the failpoint")
