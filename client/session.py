@@ -67,8 +67,8 @@ def end(*codes: Exit) -> NoReturn:
 def end_at_once(code: Exit) -> NoReturn:
     """Ends the process while other threads may still follow streams, and print.
 
-    The interpreter's own end aborts the process when it finds one of them in the middle of a line; and to
-    close the client first would have each of them say that its stream broke.
+    Beside them the interpreter's own end was seen to abort the process (SIGABRT, rarely); and to close the
+    client first would have each of them say that its stream broke.
     """
     with suppress(OSError):
         sys.stdout.flush()

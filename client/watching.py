@@ -96,4 +96,5 @@ class Watch:
             self._output.say("no longer waiting; what was submitted goes on")
             self._output.say(f"to follow it again: uvr watch {ids}")
             self._output.say(f"to stop it: uvr cancel {ids}")
+        self._print_held_back()  # nothing runs after the end, no `finally` either
         end_at_once(Exit.INTERRUPTED)

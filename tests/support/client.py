@@ -1,11 +1,18 @@
 """Clients for tests, patient without waiting, and what the command has printed."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from itertools import count
+from pathlib import Path
 from typing import Any, Protocol
 
 from client import Patience
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def impatient(pauses_s: list[float] | None = None, clock: Callable[[], float] | None = None) -> Patience:
@@ -22,3 +29,19 @@ class Printed(Protocol):
 def objects(result: Printed) -> list[dict[str, Any]]:
     """Those of --json. Raises ValueError if anything else was printed among them."""
     return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def process(
+    environment: dict[str, str], *arguments: str, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """The command `uvr` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "client", *arguments],
+        cwd=REPOSITORY,
+        env=environment | {"PATH": os.environ["PATH"], "HOME": environment["XDG_CONFIG_HOME"]},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        # A shell's background jobs ignore it, and their children do so too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )

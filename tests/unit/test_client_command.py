@@ -2,17 +2,14 @@
 
 import hashlib
 import json
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from client.exits import Exit
-from tests.support.client import objects
+from tests.support.client import objects, process
 from tests.support.fake_api import answer, event, problem, stream, task
 from tests.support.http_server import ScriptedServer, in_turn, serve
 from tests.support.waiting import wait_for
@@ -155,19 +152,6 @@ def test_watch_tells_people_in_lines_where_there_is_no_terminal(fake_api, uvr):
         " separating, 70 %",
     ]
     assert result.stdout == f"{told['task_uuid']} failed, not_audio: No audio was found\n"
-
-
-def process(environment: dict[str, str], *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "client", *arguments],
-        cwd=REPOSITORY,
-        env=environment | {"PATH": os.environ["PATH"], "HOME": environment["XDG_CONFIG_HOME"]},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        # A shell's background jobs ignore it, and their children do so too.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    )
 
 
 def test_who_stops_waiting_leaves_the_task_as_it_is(fake_api, uvr_environment):
