@@ -3,12 +3,12 @@
 import contextlib
 import statistics
 import time
+from collections.abc import Iterator
 
 from processor.engine import Engine
 from processor.separation import EngineConfig
-from tests.bench import library
 from tests.bench.report import Row, Target, compare
-from tests.bench.separating import Measured, Separating, separating
+from tests.bench.separating import Measured, Separating
 from tests.bench.setup import MODEL, Bench
 from tests.bench.songs import song
 
@@ -21,14 +21,16 @@ OTHER = "one loaded Separator"
 
 def run(bench: Bench) -> None:
     _measure_start(bench)
-    with contextlib.ExitStack() as stack:
-        env = library.environment(bench.directory, bench.device)
-        sides = {
-            kind: stack.enter_context(separating(kind, bench.model_dir, MODEL, env, bench.device))
-            for kind in ("engine", "library")
-        }
+    with both_sides(bench, MODEL) as sides:
         for seconds in bench.sizes.engine_songs_s:
             _compare(bench, sides, seconds)
+
+
+@contextlib.contextmanager
+def both_sides(bench: Bench, model: str) -> Iterator[dict[str, Separating]]:
+    """The engine and the library, each with the model loaded."""
+    with bench.separating("engine", model) as engine, bench.separating("library", model) as loaded:
+        yield {"engine": engine, "library": loaded}
 
 
 def _measure_start(bench: Bench) -> None:

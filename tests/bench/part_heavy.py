@@ -1,6 +1,5 @@
 """A model that costs ten times as much: where inference is nearly all, the engine must not be slower."""
 
-import contextlib
 import statistics
 from pathlib import Path
 
@@ -8,9 +7,8 @@ import onnx
 
 from processor import catalogue, spleeter
 from tests.bench import library
-from tests.bench.part_engine import OTHER, in_turn
+from tests.bench.part_engine import OTHER, both_sides, in_turn
 from tests.bench.report import Row, Target
-from tests.bench.separating import separating
 from tests.bench.setup import MODEL, Bench
 
 _NAME = "heavy"
@@ -20,12 +18,7 @@ _TIMES = 10
 def run(bench: Bench) -> None:
     _write_heavy_model(bench.model_dir)
     seconds = bench.sizes.heavy_song_s
-    with contextlib.ExitStack() as stack:
-        env = library.environment(bench.directory, bench.device)
-        sides = {
-            kind: stack.enter_context(separating(kind, bench.model_dir, _NAME, env, bench.device))
-            for kind in ("engine", "library")
-        }
+    with both_sides(bench, _NAME) as sides:
         runs = in_turn(bench, sides, seconds)
     ours, theirs = (statistics.median(one.wall_s for one in runs[kind]) for kind in ("engine", "library"))
     what = f"wall time, {seconds:g} s song, {_TIMES} times the network"

@@ -4,9 +4,8 @@ from pathlib import Path
 
 from processor.engine import Engine
 from processor.separation import EngineConfig
-from tests.bench import library
 from tests.bench.report import Row, Target, compare
-from tests.bench.separating import peak_bytes, separating
+from tests.bench.separating import peak_bytes
 from tests.bench.setup import MODEL, Bench
 from tests.bench.songs import song
 
@@ -64,6 +63,5 @@ def add_growth(bench: Bench, part: str, what: str, peaks_mb: dict[float, float])
 
 
 def _library_peak_mb(bench: Bench, source: Path) -> float:
-    env = library.environment(bench.directory, bench.device)
-    with separating("library", bench.model_dir, MODEL, env, bench.device) as separator:
+    with bench.separating("library") as separator:
         return separator.separate(source, bench.scratch("stems")).peak_bytes / _MB

@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.bench import library
 from tests.bench.measured_processor import Span, spans
 from tests.bench.report import Row, Target, compare
-from tests.bench.separating import SEGMENT_SIZE, Separating, separating
+from tests.bench.separating import SEGMENT_SIZE, Separating
 from tests.bench.setup import MODEL, Bench, kafka, store
 from tests.bench.songs import song
 from tests.support.stack import Stack
@@ -28,11 +28,7 @@ _LONG_S = 240
 
 def run(bench: Bench) -> None:
     bench.note("service: engine and library with the default threads, which are one a CPU for ONNX and torch")
-    env = library.environment(bench.directory, bench.device)
-    with (
-        _service(bench) as service,
-        separating("library", bench.model_dir, MODEL, env, bench.device) as loaded,
-    ):
+    with _service(bench) as service, bench.separating("library") as loaded:
         for seconds, batch in bench.sizes.service_songs.items():
             _compare(bench, service, loaded, seconds, batch)
 
@@ -73,7 +69,7 @@ def _service(bench: Bench) -> Iterator[_Service]:
 def _compare(bench: Bench, service: _Service, loaded: Separating, seconds: float, batch: int) -> None:
     """`repeats` rounds in random order, after a short song that only warms."""
     source = song(bench.directory, seconds)
-    env = library.environment(bench.directory, bench.device)
+    env = bench.library_environment
     busy: list[float] = []
 
     def by_service() -> float:

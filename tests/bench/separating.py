@@ -125,12 +125,13 @@ class _RunClock:
 
 
 def _load_engine(model_dir: Path, model: str, where: Device) -> Callable[[Path, Path], None]:
+    import onnxruntime
     import torch
 
     torch.set_num_interop_threads(1)
     from processor import device, models, network, separator
 
-    choice = device.CUDA if where == "cuda" else device.CPU
+    choice = device.choose(where, torch.cuda.is_available(), onnxruntime.get_available_providers())
     loaded = network.load(models.ensure(model, model_dir, fetch=False), choice)
     device.confirm(where, loaded.placement)
 

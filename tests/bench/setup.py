@@ -5,6 +5,7 @@ import os
 import random
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from processor import models
 from processor.device import Device
 from tests.bench import library
 from tests.bench.report import Row
+from tests.bench.separating import Kind, Separating, separating
 from tests.support.servers import KafkaServer, S3Store, SeaweedServer, given_store
 
 MODEL = models.SPLEETER
@@ -119,6 +121,14 @@ class Bench:
             models.ensure(MODEL, directory, fetch=False)
             library.list_model(directory, MODEL)
         return directory
+
+    @property
+    def library_environment(self) -> dict[str, str]:
+        return library.environment(self.directory, self.device)
+
+    def separating(self, kind: Kind, model: str = MODEL) -> AbstractContextManager[Separating]:
+        """A process with the model loaded, on the bench's device."""
+        return separating(kind, self.model_dir, model, self.library_environment, self.device)
 
     def scratch(self, name: str) -> Path:
         """An empty directory."""
