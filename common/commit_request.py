@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from common.lease import Lease
-from common.outcome import Message
+from common.outcome import Message, nothing
 from common.progress import Step
 from common.publish import Unpublishable
 
@@ -17,10 +17,6 @@ class End(Enum):
     COMMITTED = auto()
     NOT_COMMITTED = auto()
     UNKNOWN = auto()
-
-
-def nothing_to_undo() -> None:
-    """There is nothing to undo."""
 
 
 @dataclass(eq=False)
@@ -34,7 +30,7 @@ class CommitRequest:
     lease: Lease
     messages: Sequence[Message] = ()
     generation: int | None = None
-    undo: Callable[[], None] = nothing_to_undo
+    undo: Callable[[], None] = nothing
     end: End = End.UNKNOWN
     refusal: Unpublishable | None = None
     answered: threading.Event = field(default_factory=threading.Event)

@@ -40,7 +40,7 @@ class Message:
     headers: Sequence[tuple[str, bytes]] = ()
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """No effect to follow the transaction."""
 
 
@@ -54,8 +54,8 @@ class Done:
     """
 
     messages: tuple[Message, ...] = ()
-    after_commit: Callable[[], None] = field(default=_nothing, compare=False)
-    undo: Callable[[], None] = field(default=_nothing, compare=False)
+    after_commit: Callable[[], None] = field(default=nothing, compare=False)
+    undo: Callable[[], None] = field(default=nothing, compare=False)
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Failed:
 
     error: JobError
     messages: tuple[Message, ...] = ()
-    after_commit: Callable[[], None] = field(default=_nothing, compare=False)
+    after_commit: Callable[[], None] = field(default=nothing, compare=False)
 
 
 @dataclass(frozen=True)

@@ -63,7 +63,7 @@ class KafkaSettings(_Settings):
     kafka_ssl_keyfile: FilePath | None = None
     kafka_ssl_check_hostname: bool = True
 
-    _split_delays = field_validator("retry_delays_s", mode="before")(lambda value: split(value))
+    _split_delays = field_validator("retry_delays_s", mode="before")(split)
 
     @field_validator("retry_delays_s")
     @classmethod
@@ -94,10 +94,8 @@ class AddressSettings(_Settings):
     allowed_url_ports: Ports = (80, 443, 8080, 8443)
     trusted_url_prefixes: Origins = ()
 
-    _split = field_validator("allowed_url_ports", "trusted_url_prefixes", mode="before")(
-        lambda value: split(value)
-    )
-    _origins = field_validator("trusted_url_prefixes")(lambda value: checked_origins(value))
+    _split = field_validator("allowed_url_ports", "trusted_url_prefixes", mode="before")(split)
+    _origins = field_validator("trusted_url_prefixes")(checked_origins)
 
 
 class StoreSettings(_Settings):
@@ -149,7 +147,7 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     # what is known of tasks; each api has its own, and may lose it
     view_file: Path = Path("temp/view.sqlite3")
 
-    _split_names = field_validator("admin_usernames", mode="before")(lambda value: split(value))
+    _split_names = field_validator("admin_usernames", mode="before")(split)
 
     @field_validator("basic_auth_username", "basic_auth_password")
     @classmethod

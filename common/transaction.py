@@ -24,10 +24,10 @@ from kafka.structs import OffsetAndMetadata
 
 from common import clients, progress
 from common.commit_queue import CommitQueue
-from common.commit_request import CommitRequest, End, nothing_to_undo, steps
+from common.commit_request import CommitRequest, End, steps
 from common.fencing import raise_if_fenced
 from common.lease import Lease, LeaseTable
-from common.outcome import Message
+from common.outcome import Message, nothing
 from common.progress import Step
 from common.publish import UnclearEnd, Unpublishable, publish
 from common.repeats import Repeats
@@ -84,9 +84,7 @@ class Committer:
         """Commits one more attempt of the record. False: the lease is lost, do not start."""
         return self._ask(CommitRequest(Step.BEGIN, lease)) is End.COMMITTED
 
-    def finish(
-        self, lease: Lease, messages: Sequence[Message], undo: Callable[[], None] = nothing_to_undo
-    ) -> End:
+    def finish(self, lease: Lease, messages: Sequence[Message], undo: Callable[[], None] = nothing) -> End:
         """Publishes and commits. Waits while the lease holds.
 
         After UNKNOWN `undo` is called, should it turn out later that nothing was committed. Raises
