@@ -67,3 +67,7 @@ class CommitRequest:
 
 def steps(batch: Iterable[CommitRequest]) -> list[tuple[Step, Lease]]:
     return [(request.step, request.lease) for request in batch]
+
+
+def messages(batch: Iterable[CommitRequest]) -> list[Message]:
+    return [message for request in batch for message in request.messages]

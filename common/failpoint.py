@@ -28,7 +28,7 @@ class Failpoint(StrEnum):
     UPLOADED = "uploaded"
     MANIFEST_WRITTEN = "manifest-written"
     CALLBACK_ANSWERED = "callback-answered"
-    # Its messages are acknowledged, its offsets not sent. Only for this point does one wait for the other.
+    # Its messages are acknowledged, its offsets not sent.
     JOB_SENT = "job-sent"
     # A transaction with messages ends a try of a job: a result, a record that waits, a dead letter.
     JOB_IN_TRANSACTION = "job-in-transaction"
@@ -36,10 +36,6 @@ class Failpoint(StrEnum):
     # One without begins an attempt, or hands it back.
     ATTEMPT_IN_TRANSACTION = "attempt-in-transaction"
     ATTEMPT_COMMITTED = "attempt-committed"
-
-    @property
-    def is_armed(self) -> bool:
-        return self is _armed
 
     def reach(self) -> None:
         """Ends or stops the process if this is the point that FAILPOINT names."""

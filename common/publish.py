@@ -1,6 +1,6 @@
 """One Kafka transaction: messages and consumed offsets, together or not at all."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from kafka import KafkaProducer, TopicPartition
 from kafka.coordinator.base import ConsumerGroupMetadata
@@ -25,39 +25,41 @@ class UnclearEnd(Exception):
 
 
 def publish(
-    messages: Sequence[Message],
-    offsets: Mapping[TopicPartition, OffsetAndMetadata],
+    rounds: Iterable[Sequence[Message]],
+    offsets: Callable[[], Mapping[TopicPartition, OffsetAndMetadata]],
     metadata: ConsumerGroupMetadata,
     producer: KafkaProducer,
 ) -> None:
-    """Raises Unpublishable, UnclearEnd, and what the client raises.
+    """Each round of messages is acknowledged before the next is asked for, all before the offsets are.
 
-    But for UnclearEnd nothing is committed then, and nothing will be: the commit was never sent, and the
-    start of the next producer of the same id ends what is open (`hanging.end_own`, what is forgotten).
+    Raises Unpublishable, UnclearEnd, and what the client raises. But for UnclearEnd nothing is committed
+    then, and nothing will be: the commit was never sent, and the start of the next producer of the same id
+    ends what is open (`hanging.end_own`, what is forgotten).
     """
     producer.begin_transaction()
-    acknowledgements = []
+    acknowledgements: list[FutureRecordMetadata] = []
     try:
-        for m in messages:
-            acknowledgements.append(producer.send(m.topic, key=m.key, value=m.value, headers=list(m.headers)))
-        if messages and Failpoint.JOB_SENT.is_armed:
+        for messages in rounds:
+            for m in messages:
+                sent = producer.send(m.topic, key=m.key, value=m.value, headers=list(m.headers))
+                acknowledgements.append(sent)
+            # Row 8: the commit alone can return as if all were well although a message is gone.
             _await(acknowledgements)
+        if acknowledgements:
             Failpoint.JOB_SENT.reach()
-        producer.send_offsets_to_transaction(offsets, metadata)
-        # Row 8: the commit alone can return as if all were well although a message is gone.
-        _await(acknowledgements)
+        producer.send_offsets_to_transaction(offsets(), metadata)
     except (KafkaError, TypeError) as error:
         # Whatever step fails after a refused message, only the message's own answer tells why.
         for reason in (error, *(a.exception for a in acknowledgements)):
             if isinstance(reason, _REFUSALS):
                 raise Unpublishable(f"{type(reason).__name__}: {reason}") from error
         raise
-    (Failpoint.JOB_IN_TRANSACTION if messages else Failpoint.ATTEMPT_IN_TRANSACTION).reach()
+    (Failpoint.JOB_IN_TRANSACTION if acknowledgements else Failpoint.ATTEMPT_IN_TRANSACTION).reach()
     try:
         producer.commit_transaction()
     except Exception as error:
         raise UnclearEnd(f"the commit failed: {error!r}") from error
-    (Failpoint.JOB_COMMITTED if messages else Failpoint.ATTEMPT_COMMITTED).reach()
+    (Failpoint.JOB_COMMITTED if acknowledgements else Failpoint.ATTEMPT_COMMITTED).reach()
 
 
 def _await(acknowledgements: Sequence[FutureRecordMetadata]) -> None:

@@ -5,7 +5,8 @@ Order within a transaction, each step for a reason (rows: KAFKA_CONSUMER.md):
   2. then the leases are checked: one that ended before the snapshot is seen here, one that ends after it
      is refused by the broker, since its generation is then an old one (KIP-447);
   3. no commit without a generation: the broker would accept it (row 9);
-  4. every message's own acknowledgement before the commit (row 8, common.publish).
+  4. every message's own acknowledgement before the offsets and the commit (row 8, common.publish);
+  5. what is asked for meanwhile joins, if its lease holds: 2. is true of it as well.
 After a failure the producer is replaced (row 7). Its successor has the same id, so that its start ends the
 old transaction for good. If it was the commit itself that failed, the committed state, read afresh, then
 tells what became of it; before that call nothing can have been committed.
@@ -14,7 +15,7 @@ tells what became of it; before that call nothing can have been committed.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
 from kafka import KafkaProducer, TopicPartition
@@ -24,7 +25,7 @@ from kafka.structs import OffsetAndMetadata
 
 from common import clients, progress
 from common.commit_queue import CommitQueue
-from common.commit_request import CommitRequest, End, steps
+from common.commit_request import CommitRequest, End, messages, steps
 from common.fencing import raise_if_fenced
 from common.lease import Lease, LeaseTable
 from common.outcome import Message, nothing
@@ -133,14 +134,14 @@ class Committer:
     def _run(self) -> None:
         try:
             self._replace_producer()
-            while (batch := self._requests.next_batch()) is not None:
+            while batch := self._requests.next_batch():
                 self._commit(batch)
             if self._producer is not None:
                 clients.discard_producer(self._producer)
         except Exception as error:  # noqa: BLE001 - the loop's edge: without this thread no job can end
             self._on_fatal(error)
 
-    def _commit(self, batch: list[CommitRequest]) -> None:
+    def _commit(self, batch: list[CommitRequest], is_alone: bool = False) -> None:
         unclear = False
         failures = 0
         while True:
@@ -161,7 +162,8 @@ class Committer:
                 if metadata.generation_id < 0 or not metadata.member_id:
                     self._stopping.wait(0.05)
                     continue
-                self._transact(batch, metadata)
+                # What has failed once is tried again as it is.
+                self._transact(batch, metadata, takes_company=not (is_alone or failures))
             except Unpublishable as error:
                 self._replace_producer()
                 self._refuse(batch, error)
@@ -171,7 +173,7 @@ class Committer:
                 unclear = unclear or isinstance(error, UnclearEnd)
                 leases = str([request.lease for request in batch])
                 if self._repeats.is_news(leases, error):
-                    topics = sorted({m.topic for r in batch for m in r.messages})
+                    topics = sorted({m.topic for m in messages(batch)})
                     log.warning("transaction of %s (to %s) failed: %r", leases, topics, error)
                 group = self._group()
                 raise_if_fenced(error, metadata, group.group_metadata(), group.may_be_forgotten())
@@ -181,10 +183,20 @@ class Committer:
             self._answer(batch)
             return
 
-    def _transact(self, batch: list[CommitRequest], metadata: ConsumerGroupMetadata) -> None:
-        states = self._leases.proposed(steps(batch))
-        offsets = {assignment.partition: state.encode() for assignment, state in states.items()}
-        publish([m for request in batch for m in request.messages], offsets, metadata, self._producer)
+    def _transact(
+        self, batch: list[CommitRequest], metadata: ConsumerGroupMetadata, takes_company: bool
+    ) -> None:
+        """With `takes_company` the batch grows by what joins it."""
+
+        def offsets() -> Mapping[TopicPartition, OffsetAndMetadata]:
+            states = self._leases.proposed(steps(batch))
+            return {assignment.partition: state.encode() for assignment, state in states.items()}
+
+        def may_join(request: CommitRequest) -> bool:
+            return request.permitted(metadata.generation_id)
+
+        rounds = self._requests.rounds(batch, may_join) if takes_company else [messages(batch)]
+        publish(rounds, offsets, metadata, self._producer)
 
     def _refuse(self, batch: list[CommitRequest], refusal: Unpublishable) -> None:
         """Answers the request that was refused; of several, each alone shows whether it is the one."""
@@ -193,7 +205,7 @@ class Committer:
             batch[0].refuse(refusal)
             return
         for request in batch:
-            self._commit([request])
+            self._commit([request], is_alone=True)
 
     def _answer_committed(self, batch: list[CommitRequest]) -> list[CommitRequest]:
         """Answers the finished jobs that the broker has, and returns the rest. Raises KafkaError.

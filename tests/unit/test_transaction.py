@@ -14,8 +14,8 @@ from kafka.errors import (
 
 from common.commit_request import End
 from common.fencing import Fenced
-from tests.support.committer_bench import RESULT, Gate
-from tests.support.fakes import FakeBroker, FakeProducer, InThread, Script, leased
+from tests.support.committer_bench import RESULT
+from tests.support.fakes import FakeBroker, FakeProducer, Script, leased
 from tests.support.waiting import wait_for
 
 
@@ -33,19 +33,6 @@ def test_a_result_and_its_offset_go_together(bench):
     assert b.broker.transactions[-1] == [RESULT]
     assert b.committed.is_done(4)
     assert b.committed.offset == 5
-
-
-def test_jobs_that_are_ready_together_share_a_transaction(bench):
-    gate = Gate()
-    b = bench(gate)
-    first = InThread(b.committer.begin, leased(b.table, 0))
-    assert gate.reached.wait(10)
-    asked = [InThread(b.committer.begin, leased(b.table, offset)) for offset in range(1, 5)]
-    b.wait_for_requests(4)
-    gate.open()
-    assert all(one.result() for one in (first, *asked))
-    assert len(b.broker.transactions) == 2
-    assert all(b.committed.attempts(offset) == 1 for offset in range(5))
 
 
 @pytest.mark.parametrize("step", ["begin", "send", "offsets", "commit"])
@@ -141,20 +128,6 @@ def test_a_generation_that_changed_after_the_lease_check_is_refused_by_the_broke
     )  # the lease held: tried again under the new generation
     assert b.broker.messages == [RESULT]
     assert len(b.producers) == 2
-
-
-def test_of_several_one_lost_lease_does_not_stop_the_others(bench):
-    gate = Gate()
-    b = bench(gate)
-    first = InThread(b.committer.begin, leased(b.table, 0))
-    assert gate.reached.wait(10)
-    kept, lost = leased(b.table, 1), leased(b.table, 2)
-    asked = [InThread(b.committer.begin, lease) for lease in (kept, lost)]
-    b.wait_for_requests(2)
-    lost.cancelled.set()
-    gate.open()
-    assert [one.result() for one in (first, *asked)] == [True, True, False]
-    assert b.committed.attempts(2) == 0
 
 
 @pytest.mark.parametrize("joining", [(-1, ""), (-1, "member-1"), (2, "")])
