@@ -180,8 +180,9 @@ class Worker:
                 self._take(raw)
         self._watch_membership()
         if self._leases.slots_full and not self._consumer.is_joining():
-            # Nothing can be taken before a slot is free: wait for that rather than in the next poll.
-            self._slot_freed.wait((_BUSY_POLL_MS - _SHORT_POLL_MS) / 1000)
+            # Nothing can be taken before a slot is free: wait for that rather than in the next poll, which
+            # does not hear of it.
+            self._slot_freed.wait((_IDLE_POLL_MS - _SHORT_POLL_MS) / 1000)
         self._slot_freed.clear()
 
     def _poll_ms(self) -> int:
