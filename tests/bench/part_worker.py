@@ -32,7 +32,7 @@ def run(bench: Bench) -> None:
             way(bootstrap, max(SLOTS))  # until the broker's code is compiled, of which transactions take more
         for slots, target in SLOTS.items():
             rates: dict[str, list[float]] = {name: [] for name in ways}
-            for _ in range(bench.sizes.repeats):
+            for _ in range(2 * bench.sizes.repeats - 1):  # short runs, which differ by a tenth and more
                 for name in bench.shuffle.sample(list(ways), len(ways)):
                     rates[name].append(ways[name](bootstrap, slots))
             ours, plain = (statistics.median(rates[name]) for name in ways)
