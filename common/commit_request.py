@@ -38,9 +38,12 @@ class CommitRequest:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def permitted(self, generation: int) -> bool:
-        """A job that was stopped may still hand its attempt back, while its partition is nobody else's."""
+        """A partition that was revoked is nobody else's in that generation.
+
+        A job that was stopped for it may still hand its attempt back, and a result that was waiting is done.
+        """
         if self.step is not Step.HAND_BACK:
-            return self.lease.live
+            return self.lease.live or self.lease.revoked_in == generation
         assignment = self.lease.assignment
         return not assignment.is_unclear and (assignment.live or self.generation == generation)
 

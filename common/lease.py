@@ -48,7 +48,10 @@ class Lease:
         self.assignment = assignment
         self.record = record
         self.cancelled = threading.Event()
-        self.finish_asked = False
+        # of the request for its result's commit, once there is one
+        self.finish_answered: threading.Event | None = None
+        # the generation in which its partition was revoked while that request waited
+        self.revoked_in: int | None = None
         # Until its work is done. What is left then is to wait for a transaction, and the next record's
         # attempt can be committed in the very same one.
         self.holds_slot = True
@@ -60,6 +63,10 @@ class Lease:
     @property
     def live(self) -> bool:
         return self.assignment.live and not self.cancelled.is_set()
+
+    @property
+    def finish_asked(self) -> bool:
+        return self.finish_answered is not None
 
     def __repr__(self) -> str:
         partition = self.assignment.partition
@@ -105,17 +112,28 @@ class LeaseTable:
             self._assignments.update((a.partition, a) for a in new)
             return new
 
-    def drop(self, partitions: Iterable[TopicPartition] | None = None) -> list[Lease]:
-        """Ends the leases of `partitions` (None: of all), cancels their jobs, and returns them."""
+    def drop(
+        self, partitions: Iterable[TopicPartition] | None = None, revoked_in: int | None = None
+    ) -> list[Lease]:
+        """Ends the leases of `partitions` (None: of all), cancels their jobs, and returns them.
+
+        `revoked_in`: the generation that takes them away in good order, and gives them to nobody. A result
+        that waits for its commit can still be committed in it.
+        """
         dropped: list[Lease] = []
         with self._lock:
             for partition in list(self._assignments) if partitions is None else partitions:
                 assignment = self._assignments.pop(partition, None)
                 if assignment is not None:
+                    dropped += assignment.leases.values()
+                    for lease in assignment.leases.values():
+                        # Before its end, so that the committer never sees it ended without. A failure that
+                        # the end itself causes is asked for later, and one of an earlier stop is not live.
+                        if lease.live and lease.finish_asked:
+                            lease.revoked_in = revoked_in
                     assignment.live = False
                     for lease in assignment.leases.values():
                         lease.cancelled.set()
-                        dropped.append(lease)
         return dropped
 
     def load(self, assignment: Assignment, committed: OffsetAndMetadata | None) -> None:

@@ -15,7 +15,7 @@ tells what became of it; before that call nothing can have been committed.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from kafka import KafkaProducer, TopicPartition
@@ -91,28 +91,30 @@ class Committer:
         After UNKNOWN `undo` is called, should it turn out later that nothing was committed. Raises
         Unpublishable: nothing is committed, and the lease holds for other messages.
         """
+        request = CommitRequest(Step.FINISH, lease, messages, undo=undo)
         # Before it is asked: from here on the record may be done without our knowing, and is not handed back.
-        lease.finish_asked = True
-        return self._ask(CommitRequest(Step.FINISH, lease, messages, undo=undo))
+        lease.finish_answered = request.answered
+        return self._ask(request)
 
     def hand_back(self, lease: Lease) -> None:
         """Takes an attempt back that was stopped in good order: it says nothing against its record."""
         self._ask(CommitRequest(Step.HAND_BACK, lease))
 
-    def hand_back_revoked(self, leases: Iterable[Lease], timeout_s: float) -> None:
-        """The same for partitions that are to move, asked before the group moves on: at most `timeout_s`.
+    def end_revoked(self, leases: Sequence[Lease], generation: int, timeout_s: float) -> None:
+        """Before the group moves on from `generation`, waits for results and hands the other attempts back.
 
-        Nobody else can have them in this generation, and in the next one the broker refuses it.
+        Nobody else can have their partitions in this generation, and in the next one the broker refuses it.
+        Takes at most `timeout_s`.
         """
-        generation = self._group().group_metadata().generation_id
-        asked = [
-            CommitRequest(Step.HAND_BACK, x, generation=generation) for x in leases if not x.finish_asked
-        ]
-        for request in asked:
-            self._requests.put(request)
+        answers = [lease.finish_answered for lease in leases if lease.finish_answered is not None]
+        for lease in leases:
+            if not lease.finish_asked:
+                request = CommitRequest(Step.HAND_BACK, lease, generation=generation)
+                answers.append(request.answered)
+                self._requests.put(request)
         deadline_s = time.monotonic() + timeout_s
-        for request in asked:
-            request.answered.wait(max(0.0, deadline_s - time.monotonic()))
+        for answered in answers:
+            answered.wait(max(0.0, deadline_s - time.monotonic()))
 
     @property
     def ready(self) -> bool:
@@ -234,7 +236,8 @@ class Committer:
 
     def _drop_lost(self, batch: list[CommitRequest], end: End, generation_id: int) -> list[CommitRequest]:
         for request in batch:
-            if end is End.UNKNOWN and request.step is Step.FINISH and not request.lease.live:
+            is_lost = request.step is Step.FINISH and not request.permitted(generation_id)
+            if end is End.UNKNOWN and is_lost:
                 # First: what is handed back beside it would bring its record to life, if it is done.
                 request.lease.assignment.is_unclear = True
         permitted = [request for request in batch if request.permitted(generation_id)]

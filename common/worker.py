@@ -239,16 +239,17 @@ class Worker:
             threading.Thread(target=self._load, args=(assignment,), name="loader", daemon=True).start()
 
     def _on_revoked(self, partitions: Iterable[TopicPartition]) -> None:
-        leases = self._drop(partitions)
+        generation = self._consumer.group_metadata().generation_id
+        leases = self._drop(partitions, generation)
         # Moving is no crash: a long job that moves three times would be given up for it.
-        self._committer.hand_back_revoked(leases, _REVOKED_GRACE_S)
+        self._committer.end_revoked(leases, generation, _REVOKED_GRACE_S)
 
-    def _drop(self, partitions: Iterable[TopicPartition]) -> list[Lease]:
+    def _drop(self, partitions: Iterable[TopicPartition], revoked_in: int | None = None) -> list[Lease]:
         partitions = list(partitions)
         if not self._stopping.is_set() and self._leases.partitions & set(partitions):
             log.warning("rebalance: lost or revoked %s", partition_names(partitions))
             self._metrics.rebalanced("revoked")
-        return self._leases.drop(partitions)
+        return self._leases.drop(partitions, revoked_in)
 
     def _load(self, assignment: Assignment) -> None:
         while assignment.live:

@@ -109,7 +109,7 @@ def test_what_the_next_generation_hands_back_waits_for_its_own_transaction(bench
     assert gate.reached.wait(10)
     b.broker.group = ConsumerGroupMetadata("group", 2, "member-1", "w0")
     b.table.drop()
-    hand_back = InThread(b.committer.hand_back_revoked, [moved], 10)
+    hand_back = InThread(b.committer.end_revoked, [moved], 2, 10)
     b.wait_for_requests(1)
     gate.open()
     finish.result()

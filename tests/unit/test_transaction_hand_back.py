@@ -75,7 +75,7 @@ def test_what_a_move_stopped_is_handed_back_before_the_group_moves_on(bench):
     b = bench()
     b.begun(4)
     b.begun(5)
-    b.committer.hand_back_revoked(b.table.drop(), 10)
+    b.committer.end_revoked(b.table.drop(), 1, 10)
     assert (b.committed.counted(4), b.committed.counted(5), b.committed.offset) == (0, 0, 4)
 
 
@@ -87,7 +87,7 @@ def test_once_the_group_has_moved_on_nothing_is_handed_back(bench):
     finish = InThread(b.committer.finish, other, (RESULT,))
     assert gate.reached.wait(10)
     b.table.drop()
-    hand_back = InThread(b.committer.hand_back_revoked, [stopped], 10)
+    hand_back = InThread(b.committer.end_revoked, [stopped], 1, 10)
     b.wait_for_requests(1)
     move_on(b)
     gate.open()
@@ -100,7 +100,7 @@ def test_a_record_whose_result_was_sent_already_is_not_handed_back(bench):
     b = bench()
     lease = b.begun(4)
     assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
-    b.committer.hand_back_revoked([lease], 10)
+    b.committer.end_revoked([lease], 1, 10)
     assert b.committed.is_done(4)
 
 
@@ -116,7 +116,7 @@ def test_beside_a_result_of_which_nobody_knows_nothing_is_handed_back(bench):
     b = bench(lose)
     leases += [b.begun(4), b.begun(5)]
     assert b.committer.finish(leases[0], (RESULT,)) is End.UNKNOWN
-    b.committer.hand_back_revoked(leases[1:], 10)
+    b.committer.end_revoked(leases[1:], 1, 10)
     assert b.committed.is_done(4)
     assert b.committed.counted(5) == 1
 
@@ -134,3 +134,61 @@ def test_nor_beside_one_that_a_stop_has_left_unknown(bench):
     assert b.committer.finish(leases[0], (RESULT,)) is End.UNKNOWN
     b.committer.hand_back(leases[1])
     assert b.committed.is_done(4)
+
+
+def test_a_result_that_waits_when_its_partition_is_revoked_is_published_before_the_group_moves_on(bench):
+    """Refused under the generation before, it would be done again, and its attempt would count."""
+    gate = Gate(closed=False)
+    b = bench(gate)
+    lease = b.begun(4)
+    gate.close()
+    finish = InThread(b.committer.finish, lease, (RESULT,))
+    assert gate.reached.wait(10)
+    move_on(b)
+    revoked = b.table.drop(revoked_in=2)
+    waiting = InThread(b.committer.end_revoked, revoked, 2, 10)
+    gate.open()
+    assert finish.result() is End.COMMITTED
+    waiting.result()
+    assert b.broker.messages == [RESULT]
+    assert b.committed.is_done(4)
+
+
+def test_once_the_group_has_moved_on_a_revoked_result_is_not_published(bench):
+    gate = Gate(closed=False)
+    b = bench(gate)
+    lease = b.begun(4)
+    gate.close()
+    finish = InThread(b.committer.finish, lease, (RESULT,))
+    assert gate.reached.wait(10)
+    b.table.drop(revoked_in=1)
+    move_on(b)
+    gate.open()
+    assert finish.result() is not End.COMMITTED
+    assert b.broker.messages == []
+
+
+def test_what_a_revoked_job_asks_for_afterwards_is_not_published(bench):
+    """An engine may die of the same signal that stops its job."""
+    b = bench()
+    lease = b.begun(4)
+    b.table.drop(revoked_in=1)
+    assert b.committer.finish(lease, (RESULT,)) is End.NOT_COMMITTED
+    assert b.broker.messages == []
+
+
+def test_what_a_stop_had_cancelled_before_is_not_published_when_its_partition_is_revoked(bench):
+    gate = Gate(closed=False)
+    b = bench(gate)
+    other, lease = b.begun(4), b.begun(5)
+    gate.close()
+    holding = InThread(b.committer.finish, other, (RESULT,))
+    assert gate.reached.wait(10)
+    b.table.cancel_all()
+    finish = InThread(b.committer.finish, lease, (RESULT,))
+    b.wait_for_requests(1)
+    b.table.drop(revoked_in=1)
+    gate.open()
+    holding.result()
+    assert finish.result() is not End.COMMITTED
+    assert not b.committed.is_done(5)
