@@ -6,7 +6,7 @@ from common.lease import LeaseTable
 from common.outcome import Message
 from common.progress import decode
 from common.transaction import Committer
-from tests.support.fakes import FakeBroker, FakeProducer, Script, leased, loaded, partition
+from tests.support.fakes import FakeBroker, FakeProducer, InThread, Script, leased, loaded, partition
 from tests.support.waiting import wait_for
 
 RESULT = Message("results", b"k", b"1")
@@ -60,6 +60,13 @@ class Bench:
         lease = leased(self.table, offset)
         assert self.committer.begin(lease)
         return lease
+
+    def held_finish(self, gate: Gate, lease) -> InThread:
+        """A result whose transaction has come to the gate, and is held there."""
+        gate.close()
+        finish = InThread(self.committer.finish, lease, (RESULT,))
+        assert gate.reached.wait(10)
+        return finish
 
     @property
     def committed(self):

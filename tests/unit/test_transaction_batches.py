@@ -13,6 +13,18 @@ from tests.support.fakes import InThread, Script, leased
 OTHER = Message("results", b"other", b"2")
 
 
+def asked_while_a_result_is_sent(b, gate: Gate) -> list[InThread]:
+    """The result, and beside it an attempt and another result, all waiting."""
+    ended, also_ended = b.begun(0), b.begun(1)
+    asked = [
+        b.held_finish(gate, ended),
+        InThread(b.committer.begin, leased(b.table, 2)),
+        InThread(b.committer.finish, also_ended, (OTHER,)),
+    ]
+    b.wait_for_requests(2)
+    return asked
+
+
 @pytest.mark.parametrize(("held_at", "transactions"), [("begin", 1), ("offsets", 2), ("commit", 2)])
 def test_attempts_share_a_transaction_until_its_offsets_are_sent(bench, held_at, transactions):
     gate = Gate(at=held_at)
@@ -30,16 +42,9 @@ def test_attempts_share_a_transaction_until_its_offsets_are_sent(bench, held_at,
 def test_what_is_asked_for_while_a_result_is_sent_goes_with_it(bench):
     gate = Gate(at="send")
     b = bench(gate)
-    ended, also_ended = b.begun(0), b.begun(1)
-    finish = InThread(b.committer.finish, ended, (RESULT,))
-    assert gate.reached.wait(10)
-    asked = [
-        InThread(b.committer.begin, leased(b.table, 2)),
-        InThread(b.committer.finish, also_ended, (OTHER,)),
-    ]
-    b.wait_for_requests(2)
+    asked = asked_while_a_result_is_sent(b, gate)
     gate.open()
-    assert [one.result() for one in (finish, *asked)] == [End.COMMITTED, True, End.COMMITTED]
+    assert [one.result() for one in asked] == [End.COMMITTED, True, End.COMMITTED]
     assert b.broker.transactions[-1] == [RESULT, OTHER]
     assert (b.committed.offset, b.committed.attempts(2)) == (2, 1)
 
@@ -53,17 +58,10 @@ def test_what_joined_a_transaction_that_failed_is_tried_again_with_it(bench, ste
         script(at)
 
     b = bench(held_then_broken)
-    ended, also_ended = b.begun(0), b.begun(1)
-    finish = InThread(b.committer.finish, ended, (RESULT,))
-    assert gate.reached.wait(10)
-    asked = [
-        InThread(b.committer.begin, leased(b.table, 2)),
-        InThread(b.committer.finish, also_ended, (OTHER,)),
-    ]
-    b.wait_for_requests(2)
+    asked = asked_while_a_result_is_sent(b, gate)
     script.next_time(**{step: KafkaTimeoutError()})
     gate.open()
-    assert [one.result() for one in (finish, *asked)] == [End.COMMITTED, True, End.COMMITTED]
+    assert [one.result() for one in asked] == [End.COMMITTED, True, End.COMMITTED]
     assert b.broker.messages == [RESULT, OTHER]
     assert (b.committed.offset, b.committed.attempts(2)) == (2, 1)
 
@@ -104,9 +102,7 @@ def test_what_the_next_generation_hands_back_waits_for_its_own_transaction(bench
     gate = Gate(closed=False, at="begin")
     b = bench(gate)
     moved, other = b.begun(4), b.begun(5)
-    gate.close()
-    finish = InThread(b.committer.finish, other, (RESULT,))
-    assert gate.reached.wait(10)
+    finish = b.held_finish(gate, other)
     b.broker.group = ConsumerGroupMetadata("group", 2, "member-1", "w0")
     b.table.drop()
     hand_back = InThread(b.committer.end_revoked, [moved], 2, 10)
