@@ -1,7 +1,7 @@
 """The worker: a thread that only polls, jobs beside it, and one thread that commits.
 
     poll thread      poll · a slot free? start the record's job · each tick: seek, pause, resume
-    loader threads   one a newly assigned partition: what the broker has committed for it
+    loader threads   one a newly assigned partition: what the broker has committed for it (common.partitions)
     job threads      attempt, work, outcome (common.job)
     committer        every transaction (common.transaction)
 
@@ -12,7 +12,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -20,14 +20,15 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaError
 
 from common import clients, retry
-from common.guarded_consumer import GuardedConsumer, Listener
+from common.guarded_consumer import GuardedConsumer
 from common.health import Check
 from common.job import JobThread
-from common.lease import Assignment, Lease, LeaseTable, Refusal
+from common.lease import Lease, LeaseTable, Refusal
 from common.membership import Membership
 from common.metrics import WorkerMetrics
 from common.outcome import Handler, Record
 from common.partition_names import partition_names
+from common.partitions import Partitions
 from common.repeats import Repeats
 from common.settle import JobRules
 from common.transaction import Committer
@@ -38,11 +39,8 @@ _IDLE_POLL_MS = 500
 _BUSY_POLL_MS = 100
 # Row 4: shorter polls starve a rebalance.
 _SHORT_POLL_MS = 20
-_LOAD_TIMEOUT_MS = 10000
 _CANCEL_GRACE_S = 5.0
 _COMMITTER_STOP_S = 2.0
-# The client's I/O stands still for it.
-_REVOKED_GRACE_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,9 @@ class Worker:
         self._stopping = threading.Event()
         self._slot_freed = threading.Event()
         self._fatal: BaseException | None = None
-        self._assigned_before = False
+        self._partitions = Partitions(
+            self._leases, self._committer, lambda: self._consumer, self._stopping, self._metrics
+        )
         self._membership = Membership(clock)
         self._repeats = Repeats()
         self._last_poll_s = clock()
@@ -155,8 +155,7 @@ class Worker:
                     log.warning("Kafka cannot be reached: %r", error)
                 self._stopping.wait(1.0)
                 continue
-            listener = Listener(self._on_assigned, self._on_revoked, self._drop)
-            consumer.subscribe(list(self._topics), listener=listener)
+            consumer.subscribe(list(self._topics), listener=self._partitions.listener())
             self._consumer = consumer
             self._membership.begin()
             self._last_poll_s = self._clock()
@@ -166,7 +165,7 @@ class Worker:
         if self._fatal is not None:
             raise self._fatal
         self._note_overrun()
-        self._steer()  # what a job's end has freed is read by this poll already
+        self._partitions.steer()  # what a job's end has freed is read by this poll already
         try:
             polled = self._consumer.poll(timeout_ms=self._poll_ms())
         except FencedInstanceIdError:
@@ -198,9 +197,7 @@ class Worker:
             case Lease() as lease:
                 self._start(lease)
             case Refusal.NOT_YET:
-                partition = TopicPartition(raw.topic, raw.partition)
-                if self._consumer.is_assigned(partition):
-                    self._consumer.seek(partition, raw.offset)
+                self._partitions.read_again(TopicPartition(raw.topic, raw.partition), raw.offset)
             case Refusal.ALREADY_DONE:
                 log.info("%s[%d]@%d is done or running: skipped", raw.topic, raw.partition, raw.offset)
 
@@ -214,54 +211,6 @@ class Worker:
             self._slot_freed.set,
             self._on_outcome,
         ).start()
-
-    def _steer(self) -> None:
-        """Row 5: a newly assigned partition arrives unpaused, so that this is said again on every tick."""
-        consumer = self._consumer
-        assigned = consumer.assignment()
-        wanted = self._leases.wanted(assigned)
-        for partition, offset in wanted.seeks.items():
-            consumer.seek(partition, offset)
-        paused = consumer.paused()
-        if pause := wanted.paused - paused:
-            consumer.pause(*pause)
-        if resume := (paused & assigned) - wanted.paused:
-            consumer.resume(*resume)
-
-    def _on_assigned(self, partitions: Iterable[TopicPartition]) -> None:
-        partitions = list(partitions)
-        event = "rebalance: assigned" if self._assigned_before else "first assignment:"
-        log.info("%s %s", event, partition_names(partitions))
-        if self._assigned_before:
-            self._metrics.rebalanced("assigned")
-        self._assigned_before = True
-        for assignment in self._leases.assign(partitions):
-            threading.Thread(target=self._load, args=(assignment,), name="loader", daemon=True).start()
-
-    def _on_revoked(self, partitions: Iterable[TopicPartition]) -> None:
-        generation = self._consumer.group_metadata().generation_id
-        leases = self._drop(partitions, generation)
-        # Moving is no crash: a long job that moves three times would be given up for it.
-        self._committer.end_revoked(leases, generation, _REVOKED_GRACE_S)
-
-    def _drop(self, partitions: Iterable[TopicPartition], revoked_in: int | None = None) -> list[Lease]:
-        partitions = list(partitions)
-        if not self._stopping.is_set() and self._leases.partitions & set(partitions):
-            log.warning("rebalance: lost or revoked %s", partition_names(partitions))
-            self._metrics.rebalanced("revoked")
-        return self._leases.drop(partitions, revoked_in)
-
-    def _load(self, assignment: Assignment) -> None:
-        while assignment.live:
-            try:
-                committed = self._consumer.fresh_committed(assignment.partition, _LOAD_TIMEOUT_MS)
-            except Exception as error:  # noqa: BLE001 - the loop's edge: unread, it would never be worked on
-                if self._repeats.is_news("load", error):
-                    log.info("reading what %s has committed: %r", assignment.partition, error)
-                self._stopping.wait(0.1)
-                continue
-            self._leases.load(assignment, committed)
-            return
 
     def _note_overrun(self) -> None:
         now = self._clock()
