@@ -40,6 +40,19 @@ class Assignment:
         self.due_s = 0.0
         self.leases: dict[int, Lease] = {}
 
+    def end(self, revoked_in: int | None) -> "list[Lease]":
+        """Ends its leases, tells their jobs to stop, and returns them."""
+        leases = list(self.leases.values())
+        for lease in leases:
+            # Before its end, so that the committer never sees it ended without. A failure that the end itself
+            # causes is asked for later, and one of an earlier stop is not live.
+            if lease.live and lease.finish_asked:
+                lease.revoked_in = revoked_in
+        self.live = False
+        for lease in leases:
+            lease.cancelled.set()
+        return leases
+
 
 class Lease:
     """The right to work on one record, until its assignment ends or `cancel` is called."""
@@ -123,17 +136,8 @@ class LeaseTable:
         dropped: list[Lease] = []
         with self._lock:
             for partition in list(self._assignments) if partitions is None else partitions:
-                assignment = self._assignments.pop(partition, None)
-                if assignment is not None:
-                    dropped += assignment.leases.values()
-                    for lease in assignment.leases.values():
-                        # Before its end, so that the committer never sees it ended without. A failure that
-                        # the end itself causes is asked for later, and one of an earlier stop is not live.
-                        if lease.live and lease.finish_asked:
-                            lease.revoked_in = revoked_in
-                    assignment.live = False
-                    for lease in assignment.leases.values():
-                        lease.cancelled.set()
+                if (assignment := self._assignments.pop(partition, None)) is not None:
+                    dropped += assignment.end(revoked_in)
         return dropped
 
     def load(self, assignment: Assignment, committed: OffsetAndMetadata | None) -> None:

@@ -63,8 +63,9 @@ class Partitions:
 
     def read_again(self, partition: TopicPartition, offset: int) -> None:
         """Puts a polled record back. On the poll thread."""
-        if self._consumer().is_assigned(partition):
-            self._consumer().seek(partition, offset)
+        consumer = self._consumer()
+        if consumer.is_assigned(partition):
+            consumer.seek(partition, offset)
 
     def _assigned(self, partitions: Iterable[TopicPartition]) -> None:
         partitions = list(partitions)

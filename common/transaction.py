@@ -106,12 +106,14 @@ class Committer:
         Nobody else can have their partitions in this generation, and in the next one the broker refuses it.
         Takes at most `timeout_s`.
         """
-        answers = [lease.finish_answered for lease in leases if lease.finish_answered is not None]
+        answers: list[threading.Event] = []
         for lease in leases:
-            if not lease.finish_asked:
+            answered = lease.finish_answered
+            if answered is None:
                 request = CommitRequest(Step.HAND_BACK, lease, generation=generation)
-                answers.append(request.answered)
                 self._requests.put(request)
+                answered = request.answered
+            answers.append(answered)
         deadline_s = time.monotonic() + timeout_s
         for answered in answers:
             answered.wait(max(0.0, deadline_s - time.monotonic()))
