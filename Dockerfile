@@ -7,7 +7,7 @@ COPY requirements-uv.txt ./
 RUN pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements-uv.txt \
     && python -m venv --without-pip /venv
 # Compiled here: the images are read-only where they run.
-# --no-deps, because what a requirements file leaves out is left out on purpose (diffq has no wheel).
+# --no-deps, because what a requirements file leaves out is left out on purpose (diffq, whose licence forbids commercial use).
 ENV UV_COMPILE_BYTECODE=1 \
     UV_NO_CACHE=1 \
     VIRTUAL_ENV=/venv

@@ -124,7 +124,7 @@ install() {
       fail "cannot install uv with pip: see above (network? PIP_INDEX_URL?)"
   fi
   say "installing $* (the first time some 3 GB are downloaded; a minute or a few)"
-  # --no-deps: the files are complete, and one requirement of theirs (diffq) is replaced on purpose
+  # --no-deps: the files are complete, and one requirement of theirs (diffq, not free for commercial use) is left out on purpose
   with_pip_settings "$uv" pip install --python "$VENV/bin/python" --no-deps --require-hashes \
     --only-binary :all: "${files[@]}" || fail "cannot install $*: see above"
   for file in "$@"; do sha256sum "$file" >"$(stamp_of "$file")"; done

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from processor import lazy_imports, overlap_add
-from processor.architectures import library, real_ends
+from processor.architectures import diffq_stand_in, library, real_ends
 from processor.batches import Batches
 from processor.device import DeviceChoice
 from processor.models import ModelFiles, ModelUnavailable
@@ -21,6 +21,7 @@ from processor.network import Network, stem_name, vocals_residual
 from processor.overlap_add import Chunk, Mix, Samples
 
 lazy_imports.postpone("scipy.signal")
+diffq_stand_in.install()
 
 OVERLAP = 0.25
 _BLOCK_FRAMES = 1 << 16

@@ -16,6 +16,10 @@ import torch
 import yaml
 
 from processor import catalogue
+from processor.architectures import diffq_stand_in
+
+# The library's Demucs modules, which `pydoc.locate` imports, import it.
+diffq_stand_in.install()
 
 _AUDIO = {"n_fft": 2048, "num_channels": 2, "sample_rate": 44100}
 
@@ -39,8 +43,8 @@ def write_vr(
     return name
 
 
-def write_demucs(directory: Path, name: str = "tiny_demucs", bag: int = 1) -> str:
-    """A bag of `bag` networks; with more than one, each is the only one that counts for its source."""
+def write_demucs(directory: Path, name: str = "tiny_demucs", bag: int = 1, *, quantised: bool = False) -> str:
+    """Write a bag of `bag` networks; with more than one, each is the only one that counts for its source."""
     options = {
         "sources": ["drums", "bass", "other", "vocals"],
         "channels": 8,
@@ -53,7 +57,7 @@ def write_demucs(directory: Path, name: str = "tiny_demucs", bag: int = 1) -> st
     content = {}
     if bag > 1:
         content["weights"] = [[float(source == number) for source in range(4)] for number in range(bag)]
-    return _save_demucs(directory, name, "demucs.htdemucs.HTDemucs", options, bag, content)
+    return _save_demucs(directory, name, "demucs.htdemucs.HTDemucs", options, bag, content, quantised)
 
 
 def write_hdemucs(directory: Path, name: str = "tiny_hdemucs") -> str:
@@ -139,8 +143,16 @@ def _lively(network: torch.nn.Module) -> torch.nn.Module:
     return network
 
 
-def _save_demucs(directory: Path, name: str, class_path: str, options: dict, bag: int, content: dict) -> str:
-    """`content` is what the bag's file tells beside its networks."""
+def _save_demucs(
+    directory: Path,
+    name: str,
+    class_path: str,
+    options: dict,
+    bag: int,
+    content: dict,
+    quantised: bool = False,
+) -> str:
+    """`content` is what the bag's file tells beside its networks; `quantised` marks their states as such."""
     import audio_separator.separator.uvr_lib_v5 as package
 
     # Real checkpoints name their classes so.
@@ -151,6 +163,8 @@ def _save_demucs(directory: Path, name: str, class_path: str, options: dict, bag
         torch.manual_seed(number)
         signature = hashlib.sha256(f"{name}{number}".encode()).hexdigest()[:8]
         state = network(**options).state_dict()
+        if quantised:
+            state["__quantized"] = True
         partial = directory / f"{name}.part"
         torch.save({"klass": network, "args": (), "kwargs": options, "state": state}, partial)
         digest = hashlib.sha256(partial.read_bytes()).hexdigest()[:8]

@@ -7,6 +7,10 @@ import numpy as np
 import torch
 from audio_separator.separator import Separator
 
+from processor.architectures import diffq_stand_in
+
+diffq_stand_in.install()
+
 # `shifts` would be random, and the stems of a loud file scaled one by one.
 _DEMUCS = {"segment_size": "Default", "shifts": 0, "overlap": 0.25, "segments_enabled": True}
 

@@ -88,6 +88,12 @@ def test_demucs(name, tmp_path):
     assert_equals_library(name, random_directory(), tmp_path, [2, 88_200, 88_201, 66_150 * 3, 400_001])
 
 
+def test_a_quantised_demucs_checkpoint_is_refused_with_the_reason(tmp_path):
+    random_checkpoints.write_demucs(tmp_path, "quantised", quantised=True)
+    with pytest.raises(models.ModelUnavailable, match=r"model quantised cannot be loaded.*not quantised"):
+        load("quantised", tmp_path)
+
+
 def test_hdemucs(tmp_path):
     # Segments of 44,100 samples, 33,075 of them new each; the last one is as short as what is left.
     assert_equals_library("tiny_hdemucs", random_directory(), tmp_path, [1, 100_001])
