@@ -33,6 +33,7 @@ RUN groupadd --gid 10001 uvr \
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
+    ORT_DISABLE_TELEMETRY=1 \
     HOME=/home/uvr \
     USER=uvr \
     XDG_CACHE_HOME=/tmp/cache \

@@ -10,6 +10,9 @@ from tests.support.centre_model import write_centre_model
 from tests.support.servers import KafkaAddress, KafkaServer, S3Store, SeaweedServer, given_store
 from tests.support.stack import Stack
 
+# Some tests import onnxruntime by the library alone; the processor's package sets this for its own imports.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI a skipped test is a failure: it would hide that something was not tested."""

@@ -5,7 +5,7 @@ import os
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.ports import free_ports
@@ -34,7 +34,12 @@ class Service:
     """One `python -m MODULE`. `port` is where it answers `/livez` and `/readyz` (and the api everything)."""
 
     def __init__(
-        self, module: str, directory: Path, settings: Mapping[str, str], arguments: tuple[str, ...] = ()
+        self,
+        module: str,
+        directory: Path,
+        settings: Mapping[str, str],
+        arguments: tuple[str, ...] = (),
+        wrapper: tuple[str, ...] = (),
     ):
         directory.mkdir(parents=True)
         self.module = module
@@ -51,7 +56,7 @@ class Service:
         env["WORKER_ID"] = directory.name
         env[_PORT_SETTING.get(module, "HEALTH_PORT")] = str(self.port)
         env |= settings
-        argv = [sys.executable, "-m", module, *arguments]
+        argv = [*wrapper, sys.executable, "-m", module, *arguments]
         self.process = ManagedProcess(argv, directory / "output.log", env, cwd=REPOSITORY)
 
     @property
@@ -116,10 +121,14 @@ class Service:
 
 
 class Stack:
-    """Starts services below one directory. Those started from one Stack share the stage (`outputs`)."""
+    """Starts services below one directory. Those started from one Stack share the stage (`outputs`).
 
-    def __init__(self, directory: Path):
+    `wrapper` gives, for a service's name, the command that its own command is an argument of.
+    """
+
+    def __init__(self, directory: Path, wrapper: Callable[[str], tuple[str, ...]] = lambda name: ()):
         self.directory = directory
+        self._wrapper = wrapper
         self.services: list[Service] = []
 
     @property
@@ -136,7 +145,7 @@ class Stack:
     ) -> Service:
         """Runs `python -m module arguments…` with `settings` in its environment; waits until it is ready."""
         name = f"{module.split('.')[0]}-{len(self.services) + 1}"
-        service = Service(module, self.directory / name, settings, arguments)
+        service = Service(module, self.directory / name, settings, arguments, self._wrapper(name))
         self.services.append(service)
         service.start()
         if wait:
