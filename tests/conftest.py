@@ -14,6 +14,9 @@ from tests.support.stack import Stack
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
+pytest_plugins = ["tests.support.complete_run"]
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """In CI a skipped test is a failure: it would hide that something was not tested."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
