@@ -23,7 +23,10 @@ class TaskStatus(BaseModel):
     state: State
     progress: float | None = Field(None, description="0 to 1, of the whole run; absent once it has failed")
     run: int = Field(description="1, and one more for each replay")
-    attempt: int = Field(description="how often what it does now was begun, tries after failures included")
+    attempt: int = Field(
+        description="how often what it does now was begun, tries after failures included; begins that were "
+        "stopped because a worker stopped or its work moved do not count"
+    )
     user: str
     submitted_at: float
     idempotency_key: str | None = Field(None, description="the one that it was submitted with")
@@ -53,7 +56,7 @@ class TaskStatus(BaseModel):
             state=status.state,
             progress=status.progress,
             run=status.run,
-            attempt=sum(status.tries) + status.attempt,
+            attempt=sum(status.tries) + max(0, status.attempt - status.handed_back),
             user=status.user,
             submitted_at=status.submitted_at,
             idempotency_key=status.idempotency_key,

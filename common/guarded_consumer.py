@@ -4,12 +4,14 @@
 its version is pinned, and each guard has a test that fails without it: an upgrade tells us.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.structs import OffsetAndMetadata
+
+from common.member_data import Needs
 
 _MEMBER_SUFFIX_CHARS = len("-") + 36
 
@@ -20,6 +22,7 @@ class GuardedConsumer(KafkaConsumer):
     def __init__(self, *topics: str, **options: Any):
         super().__init__(*topics, **options)
         self._leader, self._has_fallen_out, self._has_lost_coordinator = "", False, False
+        self._ends: Mapping[TopicPartition, int] = {}
         process = self._coordinator._process_join_group_response
 
         def process_and_note(response: Any, *rest: Any) -> Any:
@@ -87,6 +90,19 @@ class GuardedConsumer(KafkaConsumer):
                 lags[partition] = max(0, end - position.offset)
         return lags
 
+    def look_for_ends(self, timeout_ms: int) -> None:
+        """Asks the broker where the partitions end. Any thread. Raises KafkaError."""
+        self._ends = self.end_offsets(list(self.assignment()), timeout_ms)
+
+    def unread(self) -> set[TopicPartition]:
+        """The partitions with records to be read, as the last fetch and the last look told. No I/O."""
+        found = {partition for partition, lag in self.known_lag().items() if lag > 0}
+        for partition, end in self._ends.items():
+            state = self._subscription.assignment.get(partition)
+            if state is not None and state.position is not None and state.position.offset < end:
+                found.add(partition)
+        return found
+
     def is_assigned(self, partition: TopicPartition) -> bool:
         return self._subscription.is_assigned(partition)
 
@@ -118,6 +134,19 @@ class GuardedConsumer(KafkaConsumer):
         if not instance_id or self.is_joining() or self._leader == member_id:
             return False
         return self._leader[:-_MEMBER_SUFFIX_CHARS] == instance_id
+
+    def share_with(
+        self,
+        needs: Callable[[Set[TopicPartition]], Needs],
+        on_drained: Callable[[Set[TopicPartition]], None],
+    ) -> None:
+        """Tells the group's leader `needs` at each join, and `on_drained` the leader's answer.
+
+        `needs` is given the partitions that have records to be read. Both are called on the I/O thread.
+        """
+
+        for assignor in self._coordinator._assignors.values():
+            assignor.needs, assignor.on_drained = lambda: needs(self.unread()), on_drained
 
     def rejoin(self) -> None:
         """Asks for another assignment."""

@@ -21,7 +21,7 @@ from common.settings_loading import load, load_or_exit
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """`running` maps offsets to attempts begun."""
+    """`running` maps offsets to attempts, counted as MAX_ATTEMPTS counts them."""
 
     partition: TopicPartition
     waiting: int
@@ -45,7 +45,10 @@ def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag
             for partition in partitions
         }
         counts = _count(consumer, {partition: state.next_offset for partition, state in states.items()})
-        return [PartitionLag(p, counts[p], dict(state.active)) for p, state in states.items()]
+        return [
+            PartitionLag(p, counts[p], {o: state.counted(o) for o in state.active})
+            for p, state in states.items()
+        ]
 
 
 def _count(consumer: KafkaConsumer, begins: dict[TopicPartition, int]) -> Counter[TopicPartition]:

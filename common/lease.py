@@ -8,7 +8,7 @@ which refuses an old generation.
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -115,6 +115,7 @@ class LeaseTable:
         # Jobs that run here, whatever has become of their leases: by (partition, offset).
         self._running: dict[tuple[TopicPartition, int], Lease] = {}
         self._draining = False
+        self._held_back: Set[TopicPartition] = frozenset()
         self.quarantine = Quarantine()
 
     def assign(self, partitions: Iterable[TopicPartition]) -> list[Assignment]:
@@ -154,7 +155,7 @@ class LeaseTable:
             assignment = self._assignments.get(partition)
             if assignment is None or assignment.seek_to is not None:
                 return Refusal.NOT_OURS
-            if not assignment.loaded or self._draining:
+            if not assignment.loaded or self._draining or partition in self._held_back:
                 return Refusal.NOT_YET
             assignment.progress = self._without_vanished(assignment, record.offset)
             if assignment.progress.is_done(record.offset) or record.offset in assignment.leases:
@@ -213,7 +214,7 @@ class LeaseTable:
 
     def _readable(self, partition: TopicPartition) -> bool:
         assignment = self._assignments.get(partition)
-        if assignment is None or not assignment.loaded:
+        if assignment is None or not assignment.loaded or partition in self._held_back:
             return False
         if (partition, assignment.held_at) in self._running:
             return False
@@ -228,6 +229,11 @@ class LeaseTable:
     @property
     def draining(self) -> bool:
         return self._draining
+
+    def hold_back(self, partitions: Set[TopicPartition]) -> None:
+        """Begins nothing on `partitions` until another call says otherwise; what runs there goes on."""
+        with self._lock:
+            self._held_back = frozenset(partitions)
 
     def cancel_all(self) -> None:
         with self._lock:
@@ -262,6 +268,12 @@ class LeaseTable:
     def running_count(self) -> int:
         with self._lock:
             return len(self._running)
+
+    @property
+    def busy(self) -> set[TopicPartition]:
+        """The partitions whose records are being worked on under leases that hold."""
+        with self._lock:
+            return {lease.assignment.partition for lease in self._running.values() if lease.live}
 
     @property
     def slots_full(self) -> bool:

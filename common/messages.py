@@ -212,7 +212,8 @@ class Status(_Message):
     """`uvr_status`: how far a run of a task is. Points in time are in seconds since the epoch.
 
     `progress` is that of the whole run, None where it says nothing. `tries` counts those that have failed
-    before, by kind, the kind that starts the others anew first; `attempt` counts the record's own begins.
+    before, by kind, the kind that starts the others anew first; `attempt` counts the record's own begins, and
+    `handed_back` those of them that were stopped in good order and do not count toward MAX_ATTEMPTS.
     `next_try_at`: it waits until then. `error_code` and `error_message` tell of the last failure.
     `idempotency_key` and `submission_digest` are known from the task's own record alone.
     `failure` is the callback's body of a run that has failed, `unstored` if there is no manifest with it.
@@ -228,6 +229,7 @@ class Status(_Message):
     progress: float | None = Field(default=None, ge=0, le=1)
     tries: tuple[int, ...] = ()
     attempt: int = Field(default=0, ge=0)
+    handed_back: int = Field(default=0, ge=0)
     times: Times = Field(default_factory=dict)
     next_try_at: float | None = None
     model: str | None = None

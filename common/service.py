@@ -60,6 +60,8 @@ class Service:
                     settings.max_attempts,
                     RetryPolicy(topic, settings.retry_delays_s),
                 ),
+                drain_on_rebalance_s=settings.drain_on_rebalance_s,
+                keeps_membership=settings.keep_membership,
             ),
             handler,
             lambda: clients.consumer(settings, group_id, max_poll_interval_ms),

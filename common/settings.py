@@ -189,6 +189,8 @@ class WorkerSettings(TransactionSettings, AddressSettings):
     kafka_session_timeout_ms: Annotated[int, Field(ge=6000)] = 15000
     shutdown_grace_s: Annotated[float, Field(ge=0)] = 30.0
     keep_membership: bool = False
+    # how long a running job may keep its partition that another worker is to have; 0: not at all
+    drain_on_rebalance_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
     max_attempts: Positive = 3
     health_host: str = "127.0.0.1"
     output_dir: Path = Path("outputs")

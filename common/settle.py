@@ -46,7 +46,7 @@ class Settlement:
 
     def bare_letter(self, reason: str) -> Done:
         """For a record of which nothing can be written: a letter that tells where it is."""
-        topic, attempt = self._rules.dead_letter_topic, self._context.attempt
+        topic, attempt = self._rules.dead_letter_topic, self._context.counted
         return Done((deadletter.bare_letter(topic, self._record, ErrorCode.INTERNAL_ERROR, reason, attempt),))
 
     def _may_go_on(self, error: JobError) -> bool:
@@ -94,5 +94,5 @@ class Settlement:
         past = retry.history(self._record)
         if isinstance(error, TransientError):
             past = past.failed(self._handler.schedule(error), error)
-        topic, attempt = self._rules.dead_letter_topic, self._context.attempt
+        topic, attempt = self._rules.dead_letter_topic, self._context.counted
         return deadletter.letter(topic, self._record, code, reason, attempt, past)

@@ -55,9 +55,13 @@ class Statuses:
     wall_clock: Callable[[], float]
 
     def job(
-        self, origin: Task | Separated | SeparationFailed, tries: tuple[int, ...] = (), attempt: int = 0
+        self,
+        origin: Task | Separated | SeparationFailed,
+        tries: tuple[int, ...] = (),
+        attempt: int = 0,
+        handed_back: int = 0,
     ) -> "JobStatus":
-        return JobStatus(self, origin, tries, attempt)
+        return JobStatus(self, origin, tries, attempt, handed_back)
 
 
 class JobStatus:
@@ -69,9 +73,10 @@ class JobStatus:
         origin: Task | Separated | SeparationFailed,
         tries: tuple[int, ...],
         attempt: int,
+        handed_back: int,
     ):
         self._statuses, self._origin = statuses, origin
-        self._tries, self._attempt = tries, attempt
+        self._tries, self._attempt, self._handed_back = tries, attempt, handed_back
         self._state = State.QUEUED
         self._progress = 0.0
         before = {} if isinstance(origin, Task) else origin.times
@@ -120,7 +125,12 @@ class JobStatus:
             state=state,
             at=self._statuses.wall_clock(),
             times=self.times,
-            **{"tries": self._tries, "attempt": self._attempt, **fields},
+            **{
+                "tries": self._tries,
+                "attempt": self._attempt,
+                "handed_back": self._handed_back,
+                **fields,
+            },
         )
         return Message(self._statuses.topic, key(origin.task_uuid), status.to_bytes())
 

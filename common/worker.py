@@ -21,6 +21,7 @@ from kafka.errors import FencedInstanceIdError, KafkaError
 
 from common import clients, retry
 from common.guarded_consumer import GuardedConsumer
+from common.handover import Handover
 from common.health import Check
 from common.job import JobThread
 from common.lease import Lease, LeaseTable, Refusal
@@ -52,6 +53,10 @@ class WorkerConfig:
     max_poll_interval_ms: int
     shutdown_grace_s: float
     rules: JobRules
+    # how long a running job may hold its partition that is wanted elsewhere
+    drain_on_rebalance_s: float = 3600.0
+    # a worker that stops comes back, and is to have its partitions then
+    keeps_membership: bool = False
 
 
 class Worker:
@@ -83,6 +88,9 @@ class Worker:
             self._leases, self._committer, lambda: self._consumer, self._stopping, self._metrics
         )
         self._membership = Membership(clock)
+        self._handover = Handover(
+            self._leases, config.drain_on_rebalance_s, not config.keeps_membership, clock
+        )
         self._repeats = Repeats()
         self._last_poll_s = clock()
 
@@ -155,6 +163,7 @@ class Worker:
                     log.warning("Kafka cannot be reached: %r", error)
                 self._stopping.wait(1.0)
                 continue
+            consumer.share_with(self._handover.needs, self._handover.drain)
             consumer.subscribe(list(self._topics), listener=self._partitions.listener())
             self._consumer = consumer
             self._membership.begin()
@@ -226,6 +235,8 @@ class Worker:
     def _watch_membership(self) -> None:
         if reason := self._membership.watch(self._consumer):
             self._rebuild(reason)
+        else:
+            self._handover.watch(self._consumer)
 
     def _rebuild(self, reason: str) -> None:
         log.warning("building a new consumer: %s", reason)

@@ -74,7 +74,7 @@ class ProcessorHandler:
             request_context(task.request_id),
             self._status(task, record, context) as status,
         ):
-            log.info("task taken, attempt %d", context.attempt)
+            log.info("task taken, attempt %d", context.counted)
             self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt)
 
             def unstage() -> None:
@@ -124,7 +124,9 @@ class ProcessorHandler:
         return retry.history(record).tries(self._schedule)
 
     def _status(self, task: Task, record: Record, context: JobContext) -> JobStatus:
-        return self._statuses.job(task, (self._tries(record),), context.attempt)
+        return self._statuses.job(
+            task, (self._tries(record),), context.attempt, context.attempt - context.counted
+        )
 
     def _handed_on(self, result: Separated) -> Message:
         """It waits for an uploader now."""

@@ -139,7 +139,9 @@ class UploaderHandler:
         return past.tries(self._callback_schedule), past.tries(self._job_schedule)
 
     def _status(self, record: Record, result: Separated | SeparationFailed, context: JobContext) -> JobStatus:
-        return self._statuses.job(result, self._tries(record), context.attempt)
+        return self._statuses.job(
+            result, self._tries(record), context.attempt, context.attempt - context.counted
+        )
 
     def _publish(
         self, record: Record, result: Separated | SeparationFailed, context: JobContext, status: JobStatus
@@ -254,7 +256,7 @@ class UploaderHandler:
 
     def _letter(self, record: Record, error: JobError, context: JobContext) -> Message:
         topic, past = self._config.dead_letter_topic, retry.history(record)
-        return deadletter.letter(topic, record, error.code, error.message, context.attempt, past)
+        return deadletter.letter(topic, record, error.code, error.message, context.counted, past)
 
     def _message(self, failed: SeparationFailed) -> Message:
         return Message(self._config.result_topic, str(failed.task_uuid).encode(), failed.to_bytes())

@@ -30,7 +30,7 @@ def of_delivery(
     if next_try_at is not None:
         # The callback's tries begin the others anew.
         tries = (callbacks + 1, 0)
-        waits = {"next_try_at": next_try_at, "tries": tries, "attempt": 0}
+        waits = {"next_try_at": next_try_at, "tries": tries, "attempt": 0, "handed_back": 0}
         return status.ended(State.DELIVERING, result=succeeded, **waits, **known)
     return status.ended(State.SUCCEEDED, result=succeeded, **known)
 

@@ -1,4 +1,7 @@
-"""Partitions that move, come back and move all the time under jobs that take longer than any of it."""
+"""Partitions that move at once, come back and move all the time under jobs that take longer than any of it.
+
+DRAIN_ON_REBALANCE_S is 0 here, so that jobs do lose their partitions; test_handover.py has the rest.
+"""
 
 import contextlib
 from collections import Counter
@@ -20,7 +23,7 @@ def lab(kafka) -> Lab:
 
 @pytest.fixture
 def sleepers(stack, lab) -> Sleepers:
-    return Sleepers(stack, lab)
+    return Sleepers(stack, lab, DRAIN_ON_REBALANCE_S="0")
 
 
 @pytest.fixture(autouse=True)

@@ -186,12 +186,13 @@ class FakeContext:
     """A JobContext; `cancel_after` checks later the job must stop."""
 
     attempt: int = 1
+    handed_back: int = 0
     cancel_after: int | None = None
     checks: int = field(default=0, init=False)
 
     @property
     def counted(self) -> int:
-        return self.attempt
+        return self.attempt - self.handed_back
 
     def check(self) -> None:
         self.checks += 1

@@ -22,13 +22,14 @@ SLEEPER = "tests.support.sleeper"
 class Sleepers:
     """Starts sleepers of one lab; all write to one journal."""
 
-    def __init__(self, stack: Stack, lab: Lab):
-        self.stack, self.lab = stack, lab
+    def __init__(self, stack: Stack, lab: Lab, **settings: str):
+        """`settings` are those of every sleeper that is started."""
+        self.stack, self.lab, self.settings = stack, lab, settings
         self.journal = stack.directory / f"journal-{lab.settings.kafka_group_id}"
 
     def start(self, worker_id: str = "w0", wait: bool = True, **settings: str) -> Service:
         environment = {**self.lab.environment, "SLEEPER_LOG": str(self.journal), "WORKER_ID": worker_id}
-        return self.stack.start(SLEEPER, {**environment, **settings}, wait=wait)
+        return self.stack.start(SLEEPER, {**environment, **self.settings, **settings}, wait=wait)
 
     def events(self) -> list[dict]:
         """Starts and ends of jobs, in the order in which they were written."""

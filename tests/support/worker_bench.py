@@ -28,6 +28,9 @@ class FakeConsumer:
         self.closed = self.joining = self.silent = self.cut_off = self.withholds = self.follows_itself = False
         self.rejoins = 0
 
+    def share_with(self, needs, on_drained) -> None:
+        self.needs, self.drain = needs, on_drained
+
     def subscribe(self, topics, listener) -> None:
         self._listener = listener
 
@@ -99,6 +102,8 @@ class FakeConsumer:
     def rejoin(self) -> None:
         self.rejoins += 1
         self.follows_itself = False
+
+    def look_for_ends(self, timeout_ms: int) -> None: ...
 
     def is_silently_fenced(self) -> bool:
         return self.silent

@@ -95,6 +95,12 @@ def test_a_task_that_is_over_has_its_result_as_the_callback_has_it(client):
     assert "queue_place" not in found
 
 
+def test_begins_that_do_not_count_are_not_shown_as_attempts(client):
+    moved = {"state": State.SEPARATING, "at": 9.0, "tries": (1,), "attempt": 9, "handed_back": 8}
+    client.view.tell(task(1).model_copy(update=moved))
+    assert ask(client, f"/tasks/{UUID(int=1)}").json()["attempt"] == 2
+
+
 def test_each_callback_is_told_of(client):
     client.view.tell(task(1))
     fields = {

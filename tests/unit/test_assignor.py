@@ -4,10 +4,12 @@ from collections import Counter
 from types import SimpleNamespace
 
 import pytest
+from kafka import TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
-from kafka.protocol.consumer.metadata import ConsumerProtocolSubscription
+from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
 from common.assignor import EvenTopicsAssignor
+from common.member_data import Needs, decode_drained, decode_needs, encode_drained
 
 TOPICS = ["tasks", "tasks_retry_300s", "tasks_retry_30s", "tasks_retry_3600s"]
 PARTITIONS = 12
@@ -96,3 +98,84 @@ def test_members_of_different_topics_share_what_they_have_in_common(group):
     group.settle(a=["tasks"], b=TOPICS)  # one of a version that knew no retry topics
     assert group.counts("tasks") == [6, 6]
     assert group.counts("tasks_retry_30s") == [0, 12]
+
+
+# Busy partitions
+
+
+def members(**user_data: bytes | None) -> list[SimpleNamespace]:
+    """The first has all of the tasks, the others nothing."""
+    made = []
+    for name, data in user_data.items():
+        mine = [] if made else [
+            ConsumerProtocolSubscription.TopicPartition(topic="tasks", partitions=list(range(PARTITIONS)))
+        ]  # fmt: skip
+        metadata = ConsumerProtocolSubscription(
+            version=1, topics=["tasks"], user_data=data, owned_partitions=mine
+        )
+        encoded = ConsumerProtocolSubscription.decode(metadata.encode())
+        made.append(SimpleNamespace(member_id=name, metadata=encoded))
+    return made
+
+
+def all_busy() -> bytes:
+    return Needs(tuple(TopicPartition("tasks", n) for n in range(PARTITIONS))).encode()
+
+
+def kept(assigned: dict) -> int:
+    return len(assigned["a"].partitions())
+
+
+def test_a_busy_partition_stays_and_its_owner_is_told_to_give_it_up_later():
+    assignor = EvenTopicsAssignor()
+    assigned = assignor.assign(Cluster(), members(a=all_busy(), b=b""))
+    assert kept(assigned) == PARTITIONS
+    assert assignor.withheld == 0
+    decoded = ConsumerProtocolAssignment.decode(assigned["a"].encode())
+    assert decode_drained(decoded.user_data) == {TopicPartition("tasks", n) for n in range(6)}
+    assert assigned["b"].user_data == b""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        None,
+        b"\x00\x00\x00\x07",
+        b"\xff\xfe",
+        b"null",
+        b"[]",
+        b'{"busy": 1}',
+        b'{"busy": {"tasks": 3}}',
+        b'{"busy": {"tasks": [null, "3", 2.5, true, [], {}]}}',
+        b'{"busy": {"other": [1]}, "waiting": "all", "leaves": "yes"}',
+        b'{"busy": {"tasks": [99, -1, 100000000000000000000]}}',
+        b"[" * 100_000,
+    ],
+)
+def test_a_member_that_says_nothing_that_is_understood_gives_up_its_share_as_ever(data):
+    assigned = EvenTopicsAssignor().assign(Cluster(), members(a=data, b=data))
+    assert kept(assigned) == PARTITIONS // 2
+
+
+def test_a_leader_of_an_earlier_version_shares_out_as_it_did_and_names_nothing_to_finish():
+    assigned = CooperativeStickyAssignor().assign(Cluster(), members(a=all_busy(), b=all_busy()))
+    assert kept(assigned) == PARTITIONS // 2
+    assert decode_drained(assigned["a"].user_data) == frozenset()
+
+
+@pytest.mark.parametrize("data", [None, b"", b"\x01", b"{}", b'{"drained": [1]}', b'{"drained": {"t": 1}}'])
+def test_a_leaders_answer_that_is_not_understood_names_nothing(data):
+    assert decode_drained(data) == frozenset()
+
+
+def test_what_a_member_needs_is_said_at_each_join_and_the_answer_passed_on():
+    assignor = EvenTopicsAssignor()
+    heard: list[frozenset[TopicPartition]] = []
+    needs = Needs((TopicPartition("tasks", 3),), (TopicPartition("tasks", 1),), leaves=True)
+    assignor.needs, assignor.on_drained = (lambda: needs), heard.append
+    said = ConsumerProtocolSubscription.decode(assignor.metadata(["tasks"]).encode())
+    assert decode_needs(said.user_data) == needs
+    answer = ConsumerProtocolAssignment(1, [("tasks", [3])], encode_drained([TopicPartition("tasks", 3)]))
+    assignor.on_assignment(ConsumerProtocolAssignment.decode(answer.encode()), 1)
+    assert heard == [{TopicPartition("tasks", 3)}]

@@ -130,6 +130,13 @@ def test_a_job_given_up_after_crashes_leaves_nothing_of_them(bench):
     assert bench.staged() == [other_record]
 
 
+def test_what_is_told_counts_as_the_limit_does_and_files_have_numbers_of_their_own(bench, caplog):
+    caplog.set_level("INFO")
+    result = result_of(bench.handler().run(bench.record(), FakeContext(attempt=9, handed_back=8)))
+    assert all("0-5.9/" in stem.key for stem in result.stems.values())
+    assert "task taken, attempt 1" in caplog.text
+
+
 def test_the_same_attempt_once_more_is_not_disturbed_by_its_old_directory(bench):
     old = bench.temp_dir / "tasks-0-5.1" / "stems"
     old.mkdir(parents=True)

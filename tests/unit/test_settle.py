@@ -96,6 +96,13 @@ def test_a_crash_with_attempts_left_publishes_nothing_so_that_it_is_read_again(a
     assert settle(Failed(CRASH, (NOTE,)), attempt=attempt, retries=3) is None
 
 
+def test_a_letters_attempt_counts_as_the_limit_does():
+    context = FakeContext(attempt=9, handed_back=6)
+    settlement = Settlement(record(7), FakeHandler(lambda r, c: None), context, rules(now_s=1000.0), "r")
+    (letter,) = (m for m in settlement.settle(Poison("no task")).messages if m.topic == "dead")
+    assert dict(letter.headers)["uvr-attempt"] == b"3"
+
+
 def test_a_crash_of_the_last_attempt_is_given_up_with_a_letter():
     published, letter = settle(Failed(CRASH), attempt=3, retries=3).messages
     assert published == result(CRASH)

@@ -162,3 +162,9 @@ def test_after_an_error_another_producer_sends_the_next(outboxes, how):
     outbox.put("job", message("2"))
     wait_for(lambda: second.values == [b"2"], 10, "the next status")
     assert first.closed
+
+
+def test_begins_that_were_handed_back_are_told_beside_all_begins():
+    statuses = Statuses("status", MemoryOutbox(), lambda: 5.0)
+    told = messages.decode_status(statuses.job(TASK, (), 5, 4).ended(State.UPLOADING).value)
+    assert (told.attempt, told.handed_back) == (5, 4)

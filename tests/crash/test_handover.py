@@ -1,0 +1,108 @@
+"""Jobs that run are finished where they run, whoever joins or leaves; what is idle moves at once."""
+
+import signal
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.group import Lab
+from tests.support.sleepers import OffsetWatch, Sleepers, job
+from tests.support.waiting import wait_for
+
+PARTITIONS = 4
+
+
+@pytest.fixture
+def lab(kafka) -> Lab:
+    return Lab(kafka.bootstrap, partitions=PARTITIONS)
+
+
+@pytest.fixture
+def sleepers(stack, lab) -> Sleepers:
+    return Sleepers(stack, lab, PROCESSOR_SLOTS="4")
+
+
+@pytest.fixture(autouse=True)
+def watch(lab) -> Iterator[OffsetWatch]:
+    with OffsetWatch(lab) as watching:
+        yield watching
+
+
+def test_a_worker_that_joins_gets_what_is_idle_at_once_and_stops_nothing(lab, sleepers):
+    lab.feed(job(n, 600) for n in range(PARTITIONS))
+    sleepers.start("w0", PROCESSOR_SLOTS="2")
+    sleepers.wait_for_starts(2, "w0")
+    sleepers.start("w1")
+    sleepers.wait_for_starts(2, "w1")
+    assert sleepers.ends() == []
+    assert Counter(start["i"] for start in sleepers.starts()) == Counter(range(PARTITIONS))
+
+
+def test_of_what_waits_in_idle_partitions_a_worker_that_joins_gets_some(lab, sleepers):
+    sleepers.start("w0", PROCESSOR_SLOTS="1")
+    lab.feed([job(0, 600)], partition=0)
+    sleepers.wait_for_starts(1)
+    # Its only slot is full: it fetches nothing, and has to look for this one.
+    lab.feed([job(1, 0)], partition=1)
+    sleepers.start("w1")
+    assert lab.wait_for_results(1) == [{"i": 1, "attempt": 1, "worker": "w1"}]
+    assert sleepers.ends() == [end for end in sleepers.ends() if end["i"] == 1]
+
+
+def test_a_busy_partition_moves_once_its_job_has_ended_and_what_waits_in_it_is_done_there(lab, sleepers):
+    sleepers.start("w0")
+    lab.feed(job(n, 8) for n in range(PARTITIONS))
+    sleepers.wait_for_starts(PARTITIONS, "w0")
+    lab.feed(job(n, 1) for n in range(PARTITIONS, 2 * PARTITIONS))
+    sleepers.start("w1")
+    results = lab.wait_for_results(2 * PARTITIONS)
+    assert Counter(result["i"] for result in results) == Counter(range(2 * PARTITIONS))
+    assert len(sleepers.starts()) == 2 * PARTITIONS
+    # Each had its share once the first jobs were over.
+    assert Counter(start["worker"] for start in sleepers.starts()) == {"w0": 6, "w1": 2}
+
+
+def test_a_job_that_holds_its_partition_for_too_long_gives_it_up(lab, sleepers):
+    lab.feed(job(n, 600) for n in range(PARTITIONS))
+    sleepers.start("w0", DRAIN_ON_REBALANCE_S="5")
+    sleepers.wait_for_starts(PARTITIONS, "w0")
+    sleepers.start("w1")
+    moved = sleepers.wait_for_starts(2, "w1")
+    assert all(start["attempt"] == 2 for start in moved)
+    assert len(sleepers.starts()) == PARTITIONS + 2
+
+
+def test_a_worker_that_stops_finishes_its_job_while_the_other_does_what_waits(lab, sleepers):
+    lab.feed([job(0, 20)], partition=0)
+    leaving = sleepers.start("w0", PROCESSOR_SLOTS="1", SHUTDOWN_GRACE_S="60")
+    sleepers.wait_for_starts(1, "w0")
+    sleepers.start("w1")
+    leaving.process.signal(signal.SIGTERM)
+    wait_for(lambda: "for another worker then" in leaving.log(), 30, "partitions given up for good")
+    for partition in range(1, PARTITIONS):
+        lab.feed([job(partition, 0)], partition=partition)
+    others = lab.wait_for_results(PARTITIONS - 1)
+    assert {result["worker"] for result in others} == {"w1"}
+    assert sorted(result["i"] for result in others) == [1, 2, 3]
+    assert leaving.process.wait(60) == 0
+    assert len(sleepers.starts()) == PARTITIONS
+    assert lab.wait_for_results(PARTITIONS)[-1] == {"i": 0, "attempt": 1, "worker": "w0"}
+
+
+def test_under_jobs_of_some_seconds_workers_join_and_leave_all_the_time_and_each_job_is_begun_once(
+    lab, sleepers
+):
+    jobs = 24
+    lab.feed(job(n, 3) for n in range(jobs))
+    sleepers.start("w0", PROCESSOR_SLOTS="2")
+    sleepers.wait_for_starts(2)
+    joining = [sleepers.start(f"w{n}", PROCESSOR_SLOTS="2", SHUTDOWN_GRACE_S="60") for n in (1, 2)]
+    while len(lab.results()) < jobs:
+        for worker in joining:
+            assert worker.stop() == 0
+            worker.start()
+            worker.wait_ready()
+    assert Counter(start["i"] for start in sleepers.starts()) == Counter(range(jobs))
+    assert Counter(result["i"] for result in lab.results()) == Counter(range(jobs))
+    assert {start["worker"] for start in sleepers.starts()} == {"w0", "w1", "w2"}
