@@ -79,6 +79,11 @@ def wait_s(record: Record, now_s: float) -> float:
     return min(max(0.0, int(due_ms) / 1000 - now_s), float(delay[1]))
 
 
+def is_retry(record: Record) -> bool:
+    """Whether the record has waited in a retry topic."""
+    return _RETRY_TOPIC.search(record.topic) is not None
+
+
 def topic(base: str, delay_s: int) -> str:
     return f"{base}_retry_{delay_s}s"
 
@@ -113,6 +118,12 @@ class RetryPolicy:
     def is_for_later(self, name: str) -> bool:
         """Whether the topic of that name is one of the retry topics."""
         return name in topics(self.base, self.delays_s)
+
+    def deferred(self, record: Record, now_s: float) -> Message:
+        """The record that waits once more, for the shortest delay there is, with its history as it was."""
+        due = (NOT_BEFORE_MS, str(int((now_s + self.delays_s[0]) * 1000)).encode())
+        headers = (*foreign_headers(record), *history(record).headers, due)
+        return Message(topic(self.base, self.delays_s[0]), record.key, record.value, headers)
 
     def next_try(
         self, record: Record, error: TransientError, schedule: RetrySchedule, now_s: float

@@ -235,6 +235,10 @@ class UploaderSettings(WorkerSettings, StoreSettings):
     webhook_secret_file: Path | None = None
     callback_timeout_s: PositiveFloat = 30.0
     callback_retries: Annotated[int, Field(ge=0)] = 26
+    # callbacks at once, beside the uploads; those that are not set follow from `slots`
+    callback_slots: Slots | None = None
+    callback_slots_per_user: Slots | None = None
+    callback_slots_per_host: Slots | None = None
     # longer than the topics are kept: until then a result, or a replay of it, may still want its stems
     stage_retention_s: Positive = 8 * 24 * 3600
 

@@ -35,6 +35,15 @@ def of_delivery(
     return status.ended(State.SUCCEEDED, result=succeeded, **known)
 
 
+def of_waiting(status: JobStatus, body: bytes) -> tuple[Message, ...]:
+    """A success that waits for its callback's place; of a failure the processor has told that already."""
+    succeeded = callback.as_success(body)
+    if succeeded is None:
+        return ()
+    known = {"model": succeeded.model, "device": succeeded.device}
+    return (status.ended(State.DELIVERING, result=succeeded, **known),)
+
+
 def of_failure(status: JobStatus, failed: FailureCallback, unstored: bool) -> Message:
     """How a run ends that has failed. `unstored`: no manifest holds the callback's body."""
     state = State.CANCELLED if failed.error_code == ErrorCode.CANCELLED else State.FAILED
