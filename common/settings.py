@@ -139,6 +139,8 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     kafka_ack_timeout_s: Annotated[float, Field(ge=1)] = 10.0
     max_body_bytes: Positive = 64 * 1024
     auth_failures_per_minute: Positive = 20
+    # by one user; of one task see api/redelivery
+    redeliveries_per_minute: Positive = 60
     # 0: as many as come
     max_queued_tasks: Annotated[int, Field(ge=0)] = 0
     max_queued_tasks_per_user: Annotated[int, Field(ge=0)] = 0

@@ -251,7 +251,7 @@ def test_what_finds_no_room_to_wait_comes_again_later_and_no_attempt_was_begun()
     wait_for(lambda: len(b.broker.messages) + b.worker.waiting_count == 100, 20, "all records' fate")
     later = b.broker.messages[0]
     assert (later.topic, later.value) == (f"{TOPIC}_retry_30s", b"a064")
-    assert {name for name, _ in later.headers} == {"uvr-origin", "uvr-not-before-ms"}
+    assert {name for name, _ in later.headers} == {"uvr-origin", "uvr-not-before-ms", "uvr-deferred-since-ms"}
     assert b.worker.waiting_count == 64
     b.worker.stop()
     running.result()
