@@ -78,11 +78,18 @@ class Admission:
     async def _publish_if_room(self, task: Task) -> None:
         if self._view.is_current:
             queued = self._view.backlog.queued(task.user)
-            if self._max_of_user and queued.of_user >= self._max_of_user:
-                refusal = TaskRefusal.TOO_MANY_QUEUED_BY_USER
-                await self._refuse(refusal, task.user, queued.of_user, self._max_of_user)
-            if self._max_of_all and queued.of_all >= self._max_of_all:
-                await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, queued.of_all, self._max_of_all)
+            most, callbacks = self._max_of_user, queued.callbacks_of_user
+            if most and queued.of_user + callbacks >= most:
+                waiting = _in_queue(queued.of_user)
+                waiting += f" and {callbacks} that wait for their callback" if callbacks else ""
+                excess = queued.of_user + callbacks - most
+                await self._refuse(
+                    TaskRefusal.TOO_MANY_QUEUED_BY_USER, task.user, f"You have {waiting}", excess, most
+                )
+            most = self._max_of_all
+            if most and queued.of_all >= most:
+                said = f"There are {_in_queue(queued.of_all)}"
+                await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, said, queued.of_all - most, most)
         # Nothing may wait in between, or others of a burst find the same room.
         await self._publish(task)
 
@@ -95,19 +102,24 @@ class Admission:
             raise
         Failpoint.API_ACKNOWLEDGED.reach()
 
-    async def _refuse(self, refusal: TaskRefusal, user: str | None, queued: int, most: int) -> NoReturn:
+    async def _refuse(
+        self, refusal: TaskRefusal, user: str | None, said: str, excess: int, most: int
+    ) -> NoReturn:
         self._metrics.task_refused(refusal)
         try:
-            room_s = await self._view.room_s(user, queued - most + 1)
+            room_s = await self._view.room_s(user, excess + 1)
         except ViewUnavailable:
             room_s = None
-        whose = "There are" if user is None else "You have"
         raise ProblemError(
             429,
-            f"{whose} {queued} tasks in the queue, where {most} may wait; please submit this one later",
+            f"{said}, where {most} may wait; please submit this one later",
             error_code=refusal,
             headers={"Retry-After": str(_retry_after_s(room_s))},
         )
+
+
+def _in_queue(count: int) -> str:
+    return f"{count} {'task' if count == 1 else 'tasks'} in the queue"
 
 
 def _retry_after_s(room_s: float | None) -> int:

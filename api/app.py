@@ -61,6 +61,6 @@ def create_app(
     policy = AddressPolicy.from_settings(settings)
     app.include_router(make_router(settings, queue, view, auth, policy, metrics))
     app.include_router(make_tasks_router(settings, view, auth, links))
-    app.include_router(make_redelivery_router(settings, queue, view, auth, links))
+    app.include_router(make_redelivery_router(settings, queue, view, auth, links, clock))
     app.include_router(make_steering_router(settings, queue, view, auth))
     return app

@@ -1,8 +1,10 @@
 """`POST /tasks/{task_uuid}/redeliver`: for who has missed a callback, or lost it."""
 
 import logging
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Security
@@ -11,6 +13,7 @@ from api import task_documentation as documentation
 from api.auth import BasicAuth
 from api.confirming import confirmed_in_time
 from api.fresh_links import FreshLinks
+from api.limiter import RateLimiter
 from api.problems import ProblemError
 from api.queue import TaskQueue
 from api.task_access import visible_task
@@ -22,6 +25,46 @@ from common.settings import ApiSettings
 
 log = logging.getLogger(__name__)
 
+_PER_MINUTE_OF_TASK = 3
+
+
+class RedeliveryLimits:
+    """How often one user may ask for redeliveries, and how often anybody may for one task.
+
+    Each redelivery is tried for a day where nobody takes it.
+    """
+
+    def __init__(self, per_minute_of_user: int, clock: Callable[[], float]):
+        self._of_user = RateLimiter(per_minute_of_user, clock)
+        self._of_task = RateLimiter(_PER_MINUTE_OF_TASK, clock)
+
+    @contextmanager
+    def counted(self, user: str, status: Status) -> Iterator[None]:
+        """Counts a redelivery unless its block raises. Raises ProblemError where there were too many."""
+        task_uuid = str(status.task_uuid)
+        self._check(self._of_task.retry_after_s(task_uuid), "This task's callback was asked for too often")
+        self._check(self._of_user.retry_after_s(user), "You have asked for too many redeliveries")
+        # Before anything is waited for, or others of a burst find the same room.
+        self._of_task.take(task_uuid)
+        self._of_user.take(user)
+        try:
+            yield
+        except BaseException:
+            self._of_task.give_back(task_uuid)
+            self._of_user.give_back(user)
+            raise
+
+    def _check(self, retry_after_s: float, said: str) -> None:
+        if not retry_after_s:
+            return
+        wait_s = math.ceil(retry_after_s)
+        raise ProblemError(
+            429,
+            f"{said}; please ask again in {wait_s} s",
+            error_code="too_many_redeliveries",
+            headers={"Retry-After": str(wait_s)},
+        )
+
 
 def make_redelivery_router(
     settings: ApiSettings,
@@ -29,9 +72,11 @@ def make_redelivery_router(
     view: TaskView,
     auth: BasicAuth,
     links: FreshLinks,
+    clock: Callable[[], float] = time.monotonic,
     wall_clock: Callable[[], float] = time.time,
 ) -> APIRouter:
     router = APIRouter(prefix="/tasks")
+    limits = RedeliveryLimits(settings.redeliveries_per_minute, clock)
     Visible = Annotated[Status, Depends(visible_task(settings, view, auth))]
 
     @router.post(
@@ -43,7 +88,7 @@ def make_redelivery_router(
     async def redeliver(status: Visible, user: Annotated[str, Security(auth)]) -> TaskStatus:
         """Send the callback of a task that is over once more: the same bytes, the same `webhook-id`."""
         redelivery = _asked_for(status, user, wall_clock())
-        with task_context(status.task_uuid):
+        with task_context(status.task_uuid), limits.counted(user, status):
             with confirmed_in_time(
                 "Redelivery not queued", "The redelivery could not be queued in time; please ask for it again"
             ):

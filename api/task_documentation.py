@@ -136,7 +136,17 @@ REDELIVER: dict[str, Any] = {
             state=State.DELIVERING,
         ),
         "The redelivery could not be queued in time; please ask for it again",
-    ),
+    )
+    | {
+        429: problem(
+            429,
+            "Too many redeliveries of this task, or of yours (`error_code` `too_many_redeliveries`), or too "
+            "many wrong credentials came from this address",
+            "This task's callback was asked for too often; please ask again in 20 s",
+            error_code="too_many_redeliveries",
+            Retry_After=SECONDS,
+        )
+    },
 }
 CANCEL: dict[str, Any] = {
     "summary": "Cancel a task",

@@ -16,6 +16,7 @@ from common.deadline import Pulse
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.messages import Cancel
 from common.outcome import JobContext
+from common.places import Claim
 from common.topics import STATUS_RETENTION_S
 
 log = logging.getLogger(__name__)
@@ -133,6 +134,18 @@ class _EndingContext:
     def check(self) -> None:
         self._context.check()  # first: who has lost the lease may not say how the run ends
         self._check_run()
+
+    def take_place(self, claim: Claim) -> bool:
+        return self._context.take_place(claim)
+
+    def leave_place(self) -> None:
+        self._context.leave_place()
+
+    def leave_slot(self) -> None:
+        self._context.leave_slot()
+
+    def regain_slot(self) -> None:
+        self._context.regain_slot()
 
     def wait(self, timeout_s: float) -> None:
         end_s = time.monotonic() + timeout_s

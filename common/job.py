@@ -7,13 +7,16 @@ from collections.abc import Callable
 from common.commit_request import End
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
 from common.lease import Lease, LeaseTable
-from common.outcome import Done, Dropped, Failed, Handler, Outcome
+from common.outcome import Deferred, Done, Dropped, Failed, Handler, Outcome
+from common.places import Claim, Limits
 from common.publish import Unpublishable
 from common.settle import JobRules, Settlement
 from common.transaction import Committer
+from common.waiting_room import HeldPlace, WaitingRoom
 
 log = logging.getLogger(__name__)
 
+_SLOT_TICK_S = 0.05
 
 # An attempt's outcome, and what was committed of it: None if nothing is known to be.
 OnOutcome = Callable[[Outcome, Done | None], None]
@@ -23,13 +26,19 @@ def _nobody_asks(outcome: Outcome, done: Done | None) -> None:
     """The outcome is of interest to its job alone."""
 
 
+def no_waiting_room() -> WaitingRoom:
+    """A room for jobs that need no places."""
+    return WaitingRoom(Limits(), lambda lease, claim: False)
+
+
 class LeaseContext:
     """A JobContext that stops its job when the lease ends."""
 
-    def __init__(self, lease: Lease, attempt: int, counted: int):
-        self._lease = lease
-        self.attempt = attempt
-        self.counted = counted
+    def __init__(self, lease: Lease, leases: LeaseTable, place: HeldPlace, on_slot_free: Callable[[], None]):
+        self._lease, self._leases = lease, leases
+        self._place, self._on_slot_free = place, on_slot_free
+        self.attempt = leases.attempts(lease)
+        self.counted = leases.counted(lease)
 
     def check(self) -> None:
         if not self._lease.live:
@@ -38,6 +47,20 @@ class LeaseContext:
     def wait(self, timeout_s: float) -> None:
         self._lease.cancelled.wait(timeout_s)
         self.check()
+
+    def take_place(self, claim: Claim) -> bool:
+        return self._place.take(claim)
+
+    def leave_place(self) -> None:
+        self._place.leave()
+
+    def leave_slot(self) -> None:
+        self._lease.holds_slot = False
+        self._on_slot_free()
+
+    def regain_slot(self) -> None:
+        while not self._leases.regain_slot(self._lease):
+            self.wait(_SLOT_TICK_S)
 
 
 class JobThread:
@@ -52,10 +75,13 @@ class JobThread:
         rules: JobRules,
         on_slot_free: Callable[[], None],
         on_outcome: OnOutcome = _nobody_asks,
+        room: WaitingRoom | None = None,
+        claim: Claim | None = None,
     ):
         """`on_slot_free` is called as soon as the work is done, and at the end.
 
-        `on_outcome` is told of each attempt that was begun, before the effects that follow it.
+        `on_outcome` is told of each attempt that was begun, before the effects that follow it. `claim` is the
+        place in `room` that the job is started with.
         """
         self._lease = lease
         self._handler = handler
@@ -64,10 +90,20 @@ class JobThread:
         self._rules = rules
         self._on_slot_free = on_slot_free
         self._on_outcome = on_outcome
-        self._thread = threading.Thread(target=self._run, name=f"job {lease}", daemon=True)
+        self._room = room or no_waiting_room()
+        self._place = HeldPlace(self._room, claim)
+        # the place that the record waits for, once its job has ended for that
+        self._awaited: Claim | None = None
 
     def start(self) -> None:
-        self._thread.start()
+        self._in_thread(self._run)
+
+    def put_off(self, claim: Claim) -> None:
+        """Instead of `start`: the record comes again later, since no more records may wait for this place."""
+        self._in_thread(lambda: self._put_off(claim))
+
+    def _in_thread(self, target: Callable[[], None]) -> None:
+        threading.Thread(target=target, name=f"job {self._lease}", daemon=True).start()
 
     def _run(self) -> None:
         counted = self._leases.counted(self._lease)
@@ -81,8 +117,29 @@ class JobThread:
         except Exception:
             log.exception("%s: after its end", self._lease)
         finally:
+            self._place.leave()
+            self._leave()
+
+    def _leave(self) -> None:
+        if self._awaited is None:
             self._leases.end(self._lease)
-            self._on_slot_free()
+        else:
+            self._leases.set_aside(self._lease)
+            self._room.enter(self._lease, self._awaited)
+        self._on_slot_free()
+
+    def _put_off(self, claim: Claim) -> None:
+        """No attempt is begun for it."""
+        try:
+            outcome = Deferred(claim)
+            self._on_outcome(outcome, self._publish(outcome, self._context()))
+        except Exception:
+            log.exception("%s: could not be put off", self._lease)
+        finally:
+            self._leave()
+
+    def _context(self) -> LeaseContext:
+        return LeaseContext(self._lease, self._leases, self._place, self._on_slot_free)
 
     def _may_wait(self) -> bool:
         return self._lease.live and not self._leases.draining
@@ -90,17 +147,33 @@ class JobThread:
     def _attempt(self) -> None:
         if not self._committer.begin(self._lease):
             return
-        lease, leases = self._lease, self._leases
-        context = LeaseContext(lease, leases.attempts(lease), leases.counted(lease))
+        context = self._context()
         outcome = self._work(context)
-        lease.holds_slot = False
+        self._lease.holds_slot = False
+        self._place.leave()
         self._on_slot_free()
+        if isinstance(outcome, Deferred) and self._wait_for_place(outcome):
+            self._on_outcome(outcome, Done(outcome.messages))
+            return
         done = self._publish(outcome, context)
         self._on_outcome(outcome, done)
         if done is None:
             log.info("%s dropped: nothing published", self._lease)
             return
         done.after_commit()
+
+    def _wait_for_place(self, outcome: Deferred) -> bool:
+        """Hands the attempt back, and lets the record wait. False: too many wait, or the lease is lost."""
+        if not self._room.has_room(self._lease, outcome.claim):
+            return False
+        try:
+            end = self._committer.set_aside(self._lease, outcome.messages)
+        except Unpublishable:
+            return False  # the record's end tells why
+        if end is not End.COMMITTED:
+            return False
+        self._awaited = outcome.claim
+        return True
 
     def _work(self, context: LeaseContext) -> Outcome:
         if context.counted > self._rules.max_attempts:

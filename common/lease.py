@@ -22,6 +22,9 @@ from common.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
 
+# Each leased record is named in its partition's committed metadata, for which brokers allow 4096 bytes.
+_MOST_OPEN = 128
+
 
 class Assignment:
     """One partition as it was assigned to us once. Guarded by the table's lock."""
@@ -68,6 +71,8 @@ class Lease:
         # Until its work is done. What is left then is to wait for a transaction, and the next record's
         # attempt can be committed in the very same one.
         self.holds_slot = True
+        # It left its slot and waits for one again.
+        self.wants_slot = False
 
     @property
     def offset(self) -> int:
@@ -129,7 +134,7 @@ class LeaseTable:
     def drop(
         self, partitions: Iterable[TopicPartition] | None = None, revoked_in: int | None = None
     ) -> list[Lease]:
-        """Ends the leases of `partitions` (None: of all), cancels their jobs, and returns them.
+        """Ends the leases of `partitions` (None: of all), cancels their jobs, and returns those that ran.
 
         `revoked_in`: the generation that takes them away in good order, and gives them to nobody. A result
         that waits for its commit can still be committed in it.
@@ -139,7 +144,7 @@ class LeaseTable:
             for partition in list(self._assignments) if partitions is None else partitions:
                 if (assignment := self._assignments.pop(partition, None)) is not None:
                     dropped += assignment.end(revoked_in)
-        return dropped
+            return [lease for lease in dropped if self._running.get(_key(lease)) is lease]
 
     def load(self, assignment: Assignment, committed: OffsetAndMetadata | None) -> None:
         """Says what the broker has for an assignment. Without a commit the client's reset rule decides."""
@@ -165,7 +170,7 @@ class LeaseTable:
             if (partition, record.offset) in self._running:
                 assignment.held_at = record.offset  # an earlier lease's job has not noticed its end yet
                 return Refusal.NOT_YET
-            if self._slots_full():
+            if self._slots_full() or len(assignment.leases) >= _MOST_OPEN:
                 return Refusal.NOT_YET
             lease = Lease(assignment, record)
             assignment.progress = assignment.progress.admitted(record.offset)
@@ -194,12 +199,36 @@ class LeaseTable:
         """The job's thread is through with it: a record of ours that is not done then is read again."""
         with self._lock:
             assignment = lease.assignment
-            self._running.pop((assignment.partition, lease.offset), None)
+            self._running.pop(_key(lease), None)
             assignment.leases.pop(lease.offset, None)
             if lease.live and not assignment.progress.is_done(lease.offset):
                 due = assignment.seek_to
                 assignment.seek_to = lease.offset if due is None else min(due, lease.offset)
                 assignment.waits_for, assignment.due_s = None, 0.0  # it is read before the head that waits
+
+    def set_aside(self, lease: Lease) -> None:
+        """Keeps the lease of a record whose job does not run: it waits for a place (common.waiting_room)."""
+        with self._lock:
+            lease.holds_slot = False
+            self._running.pop(_key(lease), None)
+
+    def resume(self, lease: Lease) -> bool:
+        """Notes that the job of a lease which was set aside runs. False: it may not run any more."""
+        with self._lock:
+            if self._draining or not lease.live:
+                return False
+            self._running[_key(lease)] = lease
+            return True
+
+    def regain_slot(self, lease: Lease) -> bool:
+        """Whether a job that left its slot has one again. Of several that ask the first to run is next."""
+        with self._lock:
+            lease.wants_slot = not lease.holds_slot
+            running = self._running.values()
+            first = next((other for other in running if other.wants_slot), None)
+            if first is lease and sum(other.holds_slot for other in running) < self._slots:
+                lease.holds_slot, lease.wants_slot = True, False
+            return lease.holds_slot
 
     def wanted(self, assigned: set[TopicPartition]) -> Wanted:
         """Seeks that are due (each given once) and partitions that must not be read, of `assigned`."""
@@ -219,6 +248,8 @@ class LeaseTable:
         if (partition, assignment.held_at) in self._running:
             return False
         assignment.held_at = None
+        if len(assignment.leases) >= _MOST_OPEN:
+            return False
         return assignment.due_s <= self._clock()
 
     def drain(self) -> None:
@@ -281,7 +312,7 @@ class LeaseTable:
             return self._slots_full()
 
     def _slots_full(self) -> bool:
-        return sum(lease.holds_slot for lease in self._running.values()) >= self._slots
+        return sum(lease.holds_slot or lease.wants_slot for lease in self._running.values()) >= self._slots
 
     @property
     def settled(self) -> bool:
@@ -293,3 +324,7 @@ class LeaseTable:
     def partitions(self) -> set[TopicPartition]:
         with self._lock:
             return set(self._assignments)
+
+
+def _key(lease: Lease) -> tuple[TopicPartition, int]:
+    return lease.assignment.partition, lease.offset

@@ -217,6 +217,7 @@ class Status(_Message):
     `next_try_at`: it waits until then. `error_code` and `error_message` tell of the last failure.
     `idempotency_key` and `submission_digest` are known from the task's own record alone.
     `failure` is the callback's body of a run that has failed, `unstored` if there is no manifest with it.
+    `callback_next_try_at` is set while such a run's callback waits for its next try.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -242,6 +243,7 @@ class Status(_Message):
     hook_url: str | None = None
     failure: FailureCallback | None = None
     unstored: bool = False
+    callback_next_try_at: float | None = None
 
 
 class Cancel(_Message):

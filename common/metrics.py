@@ -26,7 +26,7 @@ from prometheus_client.registry import Collector
 from common import deadletter, health
 from common.errors import UNWANTED, CrashError, ErrorCode
 from common.health import Checks
-from common.outcome import Done, Failed, Outcome, Poison
+from common.outcome import Deferred, Done, Failed, Outcome, Poison
 from common.settle import JobRules
 
 # From a small file to a long song on a slow machine.
@@ -90,6 +90,8 @@ class JobEnd(StrEnum):
     """It waits for its next try, or is read again after a crash."""
     UNWANTED = "unwanted"
     """Its run was cancelled, or its deadline has passed."""
+    DEFERRED = "deferred"
+    """It waits until its user or its receiver has a free place. Nothing counts."""
     PUT_ASIDE = "put_aside"
     """It is no message: it is in the dead letters."""
     DROPPED = "dropped"
@@ -201,6 +203,8 @@ def _end(rules: JobRules, outcome: Outcome, done: Done | None) -> JobEnd:
         crashed = isinstance(outcome, Failed) and isinstance(outcome.error, CrashError)
         return JobEnd.RETRIED if crashed else JobEnd.DROPPED
     match outcome:
+        case Deferred():
+            return JobEnd.DEFERRED
         case Poison():
             return JobEnd.PUT_ASIDE
         case Failed(error) if error.code in UNWANTED:

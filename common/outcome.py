@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from common.errors import JobError, TransientError
+from common.places import Claim
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,18 @@ class Dropped:
     """The lease was lost, or the job was cancelled: publish nothing, commit nothing."""
 
 
-Outcome = Done | Failed | Poison | Dropped
+@dataclass(frozen=True)
+class Deferred:
+    """The job needs a place that it could not take. It is begun again once it has one.
+
+    Neither an attempt nor a try counts. `messages` are published when the record begins to wait.
+    """
+
+    claim: Claim
+    messages: tuple[Message, ...] = ()
+
+
+Outcome = Done | Failed | Poison | Dropped | Deferred
 
 
 class JobContext(Protocol):
@@ -118,6 +130,18 @@ class JobContext(Protocol):
 
     def wait(self, timeout_s: float) -> None:
         """Sleeps, and raises Cancelled as soon as the job must stop."""
+
+    def take_place(self, claim: Claim) -> bool:
+        """Takes one of the worker's places, unless the job has it already. False: end in Deferred."""
+
+    def leave_place(self) -> None:
+        """Gives the place back. The end of the job does so too."""
+
+    def leave_slot(self) -> None:
+        """Lets another job begin: this one waits for somebody else's network and does little beside it."""
+
+    def regain_slot(self) -> None:
+        """Waits for a slot again, before any record that is not begun. Raises Cancelled."""
 
 
 class Handler(Protocol):

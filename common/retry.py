@@ -17,7 +17,8 @@ NOT_BEFORE_MS = "uvr-not-before-ms"
 ORIGIN = "uvr-origin"
 FIRST_ERROR = "uvr-first-error"
 LAST_ERROR = "uvr-last-error"
-HEADERS = (TRIES, NOT_BEFORE_MS, ORIGIN, FIRST_ERROR, LAST_ERROR)
+DEFERRED_SINCE_MS = "uvr-deferred-since-ms"
+HEADERS = (TRIES, NOT_BEFORE_MS, ORIGIN, FIRST_ERROR, LAST_ERROR, DEFERRED_SINCE_MS)
 _MAX_ERROR_CHARS = 500
 _MAX_DIGITS = 15
 _RETRY_TOPIC = re.compile(r"_retry_(\d{1,15})s$")
@@ -73,10 +74,15 @@ def wait_s(record: Record, now_s: float) -> float:
     Never longer than its topic's delay: whoever wrote it may have another idea of the time than we.
     """
     delay = _RETRY_TOPIC.search(record.topic)
-    due_ms = dict(record.headers).get(NOT_BEFORE_MS) or b""
-    if delay is None or not due_ms.isdigit() or len(due_ms) > _MAX_DIGITS:
+    due_s = _seconds(record, NOT_BEFORE_MS)
+    if delay is None or due_s is None:
         return 0.0
-    return min(max(0.0, int(due_ms) / 1000 - now_s), float(delay[1]))
+    return min(max(0.0, due_s - now_s), float(delay[1]))
+
+
+def is_retry(record: Record) -> bool:
+    """Whether the record has waited in a retry topic."""
+    return _RETRY_TOPIC.search(record.topic) is not None
 
 
 def topic(base: str, delay_s: int) -> str:
@@ -114,6 +120,21 @@ class RetryPolicy:
         """Whether the topic of that name is one of the retry topics."""
         return name in topics(self.base, self.delays_s)
 
+    def deferred(self, record: Record, now_s: float) -> Message:
+        """The record that comes again later without a try counted, since its user has too much under way.
+
+        The delay is the longest that is at most a third of the time since it was first deferred, or the
+        shortest there is. So what waits for long is read seldom, and none waits much longer than it must.
+        """
+        since_s = _seconds(record, DEFERRED_SINCE_MS)
+        since_s = now_s if since_s is None else since_s
+        fitting = [delay_s for delay_s in self.delays_s if delay_s <= (now_s - since_s) / 3]
+        delay_s = max(fitting, default=self.delays_s[0])
+        times = {DEFERRED_SINCE_MS: since_s, NOT_BEFORE_MS: now_s + delay_s}
+        waits = [(name, str(int(at_s * 1000)).encode()) for name, at_s in times.items()]
+        headers = (*foreign_headers(record), *history(record).headers, *waits)
+        return Message(topic(self.base, delay_s), record.key, record.value, headers)
+
     def next_try(
         self, record: Record, error: TransientError, schedule: RetrySchedule, now_s: float
     ) -> Message | None:
@@ -124,6 +145,12 @@ class RetryPolicy:
         due = (NOT_BEFORE_MS, str(int((now_s + delay_s) * 1000)).encode())
         headers = (*foreign_headers(record), *history(record).failed(schedule, error).headers, due)
         return Message(topic(self.base, delay_s), record.key, record.value, headers)
+
+
+def _seconds(record: Record, header: str) -> float | None:
+    """A point in time that a header gives in milliseconds."""
+    text = dict(record.headers).get(header) or b""
+    return int(text) / 1000 if text.isdigit() and len(text) <= _MAX_DIGITS else None
 
 
 def _counts(text: str) -> dict[str, int]:

@@ -20,6 +20,7 @@ from common.retry import RetryPolicy
 from common.settings import WorkerSettings
 from common.settings_loading import exit_for_bad_settings
 from common.settle import JobRules
+from common.waiting_room import NO_PLACES, PlaceRules
 from common.worker import Worker, WorkerConfig
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class Service:
         handler: Handler,
         checks: Checks,
         metrics: WorkerMetrics,
+        places: PlaceRules = NO_PLACES,
     ):
         self.stopping = threading.Event()
         self._settings = settings
@@ -67,6 +69,7 @@ class Service:
             lambda: clients.consumer(settings, group_id, max_poll_interval_ms),
             self._make_producer,
             metrics=metrics,
+            places=places,
         )
         all_checks = {"kafka": self._worker.check, **checks}
         self._read_when_asked(metrics, all_checks)
@@ -79,8 +82,12 @@ class Service:
         def running() -> Numbers:
             return {(): float(self._worker.running_count)}
 
+        def held() -> Numbers:
+            return {(): float(self._worker.waiting_count)}
+
         read_readiness(metrics.registry, metrics.service, checks)
         metrics.read("uvr_jobs_running", "Jobs under way.", (), running)
+        metrics.read("uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held)
         metrics.read(
             "uvr_consumer_lag_records",
             "Records of this worker's partitions that it has not taken, as far as its last fetch told.",

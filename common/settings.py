@@ -139,6 +139,8 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     kafka_ack_timeout_s: Annotated[float, Field(ge=1)] = 10.0
     max_body_bytes: Positive = 64 * 1024
     auth_failures_per_minute: Positive = 20
+    # by one user; of one task see api/redelivery
+    redeliveries_per_minute: Positive = 60
     # 0: as many as come
     max_queued_tasks: Annotated[int, Field(ge=0)] = 0
     max_queued_tasks_per_user: Annotated[int, Field(ge=0)] = 0
@@ -237,6 +239,10 @@ class UploaderSettings(WorkerSettings, StoreSettings):
     webhook_secret_file: Path | None = None
     callback_timeout_s: PositiveFloat = 30.0
     callback_retries: Annotated[int, Field(ge=0)] = 26
+    # callbacks at once, beside the uploads; those that are not set follow from `slots`
+    callback_slots: Slots | None = None
+    callback_slots_per_user: Slots | None = None
+    callback_slots_per_host: Slots | None = None
     # longer than the topics are kept: until then a result, or a replay of it, may still want its stems
     stage_retention_s: Positive = 8 * 24 * 3600
 

@@ -7,7 +7,18 @@ from dataclasses import dataclass, replace
 
 from common import deadletter, retry
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
-from common.outcome import Done, Dropped, Failed, Handler, JobContext, Message, Outcome, Poison, Record
+from common.outcome import (
+    Deferred,
+    Done,
+    Dropped,
+    Failed,
+    Handler,
+    JobContext,
+    Message,
+    Outcome,
+    Poison,
+    Record,
+)
 from common.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
@@ -37,6 +48,10 @@ class Settlement:
                 return outcome
             case Dropped():
                 return None
+            case Deferred(messages=messages):
+                waiting = self._rules.retries.deferred(self._record, self._rules.wall_clock())
+                log.info("%s waits in %s for a place", self._name, waiting.topic)
+                return Done((*messages, waiting))
             case Poison(reason):
                 log.error("%s put aside: %s", self._name, reason)
                 return Done((self._letter(ErrorCode.INVALID_MESSAGE, reason),))

@@ -100,6 +100,10 @@ class Committer:
         """Takes an attempt back that was stopped in good order: it says nothing against its record."""
         self._ask(CommitRequest(Step.HAND_BACK, lease))
 
+    def set_aside(self, lease: Lease, messages: Sequence[Message]) -> End:
+        """Takes an attempt back whose record waits for a place, and publishes `messages` with that."""
+        return self._ask(CommitRequest(Step.HAND_BACK, lease, messages))
+
     def end_revoked(self, leases: Sequence[Lease], generation: int, timeout_s: float) -> None:
         """Before the group moves on from `generation`, waits for results and hands the other attempts back.
 

@@ -30,9 +30,11 @@ from common.metrics import WorkerMetrics
 from common.outcome import Handler, Record
 from common.partition_names import partition_names
 from common.partitions import Partitions
+from common.places import Claim
 from common.repeats import Repeats
 from common.settle import JobRules
 from common.transaction import Committer
+from common.waiting_room import NO_PLACES, PlaceRules, WaitingRoom
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +72,7 @@ class Worker:
         make_producer: Callable[[], KafkaProducer],
         clock: Callable[[], float] = time.monotonic,
         metrics: WorkerMetrics | None = None,
+        places: PlaceRules = NO_PLACES,
     ):
         self._metrics = metrics or WorkerMetrics.create("worker")
         self._on_outcome = partial(self._metrics.job_ended, config.rules)
@@ -78,6 +81,8 @@ class Worker:
         self._make_consumer = make_consumer
         self._clock = clock
         self._leases = LeaseTable(config.slots, clock)
+        self._claim_of = places.claim_of
+        self._room = WaitingRoom(places.limits, self._resume)
         self._committer = Committer(self._leases, lambda: self._consumer, make_producer, self._fail)
         self._consumer: GuardedConsumer | None = None
         self._topics: Sequence[str] = ()
@@ -154,6 +159,11 @@ class Worker:
     def running_count(self) -> int:
         return self._leases.running_count
 
+    @property
+    def waiting_count(self) -> int:
+        """The records that are read and wait for a place."""
+        return self._room.count
+
     def _connect(self) -> None:
         while not self._stopping.is_set():
             try:
@@ -204,14 +214,32 @@ class Worker:
         )
         match self._leases.admit(record, retry.wait_s(record, self._config.rules.wall_clock())):
             case Lease() as lease:
-                self._start(lease)
+                self._seat(lease)
             case Refusal.NOT_YET:
                 self._partitions.read_again(TopicPartition(raw.topic, raw.partition), raw.offset)
             case Refusal.ALREADY_DONE:
                 log.info("%s[%d]@%d is done or running: skipped", raw.topic, raw.partition, raw.offset)
 
-    def _start(self, lease: Lease) -> None:
-        JobThread(
+    def _seat(self, lease: Lease) -> None:
+        """Starts the record's job with the place that it needs, or lets it wait for that."""
+        claim = self._claim_of(lease.record)
+        if claim is None or self._room.take(claim):
+            self._job(lease, claim).start()
+        elif self._room.has_room(lease, claim):
+            self._leases.set_aside(lease)
+            self._room.enter(lease, claim)
+        else:
+            self._job(lease).put_off(claim)
+
+    def _resume(self, lease: Lease, claim: Claim) -> bool:
+        """On any thread: a lease that waited has its place."""
+        if not self._leases.resume(lease):
+            return False
+        self._job(lease, claim).start()
+        return True
+
+    def _job(self, lease: Lease, claim: Claim | None = None) -> JobThread:
+        return JobThread(
             lease,
             self._handler,
             self._committer,
@@ -219,7 +247,9 @@ class Worker:
             self._config.rules,
             self._slot_freed.set,
             self._on_outcome,
-        ).start()
+            self._room,
+            claim,
+        )
 
     def _note_overrun(self) -> None:
         now = self._clock()

@@ -16,9 +16,11 @@ from common.settings_loading import exit_for_bad_settings, exit_if_unusable, loa
 from common.stage import LocalStage
 from common.status import Statuses
 from common.status_outbox import KafkaOutbox, status_producer
+from common.waiting_room import PlaceRules
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
 from uploader.metrics import UploaderMetrics
+from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
@@ -64,6 +66,7 @@ def main() -> int:
         ),
         {"store": bucket.check, "stage": stage.check},
         metrics.worker,
+        PlaceRules(callback_limits(settings), claim_of),
     )
 
     def until_bucket_there(stopping: threading.Event) -> None:

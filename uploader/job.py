@@ -14,7 +14,7 @@ from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
 from common.messages import Redelivery, Separated, SeparationFailed, State, UndecodableMessage
-from common.outcome import Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.outcome import Deferred, Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
 from common.status import JobStatus, Statuses, failure
 from uploader import callback, stems, webhook
@@ -22,7 +22,8 @@ from uploader.config import UploaderConfig
 from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Stage, UploaderMetrics
-from uploader.news import of_delivery, of_failure
+from uploader.news import of_delivery, of_failure, of_waiting
+from uploader.places import callback_claim, run_id
 from uploader.redelivery import Redeliverer
 from uploader.storage import RunKeys, Storage
 
@@ -70,18 +71,15 @@ class UploaderHandler:
             return Poison(str(error))
         if isinstance(result, Redelivery):
             return self._redeliver(record, result, context)
-        # A repeated Idempotency-Key can bring two results of one run, side by side: were both uploaded, one's
-        # manifest could name the digests of stems that the other has just overwritten.
         with (
             task_context(result.task_uuid),
             request_context(result.request_id),
-            self._locks.hold(_run_id(result), context),
             self._status(record, result, context) as status,
         ):
             if isinstance(result, SeparationFailed) and result.unstored:
                 return self._deliver(record, result, callback.failure_body(result), context, status)
             try:
-                body = self._publish(record, result, context, status)
+                body = self._published(record, result, context, status)
             except JobError as error:
                 if isinstance(result, Separated) or not self._is_last(record, error):
                     raise
@@ -89,8 +87,6 @@ class UploaderHandler:
                 # even when the store is back and has a manifest by then.
                 log.warning("no manifest for the failure: %s", error.message)
                 return Done((self._message(result.model_copy(update={"unstored": True})),))
-            Failpoint.MANIFEST_WRITTEN.reach()
-            self._tidy(record, result, body)
             return self._deliver(record, result, body, context, status)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
@@ -142,6 +138,18 @@ class UploaderHandler:
         return self._statuses.job(
             result, self._tries(record), context.attempt, context.attempt - context.counted
         )
+
+    def _published(
+        self, record: Record, result: Separated | SeparationFailed, context: JobContext, status: JobStatus
+    ) -> bytes:
+        """Returns the callback's body once it and all that it names are in the store. Raises JobError."""
+        # A repeated Idempotency-Key can bring two results of one run, side by side: were both uploaded, one's
+        # manifest could name the digests of stems that the other has just overwritten.
+        with self._locks.hold(run_id(result), context):
+            body = self._publish(record, result, context, status)
+            Failpoint.MANIFEST_WRITTEN.reach()
+            self._tidy(record, result, body)
+            return body
 
     def _publish(
         self, record: Record, result: Separated | SeparationFailed, context: JobContext, status: JobStatus
@@ -217,15 +225,20 @@ class UploaderHandler:
         context: JobContext,
         status: JobStatus,
     ) -> Outcome:
-        """Posts the callback once, where somebody wants it."""
+        """Posts the callback once, where somebody wants it and there is a place for it."""
         if result.hook_url is None:
             told = of_delivery(status, body, None, None, 0)
             return Done((told,), after_commit=partial(self._remove_retired, result))
+        claim = callback_claim(result)
+        if not context.take_place(claim):
+            return Deferred(claim, of_waiting(status, body))
+        # From here on the receiver has the time: another result may have this one's slot.
+        context.leave_slot()
         if not callback.as_failure(body):
             status.enter(State.DELIVERING)
         error, noted = self._courier.post(
             result,
-            _run_id(result),
+            run_id(result),
             body,
             self._calls_before(record) + 1,
             context.check,
@@ -241,14 +254,13 @@ class UploaderHandler:
         return Failed(error, (noted, told), after_commit=remove)
 
     def _redeliver(self, record: Record, asked: Redelivery, context: JobContext) -> Outcome:
-        run_id, next_delay = _run_id(asked), partial(self._next_delay_s, record)
-        with (
-            task_context(asked.task_uuid),
-            request_context(asked.request_id),
-            self._locks.hold(run_id, context),
-        ):
+        claim, next_delay = callback_claim(asked), partial(self._next_delay_s, record)
+        with task_context(asked.task_uuid), request_context(asked.request_id):
+            if not context.take_place(claim):
+                return Deferred(claim)
+            context.leave_slot()
             number = self._calls_before(record) + 1
-            return self._redeliverer.run(asked, run_id, number, context, next_delay)
+            return self._redeliverer.run(asked, run_id(asked), number, context, next_delay)
 
     def _next_try_at(self, record: Record, error: JobError | None) -> float | None:
         delay_s = self._next_delay_s(record, error) if isinstance(error, TransientError) else None
@@ -269,8 +281,3 @@ class UploaderHandler:
         if isinstance(result, Separated):
             for stem in result.stems.values():
                 self._stage.remove_retired(stem.key)
-
-
-def _run_id(result: Separated | SeparationFailed | Redelivery) -> str:
-    """The callback's `webhook-id`: the same for every try of one run."""
-    return f"{result.task_uuid}.{result.run}"

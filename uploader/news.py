@@ -24,7 +24,7 @@ def of_delivery(
     """
     failed, succeeded = callback.as_failure(body), callback.as_success(body)
     if failed:
-        return of_failure(status, failed, unstored)
+        return of_failure(status, failed, unstored, next_try_at)
     known = {"model": succeeded.model, "device": succeeded.device} if succeeded else {}
     known |= failure(error) if error else {}
     if next_try_at is not None:
@@ -35,8 +35,22 @@ def of_delivery(
     return status.ended(State.SUCCEEDED, result=succeeded, **known)
 
 
-def of_failure(status: JobStatus, failed: FailureCallback, unstored: bool) -> Message:
-    """How a run ends that has failed. `unstored`: no manifest holds the callback's body."""
+def of_waiting(status: JobStatus, body: bytes) -> tuple[Message, ...]:
+    """A success that waits for its callback's place; of a failure the processor has told that already."""
+    succeeded = callback.as_success(body)
+    if succeeded is None:
+        return ()
+    known = {"model": succeeded.model, "device": succeeded.device}
+    return (status.ended(State.DELIVERING, result=succeeded, **known),)
+
+
+def of_failure(
+    status: JobStatus, failed: FailureCallback, unstored: bool, next_try_at: float | None = None
+) -> Message:
+    """How a run ends that has failed. `unstored`: no manifest holds the callback's body.
+
+    `next_try_at` is when its callback is tried again.
+    """
     state = State.CANCELLED if failed.error_code == ErrorCode.CANCELLED else State.FAILED
     why = {"error_code": failed.error_code, "error_message": failed.error_message}
-    return status.ended(state, failure=failed, unstored=unstored, **why)
+    return status.ended(state, failure=failed, unstored=unstored, callback_next_try_at=next_try_at, **why)

@@ -16,6 +16,7 @@ from common.links import Link, LinkMaker
 from common.s3_client import make_client
 from common.settings import UploaderSettings
 from uploader.multipart import PART_BYTES, MultipartUploads, md5
+from uploader.places import callback_limits
 from uploader.storage_errors import (
     AccessRefused,
     StoreUnreachable,
@@ -74,7 +75,7 @@ class Storage:
             connect_timeout=15,
             read_timeout=180,  # a store may well think for a minute over the end of a large upload
             tries=3,
-            connections=settings.slots + 2,
+            connections=settings.slots + (callback_limits(settings).total or 0) + 2,
         )
         self.multipart = MultipartUploads(self._client, self._bucket)
         self._probe = make_client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)

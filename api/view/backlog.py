@@ -1,4 +1,4 @@
-"""How many tasks are queued: those that the view knows, and those that are on their way into it."""
+"""How many tasks are queued or wait for their callback, and how many are on their way into the view."""
 
 import threading
 import time
@@ -13,10 +13,14 @@ _ON_THE_WAY_S = 60.0
 
 @dataclass(frozen=True)
 class Queued:
-    """Tasks that wait for a processor, for the first time or for a retry."""
+    """Tasks that wait for a processor, for the first time or for a retry.
+
+    `callbacks_of_user` are those of the user that wait for their callback.
+    """
 
     of_user: int
     of_all: int
+    callbacks_of_user: int = 0
 
 
 @dataclass(frozen=True)
@@ -37,18 +41,25 @@ class Backlog:
         self._lock = threading.Lock()
         self._stored: Counter[str] = Counter()
         self._stored_of_all = 0
+        self._callbacks: Counter[str] = Counter()
         self._coming: dict[UUID, _Coming] = {}
         self._coming_by_user: Counter[str] = Counter()
 
-    def reset(self, stored: Mapping[str, int]) -> None:
-        """`stored` are those that the view knows, by user."""
+    def reset(self, stored: Mapping[str, int], callbacks: Mapping[str, int]) -> None:
+        """`stored` are the queued tasks that the view knows, by user; `callbacks` wait for their callback."""
         with self._lock:
+            self._callbacks = Counter(callbacks)
             self._stored = Counter(stored)
             self._stored_of_all = self._stored.total()
 
-    def change(self, moved: Mapping[str, int], seen: Iterable[UUID]) -> None:
-        """`moved` have been added to those that the view knows, by user; it knows `seen` from here on."""
+    def change(self, moved: Mapping[str, int], seen: Iterable[UUID], callbacks: Mapping[str, int]) -> None:
+        """`moved` have been added to those that the view knows, by user; it knows `seen` from here on.
+
+        `callbacks` likewise of the tasks that wait for their callback.
+        """
         with self._lock:
+            self._callbacks.update(callbacks)
+            self._callbacks += Counter()  # drops the users who have none
             for user, count in moved.items():
                 self._stored[user] += count
                 self._stored_of_all += count
@@ -73,7 +84,9 @@ class Backlog:
         with self._lock:
             self._forget()
             return Queued(
-                self._stored[user] + self._coming_by_user[user], self._stored_of_all + len(self._coming)
+                self._stored[user] + self._coming_by_user[user],
+                self._stored_of_all + len(self._coming),
+                self._callbacks[user],
             )
 
     def _remove(self, task_uuid: UUID) -> None:

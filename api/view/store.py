@@ -21,11 +21,12 @@ from common.messages import DeliveryAttempt, State, Status
 log = logging.getLogger(__name__)
 
 # To be raised with every change of the tables, and of what is read into them.
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
-    at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, status BLOB NOT NULL
+    at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, awaits_callback INTEGER NOT NULL,
+    status BLOB NOT NULL
 );
 CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
 CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
@@ -33,6 +34,7 @@ CREATE INDEX tasks_by_state ON tasks (state, submitted_at, task_uuid);
 CREATE INDEX tasks_by_user_and_state ON tasks (user, state, submitted_at, task_uuid);
 CREATE INDEX tasks_by_key ON tasks (idempotency_key, submitted_at, task_uuid)
     WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_that_await_callbacks ON tasks (user) WHERE awaits_callback;
 CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
 CREATE TABLE deliveries (
     task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,
@@ -44,8 +46,9 @@ CREATE TABLE origin (name TEXT NOT NULL);
 """
 # What a task's own record says hardly ever changes, so that three of the indexes are left alone.
 _UPSERT = """
-INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
-    state = excluded.state, at = excluded.at, queued_at = excluded.queued_at, status = excluded.status
+INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
+    state = excluded.state, at = excluded.at, queued_at = excluded.queued_at,
+    awaits_callback = excluded.awaits_callback, status = excluded.status
 """
 # For a task whose own record comes after a status of it.
 _LATE_ORIGIN = "UPDATE tasks SET user = ?, idempotency_key = ? WHERE task_uuid = ?"
@@ -133,9 +136,11 @@ class Store:
                 "INSERT OR REPLACE INTO offsets VALUES (?,?,?)",
                 [(topic, number, offset) for (topic, number), offset in batch.offsets.items()],
             )
-        moved = _queued_by_user(after[key] for key in changed)
-        moved.subtract(_queued_by_user(before[key] for key in known))
-        self._backlog.change(moved, after)
+        now, earlier = [after[key] for key in changed], [before[key] for key in known]
+        moved, callbacks = _queued_by_user(now), _callbacks_by_user(now)
+        moved.subtract(_queued_by_user(earlier))
+        callbacks.subtract(_callbacks_by_user(earlier))
+        self._backlog.change(moved, after, callbacks)
         return [after[key] for key in changed]
 
     def prune(self, before_s: float) -> None:
@@ -173,7 +178,9 @@ class Store:
         # The other index by state, which SQLite would take, leads to every row for its user.
         by = "INDEXED BY tasks_by_user_and_state"
         count = f"SELECT user, count(*) FROM tasks {by} WHERE state = ? GROUP BY user"
-        self._backlog.reset(dict(self._connection.execute(count, (State.QUEUED,)).fetchall()))
+        queued = dict(self._connection.execute(count, (State.QUEUED,)).fetchall())
+        callbacks = "SELECT user, count(*) FROM tasks WHERE awaits_callback GROUP BY user"
+        self._backlog.reset(queued, dict(self._connection.execute(callbacks).fetchall()))
 
     def _known(self, wanted: Iterable[UUID]) -> dict[UUID, Status]:
         found = {}
@@ -219,12 +226,22 @@ def _row(status: Status) -> tuple:
         status.at,
         status.at if is_in_queue else None,
         status.idempotency_key,
+        _awaits_callback(status),
         pack(status),
     )
 
 
 def _queued_by_user(statuses: Iterable[Status]) -> Counter[str]:
     return Counter(status.user for status in statuses if status.state is State.QUEUED)
+
+
+def _callbacks_by_user(statuses: Iterable[Status]) -> Counter[str]:
+    return Counter(status.user for status in statuses if _awaits_callback(status))
+
+
+def _awaits_callback(status: Status) -> bool:
+    """A failed run is over before its callback is out: then the status says when that is tried again."""
+    return status.state is State.DELIVERING or status.callback_next_try_at is not None
 
 
 def _origin(status: Status) -> tuple[str, str | None]:

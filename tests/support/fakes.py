@@ -13,6 +13,7 @@ from kafka.structs import OffsetAndMetadata
 from common.errors import Cancelled, JobError, TransientError
 from common.lease import Assignment, Lease, LeaseTable
 from common.outcome import Done, Message, Outcome, Record, RetrySchedule
+from common.places import Claim
 from common.retry import RetryPolicy
 from common.settle import JobRules
 from common.status import NoOutbox, Outbox, Statuses
@@ -183,12 +184,14 @@ class InThread:
 
 @dataclass
 class FakeContext:
-    """A JobContext; `cancel_after` checks later the job must stop."""
+    """A JobContext; `cancel_after` checks later the job must stop. `has_place` is the answer to any claim."""
 
     attempt: int = 1
     handed_back: int = 0
     cancel_after: int | None = None
+    has_place: bool = True
     checks: int = field(default=0, init=False)
+    claims: list[Claim] = field(default_factory=list, init=False)
 
     @property
     def counted(self) -> int:
@@ -201,6 +204,16 @@ class FakeContext:
 
     def wait(self, timeout_s: float) -> None:
         self.check()
+
+    def take_place(self, claim: Claim) -> bool:
+        self.claims.append(claim)
+        return self.has_place
+
+    def leave_place(self) -> None: ...
+
+    def leave_slot(self) -> None: ...
+
+    def regain_slot(self) -> None: ...
 
 
 class FakeHandler:

@@ -33,6 +33,12 @@ class Ledger:
     def hand_back(self, lease) -> None:
         self._commit(Step.HAND_BACK, lease)
 
+    def set_aside(self, lease, messages) -> End:
+        if not self._commit(Step.HAND_BACK, lease):
+            return End.NOT_COMMITTED
+        self.published += messages
+        return End.COMMITTED
+
     def _commit(self, step: Step, lease) -> bool:
         if not CommitRequest(step, lease).permitted(1):
             return False

@@ -186,7 +186,7 @@ class UploaderBench:
         }
 
     def run(self, result: Result, context: FakeContext | None = None) -> Outcome:
-        given = result if isinstance(result, Record) else record(result)
+        self._given = given = result if isinstance(result, Record) else record(result)
         return self.handler.run(given, context or FakeContext())
 
     def work(self, result: Result) -> Settled:
@@ -196,6 +196,11 @@ class UploaderBench:
             outcome = self.handler.run(given, FakeContext())
         except JobError as error:
             outcome = Failed(error)
+        return self.settle(outcome, given)
+
+    def settle(self, outcome: Outcome, given: Record | None = None) -> Settled:
+        """What the worker publishes for the outcome of a record, by default the last one that ran."""
+        given = given or self._given
         rules = JobRules("dead", 3, POLICY, lambda: self.now_s)
         return Settled(Settlement(given, self.handler, FakeContext(), rules, "the job").settle(outcome))
 

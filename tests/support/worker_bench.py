@@ -9,6 +9,7 @@ from kafka.errors import KafkaConnectionError
 
 from common.metrics import WorkerMetrics
 from common.outcome import Done, Message
+from common.waiting_room import NO_PLACES, PlaceRules
 from common.worker import Worker, WorkerConfig
 from tests.support.fakes import TOPIC, FakeBroker, FakeHandler, FakeProducer, InThread, rules
 from tests.support.waiting import wait_for
@@ -121,7 +122,14 @@ class FakeConsumer:
 class WorkerBench:
     """A worker on such consumers; `now_s` is what it takes for the time, `away` that none can be made."""
 
-    def __init__(self, run=None, log: list[bytes] | None = None, slots: int = 2, grace_s: float = 20):
+    def __init__(
+        self,
+        run=None,
+        log: list[bytes] | None = None,
+        slots: int = 2,
+        grace_s: float = 20,
+        places: PlaceRules = NO_PLACES,
+    ):
         self.log = [] if log is None else log
         self.broker = FakeBroker()
         self.consumers: list[FakeConsumer] = []
@@ -141,6 +149,7 @@ class WorkerBench:
             lambda: self.make_producer(),
             lambda: self.now_s,
             self.metrics,
+            places,
         )
 
     def _make_consumer(self) -> FakeConsumer:

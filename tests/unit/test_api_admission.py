@@ -231,6 +231,28 @@ def test_a_task_that_waits_for_a_retry_is_queued():
     assert client.generate().status == 200
 
 
+def test_what_waits_for_its_callback_counts_for_its_user_alone(tmp_path):
+    users = write_users(tmp_path / "users", alice="password", bob="password")
+    client = api(basic_auth_users_file=users, max_queued_tasks=9, max_queued_tasks_per_user=3)
+    client.view.tell(
+        told(1, State.DELIVERING, "alice"),
+        # Over, but nobody was told yet.
+        told(2, State.FAILED, "alice", callback_next_try_at=99.0),
+        told(3, State.SUCCEEDED, "alice"),
+        told(4, State.FAILED, "alice"),
+    )
+    alice, bob = basic("alice", "password"), basic("bob", "password")
+    assert burst(client, 2, **alice) == {200: 1, 429: 1}
+    answer = client.generate(headers=alice)
+    assert answer.json()["error_code"] == "too_many_queued_by_user"
+    assert "1 task in the queue and 2 that wait for their callback, where 3" in answer.json()["error"]
+    assert answer.headers["retry-after"] == "30"
+    assert burst(client, 4, **bob) == {200: 3, 429: 1}
+    # Taken, or given up: either makes room.
+    client.view.tell(told(1, State.SUCCEEDED, "alice"), told(2, State.FAILED, "alice", tries=(1,)))
+    assert burst(client, 3, **alice) == {200: 2, 429: 1}
+
+
 def test_each_user_has_a_share_of_its_own(tmp_path):
     users = write_users(tmp_path / "users", alice="password", bob="password")
     client = api(basic_auth_users_file=users, max_queued_tasks=5, max_queued_tasks_per_user=3)

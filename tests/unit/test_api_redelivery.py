@@ -96,3 +96,41 @@ def test_nothing_is_sent_again_while_too_little_is_known():
     answer = redeliver(client, basic("admin", "password"))
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
     assert client.queue.redeliveries == []
+
+
+def test_one_task_is_sent_again_so_often_in_a_minute_and_no_more(client):
+    client.view.tell(TASK, ended())
+    assert [redeliver(client, user).status for user in (ALICE, ROOT, ALICE)] == [202] * 3
+    for user in (ALICE, ROOT):
+        answer = redeliver(client, user)
+        assert (answer.status, answer.headers["retry-after"]) == (429, "20")
+        assert answer.json()["error_code"] == "too_many_redeliveries"
+        assert "20 s" in answer.json()["error"]
+    assert len(client.queue.redeliveries) == 3
+    client.now_s += 20
+    assert redeliver(client).status == 202
+
+
+def test_one_user_asks_so_often_in_a_minute_and_no_more_and_others_are_not_held_up(three_users):
+    client = ApiClient(basic_auth_users_file=three_users, admin_usernames="root", redeliveries_per_minute=6)
+    tasks = [UUID(int=number) for number in range(1, 9)]
+    client.view.tell(*(ended(hook_url="https://h.example/", task_uuid=task) for task in tasks))
+
+    def ask(task: UUID, user) -> Answer:
+        return client.request("POST", f"/tasks/{task}/redeliver", user)
+
+    assert [ask(task, ALICE).status for task in tasks] == [202] * 6 + [429] * 2
+    assert ask(tasks[7], ALICE).headers["retry-after"] == "10"
+    assert ask(tasks[7], ROOT).status == 202
+    client.now_s += 10
+    assert ask(tasks[7], ALICE).status == 202
+
+
+def test_what_was_refused_or_not_confirmed_does_not_count(three_users):
+    client = ApiClient(MemoryQueue(away="gone"), basic_auth_users_file=three_users, redeliveries_per_minute=1)
+    client.view.tell(ended(State.DELIVERING, hook_url="h", user="alice"))
+    assert [redeliver(client).status for _ in range(5)] == [409] * 5
+    client.view.tell(TASK, ended())
+    assert [redeliver(client).status for _ in range(5)] == [503] * 5
+    client.queue.away = ""
+    assert [redeliver(client).status for _ in range(2)] == [202, 429]

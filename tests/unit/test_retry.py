@@ -175,3 +175,32 @@ def test_a_schedule_that_comes_later_lets_the_earlier_ones_begin_anew():
     past = History("tasks/0/1").failed(job, error).failed(job, error).failed(callback, error)
     assert past.failed_tries == {"callback": 1}
     assert past.failed(job, error).failed_tries == {"callback": 1, "job": 1}
+
+
+@pytest.mark.parametrize(
+    ("waited_s", "topic"),
+    [(None, "tasks_retry_30s"), (0, "tasks_retry_30s"), (899, "tasks_retry_30s"), (900, "tasks_retry_300s")],
+)
+def test_what_is_deferred_waits_for_at_most_a_third_of_what_it_has_waited(waited_s, topic):
+    policy = RetryPolicy("tasks", (30, 300, 3600))
+    now_s = 50_000.0
+    past = {retry.TRIES: b'{"job":2}', retry.ORIGIN: b"tasks/1/2", "traceparent": b"t"}
+    if waited_s is not None:
+        past[retry.DEFERRED_SINCE_MS] = str(int((now_s - waited_s) * 1000)).encode()
+    deferred = policy.deferred(record(5, headers=tuple(past.items())), now_s)
+    headers = dict(deferred.headers)
+    delay_s = int(topic.removesuffix("s").rpartition("_")[2])
+    assert deferred.topic == topic
+    assert headers[retry.NOT_BEFORE_MS] == str(int((now_s + delay_s) * 1000)).encode()
+    assert headers[retry.DEFERRED_SINCE_MS] == str(int((now_s - (waited_s or 0)) * 1000)).encode()
+    assert {name: headers[name] for name in past if name != retry.DEFERRED_SINCE_MS} == {
+        name: value for name, value in past.items() if name != retry.DEFERRED_SINCE_MS
+    }
+
+
+def test_a_try_that_failed_begins_the_wait_for_a_place_anew():
+    policy = RetryPolicy("tasks", (30, 300))
+    deferred = policy.deferred(record(5), 1.0)
+    again = record(6, headers=deferred.headers)
+    failed = policy.next_try(again, TransientError(ErrorCode.NETWORK_ERROR), RetrySchedule("job", 3), 2.0)
+    assert retry.DEFERRED_SINCE_MS not in dict(failed.headers)

@@ -28,6 +28,8 @@ def test_a_failed_run_is_over_with_its_own_error_whatever_becomes_of_the_callbac
     bench.receiver.answer(500)
     told = [status for settled in bench.work_out(bench.failed()) for status in settled.statuses]
     assert {(s.state, s.error_code) for s in told} == {("failed", "http_error")}
+    # So that it can be told how many callbacks of a user wait.
+    assert [s.callback_next_try_at for s in told] == [99.0 + 30, 99.0 + 300, None]
 
 
 def test_a_callback_that_waits_is_being_delivered_and_one_that_is_lost_leaves_a_success(bench):

@@ -50,6 +50,18 @@ def test_it_is_counted_again_with_another_file_and_after_pruning(store, backlog)
     assert backlog.queued("alice") == Queued(0, 0)
 
 
+def test_those_that_wait_for_their_callback_are_counted_apart_and_again_with_another_file(store, backlog):
+    store.apply(Batch([status(1, State.DELIVERING), status(2, State.FAILED, callback_next_try_at=9.0)]))
+    store.apply(Batch([status(3, State.DELIVERING), status(3, State.SUCCEEDED), status(4), status(1)]))
+    assert backlog.queued("alice") == Queued(1, 1, 2)
+    store.open("here")
+    assert backlog.queued("alice") == Queued(1, 1, 2)
+    store.apply(Batch([status(1, State.SUCCEEDED), status(2, State.FAILED, tries=(1,))]))
+    assert backlog.queued("alice") == Queued(1, 1, 0)
+    store.open("there")
+    assert backlog.queued("alice") == Queued(0, 0, 0)
+
+
 def test_a_task_on_its_way_counts_once_until_it_has_come_or_is_given_up(store, backlog):
     for number in (1, 1, 2, 3):
         backlog.enter(UUID(int=number), "alice")

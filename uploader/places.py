@@ -1,0 +1,65 @@
+"""The places for callbacks: limits for each user and each receiver's host, and one at a time of a run."""
+
+from urllib.parse import urlsplit
+
+from common import messages, retry
+from common.messages import Redelivery, Separated, SeparationFailed, UndecodableMessage
+from common.outcome import Record
+from common.places import Claim, Limits
+from common.settings import UploaderSettings
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def callback_limits(settings: UploaderSettings) -> Limits:
+    """The settings' limits; those that are not set follow from UPLOADER_SLOTS.
+
+    All users together have at most half of the places at one host, so that a host that hangs leaves the
+    other half to all others. One user alone cannot take that half.
+    """
+    per_host = settings.callback_slots_per_host or settings.slots
+    per_user = settings.callback_slots_per_user or 2 * per_host
+    total = settings.callback_slots or 4 * per_user
+    at_host = max(total // 2, min(total, 2 * per_host))
+    return Limits(total, per_user, {"run": 1, "receiver": per_host, "host": at_host})
+
+
+def callback_claim(result: Separated | SeparationFailed | Redelivery) -> Claim:
+    """The place that the callback of this run needs. Two callbacks of one run are never under way at once."""
+    host = _host(result.hook_url or "")
+    return Claim(
+        result.user,
+        (("run", run_id(result)), ("receiver", f"{host} {result.user}"), ("host", host)),
+    )
+
+
+def claim_of(record: Record) -> Claim | None:
+    """The place that a record needs before it is begun: of a record whose stems are published already."""
+    try:
+        result = messages.decode_result_record(record.value)
+    except UndecodableMessage:
+        return None
+    if result.hook_url is None or not _is_callback_alone(record, result):
+        return None
+    return callback_claim(result)
+
+
+def run_id(result: Separated | SeparationFailed | Redelivery) -> str:
+    """The callback's `webhook-id`: the same for every try of one run."""
+    return f"{result.task_uuid}.{result.run}"
+
+
+def _is_callback_alone(record: Record, result: Separated | SeparationFailed | Redelivery) -> bool:
+    if isinstance(result, Redelivery) or (isinstance(result, SeparationFailed) and result.unstored):
+        return True
+    # A retry without a failed try was deferred for want of a place, and so after its stems were published.
+    return retry.is_retry(record) and set(retry.history(record).failed_tries) <= {"callback"}
+
+
+def _host(hook_url: str) -> str:
+    """Host and port. An address that cannot be read is refused when it is called."""
+    try:
+        parts = urlsplit(hook_url)
+        return f"{(parts.hostname or '').rstrip('.')}:{parts.port or _DEFAULT_PORTS.get(parts.scheme)}"
+    except ValueError:
+        return ""
