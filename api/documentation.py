@@ -54,6 +54,14 @@ UNAUTHORIZED = problem(
     "Authentication is required",
     WWW_Authenticate={"schema": {"type": "string"}, "description": "`Basic realm=…`"},
 )
+FORBIDDEN = problem(
+    403,
+    "A web page of another site has sent it (`cross_origin`), or it is for a host that the api does not "
+    "answer for (`host_not_allowed`)",
+    "The request comes from a web page of another site: name its origin in CORS_ORIGINS if it may use the "
+    "api; behind a proxy, hand on Host or X-Forwarded-Host",
+    error_code="cross_origin",
+)
 TOO_MANY_FAILURES = problem(
     429,
     "Too many wrong credentials from this address",
@@ -93,6 +101,7 @@ GENERATE: dict[str, Any] = {
             error_code="address_invalid",
         ),
         401: UNAUTHORIZED,
+        403: FORBIDDEN,
         409: problem(
             409,
             "The `Idempotency-Key` is that of `task_uuid`, which was submitted with another body",
