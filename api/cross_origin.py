@@ -7,6 +7,7 @@ Programs such as curl send neither of the first two and are not concerned.
 """
 
 from collections.abc import Iterable
+from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -60,8 +61,7 @@ class CrossOrigin:
         if scope["path"] in _PROBES:
             return None
         hosts, forwarded = headers.getlist("Host"), scope.get(_FORWARDED_HOST, ())
-        # Who lists names means those that clients use, which a proxy may have put into its own header.
-        if not all(map(self._hosts.allows, (*hosts, *(forwarded if self._names_are_given else ())))):
+        if not self._is_for_us(scope, hosts, forwarded):
             return problem(
                 403,
                 "The api does not answer for this host: use its address, or name the host in ALLOWED_HOSTS",
@@ -76,6 +76,12 @@ class CrossOrigin:
             "cross_origin",
         )
 
+    def _is_for_us(self, scope: Scope, hosts: Iterable[str], forwarded: Iterable[str]) -> bool:
+        if self._names_are_given:
+            # They are the names that clients use, which a proxy may have put into its own header.
+            return all(map(self._hosts.allows, (*hosts, *forwarded)))
+        return not _is_over_loopback(scope) or all(map(self._hosts.allows, hosts))
+
 
 class BehindProxy(ProxyHeadersMiddleware):
     """Believes FORWARDED_ALLOW_IPS which client and which host a request came for."""
@@ -87,6 +93,15 @@ class BehindProxy(ProxyHeadersMiddleware):
             names = [name.strip() for value in given for name in value.split(",")]
             scope = {**scope, _FORWARDED_HOST: tuple(filter(None, names))}
         await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+
+
+def _is_over_loopback(scope: Scope) -> bool:
+    """Whether the connection's own end is an address of this machine alone."""
+    host, _ = scope.get("server") or ("", 0)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name or a path: no server of ours
+        return False
 
 
 def _is_ours(headers: Headers, origins: Iterable[str], hosts: tuple[str, ...]) -> bool:

@@ -39,7 +39,7 @@ def test_the_request_is_documented_and_needs_credentials(document):
 
 def test_every_answer_is_documented_with_an_example_and_nothing_that_never_comes(document):
     responses = document["paths"]["/generate"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "403", "408", "409", "413", "429", "503", "default"}
+    assert set(responses) == {"200", "400", "401", "403", "408", "409", "413", "415", "429", "503", "default"}
     for status, response in responses.items():
         media_type = "application/json" if status == "200" else "application/problem+json"
         assert list(response["content"]) == [media_type]
@@ -64,6 +64,7 @@ def knowing(**settings) -> ApiClient:
         (ApiClient(), {"Origin": "https://other.example"}, 403),
         (knowing(), {"Idempotency-Key": "known"}, 409),
         (ApiClient(max_body_bytes=1), {}, 413),
+        (ApiClient(), {"Content-Type": "audio/mpeg"}, 415),
         (knowing(max_queued_tasks=1), {}, 429),
         (ApiClient(MemoryQueue(away="gone")), {}, 503),
     ],
@@ -108,7 +109,17 @@ def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
 def test_every_answer_to_a_cancel_is_documented_with_an_example(document):
     operation = document["paths"]["/tasks/{task_uuid}/cancel"]["post"]
     assert operation["security"] == [{"HTTPBasic": []}]
-    assert operation["responses"].keys() == {"202", "400", "401", "403", "404", "409", "429", "503", "default"}
+    assert operation["responses"].keys() == {
+        "202",
+        "400",
+        "401",
+        "403",
+        "404",
+        "409",
+        "429",
+        "503",
+        "default",
+    }
     for status, response in operation["responses"].items():
         (content,) = response["content"].values()
         (TaskStatus if status == "202" else Problem).model_validate(content["example"])
