@@ -21,7 +21,7 @@ from common.messages import DeliveryAttempt, State, Status
 log = logging.getLogger(__name__)
 
 # To be raised with every change of the tables, and of what is read into them.
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
@@ -32,6 +32,8 @@ CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
 CREATE INDEX tasks_by_state ON tasks (state, submitted_at, task_uuid);
 CREATE INDEX tasks_by_user_and_state ON tasks (user, state, submitted_at, task_uuid);
 CREATE INDEX tasks_by_key ON tasks (idempotency_key, submitted_at, task_uuid)
+    WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_by_key_and_user ON tasks (idempotency_key, user, submitted_at, task_uuid)
     WHERE idempotency_key IS NOT NULL;
 CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
 CREATE TABLE deliveries (
