@@ -8,6 +8,7 @@ from fastapi import FastAPI
 
 from api import documentation, problems, tasks
 from api.auth import BasicAuth
+from api.cross_origin import BehindProxy, CrossOrigin
 from api.fresh_links import FreshLinks
 from api.metrics import ApiMetrics
 from api.middleware import EveryRequest
@@ -51,7 +52,11 @@ def create_app(
         docs_url=None,
         redoc_url=None,
     )
+    # The last one added sees a request first.
+    app.add_middleware(CrossOrigin, settings=settings)
     app.add_middleware(EveryRequest, metrics=metrics)
+    if settings.forwarded_allow_ips:
+        app.add_middleware(BehindProxy, trusted_hosts=settings.forwarded_allow_ips)
     problems.install(app)
     tasks.install(app)
     documentation.install(app)

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import HTMLResponse, PlainTextResponse
+from pydantic.json_schema import models_json_schema
 
 from api import documentation_page
 from api.problems import MEDIA_TYPE, Problem
@@ -54,6 +55,14 @@ UNAUTHORIZED = problem(
     "Authentication is required",
     WWW_Authenticate={"schema": {"type": "string"}, "description": "`Basic realm=…`"},
 )
+FORBIDDEN = problem(
+    403,
+    "A web page of another site has sent it (`cross_origin`), or it is for a host that the api does not "
+    "answer for (`host_not_allowed`)",
+    "The request comes from a web page of another site: name its origin in CORS_ORIGINS if it may use the "
+    "api; behind a proxy, hand on Host or X-Forwarded-Host",
+    error_code="cross_origin",
+)
 TOO_MANY_FAILURES = problem(
     429,
     "Too many wrong credentials from this address",
@@ -68,7 +77,8 @@ GENERATE: dict[str, Any] = {
     "openapi_extra": {
         "requestBody": {
             "required": True,
-            "description": "JSON, whatever the content type says",
+            "description": "JSON, whatever the content type says, unless it says that it is a file. Unknown "
+            "fields are left aside and named in the answer; one that is nearly a known one is refused",
             "content": {"application/json": {"schema": reference(Submission)}},
         }
     },
@@ -88,11 +98,12 @@ GENERATE: dict[str, Any] = {
         },
         400: problem(
             400,
-            "The body, an address in it or a header is wrong",
+            "The body, an address in it or a header is wrong, or a field is misspelt (`field_unknown`)",
             "audio: The address is not valid: it must begin with http:// or https://",
             error_code="address_invalid",
         ),
         401: UNAUTHORIZED,
+        403: FORBIDDEN,
         409: problem(
             409,
             "The `Idempotency-Key` is that of `task_uuid`, which was submitted with another body",
@@ -102,6 +113,12 @@ GENERATE: dict[str, Any] = {
         ),
         408: problem(408, "The body came too slowly", "The body did not arrive within 10 s"),
         413: problem(413, "The body is too large", "The body is larger than 65536 bytes"),
+        415: problem(
+            415,
+            "The body is a file, or a form with one: it must be JSON",
+            'Songs are not uploaded here: send JSON with the address of the song, such as {"audio": '
+            '"https://example.com/song.mp3"}, with the content type application/json',
+        ),
         429: problem(
             429,
             "Too many tasks are queued, yours (`error_code` `too_many_queued_by_user`) or all "
@@ -176,13 +193,27 @@ def install(app: FastAPI) -> None:
             schema = get_openapi(
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
+            _, ours = models_json_schema(
+                [(Submission, "validation"), (Problem, "serialization")],
+                ref_template="#/components/schemas/{model}",
+            )
             schemas = schema.setdefault("components", {}).setdefault("schemas", {})
-            for model in (Submission, Problem):
-                schemas[model.__name__] = model.model_json_schema()
+            schemas.update(ours["$defs"])
+            _without_items(schema)
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = document  # type: ignore[method-assign]
+
+
+def _without_items(schema: dict[str, Any]) -> None:
+    """A stream is text: FastAPI describes its events with a word of OpenAPI 3.2, which 3.1 does not allow."""
+    for operations in schema["paths"].values():
+        for operation in operations.values():
+            for answer in operation["responses"].values():
+                for content in answer.get("content", {}).values():
+                    if content.pop("itemSchema", None) is not None:
+                        content["schema"] = {"type": "string"}
 
 
 def add_page(app: FastAPI) -> None:

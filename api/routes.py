@@ -15,7 +15,8 @@ from api.body import read_body
 from api.confirming import confirmed_in_time
 from api.metrics import ApiMetrics
 from api.queue import TaskQueue
-from api.submission import Queued, digest, parse, task_uuid
+from api.submission import Queued, digest, parse, refuse_files, task_uuid
+from api.unknown_fields import shown
 from api.view.view import TaskView
 from common.addresses import AddressPolicy
 from common.health import report
@@ -52,7 +53,7 @@ def make_router(
     read_readiness(metrics.registry, "api", checks)
     admission = Admission(settings, queue, view, metrics)
 
-    @router.post("/generate", **documentation.GENERATE)
+    @router.post("/generate", response_model_exclude_none=True, **documentation.GENERATE)
     async def generate(
         request: Request,
         # Both are decided before the body is looked at, which is why it is no parameter of this function.
@@ -60,7 +61,8 @@ def make_router(
         idempotency_key: IdempotencyKey = None,
     ) -> Queued:
         """Queue a song for separation. The answer comes once the task is safely stored."""
-        submission = parse(await read_body(request, settings.max_body_bytes), policy)
+        refuse_files(request)
+        submission, ignored = parse(await read_body(request, settings.max_body_bytes), policy)
         submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
         task = Task(
             task_uuid=task_uuid(user, idempotency_key),
@@ -78,9 +80,12 @@ def make_router(
                 "Task not queued", "The task could not be queued in time; please submit it again"
             ):
                 admitted = await admission.admit(task)
+            queued = Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
+            if ignored:
+                log.info("Fields ignored, since they are not known: %s", shown(ignored))
             if admitted is Admitted.BEFORE:
                 log.info("Task submitted again by %s: nothing is queued", user)
-                return Queued(task_uuid=task.task_uuid)
+                return queued
             metrics.tasks_queued.inc()
             log.info(
                 "Task queued for %s: audio %s, callback to %s",
@@ -88,7 +93,7 @@ def make_router(
                 _without_query(task.audio),
                 "nobody" if task.hook_url is None else _without_query(task.hook_url),
             )
-        return Queued(task_uuid=task.task_uuid)
+        return queued
 
     @router.get("/health", **documentation.HEALTH)
     @router.get("/livez", **documentation.HEALTH)

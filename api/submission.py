@@ -1,12 +1,15 @@
 """What a client submits, and the task that it becomes."""
 
 import json
+import re
 from hashlib import sha256
 from uuid import UUID, uuid4, uuid5
 
-from pydantic import BaseModel, Field, ValidationError
+from fastapi import Request
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.problems import ProblemError, explain
+from api.unknown_fields import unknown_fields
 from common.addresses import AddressPolicy, validate_text
 from common.errors import PermanentError
 
@@ -14,10 +17,15 @@ from common.errors import PermanentError
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
 
 _MAX_CANCEL_AFTER_S = 30 * 24 * 3600
+# Programs send JSON under any other type; what is sent so is a file.
+_FILE = re.compile(r"\s*(multipart|audio|video|image|font|model)/", re.IGNORECASE)
 
 
 class Submission(BaseModel):
-    """The body of `POST /generate`. Fields that are not known are ignored."""
+    """The body of `POST /generate`. Fields that are not known are left aside, and named in the answer."""
+
+    # In the document: further fields are taken.
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
 
     audio: str = Field(
         description="address of the song: http or https, public", examples=["https://example.com/song.mp3"]
@@ -45,10 +53,29 @@ class Queued(BaseModel):
     message: str = "Task has been queued for processing"
     status: str = "queued"
     task_uuid: UUID = Field(description="names the task in the callback and in the logs")
+    ignored: list[str] | None = Field(
+        None, description="the fields of the body that the api does not know, where there are any"
+    )
 
 
-def parse(body: bytes, policy: AddressPolicy) -> Submission:
-    """Raises ProblemError, with the `error_code` of an address that is invalid or blocked."""
+def refuse_files(request: Request) -> None:
+    """Raises ProblemError for a body that is said to be a file or a form with one. Reads nothing of it."""
+    if _FILE.match(request.headers.get("Content-Type", "")):
+        raise ProblemError(
+            415,
+            'Songs are not uploaded here: send JSON with the address of the song, such as {"audio": '
+            '"https://example.com/song.mp3"}, with the content type application/json',
+            headers={"Accept": "application/json"},
+        )
+
+
+def parse(body: bytes, policy: AddressPolicy) -> tuple[Submission, tuple[str, ...]]:
+    """The submission, and the names of the fields that are not known.
+
+    Raises ProblemError, with the `error_code` of a field that is misspelt or an address that is invalid or
+    blocked.
+    """
+    ignored = unknown_fields(body, Submission.model_fields)
     try:
         submission = Submission.model_validate_json(body)
     except ValidationError as error:
@@ -60,7 +87,7 @@ def parse(body: bytes, policy: AddressPolicy) -> Submission:
             validate_text(address, policy)
         except PermanentError as error:
             raise ProblemError(400, f"{name}: {error.message}", error_code=error.code) from None
-    return submission
+    return submission, ignored
 
 
 def digest(submission: Submission) -> str:

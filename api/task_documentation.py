@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.documentation import SECONDS, TOO_MANY_FAILURES, UNAUTHORIZED, UNEXPECTED, problem
+from api.documentation import FORBIDDEN, SECONDS, TOO_MANY_FAILURES, UNAUTHORIZED, UNEXPECTED, problem
 from common.messages import State
 
 _TASK_UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
@@ -58,6 +58,7 @@ def _answers(when: str, example: Any, media_type: str = "application/json") -> d
         200: {"description": when, "content": {media_type: {"example": example}}},
         400: problem(400, "A parameter is wrong", "limit: Input should be less than or equal to 200"),
         401: UNAUTHORIZED,
+        403: FORBIDDEN,
         429: TOO_MANY_FAILURES,
         503: problem(
             503,

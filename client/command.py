@@ -115,6 +115,8 @@ def submit(
 
         def submit_one(audio: str) -> None:
             submission = client.submit(audio, hook, idempotency_key, cancel_after)
+            if submission.ignored:
+                output.say(f"{submission.task_uuid}: the api does not know {', '.join(submission.ignored)}")
             known[submission.task_uuid] = {"audio": audio, "idempotency_key": submission.idempotency_key}
             if waits:
                 output.say(f"{submission.task_uuid} queued: {audio}")

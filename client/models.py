@@ -34,12 +34,16 @@ class _Answer(BaseModel):
 
 
 class Submission(_Answer):
-    """A task that the api has taken. `idempotency_key` names it should the answer be lost."""
+    """A task that the api has taken. `idempotency_key` names it should the answer be lost.
+
+    `ignored` are fields of the submission that the api does not know, being older than this client.
+    """
 
     task_uuid: UUID
     status: str
     message: str
     idempotency_key: str
+    ignored: tuple[str, ...] = ()
 
 
 class Stem(_Answer):

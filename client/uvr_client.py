@@ -198,6 +198,7 @@ class _Queued(BaseModel):
     task_uuid: UUID
     status: str
     message: str
+    ignored: tuple[str, ...] = ()
 
 
 def _uuid(given: UUID | str) -> UUID:

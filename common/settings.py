@@ -17,6 +17,7 @@ from common.settings_types import (
     Positive,
     PositiveFloat,
     Slots,
+    checked_hosts,
     checked_origins,
     split,
 )
@@ -146,10 +147,16 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     max_queued_tasks_per_user: Annotated[int, Field(ge=0)] = 0
     # the proxies whose X-Forwarded-For is believed, as uvicorn takes them; with none it is ignored
     forwarded_allow_ips: str = ""
+    # the names that the api may be asked by; none: on loopback localhost alone, else every name
+    allowed_hosts: Names = ()
+    # pages of these origins may use the api
+    cors_origins: Origins = ()
     # what is known of tasks; each api has its own, and may lose it
     view_file: Path = Path("temp/view.sqlite3")
 
-    _split_names = field_validator("admin_usernames", mode="before")(split)
+    _split_lists = field_validator("admin_usernames", "allowed_hosts", "cors_origins", mode="before")(split)
+    _hosts = field_validator("allowed_hosts")(checked_hosts)
+    _cors_origins = field_validator("cors_origins")(checked_origins)
 
     @field_validator("basic_auth_username", "basic_auth_password")
     @classmethod

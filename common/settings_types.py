@@ -26,6 +26,23 @@ def split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def checked_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    """In small letters, as a request names them, without a final dot. Raises ValueError."""
+    return tuple(map(_checked_host, value))
+
+
+def _checked_host(given: str) -> str:
+    try:
+        host = given if given.isascii() else given.encode("idna").decode()
+    except UnicodeError:
+        host = ""
+    host = host.lower().removesuffix(".")
+    if not re.fullmatch(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", host):
+        wanted = "host names without scheme and port, such as uvr.example.com or *.example.com"
+        raise ValueError(f"expected {wanted}, got {given!r}")
+    return host
+
+
 def checked_origins(value: tuple[str, ...]) -> tuple[str, ...]:
     """In small letters and without a slash at the end. Raises ValueError."""
     for origin in value:

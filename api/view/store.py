@@ -35,6 +35,8 @@ CREATE INDEX tasks_by_user_and_state ON tasks (user, state, submitted_at, task_u
 CREATE INDEX tasks_by_key ON tasks (idempotency_key, submitted_at, task_uuid)
     WHERE idempotency_key IS NOT NULL;
 CREATE INDEX tasks_that_await_callbacks ON tasks (user) WHERE awaits_callback;
+CREATE INDEX tasks_by_key_and_user ON tasks (idempotency_key, user, submitted_at, task_uuid)
+    WHERE idempotency_key IS NOT NULL;
 CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
 CREATE TABLE deliveries (
     task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,

@@ -43,8 +43,13 @@ class TaskView(Protocol):
     @property
     def backlog(self) -> Backlog: ...
 
-    async def find(self, task_uuid: UUID, patience_s: float | None = None) -> Status | None:
-        """None for certain: what was confirmed to a client anywhere before the call is found."""
+    async def find(
+        self, task_uuid: UUID, patience_s: float | None = None, user: str | None = None
+    ) -> Status | None:
+        """None for certain: what was confirmed to a client anywhere before the call is found.
+
+        With a `user` a task of another is not found, and takes exactly the steps of one that is not there.
+        """
 
     async def page(self, query: Query) -> list[Status]: ...
 
@@ -115,14 +120,16 @@ class KafkaView:
     def is_current(self) -> bool:
         return not self._feed.reason and self._horizon.caught_up
 
-    async def find(self, task_uuid: UUID, patience_s: float | None = None) -> Status | None:
+    async def find(
+        self, task_uuid: UUID, patience_s: float | None = None, user: str | None = None
+    ) -> Status | None:
         try:
             async with asyncio.timeout(patience_s or self._patience_s):
                 await self._catch_up()
-                found = await self._ask(self._reader.find, task_uuid)
+                found = await self._ask(self._reader.find, task_uuid, user)
                 if found is None:
                     await self._horizon.wait_for(await self._ends.now())
-                    found = await self._ask(self._reader.find, task_uuid)
+                    found = await self._ask(self._reader.find, task_uuid, user)
                 return found
         except TimeoutError:
             raise ViewUnavailable(self._why()) from None

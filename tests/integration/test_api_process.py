@@ -233,14 +233,17 @@ def test_a_proxys_word_on_the_client_counts_only_when_it_is_believed(stack, beli
     wait_for(lambda: f" ms, {client} request_id=" in api.log(), PATIENCE_S, "line of the request")
 
 
-@pytest.mark.parametrize(("password", "status"), [("wrong", 401), ("password", 413)])
+@pytest.mark.parametrize(
+    ("password", "content_type", "status"),
+    [("wrong", "", 401), ("password", "", 413), ("password", "multipart/form-data; boundary=x", 415)],
+)
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_client_that_still_sends_gets_its_answer(stack, password, status, chunked):
+def test_a_client_that_still_sends_gets_its_answer(stack, password, content_type, status, chunked):
     api = stack.start("api", api_settings("127.0.0.1:1"), wait=False)
     wait_for(lambda: api.get("/livez"), PATIENCE_S, "answer of /livez")
     body = (b" " * 100_000 for _ in range(100))
     length = {"Transfer-Encoding": "chunked"} if chunked else {"Content-Length": "10000000"}
     with closing(http.client.HTTPConnection("127.0.0.1", api.port, timeout=PATIENCE_S)) as connection:
-        headers = basic("admin", password) | length
+        headers = basic("admin", password) | length | {"Content-Type": content_type}
         connection.request("POST", "/generate", body, headers, encode_chunked=chunked)
         assert connection.getresponse().status == status

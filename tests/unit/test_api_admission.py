@@ -82,7 +82,7 @@ def test_the_same_said_otherwise_is_the_same_submission(body):
     client = api()
     first = client.generate(headers=KEY).json()
     again = client.generate(body, KEY)
-    assert (again.status, again.json()) == (200, first)
+    assert (again.status, {**again.json(), "ignored": None}) == (200, {**first, "ignored": None})
 
 
 def test_a_hook_that_is_null_is_none():

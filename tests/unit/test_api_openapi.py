@@ -39,7 +39,7 @@ def test_the_request_is_documented_and_needs_credentials(document):
 
 def test_every_answer_is_documented_with_an_example_and_nothing_that_never_comes(document):
     responses = document["paths"]["/generate"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "408", "409", "413", "429", "503", "default"}
+    assert set(responses) == {"200", "400", "401", "403", "408", "409", "413", "415", "429", "503", "default"}
     for status, response in responses.items():
         media_type = "application/json" if status == "200" else "application/problem+json"
         assert list(response["content"]) == [media_type]
@@ -61,8 +61,10 @@ def knowing(**settings) -> ApiClient:
         (ApiClient(), {}, 200),
         (ApiClient(), {"Idempotency-Key": ""}, 400),
         (ApiClient(), basic("a", "b"), 401),
+        (ApiClient(), {"Origin": "https://other.example"}, 403),
         (knowing(), {"Idempotency-Key": "known"}, 409),
         (ApiClient(max_body_bytes=1), {}, 413),
+        (ApiClient(), {"Content-Type": "audio/mpeg"}, 415),
         (knowing(max_queued_tasks=1), {}, 429),
         (ApiClient(MemoryQueue(away="gone")), {}, 503),
     ],
@@ -81,7 +83,7 @@ def test_real_answers_are_as_documented(document, client, request_headers, statu
 def test_every_answer_about_tasks_is_documented_with_an_example(document, path):
     operation = document["paths"][f"/tasks{path}"]["get"]
     assert operation["security"] == [{"HTTPBasic": []}]
-    expected = {"200", "400", "401", "429", "503", "default"} | ({"404"} if path else set())
+    expected = {"200", "400", "401", "403", "429", "503", "default"} | ({"404"} if path else set())
     assert operation["responses"].keys() == expected | ({"204"} if path.endswith("events") else set())
     for status, response in operation["responses"].items():
         for content in response.get("content", {}).values():
@@ -96,7 +98,7 @@ def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
     operation = document["paths"]["/tasks/{task_uuid}/redeliver"]["post"]
     assert operation["security"] == [{"HTTPBasic": []}]
     responses = operation["responses"]
-    assert set(responses) == {"202", "400", "401", "404", "409", "429", "503", "default"}
+    assert set(responses) == {"202", "400", "401", "403", "404", "409", "429", "503", "default"}
     for status, response in responses.items():
         (content,) = response["content"].values()
         (TaskStatus if status == "202" else Problem).model_validate(content["example"])
@@ -107,7 +109,17 @@ def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
 def test_every_answer_to_a_cancel_is_documented_with_an_example(document):
     operation = document["paths"]["/tasks/{task_uuid}/cancel"]["post"]
     assert operation["security"] == [{"HTTPBasic": []}]
-    assert operation["responses"].keys() == {"202", "400", "401", "404", "409", "429", "503", "default"}
+    assert operation["responses"].keys() == {
+        "202",
+        "400",
+        "401",
+        "403",
+        "404",
+        "409",
+        "429",
+        "503",
+        "default",
+    }
     for status, response in operation["responses"].items():
         (content,) = response["content"].values()
         (TaskStatus if status == "202" else Problem).model_validate(content["example"])

@@ -43,6 +43,49 @@ def test_a_task_is_seen_by_its_user_and_by_admins_alone(client, what):
     assert (unknown.status, unknown.body) == (404, ask(client, path, BOB).body)
 
 
+ROUTES = [("GET", ""), ("HEAD", ""), ("GET", "/deliveries"), ("GET", "/events"), ("POST", "/cancel"),
+          ("POST", "/redeliver")]  # fmt: skip
+
+
+@pytest.mark.parametrize(("method", "what"), ROUTES)
+def test_anothers_task_takes_the_steps_of_one_that_is_not_there(client, monkeypatch, method, what):
+    """Ids follow from a name and a key: the time of an answer must not tell whether there is the task."""
+    client.view.tell(task(1).model_copy(update={"state": State.FAILED}))
+    steps = []
+    ends, rows = client.view.ends.now, client.view._reader._rows
+
+    async def now():
+        steps.append("waits for Kafka")
+        return await ends()
+
+    def read(sql, values):
+        found = rows(sql, values)
+        steps.append((sql, len(found)))
+        return found
+
+    monkeypatch.setattr(client.view.ends, "now", now)
+    monkeypatch.setattr(client.view._reader, "_rows", read)
+    seen = []
+    for number in (1, 2):
+        steps.clear()
+        answer = client.request(method, f"/tasks/{UUID(int=number)}{what}", BOB)
+        seen.append((answer.status, answer.body, steps[:]))
+    assert seen[0] == seen[1]
+    assert (seen[0][0], "waits for Kafka" in seen[0][2]) == (404, True)
+    client.view.ends.away = True
+    assert {client.request(method, f"/tasks/{UUID(int=n)}{what}", BOB).status for n in (1, 2)} == {503}
+
+
+def test_a_key_that_another_has_used_is_as_one_that_nobody_has(client):
+    known = task(1).model_copy(update={"idempotency_key": "order-1", "submission_digest": "x"})
+    client.view.tell(known)
+    answers = [ask(client, f"/tasks?idempotency_key={key}", BOB) for key in ("order-1", "order-2")]
+    assert [answer.json() for answer in answers] == [{"tasks": []}] * 2
+    bob = BOB | {"Idempotency-Key": "order-1"}
+    body = [b'{"audio": "https://example.com/song.mp3"}']
+    assert client.request("POST", "/generate", bob, body).status == 200
+
+
 def test_a_list_has_ones_own_tasks_and_an_admins_all(client):
     client.view.tell(task(1), task(2, "bob"), task(3))
     assert [ids(ask(client, "/tasks", user)) for user in (ALICE, BOB, ROOT)] == [[3, 1], [2], [3, 2, 1]]
@@ -173,8 +216,10 @@ def test_a_stream_ends_though_the_task_was_over_before_anybody_watched_it():
     class OverAtOnce(StoredView):
         """The task is over as soon as somebody has looked at it."""
 
-        async def find(self, task_uuid: UUID, patience_s: float | None = None) -> Status | None:
-            found = await super().find(task_uuid, patience_s)
+        async def find(
+            self, task_uuid: UUID, patience_s: float | None = None, user: str | None = None
+        ) -> Status | None:
+            found = await super().find(task_uuid, patience_s, user)
             self.tell(task(1).model_copy(update={"state": State.FAILED}))
             return found
 

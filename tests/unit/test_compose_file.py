@@ -106,7 +106,8 @@ def test_without_dotenv_all_is_as_the_settings_default_it_but_for_the_container(
 ):
     for name in config.setting_names():
         monkeypatch.delenv(name, raising=False)
-    inside = {"WORKER_ID": "me", **INSIDE, **OWN_SERVERS}
+    # It is published on loopback, and asked by its service's name from other containers.
+    inside = {"WORKER_ID": "me", **INSIDE, **OWN_SERVERS, "ALLOWED_HOSTS": "localhost,api"}
     if service == "api":  # it has no way to the store, and needs none
         del inside["S3_ENDPOINT_URL"]
     for name in names_of(service) & inside.keys():
@@ -267,3 +268,15 @@ def test_the_gpu_file_reserves_one_and_insists_on_it():
 )
 def test_variables_are_read_as_compose_reads_them(text: str, expected: str):
     assert compose.interpolate(text, {"A": "1", "EMPTY": ""}) == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "hosts"),
+    [
+        ({}, "localhost,api"),
+        ({"API_HOST": "0.0.0.0"}, "*,localhost,api"),
+        ({"API_HOST": "0.0.0.0", "ALLOWED_HOSTS": "uvr.example.com"}, "uvr.example.com"),
+    ],
+)
+def test_an_api_that_is_published_on_loopback_answers_for_no_foreign_host(environ, hosts):
+    assert environment("api", environ)["ALLOWED_HOSTS"] == hosts

@@ -158,11 +158,12 @@ def test_old_tasks_go_and_those_that_are_still_told_of_stay(store, path):
 def test_every_question_has_its_index(store, path):
     connection = sqlite3.connect(path)
     where = ["", "user = 'a'", "state = 'failed'", "user = 'a' AND state = 'failed'"]
-    where += ["idempotency_key = 'k'", "idempotency_key = 'k' AND +user = 'a' AND +state = 'failed'"]
+    where += ["idempotency_key = 'k'", "idempotency_key = 'k' AND user = 'a' AND +state = 'failed'"]
     for terms in where:
         after = "(submitted_at, task_uuid) < (5, x'00')"
         every = " AND ".join(filter(None, (terms, after)))
         sql = f"SELECT status FROM tasks WHERE {every} ORDER BY submitted_at DESC, task_uuid DESC LIMIT 50"
         plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
         assert ("USING INDEX tasks_by_key" if "key" in terms else "USING INDEX") in plan
+        assert ("tasks_by_key_and_user" in plan) == ("key" in terms and "user" in terms)
         assert "TEMP B-TREE" not in plan

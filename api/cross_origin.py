@@ -1,0 +1,157 @@
+"""Keeps web pages of others from using the api with the browser of a signed-in user.
+
+A browser sends a page's request to any address, with the password that it has stored for that address, or
+with one that the page has put into the address. It says so: `Sec-Fetch-Site` tells how page and address
+belong together, `Origin` where the page is from, and `Host` which name the browser believes to speak to.
+Programs such as curl send neither of the first two and are not concerned.
+"""
+
+from collections.abc import Iterable
+from ipaddress import ip_address
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
+
+from api.origins import HostRule, is_own, parsed
+from api.problems import problem
+from common.settings import ApiSettings
+
+# They hold nothing of anybody, and probes ask by a pod's address or by a service's name.
+_PROBES = ("/health", "/livez", "/readyz", "/metrics")
+# Pages to read, which links of other sites lead to.
+_PAGES = ("/docs", "/openapi.json")
+_FORWARDED_HOST = "uvr.forwarded_host"
+_ALLOWED_METHODS = "GET, HEAD, POST"
+_ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
+_EXPOSED_HEADERS = "Retry-After, X-Request-Id"
+_PREFLIGHT_MAX_AGE_S = 600
+
+
+class CrossOrigin:
+    """Answers 403 to requests for another host and to requests of other sites' pages.
+
+    Pages of the origins in CORS_ORIGINS may do what their user may.
+    """
+
+    def __init__(self, app: ASGIApp, settings: ApiSettings):
+        self._app = app
+        self._hosts = HostRule.from_settings(settings)
+        self._names_are_given = bool(settings.allowed_hosts)
+        self._friends = frozenset(map(parsed, settings.cors_origins))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        origins = headers.getlist("Origin")
+        is_friend = len(origins) == 1 and parsed(origins[0]) in self._friends
+        if is_friend:
+            send = _readable_by(origins[0], send)
+        answer = self._refusal(scope, headers, origins, is_friend)
+        if answer is None and is_friend and _is_preflight(scope, headers):
+            answer = _preflight()
+        await (answer or self._app)(scope, receive, send)
+
+    def _refusal(
+        self, scope: Scope, headers: Headers, origins: list[str], is_friend: bool
+    ) -> Response | None:
+        if scope["path"] in _PROBES:
+            return None
+        hosts, forwarded = headers.getlist("Host"), scope.get(_FORWARDED_HOST, ())
+        if not self._is_for_us(scope, hosts, forwarded):
+            return problem(
+                403,
+                "The api does not answer for this host: use its address, or name the host in ALLOWED_HOSTS",
+                "host_not_allowed",
+            )
+        if is_friend or _is_ours(headers, origins, (*hosts, *forwarded)) or _leads_to_page(scope, headers):
+            return None
+        return problem(
+            403,
+            "The request comes from a web page of another site: name its origin in CORS_ORIGINS if it may "
+            "use the api; behind a proxy, hand on Host or X-Forwarded-Host",
+            "cross_origin",
+        )
+
+    def _is_for_us(self, scope: Scope, hosts: Iterable[str], forwarded: Iterable[str]) -> bool:
+        if self._names_are_given:
+            # They are the names that clients use, which a proxy may have put into its own header.
+            return all(map(self._hosts.allows, (*hosts, *forwarded)))
+        return not _is_over_loopback(scope) or all(map(self._hosts.allows, hosts))
+
+
+class BehindProxy(ProxyHeadersMiddleware):
+    """Believes FORWARDED_ALLOW_IPS which client and which host a request came for."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
+        if scope["type"] == "http" and scope.get("client") and scope["client"][0] in self.trusted_hosts:
+            given = Headers(scope=scope).getlist("X-Forwarded-Host")
+            # Each proxy of a chain appends the host that it was asked for.
+            names = [name.strip() for value in given for name in value.split(",")]
+            scope = {**scope, _FORWARDED_HOST: tuple(filter(None, names))}
+        await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+
+
+def _is_over_loopback(scope: Scope) -> bool:
+    """Whether the connection's own end is an address of this machine alone."""
+    host, _ = scope.get("server") or ("", 0)
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:  # a name or a path: no server of ours
+        return False
+
+
+def _is_ours(headers: Headers, origins: Iterable[str], hosts: tuple[str, ...]) -> bool:
+    """Whether no page has sent the request, or one of our own."""
+    sites = headers.getlist("Sec-Fetch-Site")
+    # `none` is the user's own doing: an address that was typed, a bookmark.
+    if any(site not in ("same-origin", "none") for site in sites):
+        return False
+    # A form of our own page, whose referrer policy hides where it is from.
+    hidden = ("null",) if "same-origin" in sites else ()
+    return all(origin in hidden or is_own(origin, hosts) for origin in origins)
+
+
+def _leads_to_page(scope: Scope, headers: Headers) -> bool:
+    """Whether a link was followed to what anybody may read."""
+    return (
+        scope["path"] in _PAGES
+        and scope["method"] in ("GET", "HEAD")
+        and headers.get("Sec-Fetch-Mode") == "navigate"
+        and headers.get("Sec-Fetch-Dest") == "document"
+        and "Origin" not in headers
+    )
+
+
+def _is_preflight(scope: Scope, headers: Headers) -> bool:
+    return scope["method"] == "OPTIONS" and "Access-Control-Request-Method" in headers
+
+
+def _preflight() -> Response:
+    return Response(
+        status_code=204,
+        headers={
+            "Access-Control-Allow-Methods": _ALLOWED_METHODS,
+            "Access-Control-Allow-Headers": _ALLOWED_HEADERS,
+            "Access-Control-Max-Age": str(_PREFLIGHT_MAX_AGE_S),
+        },
+    )
+
+
+def _readable_by(origin: str, send: Send) -> Send:
+    """Lets a page of `origin` read the answer."""
+
+    async def send_with_headers(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers["Access-Control-Allow-Origin"] = origin
+            # An EventSource cannot send a header of its own: it signs in by what the browser has stored.
+            headers["Access-Control-Allow-Credentials"] = "true"
+            headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
+            headers.add_vary_header("Origin")
+        await send(message)
+
+    return send_with_headers

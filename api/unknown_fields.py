@@ -1,0 +1,88 @@
+"""Fields of a submission that the api does not know: misspelt ones are refused, all others are left aside.
+
+A field that a newer api will know must do no harm today. But who writes `hookurl` waits for a callback that
+never comes, unless somebody says so.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Sequence
+
+from pydantic_core import from_json
+
+from api.problems import ProblemError
+
+FIELD_UNKNOWN = "field_unknown"
+# Comparing takes 20 µs a name, and a body has room for thousands of them.
+_MAX_COMPARED = 100
+_MAX_SHOWN_CHARS = 100
+_SHORT_NAME = 5
+_LEAST_PREFIX = 4
+# What people add to `audio`.
+_ADDED = frozenset({"url", "uri", "link", "file", "address", "path", "src"})
+
+
+def unknown_fields(body: bytes, known: Collection[str]) -> tuple[str, ...]:
+    """The names in a JSON object that are not `known`; none in what is no JSON object.
+
+    Raises ProblemError for a name that is nearly that of a known field.
+    """
+    try:
+        fields = from_json(body)
+    except ValueError:  # whoever reads the values says what is wrong
+        return ()
+    if not isinstance(fields, dict):
+        return ()
+    unknown = tuple(name for name in fields if name not in known)
+    for name in unknown[:_MAX_COMPARED]:
+        meant = nearest(name, known)
+        if meant is not None:
+            shown = name[:_MAX_SHOWN_CHARS]
+            raise ProblemError(
+                400, f"{shown}: there is no such field; is {meant} meant?", error_code=FIELD_UNKNOWN
+            )
+    return unknown
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known field that `name` is a slip or another spelling of, if there is one."""
+    return next((field for field in known if _is_near(_bare(name), _bare(field))), None)
+
+
+def shown(names: Sequence[str]) -> str:
+    """Names for a log: few, short, and without what turns the direction of writing."""
+    most = 10
+    few = ", ".join(ascii(name[:_MAX_SHOWN_CHARS])[1:-1] for name in names[:most])
+    return few if len(names) <= most else f"{few} and {len(names) - most} more"
+
+
+def _bare(name: str) -> str:
+    """The name in small letters and digits alone; seconds are `s`."""
+    return re.sub(r"(seconds?|secs?)$", "s", re.sub(r"[^a-z0-9]", "", name.lower()))
+
+
+def _is_near(name: str, field: str) -> bool:
+    if name.startswith(field) and name[len(field) :] in _ADDED:
+        return True
+    # A part of the name, such as `hook` or `cancel_after`, and `webhook_url`.
+    start = name.removesuffix("s")
+    if len(start) >= _LEAST_PREFIX and field.startswith(start):
+        return True
+    is_short = len(field) <= _SHORT_NAME
+    if not is_short and name.endswith(field) and len(name) <= len(field) + 3:
+        return True
+    return distance(name, field, 1 if is_short else 2) is not None
+
+
+def distance(one: str, other: str, most: int) -> int | None:
+    """How many letters must be put in, left out, replaced or swapped with the next; None beyond `most`."""
+    if abs(len(one) - len(other)) > most:
+        return None
+    before, row = [0] * (len(other) + 1), list(range(len(other) + 1))
+    for i, a in enumerate(one, 1):
+        above, row, before_above = row, [i, *[0] * len(other)], before
+        for j, b in enumerate(other, 1):
+            row[j] = min(above[j] + 1, row[j - 1] + 1, above[j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                row[j] = min(row[j], before_above[j - 2] + 1)
+        before = above
+    return row[-1] if row[-1] <= most else None

@@ -1,0 +1,154 @@
+"""A real Chromium without a window, driven over a pipe by its own protocol (Chrome DevTools)."""
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.waiting import wait_for
+
+_PATIENCE_S = 60
+_NAMES = ("chromium", "chromium-browser", "google-chrome")
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--remote-debugging-pipe",
+)
+
+
+def chromium() -> str:
+    """The command's path. Without one the test fails in CI, and is skipped elsewhere."""
+    for name in _NAMES:
+        if path := shutil.which(name):
+            return path
+    reason = "there is no Chromium: install it (Debian, Ubuntu: apt-get install chromium)"
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+class PageGone(Exception):
+    """The browser could not do it, such as in a page that was left meanwhile."""
+
+
+@dataclass
+class Browser:
+    """One with a fresh profile. Used by one thread."""
+
+    to: int
+    back: int
+    _last_id: int = 0
+    _rest: bytes = b""
+
+    def open(self, url: str) -> "Tab":
+        """A new tab in which somebody has typed `url`; returns once the page is there."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        tab = Tab(self, session)
+        tab.visit(url)
+        return tab
+
+    def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
+        """The protocol's answer. Raises PageGone for one that is an error, TimeoutError for none."""
+        self._last_id += 1
+        message = {"id": self._last_id, "method": method, "params": params}
+        if session is not None:
+            message["sessionId"] = session
+        os.write(self.to, json.dumps(message).encode() + b"\0")
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while True:
+            answer = self._message(deadline_s)
+            if answer.get("id") == self._last_id:
+                if "error" in answer:
+                    raise PageGone(answer["error"]["message"])
+                return answer["result"]
+
+    def _message(self, deadline_s: float) -> dict[str, Any]:
+        """The next answer, or an event, which nobody needs."""
+        while b"\0" not in self._rest:
+            ready, _, _ = select.select([self.back], [], [], max(0.0, deadline_s - time.monotonic()))
+            if not ready:
+                raise TimeoutError("the browser does not answer")
+            chunk = os.read(self.back, 1 << 16)
+            assert chunk, "the browser has ended"
+            self._rest += chunk
+        text, _, self._rest = self._rest.partition(b"\0")
+        return json.loads(text)
+
+
+@dataclass(frozen=True)
+class Tab:
+    browser: Browser
+    session: str = field(repr=False)
+
+    def visit(self, url: str) -> None:
+        self.browser.call("Page.enable", self.session)
+        self.browser.call("Page.navigate", self.session, url=url)
+        wait_for(lambda: self.run("document.readyState") == "complete", _PATIENCE_S, f"page of {url}")
+
+    def run(self, script: str) -> Any:
+        """The value of an expression, waited for if it is a promise. Raises AssertionError when it throws."""
+        answer = self.browser.call(
+            "Runtime.evaluate",
+            self.session,
+            expression=script,
+            awaitPromise=True,
+            returnByValue=True,
+            userGesture=True,
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def pass_over_policies(self) -> None:
+        """The page's content security policy no longer keeps a test's script from making requests."""
+        self.browser.call("Page.setBypassCSP", self.session, enabled=True)
+
+    @property
+    def text(self) -> str:
+        """That of the page; empty while another one comes in its place."""
+        try:
+            return self.run("document.documentElement?.textContent ?? ''")
+        except PageGone:
+            return ""
+
+
+@contextmanager
+def browser(profile: Path, *flags: str) -> Iterator[Browser]:
+    """`profile` is a directory of its own."""
+    command = [chromium(), *_FLAGS, f"--user-data-dir={profile}", *flags]
+    their_in, to = os.pipe()
+    back, their_out = os.pipe()
+    # It reads from descriptor 3 and writes to 4, which a shell can give it whatever ours are.
+    shell = ["bash", "-c", f'exec 3<&{their_in} 4>&{their_out}; exec "$@"', "bash", *command]
+    process = subprocess.Popen(
+        shell,
+        pass_fds=(their_in, their_out),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    os.close(their_in)
+    os.close(their_out)
+    try:
+        yield Browser(to, back)
+    finally:
+        os.close(to)
+        process.kill()
+        process.wait(_PATIENCE_S)
+        os.close(back)
