@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from common.errors import ErrorCode, PermanentError
+from common.errors import ErrorCode, PermanentError, UnlikelyError
 
 MAX_URL_CHARACTERS = 4096
 
@@ -146,6 +146,11 @@ def is_public(address: str) -> bool:
     return not any(ip in network for network in _BLOCKED_NETWORKS)
 
 
+def is_literal(host: str) -> bool:
+    """Whether the host of an origin is an IP address, which needs no look-up."""
+    return _literal(host) is not None
+
+
 def _host(parts: SplitResult) -> str:
     host = parts.hostname or ""
     if "[" in parts.netloc or "]" in parts.netloc:
@@ -207,6 +212,17 @@ def _trusted_origin(prefix: str) -> Origin:
 def invalid(reason: str) -> PermanentError:
     """`reason` goes to the user."""
     return PermanentError(ErrorCode.ADDRESS_INVALID, f"The address is not valid: {reason}")
+
+
+def unusable_name(host: str) -> UnlikelyError:
+    """The same for a name that does not exist and for one that is not public: see `common.look_up`."""
+    what = f"the name {host} does not exist, or is not at a public address"
+    return UnlikelyError(ErrorCode.ADDRESS_BLOCKED, _blocked(what).message)
+
+
+def own_address(host: str) -> PermanentError:
+    """For an IP address, public or not, that this host has itself."""
+    return _blocked(f"{host} is this machine itself")
 
 
 def _blocked(reason: str) -> PermanentError:

@@ -62,6 +62,13 @@ class TransientError(JobError):
         self.retry_after_s = retry_after_s
 
 
+class UnlikelyError(TransientError):
+    """The job could not be done now, and a later try will hardly do better.
+
+    It is tried twice more within a minute, in case somebody mends it at once, and then given up.
+    """
+
+
 class CrashError(JobError):
     """The process that did the job has died of it, or with it."""
 

@@ -2,7 +2,8 @@
 
 `requests`, with the connection itself replaced: one look-up for each connection, all its answers judged,
 and a socket opened to one of those very answers, so that a name cannot answer otherwise the second
-time. Host header, SNI and certificate check keep the name, since nothing of the request is rewritten.
+time. Host header, SNI and certificate check keep the name, and the request line asks for the path and query
+as they were given (`common.request_target`).
 (`requests-hardened` looks up through `socket.getaddrinfo` alone, judges the first answer only, and
 rewrites the host; its place in the adapter lies too high for a pinned socket.)
 """
@@ -10,13 +11,12 @@ rewrites the host; its place in the adapter lies too high for a pinned socket.)
 import logging
 import socket
 import ssl
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import BadStatusLine, HTTPException, IncompleteRead
-from urllib.parse import urljoin
+from pathlib import Path
 
 import requests
 import urllib3
@@ -28,40 +28,44 @@ from common import interruptible
 from common.addresses import (
     AddressPolicy,
     Origin,
-    check_characters,
-    check_public,
     invalid,
+    is_literal,
+    own_address,
     parse_origin,
+    unusable_name,
     validate_text,
 )
 from common.deadline import DeadlineExceeded, Pulse
 from common.errors import ErrorCode, PermanentError
+from common.look_up import Resolver, look_up, public_addresses, system_resolver
+from common.own_address import same_end
+from common.request_target import redirect_url, request_target
 
 log = logging.getLogger(__name__)
 
 USER_AGENT = "uvr-api"
 MAX_REDIRECTS = 5
+# OpenSSL's codes for a certificate that no authority known here has signed.
+_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 _MAX_RETRY_AFTER_S = 7 * 24 * 3600.0
 
-Resolver = Callable[[str, int], Sequence[str]]
 # IP addresses, port, seconds, pulse: a socket connected to one of the addresses, see `interruptible.connect`.
 Connector = Callable[[Sequence[str], int, float, Pulse], socket.socket]
 
 
-def system_resolver(host: str, port: int) -> list[str]:
-    """The IP addresses of `host`, best first. Raises OSError, UnicodeError."""
-    answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
-
-
 @dataclass(frozen=True)
 class Network:
-    """How a service reaches users' addresses. `ca_file` replaces the public certificate authorities."""
+    """How a service reaches users' addresses.
+
+    `ca_file` holds certificate authorities that count beside the public ones. `refusal_step_s`: see
+    `look_up.public_addresses`.
+    """
 
     policy: AddressPolicy
     resolve: Resolver = system_resolver
-    ca_file: str | None = None
+    ca_file: str | Path | None = None
     connect: Connector = interruptible.connect
+    refusal_step_s: float = interruptible.SLICE_S
 
 
 class GuardedSession(requests.Session):
@@ -74,25 +78,21 @@ class GuardedSession(requests.Session):
     def __init__(self, network: Network, pulse: Pulse):
         super().__init__()
         self.trust_env = False
-        self.verify = network.ca_file or True
         self.headers["User-Agent"] = USER_AGENT
         self.headers["Accept-Encoding"] = "identity"
         self._policy = network.policy
-        adapter = _GuardedAdapter(network, pulse)
-        self.mount("http://", adapter)
-        self.mount("https://", adapter)
+        self._adapter = _GuardedAdapter(network, pulse)
+        self.mount("http://", self._adapter)
+        self.mount("https://", self._adapter)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         # Before `requests` parses it: its own errors repeat the whole address, query included.
         validate_text(request.url, self._policy)
+        self._adapter.target = request_target(request.url)
         try:
             return super().prepare_request(request)
         except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError, UnicodeError):
             raise invalid("its host cannot be used") from None
-
-    def send(self, request: requests.PreparedRequest, **kwargs) -> requests.Response:
-        validate_text(request.url, self._policy)
-        return super().send(request, **kwargs)
 
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None, so that `requests` follows nothing: it would read a redirect's body first, however long."""
@@ -105,29 +105,21 @@ class GuardedSession(requests.Session):
             if response.status_code not in (301, 302, 303, 307, 308) or not target:
                 return response
             response.close()
-            url = _join(url, target)
+            url = redirect_url(url, target)
         raise PermanentError(ErrorCode.HTTP_ERROR, f"HTTP error: more than {MAX_REDIRECTS} redirects")
 
 
-def _join(url: str, target: str) -> str:
-    # Header bytes reach us as latin-1; servers send UTF-8.
-    text = target.encode("latin-1").decode("utf-8", "replace")
-    check_characters(text)  # `urljoin` silently drops tabs and line ends
-    try:
-        return urljoin(url, text)
-    except ValueError:
-        raise invalid("a redirect leads to what is no address") from None
-
-
 class _GuardedAdapter(HTTPAdapter):
+    """`target` is what the request line asks for, in place of the one that `requests` and urllib3 rewrite."""
+
     def __init__(self, network: Network, pulse: Pulse):
-        self._network, self._pulse = network, pulse
+        self.network, self.pulse, self.target = network, pulse, "/"
         self._context: ssl.SSLContext | None = None
         super().__init__()
 
     def init_poolmanager(self, *args, **kwargs) -> None:
         super().init_poolmanager(*args, **kwargs)
-        guard = {"network": self._network, "pulse": self._pulse}
+        guard = {"adapter": self}
         plain = type("Connection", (_GuardedConnection, urllib3.connection.HTTPConnection), guard)
         tls = type("TLSConnection", (_GuardedConnection, urllib3.connection.HTTPSConnection), guard)
         self.poolmanager.pool_classes_by_scheme = {
@@ -144,63 +136,54 @@ class _GuardedAdapter(HTTPAdapter):
     def _tls_context(self) -> ssl.SSLContext:
         if self._context is None:
             self._context = create_urllib3_context()
-            interruptible.interrupt_tls(self._context, self._pulse)
+            if self.network.ca_file:
+                self._context.load_verify_locations(self.network.ca_file)
+            interruptible.interrupt_tls(self._context, self.pulse)
         return self._context
 
 
 class _GuardedConnection:
     """Mixed into urllib3's connections: what is checked here is what is connected to."""
 
-    network: Network
-    pulse: Pulse
+    adapter: _GuardedAdapter
+
+    def putrequest(self, method: str, url: str, *args, **kwargs) -> None:
+        super().putrequest(method, self.adapter.target, *args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
         host = f"[{self.host}]" if ":" in self.host else self.host
         origin = parse_origin(f"{_scheme(self)}://{host}:{self.port}")
-        trusted = self.network.policy.check_origin(origin)
         timeout_s = self.timeout or socket.getdefaulttimeout() or 30.0
-        end_s = time.monotonic() + timeout_s
         try:
-            addresses = _look_up(self.network.resolve, origin, timeout_s, type(self).pulse)
-            log.debug("%s is at %s", origin.host, ", ".join(addresses))
-            if not trusted:
-                check_public(addresses, origin.host)
-            left_s = end_s - time.monotonic()
-            return self.network.connect(addresses, origin.port, left_s, type(self).pulse)
+            return _open(origin, self.adapter.network, timeout_s, self.adapter.pulse)
         except TimeoutError as error:
             raise ConnectTimeoutError(self, str(error)) from error
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error
 
 
+def _open(origin: Origin, network: Network, timeout_s: float, pulse: Pulse) -> socket.socket:
+    """Connects to an origin, where the policy allows it.
+
+    Raises JobError, OSError, TimeoutError, what `pulse` raises.
+    """
+    end_s = time.monotonic() + timeout_s
+    trusted = network.policy.check_origin(origin)
+    if trusted:
+        addresses = look_up(network.resolve, origin, timeout_s, pulse)
+    else:
+        addresses = public_addresses(network.resolve, origin, timeout_s, pulse, network.refusal_step_s)
+    log.debug("%s is at %s", origin.host, ", ".join(addresses))
+    sock = network.connect(addresses, origin.port, end_s - time.monotonic(), pulse)
+    if not trusted and same_end(sock, addresses):
+        sock.close()
+        log.warning("%s is refused: both ends of the connection have the same address", origin.host)
+        raise own_address(origin.host) if is_literal(origin.host) else unusable_name(origin.host)
+    return sock
+
+
 def _scheme(connection: urllib3.connection.HTTPConnection) -> str:
     return "https" if isinstance(connection, urllib3.connection.HTTPSConnection) else "http"
-
-
-def _look_up(resolve: Resolver, origin: Origin, timeout_s: float, pulse: Pulse) -> Sequence[str]:
-    """Waits for `resolve` in slices. Raises OSError, TimeoutError, what `pulse` raises."""
-    # The C library's look-up cannot be interrupted; left behind, it ends by its own time-outs.
-    answers: list[Sequence[str]] = []
-    failures: list[OSError] = []
-    finished = threading.Event()
-
-    def work() -> None:
-        try:
-            answers.append(resolve(origin.host, origin.port))
-        except (OSError, UnicodeError) as error:
-            failures.append(error if isinstance(error, OSError) else OSError(str(error)))
-        finally:
-            finished.set()
-
-    threading.Thread(target=work, name="look-up", daemon=True).start()
-    end_s = time.monotonic() + timeout_s
-    while not finished.wait(interruptible.SLICE_S):
-        pulse()
-        if time.monotonic() >= end_s:
-            raise TimeoutError(f"the name {origin.host} was not looked up in time")
-    if not answers or not answers[0]:
-        raise failures[0] if failures else OSError(f"the name {origin.host} has no address")
-    return answers[0]
 
 
 # What a guarded exchange may raise beside JobError and what the caller's own `check` raises.
@@ -212,23 +195,43 @@ def is_timeout(error: Exception) -> bool:
     return isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
 
 
+def is_bad_certificate(error: BaseException) -> bool:
+    """Whether the host's certificate was refused, such as one that has expired or is for another name."""
+    return isinstance(_root_of(error), ssl.SSLCertVerificationError)
+
+
 def reason(error: BaseException) -> str:
     """What went wrong, in a few words, without the address: its query may hold a secret."""
-    told: BaseException | None = None
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (OSError, HTTPException)) and not isinstance(cause, requests.RequestException):
-            told = cause
-        cause = cause.__cause__ or cause.__context__
-    match told:
+    match _root_of(error):
         case None:
             return type(error).__name__
         case IncompleteRead():
             return "the answer ended too early"
-        case BadStatusLine() if not isinstance(told, OSError):
+        case BadStatusLine() as told if not isinstance(told, OSError):
             return "the answer is not HTTP"
-        case _:
+        case ssl.SSLCertVerificationError() as told:
+            return _about_certificate(told)
+        case told:
             return printable((isinstance(told, OSError) and told.strerror) or str(told), 200)
+
+
+def _root_of(error: BaseException) -> OSError | HTTPException | None:
+    """The first cause, of those that say what happened on the network."""
+    root: OSError | HTTPException | None = None
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (OSError, HTTPException)) and not isinstance(cause, requests.RequestException):
+            root = cause
+        cause = cause.__cause__ or cause.__context__
+    return root
+
+
+def _about_certificate(refused: ssl.SSLCertVerificationError) -> str:
+    why = printable(refused.verify_message, 200).rstrip(".")
+    told = f"the host's certificate is refused: {why}"
+    if refused.verify_code in _UNKNOWN_AUTHORITY:
+        told += ". The operator can name a private authority in OUTBOUND_CA_FILE"
+    return told
 
 
 def printable(text: str, limit: int) -> str:

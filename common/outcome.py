@@ -72,17 +72,35 @@ class Failed:
     after_commit: Callable[[], None] = field(default=nothing, compare=False)
 
 
+BRIEF = "brief"
+
+
 @dataclass(frozen=True)
 class RetrySchedule:
     """How often a transient failure is tried again; its name tells the counts of several apart.
 
     The delays between are the retry topics' own, one after the other; once there is no longer one, the last.
     A failure under it shows that what the schedules of `resets` are for has gone well: they begin anew.
+
+    A brief schedule waits `retry.BRIEF_DELAY_S` each time instead. Its failures count under the schedule that
+    `also` names too.
     """
 
     name: str
     retries: int
     resets: tuple[str, ...] = ()
+    is_brief: bool = False
+    also: str | None = None
+
+
+def brief_schedule(of: RetrySchedule) -> RetrySchedule:
+    """For an UnlikelyError where other failures follow `of`: two more tries, if `of` has as many.
+
+    The tries are among those of `of`. A failure under `of` itself shows that things have changed: BRIEF, the
+    name of the brief schedule, belongs to the `resets` of `of`.
+    """
+    resets = tuple(name for name in of.resets if name != BRIEF)
+    return RetrySchedule(BRIEF, min(2, of.retries), resets, is_brief=True, also=of.name)
 
 
 @dataclass(frozen=True)

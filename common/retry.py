@@ -19,6 +19,8 @@ FIRST_ERROR = "uvr-first-error"
 LAST_ERROR = "uvr-last-error"
 DEFERRED_SINCE_MS = "uvr-deferred-since-ms"
 HEADERS = (TRIES, NOT_BEFORE_MS, ORIGIN, FIRST_ERROR, LAST_ERROR, DEFERRED_SINCE_MS)
+# What a later try will hardly mend is tried three times in less than a minute.
+BRIEF_DELAY_S = 20
 _MAX_ERROR_CHARS = 500
 _MAX_DIGITS = 15
 _RETRY_TOPIC = re.compile(r"_retry_(\d{1,15})s$")
@@ -41,6 +43,8 @@ class History:
         said = f"{error.code}: {error.message}"[:_MAX_ERROR_CHARS]
         kept = {name: tries for name, tries in self.failed_tries.items() if name not in schedule.resets}
         counts = {**kept, schedule.name: self.tries(schedule) + 1}
+        if schedule.also is not None:
+            counts[schedule.also] = self.failed_tries.get(schedule.also, 0) + 1
         return replace(self, failed_tries=counts, first_error=self.first_error or said, last_error=said)
 
     @property
@@ -93,6 +97,16 @@ def topics(base: str, delays_s: Iterable[int]) -> list[str]:
     return [topic(base, delay_s) for delay_s in delays_s]
 
 
+def brief_delay_s(delays_s: Sequence[int]) -> int:
+    """The delay of brief schedules beside these delays, which ascend: never longer than the first of them."""
+    return min(BRIEF_DELAY_S, delays_s[0])
+
+
+def with_brief(delays_s: Sequence[int]) -> list[int]:
+    """Every delay that has a retry topic."""
+    return sorted({brief_delay_s(delays_s), *delays_s})
+
+
 def family(base: str, existing: Iterable[str]) -> list[str]:
     """`base` and its retry topics, of whatever delay: what an earlier setting left must be done too."""
     return [base, *sorted(name for name in existing if _RETRY_TOPIC.sub("", name) == base != name)]
@@ -113,12 +127,14 @@ class RetryPolicy:
         tried = history(record).tries(schedule)
         if tried >= schedule.retries:
             return None
+        if schedule.is_brief:
+            return brief_delay_s(self.delays_s)
         wanted_s = max(self.delays_s[min(tried, len(self.delays_s) - 1)], error.retry_after_s or 0)
         return next((delay_s for delay_s in self.delays_s if delay_s >= wanted_s), self.delays_s[-1])
 
     def is_for_later(self, name: str) -> bool:
         """Whether the topic of that name is one of the retry topics."""
-        return name in topics(self.base, self.delays_s)
+        return name in topics(self.base, with_brief(self.delays_s))
 
     def deferred(self, record: Record, now_s: float) -> Message:
         """The record that comes again later without a try counted, since its user has too much under way.

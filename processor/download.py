@@ -14,17 +14,19 @@ import requests
 
 from common.addresses import validate_text
 from common.deadline import DeadlineExceeded, Pulse, pulse_until
-from common.errors import ErrorCode, JobError, PermanentError, TransientError
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
 from common.http_guard import (
     NETWORK_ERRORS,
     GuardedSession,
     Network,
+    is_bad_certificate,
     is_timeout,
     printable,
     reason,
     retry_after_s,
 )
+from processor.minimum_rate import MinimumRate
 
 log = logging.getLogger(__name__)
 
@@ -37,11 +39,15 @@ _TRANSIENT_STATUSES = (408, 425, 429)
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """`timeout_s` is for connecting, and for each wait for bytes; `deadline_s` for everything together."""
+    """`timeout_s` is for connecting, and for each wait for bytes; `deadline_s` for everything together.
+
+    `min_bytes_per_s` holds for each minute; 0 allows any rate.
+    """
 
     max_bytes: int
     deadline_s: float
     timeout_s: float = 30.0
+    min_bytes_per_s: float = 0
 
 
 @dataclass(frozen=True)
@@ -79,8 +85,9 @@ def download(
     """Downloads `url` to `directory/input.<extension>`; `on_progress` gets 0 to 1 where the size is known.
 
     Raises PermanentError (address_invalid, address_blocked, http_error, too_large, empty_file),
-    TransientError (download_timeout, http_error, network_error, disk_full), and what `check` raises, which
-    is asked several times a second. Whatever it raises, no file stays.
+    TransientError (download_timeout, http_error, network_error, disk_full), UnlikelyError (address_blocked of
+    a name, network_error of a certificate), and what `check` raises, which is asked several times a second.
+    Whatever it raises, no file stays.
     """
     path = directory / f"input{extension(url)}"
     try:
@@ -129,6 +136,7 @@ class _Download:
         self._limits, self._path, self._clocks, self._free_bytes = limits, path, clocks, free_bytes
         self._on_progress = on_progress
         self._until_deadline = pulse_until(limits.deadline_s, check, clocks.monotonic)
+        self._rate = MinimumRate(limits.min_bytes_per_s, clocks.monotonic)
         self._began_s = self._reported_s = clocks.monotonic()
         self._expected_bytes: int | None = None
         self._received_bytes = self._reported_bytes = 0
@@ -153,6 +161,7 @@ class _Download:
 
     def _pulse(self) -> None:
         self._until_deadline()
+        self._rate.check(self._received_bytes)
         now_s = self._clocks.monotonic()
         waited_s = now_s - self._reported_s
         if waited_s < _PROGRESS_EVERY_S or not self._received_bytes:
@@ -241,6 +250,8 @@ def _as_job_error(error: BaseException, limits: DownloadLimits) -> BaseException
         return TransientError(
             ErrorCode.DOWNLOAD_TIMEOUT, f"Download timeout after {limits.timeout_s:g} seconds"
         )
+    if isinstance(error, NETWORK_ERRORS) and is_bad_certificate(error):
+        return UnlikelyError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
     if isinstance(error, NETWORK_ERRORS):
         return TransientError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

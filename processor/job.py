@@ -11,12 +11,22 @@ from pathlib import Path
 
 from common import messages, retry
 from common.cancels import Cancels
-from common.errors import ErrorCode, JobError, TransientError
+from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
 from common.messages import Separated, SeparationFailed, StagedStem, State, Task, Times, UndecodableMessage
-from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.outcome import (
+    BRIEF,
+    Done,
+    JobContext,
+    Message,
+    Outcome,
+    Poison,
+    Record,
+    RetrySchedule,
+    brief_schedule,
+)
 from common.stage import LocalStage
 from common.status import JobStatus, Statuses, failure
 from processor.download import DownloadLimits, download
@@ -58,7 +68,8 @@ class ProcessorHandler:
         self._metrics = metrics or ProcessorMetrics.create()
         self._config = config
         self._statuses = statuses
-        self._schedule = RetrySchedule("job", config.retries)
+        self._schedule = RetrySchedule("job", config.retries, resets=(BRIEF,))
+        self._brief_schedule = brief_schedule(self._schedule)
         self._network = network
         self._engine = engine
         self._stage = stage
@@ -93,7 +104,7 @@ class ProcessorHandler:
             return Done((self._message(result), self._handed_on(result)), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
-        return self._schedule
+        return self._brief_schedule if isinstance(error, UnlikelyError) else self._schedule
 
     def waiting(
         self, record: Record, error: TransientError, next_try_at: float, context: JobContext

@@ -9,12 +9,24 @@ from functools import partial
 
 from common import deadletter, messages, retry
 from common.cancels import Cancels
-from common.errors import UNWANTED, ErrorCode, JobError, PermanentError, TransientError
+from common.errors import UNWANTED, ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
 from common.messages import Redelivery, Separated, SeparationFailed, State, UndecodableMessage
-from common.outcome import Deferred, Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.outcome import (
+    BRIEF,
+    Deferred,
+    Done,
+    Failed,
+    JobContext,
+    Message,
+    Outcome,
+    Poison,
+    Record,
+    RetrySchedule,
+    brief_schedule,
+)
 from common.stage import LocalStage
 from common.status import JobStatus, Statuses, failure
 from uploader import callback, stems, webhook
@@ -60,7 +72,8 @@ class UploaderHandler:
         self._stage = stage
         self._statuses = statuses
         self._wall_clock = wall_clock
-        self._callback_schedule = RetrySchedule("callback", config.callback_retries, resets=("job",))
+        self._callback_schedule = RetrySchedule("callback", config.callback_retries, resets=("job", BRIEF))
+        self._brief_schedule = brief_schedule(self._callback_schedule)
         self._job_schedule = RetrySchedule("job", len(config.retries.delays_s))
         self._locks = KeyedLocks()
 
@@ -90,6 +103,8 @@ class UploaderHandler:
             return self._deliver(record, result, body, context, status)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
+        if isinstance(error, UnlikelyError):  # the receiver's address is the only one that a user gave
+            return self._brief_schedule
         if error.code == ErrorCode.CALLBACK_FAILED:
             return self._callback_schedule
         return self._job_schedule

@@ -12,8 +12,16 @@ from standardwebhooks import Webhook
 
 from common.addresses import validate_text
 from common.deadline import DeadlineExceeded, Pulse, pulse_until
-from common.errors import ErrorCode, JobError, PermanentError, TransientError
-from common.http_guard import NETWORK_ERRORS, GuardedSession, Network, is_timeout, reason, retry_after_s
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
+from common.http_guard import (
+    NETWORK_ERRORS,
+    GuardedSession,
+    Network,
+    is_bad_certificate,
+    is_timeout,
+    reason,
+    retry_after_s,
+)
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _PREFIX = "whsec_"
@@ -59,10 +67,15 @@ class TimedOut(Unreachable):
 
 
 @dataclass(frozen=True)
+class BadCertificate(Unreachable):
+    """The receiver's certificate does not prove that it is the receiver."""
+
+
+@dataclass(frozen=True)
 class Refused:
     """We do not connect to this address (address_invalid, address_blocked)."""
 
-    error: PermanentError
+    error: PermanentError | UnlikelyError
 
 
 Delivery = Delivered | Gone | Rejected | Unreachable | Refused
@@ -106,11 +119,13 @@ def deliver(
             with response:
                 _read_answer(response)
                 return _judge(response, wall_clock())
-    except PermanentError as error:
+    except (PermanentError, UnlikelyError) as error:
         return Refused(error)
     except NETWORK_ERRORS as error:
         if isinstance(error, DeadlineExceeded) or is_timeout(error):
             return TimedOut(f"no answer within {timeout_s:g} seconds")
+        if is_bad_certificate(error):
+            return BadCertificate(f"network error: {reason(error)}")
         return Unreachable(f"network error: {reason(error)}")
 
 
@@ -123,6 +138,8 @@ def as_error(delivery: Delivery) -> JobError | None:
             return PermanentError(ErrorCode.CALLBACK_GONE, "Callback refused for good: HTTP status 410")
         case Rejected(reason=why, retry_after_s=retry_s):
             return TransientError(ErrorCode.CALLBACK_FAILED, f"Callback not taken: {why}", retry_s)
+        case BadCertificate(reason=why):
+            return UnlikelyError(ErrorCode.CALLBACK_FAILED, f"Callback not delivered: {why}")
         case Unreachable(reason=why):
             return TransientError(ErrorCode.CALLBACK_FAILED, f"Callback not delivered: {why}")
         case Refused(error=error):

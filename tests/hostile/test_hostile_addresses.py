@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from common.addresses import AddressPolicy
-from common.errors import ErrorCode, JobError, PermanentError
+from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.http_guard import Network
 from processor.download import DownloadLimits, download
 from tests.support.hostile_addresses import INSIDE, TEXTS
@@ -39,15 +39,20 @@ def go_on() -> None:
 def internet(server: ScriptedServer, answers: Sequence[str] = ()) -> Network:
     """Where public.test is the server, and inside.test is at `answers`."""
     web = Internet({"public.test": [[PUBLIC]], "inside.test": [answers]}, {PUBLIC: server.port})
-    return Network(AddressPolicy(frozenset({80, 443, 8080})), web.resolve, connect=web.connect)
+    policy = AddressPolicy(frozenset({80, 443, 8080}))
+    return Network(policy, web.resolve, connect=web.connect, refusal_step_s=0)
 
 
-def fetched(directory: Path, network: Network, url: str) -> ErrorCode:
-    """The code, once it is sure that it is for good and that no file was left."""
-    with pytest.raises(PermanentError) as caught:
+def fetched(directory: Path, network: Network, url: str, kind: type[JobError] = PermanentError) -> ErrorCode:
+    """The code, once it is sure that it is for good, or as good as that, and that no file was left."""
+    with pytest.raises(kind) as caught:
         download(url, directory, LIMITS, network, go_on)
     assert list(directory.iterdir()) == []
     return caught.value.code
+
+
+def fetched_by_name(directory: Path, network: Network, url: str) -> ErrorCode:
+    return fetched(directory, network, url, UnlikelyError)
 
 
 def called(network: Network, url: str) -> ErrorCode:
@@ -73,7 +78,7 @@ class TestWhatLeadsInside:
     def test_is_blocked_when_a_name_is_there(self, server, tmp_path, host, address):
         network = internet(server, [address])
         with connections() as tried:
-            assert fetched(tmp_path, network, "http://inside.test/song.wav") == "address_blocked"
+            assert fetched_by_name(tmp_path, network, "http://inside.test/song.wav") == "address_blocked"
             assert called(network, "https://inside.test:8080/hook") == "address_blocked"
         assert tried == []
 
@@ -82,7 +87,7 @@ class TestWhatLeadsInside:
             url = location(server, f"http://{host}/song.wav")
             assert fetched(tmp_path, internet(server), url) == "address_blocked"
             url = location(server, "http://inside.test/song.wav")
-            assert fetched(tmp_path, internet(server, [address]), url) == "address_blocked"
+            assert fetched_by_name(tmp_path, internet(server, [address]), url) == "address_blocked"
         assert tried == [("127.0.0.1", server.port)] * 2
 
     @pytest.mark.parametrize("place", [0, 1, 2])
@@ -91,7 +96,7 @@ class TestWhatLeadsInside:
         answers.insert(place, address)
         with connections() as tried:
             network = internet(server, answers)
-            assert fetched(tmp_path, network, "http://inside.test/song.wav") == "address_blocked"
+            assert fetched_by_name(tmp_path, network, "http://inside.test/song.wav") == "address_blocked"
         assert tried == []
 
 
@@ -128,7 +133,7 @@ class TestANameThatAnswersPublicFirst:
         network, web = self.network(server, then)
         with connections() as tried:
             url = location(server, "http://public.test/song.wav")
-            assert fetched(tmp_path, network, url) == "address_blocked"
+            assert fetched_by_name(tmp_path, network, url) == "address_blocked"
         assert web.asked == ["public.test", "public.test"]
         assert tried == [("127.0.0.1", server.port)]
 
@@ -136,7 +141,7 @@ class TestANameThatAnswersPublicFirst:
         server.on("/song.wav", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsong"))
         network, _ = self.network(server, "10.0.0.1")
         download("http://public.test/song.wav", tmp_path, LIMITS, network, go_on).path.unlink()
-        assert fetched(tmp_path, network, "http://public.test/song.wav") == "address_blocked"
+        assert fetched_by_name(tmp_path, network, "http://public.test/song.wav") == "address_blocked"
 
 
 @pytest.mark.parametrize("answer", ["nonsense", "", "1.2.3", "2001:db8::1::2"])
@@ -165,7 +170,7 @@ class TestWhatAnErrorSays:
         assert "s3cret" not in caplog.text
 
     def download_error(self, directory: Path, network: Network, url: str) -> JobError:
-        with pytest.raises(PermanentError) as caught:
+        with pytest.raises((PermanentError, UnlikelyError)) as caught:
             download(url, directory, LIMITS, network, go_on)
         return caught.value
 

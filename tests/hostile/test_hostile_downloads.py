@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 
 import pytest
-import requests
 
 from common.addresses import AddressPolicy
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
@@ -41,8 +40,7 @@ def fetch(server, tmp_path):
     network = Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
 
     def fetch(script: Script, limits: DownloadLimits = LIMITS, path: str = "/song.wav", **kwargs):
-        # As it is sent: `requests` writes escapes in capitals and takes steps up out.
-        server.on(requests.Request("GET", f"http://public.test{path}").prepare().path_url, script)
+        server.on(path, script)
         return download(f"http://public.test{path}", tmp_path, limits, network, go_on, **kwargs)
 
     return fetch

@@ -1,5 +1,6 @@
 """The guarded session against real servers: how waits end, and what an error says."""
 
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -90,13 +91,31 @@ class TestHowItEnds:
             fetch(server.url + "/", trusting(server.origin), timeout_s=0.5)
         assert is_timeout(caught.value)
 
-    def test_a_name_without_addresses_is_a_network_error(self):
+    @pytest.mark.parametrize(
+        ("code", "text"),
+        [
+            (socket.EAI_AGAIN, "Temporary failure in name resolution"),
+            (socket.EAI_FAIL, "Non-recoverable failure in name resolution"),
+        ],
+    )
+    def test_a_resolver_that_is_away_is_a_network_error(self, code, text):
         def resolve(host: str, port: int) -> Sequence[str]:
-            raise OSError(-2, "Name or service not known")
+            raise socket.gaierror(code, text)
 
         with pytest.raises(requests.ConnectionError) as caught:
             fetch("http://song.test/?token=s3cret", Network(AddressPolicy(frozenset({80})), resolve))
-        assert reason(caught.value) == "Name or service not known"
+        assert reason(caught.value) == text
+
+    @pytest.mark.parametrize("answer", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), []])
+    def test_a_trusted_name_that_is_not_there_is_a_network_error(self, answer):
+        # The operator has named it, so it is no slip: it comes back with its container.
+        def resolve(host: str, port: int) -> Sequence[str]:
+            if isinstance(answer, OSError):
+                raise answer
+            return answer
+
+        with pytest.raises(requests.ConnectionError):
+            fetch("http://song.test:81/", trusting("http://song.test:81", resolve=resolve))
 
     def test_a_reset_is_a_network_error_that_says_so(self, server):
         server.on("/", reset())

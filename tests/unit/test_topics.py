@@ -25,7 +25,7 @@ class FakeAdmin:
 OURS = [
     "uvr_tasks",
     "uvr_results",
-    *(f"uvr_{base}_retry_{delay_s}s" for base in ("tasks", "results") for delay_s in (30, 300, 3600)),
+    *(f"uvr_{base}_retry_{delay_s}s" for base in ("tasks", "results") for delay_s in (20, 30, 300, 3600)),
     "uvr_dead_letters",
     "uvr_deliveries",
     "uvr_status",
@@ -79,6 +79,12 @@ def test_each_delay_has_its_topics(settings):
         "uvr_tasks_retry_7s",
         "uvr_results_retry_7s",
     )
+
+
+def test_brief_schedules_have_a_topic_where_no_delay_is_as_short(settings):
+    named = topics.names(settings.model_copy(update={"retry_delays_s": (3600,)}))
+    assert "uvr_tasks_retry_20s" in named
+    assert "uvr_results_retry_20s" in named
 
 
 def test_what_there_is_then_is_told_with_the_topics_of_others(settings):
