@@ -17,6 +17,7 @@ class ErrorCode(StrEnum):
     TOO_MANY_CHANNELS = "too_many_channels"
     EMPTY_FILE = "empty_file"
     NOT_AUDIO = "not_audio"
+    FORMAT_UNSUPPORTED = "format_unsupported"
     NO_AUDIO_STREAM = "no_audio_stream"
     TRUNCATED_AUDIO = "truncated_audio"
     DISK_FULL = "disk_full"

@@ -1,94 +1,99 @@
-"""How long a file says it is, where its format truly says so.
+"""Tells how long a file's sound is where its format states that exactly.
 
-FFmpeg always offers a duration. For some files it is a guess from size and bit rate (MP3 without a Xing
-header, raw AAC), or was quietly cut down to what is there (WAV): neither can tell a truncated file.
+A frame count, a sample count or an edit list does. FFmpeg's guesses from size and bit rate do not, nor does a
+DURATION tag of Matroska, which is the time at which a track ends: it may have begun late, or have gaps.
 """
 
-import math
-import struct
-from pathlib import Path
-from typing import BinaryIO
+from fractions import Fraction
 
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-_XING_FRAMES_FLAG = 1
-_MAX_CHUNKS = 10_000
-# Programs that write into a pipe leave the largest size they know of in the header.
-_PIPED_SIZE = 0x7FFFF000
+from processor import mp4_boxes, mpeg_frames, wav_header
+from processor.byte_view import ByteView
+
+# FFmpeg takes these lengths from a count of samples in the file's head.
+_COUNTED = ("aiff", "wv", "tta")
+_STREAMINFO_END = 26
+_SEGMENT = b"\x18\x53\x80\x67"
+_MAX_EBML_BYTES = 4096
 
 
-def declared_s(container: InputContainer, stream: AudioStream, path: Path) -> float | None:
-    """The declared length of the stream in seconds; None where nothing reliable is declared."""
+def declared_s(container: InputContainer, stream: AudioStream, view: ByteView) -> Fraction | None:
+    """Return the length of the stream in seconds; None where nothing exact is declared; raise OSError."""
     name = container.format.name
-    if name == "wav":
-        return _wav_s(path, stream)
-    if name == "mp3" and not _has_mp3_frame_count(path):
+    if name == "mp3":
+        return _fraction(mpeg_frames.declared_s(view))
+    if name == "flac":
+        return _flac_s(view)
+    if name.startswith("mov"):
+        return _mp4_s(container, stream, view)
+    if name == "caf" and stream.codec_context.name.startswith("pcm_"):
+        return _stream_s(stream)
+    return _stream_s(stream) if name in _COUNTED else None
+
+
+def wav_s(wav: wav_header.WavFile, found_s: Fraction) -> Fraction | None:
+    """Return the length by the declared bytes of a WAV file, of which those present decoded to `found_s`."""
+    if wav.declared is None or not wav.rate or not wav.frame_bytes:
         return None
-    if name in ("aac", "ogg"):
-        return None
-    if "matroska" in name:
-        return _matroska_s(container, stream)
-    return float(stream.duration * stream.time_base) if stream.duration else None
+    if wav.header:
+        return Fraction(wav.declared // wav.frame_bytes, wav.rate)
+    # Blocks of any size: in proportion.
+    return found_s * Fraction(wav.declared, wav.present) if wav.present else None
 
 
-def _wav_s(path: Path, stream: AudioStream) -> float | None:
-    """From the header's data size. Only for linear samples, whose bytes a second are known."""
-    bytes_per_s = (stream.codec_context.bit_rate or 0) / 8
-    with path.open("rb") as file:
-        size = _wav_data_bytes(file)
-    if size is None or not bytes_per_s or not stream.codec_context.name.startswith("pcm_"):
-        return None
-    return size / bytes_per_s
+def missing_bytes(name: str, view: ByteView) -> int:
+    """Return how many bytes are not there of those that a Matroska or MP4 file says it has; raise OSError."""
+    if name.startswith("matroska"):
+        return _missing_of_segment(view)
+    return mp4_boxes.missing_bytes(view) if name.startswith("mov") else 0
 
 
-def _wav_data_bytes(file: BinaryIO) -> int | None:
-    kind = file.read(12)[:4]
-    large = None
-    for _ in range(_MAX_CHUNKS):
-        if len(head := file.read(8)) < 8:
-            break
-        name, size = struct.unpack("<4sI", head)
-        if name == b"data":
-            size = large if kind == b"RF64" else size
-            return size if size and (kind == b"RF64" or size < _PIPED_SIZE) else None
-        if name == b"ds64":
-            content = file.read(min(size, 16))
-            large = struct.unpack_from("<Q", content, 8)[0] if len(content) == 16 else None
-            size -= len(content)
-        file.seek(size + size % 2, 1)
-    return None
-
-
-def _has_mp3_frame_count(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(_id3_bytes(file.read(10)))
-        first_frame = file.read(4096)
-    for mark in (b"Xing", b"Info"):
-        at = first_frame.find(mark)
-        if at >= 0 and len(first_frame) >= at + 8:
-            return bool(struct.unpack_from(">I", first_frame, at + 4)[0] & _XING_FRAMES_FLAG)
-    return b"VBRI" in first_frame
-
-
-def _id3_bytes(head: bytes) -> int:
-    """The length of an ID3v2 tag: four bytes of seven bits each, and its own header of ten."""
-    if len(head) < 10 or head[:3] != b"ID3":
-        return 0
-    size = 0
-    for byte in head[6:10]:
-        size = size << 7 | byte & 0x7F
-    return size + 10
-
-
-def _matroska_s(container: InputContainer, stream: AudioStream) -> float | None:
+def span_s(stream: AudioStream) -> Fraction | None:
+    """Return how long the stream lasts by its DURATION tag, gaps included: no song in it is longer."""
     try:
         hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
-        told_s = 3600 * int(hours) + 60 * int(minutes) + float(seconds)
-        if not math.isfinite(told_s):
-            raise ValueError
-        return told_s
-    except (ValueError, OverflowError):
-        # The container's own is that of its longest stream.
-        alone = len(container.streams) == 1
-        return container.duration / 1e6 if alone and container.duration else None
+        end_s = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return end_s - (stream.start_time or 0) * stream.time_base
+
+
+def _fraction(value: float | None) -> Fraction | None:
+    return None if value is None else Fraction(value)
+
+
+def _stream_s(stream: AudioStream) -> Fraction | None:
+    return stream.duration * stream.time_base if stream.duration else None
+
+
+def _flac_s(view: ByteView) -> Fraction | None:
+    """Return what STREAMINFO says, in which 0 samples are an unknown number."""
+    head = view.read_at(0, _STREAMINFO_END)
+    if len(head) < _STREAMINFO_END or head[:4] != b"fLaC":
+        return None
+    bits = int.from_bytes(head[18:26], "big")
+    rate, samples = bits >> 44, bits & (1 << 36) - 1
+    return Fraction(samples, rate) if rate and samples else None
+
+
+def _mp4_s(container: InputContainer, stream: AudioStream, view: ByteView) -> Fraction | None:
+    samples = mp4_boxes.itunes_samples(container.metadata.get("iTunSMPB", ""))
+    if samples and len(container.streams.audio) == 1:
+        return Fraction(samples, stream.codec_context.sample_rate)
+    return mp4_boxes.heard_s(view, stream.id)
+
+
+def _missing_of_segment(view: ByteView) -> int:
+    head = view.read_at(0, _MAX_EBML_BYTES)
+    at = head.find(_SEGMENT)
+    if at < 0 or len(head) < at + 12:
+        return 0
+    first = head[at + 4]
+    width = 9 - first.bit_length()  # leading zeros tell how many bytes the size has
+    if width > 8:
+        return 0
+    size = int.from_bytes(head[at + 4 : at + 4 + width], "big") & (1 << 7 * width) - 1
+    is_unknown = size == (1 << 7 * width) - 1
+    return 0 if is_unknown else max(0, at + 4 + width + size - view.size)
