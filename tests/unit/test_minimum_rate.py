@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from common.errors import ErrorCode, TransientError
+from common.settings import ProcessorSettings
+from common.settings_loading import load
+from processor.assembly import download_limits
 from processor.download import Clocks, DownloadLimits
 from processor.minimum_rate import MinimumRate
 from tests.support.downloads import MB, Downloads
@@ -73,6 +76,11 @@ def test_the_error_says_how_slow_it_was():
 
 def test_at_0_any_rate_will_do():
     observed(0, [(t * 60, 0) for t in range(100)])
+
+
+def test_the_setting_reaches_the_download(monkeypatch):
+    monkeypatch.setenv("MIN_DOWNLOAD_BYTES_PER_S", "123")
+    assert download_limits(load(ProcessorSettings)).min_bytes_per_s == 123
 
 
 @pytest.mark.network
