@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http.client import BadStatusLine, HTTPException, IncompleteRead
 from pathlib import Path
+from typing import Any
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 from urllib3.util import create_urllib3_context
 
@@ -87,8 +89,9 @@ class GuardedSession(requests.Session):
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
         # Before `requests` parses it: its own errors repeat the whole address, query included.
-        validate_text(request.url, self._policy)
-        self._adapter.target = request_target(request.url)
+        url = str(request.url)
+        validate_text(url, self._policy)
+        self._adapter.target = request_target(url)
         try:
             return super().prepare_request(request)
         except (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError, UnicodeError):
@@ -120,8 +123,8 @@ class _GuardedAdapter(HTTPAdapter):
     def init_poolmanager(self, *args, **kwargs) -> None:
         super().init_poolmanager(*args, **kwargs)
         guard = {"adapter": self}
-        plain = type("Connection", (_GuardedConnection, urllib3.connection.HTTPConnection), guard)
-        tls = type("TLSConnection", (_GuardedConnection, urllib3.connection.HTTPSConnection), guard)
+        plain = type("Connection", (_GuardedConnection,), guard)
+        tls = type("TLSConnection", (_GuardedConnection, HTTPSConnection), guard)
         self.poolmanager.pool_classes_by_scheme = {
             "http": type("Pool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
             "https": type("TLSPool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": tls}),
@@ -142,12 +145,12 @@ class _GuardedAdapter(HTTPAdapter):
         return self._context
 
 
-class _GuardedConnection:
+class _GuardedConnection(HTTPConnection):
     """Mixed into urllib3's connections: what is checked here is what is connected to."""
 
     adapter: _GuardedAdapter
 
-    def putrequest(self, method: str, url: str, *args, **kwargs) -> None:
+    def putrequest(self, method: str, url: str, *args: Any, **kwargs: Any) -> None:
         super().putrequest(method, self.adapter.target, *args, **kwargs)
 
     def _new_conn(self) -> socket.socket:
@@ -182,8 +185,8 @@ def _open(origin: Origin, network: Network, timeout_s: float, pulse: Pulse) -> s
     return sock
 
 
-def _scheme(connection: urllib3.connection.HTTPConnection) -> str:
-    return "https" if isinstance(connection, urllib3.connection.HTTPSConnection) else "http"
+def _scheme(connection: HTTPConnection) -> str:
+    return "https" if isinstance(connection, HTTPSConnection) else "http"
 
 
 # What a guarded exchange may raise beside JobError and what the caller's own `check` raises.

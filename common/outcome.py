@@ -72,9 +72,6 @@ class Failed:
     after_commit: Callable[[], None] = field(default=nothing, compare=False)
 
 
-BRIEF = "brief"
-
-
 @dataclass(frozen=True)
 class RetrySchedule:
     """How often a transient failure is tried again; its name tells the counts of several apart.
@@ -91,16 +88,6 @@ class RetrySchedule:
     resets: tuple[str, ...] = ()
     is_brief: bool = False
     also: str | None = None
-
-
-def brief_schedule(of: RetrySchedule) -> RetrySchedule:
-    """For an UnlikelyError where other failures follow `of`: two more tries, if `of` has as many.
-
-    The tries are among those of `of`. A failure under `of` itself shows that things have changed: BRIEF, the
-    name of the brief schedule, belongs to the `resets` of `of`.
-    """
-    resets = tuple(name for name in of.resets if name != BRIEF)
-    return RetrySchedule(BRIEF, min(2, of.retries), resets, is_brief=True, also=of.name)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 from common.addresses import check_characters
 
 _ADDRESS = re.compile(r"(?P<origin>(?P<scheme>[^:/?#]+:)//[^/?#]*)(?P<path>[^?#]*)(?P<query>\?[^#]*)?")
-_PATH_AND_REST = re.compile(r"([^?#]*)(.*)", re.DOTALL)
+_AFTER_PATH = re.compile(r"[?#].*", re.DOTALL)
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _NOT_ON_THE_WIRE = re.compile(r"[^\x21-\x7e]")
 
@@ -42,7 +42,8 @@ def redirect_url(base: str, location: str) -> str:
         return text
     if text.startswith("//"):
         return parts["scheme"] + text
-    path, rest = _PATH_AND_REST.fullmatch(text).groups()
+    path = _AFTER_PATH.sub("", text)
+    rest = text[len(path) :]
     if path.startswith("/"):
         return parts["origin"] + text
     if path:

@@ -20,7 +20,7 @@ LAST_ERROR = "uvr-last-error"
 DEFERRED_SINCE_MS = "uvr-deferred-since-ms"
 HEADERS = (TRIES, NOT_BEFORE_MS, ORIGIN, FIRST_ERROR, LAST_ERROR, DEFERRED_SINCE_MS)
 # What a later try will hardly mend is tried three times in less than a minute.
-BRIEF_DELAY_S = 20
+BRIEF, BRIEF_DELAY_S = "brief", 20
 _MAX_ERROR_CHARS = 500
 _MAX_DIGITS = 15
 _RETRY_TOPIC = re.compile(r"_retry_(\d{1,15})s$")
@@ -95,6 +95,16 @@ def topic(base: str, delay_s: int) -> str:
 
 def topics(base: str, delays_s: Iterable[int]) -> list[str]:
     return [topic(base, delay_s) for delay_s in delays_s]
+
+
+def brief_schedule(of: RetrySchedule) -> RetrySchedule:
+    """For an UnlikelyError where other failures follow `of`: two more tries, if `of` has as many.
+
+    They are tries of `of` as well. A failure under `of` itself shows that things have changed, so BRIEF, the
+    name of the brief schedule, belongs to the `resets` of `of`.
+    """
+    resets = tuple(name for name in of.resets if name != BRIEF)
+    return RetrySchedule(BRIEF, min(2, of.retries), resets, is_brief=True, also=of.name)
 
 
 def brief_delay_s(delays_s: Sequence[int]) -> int:

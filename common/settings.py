@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.secret_files import with_secrets_from_files
 from common.settings_types import (
+    Authorities,
     Delays,
     Names,
     Origins,
@@ -202,6 +203,8 @@ class WorkerSettings(TransactionSettings, AddressSettings):
     drain_on_rebalance_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 3600.0
     max_attempts: Positive = 3
     health_host: str = "127.0.0.1"
+    # of song hosts and receivers, beside the public ones
+    outbound_ca_file: Authorities | None = None
     output_dir: Path = Path("outputs")
 
 
@@ -225,6 +228,8 @@ class ProcessorSettings(WorkerSettings):
     max_audio_duration_s: PositiveFloat = 4 * 3600.0
     max_audio_channels: Positive = 8
     download_deadline_s: PositiveFloat = 3600.0
+    # over each minute; 0: any rate
+    min_download_bytes_per_s: Annotated[int, Field(ge=0)] = 8192
     engine_max_jobs: Positive = 200
     engine_job_timeout_s: PositiveFloat = 4 * 3600.0
 

@@ -1,9 +1,11 @@
 """What a setting's text may be, and what it becomes."""
 
 import re
+import ssl
+from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, FilePath
 from pydantic_settings import NoDecode
 
 from common.addresses import parse_origin
@@ -43,6 +45,17 @@ def _checked_host(given: str) -> str:
     return host
 
 
+def checked_authorities(path: Path) -> Path:
+    """A file of certificates in PEM format, one or more. Raises ValueError."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # SSLError among them
+        raise ValueError(
+            f"expected a file of certificates in PEM format, got {path}: {error.strerror}"
+        ) from None
+    return path
+
+
 def checked_origins(value: tuple[str, ...]) -> tuple[str, ...]:
     """In small letters and without a slash at the end. Raises ValueError."""
     for origin in value:
@@ -53,3 +66,6 @@ def checked_origins(value: tuple[str, ...]) -> tuple[str, ...]:
         except JobError as error:
             raise ValueError(f"{origin!r}: {error}") from None
     return tuple(origin.rstrip("/").lower() for origin in value)
+
+
+Authorities = Annotated[FilePath, AfterValidator(checked_authorities)]

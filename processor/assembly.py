@@ -28,6 +28,14 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
     )
 
 
+def download_limits(settings: ProcessorSettings) -> DownloadLimits:
+    return DownloadLimits(
+        settings.max_audio_bytes,
+        settings.download_deadline_s,
+        min_bytes_per_s=settings.min_download_bytes_per_s,
+    )
+
+
 def make_handler(
     settings: ProcessorSettings,
     engine: SeparationEngine,
@@ -45,10 +53,10 @@ def make_handler(
             settings.kafka_result_topic,
             directory.path,
             len(settings.retry_delays_s),
-            DownloadLimits(settings.max_audio_bytes, settings.download_deadline_s),
+            download_limits(settings),
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
         ),
-        Network(AddressPolicy.from_settings(settings)),
+        Network(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
         engine,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),

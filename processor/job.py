@@ -16,17 +16,7 @@ from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
 from common.messages import Separated, SeparationFailed, StagedStem, State, Task, Times, UndecodableMessage
-from common.outcome import (
-    BRIEF,
-    Done,
-    JobContext,
-    Message,
-    Outcome,
-    Poison,
-    Record,
-    RetrySchedule,
-    brief_schedule,
-)
+from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
 from common.status import JobStatus, Statuses, failure
 from processor.download import DownloadLimits, download
@@ -68,8 +58,8 @@ class ProcessorHandler:
         self._metrics = metrics or ProcessorMetrics.create()
         self._config = config
         self._statuses = statuses
-        self._schedule = RetrySchedule("job", config.retries, resets=(BRIEF,))
-        self._brief_schedule = brief_schedule(self._schedule)
+        self._schedule = RetrySchedule("job", config.retries, resets=(retry.BRIEF,))
+        self._brief_schedule = retry.brief_schedule(self._schedule)
         self._network = network
         self._engine = engine
         self._stage = stage

@@ -57,7 +57,7 @@ def main() -> int:
         settings.slots,
         UploaderHandler(
             UploaderConfig.from_settings(settings, secrets),
-            Network(AddressPolicy.from_settings(settings)),
+            Network(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
             storage,
             stage,
             Statuses(settings.kafka_status_topic, outbox, time.time),

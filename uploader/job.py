@@ -14,19 +14,7 @@ from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
 from common.messages import Redelivery, Separated, SeparationFailed, State, UndecodableMessage
-from common.outcome import (
-    BRIEF,
-    Deferred,
-    Done,
-    Failed,
-    JobContext,
-    Message,
-    Outcome,
-    Poison,
-    Record,
-    RetrySchedule,
-    brief_schedule,
-)
+from common.outcome import Deferred, Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
 from common.status import JobStatus, Statuses, failure
 from uploader import callback, stems, webhook
@@ -72,8 +60,10 @@ class UploaderHandler:
         self._stage = stage
         self._statuses = statuses
         self._wall_clock = wall_clock
-        self._callback_schedule = RetrySchedule("callback", config.callback_retries, resets=("job", BRIEF))
-        self._brief_schedule = brief_schedule(self._callback_schedule)
+        self._callback_schedule = RetrySchedule(
+            "callback", config.callback_retries, resets=("job", retry.BRIEF)
+        )
+        self._brief_schedule = retry.brief_schedule(self._callback_schedule)
         self._job_schedule = RetrySchedule("job", len(config.retries.delays_s))
         self._locks = KeyedLocks()
 

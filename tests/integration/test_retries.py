@@ -1,9 +1,11 @@
 """Retry topics on a real broker: waits, order, the end of the tries, and kills and stops in between."""
 
+import contextlib
 import json
 from pathlib import Path
 
 import pytest
+from kafka import KafkaProducer
 
 from common import deadletter, retry
 from tests.support.group import Lab
@@ -106,6 +108,17 @@ def test_records_of_a_delay_that_is_no_longer_set_are_done_all_the_same(bench):
     assert worker.stop() == 0
     b.start(RETRY_DELAYS_S="1")
     assert numbers(b.lab.wait_for_results(1)) == [0]
+
+
+def test_what_waits_for_a_brief_schedule_is_read_like_the_others(bench):
+    b = bench(delays_s=(600,))
+    topic = retry.topic(b.lab.settings.kafka_task_topic, retry.BRIEF_DELAY_S)
+    with contextlib.closing(
+        KafkaProducer(bootstrap_servers=b.lab.settings.kafka_bootstrap_servers)
+    ) as producer:
+        producer.send(topic, json.dumps(good(7)).encode(), key=b"7").get(30)
+    b.start()
+    assert numbers(b.lab.wait_for_results(1)) == [7]
 
 
 def test_attempts_that_a_stop_cut_short_do_not_count(bench):

@@ -46,6 +46,7 @@ class ProcessorBench:
         self.temp_dir = directory / "temp"
         self.stage = LocalStage(directory / "stage")
         song = audio.write(directory / "song.wav", audio.noise(0.2))
+        self.network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin(server.origin)})))
         server.on("/song.wav", serve(song.read_bytes(), content_type="audio/wav"))
         song.unlink()
 
@@ -56,14 +57,12 @@ class ProcessorBench:
         metrics: ProcessorMetrics | None = None,
         cancels: Cancels | None = None,
     ) -> ProcessorHandler:
-        policy = AddressPolicy(frozenset({80}), frozenset({parse_origin(self.server.origin)}))
         config = ProcessorConfig(
             "results", self.temp_dir, 3, DownloadLimits(10_000_000, 30), AudioLimits(60, 8)
         )
-        network = Network(policy)
         return ProcessorHandler(
             config,
-            network,
+            self.network,
             engine or FakeEngine(),
             stage or self.stage,
             statuses(),

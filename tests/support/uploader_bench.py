@@ -140,20 +140,21 @@ class UploaderBench:
         self.storage, self.receiver = storage or FakeStorage(), receiver
         self.now_s = 99.0
         self._callback_retries = callback_retries
+        policy = AddressPolicy(frozenset({80}), frozenset({parse_origin(receiver.origin)}))
+        self.network = Network(policy)
         self.metrics = UploaderMetrics.create()
         self.cancels = Cancels(lambda: self.now_s)
         self.handler = self.new_handler()
 
     def new_handler(self) -> UploaderHandler:
         """As a process that has just started has it."""
-        policy = AddressPolicy(frozenset({80}), frozenset({parse_origin(self.receiver.origin)}))
         config = UploaderConfig(
             "results", "dead", "deliveries", POLICY, self._callback_retries, "out/", (), 10.0
         )
         told = Statuses("status", NoOutbox(), lambda: self.now_s)
         return UploaderHandler(
             config,
-            Network(policy),
+            self.network,
             self.storage,
             self.stage,
             told,

@@ -226,6 +226,19 @@ class TestTLS:
         assert fetch(f"https://song.test:{server.port}/song.wav", network) == (200, b"song" * 100_000)
         assert names == ["song.test"]
 
+    def test_a_private_authority_counts_beside_the_public_ones(self, server, monkeypatch):
+        monkeypatch.setattr("requests.adapters.DEFAULT_CA_BUNDLE_PATH", str(TLS / "authority.pem"))
+        network = self.network(server, ca_file=TLS / "kafka-authority.pem")
+        assert fetch(f"https://song.test:{server.port}/song.wav", network) == (200, b"song" * 100_000)
+
+    def test_a_certificate_that_is_its_own_authority_can_be_named(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(TLS / "self-signed.pem")
+        with ScriptedServer(tls=context) as server:
+            server.on("/song.wav", serve(b"song"))
+            network = self.network(server, ca_file=TLS / "self-signed.pem")
+            assert fetch(f"https://song.test:{server.port}/song.wav", network) == (200, b"song")
+
     def test_a_certificate_for_another_name_is_refused(self, server):
         network = self.network(server, "other.test", ca_file=str(TLS / "authority.pem"))
         with pytest.raises(requests.exceptions.SSLError) as caught:

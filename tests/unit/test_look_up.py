@@ -1,10 +1,14 @@
 """Names that lead nowhere a user may go: all alike to the user, and told apart in the log."""
 
+import json
 import logging
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -129,6 +133,29 @@ def test_a_resolver_that_is_away_says_nothing_of_the_name(tmp_path, code):
     error = downloaded(socket.gaierror(code, "not now"), tmp_path)
     assert type(error) is not UnlikelyError
     assert (error.code, error.message) == (ErrorCode.NETWORK_ERROR, "Network error: not now")
+
+
+def test_the_system_s_resolver_tells_a_name_that_is_not_there_from_a_name_server_that_is_not():
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.support.name_servers"],
+        stdout=subprocess.PIPE,
+        check=True,
+        cwd=Path(__file__).parents[2],
+    )
+    told = {name: error.replace(f"{name}.test", "NAME") for name, error in json.loads(ran.stdout).items()}
+    refused = (
+        "UnlikelyError The address is blocked: the name NAME does not exist, or is not at a public address. "
+        "The operator can allow an origin in TRUSTED_URL_PREFIXES"
+    )
+    away = "TransientError Network error: Temporary failure in name resolution"
+    assert told == {
+        "no-such-name": refused,
+        "no-address": refused,
+        "private": refused,
+        "failure": away,
+        "refused": away,
+        "silence": away,
+    }
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "::1", "fd00::1"])

@@ -1,47 +1,11 @@
 """What a request line asks for, and where a redirect leads: the bytes that were given."""
 
-import string
-
 import pytest
 
 from common.addresses import AddressPolicy, validate_text
 from common.errors import ErrorCode, PermanentError
 from common.request_target import redirect_url, request_target
-
-AS_GIVEN = [
-    "/",
-    "/song.wav",
-    "/%7euser/%7E",
-    "/a%2fb%2Fc",
-    "/%41%42",
-    "/%c3%a9",
-    "/%00",
-    "/a%0d%0aHost:%20inside.test",
-    "/%",
-    "/100%.wav",
-    "/%zz%4",
-    "/[2020]/{a}",
-    "/x/../y",
-    "/./x/.",
-    "/..",
-    "//a//b//",
-    "/a;b=c;d",
-    "/a|b^c`d",
-    "/'single'/\"double\"",
-    "/<a>",
-    "/a,b:c@d!e$f&g(h)*i+j=k~l",
-    "/x?",
-    "/x??",
-    "/?",
-    "/x?&&a=&=b",
-    "/x?a=[1]&b={2}|'3'\"4\"",
-    "/x?%7e=%2f&sig=a%2Bb%3d",
-    "/x?a+b",
-    "/x?next=http://u:p@10.0.0.1/../",
-    "/" + "".join(c for c in string.punctuation if c not in "#\\?") + "?" + string.punctuation.translate(
-        {ord("#"): None, ord("\\"): None}
-    ),
-]  # fmt: skip
+from tests.support.raw_targets import AS_GIVEN
 
 
 @pytest.mark.parametrize("target", AS_GIVEN)

@@ -1,5 +1,7 @@
 """Settings of a worker whose wrong values would do harm rather than fail."""
 
+from pathlib import Path
+
 import pytest
 
 from common.settings import ProcessorSettings, UploaderSettings
@@ -53,3 +55,37 @@ def test_stems_that_would_go_before_a_result_that_names_them_are_refused(monkeyp
     monkeypatch.setenv("STAGE_RETENTION_S", "3600")
     with pytest.raises(BadSettings, match="STAGE_RETENTION_S"):
         load(UploaderSettings)
+
+
+@pytest.mark.parametrize("kind", [ProcessorSettings, UploaderSettings])
+class TestPrivateAuthorities:
+    @pytest.fixture(autouse=True)
+    def bucket(self, monkeypatch):
+        monkeypatch.setenv("S3_BUCKET_NAME", "bucket")
+
+    def test_a_file_of_certificates_is_taken(self, monkeypatch, kind):
+        path = Path(__file__).parents[1] / "support" / "tls" / "authority.pem"
+        monkeypatch.setenv("OUTBOUND_CA_FILE", str(path))
+        assert load(kind).outbound_ca_file == path
+
+    @pytest.mark.parametrize("content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nAAAA\n"])
+    def test_another_file_or_none_is_refused_at_the_start(self, monkeypatch, tmp_path, kind, content):
+        path = tmp_path / "ca.pem"
+        if content is not None:
+            path.write_text(content)
+        monkeypatch.setenv("OUTBOUND_CA_FILE", str(path))
+        with pytest.raises(BadSettings, match="OUTBOUND_CA_FILE"):
+            load(kind)
+
+
+@pytest.mark.parametrize("rate", ["-1", "1.5", "fast"])
+def test_a_minimum_rate_that_is_no_number_of_bytes_is_refused(monkeypatch, rate):
+    monkeypatch.setenv("MIN_DOWNLOAD_BYTES_PER_S", rate)
+    with pytest.raises(BadSettings, match="MIN_DOWNLOAD_BYTES_PER_S"):
+        load(ProcessorSettings)
+
+
+def test_the_minimum_rate_can_be_switched_off(monkeypatch):
+    assert load(ProcessorSettings).min_download_bytes_per_s == 8192
+    monkeypatch.setenv("MIN_DOWNLOAD_BYTES_PER_S", "0")
+    assert load(ProcessorSettings).min_download_bytes_per_s == 0
