@@ -61,6 +61,7 @@ class Town:
         return [self.trio.submit(audio, hook_url, FIRST) for audio in audios]
 
     def drip(self, count: int) -> list[str]:
+        """The first user's tasks whose songs take for ever to come."""
         audios = [self.trio.song(drip(self.song, FOR_EVER_S)) for _ in range(count)]
         return [self.trio.submit(audio, headers=FIRST) for audio in audios]
 
@@ -95,3 +96,16 @@ def test_a_song_and_its_callback_come_while_another_users_receivers_hang(town: T
     # What waits for its place says so.
     assert {town.state(t) for t in hanging} == {"delivering"}
     assert len(town.hanging.requests()) == 4
+
+
+def test_a_song_comes_while_another_users_songs_drip_and_his_receivers_hang(town: Town):
+    hanging = town.hang(HANGING)
+    town.wait_for_hanging(hanging)
+    dripping = town.drip(DRIPPING)
+    wait_for(lambda: [town.state(t) for t in dripping].count("downloading") == 2, PATIENCE_S, "two that drip")
+    done = [town.trio.submit(town.trio.song(town.song), headers=SECOND) for _ in range(3)]
+    for task_uuid in done:
+        assert town.trio.wait_for_callback(task_uuid, PATIENCE_S).json["status"] == "success"
+    # Those that found no place wait in the queue, and the api says so.
+    assert sorted(town.state(t) for t in dripping) == ["downloading"] * 2 + ["queued"] * 8
+    assert {town.state(t) for t in hanging} == {"delivering"}

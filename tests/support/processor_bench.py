@@ -46,7 +46,8 @@ class ProcessorBench:
         self.temp_dir = directory / "temp"
         self.stage = LocalStage(directory / "stage")
         song = audio.write(directory / "song.wav", audio.noise(0.2))
-        server.on("/song.wav", serve(song.read_bytes(), content_type="audio/wav"))
+        self.song = song.read_bytes()
+        server.on("/song.wav", serve(self.song, content_type="audio/wav"))
         song.unlink()
 
     def handler(
