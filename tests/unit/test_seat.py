@@ -18,7 +18,7 @@ RESULT = Message("results", b"k", b"done")
 
 
 class Two:
-    """A worker with a record that waits aside until `go_on`, and one behind it; `begun` were earlier begins."""
+    """A worker with a record that waits aside until `go_on`, and one behind it; `begun`: earlier begins."""
 
     def __init__(self, begun: dict[int, int], slots: int = 2):
         self.go_on, self.order = threading.Event(), []
