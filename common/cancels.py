@@ -144,8 +144,8 @@ class _EndingContext:
     def leave_slot(self) -> None:
         self._context.leave_slot()
 
-    def regain_slot(self) -> None:
-        self._context.regain_slot()
+    def regain_slot(self, check: Pulse | None = None) -> None:
+        self._context.regain_slot(check or self.check)
 
     def wait(self, timeout_s: float) -> None:
         end_s = time.monotonic() + timeout_s

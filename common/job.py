@@ -8,15 +8,14 @@ from common.commit_request import End
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
 from common.lease import Lease, LeaseTable
 from common.outcome import Deferred, Done, Dropped, Failed, Handler, Outcome
-from common.places import Claim, Limits
+from common.places import Claim
 from common.publish import Unpublishable
+from common.seat import Seat
 from common.settle import JobRules, Settlement
 from common.transaction import Committer
-from common.waiting_room import HeldPlace, WaitingRoom
+from common.waiting_room import HeldPlace, WaitingRoom, no_waiting_room
 
 log = logging.getLogger(__name__)
-
-_SLOT_TICK_S = 0.05
 
 # An attempt's outcome, and what was committed of it: None if nothing is known to be.
 OnOutcome = Callable[[Outcome, Done | None], None]
@@ -26,17 +25,11 @@ def _nobody_asks(outcome: Outcome, done: Done | None) -> None:
     """The outcome is of interest to its job alone."""
 
 
-def no_waiting_room() -> WaitingRoom:
-    """A room for jobs that need no places."""
-    return WaitingRoom(Limits(), lambda lease, claim: False)
-
-
 class LeaseContext:
     """A JobContext that stops its job when the lease ends."""
 
-    def __init__(self, lease: Lease, leases: LeaseTable, place: HeldPlace, on_slot_free: Callable[[], None]):
-        self._lease, self._leases = lease, leases
-        self._place, self._on_slot_free = place, on_slot_free
+    def __init__(self, lease: Lease, leases: LeaseTable, seat: Seat):
+        self._lease, self._seat = lease, seat
         self.attempt = leases.attempts(lease)
         self.counted = leases.counted(lease)
 
@@ -49,18 +42,16 @@ class LeaseContext:
         self.check()
 
     def take_place(self, claim: Claim) -> bool:
-        return self._place.take(claim)
+        return self._seat.place.take(claim)
 
     def leave_place(self) -> None:
-        self._place.leave()
+        self._seat.place.leave()
 
     def leave_slot(self) -> None:
-        self._lease.holds_slot = False
-        self._on_slot_free()
+        self._seat.leave_slot()
 
-    def regain_slot(self) -> None:
-        while not self._leases.regain_slot(self._lease):
-            self.wait(_SLOT_TICK_S)
+    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+        self._seat.regain_slot(check or self.check)
 
 
 class JobThread:
@@ -91,7 +82,8 @@ class JobThread:
         self._on_slot_free = on_slot_free
         self._on_outcome = on_outcome
         self._room = room or no_waiting_room()
-        self._place = HeldPlace(self._room, claim)
+        place = HeldPlace(self._room, claim)
+        self._seat = Seat(lease, leases, committer, rules.max_attempts, place, on_slot_free)
         # the place that the record waits for, once its job has ended for that
         self._awaited: Claim | None = None
 
@@ -106,18 +98,17 @@ class JobThread:
         threading.Thread(target=target, name=f"job {self._lease}", daemon=True).start()
 
     def _run(self) -> None:
-        counted = self._leases.counted(self._lease)
-        is_last = 0 < counted == self._rules.max_attempts - 1
         try:
             # Before the attempt is committed: who waits for another's last one is not counted with it.
-            with self._leases.quarantine.turn(is_last, self._may_wait):
-                self._attempt()
+            self._seat.begin_turn(self._may_wait)
+            self._attempt()
         except Cancelled:
             log.info("%s: stopped before its attempt", self._lease)
         except Exception:
             log.exception("%s: after its end", self._lease)
         finally:
-            self._place.leave()
+            self._seat.end_turn()
+            self._seat.place.leave()
             self._leave()
 
     def _leave(self) -> None:
@@ -139,7 +130,7 @@ class JobThread:
             self._leave()
 
     def _context(self) -> LeaseContext:
-        return LeaseContext(self._lease, self._leases, self._place, self._on_slot_free)
+        return LeaseContext(self._lease, self._leases, self._seat)
 
     def _may_wait(self) -> bool:
         return self._lease.live and not self._leases.draining
@@ -149,9 +140,7 @@ class JobThread:
             return
         context = self._context()
         outcome = self._work(context)
-        self._lease.holds_slot = False
-        self._place.leave()
-        self._on_slot_free()
+        self._seat.end_work()
         if isinstance(outcome, Deferred) and self._wait_for_place(outcome):
             self._on_outcome(outcome, Done(outcome.messages))
             return
@@ -198,7 +187,7 @@ class JobThread:
         """
         settlement = Settlement(self._lease.record, self._handler, context, self._rules, str(self._lease))
         done = settlement.settle(outcome)
-        if not self._lease.live:
+        if not self._lease.live and not self._seat.is_handed_back:
             # Whatever it ended in: an engine may die of the same signal that stops its job. Only here: once a
             # result was sent, handing back could bring a record to life that is done. And only what was
             # stopped: a job that drops itself is no better than a crash, and may not be read again for ever.

@@ -1,7 +1,8 @@
 """How far each group is: `python -m common.lag` prints a line a partition that has work left.
 
-Waiting records are those that nobody has taken, in a retry topic mostly because they are not due; running
-ones are shown with their attempts. The records are read and counted, since offsets count transaction markers.
+Waiting records are those that nobody has begun, in a retry topic mostly because they are not due, or because
+they wait for a place; running ones are shown with their attempts. The records are read and counted, since
+offsets count transaction markers.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from common import clients, progress, retry
+from common.progress import Progress
 from common.settings import KafkaSettings, ProcessorSettings, UploaderSettings
 from common.settings_loading import load, load_or_exit
 
@@ -45,10 +47,12 @@ def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag
             for partition in partitions
         }
         counts = _count(consumer, {partition: state.next_offset for partition, state in states.items()})
-        return [
-            PartitionLag(p, counts[p], {o: state.counted(o) for o in state.active})
-            for p, state in states.items()
-        ]
+        return [_lag(partition, counts[partition], state) for partition, state in states.items()]
+
+
+def _lag(partition: TopicPartition, unread: int, state: Progress) -> PartitionLag:
+    running = {offset: counted for offset in state.active if (counted := state.counted(offset))}
+    return PartitionLag(partition, unread + len(state.active) - len(running), running)
 
 
 def _count(consumer: KafkaConsumer, begins: dict[TopicPartition, int]) -> Counter[TopicPartition]:

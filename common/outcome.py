@@ -143,10 +143,16 @@ class JobContext(Protocol):
         """Gives the place back. The end of the job does so too."""
 
     def leave_slot(self) -> None:
-        """Lets another job begin: this one waits for somebody else's network and does little beside it."""
+        """Lets another job begin: this one waits for somebody else's network and does little beside it.
 
-    def regain_slot(self) -> None:
-        """Waits for a slot again, before any record that is not begun. Raises Cancelled."""
+        A worker's death from here on counts against the record once at most.
+        """
+
+    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+        """Waits for a slot again, before any record that is not begun.
+
+        Raises Cancelled, and what `check` raises, which is asked several times a second.
+        """
 
 
 class Handler(Protocol):

@@ -24,6 +24,14 @@ class Quarantine:
 
     @contextmanager
     def turn(self, alone: bool, live: Callable[[], bool]) -> Iterator[None]:
+        """As `begin`, and `end` after the block."""
+        self.begin(alone, live)
+        try:
+            yield
+        finally:
+            self.end(alone)
+
+    def begin(self, alone: bool, live: Callable[[], bool]) -> None:
         """Waits until the job may work: beside others, or `alone`. Raises Cancelled once it is not `live`."""
         with self._changed:
             if alone:
@@ -32,13 +40,14 @@ class Quarantine:
                 self._wait(live, lambda: not self._alone_waiting and not self._alone_working)
             self._working += 1
             self._alone_working = alone
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._working -= 1
+
+    def end(self, alone: bool) -> None:
+        """The job's work is over."""
+        with self._changed:
+            self._working -= 1
+            if alone:
                 self._alone_working = False
-                self._changed.notify_all()
+            self._changed.notify_all()
 
     def _wait_for_solitude(self, live: Callable[[], bool]) -> None:
         # While one waits no other starts: there would always be one more.

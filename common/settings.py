@@ -217,6 +217,9 @@ class ProcessorSettings(WorkerSettings):
         validation_alias=AliasChoices("KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS", "kafka_max_poll_interval_ms"),
     )
     slots: Slots = Field(2, validation_alias=AliasChoices("PROCESSOR_SLOTS", "slots"))
+    # downloads at once, beside what is separated; those that are not set follow from `slots`
+    download_slots: Slots | None = None
+    download_slots_per_user: Slots | None = None
     health_port: Annotated[int, Field(ge=0, le=65535)] = 8001
 
     model_name: str = Field("UVR-MDX-NET-Inst_HQ_4", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ ()&+-]*$")

@@ -104,6 +104,11 @@ class WaitingRoom:
         self._waiting = [entry for entry in self._waiting if entry[0].live]
 
 
+def no_waiting_room() -> WaitingRoom:
+    """A room for jobs that need no places."""
+    return WaitingRoom(Limits(), lambda lease, claim: False)
+
+
 class HeldPlace:
     """The place of one job, if it has one. Used by the job's own thread."""
 

@@ -16,10 +16,12 @@ from common.settings import ProcessorSettings
 from common.settings_loading import exit_if_unusable, load_or_exit
 from common.stage import LocalStage
 from common.status_outbox import KafkaOutbox, status_producer
+from common.waiting_room import PlaceRules
 from processor import models_command
 from processor.assembly import engine_config, make_handler
 from processor.engine import Engine
 from processor.metrics import ProcessorMetrics
+from processor.places import claim_of, download_limits
 from processor.separation import EngineConfig
 
 _USAGE = (
@@ -51,6 +53,7 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
         make_handler(settings, engine, stage, outbox, metrics, cancels),
         {"engine": engine.state, "stage": stage.check},
         metrics.worker,
+        PlaceRules(download_limits(settings), claim_of),
     )
 
     def until_engine_ready(stopping: threading.Event) -> None:

@@ -16,17 +16,20 @@ from common.failpoint import Failpoint
 from common.http_guard import Network
 from common.log import request_context, task_context
 from common.messages import Separated, SeparationFailed, StagedStem, State, Task, Times, UndecodableMessage
-from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.outcome import Deferred, Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
 from common.status import JobStatus, Statuses, failure
-from processor.download import DownloadLimits, download
+from processor.download import DownloadedFile, DownloadLimits, download
 from processor.metrics import ProcessorMetrics, Stage
+from processor.places import download_claim
 from processor.prepare import AudioLimits, prepare
 from processor.separation import Separation, SeparationEngine
 
 log = logging.getLogger(__name__)
 
 _MAX_ERROR_CHARS = 1_000
+# Most downloads are over by then, so that a processor seldom begins more songs than it has slots.
+_SLOT_KEPT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,8 @@ class ProcessorHandler:
             task = messages.decode_task(record.value)
         except UndecodableMessage as error:
             return Poison(str(error))
+        if not context.take_place(claim := download_claim(task)):
+            return Deferred(claim)
         with (
             task_context(task.task_uuid),
             request_context(task.request_id),
@@ -141,9 +146,9 @@ class ProcessorHandler:
             timed = self._metrics.worker.timed
             status.enter(State.DOWNLOADING)
             with timed(Stage.DOWNLOAD):
-                fetched = download(
-                    task.audio, directory, self._config.download, self._network, context.check, status.advance
-                )
+                fetched = self._download(task, directory, context, status)
+            context.leave_place()
+            context.regain_slot()
             status.enter(State.PREPARING)
             with timed(Stage.PREPARE):
                 mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
@@ -158,6 +163,19 @@ class ProcessorHandler:
             self._metrics.separated(mix.duration_s, separation.took_s)
             with timed(Stage.STAGE):
                 return self._put_in_stage(task, record, context, separation, status.times)
+
+    def _download(
+        self, task: Task, directory: Path, context: JobContext, status: JobStatus
+    ) -> DownloadedFile:
+        """Leaves the slot to another song when the host is slow."""
+        slot_until_s = time.monotonic() + _SLOT_KEPT_S
+
+        def check() -> None:
+            context.check()
+            if time.monotonic() > slot_until_s:
+                context.leave_slot()
+
+        return download(task.audio, directory, self._config.download, self._network, check, status.advance)
 
     def _put_in_stage(
         self, task: Task, record: Record, context: JobContext, separation: Separation, times: Times

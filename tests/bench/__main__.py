@@ -31,6 +31,7 @@ PARTS = (
     "streams",
     "idle",
     "outage",
+    "neighbours",
     "long_jobs",
 )
 

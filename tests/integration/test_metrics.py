@@ -140,6 +140,7 @@ def test_what_fails_is_counted_by_what_became_of_it_and_no_marker_is_left_as_lag
         JobEnd.FAILED: 1,
         JobEnd.UNWANTED: 0,
         JobEnd.RETRIED: 2,
+        JobEnd.DEFERRED: 0,
         JobEnd.PUT_ASIDE: 1,
         JobEnd.DROPPED: 0,
     }

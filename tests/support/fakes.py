@@ -192,6 +192,7 @@ class FakeContext:
     has_place: bool = True
     checks: int = field(default=0, init=False)
     claims: list[Claim] = field(default_factory=list, init=False)
+    steps: list[str] = field(default_factory=list, init=False)
 
     @property
     def counted(self) -> int:
@@ -209,11 +210,14 @@ class FakeContext:
         self.claims.append(claim)
         return self.has_place
 
-    def leave_place(self) -> None: ...
+    def leave_place(self) -> None:
+        self.steps.append("leave_place")
 
-    def leave_slot(self) -> None: ...
+    def leave_slot(self) -> None:
+        self.steps.append("leave_slot")
 
-    def regain_slot(self) -> None: ...
+    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+        self.steps.append("regain_slot")
 
 
 class FakeHandler:

@@ -47,7 +47,8 @@ class ProcessorBench:
         self.stage = LocalStage(directory / "stage")
         song = audio.write(directory / "song.wav", audio.noise(0.2))
         self.network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin(server.origin)})))
-        server.on("/song.wav", serve(song.read_bytes(), content_type="audio/wav"))
+        self.song = song.read_bytes()
+        server.on("/song.wav", serve(self.song, content_type="audio/wav"))
         song.unlink()
 
     def handler(

@@ -9,7 +9,8 @@ from kafka.errors import KafkaConnectionError
 from common import deadletter, retry
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
 from common.metrics import JobEnd, WorkerMetrics
-from common.outcome import Done, Message, Poison
+from common.outcome import Deferred, Done, Message, Poison
+from common.places import Claim
 from tests.support.exposition import Exposition
 from tests.support.fakes import TOPIC, FakeHandler, record, rules
 from tests.support.job_bench import Desk, raising, returning
@@ -46,6 +47,7 @@ def ends(shown: Exposition) -> dict[str, float]:
         (raising(CRASH), {}, JobEnd.RETRIED),
         (returning(Poison("not JSON")), {}, JobEnd.PUT_ASIDE),
         (raising(Cancelled()), {}, JobEnd.DROPPED),
+        (returning(Deferred(Claim("a"))), {}, JobEnd.DEFERRED),
         (raising(ZeroDivisionError()), {}, JobEnd.FAILED),
     ],
 )

@@ -1,0 +1,75 @@
+"""What a running job holds of its worker: a slot, a turn beside other jobs, and a place for waiting.
+
+A job that waits for somebody else's network leaves its slot and its turn. Another job has the slot then, and
+a record on its last attempt, which works alone (common.quarantine), waits for no slow host or receiver.
+"""
+
+from collections.abc import Callable
+
+from common.errors import Cancelled
+from common.lease import Lease, LeaseTable
+from common.transaction import Committer
+from common.waiting_room import HeldPlace
+
+_TICK_S = 0.05
+
+
+class Seat:
+    """Used by the job's own thread."""
+
+    def __init__(
+        self,
+        lease: Lease,
+        leases: LeaseTable,
+        committer: Committer,
+        max_attempts: int,
+        place: HeldPlace,
+        on_slot_free: Callable[[], None],
+    ):
+        self._lease, self._leases, self._committer = lease, leases, committer
+        self._max_attempts, self._on_slot_free = max_attempts, on_slot_free
+        self.place = place
+        self.is_handed_back = False
+        # whether the turn is one of a job that works alone; None: there is no turn
+        self._alone: bool | None = None
+
+    def begin_turn(self, may_wait: Callable[[], bool]) -> None:
+        """Waits for the turn. Raises Cancelled once the job may not wait for it any more."""
+        alone = 0 < self._leases.counted(self._lease) == self._max_attempts - 1
+        self._leases.quarantine.begin(alone, may_wait)
+        self._alone = alone
+
+    def end_turn(self) -> None:
+        if self._alone is not None:
+            self._leases.quarantine.end(self._alone)
+            self._alone = None
+
+    def end_work(self) -> None:
+        """What is left of the job is its transaction."""
+        self._lease.holds_slot = False
+        self.place.leave()
+        self._on_slot_free()
+
+    def leave_slot(self) -> None:
+        """Lets others work. A worker's death meanwhile never makes this record one on its last attempt."""
+        if self._alone is None:
+            return
+        self.end_turn()
+        if self._leases.counted(self._lease) > 1:
+            self._committer.hand_back(self._lease)
+            self.is_handed_back = True
+        self._lease.holds_slot = False
+        self._on_slot_free()
+
+    def regain_slot(self, check: Callable[[], None]) -> None:
+        """Waits until the job may work again. Raises Cancelled, and what `check` raises."""
+        if self._alone is not None:
+            return
+        while not self._leases.regain_slot(self._lease):
+            self._lease.cancelled.wait(_TICK_S)
+            check()
+        self.begin_turn(lambda: self._lease.live)
+        if self.is_handed_back:
+            if not self._committer.begin(self._lease):
+                raise Cancelled
+            self.is_handed_back = False
