@@ -43,7 +43,9 @@ class Service:
         handler: Handler,
         checks: Checks,
         metrics: WorkerMetrics,
+        may_begin: Callable[[], bool] = lambda: True,
     ):
+        """While `may_begin` says no, no job begins, and others get this worker's partitions."""
         self.stopping = threading.Event()
         self._settings = settings
         self._topic = topic
@@ -67,6 +69,7 @@ class Service:
             lambda: clients.consumer(settings, group_id, max_poll_interval_ms),
             self._make_producer,
             metrics=metrics,
+            may_begin=may_begin,
         )
         all_checks = {"kafka": self._worker.check, **checks}
         self._read_when_asked(metrics, all_checks)

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from common import beneath
 from common.health import Check
@@ -23,6 +23,8 @@ from common.health import Check
 # Stems as separators name them, also in the store's keys.
 STEM_NAME = r"[a-z0-9_-]{1,64}"
 STEM_FILE = rf"{STEM_NAME}\.(wav|flac|mp3)"
+# Uploaders put it into the stage's directory, so that processors know whether it is the same one.
+MARKER = ".uvr-stage"
 _TEMPORARY = ".part"
 _RETIRED = ".retired"
 _TASK = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -73,6 +75,33 @@ class LocalStage:
         if not os.access(self.root, os.W_OK | os.X_OK):
             return Check(False, f"OUTPUT_DIR {self.root} cannot be written")
         return Check(True)
+
+    def marker(self) -> str | None:
+        """The id that tells this stage from any other, or None where nobody has marked it. Raises OSError."""
+        try:
+            with beneath.directory(self.root) as root, beneath.open_file(root, MARKER) as file:
+                found = file.read(100).decode("ascii", "replace").strip()
+        except FileNotFoundError:
+            return None
+        return found if _TASK_NAME.fullmatch(found) else None
+
+    def marked(self) -> str:
+        """The same, and marks a stage that is not. Of several who mark it at once the last one's id stays.
+
+        Raises OSError.
+        """
+        if found := self.marker():
+            return found
+        with tempfile.NamedTemporaryFile("w", prefix=f"{MARKER}.", dir=self.root, delete=False) as file:
+            try:
+                file.write(f"{uuid4()}\n")
+                os.fchmod(file.fileno(), 0o644)
+                file.flush()
+                os.rename(file.name, self.root / MARKER)
+            except BaseException:
+                os.unlink(file.name)
+                raise
+        return self.marker() or ""
 
     def put(self, task_uuid: UUID, place: str, attempt: int, source: Path) -> StagedFile:
         """Moves `source` (same name, any file system) into the stage: complete or not there at all.

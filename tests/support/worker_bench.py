@@ -129,6 +129,7 @@ class WorkerBench:
         self.read_errors: deque[Exception] = deque()
         self.make_producer = lambda: FakeProducer(self.broker)
         self.now_s = 100.0
+        self.may_begin = True
         self.metrics = WorkerMetrics.create("worker")
         config = WorkerConfig("group", slots, 60_000, grace_s, rules())
         handler = FakeHandler(
@@ -141,6 +142,7 @@ class WorkerBench:
             lambda: self.make_producer(),
             lambda: self.now_s,
             self.metrics,
+            lambda: self.may_begin,
         )
 
     def _make_consumer(self) -> FakeConsumer:
