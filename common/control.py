@@ -1,4 +1,4 @@
-"""Hears of cancels: reads their topic on a thread of its own, in each worker and without a group.
+"""Hears of cancels, and of the stages that uploaders see: reads their topic on a thread, without a group.
 
 A spell lasts until anything fails, or the topic gets more partitions; then another begins at the topic's
 beginning, since a cancel that is heard of twice does no harm.
@@ -9,13 +9,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from kafka import TopicPartition
 
 from common import messages
 from common.cancels import Cancels
 from common.log import request_context, task_context
-from common.messages import UndecodableMessage
+from common.messages import StageSeen, UndecodableMessage
 from common.repeats import Repeats
 from common.settings import KafkaSettings
 from common.topic_source import Source, TopicMissing, partitions_of, topic_source
@@ -30,8 +31,17 @@ _LOOK_AROUND_S = 30.0
 _JOIN_TIMEOUT_S = 1.0
 
 
+class StageNews(Protocol):
+    """Who wants to hear of announcements of stages."""
+
+    def add(self, seen: StageSeen) -> None: ...
+
+    def catch_up(self) -> None:
+        """What was announced before the start has been told."""
+
+
 class ControlReader:
-    """Tells `cancels` what is in `topic`, from `start` to `stop`."""
+    """Tells `cancels` and `stages` what is in `topic`, from `start` to `stop`."""
 
     def __init__(
         self,
@@ -39,9 +49,11 @@ class ControlReader:
         cancels: Cancels,
         connect: Callable[[], Source],
         clock: Callable[[], float] = time.monotonic,
+        stages: StageNews | None = None,
     ):
         """`connect` may block and raise: only the reader's own thread calls it."""
         self._topic, self._cancels, self._connect, self._clock = topic, cancels, connect, clock
+        self._stages = stages
         self._repeats = Repeats()
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
@@ -62,6 +74,8 @@ class ControlReader:
                     self._spell(source)
             except Exception as error:  # noqa: BLE001 - the loop's edge: without this thread nothing is cancelled
                 self._cancels.fall_behind()
+                if isinstance(error, TopicMissing) and self._stages:
+                    self._stages.catch_up()  # nobody can have announced any
                 if self._repeats.is_news(error):
                     # At a first start nobody has made the topics yet.
                     level = logging.INFO if isinstance(error, TopicMissing) else logging.WARNING
@@ -79,6 +93,8 @@ class ControlReader:
             if is_behind and self._has_passed(ends, source):
                 is_behind = False
                 self._cancels.catch_up()
+                if self._stages:
+                    self._stages.catch_up()
             for records in source.poll(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS).values():
                 for record in records:
                     self._take(record.value, logging.DEBUG if is_behind else logging.INFO)
@@ -95,12 +111,24 @@ class ControlReader:
         try:
             cancel = messages.decode_cancel(value)
         except UndecodableMessage as error:
-            log.debug("a record of %s passed over: %s", self._topic, error)
+            self._take_other(value, error)
             return
         self._cancels.add(cancel)
         with task_context(cancel.task_uuid), request_context(cancel.request_id):
             log.log(level, "cancelled by %s: run %d", cancel.user, cancel.run)
 
+    def _take_other(self, value: bytes | None, error: UndecodableMessage) -> None:
+        try:
+            seen = messages.decode_stage_seen(value)
+        except UndecodableMessage:
+            log.debug("a record of %s passed over: %s", self._topic, error)
+            return
+        if self._stages:
+            self._stages.add(seen)
 
-def control_reader(settings: KafkaSettings, cancels: Cancels) -> ControlReader:
-    return ControlReader(settings.kafka_control_topic, cancels, lambda: topic_source(settings))
+
+def control_reader(
+    settings: KafkaSettings, cancels: Cancels, stages: StageNews | None = None
+) -> ControlReader:
+    """The reader of a worker: `stages` is for those that stage."""
+    return ControlReader(settings.kafka_control_topic, cancels, lambda: topic_source(settings), stages=stages)

@@ -26,6 +26,7 @@ class ErrorCode(StrEnum):
     ENGINE_TIMEOUT = "engine_timeout"
     OUT_OF_MEMORY = "out_of_memory"
     STAGE_MISSING = "stage_missing"
+    STAGE_MISMATCH = "stage_mismatch"
     STORAGE_ERROR = "storage_error"
     CALLBACK_FAILED = "callback_failed"
     CALLBACK_GONE = "callback_gone"

@@ -41,7 +41,8 @@ class Handover:
     def __init__(self, leases: LeaseTable, longest_s: float, leaves: bool, clock: Callable[[], float]):
         """`longest_s` is how long a job may hold its partition, 0 for not at all.
 
-        `leaves`: a worker that stops gives its partitions up. Otherwise it keeps them for its next start.
+        `leaves`: a worker that stops gives its partitions up. Otherwise it keeps them for its next start. One
+        that may not begin anything for now gives them up as well.
         """
         self._leases, self._longest_s, self._leaves, self._clock = leases, longest_s, leaves, clock
         self._lock = threading.Lock()
@@ -112,11 +113,13 @@ class Handover:
         }
 
     def _can_give_up_more(self) -> bool:
-        if self._is_leaving() and not self._has_told_that_it_leaves:
-            return bool(self._leases.busy)
+        if self._is_leaving() != self._has_told_that_it_leaves:
+            # One that stops and has no jobs leaves at once, by itself.
+            return not self._leases.draining or bool(self._leases.busy)
         # Any idle one of the topic does: the leader drains where a member has nothing but busy ones.
         topics = {partition.topic for partition in self._drained_since_s}
         return any(p.topic in topics for p in self._leases.partitions - self._busy())
 
     def _is_leaving(self) -> bool:
-        return self._leaves and self._longest_s > 0 and self._leases.draining
+        is_stopping = self._leaves and self._leases.draining
+        return self._longest_s > 0 and (is_stopping or self._leases.paused)

@@ -120,6 +120,7 @@ class LeaseTable:
         # Jobs that run here, whatever has become of their leases: by (partition, offset).
         self._running: dict[tuple[TopicPartition, int], Lease] = {}
         self._draining = False
+        self._paused = False
         self._held_back: Set[TopicPartition] = frozenset()
         self.quarantine = Quarantine()
 
@@ -160,7 +161,7 @@ class LeaseTable:
             assignment = self._assignments.get(partition)
             if assignment is None or assignment.seek_to is not None:
                 return Refusal.NOT_OURS
-            if not assignment.loaded or self._draining or partition in self._held_back:
+            if not assignment.loaded or self._begins_nothing() or partition in self._held_back:
                 return Refusal.NOT_YET
             assignment.progress = self._without_vanished(assignment, record.offset)
             if assignment.progress.is_done(record.offset) or record.offset in assignment.leases:
@@ -238,7 +239,7 @@ class LeaseTable:
                 if assignment.seek_to is not None and partition in assigned:
                     seeks[partition] = assignment.seek_to
                     assignment.seek_to = None
-            full = self._draining or self._slots_full()
+            full = self._begins_nothing() or self._slots_full()
             return Wanted(seeks, {p for p in assigned if full or not self._readable(p)})
 
     def _readable(self, partition: TopicPartition) -> bool:
@@ -260,6 +261,17 @@ class LeaseTable:
     @property
     def draining(self) -> bool:
         return self._draining
+
+    def pause(self, paused: bool) -> None:
+        """Admits nothing, as long as it is paused."""
+        self._paused = paused
+
+    @property
+    def paused(self) -> bool:
+        return self._paused
+
+    def _begins_nothing(self) -> bool:
+        return self._draining or self._paused
 
     def hold_back(self, partitions: Set[TopicPartition]) -> None:
         """Begins nothing on `partitions` until another call says otherwise; what runs there goes on."""

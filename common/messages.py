@@ -257,6 +257,19 @@ class Cancel(_Message):
     request_id: RequestId = ""
 
 
+class StageSeen(_Message):
+    """`uvr_control`: which stage an uploader sees, by the marker's id there; empty for none that it can mark.
+
+    `at` is in seconds since the epoch: an old one says nothing, its uploader may be gone.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    kind: Literal["stage_seen"]
+    worker_id: str = Field(max_length=200)
+    stage: str = Field(pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$")
+    at: float = Field(ge=0)
+
+
 def decode_task(value: bytes | None) -> Task:
     """Raises UndecodableMessage."""
     return _decode(value, Task.model_validate_json)
@@ -280,6 +293,11 @@ def decode_status(value: bytes | None) -> Status:
 def decode_delivery(value: bytes | None) -> DeliveryAttempt:
     """Raises UndecodableMessage."""
     return _decode(value, DeliveryAttempt.model_validate_json)
+
+
+def decode_stage_seen(value: bytes | None) -> StageSeen:
+    """Raises UndecodableMessage."""
+    return _decode(value, StageSeen.model_validate_json)
 
 
 def decode_cancel(value: bytes | None) -> Cancel:

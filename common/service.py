@@ -45,7 +45,9 @@ class Service:
         checks: Checks,
         metrics: WorkerMetrics,
         places: PlaceRules = NO_PLACES,
+        may_begin: Callable[[], bool] = lambda: True,
     ):
+        """While `may_begin` says no, no job begins, and others get this worker's partitions."""
         self.stopping = threading.Event()
         self._settings = settings
         self._topic = topic
@@ -70,6 +72,7 @@ class Service:
             self._make_producer,
             metrics=metrics,
             places=places,
+            may_begin=may_begin,
         )
         all_checks = {"kafka": self._worker.check, **checks}
         self._read_when_asked(metrics, all_checks)

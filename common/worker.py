@@ -73,13 +73,16 @@ class Worker:
         clock: Callable[[], float] = time.monotonic,
         metrics: WorkerMetrics | None = None,
         places: PlaceRules = NO_PLACES,
+        may_begin: Callable[[], bool] = lambda: True,
     ):
+        """`may_begin` is asked before each poll, on the poll thread."""
         self._metrics = metrics or WorkerMetrics.create("worker")
         self._on_outcome = partial(self._metrics.job_ended, config.rules)
         self._config = config
         self._handler = handler
         self._make_consumer = make_consumer
         self._clock = clock
+        self._may_begin = may_begin
         self._leases = LeaseTable(config.slots, clock)
         self._claim_of = places.claim_of
         self._room = WaitingRoom(places.limits, self._resume)
@@ -184,6 +187,7 @@ class Worker:
         if self._fatal is not None:
             raise self._fatal
         self._note_overrun()
+        self._leases.pause(not self._may_begin())
         self._partitions.steer()  # what a job's end has freed is read by this poll already
         try:
             polled = self._consumer.poll(timeout_ms=self._poll_ms())

@@ -15,6 +15,7 @@ from common.service import Service
 from common.settings import ProcessorSettings
 from common.settings_loading import exit_if_unusable, load_or_exit
 from common.stage import LocalStage
+from common.stage_news import StageWatch
 from common.status_outbox import KafkaOutbox, status_producer
 from common.waiting_room import PlaceRules
 from processor import models_command
@@ -43,29 +44,33 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     read_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
-    control = control_reader(settings, cancels)
+    stages = StageWatch(stage)
+    control = control_reader(settings, cancels, stages)
     service = Service(
         settings,
         settings.kafka_task_topic,
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage, outbox, metrics, cancels),
-        {"engine": engine.state, "stage": stage.check},
+        make_handler(settings, engine, stage, outbox, metrics, cancels, stages),
+        {"engine": engine.state, "stage": stages.check},
         metrics.worker,
         PlaceRules(download_limits(settings), claim_of),
+        may_begin=lambda: stages.ok,
     )
 
-    def until_engine_ready(stopping: threading.Event) -> None:
+    def until_ready(stopping: threading.Event) -> None:
         # A processor that holds partitions without an engine would only keep their tasks waiting.
         while not stopping.is_set() and not engine.wait_ready(0.5).ok:
             pass
+        stages.wait(stopping)
 
     engine.start()
     outbox.start()
     control.start()
+    stages.start(service.stopping)
     try:
-        return service.run(until_engine_ready)
+        return service.run(until_ready)
     finally:
         control.stop()
         outbox.stop()

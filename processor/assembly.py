@@ -8,6 +8,7 @@ from common.http_guard import Network
 from common.settings import ProcessorSettings
 from common.settings_loading import exit_if_unusable
 from common.stage import LocalStage
+from common.stage_news import StageWatch
 from common.status import Outbox, Statuses
 from processor import work_directory
 from processor.download import DownloadLimits
@@ -43,6 +44,7 @@ def make_handler(
     outbox: Outbox,
     metrics: ProcessorMetrics,
     cancels: Cancels,
+    stages: StageWatch,
 ) -> ProcessorHandler:
     """Takes a directory in `temp_dir` for as long as this process lives; ends it where that cannot be."""
     temp_dir = settings.temp_dir.resolve()
@@ -62,4 +64,5 @@ def make_handler(
         Statuses(settings.kafka_status_topic, outbox, time.time),
         metrics=metrics,
         cancels=cancels,
+        stages=stages,
     )

@@ -18,6 +18,7 @@ from common.log import request_context, task_context
 from common.messages import Separated, SeparationFailed, StagedStem, State, Task, Times, UndecodableMessage
 from common.outcome import Deferred, Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
 from common.stage import LocalStage
+from common.stage_news import StageWatch
 from common.status import JobStatus, Statuses, failure
 from processor.download import DownloadedFile, DownloadLimits, download
 from processor.metrics import ProcessorMetrics, Stage
@@ -56,8 +57,10 @@ class ProcessorHandler:
         wall_clock: Callable[[], float] = time.time,
         metrics: ProcessorMetrics | None = None,
         cancels: Cancels | None = None,
+        stages: StageWatch | None = None,
     ):
         self._cancels = cancels or Cancels()
+        self._stages = stages
         self._metrics = metrics or ProcessorMetrics.create()
         self._config = config
         self._statuses = statuses
@@ -161,6 +164,8 @@ class ProcessorHandler:
             separation = self._engine.separate(mix.path, stems_dir, context.check, _at_work(status))
             log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
             self._metrics.separated(mix.duration_s, separation.took_s)
+            if self._stages:
+                self._stages.wait_to_stage(context.check)
             with timed(Stage.STAGE):
                 return self._put_in_stage(task, record, context, separation, status.times)
 

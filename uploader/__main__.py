@@ -14,6 +14,7 @@ from common.service import Service
 from common.settings import UploaderSettings
 from common.settings_loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.stage import LocalStage
+from common.stage_news import StageAnnouncer
 from common.status import Statuses
 from common.status_outbox import KafkaOutbox, status_producer
 from common.waiting_room import PlaceRules
@@ -69,9 +70,14 @@ def main() -> int:
         PlaceRules(callback_limits(settings), claim_of),
     )
 
+    announcer = StageAnnouncer(
+        stage, settings.worker_id, settings.kafka_control_topic, outbox, service.stopping
+    )
+
     def until_bucket_there(stopping: threading.Event) -> None:
         while not stopping.is_set() and not bucket.check().ok:
             stopping.wait(1.0)
+        announcer.start()
 
     threading.Thread(target=sweeper.run, args=(service.stopping,), name="sweeper", daemon=True).start()
     outbox.start()

@@ -205,8 +205,8 @@ class UploaderHandler:
 
     def _retire_staged(self, result: Separated | SeparationFailed) -> None:
         if isinstance(result, Separated):
-            for stem in result.stems.values():
-                self._stage.retire(stem.key)
+            for key in stems.staged_keys(result):
+                self._stage.retire(key)
 
     def _keys(self, result: Separated | SeparationFailed) -> RunKeys:
         return RunKeys(self._config.s3_prefix, result.task_uuid, result.run)
@@ -284,5 +284,5 @@ class UploaderHandler:
 
     def _remove_retired(self, result: Separated | SeparationFailed) -> None:
         if isinstance(result, Separated):
-            for stem in result.stems.values():
-                self._stage.remove_retired(stem.key)
+            for key in stems.staged_keys(result):
+                self._stage.remove_retired(key)

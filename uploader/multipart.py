@@ -4,7 +4,6 @@ import base64
 import hashlib
 import logging
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -12,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.deadline import Pulse
 from common.failpoint import Failpoint
 from uploader.storage_errors import code_of
+from uploader.verified import VerifiedFile
 
 log = logging.getLogger(__name__)
 
@@ -27,35 +27,35 @@ class MultipartUploads:
 
     def put(
         self,
-        path: Path,
+        file: VerifiedFile,
         key: str,
-        size_bytes: int,
         content_type: str,
         check: Pulse,
         sent: Callable[[int], None],
     ) -> None:
-        """Uploads `path`; `check` may stop it between parts, which then leaves nothing.
+        """Uploads `file`; `check` may stop it between parts, which then leaves nothing.
 
-        `sent` gets the bytes of each part that is there.
+        `sent` gets the bytes of each part that is there. Raises PermanentError (stage_mismatch) for
+        other bytes than were announced: nothing of them is left either.
         """
         self._abort_leftovers(key)
         target = {"Bucket": self._bucket, "Key": key}
         upload = self._client.create_multipart_upload(**target, ContentType=content_type)
         target["UploadId"] = upload["UploadId"]
-        part_bytes = max(PART_BYTES, -(-size_bytes // _MAX_PARTS))
+        part_bytes = max(PART_BYTES, -(-file.size_bytes // _MAX_PARTS))
         parts: list[dict[str, Any]] = []
         try:
-            with path.open("rb") as file:
-                while body := file.read(part_bytes):
-                    check()
-                    number = len(parts) + 1
-                    answer = self._client.upload_part(
-                        **target, PartNumber=number, Body=body, ContentMD5=md5(body)
-                    )
-                    parts.append({"PartNumber": number, "ETag": answer["ETag"]})
-                    sent(len(body))
-                    Failpoint.BETWEEN_PARTS.reach()
+            while body := file.read(part_bytes):
+                check()
+                number = len(parts) + 1
+                answer = self._client.upload_part(
+                    **target, PartNumber=number, Body=body, ContentMD5=md5(body)
+                )
+                parts.append({"PartNumber": number, "ETag": answer["ETag"]})
+                sent(len(body))
+                Failpoint.BETWEEN_PARTS.reach()
             check()
+            file.verify()
             self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
         except BaseException:
             self._abort(target)

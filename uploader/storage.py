@@ -25,6 +25,7 @@ from uploader.storage_errors import (
     job_errors,
     status_of,
 )
+from uploader.verified import VerifiedFile
 
 log = logging.getLogger(__name__)
 
@@ -94,26 +95,28 @@ class Storage:
             raise StoreUnreachable(f"the store at {where} does not answer: {error}") from None
 
     def put_file(
-        self, path: Path, key: str, check: Pulse, sent: Callable[[int], None] = lambda size_bytes: None
+        self,
+        file: VerifiedFile,
+        key: str,
+        check: Pulse,
+        sent: Callable[[int], None] = lambda size_bytes: None,
     ) -> None:
-        """Uploads `path` to `key`, over what may be there; `check` may stop it between parts of 16 MiB.
+        """Uploads `file` to `key`, over what may be there; `check` may stop it between parts of 16 MiB.
 
         `sent` gets the bytes of each part that is there.
 
-        Raises PermanentError (storage_error; stage_missing when the file is gone), TransientError
-        (storage_error), and what `check` raises. Then no part of the upload stays in the store.
+        Raises PermanentError (storage_error; stage_mismatch for other bytes than were announced),
+        TransientError (storage_error), and what `check` raises. Then no part of the upload stays there.
         """
-        try:
-            size_bytes = path.stat().st_size
-            with job_errors("upload"):
-                if size_bytes <= PART_BYTES:
-                    check()
-                    self._put(key, path.read_bytes())
-                    sent(size_bytes)
-                else:
-                    self.multipart.put(path, key, size_bytes, content_type(key), check, sent)
-        except FileNotFoundError:
-            raise PermanentError(ErrorCode.STAGE_MISSING, f"The staged file {path.name} is gone") from None
+        with job_errors("upload"):
+            if file.size_bytes > PART_BYTES:
+                self.multipart.put(file, key, content_type(key), check, sent)
+                return
+            check()
+            body = file.read(PART_BYTES + 1)
+            file.verify()
+            self._put(key, body)
+            sent(len(body))
 
     def copy(self, source: str, target: str, size_bytes: int) -> bool:
         """Copies within the store, over what may be there; False when `source` is not there.

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from common.stage import LocalStage
+from common.stage import STEM_FILE, LocalStage
 from uploader.multipart import MultipartUploads
 
 log = logging.getLogger(__name__)
@@ -16,7 +16,7 @@ _EVERY_S = 600.0
 RETIRED_FOR_S = 300.0
 # No upload of ours takes as long.
 _UPLOAD_FOR_S = 24 * 3600.0
-_STEM_KEY = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}/\d+/[^/]+\.(wav|flac|mp3)")
+_STEM_KEY = re.compile(rf"[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}/\d+/{STEM_FILE}", re.ASCII)
 
 
 class Sweeper:

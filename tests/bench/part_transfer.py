@@ -19,6 +19,7 @@ from processor.download import DownloadLimits, download
 from tests.bench.report import compare
 from tests.bench.setup import Bench, store
 from tests.support.servers import S3Store
+from tests.support.staged import announced
 from uploader.storage import Storage
 
 _MB = 1e6
@@ -61,7 +62,7 @@ def _upload(bench: Bench, s3: S3Store, size: int) -> None:
         storage = Storage(UploaderSettings())
     client = s3.client()
     ways: dict[str, Callable[[Path], object]] = {
-        "ours": lambda target: storage.put_file(source, f"bench/{target.name}", lambda: None),
+        "ours": lambda target: storage.put_file(announced(source), f"bench/{target.name}", lambda: None),
         "boto3 upload_file": lambda target: client.upload_file(
             str(source), s3.bucket, f"bench/{target.name}"
         ),

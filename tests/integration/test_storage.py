@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from common.settings import UploaderSettings
 from tests.support.http_server import ScriptedServer, serve
+from tests.support.staged import announced
 from uploader.storage import RunKeys, Storage
 from uploader.storage_errors import AccessRefused, BucketMissing, StoreUnreachable
 
@@ -68,7 +69,7 @@ def test_the_link_opens_for_anybody_and_gives_the_same_bytes(storage, tmp_path, 
     path = tmp_path / name
     path.write_bytes(bytes(range(256)) * 1000)
     key = f"prefix/a b+c/{name}"
-    storage.put_file(path, key, go_on)
+    storage.put_file(announced(path), key, go_on)
     answer = requests.get(storage.url(key).url, timeout=30)
     assert answer.status_code == 200
     assert answer.content == path.read_bytes()
@@ -76,7 +77,7 @@ def test_the_link_opens_for_anybody_and_gives_the_same_bytes(storage, tmp_path, 
 
 
 def test_a_file_of_several_parts_arrives_whole(storage, s3_store, large_file, key):
-    storage.put_file(large_file, key, go_on)
+    storage.put_file(announced(large_file), key, go_on)
     assert requests.get(storage.url(key).url, timeout=60).content == large_file.read_bytes()
     assert uploads_in_progress(s3_store) == []
 
@@ -85,7 +86,7 @@ def test_a_file_of_several_parts_arrives_whole(storage, s3_store, large_file, ke
 def test_sizes_around_a_part_arrive_whole(storage, tmp_path, key, size):
     path = tmp_path / "stem.wav"
     path.write_bytes(b"x" * size)
-    storage.put_file(path, key, go_on)
+    storage.put_file(announced(path), key, go_on)
     assert len(requests.get(storage.url(key).url, timeout=60).content) == size
 
 
@@ -93,7 +94,7 @@ def test_a_second_upload_replaces_the_first(storage, tmp_path, key):
     path = tmp_path / "stem.wav"
     for body in (b"first", b"second"):
         path.write_bytes(body)
-        storage.put_file(path, key, go_on)
+        storage.put_file(announced(path), key, go_on)
     assert requests.get(storage.url(key).url, timeout=30).content == b"second"
 
 
@@ -106,7 +107,7 @@ def test_a_cancel_between_parts_leaves_no_object_and_no_unfinished_upload(storag
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        storage.put_file(large_file, key, cancel_at_the_third_part)
+        storage.put_file(announced(large_file), key, cancel_at_the_third_part)
     assert calls[-1] == [key], "the upload was under way"
     assert uploads_in_progress(s3_store) == []
     assert not exists(s3_store, key)
@@ -125,7 +126,7 @@ def test_a_failure_between_parts_leaves_no_unfinished_upload(storage, s3_store, 
                 )
 
     with pytest.raises(TransientError) as caught:
-        storage.put_file(large_file, key, lose_the_file_then_the_upload)
+        storage.put_file(announced(large_file), key, lose_the_file_then_the_upload)
     assert caught.value.code == ErrorCode.STORAGE_ERROR
     assert uploads_in_progress(s3_store) == []
 
@@ -137,15 +138,28 @@ def test_the_next_try_removes_what_a_killed_one_left(storage, s3_store, large_fi
         Bucket=s3_store.bucket, Key=key, UploadId=left["UploadId"], PartNumber=1, Body=b"x" * PART_BYTES
     )
     other = client.create_multipart_upload(Bucket=s3_store.bucket, Key=key + ".other")
-    storage.put_file(large_file, key, go_on)
+    storage.put_file(announced(large_file), key, go_on)
     assert uploads_in_progress(s3_store) == [key + ".other"], "only the same key's"
     client.abort_multipart_upload(Bucket=s3_store.bucket, Key=key + ".other", UploadId=other["UploadId"])
 
 
-def test_a_staged_file_that_is_gone_is_named_so(storage, tmp_path, key):
+@pytest.mark.parametrize("size", [10, PART_BYTES, PART_BYTES + 1, 3 * PART_BYTES])
+@pytest.mark.parametrize("change", ["another byte", "shorter", "longer"])
+def test_other_bytes_than_were_announced_are_no_object(storage, s3_store, tmp_path, key, size, change):
+    path = tmp_path / "stem.wav"
+    path.write_bytes(b"x" * size)
+    file = announced(path)
+    with path.open("r+b") as changed:  # while it is uploaded, and its size is right at first
+        if change == "another byte":
+            changed.seek(size - 1)
+            changed.write(b"y")
+        else:
+            changed.truncate(size + (1 if change == "longer" else -1))
     with pytest.raises(PermanentError) as caught:
-        storage.put_file(tmp_path / "never.wav", key, go_on)
-    assert caught.value.code == ErrorCode.STAGE_MISSING
+        storage.put_file(file, key, go_on)
+    assert caught.value.code == ErrorCode.STAGE_MISMATCH
+    assert not exists(s3_store, key)
+    assert uploads_in_progress(s3_store) == []
 
 
 def test_the_first_manifest_wins_and_is_what_later_writers_get(storage, key):
@@ -175,7 +189,7 @@ def test_a_link_expires_when_it_says(s3_store, tmp_path, key):
     path = tmp_path / "stem.wav"
     path.write_bytes(b"x")
     storage = Storage(settings_for(s3_store, s3_url_expires_s=3600), wall_clock=lambda: 1_800_000_000.7)
-    storage.put_file(path, key, go_on)
+    storage.put_file(announced(path), key, go_on)
     link = storage.url(key)
     assert link.expires_at_s == 1_800_003_600
     assert "X-Amz-Expires=3600" in link.url
@@ -188,7 +202,7 @@ def test_links_are_signed_for_the_address_that_clients_use(s3_store, tmp_path, k
     storage = Storage(
         settings_for(s3_store, s3_endpoint_url=inside, s3_presign_endpoint_url=s3_store.endpoint_url)
     )
-    storage.put_file(path, key, go_on)
+    storage.put_file(announced(path), key, go_on)
     link = storage.url(key)
     assert link.url.startswith(f"{s3_store.endpoint_url}/{s3_store.bucket}/")
     assert requests.get(link.url, timeout=30).content == b"seen from outside"
@@ -250,7 +264,7 @@ def test_what_the_store_refuses_for_good_is_permanent(s3_store, tmp_path, key, c
     path.write_bytes(b"x")
     storage = Storage(settings_for(s3_store, **changes))
     with pytest.raises(kind) as caught:
-        storage.put_file(path, key, go_on)
+        storage.put_file(announced(path), key, go_on)
     assert caught.value.code == ErrorCode.STORAGE_ERROR
     with pytest.raises(kind):
         storage.put_manifest(key, b"{}")
@@ -264,6 +278,6 @@ def test_a_store_in_trouble_is_transient(s3_store, tmp_path, key, status):
         server.on(f"/{s3_store.bucket}/{quote(key)}", serve(b"", status, "application/xml"))
         storage = Storage(settings_for(s3_store, s3_endpoint_url=server.origin))
         with pytest.raises(TransientError) as caught:
-            storage.put_file(path, key, go_on)
+            storage.put_file(announced(path), key, go_on)
     assert caught.value.code == ErrorCode.STORAGE_ERROR
     assert server.connections > 1, "the client tries again by itself"

@@ -6,6 +6,7 @@ import requests
 from common.errors import ErrorCode, TransientError
 from common.settings import UploaderSettings
 from tests.support.servers import SeaweedServer
+from tests.support.staged import announced
 from uploader.storage import Storage
 from uploader.storage_errors import StoreUnreachable
 
@@ -44,13 +45,13 @@ def test_an_upload_cut_off_by_the_store_s_death_is_done_by_the_next_try(server, 
             server.kill()
 
     with pytest.raises(TransientError) as caught:
-        storage.put_file(path, KEY, kill_the_store_at_the_second_part)
+        storage.put_file(announced(path), KEY, kill_the_store_at_the_second_part)
     assert caught.value.code == ErrorCode.STORAGE_ERROR
     with pytest.raises(StoreUnreachable):
         storage.check_bucket()
 
     server.start()
     assert unfinished(server) == [KEY], "the abort could not reach the dead store"
-    storage.put_file(path, KEY, go_on)
+    storage.put_file(announced(path), KEY, go_on)
     assert unfinished(server) == []
     assert requests.get(storage.url(KEY).url, timeout=60).content == path.read_bytes()

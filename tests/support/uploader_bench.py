@@ -1,5 +1,6 @@
 """An uploader's handler with a store in memory, a real stage and a real receiver, settled as workers do."""
 
+import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,7 +8,7 @@ from uuid import uuid4
 
 from common.addresses import AddressPolicy, parse_origin
 from common.cancels import Cancels
-from common.errors import ErrorCode, JobError, PermanentError
+from common.errors import JobError
 from common.http_guard import Network
 from common.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
 from common.outcome import Done, Failed, Message, Outcome, Record
@@ -21,6 +22,7 @@ from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
 from uploader.metrics import UploaderMetrics
 from uploader.storage import Link, RunKeys
+from uploader.verified import VerifiedFile
 
 TASK_UUID = uuid4()
 STEMS = ("vocals", "instrumental")
@@ -54,15 +56,15 @@ class FakeStorage:
         if error is not None:
             raise error
 
-    def put_file(self, path: Path, key: str, check, sent) -> None:
+    def put_file(self, file: VerifiedFile, key: str, check, sent) -> None:
         self._call("put_file", key)
         self.entered.set()
         assert self.go_on.wait(20)
         check()
-        if not path.exists():
-            raise PermanentError(ErrorCode.STAGE_MISSING, f"The staged file {path.name} is gone")
-        self.objects[key] = path.read_bytes()
-        sent(len(self.objects[key]))
+        body = file.read(file.size_bytes + 1)
+        file.verify()
+        self.objects[key] = body
+        sent(len(body))
 
     def put_manifest(self, key: str, body: bytes) -> bytes:
         self._call("put_manifest", key)
@@ -171,7 +173,8 @@ class UploaderBench:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(name.encode())
             key = str(path.relative_to(self.stage.root))
-            stems[name] = StagedStem(key=key, sha256="0" * 64, bytes=len(name), duration_s=1.5)
+            digest = hashlib.sha256(name.encode()).hexdigest()
+            stems[name] = StagedStem(key=key, sha256=digest, bytes=len(name), duration_s=1.5)
         return Separated(**self._origin(run), stems=stems, model="centre", device="cpu", gain=0.5)
 
     def failed(self) -> SeparationFailed:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from common.stage import MARKER
+
 T = TypeVar("T")
 
 
@@ -22,9 +24,9 @@ def wait_for(condition: Callable[[], T], timeout_s: float, what: str) -> T:
 
 
 def below(directory: Path, files_only: bool = False) -> list[str]:
-    """What lies below a directory that others may be emptying meanwhile."""
+    """What lies below a directory that others may be emptying meanwhile; a stage's marker is nothing."""
     found = []
     for where, directories, files in os.walk(directory):  # passes over what has gone, unlike Path.rglob
         names = files if files_only else files + directories
-        found += [os.path.join(where, name) for name in names]
+        found += [os.path.join(where, name) for name in names if name != MARKER]
     return found

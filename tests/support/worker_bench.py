@@ -137,6 +137,7 @@ class WorkerBench:
         self.read_errors: deque[Exception] = deque()
         self.make_producer = lambda: FakeProducer(self.broker)
         self.now_s = 100.0
+        self.may_begin = True
         self.metrics = WorkerMetrics.create("worker")
         config = WorkerConfig("group", slots, 60_000, grace_s, rules())
         handler = FakeHandler(
@@ -150,6 +151,7 @@ class WorkerBench:
             lambda: self.now_s,
             self.metrics,
             places,
+            lambda: self.may_begin,
         )
 
     def _make_consumer(self) -> FakeConsumer:

@@ -1,5 +1,6 @@
 """The stage: complete files or none, nobody's files but one's own, nothing left."""
 
+import errno
 import hashlib
 import os
 import subprocess
@@ -12,6 +13,8 @@ from uuid import uuid4
 
 import pytest
 
+from common import beneath
+from common.beneath import ForeignEntry
 from common.health import Check
 from common.stage import LocalStage
 
@@ -303,3 +306,119 @@ def test_a_sweep_removes_a_tasks_directory_that_has_become_empty(stage):
     (stage.root / str(TASK)).mkdir(parents=True)
     stage.sweep(time.time(), 300, DAY_S)
     assert files(stage) == []
+
+
+# Links, and what is no file
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A directory of somebody else, laid out as the stage is."""
+    directory = tmp_path / "outside"
+    (directory / f"{PLACE}.1").mkdir(parents=True)
+    (directory / f"{PLACE}.1" / "vocals.wav").write_bytes(b"secret")
+    (directory / "vocals.wav").write_bytes(b"secret")
+    return directory
+
+
+def plant(stage, outside, at):
+    """A link to `outside` at one component of the key of attempt 1."""
+    stage.root.mkdir(parents=True, exist_ok=True)
+    task = stage.root / str(TASK)
+    if at == "task":
+        task.symlink_to(outside)
+        return
+    task.mkdir()
+    if at == "attempt":
+        (task / f"{PLACE}.1").symlink_to(outside / f"{PLACE}.1")
+        return
+    (task / f"{PLACE}.1").mkdir()
+    (task / f"{PLACE}.1" / "vocals.wav").symlink_to(outside / "vocals.wav")
+
+
+@pytest.mark.parametrize("at", ["task", "attempt", "file"])
+def test_nothing_is_done_through_a_link(stage, outside, at):
+    plant(stage, outside, at)
+    key, before = f"{TASK}/{PLACE}.1/vocals.wav", snapshot(outside)
+    with pytest.raises(ForeignEntry):
+        stage.open_file(key)
+    stage.keep(key)
+    stage.sweep(time.time() + 99 * DAY_S, 300, DAY_S)
+    stage.retire(key)
+    stage.remove_retired(key)
+    stage.remove_attempt(TASK, PLACE, 1)
+    stage.remove_earlier_attempts(TASK, PLACE, 2)
+    assert snapshot(outside) == before
+
+
+@pytest.mark.parametrize("at", ["task", "attempt"])
+def test_nothing_is_staged_through_a_link(stage, make, outside, at):
+    plant(stage, outside, at)
+    before = snapshot(outside)
+    with pytest.raises(ForeignEntry):
+        stage.put(TASK, PLACE, 1, make())
+    assert snapshot(outside) == before
+
+
+@pytest.mark.parametrize("name", ["vocals.wav", "vocals.wav.part"])
+@pytest.mark.parametrize("other_disk", [False, True])
+def test_a_link_in_a_stems_place_is_replaced_and_what_it_names_stays(
+    stage, make, outside, name, other_disk, monkeypatch
+):
+    plant(stage, outside, "file")
+    directory = stage.root / str(TASK) / f"{PLACE}.1"
+    (directory / "vocals.wav").rename(directory / name)
+    if other_disk:
+        monkeypatch.setattr(beneath.os, "rename", refuse_across(beneath.os.rename))
+    staged = stage.put(TASK, PLACE, 1, make(data=b"a voice"))
+    assert (outside / "vocals.wav").read_bytes() == b"secret"
+    with stage.open_file(staged.key) as file:
+        assert file.read() == b"a voice"
+
+
+def refuse_across(rename):
+    """As the kernel does where source and target are on two file systems."""
+
+    def renamed(source, target, **directories):
+        if "src_dir_fd" not in directories:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target, **directories)
+
+    return renamed
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_what_is_no_regular_file_is_not_staged(stage, make, kind):
+    source = make()
+    secret = source.rename(source.with_name("secret"))
+    if kind == "link":
+        source.symlink_to(secret)
+    elif kind == "pipe":
+        os.mkfifo(source)
+    else:
+        source.mkdir()
+    with pytest.raises(ForeignEntry):
+        stage.put(TASK, PLACE, 1, source)
+    assert names(stage) == []
+
+
+@pytest.mark.parametrize("name", ["passwd", "vocals.sh", "Vocals.wav", ".wav", "vocals.wav.part", "a b.wav"])
+def test_a_file_that_is_named_as_no_stem_is_not_staged(stage, make, name):
+    with pytest.raises(ValueError, match="not a key"):
+        stage.put(TASK, PLACE, 1, make(name))
+
+
+def test_an_attempt_whose_name_is_none_removes_nothing(stage, make):
+    kept = stage.put(TASK, PLACE, 1, make())
+    for place in ("..", f"../{TASK}/{PLACE}", f"{PLACE}.1/..", "", "x" * 221):
+        stage.remove_attempt(TASK, place, 1)
+        stage.remove_earlier_attempts(TASK, place, 99)
+    assert names(stage) == [kept.key]
+
+
+def snapshot(directory):
+    """All that lies there, with contents and times."""
+    return {
+        str(path): (path.lstat().st_mtime, path.read_bytes() if path.is_file() else None)
+        for path in [directory, *directory.rglob("*")]
+    }

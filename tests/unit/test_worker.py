@@ -297,3 +297,24 @@ def test_without_a_producer_it_is_not_ready():
     assert not b.worker.check().ok
     b.worker.stop()
     running.result()
+
+
+# Not for now
+
+
+def test_while_it_may_not_begin_it_takes_nothing_gives_its_partitions_up_and_takes_them_again_afterwards():
+    b = WorkerBench(log=[b"1"])
+    b.may_begin = False
+    running = b.start()
+    wait_for(lambda: b.consumers and b.consumer.polls > 3, 20, "polls")
+    assert b.broker.messages == []
+    b.now_s += 2
+    wait_for(lambda: b.consumer.rejoins == 1, 20, "another assignment asked for")
+    assert b.consumer.needs(set()).leaves
+    b.may_begin = True
+    b.wait_for_results(1)
+    b.now_s += 2
+    wait_for(lambda: b.consumer.rejoins == 2, 20, "its share asked for")
+    assert not b.consumer.needs(set()).leaves
+    b.worker.stop()
+    running.result()

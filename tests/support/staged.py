@@ -1,0 +1,15 @@
+"""Files as the uploader gets them from the stage: opened, and announced with their digest."""
+
+import hashlib
+from pathlib import Path
+
+from common.messages import StagedStem
+from uploader.verified import VerifiedFile
+
+
+def announced(path: Path, **changes: object) -> VerifiedFile:
+    """The file, with what a processor says of it; `changes` are what it says otherwise."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    fields = {"key": path.name, "sha256": digest, "bytes": path.stat().st_size, "duration_s": 1.0}
+    return VerifiedFile(path.open("rb"), StagedStem.model_validate(fields | changes))

@@ -1,0 +1,49 @@
+"""A staged file while it is uploaded: the bytes that go out must be those that the processor announced."""
+
+import hashlib
+import os
+from typing import BinaryIO
+
+from common.errors import ErrorCode, PermanentError
+from common.messages import StagedStem
+
+
+class VerifiedFile:
+    """Reads an opened file once, from its start, and knows whether it was the right one."""
+
+    def __init__(self, file: BinaryIO, stem: StagedStem):
+        """Raises PermanentError (stage_mismatch) for a file of another size."""
+        self._file, self._stem = file, stem
+        self._digest = hashlib.sha256()
+        self._read_bytes = 0
+        self._check_size(os.fstat(file.fileno()).st_size)
+
+    @property
+    def size_bytes(self) -> int:
+        """As it was announced."""
+        return self._stem.bytes
+
+    def read(self, size_bytes: int) -> bytes:
+        """The next bytes; none at the end. Raises PermanentError (stage_mismatch) for too many."""
+        body = self._file.read(size_bytes)
+        self._read_bytes += len(body)
+        if self._read_bytes > self._stem.bytes:
+            self._check_size(self._read_bytes)
+        self._digest.update(body)
+        return body
+
+    def verify(self) -> None:
+        """Raises PermanentError (stage_mismatch) unless what was read is what was announced, all of it."""
+        self._check_size(self._read_bytes)
+        if self._digest.hexdigest() != self._stem.sha256:
+            raise mismatch("A staged file is not the one that was announced: its sha256 is another")
+
+    def _check_size(self, size_bytes: int) -> None:
+        if size_bytes != self._stem.bytes:
+            said = f"{self._stem.bytes} bytes were announced, {size_bytes} found"
+            raise mismatch(f"A staged file is not the one that was announced: {said}")
+
+
+def mismatch(message: str) -> PermanentError:
+    """What a staged file is not that a result names."""
+    return PermanentError(ErrorCode.STAGE_MISMATCH, message)
