@@ -1,7 +1,7 @@
 """Finds ID3 and APE tags wherever they stand, so that FFmpeg reads the audio as if they were not there.
 
-A tag of a megabyte may hold a picture whose bytes look like frames of MP3, makes FFmpeg distrust the frame count
-of the file's head, and stands in the middle where songs were joined.
+A tag of a megabyte may hold a picture whose bytes look like frames of MP3, makes FFmpeg distrust the frame
+count of the file's head, and stands in the middle where songs were joined.
 """
 
 import struct
@@ -33,10 +33,10 @@ def found(view: ByteView) -> Iterator[Range]:
         mark = view.read_at(place, 3)
         if mark == b"ID3":
             tag = _id3v2(view, place)
-            sure = tag is not None and (tag.end >= view.size or _begins(view, tag.end))
+            sure = tag is not None and _begins(view, tag.end)
         elif mark == b"TAG":
             tag = Range(place, place + _ID3V1_BYTES)
-            sure = tag.end == view.size or (tag.end < view.size and _begins(view, tag.end))
+            sure = tag.end == view.size or (tag.end < view.size - _ID3V1_BYTES and _begins(view, tag.end))
         else:
             tag = _ape(view, place)
             sure = True
@@ -45,8 +45,10 @@ def found(view: ByteView) -> Iterator[Range]:
 
 
 def _begins(view: ByteView, place: int) -> bool:
-    """Whether a frame of MPEG audio, another tag or padding begins there."""
+    """Whether a frame of MPEG audio, another tag, padding or the end is there."""
     head = view.read_at(place, 8)
+    if view.size - place < _ID3V1_BYTES:
+        return True
     is_frame = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
     return is_frame or head[:3] in (b"ID3", b"TAG") or head == _APE_MARK or head[:4] == bytes(4)
 

@@ -18,7 +18,9 @@ _WIDTHS = {PCM: (1, 2, 3, 4, 8), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
 _UNKNOWN = 0xFFFFFFFF
 # Programs that write into a pipe leave the largest size they know of in the header.
 _PIPED_SIZE = 0x7FFFF000
+_PIPED_SIZE_64 = 1 << 62
 _MAX_CHUNKS = 1_000_000
+_MAX_TRAILING_CHUNKS = 1_000
 _MAX_FMT_BYTES = 65_536
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _W64_TAIL = W64_RIFF[4:]
@@ -29,8 +31,8 @@ _W64_CHUNK_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 class WavFile:
     """The sound of a WAV file: `present` bytes at `start`, of `declared` ones (None: it does not say).
 
-    `header` is to be put before these bytes; it is empty where FFmpeg is to read the file as it is, because its
-    samples are not plain numbers. `frame_bytes` is the size of a sample of all channels, or of a block.
+    `header` is to be put before these bytes; it is empty where FFmpeg is to read the file as it is, because
+    its samples are not plain numbers. `frame_bytes` is the size of a sample of all channels, or of a block.
     """
 
     header: bytes
@@ -63,7 +65,7 @@ class _Format:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """`size` is the 32-bit one that a chunk's head tells, or 64 bits of W64; `start` is its content's place."""
+    """A chunk: `start` is its content's place, and `size` the content's size as its head tells it."""
 
     name: bytes
     start: int
@@ -87,6 +89,22 @@ def read(view: ByteView) -> WavFile:
     raise not_audio("it is a WAV file without samples")
 
 
+def next_file(view: ByteView, wav: WavFile) -> int | None:
+    """Return where another WAV file begins that was joined to this one; None without one; raise OSError."""
+    if wav.declared is None or wav.present < wav.declared or _is_w64(view):
+        return None
+    place = wav.start + wav.declared + wav.declared % 2
+    for _ in range(_MAX_TRAILING_CHUNKS):
+        head = view.read_at(place, 12)
+        if len(head) < 12:
+            return None
+        if head[:4] == view.read_at(0, 4) and head[8:] == b"WAVE":
+            return place
+        size = int.from_bytes(head[4:8], "big" if head[:4] == b"RIFX" else "little")
+        place += 8 + size + size % 2
+    return None
+
+
 def _file(view: ByteView, order: str, found: _Format, data: _Chunk, large: int | None) -> WavFile:
     if data.size == _UNKNOWN and large is not None:
         if large >> 63:
@@ -105,9 +123,10 @@ def _file(view: ByteView, order: str, found: _Format, data: _Chunk, large: int |
 
 def _declared(view: ByteView, data: _Chunk) -> int | None:
     if _is_w64(view):
-        return data.size or None
+        return data.size if 0 < data.size < _PIPED_SIZE_64 else None
     if data.size == 0:
-        # A program that could not go back leaves 0 here and in the head. An empty song's head tells its length.
+        # A program that could not go back leaves 0 here and in the head. Where the song is truly empty, the
+        # head tells the file's length.
         order = ">" if view.read_at(0, 4) == b"RIFX" else "<"
         whole = 8 + struct.unpack(order + "I", view.read_at(4, 4))[0]
         return 0 if view.size <= whole < _PIPED_SIZE else None
