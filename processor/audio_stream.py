@@ -6,6 +6,7 @@ from fractions import Fraction
 import av
 from av.audio.frame import AudioFrame
 from av.audio.stream import AudioStream
+from av.codec.context import Flags2
 from av.container import InputContainer
 
 from common.errors import ErrorCode, PermanentError
@@ -15,8 +16,8 @@ from processor.byte_view import ByteView
 
 # The formats that songs are sold and kept in, whose demuxers read one file and have long been tested widely.
 # Playlists and manifests (concat, HLS, DASH, SDP) are not in it, and nothing may open a second file. Nor are
-# broadcast streams, speech, games' formats and rare lossless ones: each is more C code that a stranger's bytes
-# reach, for the sake of few songs.
+# broadcast streams, speech, games' formats and rare lossless ones: each is more C code that a stranger's
+# bytes reach, for the sake of few songs.
 _FORMATS = "wav,flac,mp3,ogg,mov,matroska,aac,aiff,caf,au,wv,tta,asf,avi,ac3,eac3,dts"
 # What songs are coded with. No other decoder runs, so that a defect in one of the hundreds does no harm.
 _DECODERS = frozenset(
@@ -48,6 +49,9 @@ def choose(container: InputContainer, view: ByteView) -> AudioStream:
     chosen = (default or usable)[0]
     if container.format.name.startswith("mov") and mp4_boxes.is_encrypted(view, chosen.id):
         raise format_unsupported("MP4 with encrypted sound (DRM)")
+    if container.format.name == "caf" and _codec(chosen) == "alac":
+        # The last packet is as short as the song is. FFmpeg would cut it once more by the container's count.
+        chosen.codec_context.flags2 |= Flags2.skip_manual
     return chosen
 
 

@@ -70,7 +70,8 @@ class _Song:
         self._first: tuple[str, str, int, int] | None = None
         self._found_s = self._declared_s = Fraction(0)
         self._good = self._bad = self._missing_bytes = 0
-        self._peak, self._strange = 0.0, 0
+        self._peak = 0.0
+        self._samples = self._strange_samples = 0
 
     def add(self, part: SongPart) -> None:
         """Decode one more part; raise PermanentError, OSError and MemoryError."""
@@ -139,7 +140,8 @@ class _Song:
                 if resampler:
                     self._put(resampler.finish())
                 resampler, rate = Resampler(block.rate), block.rate
-            self._strange += block.strange
+            self._samples += len(block.samples)
+            self._strange_samples += block.strange
             self._found_s += Fraction(len(block.samples), block.rate)
             self._put(resampler.convert(block.samples))
         if resampler:
@@ -171,7 +173,7 @@ class _Song:
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
         if self._bad > self._good:  # some noise looks like a frame of MP3 here and there
             raise not_audio("most of it cannot be decoded")
-        if self._strange > frames:
+        if 2 * self._strange_samples > self._samples:
             raise not_audio("most of its samples are no numbers (NaN or infinite)")
 
     def _too_long(self) -> PermanentError:

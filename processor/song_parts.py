@@ -64,7 +64,7 @@ def _wavs(view: ByteView) -> Iterator[SongPart]:
         end = wav_header.next_file(view, wav)
         whole = view if end is None else view.part(0, end)
         plain = view.part(wav.start, wav.start + wav.present, wav.header)
-        yield SongPart(plain if wav.header else whole, "wav", wav)
+        yield SongPart(plain if wav.header else whole, wav.demuxer, wav)
         if end is None:
             break
         view = view.part(end, view.size)

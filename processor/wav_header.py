@@ -15,6 +15,7 @@ from processor.byte_view import ByteView
 PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 # The widths in bytes of the samples that each format can have.
 _WIDTHS = {PCM: (1, 2, 3, 4, 8), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
+_AU_ENCODINGS = {(PCM, 2): 3, (PCM, 3): 4, (PCM, 4): 5, (FLOAT, 4): 6, (FLOAT, 8): 7}
 _UNKNOWN = 0xFFFFFFFF
 # Programs that write into a pipe leave the largest size they know of in the header.
 _PIPED_SIZE = 0x7FFFF000
@@ -41,6 +42,11 @@ class WavFile:
     declared: int | None
     frame_bytes: int
     rate: int
+
+    @property
+    def demuxer(self) -> str:
+        """FFmpeg's name of the format that `header` begins."""
+        return "au" if self.header.startswith(b".snd") else "wav"
 
 
 @dataclass(frozen=True)
@@ -169,16 +175,23 @@ def _format(content: bytes, order: str) -> _Format:
 
 
 def _header(order: str, found: _Format, width: int) -> bytes:
+    if order == ">" and width > 1:
+        return _au_header(found, width)
     frame_bytes = width * found.channels
     tag = EXTENSIBLE if found.mask else found.tag
     byte_rate = min(found.rate * frame_bytes, _UNKNOWN)
-    fmt = struct.pack(
-        order + "HHIIHH", tag, found.channels, found.rate, byte_rate, frame_bytes & 0xFFFF, 8 * width
-    )
+    fmt = struct.pack("<HHIIHH", tag, found.channels, found.rate, byte_rate, frame_bytes & 0xFFFF, 8 * width)
     if found.mask:
-        fmt += struct.pack(order + "HHIH", 22, 8 * width, found.mask, found.tag) + _GUID_TAIL
-    chunk = struct.pack(order + "4sI", b"fmt ", len(fmt)) + fmt
+        fmt += struct.pack("<HHIH", 22, 8 * width, found.mask, found.tag) + _GUID_TAIL
+    chunk = struct.pack("<4sI", b"fmt ", len(fmt)) + fmt
     # The largest size makes FFmpeg read up to the end, which is where the view ends.
-    data = struct.pack(order + "4sI", b"data", _UNKNOWN)
-    riff = b"RIFX" if order == ">" else b"RIFF"
-    return riff + struct.pack(order + "I", _UNKNOWN) + b"WAVE" + chunk + data
+    data = struct.pack("<4sI", b"data", _UNKNOWN)
+    return b"RIFF" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk + data
+
+
+def _au_header(found: _Format, width: int) -> bytes:
+    """An AU file's head: FFmpeg reads the big-endian samples of RIFX as little-endian ones."""
+    encoding = _AU_ENCODINGS.get((found.tag, width))
+    if encoding is None:
+        return b""
+    return struct.pack(">4sIIIII", b".snd", 24, _UNKNOWN, encoding, found.rate, found.channels)
