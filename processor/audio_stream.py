@@ -91,7 +91,7 @@ class Packets:
             try:
                 frames = packet.decode()
             except (av.error.InvalidDataError, av.error.EOFError):
-                self.bad += 1
+                self.bad += any(bytes(packet))  # zeros are nobody's frames, and some files end in many
             else:
                 self.good += 1
                 if frames:

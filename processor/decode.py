@@ -82,11 +82,11 @@ class _Song:
             ) as container:
                 self._add(part, container)
         except av.error.InvalidDataError:
-            if not is_first:  # junk behind a song
-                self._bad += 1
-            elif part.demuxer == "mov":  # its index comes last where a program wrote it in one go
+            if part.demuxer == "mov":  # its index comes last where a program wrote it in one go
                 message = "The file is truncated or damaged: its index is missing"
                 raise PermanentError(ErrorCode.TRUNCATED_AUDIO, message) from None
+            if not is_first:  # junk behind a song
+                self._bad += 1
             elif self._first is not None:
                 raise not_audio("it is damaged, and cannot be read to its end") from None
             else:
@@ -111,7 +111,8 @@ class _Song:
             self._first = (codec.name, container.format.name, rate, channels)
         packets = audio_stream.Packets(container, stream)
         blocks = stereo.stereo(packets.frames(), self._limits.max_channels)
-        if container.format.name.startswith("mov"):
+        is_mp4 = container.format.name.startswith("mov")
+        if is_mp4 or (container.format.name == "mp3" and declared):
             blocks = stereo.without_padding(blocks, lambda found_s: declared or found_s - packets.padding_s)
         self._write(blocks)
         if part.wav is not None and not part.wav.header:
@@ -171,7 +172,9 @@ class _Song:
             raise _truncated(f"{self._missing_bytes} bytes that it says it has are not there")
         if frames == 0:
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
-        if self._bad > self._good:  # some noise looks like a frame of MP3 here and there
+        if (
+            self._bad > self._good and not self._declared_s
+        ):  # some noise looks like a frame of MP3 here and there
             raise not_audio("most of it cannot be decoded")
         if 2 * self._strange_samples > self._samples:
             raise not_audio("most of its samples are no numbers (NaN or infinite)")

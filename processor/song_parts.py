@@ -39,6 +39,7 @@ def of(view: ByteView) -> list[SongPart]:
     if demuxer is None:
         bare = view.without(list(tags.found(view)))
         return [SongPart(part, None) for part in mpeg_frames.parts(bare)]
+    view = tags.without_trailing(view)
     starts = _starts(view, demuxer) or [0]
     views = [view.part(*ends) for ends in zip(starts, [*starts[1:], view.size], strict=True)]
     return [SongPart(header_repair.repaired(part, demuxer), demuxer) for part in views]

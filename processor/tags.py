@@ -13,18 +13,31 @@ _ID3_HEAD, _ID3V1_BYTES = 10, 128
 _APE_HEAD = 32
 _APE_MARK = b"APETAGEX"
 _APE_HAS_HEADER, _APE_IS_HEADER = 1 << 31, 1 << 29
-_MAX_LEADING = 1_000
+_MAX_AT_AN_END = 1_000
 
 
 def without_leading(view: ByteView) -> ByteView:
     """Return what follows the tags at the beginning; raise OSError."""
     start = 0
-    for _ in range(_MAX_LEADING):
+    for _ in range(_MAX_AT_AN_END):
         tag = _id3v2(view, start) or _ape(view, start)
         if tag is None:
             break
         start = tag.end
     return view.part(start, view.size) if start else view
+
+
+def without_trailing(view: ByteView) -> ByteView:
+    """Return what stands before the tags at the end; raise OSError."""
+    end = view.size
+    for _ in range(_MAX_AT_AN_END):
+        tag = _ape(view, end - _APE_HEAD) if end >= _APE_HEAD else None
+        if tag is None and end >= _ID3V1_BYTES and view.read_at(end - _ID3V1_BYTES, 3) == b"TAG":
+            tag = Range(end - _ID3V1_BYTES, end)
+        if tag is None or tag.end != end:
+            break
+        end = tag.start
+    return view.part(0, end) if end < view.size else view
 
 
 def found(view: ByteView) -> Iterator[Range]:
