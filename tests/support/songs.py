@@ -45,6 +45,8 @@ def encoded(codec: str, container: str, samples: np.ndarray, rate: int = RATE, *
     with av.open(buffer, "w", format=container, options=options) as output:
         stream = output.add_stream(codec, rate=rate)
         stream.layout = "stereo"
+        if codec.startswith("wma"):  # which has no rate of its own
+            stream.bit_rate = 128_000
         for start in range(0, len(samples), 4096):
             block = np.ascontiguousarray(samples[start : start + 4096].T)
             frame = av.AudioFrame.from_ndarray(block, format="fltp", layout="stereo")
