@@ -61,7 +61,7 @@ class ByteView:
         return b"".join(pieces)
 
     def part(self, start: int, end: int, prefix: bytes = b"") -> "ByteView":
-        """Return a view of `prefix` and this view's bytes from `start` to before `end`, without its own prefix."""
+        """Return a view of `prefix` and the bytes from `start` to before `end`, without our own prefix."""
         ranges, begin = [], len(self._prefix)
         for part in self._ranges:
             low, high = max(start, begin), min(end, begin + part.size)

@@ -15,8 +15,6 @@ from processor.byte_view import ByteView
 # FFmpeg takes these lengths from a count of samples in the file's head.
 _COUNTED = ("aiff", "wv", "tta")
 _STREAMINFO_END = 26
-_SEGMENT = b"\x18\x53\x80\x67"
-_MAX_EBML_BYTES = 4096
 
 
 def declared_s(container: InputContainer, stream: AudioStream, view: ByteView) -> Fraction | None:
@@ -41,13 +39,6 @@ def wav_s(wav: wav_header.WavFile, found_s: Fraction) -> Fraction | None:
         return Fraction(wav.declared // wav.frame_bytes, wav.rate)
     # Blocks of any size: in proportion.
     return found_s * Fraction(wav.declared, wav.present) if wav.present else None
-
-
-def missing_bytes(name: str, view: ByteView) -> int:
-    """Return how many bytes are not there of those that a Matroska or MP4 file says it has; raise OSError."""
-    if name.startswith("matroska"):
-        return _missing_of_segment(view)
-    return mp4_boxes.missing_bytes(view) if name.startswith("mov") else 0
 
 
 def span_s(stream: AudioStream) -> Fraction | None:
@@ -83,17 +74,3 @@ def _mp4_s(container: InputContainer, stream: AudioStream, view: ByteView) -> Fr
     if samples and len(container.streams.audio) == 1:
         return Fraction(samples, stream.codec_context.sample_rate)
     return mp4_boxes.heard_s(view, stream.id)
-
-
-def _missing_of_segment(view: ByteView) -> int:
-    head = view.read_at(0, _MAX_EBML_BYTES)
-    at = head.find(_SEGMENT)
-    if at < 0 or len(head) < at + 12:
-        return 0
-    first = head[at + 4]
-    width = 9 - first.bit_length()  # leading zeros tell how many bytes the size has
-    if width > 8:
-        return 0
-    size = int.from_bytes(head[at + 4 : at + 4 + width], "big") & (1 << 7 * width) - 1
-    is_unknown = size == (1 << 7 * width) - 1
-    return 0 if is_unknown else max(0, at + 4 + width + size - view.size)

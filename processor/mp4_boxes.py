@@ -1,7 +1,7 @@
 """Reads from an MP4 or QuickTime file how many samples of a track are to be heard.
 
-Coders add samples before and behind the sound (AAC 1,024 and more). The edit list, or iTunes' own remark, tells
-which ones are the song; FFmpeg leaves those behind it in.
+Coders add samples before and behind the sound (AAC 1,024 and more). The edit list, or iTunes' own remark,
+tells which ones are the song; FFmpeg leaves those behind it in.
 """
 
 import itertools
@@ -42,6 +42,12 @@ def itunes_samples(remark: str) -> int | None:
     """Return the number of samples that an iTunSMPB tag tells: of the song alone."""
     found = _SMPB.match(remark)
     return int(found[3], 16) if found else None
+
+
+def starts(view: ByteView) -> list[int]:
+    """Return where each of the joined files begins, which is with an `ftyp` box; raise OSError."""
+    found = [place for name, place, _ in _heads(view, Range(0, view.size)) if name == b"ftyp"]
+    return [0, *found[1:]]
 
 
 def missing_bytes(view: ByteView) -> int:
@@ -130,6 +136,12 @@ def _boxes(view: ByteView, within: Range, *path: bytes) -> Iterator[Range]:
 
 def _walk(view: ByteView, within: Range) -> Iterator[tuple[bytes, Range]]:
     """Yield name and content of each box; a last one may end behind `within`."""
+    for name, _, content in _heads(view, within):
+        yield name, content
+
+
+def _heads(view: ByteView, within: Range) -> Iterator[tuple[bytes, int, Range]]:
+    """Yield name, place and content of each box."""
     place = within.start
     for _ in range(_MAX_BOXES):
         head = view.read_at(place, 16)
@@ -143,5 +155,5 @@ def _walk(view: ByteView, within: Range) -> Iterator[tuple[bytes, Range]]:
             size = within.end - place
         if size < start - place:
             return
-        yield name, Range(start, place + size)
+        yield name, place, Range(start, place + size)
         place += size

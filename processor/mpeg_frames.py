@@ -1,7 +1,7 @@
 """Reads the heads of MP3 files: how long they say they are, and where one ends and the next one begins.
 
-Songs are joined by `cat`, by text-to-speech and by hosts that insert advertisements. Each has a first frame of
-its own with a count of its frames and of the samples that are padding.
+Songs are joined by `cat`, by text-to-speech and by hosts that insert advertisements. Each has a first frame
+of its own with a count of its frames and of the samples that are padding.
 """
 
 import struct
@@ -61,7 +61,7 @@ def frame_head(data: bytes) -> FrameHead | None:
 
 
 def parts(view: ByteView) -> list[ByteView]:
-    """Return the MP3s of which `view` is made up: itself, where nothing in it begins another; raise OSError."""
+    """Return the MP3s that `view` is made up of, itself where nothing begins another; raise OSError."""
     starts = [start for mark in view.find_all(_MARKS) if (start := _first_frame_at(view, mark)) is not None]
     if not starts:
         return [view]
@@ -71,7 +71,7 @@ def parts(view: ByteView) -> list[ByteView]:
 
 
 def declared_s(view: ByteView) -> float | None:
-    """Return the length that the first frame declares, without its padding; None if it does not; raise OSError."""
+    """Return the length that the first frame declares, without padding, or None; raise OSError."""
     data = view.read_at(0, _PREFIX_BYTES)
     for mark in (*_MARKS, _VBRI):
         at = data.find(mark)

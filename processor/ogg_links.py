@@ -1,7 +1,7 @@
 """Finds the links of a chained Ogg file: whole streams that stand one behind the other.
 
-Radio recordings and joined files are such chains. FFmpeg goes on with the first link's set-up, and decodes a link
-that has another one to noise: so each link is given to FFmpeg as a file of its own.
+Radio recordings and joined files are such chains. FFmpeg goes on with the first link's set-up, and decodes a
+link that has another one to noise: so each link is given to FFmpeg as a file of its own.
 """
 
 from processor.byte_view import ByteView
@@ -16,9 +16,9 @@ _STREAMS = (
 )  # fmt: skip
 
 
-def links(view: ByteView) -> list[ByteView]:
-    """Return a view for each link; raise OSError."""
-    starts, after_others, place = [], True, 0
+def starts(view: ByteView) -> list[int]:
+    """Return where each link begins; raise OSError."""
+    found, after_others, place = [], True, 0
     while (head := view.read_at(place, _HEAD_BYTES + 255 + 10))[:4] == _CAPTURE or head:
         if head[:4] != _CAPTURE or len(head) < _HEAD_BYTES or head[4] != 0:
             place = _next_page(view, place + 1)
@@ -27,12 +27,10 @@ def links(view: ByteView) -> list[ByteView]:
         content = _HEAD_BYTES + segments
         begins = bool(head[5] & _FIRST_PAGE) and head[content : content + 10].startswith(_STREAMS)
         if begins and after_others:
-            starts.append(place)
+            found.append(place)
         after_others = not begins
         place += content + sum(head[_HEAD_BYTES:content])
-    if len(starts) < 2:
-        return [view]
-    return [view.part(start, end) for start, end in zip(starts, [*starts[1:], view.size], strict=True)]
+    return found
 
 
 def _next_page(view: ByteView, place: int) -> int:

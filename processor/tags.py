@@ -1,7 +1,7 @@
 """Finds ID3 and APE tags wherever they stand, so that FFmpeg reads the audio as if they were not there.
 
-A tag of a megabyte may hold a picture whose bytes look like frames of MP3, makes FFmpeg distrust the frame count
-of the file's head, and stands in the middle where songs were joined.
+A tag of a megabyte may hold a picture whose bytes look like frames of MP3, makes FFmpeg distrust the frame
+count of the file's head, and stands in the middle where songs were joined.
 """
 
 import struct
@@ -13,18 +13,31 @@ _ID3_HEAD, _ID3V1_BYTES = 10, 128
 _APE_HEAD = 32
 _APE_MARK = b"APETAGEX"
 _APE_HAS_HEADER, _APE_IS_HEADER = 1 << 31, 1 << 29
-_MAX_LEADING = 1_000
+_MAX_AT_AN_END = 1_000
 
 
 def without_leading(view: ByteView) -> ByteView:
     """Return what follows the tags at the beginning; raise OSError."""
     start = 0
-    for _ in range(_MAX_LEADING):
+    for _ in range(_MAX_AT_AN_END):
         tag = _id3v2(view, start) or _ape(view, start)
         if tag is None:
             break
         start = tag.end
     return view.part(start, view.size) if start else view
+
+
+def without_trailing(view: ByteView) -> ByteView:
+    """Return what stands before the tags at the end; raise OSError."""
+    end = view.size
+    for _ in range(_MAX_AT_AN_END):
+        tag = _ape(view, end - _APE_HEAD) if end >= _APE_HEAD else None
+        if tag is None and end >= _ID3V1_BYTES and view.read_at(end - _ID3V1_BYTES, 3) == b"TAG":
+            tag = Range(end - _ID3V1_BYTES, end)
+        if tag is None or tag.end != end:
+            break
+        end = tag.start
+    return view.part(0, end) if end < view.size else view
 
 
 def found(view: ByteView) -> Iterator[Range]:
@@ -33,10 +46,10 @@ def found(view: ByteView) -> Iterator[Range]:
         mark = view.read_at(place, 3)
         if mark == b"ID3":
             tag = _id3v2(view, place)
-            sure = tag is not None and (tag.end >= view.size or _begins(view, tag.end))
+            sure = tag is not None and _begins(view, tag.end)
         elif mark == b"TAG":
             tag = Range(place, place + _ID3V1_BYTES)
-            sure = tag.end == view.size or (tag.end < view.size and _begins(view, tag.end))
+            sure = tag.end == view.size or (tag.end < view.size - _ID3V1_BYTES and _begins(view, tag.end))
         else:
             tag = _ape(view, place)
             sure = True
@@ -45,8 +58,10 @@ def found(view: ByteView) -> Iterator[Range]:
 
 
 def _begins(view: ByteView, place: int) -> bool:
-    """Whether a frame of MPEG audio, another tag or padding begins there."""
+    """Whether a frame of MPEG audio, another tag, padding or the end is there."""
     head = view.read_at(place, 8)
+    if view.size - place < _ID3V1_BYTES:
+        return True
     is_frame = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0
     return is_frame or head[:3] in (b"ID3", b"TAG") or head == _APE_MARK or head[:4] == bytes(4)
 

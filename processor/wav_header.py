@@ -15,10 +15,13 @@ from processor.byte_view import ByteView
 PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 # The widths in bytes of the samples that each format can have.
 _WIDTHS = {PCM: (1, 2, 3, 4, 8), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
+_AU_ENCODINGS = {(PCM, 2): 3, (PCM, 3): 4, (PCM, 4): 5, (FLOAT, 4): 6, (FLOAT, 8): 7}
 _UNKNOWN = 0xFFFFFFFF
 # Programs that write into a pipe leave the largest size they know of in the header.
 _PIPED_SIZE = 0x7FFFF000
+_PIPED_SIZE_64 = 1 << 62
 _MAX_CHUNKS = 1_000_000
+_MAX_TRAILING_CHUNKS = 1_000
 _MAX_FMT_BYTES = 65_536
 _GUID_TAIL = bytes.fromhex("000000001000800000aa00389b71")
 _W64_TAIL = W64_RIFF[4:]
@@ -29,8 +32,8 @@ _W64_CHUNK_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 class WavFile:
     """The sound of a WAV file: `present` bytes at `start`, of `declared` ones (None: it does not say).
 
-    `header` is to be put before these bytes; it is empty where FFmpeg is to read the file as it is, because its
-    samples are not plain numbers. `frame_bytes` is the size of a sample of all channels, or of a block.
+    `header` is to be put before these bytes; it is empty where FFmpeg is to read the file as it is, because
+    its samples are not plain numbers. `frame_bytes` is the size of a sample of all channels, or of a block.
     """
 
     header: bytes
@@ -39,6 +42,11 @@ class WavFile:
     declared: int | None
     frame_bytes: int
     rate: int
+
+    @property
+    def demuxer(self) -> str:
+        """FFmpeg's name of the format that `header` begins."""
+        return "au" if self.header.startswith(b".snd") else "wav"
 
 
 @dataclass(frozen=True)
@@ -63,7 +71,7 @@ class _Format:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """`size` is the 32-bit one that a chunk's head tells, or 64 bits of W64; `start` is its content's place."""
+    """A chunk: `start` is its content's place, and `size` the content's size as its head tells it."""
 
     name: bytes
     start: int
@@ -87,6 +95,22 @@ def read(view: ByteView) -> WavFile:
     raise not_audio("it is a WAV file without samples")
 
 
+def next_file(view: ByteView, wav: WavFile) -> int | None:
+    """Return where another WAV file begins that was joined to this one; None without one; raise OSError."""
+    if wav.declared is None or wav.present < wav.declared or _is_w64(view):
+        return None
+    place = wav.start + wav.declared + wav.declared % 2
+    for _ in range(_MAX_TRAILING_CHUNKS):
+        head = view.read_at(place, 12)
+        if len(head) < 12:
+            return None
+        if head[:4] == view.read_at(0, 4) and head[8:] == b"WAVE":
+            return place
+        size = int.from_bytes(head[4:8], "big" if head[:4] == b"RIFX" else "little")
+        place += 8 + size + size % 2
+    return None
+
+
 def _file(view: ByteView, order: str, found: _Format, data: _Chunk, large: int | None) -> WavFile:
     if data.size == _UNKNOWN and large is not None:
         if large >> 63:
@@ -105,9 +129,10 @@ def _file(view: ByteView, order: str, found: _Format, data: _Chunk, large: int |
 
 def _declared(view: ByteView, data: _Chunk) -> int | None:
     if _is_w64(view):
-        return data.size or None
+        return data.size if 0 < data.size < _PIPED_SIZE_64 else None
     if data.size == 0:
-        # A program that could not go back leaves 0 here and in the head. An empty song's head tells its length.
+        # A program that could not go back leaves 0 here and in the head. Where the song is truly empty, the
+        # head tells the file's length.
         order = ">" if view.read_at(0, 4) == b"RIFX" else "<"
         whole = 8 + struct.unpack(order + "I", view.read_at(4, 4))[0]
         return 0 if view.size <= whole < _PIPED_SIZE else None
@@ -150,16 +175,23 @@ def _format(content: bytes, order: str) -> _Format:
 
 
 def _header(order: str, found: _Format, width: int) -> bytes:
+    if order == ">" and width > 1:
+        return _au_header(found, width)
     frame_bytes = width * found.channels
     tag = EXTENSIBLE if found.mask else found.tag
     byte_rate = min(found.rate * frame_bytes, _UNKNOWN)
-    fmt = struct.pack(
-        order + "HHIIHH", tag, found.channels, found.rate, byte_rate, frame_bytes & 0xFFFF, 8 * width
-    )
+    fmt = struct.pack("<HHIIHH", tag, found.channels, found.rate, byte_rate, frame_bytes & 0xFFFF, 8 * width)
     if found.mask:
-        fmt += struct.pack(order + "HHIH", 22, 8 * width, found.mask, found.tag) + _GUID_TAIL
-    chunk = struct.pack(order + "4sI", b"fmt ", len(fmt)) + fmt
+        fmt += struct.pack("<HHIH", 22, 8 * width, found.mask, found.tag) + _GUID_TAIL
+    chunk = struct.pack("<4sI", b"fmt ", len(fmt)) + fmt
     # The largest size makes FFmpeg read up to the end, which is where the view ends.
-    data = struct.pack(order + "4sI", b"data", _UNKNOWN)
-    riff = b"RIFX" if order == ">" else b"RIFF"
-    return riff + struct.pack(order + "I", _UNKNOWN) + b"WAVE" + chunk + data
+    data = struct.pack("<4sI", b"data", _UNKNOWN)
+    return b"RIFF" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk + data
+
+
+def _au_header(found: _Format, width: int) -> bytes:
+    """An AU file's head: FFmpeg reads the big-endian samples of RIFX as little-endian ones."""
+    encoding = _AU_ENCODINGS.get((found.tag, width))
+    if encoding is None:
+        return b""
+    return struct.pack(">4sIIIII", b".snd", 24, _UNKNOWN, encoding, found.rate, found.channels)
