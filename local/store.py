@@ -56,6 +56,11 @@ def load_keys(path: Path) -> Keys:
     return Keys(**json.loads(path.read_text()))
 
 
+def load_link_keys(data_dir: Path) -> Keys:
+    """The keys that the api signs links with: they read the bucket's objects and do nothing else."""
+    return load_keys(data_dir / "link-keys.json")
+
+
 def make_spec(data_dir: Path, bucket: str, port: int) -> StoreSpec:
     """A store to be started on `port`. Its other ports are the last start's as long as they are free."""
     keys = load_keys(data_dir / "keys.json")
@@ -75,17 +80,16 @@ def inner_ports(data_dir: Path) -> tuple[int, ...]:
 def prepare(spec: StoreSpec) -> list[str]:
     """Writes the store's configuration and returns its command line, to be run in `data_dir`.
 
-    S3 alone knows who asks. The filer's HTTP, which needs no keys, is off, and so is the master's but for what
-    tells how it is; the other inner ports have locks, see local/store_locks.py.
+    S3 alone knows who asks. The filer's HTTP, which needs no keys, is off, and so are the master's commands;
+    the other inner ports have locks, see local/store_locks.py.
     """
     data_dir = spec.data_dir.resolve()
-    identity = {
-        "name": "uvr",
-        "credentials": [{"accessKey": spec.keys.access_key, "secretKey": spec.keys.secret_key}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
     identities = data_dir / "identities.json"
-    write_private(identities, json.dumps({"identities": [identity]}))
+    who = [
+        _identity("uvr", spec.keys, ["Admin", "Read", "Write", "List", "Tagging"]),
+        _identity("links", load_link_keys(data_dir), [f"Read:{spec.bucket}"]),
+    ]
+    write_private(identities, json.dumps({"identities": who}))
     # Of all places, SeaweedFS looks first for its security.toml in the directory that it runs in.
     store_locks.write_locks(data_dir)
     s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = spec.inner_ports
@@ -124,6 +128,11 @@ def prepare(spec: StoreSpec) -> list[str]:
         # else a PUT to a bucket that is not there succeeds
         "-s3.autoCreateBucket=false",
     ]
+
+
+def _identity(name: str, keys: Keys, actions: list[str]) -> dict:
+    credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
+    return {"name": name, "credentials": credentials, "actions": actions}
 
 
 def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
