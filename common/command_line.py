@@ -24,8 +24,8 @@ def refuse(arguments: list[str], usage: str) -> None:
 def run(command: Callable[[], int]) -> int:
     """Runs a command and returns its exit code.
 
-    The command ends without a word when it is interrupted (130), and when nobody reads its output any more, as
-    with `| head` (141).
+    The command ends without a word when it is interrupted (130), and when nobody reads its output any more,
+    as with `| head` (141).
     """
     try:
         try:

@@ -55,6 +55,7 @@ def _state(config: LocalConfig, name: str, running: bool) -> tuple[bool, str]:
 
 def logs(config: LocalConfig, arguments: list[str]) -> int:
     follow = "-f" in arguments
+    config = config.running()
     names = [argument for argument in arguments if argument != "-f"] or list(config.programs)
     known = ("kafka", "store", *config.services, DEMO_HOST)
     for name in names:

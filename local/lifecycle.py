@@ -42,6 +42,8 @@ def up(config: LocalConfig) -> LocalConfig:
         else:
             _start(config, supervisor)
             say("UVR API is ready.")
+        # SeaweedFS makes some of its files readable for all, whatever the umask is.
+        make_private(config.directory / "data")
     print_how_to_use(config)
     return config
 
