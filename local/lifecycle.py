@@ -199,7 +199,11 @@ def _clean_up(config: LocalConfig) -> None:
 
 
 def _remove_run_files(config: LocalConfig) -> None:
-    socket_path(config).unlink(missing_ok=True)
+    socket = socket_path(config)
+    socket.unlink(missing_ok=True)
+    if socket.parent != config.run_dir:  # made below the temporary directory, for this socket alone
+        with contextlib.suppress(OSError):
+            socket.parent.rmdir()
     (config.run_dir / "supervisord.pid").unlink(missing_ok=True)
     if config.runs_store:
         store.remove_sockets(config.store_dir, config.ports["S3_PORT"])
