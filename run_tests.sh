@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . local/bootstrap.sh
 
-bootstrap requirements.txt requirements-local.txt requirements-test.txt
+bootstrap requirements.txt requirements-local.txt requirements-client.txt requirements-test.txt
 "$VENV/bin/python" -m ruff check .
 "$VENV/bin/python" -m ruff format --check .
 (($#)) || set -- -n 2 --dist loadfile --no-loadscope-reorder

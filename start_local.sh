@@ -1,27 +1,36 @@
 #!/usr/bin/env bash
 # The whole of UVR API on this machine: no Docker, no root, no Java, no compiler.
 set -euo pipefail
+export UVR_CALLER_DIRECTORY=$PWD
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . local/bootstrap.sh
+. local/uninstall.sh
 
 usage() {
-  cat <<'EOF'
+  cat <<'USAGE'
 usage: ./start_local.sh [COMMAND]
 
   up (default)    set up what is missing, start everything in the background, wait until it is ready
-  demo            up, then a real song through the whole system
+  demo            up, then a real song through the whole system; leaves its stems as files
   status          what runs, and whether it is ready
   logs [SERVICE] [-f]
                   the last lines of the logs (kafka, store, api, processor, uploader); -f follows them
+  exec COMMAND…   run a command with the stack's environment, such as: exec uvr list
   stop            end everything; what was stored stays
+  uninstall [--yes]
+                  say what the set-up has put on this machine, ask, and remove it
 
-Settings come from the environment and from .env (see .env.example).
-EOF
+Settings come from the environment and from .env (see .env.example). PROCESSORS=2 starts two processors.
+USAGE
 }
 
 case ${1:-up} in
-  up | demo) bootstrap requirements.txt requirements-local.txt ;;
-  stop | status | logs) venv_works || fail "nothing is set up here yet: run ./start_local.sh" ;;
+  up | demo) bootstrap requirements.txt requirements-local.txt requirements-client.txt ;;
+  stop | status | logs | exec) venv_works || fail "nothing is set up here yet: run ./start_local.sh" ;;
+  uninstall)
+    uninstall "${@:2}"
+    exit
+    ;;
   -h | --help | help)
     usage
     exit

@@ -78,6 +78,6 @@ class _Server(uvicorn.Server):
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["hash-password"]:
-        sys.exit(hash_password.main(sys.argv[2:]))
+        sys.exit(command_line.run(lambda: hash_password.main(sys.argv[2:])))
     command_line.refuse(sys.argv[1:], _USAGE)
     main()

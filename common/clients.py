@@ -4,6 +4,7 @@
 """
 
 import logging
+import sys
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -51,6 +52,15 @@ def kafka_options(settings: KafkaSettings) -> dict[str, Any]:
             if path is not None:
                 options[name] = str(path)
     return options
+
+
+def tell_brokers(settings: KafkaSettings) -> None:
+    """Says on standard error which brokers a command is about to ask, for the eyes of whoever typed it.
+
+    What the client itself says of a lost broker, many times over, is left to the command to say once.
+    """
+    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    print(f"asking Kafka at {settings.kafka_bootstrap_servers}", file=sys.stderr, flush=True)
 
 
 def instance_id(settings: WorkerSettings) -> str:

@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from common import clients, progress, retry
+from common import clients, command_line, progress, retry
 from common.progress import Progress
-from common.settings import KafkaSettings, ProcessorSettings, UploaderSettings
-from common.settings_loading import load, load_or_exit
+from common.settings import CommandSettings, KafkaSettings
+from common.settings_loading import load_or_exit
+
+_USAGE = "usage: python -m common.lag  (its settings are environment variables)"
+EXIT_UNAVAILABLE = 69
 
 
 @dataclass(frozen=True)
@@ -90,17 +93,21 @@ def _sum(found: Iterable[PartitionLag]) -> str:
 
 
 def main() -> int:
-    kafka = load_or_exit(KafkaSettings)
-    processor = load(ProcessorSettings).kafka_group_id
-    uploader = UploaderSettings.model_construct().kafka_group_id
+    command_line.refuse(sys.argv[1:], _USAGE)
+    settings = load_or_exit(CommandSettings)
+    clients.tell_brokers(settings)
+    groups = {
+        settings.kafka_processor_group_id: settings.kafka_task_topic,
+        settings.kafka_uploader_group_id: settings.kafka_result_topic,
+    }
     try:
-        _print(processor, lags(kafka, processor, kafka.kafka_task_topic))
-        _print(uploader, lags(kafka, uploader, kafka.kafka_result_topic))
+        for group_id, topic in groups.items():
+            _print(group_id, lags(settings, group_id, topic))
     except KafkaError as error:
-        print(f"Kafka at {kafka.kafka_bootstrap_servers}: {error}", file=sys.stderr)
-        return 1
+        print(f"Kafka at {settings.kafka_bootstrap_servers}: {error}", file=sys.stderr)
+        return EXIT_UNAVAILABLE
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line.run(main))

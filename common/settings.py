@@ -23,6 +23,8 @@ from common.settings_types import (
     split,
 )
 
+PROCESSOR_GROUP_ID = "uvr_processor_group"
+UPLOADER_GROUP_ID = "uvr_uploader_group"
 _BUCKET = r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$"
 
 
@@ -190,6 +192,18 @@ class TransactionSettings(KafkaSettings):
     kafka_transaction_timeout_ms: Annotated[int, Field(ge=1000)] = 5000
 
 
+class CommandSettings(TransactionSettings):
+    """What the commands beside the services read, whichever service's environment they get.
+
+    The slots are here so that a value that no worker starts with is told by the commands as well.
+    """
+
+    kafka_processor_group_id: str = PROCESSOR_GROUP_ID
+    kafka_uploader_group_id: str = UPLOADER_GROUP_ID
+    processor_slots: Slots = 2
+    uploader_slots: Slots = 4
+
+
 class WorkerSettings(TransactionSettings, AddressSettings):
     """What both consumers share."""
 
@@ -210,7 +224,7 @@ class WorkerSettings(TransactionSettings, AddressSettings):
 
 class ProcessorSettings(WorkerSettings):
     kafka_group_id: str = Field(
-        "uvr_processor_group", validation_alias=AliasChoices("KAFKA_PROCESSOR_GROUP_ID", "kafka_group_id")
+        PROCESSOR_GROUP_ID, validation_alias=AliasChoices("KAFKA_PROCESSOR_GROUP_ID", "kafka_group_id")
     )
     kafka_max_poll_interval_ms: Positive = Field(
         600000,
@@ -239,7 +253,7 @@ class ProcessorSettings(WorkerSettings):
 
 class UploaderSettings(WorkerSettings, StoreSettings):
     kafka_group_id: str = Field(
-        "uvr_uploader_group", validation_alias=AliasChoices("KAFKA_UPLOADER_GROUP_ID", "kafka_group_id")
+        UPLOADER_GROUP_ID, validation_alias=AliasChoices("KAFKA_UPLOADER_GROUP_ID", "kafka_group_id")
     )
     kafka_max_poll_interval_ms: Positive = Field(
         300000,

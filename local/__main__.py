@@ -6,10 +6,11 @@ import sys
 from pathlib import Path
 
 from local import config as configuration
-from local import demo, leftovers, lifecycle
-from local.config import SERVICES, LocalConfig
+from local import demo, execute, leftovers, lifecycle
+from local.config import DEMO_HOST, LocalConfig
 from local.errors import LocalError
 from local.lifecycle import say
+from local.private_files import UMASK
 from local.supervision import Supervisor
 from local.watch import readiness
 
@@ -47,15 +48,16 @@ def status(config: LocalConfig) -> int:
 def _state(config: LocalConfig, name: str, running: bool) -> tuple[bool, str]:
     if not running:
         return False, f"does not run: ./start_local.sh logs {name}"
-    if name in SERVICES:
+    if name in config.services:
         return readiness(config.health_url(name))
     return True, ""
 
 
 def logs(config: LocalConfig, arguments: list[str]) -> int:
     follow = "-f" in arguments
+    config = config.running()
     names = [argument for argument in arguments if argument != "-f"] or list(config.programs)
-    known = ("kafka", "store", *SERVICES)
+    known = ("kafka", "store", *config.services, DEMO_HOST)
     for name in names:
         if name not in known:
             raise LocalError(f"no service {name!r}: expected {', '.join(known)}")
@@ -64,11 +66,15 @@ def logs(config: LocalConfig, arguments: list[str]) -> int:
     if not files:
         raise LocalError(f"no logs yet in {config.log_dir}")
     sys.stdout.flush()
+    # Python ignores it, and tail would complain where nobody reads on (`logs | head`).
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execvp("tail", ["tail", "-n", _LOG_LINES, *(["-F"] if follow else []), "--", *files])
 
 
 def run(arguments: list[str]) -> int:
     command, *rest = arguments or ["up"]
+    if command == "exec":
+        return execute.run(configuration.load(_ROOT, os.environ), rest)
     if rest and command != "logs":
         raise LocalError(f"{command} takes no argument (got {rest[0]!r})")
     config = configuration.load(_ROOT, os.environ)
@@ -84,10 +90,11 @@ def run(arguments: list[str]) -> int:
         return logs(config, rest)
     if command == "demo":
         return demo.run(lifecycle.up(config))
-    raise LocalError(f"no command {command!r}: expected up, demo, status, logs or stop")
+    raise LocalError(f"no command {command!r}: expected up, demo, status, logs, exec or stop")
 
 
 def main() -> int:
+    os.umask(UMASK)
     # What a start has begun is stopped again when it is ended from outside (`timeout`, a supervisor).
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

@@ -17,6 +17,8 @@ fail() {
 bootstrap() {
   check_machine
   mkdir -p .local
+  chmod go-rwx .local
+  own_caches
   one_at_a_time
   venv_works || make_venv
   local file missing=()
@@ -28,6 +30,13 @@ bootstrap() {
     install "${missing[@]}"
   fi
   exec 9>&-
+}
+
+# What uv keeps goes below .local, where `uninstall` finds it, unless the user has a cache of uv's already.
+own_caches() {
+  local shared=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv
+  if [[ -z ${UV_CACHE_DIR:-} && ! -e $shared ]]; then export UV_CACHE_DIR=$PWD/.local/cache/uv; fi
+  export UV_PYTHON_INSTALL_DIR=${UV_PYTHON_INSTALL_DIR:-$PWD/.local/python}
 }
 
 check_machine() {
@@ -62,6 +71,7 @@ make_venv() {
     if has_venv_module "$python"; then
       say "making $VENV with $("$python" --version)"
       "$python" -m venv --clear "$VENV" || fail "cannot make $VENV with $python"
+      mark_as_ours
       return
     fi
     without_venv=$python
@@ -76,13 +86,16 @@ make_venv_with_uv() {
   found=$("${UVR_PYTHON:-python3}" --version 2>/dev/null || true)
   if uv=$(find_uv); then
     say "no fitting Python with a venv module; asking uv for $wanted"
-    "$uv" venv --clear --seed --python "$wanted" "$VENV" 2>.local/uv.log && return
+    "$uv" venv --clear --seed --python "$wanted" "$VENV" 2>.local/uv.log && mark_as_ours && return
     say "uv could not do it: see .local/uv.log"
   fi
   [[ -z $without_venv ]] ||
     fail "$without_venv has no venv module: install it (Debian, Ubuntu: apt install python3-venv), or uv"
   fail "Python 3.11 or 3.12 is needed, found ${found:-none}: install one, or set UVR_PYTHON to where it is"
 }
+
+# By this `uninstall` knows an environment that it may remove, wherever UVR_VENV has put it.
+mark_as_ours() { pwd -P >"$VENV/.made-by-uvr-api"; }
 
 find_uv() {
   command -v uv && return
@@ -93,7 +106,7 @@ find_uv() {
 }
 
 pip_install_uv() {
-  "$1/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
+  "$1/bin/python" -m pip install --quiet --no-input --no-cache-dir --disable-pip-version-check \
     --require-hashes --only-binary :all: -r requirements-uv.txt
 }
 

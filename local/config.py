@@ -13,9 +13,16 @@ from common.settings import ApiSettings, KafkaSettings, ProcessorSettings, Uploa
 from local import dotenv, store
 from local.broker import BrokerSpec
 from local.errors import LocalError
+from local.private_files import write_private
 
-SERVICES = ("api", "processor", "uploader")
+# Kept beside the services: the host of the demo's song, which also takes the demo's callbacks.
+DEMO_HOST = "demo-song"
 _DEFAULT_BUCKET = "uvr-stems"
+_MAX_PROCESSORS = 16
+# From one processor's health port to the next one's.
+_HEALTH_PORT_STEP = 10
+# Settings of the local stack itself, beside its ports.
+_OWN_SETTINGS = {"PROCESSORS"}
 
 # which variable moves which port of the local stack, and where the port is otherwise
 _PORTS = {
@@ -28,6 +35,7 @@ _PORTS = {
     "DEMO_PORT": 8765,
 }
 _HEALTH_PORTS = {"api": "API_PORT", "processor": "PROCESSOR_HEALTH_PORT", "uploader": "UPLOADER_HEALTH_PORT"}
+_KINDS: tuple[type[KafkaSettings], ...] = (ApiSettings, ProcessorSettings, UploaderSettings)
 
 
 @dataclass(frozen=True)
@@ -50,6 +58,10 @@ class LocalConfig:
     def log_dir(self) -> Path:
         return self.root / self.given.get("LOG_DIR", "logs")
 
+    def log_dir_of(self, service: str) -> Path:
+        """Processors after the first have a directory of their own, since all write `processor.log`."""
+        return self.log_dir / service if number_of(service) > 1 else self.log_dir
+
     @property
     def runs_kafka(self) -> bool:
         return "KAFKA_BOOTSTRAP_SERVERS" not in self.given
@@ -62,7 +74,28 @@ class LocalConfig:
     def programs(self) -> tuple[str, ...]:
         """In the order in which they start; they stop in the other."""
         servers = (("kafka",) if self.runs_kafka else ()) + (("store",) if self.runs_store else ())
-        return (*servers, *SERVICES)
+        return (*servers, *self.services)
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The first processor is called `processor`, as a single one is, the next `processor-2` and so on."""
+        count = int(self.given.get("PROCESSORS", "1"))
+        return ("api", "processor", *(f"processor-{n}" for n in range(2, count + 1)), "uploader")
+
+    @property
+    def has_demo(self) -> bool:
+        """DEMO_PORT=0 turns the demo off, and with it that its origin is trusted."""
+        return self.ports["DEMO_PORT"] != 0
+
+    @property
+    def supervised(self) -> tuple[str, ...]:
+        """The programs, and what the stack has beside them."""
+        return (*self.programs, *((DEMO_HOST,) if self.has_demo else ()))
+
+    @property
+    def demo_dir(self) -> Path:
+        """Where the demo leaves its stems, and its host the callbacks."""
+        return self.directory / "demo"
 
     @property
     def broker(self) -> BrokerSpec:
@@ -94,18 +127,31 @@ class LocalConfig:
 
     def health_url(self, service: str) -> str:
         host = self._reachable("API_HOST" if service == "api" else "HEALTH_HOST")
-        return f"http://{host}:{self.ports[_HEALTH_PORTS[service]]}/readyz"
+        return f"http://{host}:{self._health_port(service)}/readyz"
+
+    def _health_port(self, service: str) -> int:
+        kind, number = kind_of(service), number_of(service)
+        return self.ports[_HEALTH_PORTS[kind]] + _HEALTH_PORT_STEP * (number - 1)
 
     def used_ports(self) -> dict[str, int]:
         """The ports that this stack listens on while it runs, by the setting that moves each."""
         names = list(_HEALTH_PORTS.values())
         names += ["KAFKA_PORT", "KAFKA_CONTROLLER_PORT"] if self.runs_kafka else []
         names += ["S3_PORT"] if self.runs_store else []
-        return {name: self.ports[name] for name in names}
+        names += ["DEMO_PORT"] if self.has_demo else []
+        more = {
+            f"PROCESSOR_HEALTH_PORT + {_HEALTH_PORT_STEP * (number_of(name) - 1)}": self._health_port(name)
+            for name in self.services
+            if number_of(name) > 1
+        }
+        return {name: self.ports[name] for name in names} | more
 
     def environment(self, model_name: str | None = None) -> dict[str, str]:
-        """What every program of the stack gets as its environment."""
+        """All that the stack says; each program gets what it needs of it (program_environment.py)."""
         env = dict(self.given)
+        for name in _path_settings() & env.keys():
+            # Relative ones are meant from here, wherever a command runs that `exec` starts.
+            env[name] = str(self.root / env[name])
         data = self.directory / "data"
         env.setdefault("MODEL_FILE_DIR", str(self.root / "models"))
         env.setdefault("TEMP_DIR", str(data / "temp"))
@@ -118,7 +164,7 @@ class LocalConfig:
         )
         env["PYTHONPATH"] = str(self.root)
         env["PYTHONUNBUFFERED"] = "1"
-        trusted = [env.get("TRUSTED_URL_PREFIXES", ""), self.demo_origin]
+        trusted = [env.get("TRUSTED_URL_PREFIXES", ""), self.demo_origin if self.has_demo else ""]
         env["TRUSTED_URL_PREFIXES"] = ",".join(filter(None, trusted))
         if model_name:
             env["MODEL_NAME"] = model_name
@@ -130,17 +176,17 @@ class LocalConfig:
 
     def service_environment(self, service: str) -> dict[str, str]:
         """What a service gets besides: one name that means another port to each."""
-        return {"HEALTH_PORT": str(self.ports[_HEALTH_PORTS[service]])}
+        return {"HEALTH_PORT": str(self._health_port(service))}
 
     def settings(self) -> dict[str, str]:
         """What of `given` the stack reads."""
-        known = setting_names() | _PORTS.keys()
+        known = setting_names() | _PORTS.keys() | _OWN_SETTINGS
         return {name: value for name, value in self.given.items() if name in known}
 
     def save(self) -> None:
         """Keeps the settings for `running`; they hold passwords."""
         self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        store.write_private(self._settings_file, json.dumps(self.settings()))
+        write_private(self._settings_file, json.dumps(self.settings()))
 
     def running(self) -> "LocalConfig":
         """The stack as it was last started, whatever the settings are by now."""
@@ -185,13 +231,34 @@ def load(root: Path, environ: Mapping[str, str]) -> LocalConfig:
     # proxies from the environment know nothing of this machine's own addresses
     for name in ("NO_PROXY", "no_proxy"):
         given[name] = ",".join(filter(None, (given.get(name, ""), "127.0.0.1", "localhost")))
-    return LocalConfig(root, given, _ports(given))
+    _check_processors(given)
+    config = LocalConfig(root, given, _ports(given))
+    _check_distinct(config.used_ports())
+    return config
 
 
-def setting_names() -> set[str]:
+def kind_of(service: str) -> str:
+    """`processor` for `processor-2`."""
+    return service.partition("-")[0]
+
+
+def number_of(service: str) -> int:
+    """2 for `processor-2`, 1 for `processor`."""
+    return int(service.partition("-")[2] or "1")
+
+
+def setting_names(kinds: tuple[type[KafkaSettings], ...] = _KINDS) -> set[str]:
     """The environment variables that the services read."""
-    kinds = (ApiSettings, ProcessorSettings, UploaderSettings)
     return {variable_name(kind, name) for kind in kinds for name in kind.model_fields}
+
+
+def _path_settings() -> set[str]:
+    return {
+        variable_name(kind, name)
+        for kind in _KINDS
+        for name, field in kind.model_fields.items()
+        if "Path" in str(field.annotation)
+    }
 
 
 def variable_name(kind: type[KafkaSettings], field_name: str) -> str:
@@ -205,11 +272,23 @@ def _ports(given: Mapping[str, str]) -> dict[str, int]:
         if name == "KAFKA_CONTROLLER_PORT":
             default = ports["KAFKA_PORT"] + 1
         text = given.get(name, str(default))
-        if not text.isdecimal() or not 0 < int(text) < 65536:
-            raise LocalError(f"{name}: expected a port from 1 to 65535 (got {text!r})")
+        least = 0 if name == "DEMO_PORT" else 1
+        if not text.isdecimal() or not least <= int(text) < 65536:
+            off = ", or 0 for no demo" if least == 0 else ""
+            raise LocalError(f"{name}: expected a port from 1 to 65535{off} (got {text!r})")
         ports[name] = int(text)
+    _check_distinct(ports)
+    return ports
+
+
+def _check_distinct(ports: Mapping[str, int]) -> None:
     for name, port in ports.items():
         others = [other for other, number in ports.items() if number == port and other != name]
         if others:
             raise LocalError(f"{name} and {others[0]} are both {port}: set one of them to another port")
-    return ports
+
+
+def _check_processors(given: Mapping[str, str]) -> None:
+    text = given.get("PROCESSORS", "1")
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_PROCESSORS:
+        raise LocalError(f"PROCESSORS: expected a number from 1 to {_MAX_PROCESSORS} (got {text!r})")

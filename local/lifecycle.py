@@ -2,8 +2,11 @@
 
 import contextlib
 import fcntl
+import json
 import math
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,9 +16,10 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from local import broker, leftovers, ports, store
-from local.config import SERVICES, LocalConfig
+from local import broker, credentials, demo_host, leftovers, ports, program_environment, store
+from local.config import DEMO_HOST, LocalConfig
 from local.errors import LocalError
+from local.private_files import make_private
 from local.supervision import Supervisor, socket_path, start_daemon
 from local.watch import Watch
 
@@ -30,6 +34,7 @@ def up(config: LocalConfig) -> LocalConfig:
 
     Raises LocalError; what it has started is stopped again then.
     """
+    make_private(config.directory)
     with _alone(config):
         supervisor = Supervisor(config)
         if supervisor.is_running():
@@ -37,6 +42,8 @@ def up(config: LocalConfig) -> LocalConfig:
         else:
             _start(config, supervisor)
             say("UVR API is ready.")
+        # SeaweedFS makes some of its files readable for all, whatever the umask is.
+        make_private(config.directory / "data")
     print_how_to_use(config)
     return config
 
@@ -59,20 +66,20 @@ def say(line: str) -> None:
 
 
 def print_how_to_use(config: LocalConfig) -> None:
+    origin = config.demo_origin if config.has_demo else "https://example.com"
+    task = {"audio": f"{origin}{demo_host.SONG_PATH}", "hook_url": f"{origin}{demo_host.CALLBACK_PATH}"}
     say(
         f"""
-  curl -u "{_credentials(config)}" {config.api_url}/generate -H 'Content-Type: application/json' \\
-    -d '{{"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}}'
+  curl -u {_quoted(credentials.for_curl(config))} {config.api_url}/generate \\
+    -H 'Content-Type: application/json' \\
+    -d '{json.dumps(task)}'
 
-  ./start_local.sh demo | status | logs | stop"""
+  ./start_local.sh demo | status | logs | exec uvr list | stop"""
     )
 
 
-def _credentials(config: LocalConfig) -> str:
-    """For curl, which asks for a password that is not given: one of the user's own is not printed."""
-    user = config.given.get("BASIC_AUTH_USERNAME", "admin")
-    own = ("BASIC_AUTH_PASSWORD", "BASIC_AUTH_PASSWORD_FILE", "BASIC_AUTH_USERS_FILE")
-    return user if any(name in config.given for name in own) else f"{user}:password"
+def _quoted(word: str) -> str:
+    return f'"{word}"' if re.fullmatch(r"[\w.:@+-]+", word) else shlex.quote(word)
 
 
 def fetch_model(config: LocalConfig) -> str:
@@ -95,8 +102,9 @@ def fetch_model(config: LocalConfig) -> str:
 
 def _fetch(config: LocalConfig, name: str) -> bool:
     say(f"model {name}: checking, fetching if it is missing")
-    command = [sys.executable, "-m", "processor.models", "fetch", name]
-    return subprocess.run(command, cwd=config.root, env=config.environment(name)).returncode == 0
+    command = [sys.executable, "-m", "processor", "models", "fetch", name]
+    environment = program_environment.of_program(config, "processor", config.environment(name))
+    return subprocess.run(command, cwd=config.root, env=environment).returncode == 0
 
 
 @contextlib.contextmanager
@@ -115,7 +123,9 @@ def _start(config: LocalConfig, supervisor: Supervisor) -> None:
     _clean_up(config)
     _check_ports(config)
     _check_disk(config.root)
-    _link_ffmpeg(config)
+    _link_commands(config)
+    if not config.runs_store:
+        _check_given_store(config)
     if config.runs_kafka:
         _prepare_broker(config)
     model = fetch_model(config)
@@ -141,16 +151,18 @@ def _already_running(config: LocalConfig, supervisor: Supervisor) -> LocalConfig
 
 def _start_all(config: LocalConfig, supervisor: Supervisor) -> None:
     watch = Watch(config, supervisor, say)
-    servers = [name for name in config.programs if name not in SERVICES]
+    servers = [name for name in config.supervised if name not in config.services]
     for name in servers:
         supervisor.start(name)
     if config.runs_kafka:
         watch.wait("kafka", lambda: ports.answers(config.ports["KAFKA_PORT"]), _SERVER_TIMEOUT_S)
     if config.runs_store:
         watch.wait("store", lambda: _store_is_ready(config), _SERVER_TIMEOUT_S)
-    for name in SERVICES:
+    if config.has_demo:
+        watch.wait(DEMO_HOST, lambda: ports.answers(config.ports["DEMO_PORT"]), _SERVER_TIMEOUT_S)
+    for name in config.services:
         supervisor.start(name)
-    for name in SERVICES:
+    for name in config.services:
         watch.wait_service(name, _SERVICE_TIMEOUT_S)
 
 
@@ -161,7 +173,7 @@ def _store_is_ready(config: LocalConfig) -> bool:
 def _stop(config: LocalConfig, supervisor: Supervisor) -> None:
     if supervisor.is_running():
         running = [name for name, program in supervisor.programs().items() if program.pid]
-        for name in reversed([name for name in config.programs if name in running]):
+        for name in reversed([name for name in config.supervised if name in running]):
             say(f"stopping {name}")
             supervisor.stop(name)
         supervisor.shut_down()
@@ -187,7 +199,11 @@ def _clean_up(config: LocalConfig) -> None:
 
 
 def _remove_run_files(config: LocalConfig) -> None:
-    socket_path(config).unlink(missing_ok=True)
+    socket = socket_path(config)
+    socket.unlink(missing_ok=True)
+    if socket.parent != config.run_dir:  # made below the temporary directory, for this socket alone
+        with contextlib.suppress(OSError):
+            socket.parent.rmdir()
     (config.run_dir / "supervisord.pid").unlink(missing_ok=True)
     if config.runs_store:
         store.remove_sockets(config.store_dir, config.ports["S3_PORT"])
@@ -212,13 +228,29 @@ def _check_disk(root: Path) -> None:
         )
 
 
-def _link_ffmpeg(config: LocalConfig) -> None:
-    """The wheel's ffmpeg has its version in its name; whatever looks for one looks for `ffmpeg`."""
+def _link_commands(config: LocalConfig) -> None:
+    """Puts `ffmpeg` and `uvr` into the stack's PATH. (The wheel's ffmpeg has its version in its name.)"""
     directory = config.directory / "bin"
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".ffmpeg-{os.getpid()}"
     temporary.symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
     temporary.rename(directory / "ffmpeg")
+    # -P: what is called `client` in the caller's directory is not ours.
+    uvr = shlex.join([sys.executable, "-P", "-m", "client"])
+    temporary = directory / f".uvr-{os.getpid()}"
+    temporary.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(config.root))} exec {uvr} "$@"\n')
+    temporary.chmod(0o700)
+    temporary.rename(directory / "uvr")
+
+
+def _check_given_store(config: LocalConfig) -> None:
+    """Raises LocalError where the bucket is missing or the keys are refused: no waiting mends that."""
+    environment = program_environment.of_program(config, "uploader", config.environment())
+    command = [sys.executable, "-m", "local.given_store"]
+    asked = subprocess.run(command, cwd=config.root, env=environment, capture_output=True, text=True)
+    if asked.returncode != 0:
+        lines = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
+        raise LocalError(lines[-1].removeprefix("cannot start: "))
 
 
 def _prepare_broker(config: LocalConfig) -> None:

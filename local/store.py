@@ -18,9 +18,12 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from local.ports import free_ports, is_free, opener
+from local import store_locks
+from local.ports import free_ports, is_free
+from local.private_files import UMASK, write_private
 
 REGION = "us-east-1"
+_TRIAL_KEY = ".writable"
 WEED = Path(sysconfig.get_path("scripts")) / "weed"
 
 
@@ -53,6 +56,11 @@ def load_keys(path: Path) -> Keys:
     return Keys(**json.loads(path.read_text()))
 
 
+def load_link_keys(data_dir: Path) -> Keys:
+    """The keys that the api signs links with: they read the bucket's objects and do nothing else."""
+    return load_keys(data_dir / "link-keys.json")
+
+
 def make_spec(data_dir: Path, bucket: str, port: int) -> StoreSpec:
     """A store to be started on `port`. Its other ports are the last start's as long as they are free."""
     keys = load_keys(data_dir / "keys.json")
@@ -70,15 +78,20 @@ def inner_ports(data_dir: Path) -> tuple[int, ...]:
 
 
 def prepare(spec: StoreSpec) -> list[str]:
-    """Writes the store's configuration and returns its command line."""
+    """Writes the store's configuration and returns its command line, to be run in `data_dir`.
+
+    S3 alone knows who asks. The filer's HTTP, which needs no keys, is off, and so are the master's commands;
+    the other inner ports have locks, see local/store_locks.py.
+    """
     data_dir = spec.data_dir.resolve()
-    identity = {
-        "name": "uvr",
-        "credentials": [{"accessKey": spec.keys.access_key, "secretKey": spec.keys.secret_key}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
     identities = data_dir / "identities.json"
-    write_private(identities, json.dumps({"identities": [identity]}))
+    who = [
+        _identity("uvr", spec.keys, ["Admin", "Read", "Write", "List", "Tagging"]),
+        _identity("links", load_link_keys(data_dir), [f"Read:{spec.bucket}"]),
+    ]
+    write_private(identities, json.dumps({"identities": who}))
+    # Of all places, SeaweedFS looks first for its security.toml in the directory that it runs in.
+    store_locks.write_locks(data_dir)
     s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = spec.inner_ports
     data = data_dir / "data"
     data.mkdir(parents=True, exist_ok=True)
@@ -100,7 +113,9 @@ def prepare(spec: StoreSpec) -> list[str]:
         # as many volumes as the disk takes: a bucket's first object opens seven
         "-volume.max=0",
         "-volume.preStopSeconds=0",
+        "-disableHttp",
         "-filer",
+        "-filer.disableHttp",
         f"-filer.port={filer}",
         f"-filer.port.grpc={filer_grpc}",
         "-s3",
@@ -113,6 +128,11 @@ def prepare(spec: StoreSpec) -> list[str]:
         # else a PUT to a bucket that is not there succeeds
         "-s3.autoCreateBucket=false",
     ]
+
+
+def _identity(name: str, keys: Keys, actions: list[str]) -> dict:
+    credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
+    return {"name": name, "credentials": credentials, "actions": actions}
 
 
 def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
@@ -144,17 +164,19 @@ def client(endpoint_url: str, keys: Keys):
 def is_ready(data_dir: Path, port: int, bucket: str) -> bool:
     """Whether the store takes objects. Makes the bucket if it is missing."""
     try:
-        create_bucket(f"http://127.0.0.1:{port}", load_keys(data_dir / "keys.json"), bucket)
-        return _can_write(data_dir, bucket)
+        url, keys = f"http://127.0.0.1:{port}", load_keys(data_dir / "keys.json")
+        create_bucket(url, keys, bucket)
+        _try_a_write(url, keys, bucket)
+        return True
     except (BotoCoreError, ClientError, OSError, ValueError):
         return False
 
 
-def _can_write(data_dir: Path, bucket: str) -> bool:
+def _try_a_write(endpoint_url: str, keys: Keys, bucket: str) -> None:
     """The bucket can be seen seconds before its volumes have reported to the master after a restart."""
-    _, master, *_ = inner_ports(data_dir)
-    with opener.open(f"http://127.0.0.1:{master}/dir/assign?collection={bucket}", timeout=10) as answer:
-        return "fid" in json.load(answer)
+    s3 = client(endpoint_url, keys)
+    s3.put_object(Bucket=bucket, Key=_TRIAL_KEY, Body=b"x")
+    s3.delete_object(Bucket=bucket, Key=_TRIAL_KEY)
 
 
 def remove_sockets(data_dir: Path, port: int) -> None:
@@ -169,19 +191,13 @@ def _made(directory: Path) -> Path:
     return directory
 
 
-def write_private(path: Path, text: str) -> None:
-    """Readable by the owner alone, and there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".part")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    temporary.rename(path)
-
-
 def main() -> None:
     if len(sys.argv) != 4:
         sys.exit("usage: python -m local.store DATA_DIR S3_PORT BUCKET")
-    command = prepare(make_spec(Path(sys.argv[1]), sys.argv[3], int(sys.argv[2])))
+    os.umask(UMASK)
+    spec = make_spec(Path(sys.argv[1]), sys.argv[3], int(sys.argv[2]))
+    command = prepare(spec)
+    os.chdir(spec.data_dir)
     os.execv(command[0], command)
 
 

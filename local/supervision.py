@@ -16,9 +16,11 @@ from supervisor.xmlrpc import Faults, SupervisorTransport
 
 from common.service import EXIT_FENCED
 from common.settings_loading import EXIT_BAD_SETTINGS
-from local.config import SERVICES, LocalConfig
+from local import program_environment
+from local.config import DEMO_HOST, LocalConfig, kind_of
 from local.errors import LocalError
 from local.leftovers import MARKER
+from local.private_files import UMASK
 
 # exit codes after which supervisord lets a program be: a restart would end in the same way
 NOT_RESTARTED = (0, EXIT_BAD_SETTINGS, EXIT_FENCED)
@@ -48,19 +50,24 @@ def socket_path(config: LocalConfig) -> Path:
 
 
 def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
-    """Starts supervisord with nothing running yet. Raises LocalError."""
+    """Starts supervisord with nothing running yet. Raises LocalError.
+
+    `env` is all that the stack says; each program gets what it needs of it.
+    """
     config.run_dir.mkdir(parents=True, exist_ok=True)
     config.log_dir.mkdir(parents=True, exist_ok=True)
     directory = socket_path(config).parent
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if directory.stat().st_uid != os.getuid():
         raise LocalError(f"{directory} belongs to somebody else: remove it")
+    env = {**env, MARKER: str(config.root)}
+    program_environment.write_all(config, env)
     conf = config.run_dir / "supervisord.conf"
     conf.write_text(configuration(config))
     result = subprocess.run(
         [sys.executable, "-m", "supervisor.supervisord", "-c", str(conf)],
         cwd=config.root,
-        env={**env, MARKER: str(config.root)},
+        env=program_environment.machine_environment(env),
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -82,13 +89,14 @@ def configuration(config: LocalConfig) -> str:
                 "logfile_maxbytes": "5MB",
                 "logfile_backups": "2",
                 "pidfile": config.run_dir / "supervisord.pid",
+                "umask": f"{UMASK:03o}",
             },
         ),
         (
             "rpcinterface:supervisor",
             {"supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"},
         ),
-        *((f"program:{name}", _program(config, name)) for name in config.programs),
+        *((f"program:{name}", _program(config, name)) for name in config.supervised),
     ]
     lines = []
     for title, values in sections:
@@ -115,20 +123,27 @@ def _program(config: LocalConfig, name: str) -> dict[str, object]:
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": "3",
     }
-    if name in SERVICES:
+    if name in config.services:
         pairs = config.service_environment(name).items()
         values["environment"] = ",".join(f'{key}="{value}"' for key, value in pairs)
     return values
 
 
 def _command(config: LocalConfig, name: str) -> list[str]:
-    python = [sys.executable, "-m"]
+    launch = [sys.executable, "-m", "local.launch", str(program_environment.file_of(config, name))]
+    return [*launch, sys.executable, "-m", *_module(config, name)]
+
+
+def _module(config: LocalConfig, name: str) -> list[str]:
+    """The program's module and arguments."""
     if name == "kafka":
         spec = config.broker
-        return [*python, "local.broker", str(spec.data_dir), str(spec.port), str(spec.controller_port)]
+        return ["local.broker", str(spec.data_dir), str(spec.port), str(spec.controller_port)]
     if name == "store":
-        return [*python, "local.store", str(config.store_dir), str(config.ports["S3_PORT"]), config.bucket]
-    return [*python, name]
+        return ["local.store", str(config.store_dir), str(config.ports["S3_PORT"]), config.bucket]
+    if name == DEMO_HOST:
+        return ["local.demo_host", str(config.ports["DEMO_PORT"]), str(config.demo_dir)]
+    return [kind_of(name)]
 
 
 def _grace_s(config: LocalConfig) -> int:

@@ -79,6 +79,6 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["models"]:
-        sys.exit(models_command.main(sys.argv[2:]))
+        sys.exit(command_line.run(lambda: models_command.main(sys.argv[2:])))
     command_line.refuse(sys.argv[1:], _USAGE)
     sys.exit(main())

@@ -98,7 +98,7 @@ def _ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | No
 
 
 def _missing(name: str, entry: Entry | None, model_dir: Path) -> str:
-    hint = f"fetch it with `python -m processor.models fetch {name}`"
+    hint = f"fetch it with `python -m processor models fetch {name}`"
     if entry and len(entry.files) > 1:
         absent = [file for file in entry.files if not (model_dir / file).exists()]
         return f"model {name} is not in {model_dir} ({', '.join(absent)} missing): {hint}"
@@ -186,14 +186,3 @@ def _record(path: Path) -> Path:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def main(arguments: list[str]) -> int:
-    """The command line, without the program's name; the exit code."""
-    from processor import models_command
-
-    return models_command.main(arguments)
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

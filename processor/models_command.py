@@ -19,6 +19,8 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
     except json.JSONDecodeError as error:
         print(f"a data file in {options.dir} is not JSON: {error}", file=sys.stderr)
+    except BrokenPipeError:  # nobody reads on, see command_line.run
+        raise
     except OSError as error:
         print(f"the model directory {options.dir} cannot be used: {error}", file=sys.stderr)
     return 1

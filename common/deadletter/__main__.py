@@ -4,29 +4,25 @@ Exit codes: 0 done, 1 nothing could be done, 2 wrong usage, 64 bad settings, 69 
 75 another replay has taken over.
 """
 
-import logging
-import os
 import shutil
 import sys
 
 from kafka.errors import KafkaError
 
+from common import clients, command_line
 from common.deadletter import commands
 from common.deadletter.replaying import Overtaken
-from common.settings import TransactionSettings
+from common.settings import CommandSettings
 from common.settings_loading import load_or_exit
 
 EXIT_UNAVAILABLE = 69
 EXIT_OVERTAKEN = 75
-EXIT_INTERRUPTED = 130
-EXIT_BROKEN_PIPE = 141
 
 
 def main() -> int:
     options = commands.parser().parse_args()
-    settings = load_or_exit(TransactionSettings)
-    # What the client says of a lost broker, many times over, is said once below.
-    logging.getLogger("kafka").setLevel(logging.CRITICAL)
+    settings = load_or_exit(CommandSettings)
+    clients.tell_brokers(settings)
     sys.stdout.reconfigure(errors="backslashreplace")
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     try:
@@ -37,13 +33,7 @@ def main() -> int:
     except Overtaken as error:
         print(f"{error}", file=sys.stderr)
         return EXIT_OVERTAKEN
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # Nobody reads on: the interpreter's last flush must not say so either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BROKEN_PIPE
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command_line.run(main))

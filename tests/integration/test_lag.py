@@ -1,9 +1,19 @@
 """`python -m common.lag` against a real broker: what waits, what runs, and no transaction markers."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
 from common.lag import lags
+from local.ports import free_ports
 from tests.support.group import Lab
 from tests.support.waiting import wait_for
 
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMAND = [sys.executable, "-m", "common.lag"]
 SLEEPER = "tests.support.sleeper"
 
 
@@ -62,11 +72,56 @@ def test_the_command_prints_both_groups(kafka, stack):
     assert service.process.wait(60) == 0
     lines = service.process.output().splitlines()
     topic = lab.settings.kafka_task_topic
-    assert lines[:5] == [
+    assert lines[:6] == [
+        f"asking Kafka at {kafka.bootstrap}",
         f"{lab.settings.kafka_group_id}: 1 waiting, 0 running, 6 partitions",
         f"  {topic}: 1 waiting, 0 running, 2 partitions",
         "    [0]  1 waiting",
         f"  {topic}_retry_1s: 0 waiting, 0 running, 2 partitions",
         f"  {topic}_retry_2s: 0 waiting, 0 running, 2 partitions",
     ]
-    assert lines[5].startswith("uvr_uploader_group: 0 waiting")
+    assert lines[6].startswith("uvr_uploader_group: 0 waiting")
+
+
+def run_lag(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **settings}
+    return subprocess.run(COMMAND, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+
+
+def test_the_command_asks_for_the_groups_of_the_settings(kafka):
+    lab = Lab(kafka.bootstrap)
+    done = run_lag({**lab.environment, "KAFKA_UPLOADER_GROUP_ID": "uploaders-of-mine"})
+    assert done.returncode == 0, done.stderr
+    headings = [line.partition(":")[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert headings == [lab.settings.kafka_group_id, "uploaders-of-mine"]
+    assert done.stderr == f"asking Kafka at {kafka.bootstrap}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PROCESSOR_SLOTS", "0"),
+        ("UPLOADER_SLOTS", "many"),
+        ("KAFKA_BOOTSTRAP_SERVERS", "nowhere"),
+        ("KAFKA_TOPIC_PARTITIONS", "-1"),
+        ("KAFKA_SASL_PASSWORD_FILE", "/none/such"),
+        ("RETRY_DELAYS_S", "3,2,1"),
+    ],
+)
+@pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-m", "common.deadletter", "list"]])
+def test_a_wrong_setting_is_a_line_that_names_it(command, name, value):
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), name: value}
+    done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (64, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("cannot start: ")
+    assert name in line
+
+
+def test_a_broker_that_is_not_there_is_a_line():
+    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    done = run_lag({"KAFKA_BOOTSTRAP_SERVERS": nobody})
+    assert (done.returncode, done.stdout) == (69, "")
+    first, second = done.stderr.splitlines()
+    assert first == f"asking Kafka at {nobody}"
+    assert second.startswith(f"Kafka at {nobody}: ")

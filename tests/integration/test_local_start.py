@@ -1,83 +1,22 @@
 """start_local.sh as a user meets it, in a copy of the tree, on free ports, with the tests' environment."""
 
+import hashlib
 import json
 import os
 import re
 import shutil
 import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import requests
+import soundfile
 
-from local import broker, leftovers
-from local.ports import free_ports
+from local import leftovers
+from tests.support.checkout import Checkout
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
-
-ROOT = Path(__file__).resolve().parents[2]
-NOT_COPIED = (
-    ".git",
-    ".venv*",
-    ".local",
-    ".env",
-    "logs",
-    "models",
-    "outputs",
-    "temp",
-    "tests",
-    "__pycache__",
-    ".*_cache",
-)
-PORTS = (
-    "API_PORT",
-    "PROCESSOR_HEALTH_PORT",
-    "UPLOADER_HEALTH_PORT",
-    "KAFKA_PORT",
-    "KAFKA_CONTROLLER_PORT",
-    "S3_PORT",
-    "DEMO_PORT",
-)
-KEPT = (
-    "PATH",
-    "HOME",
-    "SSL_CERT_FILE",
-    "REQUESTS_CA_BUNDLE",
-    "PIP_INDEX_URL",
-    "UV_CACHE_DIR",
-    "UV_DEFAULT_INDEX",
-)
-
-
-class Checkout:
-    """A copy of the tree with settings of its own."""
-
-    def __init__(self, root: Path):
-        self.root = root
-        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
-        self.env = {name: os.environ[name] for name in KEPT if name in os.environ}
-        self.env |= {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
-        self.env |= {
-            "UVR_VENV": sys.prefix,
-            "UVR_CACHE_DIR": str(broker.default_cache()),
-            "MODEL_NAME": "spleeter-2stems",
-            "DEVICE": "cpu",
-            "CC": "/bin/false",
-        }
-
-    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["./start_local.sh", *arguments],
-            cwd=self.root,
-            env={**self.env, **settings},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=400,
-        )
 
 
 @pytest.fixture
@@ -93,6 +32,11 @@ def test_a_song_goes_through_and_everything_survives_stop_and_sigkill(checkout):
     assert "Steven M. Bryant, CC BY 3.0" in demo.stdout
     callback = json.loads(next(line for line in demo.stdout.splitlines() if line.startswith('{"task_uuid"')))
     assert callback["status"] == "success"
+    for name, stem in callback["stems"].items():
+        (told,) = re.findall(rf"^  {name} .* (/.*)$", demo.stdout, re.MULTILINE)
+        content = Path(told).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == stem["sha256"]
+        assert soundfile.info(told).duration > 5
     vocals = requests.get(callback["vocals"], timeout=10).content
     assert len(vocals) == callback["stems"]["vocals"]["bytes"]
 
@@ -138,6 +82,17 @@ def test_a_bad_setting_is_named_with_given_servers_and_nothing_is_left(checkout,
         result.stdout
     )
     assert "kafka is ready" not in result.stdout
+    assert leftovers.find(checkout.root) == []
+
+
+def test_a_missing_bucket_is_one_line_before_anything_starts(checkout, kafka, s3_store):
+    given = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, **s3_store.environment()}
+    result = checkout.run(**{**given, "S3_BUCKET_NAME": "never-made"})
+    assert result.returncode == 1
+    (line,) = result.stdout.splitlines()
+    assert re.match(r"error: .*never-made", line), line
+    refused = checkout.run(**{**given, "AWS_SECRET_ACCESS_KEY": "wrong"})
+    assert (refused.returncode, len(refused.stdout.splitlines())) == (1, 1), refused.stdout
     assert leftovers.find(checkout.root) == []
 
 

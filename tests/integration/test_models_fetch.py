@@ -181,7 +181,7 @@ def test_a_file_that_no_list_names_is_told_apart_from_a_missing_one(target):
 
 def command(*arguments: str, directory: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "processor.models", *arguments],
+        [sys.executable, "-m", "processor", "models", *arguments],
         cwd=ROOT,
         env=os.environ | {"MODEL_FILE_DIR": str(directory), "HTTPS_PROXY": "http://127.0.0.1:1"},
         capture_output=True,

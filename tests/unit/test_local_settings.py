@@ -1,6 +1,7 @@
 """`.env.example` and the settings classes say the same, and `.env` files are read as one expects."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ LOCAL_NAMES = {
     "KAFKA_CONTROLLER_PORT",
     "S3_PORT",
     "DEMO_PORT",
+    "PROCESSORS",
 }
 # processor and uploader have different defaults
 NO_ONE_DEFAULT = {"HEALTH_PORT", "WORKER_ID", "S3_BUCKET_NAME"}
@@ -155,3 +157,18 @@ def test_the_line_for_curl_has_the_well_known_password_only_where_it_counts(
 ):
     lifecycle.print_how_to_use(config.load(tmp_path, given))
     assert f'-u "{credentials}"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("given", [{}, {"BASIC_AUTH_USERNAME": "not in the file"}])
+def test_with_a_file_of_users_the_line_for_curl_has_one_of_them(given, tmp_path, capsys):
+    (tmp_path / "users").write_text("# who may submit\n\nalice:$argon2id$v=19$…\nbob:$argon2id$v=19$…\n")
+    lifecycle.print_how_to_use(config.load(tmp_path, {"BASIC_AUTH_USERS_FILE": "users", **given}))
+    assert '-u "alice"' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("user", ["it's", 'a "b"', "$HOME", "a`b`", "back\\slash", "with blank"])
+def test_the_line_for_curl_survives_a_shell_whatever_the_name_is(user, tmp_path, capsys):
+    lifecycle.print_how_to_use(config.load(tmp_path, {"BASIC_AUTH_USERNAME": user}))
+    (line,) = re.findall(r"curl (?:.*\\\n)+.*", capsys.readouterr().out)
+    words = shlex.split(line)
+    assert words[words.index("-u") + 1] == f"{user}:password"

@@ -160,7 +160,7 @@ def test_a_read_only_directory_that_is_complete_will_do(source, target):
 
 def fetch(name: str, directory: Path) -> subprocess.Popen:
     environment = os.environ | {"HTTPS_PROXY": "http://127.0.0.1:1", "MODEL_FILE_DIR": str(directory)}
-    command = [sys.executable, "-m", "processor.models", "fetch", name]
+    command = [sys.executable, "-m", "processor", "models", "fetch", name]
     return subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -1,0 +1,45 @@
+"""Who may sign in at the local stack's api, as far as its settings tell."""
+
+from common.secret_files import read_secret
+from local.config import LocalConfig
+from local.errors import LocalError
+
+_DEFAULT_USER = "admin"
+_DEFAULT_PASSWORD = "password"
+
+
+def known_credentials(config: LocalConfig) -> tuple[str, str] | None:
+    """The user and the password that the settings name; None where only the file of users has any.
+
+    Raises LocalError for a password's file that cannot be read.
+    """
+    user = config.given.get("BASIC_AUTH_USERNAME", _DEFAULT_USER)
+    password, file = (config.given.get(f"BASIC_AUTH_PASSWORD{suffix}") for suffix in ("", "_FILE"))
+    if file:
+        try:
+            return user, read_secret("BASIC_AUTH_PASSWORD_FILE", config.root / file)
+        except ValueError as error:
+            raise LocalError(str(error)) from None
+    if password:
+        return user, password
+    return None if "BASIC_AUTH_USERS_FILE" in config.given else (user, _DEFAULT_PASSWORD)
+
+
+def for_curl(config: LocalConfig) -> str:
+    """What curl's -u is given: a password of the user's own is not printed, curl asks for it."""
+    own = ("BASIC_AUTH_PASSWORD", "BASIC_AUTH_PASSWORD_FILE", "BASIC_AUTH_USERS_FILE")
+    given = [name for name in own if name in config.given]
+    user = config.given.get("BASIC_AUTH_USERNAME", _DEFAULT_USER)
+    if not given:
+        return f"{user}:{_DEFAULT_PASSWORD}"
+    return (_first_user(config) or user) if given == ["BASIC_AUTH_USERS_FILE"] else user
+
+
+def _first_user(config: LocalConfig) -> str:
+    """The first one in the file of users, empty if it cannot be read; the api says what is wrong with it."""
+    try:
+        lines = (config.root / config.given["BASIC_AUTH_USERS_FILE"]).read_text().splitlines()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    names = (line.strip().partition(":")[0] for line in lines)
+    return next((name for name in names if name and not name.startswith("#")), "")

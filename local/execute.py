@@ -1,0 +1,63 @@
+"""`./start_local.sh exec COMMAND…`: a command with the stack's environment, in the caller's directory."""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Mapping
+
+from local import program_environment
+from local.config import LocalConfig
+from local.credentials import known_credentials
+from local.errors import LocalError
+from local.supervision import Supervisor
+
+# Where start_local.sh was called; it goes to the checkout itself.
+CALLER_DIRECTORY = "UVR_CALLER_DIRECTORY"
+_NOT_FOUND = 127
+_NOT_EXECUTABLE = 126
+
+
+def run(config: LocalConfig, command: list[str]) -> int:
+    """Becomes `command`. Returns only where there is none such."""
+    if not command:
+        raise LocalError("exec needs a command, such as ./start_local.sh exec uvr list")
+    if Supervisor(config).is_running():
+        config = config.running()
+    else:
+        print("UVR API is not running here; start it with ./start_local.sh", file=sys.stderr)
+    given = environment(config)
+    os.chdir(given.pop(CALLER_DIRECTORY, os.getcwd()))
+    # Python ignores it; a command is to end quietly where nobody reads on (`| head`).
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, given)
+    except FileNotFoundError:
+        print(f"error: there is no command {command[0]!r}", file=sys.stderr)
+        return _NOT_FOUND
+    except OSError as error:
+        print(f"error: cannot run {command[0]!r}: {error.strerror}", file=sys.stderr)
+        return _NOT_EXECUTABLE
+
+
+def environment(config: LocalConfig) -> dict[str, str]:
+    """All that the stack says, and where `uvr` finds it and who asks.
+
+    `uvr` asks this stack, whatever UVR_URL says. A user and a password that the caller names come first.
+    """
+    env = config.environment(_model_in_use(config))
+    credentials = known_credentials(config)
+    if credentials:
+        env.setdefault("UVR_USERNAME", credentials[0])
+        env.setdefault("UVR_PASSWORD", credentials[1])
+    return env | {"UVR_URL": config.api_url}
+
+
+def _model_in_use(config: LocalConfig) -> str | None:
+    """The model that the processor runs with: it can be another than was asked for."""
+    file = program_environment.file_of(config, "processor")
+    if not file.exists():
+        return None
+    started_with: Mapping[str, str] = json.loads(file.read_text())
+    return started_with.get("MODEL_NAME")

@@ -1,0 +1,30 @@
+"""Asks a store that is not the local stack's own whether its bucket can be used.
+
+`python -m local.given_store` ends with 1 and a line on standard error when the bucket is missing or the keys
+are refused, which no waiting mends. A store that does not answer is no error here: the uploader waits for it.
+"""
+
+import sys
+
+from common.settings import UploaderSettings
+from common.settings_loading import exit_for_bad_settings, load_or_exit
+from uploader.storage import Storage
+from uploader.storage_errors import AccessRefused, BucketMissing, StorageError
+
+
+def main() -> int:
+    settings = load_or_exit(UploaderSettings)
+    try:
+        Storage(settings).check_bucket()
+    except (BucketMissing, AccessRefused) as error:
+        print(error, file=sys.stderr)
+        return 1
+    except StorageError:
+        return 0
+    except ValueError as error:
+        exit_for_bad_settings(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""The locks on the store's inner ports: keys for writes and reads over HTTP, certificates for gRPC.
+
+SeaweedFS opens seven ports beside S3's, on loopback, which every user of the machine reaches. What is written
+here goes to `security.toml` in the store's working directory. It is made anew for each start, so that nothing
+in it grows old, and the authority's own key is thrown away.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from local.private_files import write_private
+
+_VALID = timedelta(days=3650)
+_JWT_KEYS = ("jwt.signing", "jwt.signing.read", "jwt.filer_signing", "jwt.filer_signing.read")
+_GRPC_PARTS = ("master", "volume", "filer", "s3", "client")
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A key and its certificate, and the certificate of the authority that has signed it; all in PEM."""
+
+    authority: str
+    certificate: str
+    key: str
+
+
+def write_locks(directory: Path) -> None:
+    """Writes `security.toml` and what it names into `directory`, readable by the owner alone."""
+    made = make_certificates()
+    files = {"authority.pem": made.authority, "certificate.pem": made.certificate, "key.pem": made.key}
+    for name, text in files.items():
+        write_private(directory / name, text)
+    write_private(directory / "security.toml", _configuration(directory))
+
+
+def make_certificates() -> Certificates:
+    """Makes an authority that signs one certificate, which all parts of one store share."""
+    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    authority_name, name = _name("UVR API's local store: authority"), _name("UVR API's local store")
+    authority = _builder(authority_name, authority_name, authority_key.public_key())
+    authority = authority.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    certificate = _builder(name, authority_name, key.public_key())
+    return Certificates(
+        _pem(authority.sign(authority_key, hashes.SHA256())),
+        _pem(certificate.sign(authority_key, hashes.SHA256())),
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        ).decode(),
+    )
+
+
+def _configuration(directory: Path) -> str:
+    lines = [f'[{section}]\nkey = "{secrets.token_urlsafe(30)}"' for section in _JWT_KEYS]
+    lines.append(f"[grpc]\nca = {_quoted(directory / 'authority.pem')}")
+    for part in _GRPC_PARTS:
+        lines.append(f"[grpc.{part}]")
+        lines.append(f"cert = {_quoted(directory / 'certificate.pem')}")
+        lines.append(f"key = {_quoted(directory / 'key.pem')}")
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(path: Path) -> str:
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, public_key: ec.EllipticCurvePublicKey
+) -> x509.CertificateBuilder:
+    now = datetime.now(UTC)
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        # A clock that was set back is no reason for the store not to start.
+        .not_valid_before(now - _VALID)
+        .not_valid_after(now + _VALID)
+    )
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -1,0 +1,90 @@
+# Sourced by start_local.sh: removes what the set-up has put on this machine, and nothing else.
+
+# uninstall [--yes]: says what would go, asks, stops what runs, removes it.
+uninstall() {
+  local agreed='' paths=()
+  case ${1:-} in
+    --yes) agreed=yes ;;
+    '') ;;
+    *)
+      printf 'usage: ./start_local.sh uninstall [--yes]\n' >&2
+      exit 2
+      ;;
+  esac
+  (($# < 2)) || fail "uninstall takes no argument beside --yes (got ${2@Q})"
+  mapfile -t paths < <(what_is_ours)
+  if ((${#paths[@]} == 0)); then
+    printf 'There is nothing to remove.\n'
+    return
+  fi
+  describe "${paths[@]}"
+  [[ -n $agreed ]] || ask
+  stop_what_runs
+  rm -rf -- "${paths[@]}"
+  find . -name __pycache__ -prune -exec rm -rf -- {} +
+  printf 'Removed. What is left is this checkout: rm -r %q\n' "$PWD"
+}
+
+# The paths, one a line. What a setting has put outside this directory is the user's.
+what_is_ours() {
+  local path
+  if [[ -d $VENV ]] && is_our_venv; then printf '%s\n' "$VENV"; fi
+  for path in .local models logs; do
+    [[ ! -e $path && ! -L $path ]] || printf '%s\n' "$path"
+  done
+}
+
+is_our_venv() {
+  local mark=$VENV/.made-by-uvr-api
+  if [[ -f $mark ]]; then
+    [[ $(<"$mark") == "$(pwd -P)" ]]
+  else # made before there were marks
+    [[ $(realpath "$VENV") == "$(pwd -P)/.venv" && -f $(stamp_of requirements.txt) ]]
+  fi
+}
+
+describe() {
+  local path size_kib
+  printf 'This removes, with all that was stored:\n\n'
+  # one call: files that two of them share are counted once
+  du -sk -- "$@" | while read -r size_kib path; do
+    printf '  %9s  %-10s %s\n' "$(readable "$size_kib")" "$path" "$(purpose "$path")"
+  done
+  printf '\nand what Python has compiled (__pycache__).'
+  printf '\nIt keeps .env, files of users and secrets, and what settings have put elsewhere.\n'
+}
+
+readable() { # KiB
+  awk -v kib="$1" 'BEGIN {
+    mb = kib * 1024 / 1e6
+    if (mb >= 1000) printf "%.1f GB", mb / 1000; else printf "%.1f MB", mb
+  }'
+}
+
+purpose() {
+  case $1 in
+    "$VENV") echo "the Python environment" ;;
+    .local) echo "tasks, stems, the demo's files, Kafka, downloads, caches$(cache_note)" ;;
+    models) echo "models" ;;
+    logs) echo "logs" ;;
+  esac
+}
+
+cache_note() { [[ ! -d .local/cache/uv ]] || echo " (uv's among them)"; }
+
+ask() {
+  local answer
+  [[ -t 0 ]] || fail "nothing was removed: say --yes where nobody can be asked"
+  read -r -p $'\nRemove it? [y/N] ' answer || true
+  [[ $answer == [yY] || $answer == [yY][eE][sS] ]] || fail "nothing was removed"
+}
+
+stop_what_runs() {
+  if [[ -d .local ]]; then one_at_a_time; fi
+  if [[ -d .local/run ]] && venv_works; then
+    "$VENV/bin/python" -m local stop || fail "nothing was removed: what runs cannot be stopped, see above"
+  fi
+  local running
+  running=$(grep -lzsxF "UVR_LOCAL_STACK=$(pwd -P)" /proc/[0-9]*/environ | cut -d/ -f3 | tr '\n' ' ' || true)
+  [[ -z $running ]] || fail "nothing was removed: processes of this stack still run (pid ${running% })"
+}

@@ -1,0 +1,56 @@
+"""A command whose output nobody reads any more ends quietly, whichever it is and wherever it notices."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.group import Lab
+
+pytestmark = pytest.mark.network
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+COMMANDS = {
+    "lag": ["common.lag"],
+    "dead letters": ["common.deadletter", "list"],
+    "help of the dead letters": ["common.deadletter", "--help"],
+    "models": ["processor", "models", "list"],
+    "check of models": ["processor", "models", "check"],
+    "help of models": ["processor", "models", "--help"],
+    "hash-password": ["api", "hash-password", "alice"],
+    "help of uvr": ["client", "--help"],
+    "help of the api": ["api", "--help"],
+    "help of the processor": ["processor", "--help"],
+    "help of the uploader": ["uploader", "--help"],
+    "help of lag": ["common.lag", "--help"],
+}
+
+
+@pytest.fixture(scope="module")
+def environment(kafka, tmp_path_factory) -> dict[str, str]:
+    directory = tmp_path_factory.mktemp("commands")
+    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "HOME": str(directory)}
+    return {**Lab(kafka.bootstrap).environment, **kept, "MODEL_FILE_DIR": str(directory / "models")}
+
+
+@pytest.mark.parametrize("arguments", COMMANDS.values(), ids=COMMANDS.keys())
+def test_a_command_ends_quietly_where_nobody_reads_on(environment, arguments):
+    read_end, write_end = os.pipe()
+    os.close(read_end)  # before the first line: each is one too many
+    with open(write_end, "wb") as nobody:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            env=environment,
+            cwd=REPOSITORY,
+            input="a password\n",
+            stdout=nobody,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+        )
+    # 1 is what the library of uvr's command line ends with, for its help alone.
+    assert done.returncode == (1 if arguments[0] == "client" else 141), done.stderr
+    said = done.stderr.splitlines()
+    assert [line for line in said if not line.startswith(("asking Kafka", "this is what"))] == []

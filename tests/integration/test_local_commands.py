@@ -1,0 +1,236 @@
+"""The local stack as its user works with it: what is printed is run, and who else can see what."""
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from local import leftovers
+from local.ports import answers, free_ports
+from tests.support.checkout import Checkout
+from tests.support.waiting import wait_for
+
+pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
+
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+SECRETS = {
+    "BASIC_AUTH_PASSWORD": "the api's",
+    "WEBHOOK_SECRET": "whsec_dGhlIHVwbG9hZGVyJ3Mgb3duLCBhbmQgbG9uZyBlbm91Z2g=",
+    "GITHUB_TOKEN": "nobody's",
+}
+NEEDED = {"api": {"BASIC_AUTH_PASSWORD"}, "uploader": {"WEBHOOK_SECRET"}}
+
+
+class Stack(Checkout):
+    """A checkout whose stack runs with two processors; `started` is what the start has printed."""
+
+    def __init__(self, root: Path):
+        super().__init__(root)
+        self.started = ""
+        self.env |= SECRETS | {"PROCESSORS": "2"}
+
+    def run_here(self, command: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
+        """Runs a shell's line in `directory`, with `start_local.sh` named by its path."""
+        line = command.replace("./start_local.sh", shlex.quote(str(self.root / "start_local.sh")))
+        return subprocess.run(
+            ["bash", "-c", line],
+            cwd=directory,
+            env={**self.env, **env},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def task(self, task_uuid: str) -> dict:
+        credentials = ("admin", SECRETS["BASIC_AUTH_PASSWORD"])
+        url = f"http://127.0.0.1:{self.env['API_PORT']}/tasks/{task_uuid}"
+        return requests.get(url, auth=credentials, timeout=10).json()
+
+    def wait_for_success(self, task_uuid: str) -> dict:
+        def succeeded() -> dict | None:
+            task = self.task(task_uuid)
+            assert task["state"] not in ("failed", "cancelled"), task
+            return task if task["state"] == "succeeded" else None
+
+        return wait_for(succeeded, 120, f"success of {task_uuid}")
+
+    def ports_of(self, text: str) -> str:
+        """`text` of the README with the ports of this stack in the places of the usual ones."""
+        usual = {"8000": "API_PORT", "8765": "DEMO_PORT"}
+        return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda match: self.env[usual[match[0]]], text)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    made = Stack(tmp_path_factory.mktemp("commands") / "uvr api")
+    try:
+        started = made.run()
+        assert started.returncode == 0, started.stdout
+        made.started = started.stdout
+        yield made
+    finally:
+        leftovers.end(made.root, grace_s=0)
+
+
+def curls(text: str) -> list[str]:
+    """The commands of curl in `text`, each with the lines that continue it."""
+    return re.findall(r"^ *(curl (?:.*\\\n)*.*)$", text, re.MULTILINE)
+
+
+def answered(stack: Stack, command: str, tmp_path: Path) -> str:
+    """Runs a line for curl as it was printed, with a password from `.netrc`. Returns the task's id."""
+    (tmp_path / ".netrc").write_text(
+        f"default login admin password {json.dumps(SECRETS['BASIC_AUTH_PASSWORD'])}\n"
+    )
+    line = re.sub(r"-u \S+", "--silent --netrc", command)
+    done = stack.run_here(line, tmp_path, HOME=str(tmp_path))
+    answer = json.loads(done.stdout)
+    assert answer.get("status") == "queued", done
+    return answer["task_uuid"]
+
+
+def test_the_line_that_is_printed_submits_a_song_that_is_separated(stack, tmp_path):
+    (line,) = curls(stack.started)
+    assert '-u "admin"' in line  # a password of one's own is not printed: curl asks for it
+    task = stack.wait_for_success(answered(stack, line, tmp_path))
+    link = task["result"]["vocals"]
+    assert requests.get(link, timeout=10).status_code == 200
+    # Made with keys that read and do nothing else.
+    uploaders = json.loads((stack.root / ".local" / "data" / "store" / "keys.json").read_text())
+    assert uploaders["access_key"] not in link
+
+
+def test_the_first_line_of_the_readme_does_too(stack, tmp_path):
+    line = curls(README)[0]
+    assert "-u admin:password" in line
+    stack.wait_for_success(answered(stack, stack.ports_of(line), tmp_path))
+
+
+def test_nobody_else_can_read_what_the_stack_keeps(stack):
+    for directory in (".local", "logs", "models"):
+        for path in (stack.root / directory, *(stack.root / directory).rglob("*")):
+            try:
+                assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
+            except FileNotFoundError:  # a running server's, gone meanwhile
+                continue
+
+
+def test_each_process_has_the_secrets_that_it_needs_alone(stack):
+    found = leftovers.find(stack.root)
+    assert len(found) >= 8
+    for process in found:
+        try:
+            command, environment = process.cmdline(), process.environ()
+        except psutil.NoSuchProcess:
+            continue
+        service = command[-1] if command[-1] in ("api", "processor", "uploader") else ""
+        held = {name for name, value in SECRETS.items() if value in environment.values()}
+        assert held == NEEDED.get(service, set()), command
+        assert ("AWS_SECRET_ACCESS_KEY" in environment) == (service in ("api", "uploader")), command
+
+
+def test_both_processors_are_ready_and_have_partitions(stack):
+    status = stack.run("status")
+    assert status.returncode == 0, status.stdout
+    rows = re.findall(
+        r"^(processor\S*) +ready .* partitions (?!none)(uvr_tasks [\d -]+)", status.stdout, re.MULTILINE
+    )
+    assert [name for name, _ in rows] == ["processor", "processor-2"], status.stdout
+    assert stack.run("logs", "processor-2").returncode == 0
+
+
+def test_uvr_works_in_the_stacks_environment(stack, tmp_path):
+    song = f"http://127.0.0.1:{stack.env['DEMO_PORT']}/audio_example.mp3"
+    line = f"./start_local.sh exec uvr submit {song} --download stems"
+    done = stack.run_here(line, tmp_path, UVR_URL="http://elsewhere.invalid")
+    assert done.returncode == 0, done
+    assert len(list((tmp_path / "stems").glob("*/*.wav"))) == 2  # in the directory where it was called
+    assert "succeeded" in stack.run_here("./start_local.sh exec uvr list", tmp_path).stdout
+
+
+def test_a_command_asks_the_stacks_brokers_and_says_which(stack, tmp_path):
+    done = stack.run_here("./start_local.sh exec python -m common.lag", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == f"asking Kafka at 127.0.0.1:{stack.env['KAFKA_PORT']}\n"
+    piped = stack.run_here(
+        "./start_local.sh exec python -m common.lag | head -n 1; exit ${PIPESTATUS[0]}", tmp_path
+    )
+    assert piped.returncode in (0, 141)
+    assert piped.stderr == done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "said"),
+    [
+        ("exec sh -c 'exit 7'", 7, ""),
+        ("exec no-such-command", 127, "error: there is no command 'no-such-command'"),
+        ("exec /etc/hosts", 126, "error: cannot run '/etc/hosts': Permission denied"),
+        ("exec", 1, "error: exec needs a command"),
+    ],
+)
+def test_exec_ends_as_its_command_does(stack, tmp_path, command, code, said):
+    done = stack.run_here(f"./start_local.sh {command}", tmp_path)
+    assert done.returncode == code
+    assert done.stderr.startswith(said)
+    assert len(done.stderr.splitlines()) == (1 if said else 0)
+
+
+def test_the_readmes_line_for_one_more_processor_makes_one_that_loses_no_song(stack, tmp_path):
+    (line,) = re.findall(r"^\./start_local\.sh exec env .* python -m processor$", README, re.MULTILINE)
+    port = free_ports(1)[0]
+    words = shlex.split(re.sub(r"HEALTH_PORT=\d+", f"HEALTH_PORT={port}", line))
+    process = subprocess.Popen(
+        [str(stack.root / "start_local.sh"), *words[1:]],
+        cwd=tmp_path,
+        env=stack.env,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_for(lambda: answers(port) and _ready(port), 120, "one more processor")
+        song = f"http://127.0.0.1:{stack.env['DEMO_PORT']}/audio_example.mp3"
+        submitted = stack.run_here(f"./start_local.sh exec uvr submit {' '.join([song] * 6)}", tmp_path)
+        for task_uuid in submitted.stdout.split():
+            stack.wait_for_success(task_uuid)
+        log = (tmp_path / "logs" / "second" / "processor.log").read_text()
+        assert "separated on cpu" in log  # it has done some of them
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def _ready(port: int) -> bool:
+    return requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+
+
+def test_the_demos_host_gives_its_song_and_takes_its_callbacks_alone(stack):
+    origin = f"http://127.0.0.1:{stack.env['DEMO_PORT']}"
+    for path in ("/", "/callback", "/callbacks/x", "/../../etc/passwd", "/audio_example.mp3/"):
+        assert requests.get(origin + path, timeout=10).status_code == 404
+    for body in (b"", b"x", b"[]", b"{}", b'{"task_uuid": "../../x"}', b'{"task_uuid": 1}', b"[" * 100_000):
+        assert requests.post(origin + "/callback", data=body, timeout=10).status_code == 400
+    assert requests.post(origin + "/elsewhere", data=b"{}", timeout=10).status_code == 404
+    assert requests.head(origin + "/audio_example.mp3", timeout=10).status_code == 200
+
+
+def test_uninstall_stops_what_runs_and_removes_it(stack, tmp_path):
+    """The last one of this file."""
+    refused = stack.run("uninstall")
+    assert refused.returncode == 1
+    assert "say --yes where nobody can be asked" in refused.stdout
+    assert (stack.root / ".local").exists()
+    done = stack.run("uninstall", "--yes")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"^ +\d+\.\d [MG]B +\.local ", done.stdout, re.MULTILINE)
+    assert leftovers.find(stack.root) == []
+    for name in (".local", "logs", "models"):
+        assert not (stack.root / name).exists()
+    assert not list(stack.root.rglob("__pycache__"))
+    assert os.path.exists(stack.env["UVR_VENV"])  # made elsewhere, for another checkout
+    assert stack.run("uninstall", "--yes").stdout == "There is nothing to remove.\n"
