@@ -1,12 +1,14 @@
 """What the OpenAPI document says beyond what FastAPI sees in the signatures."""
 
+import functools
+import json
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 
 from api import documentation_page
 from api.problems import MEDIA_TYPE, Problem
@@ -186,9 +188,21 @@ def install(app: FastAPI) -> None:
 
 
 def add_page(app: FastAPI) -> None:
-    """`GET /docs`: the document for people."""
+    """`GET /openapi.json`, and `GET /docs`: the document for people. Each is made once: anybody may ask."""
+
+    @functools.cache
+    def document() -> bytes:
+        return json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    @functools.cache
+    def text() -> bytes:
+        return documentation_page.render(app.openapi()).encode()
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(document(), media_type="application/json")
 
     @app.get("/docs", include_in_schema=False)
     async def page() -> HTMLResponse:
         headers = {"Content-Security-Policy": documentation_page.POLICY}
-        return HTMLResponse(documentation_page.render(app.openapi()), headers=headers)
+        return HTMLResponse(text(), headers=headers)

@@ -18,10 +18,10 @@ class FailureLimiter:
 
     def retry_after_s(self, client: str) -> float:
         """0 if the client may try, else how long it has to wait."""
-        return max(0.0, (1 - self._tokens(_bucket_of(client))) / self._rate_per_s)
+        return max(0.0, (1 - self._tokens(bucket_of(client))) / self._rate_per_s)
 
     def failed(self, client: str) -> None:
-        bucket = _bucket_of(client)
+        bucket = bucket_of(client)
         self._buckets[bucket] = (self._tokens(bucket) - 1, self._clock())
         self._buckets.move_to_end(bucket)
         if len(self._buckets) > self._max_clients:
@@ -29,7 +29,7 @@ class FailureLimiter:
 
     def forgive(self, client: str) -> None:
         """Takes one failure back."""
-        bucket = _bucket_of(client)
+        bucket = bucket_of(client)
         if bucket in self._buckets:
             self._buckets[bucket] = (min(self._capacity, self._tokens(bucket) + 1), self._clock())
 
@@ -38,7 +38,7 @@ class FailureLimiter:
         return min(self._capacity, tokens + (self._clock() - at_s) * self._rate_per_s)
 
 
-def _bucket_of(client: str) -> str:
+def bucket_of(client: str) -> str:
     """An IPv6 client owns a /64 at least and could take a new address for every guess."""
     try:
         address = ipaddress.ip_address(client)
