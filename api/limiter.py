@@ -4,6 +4,8 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
+_MAX_NAME_CHARS = 100
+
 
 class FailureLimiter:
     """A token bucket of `per_minute` failures for each client, refilled evenly over a minute.
@@ -43,7 +45,7 @@ def bucket_of(client: str) -> str:
     try:
         address = ipaddress.ip_address(client)
     except ValueError:
-        return client
+        return client[:_MAX_NAME_CHARS]  # what a proxy has forwarded may be any text
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return str(address.ipv4_mapped)

@@ -72,6 +72,17 @@ def test_no_secret_and_no_line_end_reaches_the_log(caplog):
     assert "\n2026-01-01 forged" not in log
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "client"),
+    [("A" * 8000, "/nothing", "x"), ("GET", "/" + "é" * 4000, "x"), ("GET", "/nothing", "\u202e" * 8000)],
+)
+def test_a_line_is_short_whatever_the_request(caplog, method, path, client):
+    caplog.set_level(logging.INFO)
+    ApiClient().request(method, path, client=client)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "api.access"]
+    assert len(line) < 500
+
+
 @pytest.mark.parametrize("away", ["", "gone"])
 def test_probes_do_not_fill_the_log(caplog, away):
     caplog.set_level(logging.INFO)
