@@ -42,11 +42,11 @@ def main() -> None:
     # Less than what the client waits for: what was answered with 503 must not be queued long after.
     delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
     queue = KafkaQueue(lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s)
+    metrics = ApiMetrics.create()
     try:
-        view = KafkaView.from_settings(settings)
+        view = KafkaView.from_settings(settings, metrics.record_skipped)
     except OSError as error:
         exit_for_bad_settings(f"VIEW_FILE {settings.view_file}: {error.strerror}")
-    metrics = ApiMetrics.create()
     try:
         app = create_app(settings, queue, view, metrics=metrics)
     except ValueError as error:

@@ -153,7 +153,7 @@ READY: dict[str, Any] = {
             "content": {"application/json": {"example": _READY_EXAMPLE}},
         },
         503: {
-            "description": "Kafka is away, see `checks`",
+            "description": "Kafka is away, or nothing has been read into the view for a minute: see `checks`",
             "content": {"application/json": {"example": _NOT_READY_EXAMPLE}},
         },
     },

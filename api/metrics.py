@@ -39,6 +39,7 @@ class ApiMetrics:
     task_refusals: Counter
     sign_in_refusals: Counter
     connections_ended: Counter
+    records_skipped: Counter
 
     @classmethod
     def create(cls) -> Self:
@@ -62,6 +63,14 @@ class ApiMetrics:
         for how in Ended:
             for limit in Limit:
                 ended.labels(how, limit)
+        skipped = Counter(
+            "uvr_view_records_skipped",
+            "Records that the view has passed over, since they are no messages of ours.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in ("tasks", "statuses", "deliveries"):
+            skipped.labels(kind)
         return cls(
             registry,
             Counter(
@@ -71,6 +80,7 @@ class ApiMetrics:
             task_refusals,
             refusals,
             ended,
+            skipped,
         )
 
     def count_connections(self, connections: Connections) -> None:
@@ -80,6 +90,10 @@ class ApiMetrics:
             return {(): float(connections.open)}
 
         self.registry.register(Reading(GaugeMetricFamily, "uvr_connections", "Open now.", [], numbers))
+
+    def record_skipped(self, kind: str) -> None:
+        """`kind` is tasks, statuses or deliveries."""
+        self.records_skipped.labels(kind).inc()
 
     def connection_ended(self, how: Ended, limit: Limit) -> None:
         self.connections_ended.labels(how, limit).inc()

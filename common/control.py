@@ -16,6 +16,7 @@ from common import messages
 from common.cancels import Cancels
 from common.log import request_context, task_context
 from common.messages import UndecodableMessage
+from common.metrics import WorkerMetrics
 from common.repeats import Repeats
 from common.settings import KafkaSettings
 from common.topic_source import Source, TopicMissing, partitions_of, topic_source
@@ -43,6 +44,7 @@ class ControlReader:
         """`connect` may block and raise: only the reader's own thread calls it."""
         self._topic, self._cancels, self._connect, self._clock = topic, cancels, connect, clock
         self._repeats = Repeats()
+        self._skipped = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
@@ -54,6 +56,11 @@ class ControlReader:
         """Returns soon, whatever the client is doing."""
         self._stopping.set()
         self._thread.join(_JOIN_TIMEOUT_S)
+
+    def count_skipped(self, metrics: WorkerMetrics) -> None:
+        """Registers how many records were passed over, since they are no messages of ours."""
+        documentation = "Records of the control topic that were passed over since the start."
+        metrics.read("uvr_cancels_skipped", documentation, [], lambda: {(): float(self._skipped)})
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -95,7 +102,9 @@ class ControlReader:
         try:
             cancel = messages.decode_cancel(value)
         except UndecodableMessage as error:
-            log.debug("a record of %s passed over: %s", self._topic, error)
+            self._skipped += 1
+            if self._repeats.is_news("skipped"):
+                log.warning("a record of %s passed over: %s", self._topic, error)
             return
         self._cancels.add(cancel)
         with task_context(cancel.task_uuid), request_context(cancel.request_id):

@@ -42,6 +42,7 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
+    control.count_skipped(metrics.worker)
     service = Service(
         settings,
         settings.kafka_task_topic,

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from common.messages import DeliveryAttempt, State, Status
 log = logging.getLogger(__name__)
 
 # To be raised with every change of the tables, and of what is read into them.
-_SCHEMA_VERSION = 2
+_SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
@@ -60,6 +60,11 @@ class Batch:
     statuses: list[Status] = field(default_factory=list)
     deliveries: list[DeliveryAttempt] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def singles(self) -> Iterator["Batch"]:
+        """Its records, each by itself, without offsets."""
+        yield from (Batch([status]) for status in self.statuses)
+        yield from (Batch([], [delivery]) for delivery in self.deliveries)
 
 
 class Store:

@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from api.view.horizon import Horizon
 from tests.support.api_client import SONG, ApiClient, MemoryQueue, basic
 
 WRONG = basic("admin", "wrong")
@@ -108,6 +109,16 @@ def test_ready_says_why_not():
     assert answer.json()["checks"]["kafka"] == {"ok": False, "detail": "no route to Kafka"}
     client.queue.away = ""
     assert client.request("GET", "/readyz").status == 200
+
+
+def test_ready_says_that_the_view_stands_still(monkeypatch):
+    client = ApiClient()
+    client.view.feed.reason = "disk full"
+    assert client.request("GET", "/readyz").status == 200  # for a while
+    monkeypatch.setattr(Horizon, "silent_s", 90.0)
+    answer = client.request("GET", "/readyz")
+    assert answer.status == 503
+    assert answer.json()["checks"]["view"] == {"ok": False, "detail": "not fed for 90 s: disk full"}
 
 
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz"])
