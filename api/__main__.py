@@ -3,19 +3,25 @@
 `python -m api hash-password NAME` makes a line for BASIC_AUTH_USERS_FILE instead.
 """
 
+import gc
 import logging
 import signal
 import sys
+from functools import partial
 from types import FrameType
 
 import uvicorn
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import hash_password
 from api.app import create_app
-from api.listener import listen, warn_of_default_credentials
+from api.connections import Connections
+from api.listener import listen, most_connections, warn_of_default_credentials
+from api.metrics import ApiMetrics
 from api.protocol import GuardedProtocol
 from api.queue import KafkaQueue
 from api.session import KafkaSession
+from api.turns import Turns
 from api.view.view import KafkaView
 from common import command_line, log
 from common.settings import ApiSettings
@@ -36,12 +42,13 @@ def main() -> None:
     # Less than what the client waits for: what was answered with 503 must not be queued long after.
     delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
     queue = KafkaQueue(lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s)
+    metrics = ApiMetrics.create()
     try:
-        view = KafkaView.from_settings(settings)
+        view = KafkaView.from_settings(settings, metrics.record_skipped)
     except OSError as error:
         exit_for_bad_settings(f"VIEW_FILE {settings.view_file}: {error.strerror}")
     try:
-        app = create_app(settings, queue, view)
+        app = create_app(settings, queue, view, metrics=metrics)
     except ValueError as error:
         exit_for_bad_settings(str(error))
     try:
@@ -51,9 +58,18 @@ def main() -> None:
     host, port = listener.getsockname()[:2]
     warn_of_default_credentials(settings, host)
     logging.getLogger("api").info("listening on %s port %d", host, port)
+    connections = Connections(
+        most_connections(settings),
+        settings.max_connections_per_address,
+        ProxyHeadersMiddleware(app, settings.forwarded_allow_ips).trusted_hosts.__contains__,
+        metrics.connection_ended,
+    )
+    listener.prepare(connections)
+    metrics.count_connections(connections)
     config = uvicorn.Config(
         app,
-        http=GuardedProtocol,
+        http=partial(GuardedProtocol, connections=connections, turns=Turns()),  # type: ignore[arg-type]
+        loop="asyncio",  # another one would not ask our listener
         ws="none",
         log_config=None,
         access_log=False,
@@ -61,6 +77,9 @@ def main() -> None:
         proxy_headers=False,  # see `api.cross_origin`
         timeout_graceful_shutdown=int(settings.kafka_ack_timeout_s) + _LAST_ANSWERS_S,
     )
+    # What is there now stays: without it each of the collector's rounds would look at all of it.
+    gc.collect()
+    gc.freeze()
     _Server(config, view).run(sockets=[listener])
 
 

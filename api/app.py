@@ -48,7 +48,7 @@ def create_app(
         description=documentation.DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,
-        openapi_url="/openapi.json" if settings.api_docs else None,
+        openapi_url=None,  # see `documentation.add_page`
         docs_url=None,
         redoc_url=None,
     )

@@ -1,12 +1,14 @@
 """What the OpenAPI document says beyond what FastAPI sees in the signatures."""
 
+import functools
+import json
 from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.responses import HTMLResponse, PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from pydantic.json_schema import models_json_schema
 
 from api import documentation_page
@@ -168,7 +170,7 @@ READY: dict[str, Any] = {
             "content": {"application/json": {"example": _READY_EXAMPLE}},
         },
         503: {
-            "description": "Kafka is away, see `checks`",
+            "description": "Kafka is away, or nothing has been read into the view for a minute: see `checks`",
             "content": {"application/json": {"example": _NOT_READY_EXAMPLE}},
         },
     },
@@ -217,9 +219,21 @@ def _without_items(schema: dict[str, Any]) -> None:
 
 
 def add_page(app: FastAPI) -> None:
-    """`GET /docs`: the document for people."""
+    """`GET /openapi.json`, and `GET /docs`: the document for people. Each is made once: anybody may ask."""
+
+    @functools.cache
+    def document() -> bytes:
+        return json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    @functools.cache
+    def text() -> bytes:
+        return documentation_page.render(app.openapi()).encode()
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(document(), media_type="application/json")
 
     @app.get("/docs", include_in_schema=False)
     async def page() -> HTMLResponse:
         headers = {"Content-Security-Policy": documentation_page.POLICY}
-        return HTMLResponse(documentation_page.render(app.openapi()), headers=headers)
+        return HTMLResponse(text(), headers=headers)

@@ -4,6 +4,8 @@ import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
 
+_MAX_NAME_CHARS = 100
+
 
 class RateLimiter:
     """A token bucket for each name: `per_minute` tokens, refilled evenly over a minute.
@@ -44,22 +46,22 @@ class FailureLimiter:
 
     def retry_after_s(self, client: str) -> float:
         """0 if the client may try, else how long it has to wait."""
-        return self._limiter.retry_after_s(_bucket_of(client))
+        return self._limiter.retry_after_s(bucket_of(client))
 
     def failed(self, client: str) -> None:
-        self._limiter.take(_bucket_of(client))
+        self._limiter.take(bucket_of(client))
 
     def forgive(self, client: str) -> None:
         """Takes one failure back."""
-        self._limiter.give_back(_bucket_of(client))
+        self._limiter.give_back(bucket_of(client))
 
 
-def _bucket_of(client: str) -> str:
+def bucket_of(client: str) -> str:
     """An IPv6 client owns a /64 at least and could take a new address for every guess."""
     try:
         address = ipaddress.ip_address(client)
     except ValueError:
-        return client
+        return client[:_MAX_NAME_CHARS]  # what a proxy has forwarded may be any text
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return str(address.ipv4_mapped)

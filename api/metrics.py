@@ -5,9 +5,11 @@ from enum import StrEnum
 from typing import Self
 
 from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
 from starlette.types import Scope
 
-from common.metrics import new_registry
+from api.connections import Connections, Ended, Limit
+from common.metrics import Reading, new_registry
 
 _NO_ROUTE = "none"
 
@@ -36,6 +38,8 @@ class ApiMetrics:
     tasks_queued: Counter
     task_refusals: Counter
     sign_in_refusals: Counter
+    connections_ended: Counter
+    records_skipped: Counter
 
     @classmethod
     def create(cls) -> Self:
@@ -50,6 +54,23 @@ class ApiMetrics:
         )
         for reason in TaskRefusal:
             task_refusals.labels(reason)
+        ended = Counter(
+            "uvr_connections_ended",
+            "Connections that were refused, or cut off so that another had room, by which limit.",
+            ["how", "limit"],
+            registry=registry,
+        )
+        for how in Ended:
+            for limit in Limit:
+                ended.labels(how, limit)
+        skipped = Counter(
+            "uvr_view_records_skipped",
+            "Records that the view has passed over, since they are no messages of ours.",
+            ["kind"],
+            registry=registry,
+        )
+        for kind in ("tasks", "statuses", "deliveries"):
+            skipped.labels(kind)
         return cls(
             registry,
             Counter(
@@ -58,7 +79,24 @@ class ApiMetrics:
             Counter("uvr_tasks_queued", "Tasks that Kafka has confirmed.", registry=registry),
             task_refusals,
             refusals,
+            ended,
+            skipped,
         )
+
+    def count_connections(self, connections: Connections) -> None:
+        """Registers how many are open."""
+
+        def numbers() -> dict[tuple[str, ...], float]:
+            return {(): float(connections.open)}
+
+        self.registry.register(Reading(GaugeMetricFamily, "uvr_connections", "Open now.", [], numbers))
+
+    def record_skipped(self, kind: str) -> None:
+        """`kind` is tasks, statuses or deliveries."""
+        self.records_skipped.labels(kind).inc()
+
+    def connection_ended(self, how: Ended, limit: Limit) -> None:
+        self.connections_ended.labels(how, limit).inc()
 
     def refused(self, reason: Refusal) -> None:
         self.sign_in_refusals.labels(reason).inc()

@@ -17,6 +17,8 @@ from common.messages import fit_request_id
 log = logging.getLogger("api.access")
 
 _MAX_HEAD_BYTES = 16 * 1024
+_MAX_LOGGED_CHARS = 200
+_MAX_METHOD_CHARS = 20
 _PROBES = ("/health", "/livez", "/readyz", "/metrics")
 SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -76,9 +78,16 @@ def _refusal(scope: Scope) -> ASGIApp | None:
     if "Content-Length" in headers and "Transfer-Encoding" in headers:
         return _closing(400, "The request has both Content-Length and Transfer-Encoding")
     # h11 counts only while it waits for more: a head that comes in one piece is not counted.
-    if sum(len(name) + len(value) for name, value in scope["headers"]) > _MAX_HEAD_BYTES:
-        return _closing(431, f"The request's headers are larger than {_MAX_HEAD_BYTES} bytes")
+    if _head_bytes(scope) > _MAX_HEAD_BYTES:
+        return _closing(
+            431, f"The request's head (method, address and headers) is larger than {_MAX_HEAD_BYTES} bytes"
+        )
     return None
+
+
+def _head_bytes(scope: Scope) -> int:
+    first_line = len(scope["method"]) + len(scope["raw_path"]) + len(scope["query_string"])
+    return first_line + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 def _closing(status: int, detail: str) -> ASGIApp:
@@ -91,7 +100,9 @@ def _request_id(scope: Scope) -> str:
 
 def _log(scope: Scope, status: int, took_ms: float) -> None:
     """The query stays out, since it can hold secrets, and the path is quoted, since it can hold line ends."""
-    path = quote(scope["path"])[:200]
-    client = scope["client"][0] if scope.get("client") else "-"
+    path = quote(scope["path"][:_MAX_LOGGED_CHARS])[:_MAX_LOGGED_CHARS]
+    # What a proxy has forwarded may be any text.
+    client = scope["client"][0][:_MAX_LOGGED_CHARS] if scope.get("client") else "-"
+    method = scope["method"][:_MAX_METHOD_CHARS]
     level = logging.DEBUG if path in _PROBES else logging.INFO
-    log.log(level, "%s %s %d %.1f ms, %s", scope["method"], path, status, took_ms, client)
+    log.log(level, "%s %s %d %.1f ms, %s", method, path, status, took_ms, client)

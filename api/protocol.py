@@ -1,5 +1,5 @@
-"""HTTP/1.1 as uvicorn and h11 speak it, with what they leave out: a deadline for a request's head, and
-problem JSON for what is no HTTP."""
+"""HTTP/1.1 as uvicorn and h11 speak it, with what they leave out: deadlines for a request's head and for
+taking an answer, a place among the connections, and problem JSON for what is no HTTP."""
 
 import asyncio
 import logging
@@ -8,23 +8,33 @@ from http import HTTPStatus
 from uuid import uuid4
 
 import h11
+from starlette.types import Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from api.middleware import SAFE_HEADERS
-from api.problems import MEDIA_TYPE, problem
+from api.connections import Connections, Place
+from api.problems import problem
+from api.refusal import plain_headers
+from api.turns import Turns
+from api.watched_transport import WatchedTransport
 from common.log import request_context
 
 log = logging.getLogger("api.access")
 
+_READ_BYTES = 16 * 1024
+# Cheap, and asked by those who restart what does not answer.
+_AT_ONCE = ("/health", "/livez", "/readyz")
 
-class GuardedProtocol(H11Protocol):
-    """A connection."""
+
+class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
+    """A connection. Buffered, so that no more is read at a time than a head may have."""
 
     # From the connection's start, or the end of the answer before, to the end of the headers. A body has
     # its own deadline, see `api.body`.
     head_deadline_s = 10.0
+    # How long a client may take nothing of its answer.
+    write_deadline_s = 15.0
 
     def __init__(
         self,
@@ -32,25 +42,76 @@ class GuardedProtocol(H11Protocol):
         server_state: ServerState,
         app_state: dict,
         _loop: asyncio.AbstractEventLoop | None = None,
+        connections: Connections | None = None,
+        turns: Turns | None = None,
     ):
         super().__init__(config, server_state, app_state, _loop)
+        if turns is not None:
+            self._turns, self._app, self.app = turns, self.app, self._in_turn  # type: ignore[assignment]
         self._head_deadline: asyncio.TimerHandle | None = None
+        self._buffer = bytearray()
+        self._connections = connections
+        self._place: Place | None = None
+        self._next_is_held = self._is_piled_up = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        watched = WatchedTransport(transport, self.loop, self.write_deadline_s, self._stalled, self._stepped)
+        # Whatever the kernel does not take pauses the answer: so there is one at most in our memory.
+        transport.set_write_buffer_limits(high=0)
+        super().connection_made(watched)  # type: ignore[arg-type]
+        if self._connections is not None:
+            self._place = self._connections.place_of(transport.get_extra_info("peername"))
+        if self._place is not None:
+            self._place.cut = watched.cut
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self.transport.unwatch()  # type: ignore[attr-defined]
         super().connection_lost(exc)
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        self._buffer = bytearray(_READ_BYTES)
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        received, self._buffer = bytes(memoryview(self._buffer)[:nbytes]), bytearray()
+        self.data_received(received)
 
     def handle_events(self) -> None:
         super().handle_events()
         if self._is_answering():
             self._stop_waiting()
 
+    async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._is_piled_up or scope["path"] not in _AT_ONCE:
+            await self._turns.take(self._is_piled_up)
+        # Who has been cut off meanwhile is not told anything.
+        if not self.transport.is_closing():
+            self._works()
+            await self._app(scope, receive, send)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._waits()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self._works()
+        if self._next_is_held:
+            self._next_is_held = False
+            self._take_next()
+
     def on_response_complete(self) -> None:
+        # Who pipelines and does not read gets no further answer, which would lie beside this one.
+        if self.transport.get_write_buffer_size():
+            self._next_is_held = True
+        else:
+            self._take_next()
+
+    def _take_next(self) -> None:
         # First, because what was pipelined may bring the next head at once.
+        self._is_piled_up = bool(self.conn.trailing_data[0])
         self._await_head()
         super().on_response_complete()
 
@@ -58,8 +119,26 @@ class GuardedProtocol(H11Protocol):
         """Where uvicorn would answer in plain text. It calls this while it handles h11's error."""
         self._refuse(getattr(sys.exception(), "error_status_hint", 400), "The request is not valid HTTP")
 
+    def _waits(self) -> None:
+        if self._connections is not None and self._place is not None:
+            self._connections.waits(self._place, self._is_piled_up or self.flow.write_paused)
+
+    def _works(self) -> None:
+        if self._connections is not None and self._place is not None:
+            self._connections.is_busy(self._place)
+
+    def _stepped(self) -> None:
+        """Some of the answer was taken: others that wait go first if a place is needed."""
+        if self.transport.get_write_buffer_size():
+            self._waits()
+
+    def _stalled(self) -> None:
+        if self._connections is not None:
+            self._connections.stalled(self.client[0] if self.client else "-")
+
     def _await_head(self) -> None:
         self._stop_waiting()
+        self._waits()
         self._head_deadline = self.loop.call_later(self.head_deadline_s, self._head_is_late)
 
     def _stop_waiting(self) -> None:
@@ -91,13 +170,7 @@ class GuardedProtocol(H11Protocol):
 
     def _answer(self, status: int, detail: str, request_id: str) -> bytes:
         body = bytes(problem(status, detail).body)
-        headers = [
-            ("Content-Type", MEDIA_TYPE),
-            ("Content-Length", str(len(body))),
-            ("Connection", "close"),
-            ("X-Request-Id", request_id),
-            *SAFE_HEADERS.items(),
-        ]
+        headers = [*plain_headers(body), ("X-Request-Id", request_id)]
         begin = h11.Response(status_code=status, headers=headers, reason=HTTPStatus(status).phrase)
         parts = (begin, h11.Data(data=body), h11.EndOfMessage())
         return b"".join(self.conn.send(part) or b"" for part in parts)

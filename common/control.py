@@ -17,6 +17,7 @@ from common import messages
 from common.cancels import Cancels
 from common.log import request_context, task_context
 from common.messages import StageSeen, UndecodableMessage
+from common.metrics import WorkerMetrics
 from common.repeats import Repeats
 from common.settings import KafkaSettings
 from common.topic_source import Source, TopicMissing, partitions_of, topic_source
@@ -55,6 +56,7 @@ class ControlReader:
         self._topic, self._cancels, self._connect, self._clock = topic, cancels, connect, clock
         self._stages = stages
         self._repeats = Repeats()
+        self._skipped = 0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
@@ -66,6 +68,11 @@ class ControlReader:
         """Returns soon, whatever the client is doing."""
         self._stopping.set()
         self._thread.join(_JOIN_TIMEOUT_S)
+
+    def count_skipped(self, metrics: WorkerMetrics) -> None:
+        """Registers how many records were passed over, since they are no messages of ours."""
+        documentation = "Records of the control topic that were passed over since the start."
+        metrics.read("uvr_cancels_skipped", documentation, [], lambda: {(): float(self._skipped)})
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -121,7 +128,9 @@ class ControlReader:
         try:
             seen = messages.decode_stage_seen(value)
         except UndecodableMessage:
-            log.debug("a record of %s passed over: %s", self._topic, error)
+            self._skipped += 1
+            if self._repeats.is_news("skipped"):
+                log.warning("a record of %s passed over: %s", self._topic, error)
             return
         if self._stages:
             self._stages.add(seen)

@@ -22,7 +22,10 @@ from typing import Literal
 
 Format = Literal["text", "json"]
 
-_TEXT = "%(asctime)s %(levelname)s %(name)s %(task)s%(message)s%(request)s"
+_TEXT = "%(asctime)s %(levelname)s %(name)s %(task)s%(shown)s%(request)s"
+# Whoever may write what a line holds must not write the file full.
+_MAX_MESSAGE_CHARS = 4000
+_MAX_EXCEPTION_CHARS = 20_000
 _MAX_FILE_BYTES = 50 * 1024 * 1024
 _KEPT_FILES = 5
 # the class of an exception, or a TLS library's reason
@@ -55,6 +58,19 @@ def current_request_id() -> str:
     return _request.get() or ""
 
 
+def printable(text: str) -> str:
+    """`text` with an escape for each character that ends lines, controls terminals or turns the direction."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def _cut(text: str, most: int) -> str:
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}… ({len(text) - most} characters more)"
+
+
 class _ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         task, request = _task.get(), _request.get()
@@ -62,6 +78,25 @@ class _ContextFilter(logging.Filter):
         record.task = f"[{task}] " if task else ""
         record.request = f" request_id={request}" if request else ""
         return True
+
+
+class _TextFormatter(logging.Formatter):
+    """A line for people: none can be forged by what a stranger's address, file name or error text holds."""
+
+    def __init__(self) -> None:
+        super().__init__(_TEXT)
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.shown = _cut(record.getMessage(), _MAX_MESSAGE_CHARS)
+        record.asctime = self.formatTime(record)
+        line = printable(self.formatMessage(record))
+        return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
+
+
+def _indented(traceback: str) -> str:
+    """So that none of its lines looks like a line of the log. The end is what tells the error."""
+    lines = traceback[-_MAX_EXCEPTION_CHARS:].split("\n")
+    return "\n".join(f"  {printable(line)}" for line in lines)
 
 
 class _JsonFormatter(logging.Formatter):
@@ -79,8 +114,10 @@ class _JsonFormatter(logging.Formatter):
             "service": self._service,
             "task_uuid": record.task_uuid,
             "request_id": record.request_id,
-            "message": record.getMessage(),
-            "exception": self.formatException(record.exc_info) if record.exc_info else None,
+            "message": _cut(record.getMessage(), _MAX_MESSAGE_CHARS),
+            "exception": (
+                self.formatException(record.exc_info)[-_MAX_EXCEPTION_CHARS:] if record.exc_info else None
+            ),
         }
         # in ASCII: whatever a stranger's name holds, and a line end in it too, is escaped
         return json.dumps(line)
@@ -140,7 +177,7 @@ def configure(service: str, directory: Path, level: str = "INFO", format: Format
         logging.StreamHandler(sys.stderr),
     ]
     kafka_limit = RateLimit(limit=1, period_s=60)
-    formatter = _JsonFormatter(service) if format == "json" else logging.Formatter(_TEXT)
+    formatter = _JsonFormatter(service) if format == "json" else _TextFormatter()
     for handler in handlers:
         handler.setFormatter(formatter)
         handler.addFilter(_ContextFilter())

@@ -23,6 +23,20 @@ def fit_request_id(given: Any) -> str:
 # A line in a log is no reason to refuse a task.
 RequestId = Annotated[str, BeforeValidator(fit_request_id)]
 
+# Bounds that no right message comes near. Beyond them a reader's arithmetic, or its database, would fail.
+# Each replay is a run, and the uploader looks for the stems of all runs before.
+MAX_RUN = 1000
+_MAX_COUNT = 1_000_000
+_MAX_BYTES = 2**53
+_MAX_DURATION_S = 1e9
+# Seconds since the epoch, up to the year 9999.
+Moment = Annotated[float, Field(ge=0, le=253_402_300_799)]
+Duration = Annotated[float, Field(ge=0, le=_MAX_DURATION_S)]
+Run = Annotated[int, Field(ge=1, le=MAX_RUN)]
+Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
+Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES)]
+Gain = Annotated[float, Field(ge=0, le=1e9)]
+
 
 class UndecodableMessage(ValueError):
     """The record is not a message of a schema that we know."""
@@ -49,13 +63,13 @@ class Task(_Message):
     task_uuid: UUID
     audio: str
     hook_url: str | None = None
-    submitted_at: float
+    submitted_at: Moment
     user: str = ""
-    run: int = Field(default=1, ge=1)
+    run: Run = 1
     request_id: RequestId = ""
     idempotency_key: str | None = None
     submission_digest: str | None = None
-    cancel_at: float | None = None
+    cancel_at: Moment | None = None
 
 
 class StagedStem(_Message):
@@ -63,8 +77,8 @@ class StagedStem(_Message):
 
     key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
-    bytes: int = Field(ge=0)
-    duration_s: float = Field(ge=0)
+    bytes: Bytes
+    duration_s: Duration
 
 
 class State(StrEnum):
@@ -85,7 +99,7 @@ class State(StrEnum):
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
-Times = dict[State, float]
+Times = dict[State, Moment]
 
 
 class _Result(_Message):
@@ -97,13 +111,13 @@ class _Result(_Message):
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
     hook_url: str | None = None
-    run: int = Field(default=1, ge=1)
-    submitted_at: float
-    finished_at: float
+    run: Run = 1
+    submitted_at: Moment
+    finished_at: Moment
     request_id: RequestId = ""
     user: str = ""
     times: Times = Field(default_factory=dict)
-    cancel_at: float | None = None
+    cancel_at: Moment | None = None
 
 
 class Separated(_Result):
@@ -113,7 +127,7 @@ class Separated(_Result):
     stems: dict[str, StagedStem]
     model: str
     device: str
-    gain: float = 1.0
+    gain: Gain = 1.0
 
 
 class SeparationFailed(_Result):
@@ -133,8 +147,8 @@ class PublishedStem(_Message):
 
     url: str
     sha256: str
-    bytes: int
-    duration_s: float
+    bytes: Bytes
+    duration_s: Duration
 
 
 class SuccessCallback(_Message):
@@ -142,14 +156,14 @@ class SuccessCallback(_Message):
 
     task_uuid: UUID
     status: Literal["success"] = "success"
-    timestamp: float
+    timestamp: Moment
     vocals: str | None = None
     instrumental: str | None = None
     stems: dict[str, PublishedStem]
     model: str
     device: str
-    gain: float = 1.0
-    expires_at: float | None = None
+    gain: Gain = 1.0
+    expires_at: Moment | None = None
 
 
 class FailureCallback(_Message):
@@ -157,7 +171,7 @@ class FailureCallback(_Message):
 
     task_uuid: UUID
     status: Literal["failed"] = "failed"
-    timestamp: float
+    timestamp: Moment
     error_message: str
     error_code: str
 
@@ -173,8 +187,8 @@ class Redelivery(_Message):
     status: Literal["redeliver"] = "redeliver"
     task_uuid: UUID
     hook_url: str
-    run: int = Field(ge=1)
-    requested_at: float
+    run: Run
+    requested_at: Moment
     user: str = ""
     request_id: RequestId = ""
     failure: FailureCallback | None = None
@@ -196,16 +210,16 @@ class DeliveryAttempt(_Message):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
-    run: int
+    run: Run
     hook_url: str
-    try_number: int
-    started_at: float
-    took_s: float
-    status: int | None = None
+    try_number: Count
+    started_at: Moment
+    took_s: Duration
+    status: Annotated[int, Field(ge=0, le=999)] | None = None
     error_code: str | None = None
     error_message: str | None = None
-    next_try_at: float | None = None
-    redelivery_requested_at: float | None = None
+    next_try_at: Moment | None = None
+    redelivery_requested_at: Moment | None = None
 
 
 class Status(_Message):
@@ -222,17 +236,17 @@ class Status(_Message):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
-    run: int = Field(default=1, ge=1)
+    run: Run = 1
     user: str = ""
-    submitted_at: float
+    submitted_at: Moment
     state: State
-    at: float
+    at: Moment
     progress: float | None = Field(default=None, ge=0, le=1)
-    tries: tuple[int, ...] = ()
-    attempt: int = Field(default=0, ge=0)
-    handed_back: int = Field(default=0, ge=0)
+    tries: Annotated[tuple[Count, ...], Field(max_length=16)] = ()
+    attempt: Count = 0
+    handed_back: Count = 0
     times: Times = Field(default_factory=dict)
-    next_try_at: float | None = None
+    next_try_at: Moment | None = None
     model: str | None = None
     device: str | None = None
     error_code: str | None = None
@@ -243,7 +257,7 @@ class Status(_Message):
     hook_url: str | None = None
     failure: FailureCallback | None = None
     unstored: bool = False
-    callback_next_try_at: float | None = None
+    callback_next_try_at: Moment | None = None
 
 
 class Cancel(_Message):
@@ -251,8 +265,8 @@ class Cancel(_Message):
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
-    run: int = Field(ge=1)
-    requested_at: float
+    run: Run
+    requested_at: Moment
     user: str = ""
     request_id: RequestId = ""
 
@@ -267,7 +281,7 @@ class StageSeen(_Message):
     kind: Literal["stage_seen"]
     worker_id: str = Field(max_length=200)
     stage: str = Field(pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$")
-    at: float = Field(ge=0)
+    at: Moment
 
 
 def decode_task(value: bytes | None) -> Task:

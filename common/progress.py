@@ -16,6 +16,9 @@ from kafka.structs import OffsetAndMetadata
 
 log = logging.getLogger(__name__)
 
+# More begins than that were not counted by us.
+_MAX_COUNT = 1_000_000
+
 
 class Step(Enum):
     """What is committed of a record."""
@@ -105,6 +108,10 @@ def _parse(metadata: str) -> Progress | None:
     try:
         fields = json.loads(metadata)
         counts = {int(offset): n if isinstance(n, list) else [n, 0] for offset, n in fields["a"].items()}
+        if not 0 <= int(fields["n"]) < 2**63:
+            return None
+        if any(not 0 <= int(n) <= _MAX_COUNT for pair in counts.values() for n in pair):
+            return None
         return Progress(
             int(fields["n"]),
             {offset: int(begun) for offset, (begun, _) in counts.items()},

@@ -4,6 +4,7 @@ Each retry topic holds one fixed delay, so that the record at a partition's head
 What has become of a record so far travels in its headers, whose names are the constants here.
 """
 
+import itertools
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +24,9 @@ HEADERS = (TRIES, NOT_BEFORE_MS, ORIGIN, FIRST_ERROR, LAST_ERROR, DEFERRED_SINCE
 BRIEF, BRIEF_DELAY_S = "brief", 20
 _MAX_ERROR_CHARS = 500
 _MAX_DIGITS = 15
+# A header that says more was not written by us, and must not stop whoever reads it.
+_MAX_TRIES = 100_000
+_MAX_SCHEDULES = 8
 _RETRY_TOPIC = re.compile(r"_retry_(\d{1,15})s$")
 
 
@@ -181,6 +185,7 @@ def _seconds(record: Record, header: str) -> float | None:
 
 def _counts(text: str) -> dict[str, int]:
     try:
-        return {str(name): int(count) for name, count in json.loads(text).items()}
+        counts = itertools.islice(json.loads(text).items(), _MAX_SCHEDULES)
+        return {str(name): min(max(int(count), 0), _MAX_TRIES) for name, count in counts}
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError):
         return {}

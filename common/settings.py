@@ -142,6 +142,9 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
     kafka_ack_timeout_s: Annotated[float, Field(ge=1)] = 10.0
     max_body_bytes: Positive = 64 * 1024
+    max_connections: Positive = 4000
+    # not of the proxies in FORWARDED_ALLOW_IPS, which have everybody's
+    max_connections_per_address: Positive = 1200
     auth_failures_per_minute: Positive = 20
     # by one user; of one task see api/redelivery
     redeliveries_per_minute: Positive = 60

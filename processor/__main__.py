@@ -46,6 +46,7 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     cancels = Cancels()
     stages = StageWatch(stage)
     control = control_reader(settings, cancels, stages)
+    control.count_skipped(metrics.worker)
     service = Service(
         settings,
         settings.kafka_task_topic,

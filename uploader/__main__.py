@@ -50,6 +50,7 @@ def main() -> int:
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
+    control.count_skipped(metrics.worker)
     service = Service(
         settings,
         settings.kafka_result_topic,

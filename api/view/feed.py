@@ -6,6 +6,7 @@ begins. The file is this thread's alone to write.
 
 import contextlib
 import logging
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ from api.view.reader import Reader
 from api.view.store import Batch, Store
 from common import messages
 from common.messages import UndecodableMessage
+from common.repeats import Repeats
 from common.settings import KafkaSettings
 from common.topic_source import Source, TopicMissing, partitions_of, topic_source
 from common.topics import STATUS_RETENTION_S
@@ -35,6 +37,17 @@ _PRUNE_EVERY_S = 3600.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 5.0
 _TIMEOUT_MS = 10_000
 _JOIN_TIMEOUT_S = 3.0
+# What a record's values can be the reason of; other errors of SQLite are those of the file.
+_NOT_TAKEN = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    LookupError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
 
 
 class Feed:
@@ -49,12 +62,18 @@ class Feed:
         changes: Changes,
         connect: Callable[[], Source],
         wall_clock: Callable[[], float] = time.time,
+        skipped: Callable[[str], None] = lambda kind: None,
     ):
+        """`skipped` hears of each record that was passed over: `tasks`, `statuses` or `deliveries`."""
         self._tasks, self._statuses = settings.kafka_task_topic, settings.kafka_status_topic
         self._topics = (self._tasks, self._statuses, settings.kafka_delivery_topic)
         self._bootstrap = settings.kafka_bootstrap_servers
         self._store, self._reader, self._horizon, self._changes = store, reader, horizon, changes
-        self._connect, self._wall_clock = connect, wall_clock
+        self._connect, self._wall_clock, self._skipped = connect, wall_clock, skipped
+        self._repeats = Repeats()
+        # At the last look: where each partition was read up to, and where it ended.
+        self._seen: tuple[Mapping[TopicPartition, int], Mapping[TopicPartition, int]] | None = None
+        self._stuck: list[TopicPartition] = []
         self.reason = "not connected yet"
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="view-feed", daemon=True)
@@ -71,6 +90,7 @@ class Feed:
 
     def _run(self) -> None:
         backoff_s = _FIRST_BACKOFF_S
+        self._horizon.heard()
         while not self._stopping.is_set():
             try:
                 with contextlib.closing(self._connect()) as source:
@@ -100,6 +120,7 @@ class Feed:
                 looked_s = now_s
                 if partitions_of(source, self._topics) != partitions:
                     return
+                self._look(source, partitions)
             if now_s - pruned_s >= _PRUNE_EVERY_S:
                 pruned_s = now_s
                 self._prune()
@@ -125,19 +146,59 @@ class Feed:
         self._horizon.begin(ends, is_new=not offsets)
         self._reader.reopen()
         self._horizon.reach(positions)
+        if not self._stuck and all(positions[p] >= end for p, end in ends.items()):
+            self._horizon.heard()
         return ends
+
+    def _look(self, source: Source, partitions: Sequence[TopicPartition]) -> None:
+        """Notes which partitions have given nothing since the last look, though they had more then."""
+        positions = {p: source.position(p, timeout_ms=_TIMEOUT_MS) or 0 for p in partitions}
+        seen, self._seen = self._seen, (positions, source.end_offsets(partitions))
+        if seen is not None:
+            before, ends = seen
+            self._stuck = [p for p in partitions if positions[p] == before.get(p) and before[p] < ends[p]]
+        if self._stuck:
+            names = ", ".join(f"{topic}/{number}" for topic, number in self._stuck)
+            if not self.reason:
+                log.warning("nothing is read of %s, though there are records", names)
+            self.reason = f"nothing is read of {names}"
+        else:
+            self.reason = ""
+            self._horizon.heard()
 
     def _read(self, source: Source, partitions: Sequence[TopicPartition]) -> None:
         records = source.poll(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
         batch = self._decoded(records)
         if batch.offsets:
-            self._changes.tell(self._store.apply(batch))
+            self._apply(batch)
             # Also while nobody waits: who comes next may then find that there is nothing to wait for.
             self._horizon.reach(batch.offsets)
+            if not self._stuck:
+                self._horizon.heard()
         if self._horizon.is_awaited:
             # Beyond the records: what follows may be the markers of transactions, which are no records.
             positions = {p: source.position(p, timeout_ms=_TIMEOUT_MS) for p in partitions}
             self._horizon.reach({p: offset for p, offset in positions.items() if offset is not None})
+
+    def _apply(self, batch: Batch) -> None:
+        """As a whole, or one by one without those that the file does not take: none may stop the others."""
+        try:
+            self._changes.tell(self._store.apply(batch))
+        except _NOT_TAKEN:
+            for single in batch.singles():
+                self._apply_single(single)
+            self._store.apply(Batch(offsets=batch.offsets))
+
+    def _apply_single(self, single: Batch) -> None:
+        try:
+            self._changes.tell(self._store.apply(single))
+        except _NOT_TAKEN as error:
+            self._skip("statuses" if single.statuses else "deliveries", f"a record of the view: {error!r}")
+
+    def _skip(self, kind: str, what: str) -> None:
+        self._skipped(kind)
+        if self._repeats.is_news(kind):
+            log.warning("passed over, and not shown by the view: %s", what)
 
     def _decoded(self, records: Mapping[TopicPartition, list[Any]]) -> Batch:
         batch = Batch()
@@ -146,9 +207,15 @@ class Feed:
                 try:
                     self._add(batch, partition.topic, record.value)
                 except UndecodableMessage as error:
-                    log.debug("%s/%d@%d passed over: %s", *partition, record.offset, error)
+                    self._skip(
+                        self._kind(partition.topic),
+                        f"{'/'.join(map(str, partition))}@{record.offset}: {error}",
+                    )
             batch.offsets[partition] = found[-1].offset + 1
         return batch
+
+    def _kind(self, topic: str) -> str:
+        return {self._tasks: "tasks", self._statuses: "statuses"}.get(topic, "deliveries")
 
     def _add(self, batch: Batch, topic: str, value: bytes | None) -> None:
         if topic == self._tasks:

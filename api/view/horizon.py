@@ -2,7 +2,8 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from kafka import TopicPartition
@@ -22,8 +23,9 @@ class _Waiter:
 class Horizon:
     """The feed's thread tells it how far it is; coroutines of any loop wait."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock, self._clock = threading.Lock(), clock
+        self._heard_s: float | None = None
         self._reached: dict[TopicPartition, int] = {}
         self._ends: Offsets | None = None
         self._waiters: set[_Waiter] = set()
@@ -43,6 +45,15 @@ class Horizon:
                 self._caught_up.set()
             for waiter in [w for w in self._waiters if self._has_passed(w.ends)]:
                 self._wake(waiter)
+
+    def heard(self) -> None:
+        """The feed has begun, or has read on: to the end or not."""
+        self._heard_s = self._clock()
+
+    @property
+    def silent_s(self) -> float:
+        """How long the feed has not read on, though it has begun."""
+        return 0.0 if self._heard_s is None else self._clock() - self._heard_s
 
     @property
     def caught_up(self) -> bool:

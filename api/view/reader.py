@@ -101,7 +101,7 @@ class Reader:
         count = "SELECT count(*) FROM tasks WHERE state IN (?,?,?)"
         running = self._rows(count, (*states,))[0][0]
         took_s = [
-            status.times[State.UPLOADING] - status.times[State.DOWNLOADING]
+            max(0.0, status.times[State.UPLOADING] - status.times[State.DOWNLOADING])
             for status in self.page(Query(state=State.SUCCEEDED, limit=_RECENT))
             if {State.UPLOADING, State.DOWNLOADING} <= status.times.keys()
         ]

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,6 +65,11 @@ class Batch:
     statuses: list[Status] = field(default_factory=list)
     deliveries: list[DeliveryAttempt] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
+
+    def singles(self) -> Iterator["Batch"]:
+        """Its records, each by itself, without offsets."""
+        yield from (Batch([status]) for status in self.statuses)
+        yield from (Batch([], [delivery]) for delivery in self.deliveries)
 
 
 class Store:

@@ -25,6 +25,7 @@ T = TypeVar("T")
 
 _READER_THREADS = 4
 _PATIENCE_S = 5.0
+_STANDS_STILL_S = 75.0
 
 
 class ViewUnavailable(Exception):
@@ -96,11 +97,11 @@ class KafkaView:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
-    def from_settings(cls, settings: ApiSettings) -> Self:
-        """Raises OSError for a VIEW_FILE that cannot be used."""
+    def from_settings(cls, settings: ApiSettings, skipped: Callable[[str], None] = lambda kind: None) -> Self:
+        """`skipped` hears of each record that was passed over. Raises OSError for an unusable VIEW_FILE."""
         horizon, changes, backlog = Horizon(), Changes(), Backlog()
         store, reader = Store(settings.view_file, backlog), Reader(settings.view_file)
-        feed = Feed(settings, store, reader, horizon, changes, lambda: source(settings))
+        feed = Feed(settings, store, reader, horizon, changes, lambda: source(settings), skipped=skipped)
         ends = Ends(lambda: ends_client(settings), settings.kafka_task_topic)
         return cls(reader, horizon, changes, feed, ends, backlog)
 
@@ -109,7 +110,10 @@ class KafkaView:
         self._feed.start()
 
     def check(self) -> Check:
-        """Always ok: tasks can be submitted whatever is known of the others."""
+        """Ok, also while it is not fed, since tasks can be submitted; not once that goes on for a minute."""
+        if self._horizon.silent_s > _STANDS_STILL_S:
+            why = self._feed.reason or "nothing is read"
+            return Check(False, f"not fed for {self._horizon.silent_s:.0f} s: {why}")
         if self._feed.reason:
             return Check(True, f"not fed: {self._feed.reason}")
         if self._horizon.caught_up:

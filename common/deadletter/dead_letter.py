@@ -45,6 +45,9 @@ class LetterId(NamedTuple):
         return cls(int(partition), int(offset))
 
 
+_MAX_DIGITS = 9
+
+
 @dataclass(frozen=True)
 class DeadLetter:
     """`value` is whole where there is a `message`, else its beginning; `headers` are all of the record's.
@@ -83,7 +86,8 @@ class DeadLetter:
     def tries(self) -> int:
         """How often it was tried: crashes are attempts of one record, retries are records of their own."""
         attempt = self.header(letters.ATTEMPT) or ""
-        return max(sum(self.history.failed_tries.values()), int(attempt) if attempt.isdecimal() else 1)
+        is_number = attempt.isdecimal() and len(attempt) <= _MAX_DIGITS
+        return max(sum(self.history.failed_tries.values()), int(attempt) if is_number else 1)
 
     @property
     def kind(self) -> str:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from common.deadletter import letters
 from common.deadletter.dead_letter import LetterId
+from common.messages import MAX_RUN
 from common.outcome import Message, Record
 
 REPLAYED_LETTER = "uvr-replayed-letter"
@@ -36,6 +37,8 @@ def parse(record: Record) -> ReplayMark | None:
         return None
     try:
         task_uuid, run = UUID(headers.get(REPLAYED_TASK, "")), int(headers.get(REPLAYED_RUN, ""))
+        if not 1 <= run <= MAX_RUN:
+            return None
         return ReplayMark(LetterId.parse(headers[REPLAYED_LETTER]), task_uuid, run)
     except ValueError:
         return None

@@ -36,6 +36,7 @@ def api(kafka, module_stack) -> Iterator[Service]:
     lines = [line for line in told.splitlines() if " api.access " in line]
     assert len(lines) > len(hostile_requests.ALL)
     assert all(re.search(r" request_id=[\w.-]+$", line) for line in lines)
+    assert max(map(len, told.splitlines())) < 500
 
 
 def exchange(port: int, raw: bytes) -> http.client.HTTPResponse:

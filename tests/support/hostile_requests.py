@@ -52,6 +52,11 @@ def _basic(text: bytes) -> bytes:
     return b"Basic " + base64.b64encode(text)
 
 
+def _in_parts(each: int) -> bytes:
+    part = b"a" * each
+    return request(BODY, b"X-A: " + part, line=b"POST /%s?%s HTTP/1.1" % (part, part))
+
+
 _CHUNKED = b"Transfer-Encoding: chunked"
 _AUDIO, _HOOK = SONG["audio"].encode(), SONG["hook_url"].encode()
 
@@ -126,6 +131,12 @@ PATHS = [
     Hostile("an encoded NUL", request(line=b"POST /generate%00 HTTP/1.1"), 404),
     Hostile("an encoded line end", request(line=b"GET /a%0d%0aSet-Cookie:x HTTP/1.1"), 404),
     Hostile("invalid percents", request(line=b"GET /%zz%ff%c0%af HTTP/1.1"), 404),
+    Hostile("a path of 17 KB", request(line=b"POST /%s HTTP/1.1" % (b"a" * 17_000)), 431),
+    Hostile("a query of 17 KB", request(line=b"POST /generate?%s HTTP/1.1" % (b"a" * 17_000)), 431),
+    Hostile("a method of 17 KB", request(line=b"%s /generate HTTP/1.1" % (b"A" * 17_000)), 431),
+    Hostile("path, query and headers of 17 KB in all", _in_parts(6_000), 431),
+    Hostile("a method of 10 KB", request(line=b"%s /generate HTTP/1.1" % (b"A" * 10_000)), 405),
+    Hostile("a path of 10 KB", request(line=b"POST /%s HTTP/1.1" % (b"a" * 10_000)), 404),
     Hostile("a raw byte", request(line=b"GET /\xff HTTP/1.1"), 400),
     Hostile("another origin", request(line=b"GET http://169.254.169.254/latest HTTP/1.1"), 404),
     Hostile("CONNECT", request(line=b"CONNECT example.com:443 HTTP/1.1"), 404),

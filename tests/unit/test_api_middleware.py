@@ -4,6 +4,7 @@ import logging
 
 import pytest
 
+from api.view.horizon import Horizon
 from tests.support.api_client import SONG, ApiClient, MemoryQueue, basic
 
 WRONG = basic("admin", "wrong")
@@ -72,6 +73,17 @@ def test_no_secret_and_no_line_end_reaches_the_log(caplog):
     assert "\n2026-01-01 forged" not in log
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "client"),
+    [("A" * 8000, "/nothing", "x"), ("GET", "/" + "é" * 4000, "x"), ("GET", "/nothing", "\u202e" * 8000)],
+)
+def test_a_line_is_short_whatever_the_request(caplog, method, path, client):
+    caplog.set_level(logging.INFO)
+    ApiClient().request(method, path, client=client)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "api.access"]
+    assert len(line) < 500
+
+
 @pytest.mark.parametrize("away", ["", "gone"])
 def test_probes_do_not_fill_the_log(caplog, away):
     caplog.set_level(logging.INFO)
@@ -97,6 +109,16 @@ def test_ready_says_why_not():
     assert answer.json()["checks"]["kafka"] == {"ok": False, "detail": "no route to Kafka"}
     client.queue.away = ""
     assert client.request("GET", "/readyz").status == 200
+
+
+def test_ready_says_that_the_view_stands_still(monkeypatch):
+    client = ApiClient()
+    client.view.feed.reason = "disk full"
+    assert client.request("GET", "/readyz").status == 200  # for a while
+    monkeypatch.setattr(Horizon, "silent_s", 90.0)
+    answer = client.request("GET", "/readyz")
+    assert answer.status == 503
+    assert answer.json()["checks"]["view"] == {"ok": False, "detail": "not fed for 90 s: disk full"}
 
 
 @pytest.mark.parametrize("path", ["/health", "/livez", "/readyz"])

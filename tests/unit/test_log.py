@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from common.log import RateLimit, configure, task_context
+from common.log import RateLimit, configure, request_context, task_context
 
 
 def lines(log_dir, service="api"):
@@ -86,6 +86,49 @@ def test_any_text_can_be_logged_whatever_the_locale(log_dir, text, capfd):
     logging.info("name %s", text)
     assert "name " in lines(log_dir)[0]
     assert "Logging error" not in capfd.readouterr().err
+
+
+STRANGE = [
+    "a\n2026-01-01 00:00:00 INFO forged",
+    "a\r\x1b[2J\x07\x00\x7f\x9b",
+    "\u202etxt.exe\u202c \u2066\u2069 \u200e\u200f\u061c",
+    "a\u2028b\u2029c\x85d\x0be\x0cf\x1cg",
+    "zero\u200bwidth\ufeff\u00ad \u00a0\u3000",
+]
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_what_ends_a_line_controls_a_terminal_or_turns_the_direction_is_escaped(log_dir, text, capfd):
+    configure("api", log_dir)
+    with task_context(text), request_context(text):
+        logging.getLogger("x").info("audio %s, callback", text)
+    logging.getLogger("kafka.client").error(text)
+    read = (log_dir / "api.log").read_bytes().decode()
+    assert read.count("\n") == 2
+    assert read.replace("\n", "").isprintable()
+    assert read == capfd.readouterr().err
+
+
+@pytest.mark.parametrize("text", STRANGE)
+def test_an_errors_own_text_forges_no_line(log_dir, text):
+    configure("api", log_dir)
+    try:
+        raise ValueError(text)
+    except ValueError:
+        logging.exception("failed")
+    first, *others = (log_dir / "api.log").read_bytes().decode().split("\n")
+    assert first.endswith("failed")
+    assert all(line.startswith("  ") for line in others[:-1])
+    assert "".join(others).isprintable()
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_long_message_is_cut(log_dir, format):
+    configure("api", log_dir, format=format)
+    logging.info("audio %s", "x" * 100_000)
+    (line,) = lines(log_dir)
+    assert len(line) < 5000
+    assert "96006 characters more" in line
 
 
 def test_configuring_again_does_not_double_lines(log_dir):

@@ -106,6 +106,8 @@ def test_empty_credentials_are_refused_rather_than_taken_for_the_well_known_ones
         ("API_PORT", "65536"),
         ("API_PORT", "-1"),
         ("MAX_BODY_BYTES", "0"),
+        ("MAX_CONNECTIONS", "0"),
+        ("MAX_CONNECTIONS_PER_ADDRESS", "0"),
         ("KAFKA_ACK_TIMEOUT_S", "0"),
         ("KAFKA_BOOTSTRAP_SERVERS", "no-port"),
         ("KAFKA_BOOTSTRAP_SERVERS", "a:1, b:2"),

@@ -1,5 +1,6 @@
 """The feed: from where the file says, past what is no message, and afresh when the topics are others."""
 
+import json
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -17,7 +18,7 @@ from common.settings import KafkaSettings
 from tests.support.waiting import wait_for
 
 TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries")
-TASKS = TopicPartition("uvr_tasks", 0)
+TASKS, STATUSES, DELIVERIES = (TopicPartition(topic, 0) for topic in TOPICS)
 
 
 def task(number: int) -> bytes:
@@ -39,6 +40,7 @@ class Log:
 class Source:
     def __init__(self, log: Log):
         self._log = log
+        self.muted: set[TopicPartition] = set()
         self._positions: dict[TopicPartition, int] = {}
 
     def partitions_for_topic(self, topic):
@@ -62,7 +64,7 @@ class Source:
             raise self._log.errors.pop()
         found = {}
         for partition, offset in self._positions.items():
-            new = list(enumerate(self._log.records[partition]))[offset:]
+            new = [] if partition in self.muted else list(enumerate(self._log.records[partition]))[offset:]
             if new:
                 found[partition] = [SimpleNamespace(offset=n, value=value) for n, value in new]
                 self._positions[partition] = len(self._log.records[partition])
@@ -83,11 +85,13 @@ def path(tmp_path):
 def start(path):
     feeds: list[Feed] = []
 
-    def begin(log: Log) -> Horizon:
+    def begin(log: Log, skipped: list[str] | None = None) -> Horizon:
         for feed in feeds:
             feed.stop()
         horizon = Horizon()
-        feeds.append(Feed(KafkaSettings(), Store(path), Reader(path), horizon, Changes(), log.connect))
+        counted = skipped.append if skipped is not None else lambda kind: None
+        parts = (KafkaSettings(), Store(path), Reader(path), horizon, Changes(), log.connect)
+        feeds.append(Feed(*parts, skipped=counted))
         feeds[-1].start()
         wait_for(lambda: horizon.caught_up, 20, "end of the topics")
         return horizon
@@ -107,6 +111,72 @@ def test_what_is_no_message_is_passed_over(start, path):
     log.records[TopicPartition("uvr_status", 0)] = [b"{}"]
     start(log)
     assert known(path) == [1, 2]
+
+
+def test_odd_records_are_passed_over_and_counted_and_hide_no_other(start, path):
+    log, skipped = Log(), []
+    status = {"task_uuid": str(UUID(int=1)), "submitted_at": 1.0, "state": "failed"}
+    delivery = {"task_uuid": str(UUID(int=1)), "hook_url": "h", "try_number": 1, "took_s": 1}
+    odd = [status | {"at": at} for at in (1.7e308, 1.6e308)] + [status | {"at": 1.0, "run": 10**9}]
+    log.records[TASKS] = [task(1), task(2)]
+    log.records[STATUSES] = [json.dumps(fields).encode() for fields in odd]
+    log.records[DELIVERIES] = [json.dumps(delivery | {"run": 2**63, "started_at": 1.0}).encode()]
+    start(log, skipped)
+    assert known(path) == [1, 2]
+    assert sorted(skipped) == ["deliveries", "statuses", "statuses", "statuses"]
+
+
+def test_a_record_that_the_file_does_not_take_is_passed_over_alone(start, path, monkeypatch):
+    """Whatever the bounds have missed."""
+    apply = Store.apply
+
+    def strict(self, batch):
+        if any(status.task_uuid.int == 2 for status in batch.statuses):
+            raise OverflowError("Python int too large to convert to SQLite INTEGER")
+        return apply(self, batch)
+
+    monkeypatch.setattr(Store, "apply", strict)
+    log, skipped = Log(), []
+    log.records[TASKS] = [task(1), task(2), task(3)]
+    start(log, skipped)
+    assert known(path) == [1, 3]
+    assert skipped == ["statuses"]
+    start(log)
+    assert log.begins[-1] == 3
+
+
+def test_a_feed_that_stands_still_is_seen_at_the_horizon():
+    now_s = 0.0
+    horizon = Horizon(lambda: now_s)
+    now_s = 1000.0
+    assert horizon.silent_s == 0.0  # it has not begun
+    horizon.heard()
+    now_s = 1075.0
+    assert horizon.silent_s == 75.0
+    horizon.heard()
+    assert horizon.silent_s == 0.0
+
+
+def test_a_partition_that_gives_nothing_is_noticed_though_others_go_on(path):
+    """Looks are made by hand here: no test waits for half a minute."""
+    now_s, log = 0.0, Log()
+    horizon, source = Horizon(lambda: now_s), Source(log)
+    feed = Feed(KafkaSettings(), Store(path), Reader(path), horizon, Changes(), log.connect)
+    partitions = [TASKS, STATUSES, DELIVERIES]
+    feed._begin(source, partitions)
+    feed.reason = ""
+    source.muted = {STATUSES}
+    for now_s in (30.0, 60.0, 90.0):
+        for partition in (TASKS, STATUSES):
+            log.records[partition].append(task(int(now_s)))
+        feed._read(source, partitions)
+        feed._look(source, partitions)
+    assert (horizon.silent_s, feed.reason) == (30.0, "nothing is read of uvr_status/0")
+    source.muted = set()
+    feed._read(source, partitions)
+    feed._look(source, partitions)
+    assert (horizon.silent_s, feed.reason) == (0.0, "")
+    feed.stop()
 
 
 def test_a_second_feed_reads_on_where_the_first_was(start, path):

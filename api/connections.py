@@ -1,0 +1,179 @@
+"""How many connections are open, in all and from each address, and which one makes room for the next.
+
+A client that keeps the api waiting gives way to a new one: first those that do not take what they have asked
+for, then those that do not ask, and of each the one that has kept it waiting longest. So neither clients that
+never read nor idle ones keep others out.
+"""
+
+import logging
+from collections import Counter, OrderedDict
+from collections.abc import Callable
+from enum import StrEnum
+
+from api.limiter import bucket_of
+from common.repeats import Repeats
+
+log = logging.getLogger(__name__)
+
+
+class Ended(StrEnum):
+    """The values of `how`."""
+
+    REFUSED = "refused"
+    CUT_OFF = "cut_off"
+    """While it waited for its client, so that another had room."""
+    STALLED = "stalled"
+    """Its client took nothing of its answer."""
+
+
+class Limit(StrEnum):
+    """The values of `limit`: what a connection was ended by."""
+
+    ALL = "all"
+    ADDRESS = "address"
+    DESCRIPTORS = "descriptors"
+    TIME = "time"
+
+
+_SETTINGS = {Limit.ALL: "MAX_CONNECTIONS", Limit.ADDRESS: "MAX_CONNECTIONS_PER_ADDRESS"}
+
+
+class Place:
+    """One open connection's. It cannot make room before `cut` is set, nor while it is busy."""
+
+    def __init__(self, address: str):
+        self.address = address
+        self.cut: Callable[[], None] | None = None
+        self.counts = True
+
+
+class _Waiting:
+    """Places that can make room, the one that is to go first at the front."""
+
+    def __init__(self) -> None:
+        self._in_debt: OrderedDict[Place, None] = OrderedDict()
+        self._idle: OrderedDict[Place, None] = OrderedDict()
+
+    def add(self, place: Place, is_in_debt: bool) -> None:
+        (self._in_debt if is_in_debt else self._idle)[place] = None
+
+    def remove(self, place: Place) -> None:
+        self._in_debt.pop(place, None)
+        self._idle.pop(place, None)
+
+    @property
+    def first(self) -> Place | None:
+        return next(iter(self._in_debt or self._idle), None)
+
+    def __bool__(self) -> bool:
+        return bool(self._in_debt or self._idle)
+
+
+class Connections:
+    """Used by one event loop at a time. `is_proxy` tells whose connections are not counted by address."""
+
+    def __init__(
+        self,
+        most: int,
+        most_of_address: int,
+        is_proxy: Callable[[str], bool] = lambda _: False,
+        ended: Callable[[Ended, Limit], None] = lambda how, limit: None,
+    ):
+        """`ended` hears of each connection that the limits or a stalled client have ended."""
+        self.most, self._most_of_address, self._is_proxy, self._ended = most, most_of_address, is_proxy, ended
+        self._places: dict[object, Place] = {}
+        self._all = 0
+        self._by_address: Counter[str] = Counter()
+        self._waiting = _Waiting()
+        self._waiting_by_address: dict[str, _Waiting] = {}
+        self._repeats = Repeats()
+
+    @property
+    def open(self) -> int:
+        """Those that are still to be closed included."""
+        return len(self._places)
+
+    def enter(self, peer: tuple) -> Place | None:
+        """A place for the connection from `peer`, another's if need be; None where there is none."""
+        address = "" if self._is_proxy(peer[0]) else bucket_of(peer[0])
+        if address and self._by_address[address] >= self._most_of_address:
+            if not self._make_room(self._waiting_by_address.get(address), Limit.ADDRESS, peer[0]):
+                return None
+        elif self._all >= self.most and not self._make_room(self._waiting, Limit.ALL, peer[0]):
+            return None
+        place = self._places[peer] = Place(address)
+        self._all += 1
+        self._by_address[address] += 1
+        return place
+
+    def give_up_one(self) -> bool:
+        """Cuts off the first that waits, where the system has no more to give. False if there is none."""
+        place = self._waiting.first
+        if place is None or place.cut is None:
+            return False
+        self._ended(Ended.CUT_OFF, Limit.DESCRIPTORS)
+        self._uncount(place)
+        place.cut()
+        return True
+
+    def place_of(self, peer: object) -> Place | None:
+        return self._places.get(peer)
+
+    def waits(self, place: Place, is_in_debt: bool) -> None:
+        """From now on it is its client that is waited for; `is_in_debt`: to take what it has asked for."""
+        self.is_busy(place)
+        if place.counts:
+            self._waiting.add(place, is_in_debt)
+            self._waiting_by_address.setdefault(place.address, _Waiting()).add(place, is_in_debt)
+
+    def is_busy(self, place: Place) -> None:
+        """Its client waits for us, or has just taken something."""
+        self._waiting.remove(place)
+        others = self._waiting_by_address.get(place.address)
+        if others is not None:
+            others.remove(place)
+            if not others:
+                del self._waiting_by_address[place.address]
+
+    def stalled(self, host: str) -> None:
+        """The one of a client at `host` was cut off."""
+        self._ended(Ended.STALLED, Limit.TIME)
+        if self._repeats.is_news(Ended.STALLED):
+            log.warning("a client at %s takes nothing of its answer: its connection is cut off", host)
+
+    def leave(self, peer: tuple, place: Place) -> None:
+        """The connection is closed."""
+        if self._places.get(peer) is place:
+            del self._places[peer]
+        self._uncount(place)
+
+    def _make_room(self, waiting: _Waiting | None, limit: Limit, host: str) -> bool:
+        place = waiting.first if waiting is not None else None
+        if place is None or place.cut is None:
+            self._note(Ended.REFUSED, limit, host)
+            return False
+        self._note(Ended.CUT_OFF, limit, host)
+        self._uncount(place)
+        place.cut()
+        return True
+
+    def _uncount(self, place: Place) -> None:
+        self.is_busy(place)
+        if place.counts:
+            place.counts = False
+            self._all -= 1
+            self._by_address[place.address] -= 1
+            if not self._by_address[place.address]:
+                del self._by_address[place.address]
+
+    def _note(self, how: Ended, limit: Limit, host: str) -> None:
+        self._ended(how, limit)
+        if self._repeats.is_news(how, limit):
+            log.warning(
+                "%d connections are open, %d of them from %s; another one is above %s and %s",
+                self._all,
+                self._by_address[bucket_of(host)],
+                host,
+                _SETTINGS[limit],
+                "is refused" if how is Ended.REFUSED else "takes the place of one that waits for its client",
+            )

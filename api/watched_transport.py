@@ -1,0 +1,96 @@
+"""A connection's outgoing side: cut off once its client takes nothing of what was written to it."""
+
+import asyncio
+import fcntl
+import socket
+import struct
+import termios
+from collections.abc import Callable
+from typing import Any
+
+# Of what was written before, a client has to take so much within the deadline, or all that there is. In the
+# kernel's buffers small steps add up, so that a slow reader is seen to take some tens of KB at a time.
+_LEAST_STEP_BYTES = 4096
+_LOOKS_IN_A_DEADLINE = 3
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class WatchedTransport:
+    """A transport that ends itself, with what was not taken, when `deadline_s` passes without a step.
+
+    That holds for each answer alike, also for the last one before a close, which else waits for ever.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        loop: asyncio.AbstractEventLoop,
+        deadline_s: float,
+        on_stall: Callable[[], None],
+        on_step: Callable[[], None],
+    ):
+        """`on_step` hears that some was taken, `on_stall` that the connection is being cut off."""
+        self._transport, self._loop, self._deadline_s = transport, loop, deadline_s
+        self._on_stall, self._on_step = on_stall, on_step
+        self._written = self._taken = self._due = 0
+        self._stepped_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if self._timer is None and data:
+            self._begin(len(data))
+        self._written += len(data)
+        self._transport.write(data)
+
+    def cut(self) -> None:
+        """Ends the connection at once, and the kernel's part of it too: nobody takes what it still holds."""
+        self.unwatch()
+        if not self._transport.is_closing() or self._transport.get_write_buffer_size():
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._transport.abort()
+
+    def unwatch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    @property
+    def _socket(self) -> Any:
+        return self._transport.get_extra_info("socket")
+
+    @property
+    def _left(self) -> int:
+        """What its client has not acknowledged: here and in the kernel."""
+        return self._transport.get_write_buffer_size() + _in_kernel(self._socket.fileno())
+
+    def _begin(self, length: int) -> None:
+        self._taken, self._due = self._written, min(length, _LEAST_STEP_BYTES)
+        self._stepped_s = self._loop.time()
+        self._look_later()
+
+    def _look_later(self) -> None:
+        self._timer = self._loop.call_later(self._deadline_s / _LOOKS_IN_A_DEADLINE, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        left = self._left
+        if not left:
+            return
+        if self._written - left - self._taken >= self._due:
+            self._taken, self._due = self._written - left, min(left, _LEAST_STEP_BYTES)
+            self._stepped_s = self._loop.time()
+            self._on_step()
+        elif self._loop.time() - self._stepped_s >= self._deadline_s:
+            self._on_stall()
+            self.cut()
+            return
+        self._look_later()
+
+
+def _in_kernel(descriptor: int) -> int:
+    if descriptor < 0:
+        return 0
+    return struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
