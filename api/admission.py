@@ -101,10 +101,12 @@ class Admission:
             room_s = await self._view.room_s(user, queued - most + 1)
         except ViewUnavailable:
             room_s = None
-        whose = "There are" if user is None else "You have"
+        are = "is" if queued == 1 else "are"
+        whose = f"There {are}" if user is None else "You have"
+        tasks = "task" if queued == 1 else "tasks"
         raise ProblemError(
             429,
-            f"{whose} {queued} tasks in the queue, where {most} may wait; please submit this one later",
+            f"{whose} {queued} {tasks} in the queue, where {most} may wait; please submit this one later",
             error_code=refusal,
             headers={"Retry-After": str(_retry_after_s(room_s))},
         )

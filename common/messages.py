@@ -91,7 +91,7 @@ Times = dict[State, float]
 class _Result(_Message):
     """`times` is when each state was entered on the way here, in seconds since the epoch.
 
-    `cancel_at` is the task's.
+    `cancel_at` is the task's, `audio` its song's address without what is secret in it.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -104,6 +104,7 @@ class _Result(_Message):
     user: str = ""
     times: Times = Field(default_factory=dict)
     cancel_at: float | None = None
+    audio: str | None = None
 
 
 class Separated(_Result):
@@ -216,6 +217,7 @@ class Status(_Message):
     `next_try_at`: it waits until then. `error_code` and `error_message` tell of the last failure.
     `idempotency_key` and `submission_digest` are known from the task's own record alone.
     `failure` is the callback's body of a run that has failed, `unstored` if there is no manifest with it.
+    `audio` is the song's address without query, user and password.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -238,6 +240,7 @@ class Status(_Message):
     idempotency_key: str | None = None
     submission_digest: str | None = None
     hook_url: str | None = None
+    audio: str | None = None
     failure: FailureCallback | None = None
     unstored: bool = False
 

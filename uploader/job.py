@@ -219,8 +219,9 @@ class UploaderHandler:
         if result.hook_url is None:
             told = of_delivery(status, body, None, None, 0)
             return Done((told,), after_commit=partial(self._remove_retired, result))
-        if not callback.as_failure(body):
-            status.enter(State.DELIVERING)
+        if succeeded := callback.as_success(body):
+            # Who waits for the stems need not wait for the receiver.
+            status.enter(State.DELIVERING, result=succeeded, model=succeeded.model, device=succeeded.device)
         error, noted = self._courier.post(
             result,
             _run_id(result),
