@@ -183,7 +183,7 @@ def list_tasks(
             for task in tasks:
                 output.json(_json(task))
         elif found := [*tasks]:
-            output.print(view.tasks_table(found))
+            output.print(view.tasks_table(found, output.out.width))
         else:
             output.say("no tasks")
 

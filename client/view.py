@@ -7,6 +7,9 @@ from rich.table import Table
 
 from client.models import Delivery, State, Task
 
+# So many columns a table of tasks takes with an address in it.
+_WIDE = 200
+
 
 def shown(text: object) -> str:
     """Without what controls a terminal or turns the direction of writing: those are escaped."""
@@ -103,20 +106,28 @@ def no_deliveries(task: Task) -> str:
     return "no callback was sent yet" if is_to_come else "no callback was sent"
 
 
-def tasks_table(tasks: Iterable[Task]) -> Table:
-    table = _table("task", "submitted", "state", "progress", "user", "song", "callback", "error")
+def tasks_table(tasks: Iterable[Task], width: int) -> Table:
+    """A line for each task. Where `width` has no room for it, song and callback stand on a second line."""
+    is_wide = width >= _WIDE
+    columns = ("task", "submitted", "state", "progress", "user")
+    table = _table(*columns, *(("song", "callback") if is_wide else ()), "error")
     for task in tasks:
+        song, called = shown(task.audio or ""), shown(task.hook_host or "")
+        name, at = str(task.task_uuid), when(task.submitted_at)
+        if not is_wide:
+            name, at = _two_lines(name, song), _two_lines(at, called and f"→ {called}")
+        rest = (song, called) if is_wide else ()
         table.add_row(
-            str(task.task_uuid),
-            when(task.submitted_at),
-            shown(task.state),
-            percent(task.progress),
-            shown(task.user),
-            shown(task.audio or ""),
-            shown(task.hook_host or ""),
-            error(task),
+            name, at, shown(task.state), percent(task.progress), shown(task.user), *rest, error(task)
         )
     return table
+
+
+def _two_lines(first: str, second: str) -> str:
+    """`second` is cut at its beginning to the length of `first`: an address ends in the song's name."""
+    if not second:
+        return first
+    return f"{first}\n{second if len(second) <= len(first) else '…' + second[1 - len(first) :]}"
 
 
 def deliveries_table(deliveries: Iterable[Delivery]) -> Table:
