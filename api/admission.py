@@ -88,7 +88,7 @@ class Admission:
                 )
             most = self._max_of_all
             if most and queued.of_all >= most:
-                said = f"There are {_in_queue(queued.of_all)}"
+                said = f"There {'is' if queued.of_all == 1 else 'are'} {_in_queue(queued.of_all)}"
                 await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, said, queued.of_all - most, most)
         # Nothing may wait in between, or others of a burst find the same room.
         await self._publish(task)

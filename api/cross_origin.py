@@ -18,9 +18,9 @@ from api.origins import HostRule, is_own, parsed
 from api.problems import problem
 from common.settings import ApiSettings
 
-# They hold nothing of anybody, and probes ask by a pod's address or by a service's name.
+# These show no user's data, and are asked for by a pod's address or by a service's name.
 _PROBES = ("/health", "/livez", "/readyz", "/metrics")
-# Pages to read, which links of other sites lead to.
+# Anybody may read these, and other sites link to them.
 _PAGES = ("/docs", "/openapi.json")
 _FORWARDED_HOST = "uvr.forwarded_host"
 _ALLOWED_METHODS = "GET, HEAD, POST"
@@ -84,7 +84,7 @@ class CrossOrigin:
 
 
 class BehindProxy(ProxyHeadersMiddleware):
-    """Believes FORWARDED_ALLOW_IPS which client and which host a request came for."""
+    """Takes client and host of a request from the headers of the proxies in FORWARDED_ALLOW_IPS."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         if scope["type"] == "http" and scope.get("client") and scope["client"][0] in self.trusted_hosts:

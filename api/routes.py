@@ -3,7 +3,6 @@
 import logging
 import time
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Header, Request, Response, Security
 from fastapi.responses import JSONResponse
@@ -18,7 +17,7 @@ from api.queue import TaskQueue
 from api.submission import Queued, digest, parse, refuse_files, task_uuid
 from api.unknown_fields import shown
 from api.view.view import TaskView
-from common.addresses import AddressPolicy
+from common.addresses import AddressPolicy, without_secrets
 from common.health import report
 from common.log import current_request_id, task_context
 from common.messages import Task
@@ -90,8 +89,8 @@ def make_router(
             log.info(
                 "Task queued for %s: audio %s, callback to %s",
                 user,
-                _without_query(task.audio),
-                "nobody" if task.hook_url is None else _without_query(task.hook_url),
+                without_secrets(task.audio),
+                "nobody" if task.hook_url is None else without_secrets(task.hook_url),
             )
         return queued
 
@@ -116,8 +115,3 @@ def make_router(
             return Response(text, headers={"Content-Type": content_type})
 
     return router
-
-
-def _without_query(address: str) -> str:
-    """Queries of presigned addresses are credentials, which belong in no log."""
-    return urlsplit(address)._replace(query="", fragment="").geturl()

@@ -14,6 +14,8 @@ _SEPARATING = {
     "run": 1,
     "attempt": 1,
     "user": "alice",
+    "audio": "https://example.com/song.mp3",
+    "hook_host": "example.com",
     "submitted_at": _SUBMITTED_AT,
     "idempotency_key": "order-17",
     "updated_at": _SUBMITTED_AT + 9,

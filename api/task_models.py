@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 from api.problems import ProblemError
 from api.view.merge import Rank, rank
 from api.view.reader import Position, QueuePlace
+from common.addresses import host_of
 from common.messages import DeliveryAttempt, State, Status, SuccessCallback, Times
 
 _CURSOR = struct.Struct(">d16s")
@@ -28,6 +29,12 @@ class TaskStatus(BaseModel):
         "stopped because a worker stopped or its work moved do not count"
     )
     user: str
+    audio: str | None = Field(
+        None, description="the song's address without its query; absent for tasks of an earlier version"
+    )
+    hook_host: str | None = Field(
+        None, description="the host that is called, with its port if `hook_url` names one; absent for nobody"
+    )
     submitted_at: float
     idempotency_key: str | None = Field(None, description="the one that it was submitted with")
     updated_at: float
@@ -58,6 +65,8 @@ class TaskStatus(BaseModel):
             run=status.run,
             attempt=sum(status.tries) + max(0, status.attempt - status.handed_back),
             user=status.user,
+            audio=status.audio,
+            hook_host=None if status.hook_url is None else host_of(status.hook_url),
             submitted_at=status.submitted_at,
             idempotency_key=status.idempotency_key,
             updated_at=status.at,

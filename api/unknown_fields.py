@@ -1,7 +1,7 @@
-"""Fields of a submission that the api does not know: misspelt ones are refused, all others are left aside.
+"""Tells misspelt fields of a submission, which are refused, from unknown ones, which are left aside.
 
-A field that a newer api will know must do no harm today. But who writes `hookurl` waits for a callback that
-never comes, unless somebody says so.
+A field that a newer api knows must do no harm here. A user who writes `hookurl`, though, would wait for a
+callback that never comes.
 """
 
 import re
@@ -15,14 +15,15 @@ FIELD_UNKNOWN = "field_unknown"
 # Comparing takes 20 µs a name, and a body has room for thousands of them.
 _MAX_COMPARED = 100
 _MAX_SHOWN_CHARS = 100
+_MAX_LOGGED = 10
 _SHORT_NAME = 5
 _LEAST_PREFIX = 4
-# What people add to `audio`.
+# People add these words to `audio`.
 _ADDED = frozenset({"url", "uri", "link", "file", "address", "path", "src"})
 
 
 def unknown_fields(body: bytes, known: Collection[str]) -> tuple[str, ...]:
-    """The names in a JSON object that are not `known`; none in what is no JSON object.
+    """Returns the names in a JSON object that are not `known`; none for other JSON, and for what is no JSON.
 
     Raises ProblemError for a name that is nearly that of a known field.
     """
@@ -36,27 +37,24 @@ def unknown_fields(body: bytes, known: Collection[str]) -> tuple[str, ...]:
     for name in unknown[:_MAX_COMPARED]:
         meant = nearest(name, known)
         if meant is not None:
-            shown = name[:_MAX_SHOWN_CHARS]
-            raise ProblemError(
-                400, f"{shown}: there is no such field; is {meant} meant?", error_code=FIELD_UNKNOWN
-            )
+            detail = f"{name[:_MAX_SHOWN_CHARS]}: there is no such field; is {meant} meant?"
+            raise ProblemError(400, detail, error_code=FIELD_UNKNOWN)
     return unknown
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known field that `name` is a slip or another spelling of, if there is one."""
+    """Returns the known field that `name` is a slip or another spelling of; None where there is none."""
     return next((field for field in known if _is_near(_bare(name), _bare(field))), None)
 
 
 def shown(names: Sequence[str]) -> str:
-    """Names for a log: few, short, and without what turns the direction of writing."""
-    most = 10
-    few = ", ".join(ascii(name[:_MAX_SHOWN_CHARS])[1:-1] for name in names[:most])
-    return few if len(names) <= most else f"{few} and {len(names) - most} more"
+    """Makes a short text of names for a log. Control and bidi characters are escaped."""
+    few = ", ".join(ascii(name[:_MAX_SHOWN_CHARS])[1:-1] for name in names[:_MAX_LOGGED])
+    return few if len(names) <= _MAX_LOGGED else f"{few} and {len(names) - _MAX_LOGGED} more"
 
 
 def _bare(name: str) -> str:
-    """The name in small letters and digits alone; seconds are `s`."""
+    """Returns the name in small letters and digits alone, with `s` for seconds."""
     return re.sub(r"(seconds?|secs?)$", "s", re.sub(r"[^a-z0-9]", "", name.lower()))
 
 
@@ -74,7 +72,7 @@ def _is_near(name: str, field: str) -> bool:
 
 
 def distance(one: str, other: str, most: int) -> int | None:
-    """How many letters must be put in, left out, replaced or swapped with the next; None beyond `most`."""
+    """Counts the letters to add, leave out, replace or swap with the next one; None beyond `most`."""
     if abs(len(one) - len(other)) > most:
         return None
     before, row = [0] * (len(other) + 1), list(range(len(other) + 1))

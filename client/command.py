@@ -95,7 +95,9 @@ def submit(
     context: typer.Context,
     urls: Annotated[list[str], typer.Argument(metavar="URL", help="addresses of songs")],
     hook: Annotated[str | None, typer.Option(metavar="URL", help="where the callback is POSTed to")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="until they are over")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="until their stems are there, or they have failed")
+    ] = False,
     download: Download = None,
     idempotency_key: Key = None,
     cancel_after: Annotated[
@@ -181,17 +183,19 @@ def list_tasks(
             for task in tasks:
                 output.json(_json(task))
         elif found := [*tasks]:
-            output.print(view.tasks_table(found))
+            output.print(view.tasks_table(found, output.out.width))
         else:
             output.say("no tasks")
 
 
 @app.command()
 def watch(context: typer.Context, ids: Ids, download: Download = None, as_json: Json = False) -> None:
-    """Follow tasks until they are over; with --json each change of them."""
+    """Follow tasks until they are over, or with --download until their stems are there; with --json each
+    change of them."""
     output = Output(as_json)
     with context.obj.client(output) as client:
-        codes = Watch(client, output, download, every_change=True).run(ids)
+        watch = Watch(client, output, download, every_change=True, for_receivers=download is None)
+        codes = watch.run(ids)
     end(*codes)
 
 
@@ -230,7 +234,7 @@ def deliveries(context: typer.Context, task_uuid: Id, as_json: Json = False) -> 
         elif found:
             output.print(view.deliveries_table(found))
         else:
-            output.say("no callback was sent yet")
+            output.say(view.no_deliveries(client.status(task_uuid)))
 
 
 def _json(answer: BaseModel) -> dict[str, Any]:

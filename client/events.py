@@ -6,10 +6,12 @@ from uuid import UUID
 import httpx
 
 from client import answers, sse
-from client.errors import ServerError, Unavailable, Unreachable, UvrError, WaitTimeout
+from client.errors import RequestError, ServerError, Unavailable, Unreachable, UvrError, WaitTimeout
 from client.models import Task, TaskEvent
 from client.transport import Transport
 
+# How long somebody who wants the stems waits for the receiver, so that he mostly sees the task's end.
+_RECEIVER_S = 5.0
 # The api sends a comment every 15 s: a connection that is silent for longer is none any more.
 _SILENCE_S = 60.0
 _SHORTEST_READ_S = 0.01
@@ -58,6 +60,34 @@ def follow(
         if patience.clock() - heard_at_s > patience.outage_s:
             raise error
         patience.pause(error, next(pauses_s))
+
+
+def follow_to_stems(
+    transport: Transport, task_uuid: UUID, timeout_s: float | None = None
+) -> Iterator[TaskEvent]:
+    """As `follow`, but a task that has its stems is followed for a moment only.
+
+    Nobody who wants the stems has to wait for a receiver, which may not take the callback for a day.
+    """
+    for event in follow(transport, task_uuid, None, timeout_s):
+        yield event
+        if event.task.has_stems and not event.task.is_over:
+            yield from _for_a_moment(transport, event)
+            return
+
+
+def _for_a_moment(transport: Transport, event: TaskEvent) -> Iterator[TaskEvent]:
+    """What comes until the receiver has answered. How the task has ended is known already."""
+    task_uuid = event.task.task_uuid
+    if event.task.next_try_at is not None:
+        return
+    try:
+        for later in follow(transport, task_uuid, event.id, _RECEIVER_S):
+            yield later
+            if later.task.next_try_at is not None:
+                return
+    except (WaitTimeout, Unreachable, RequestError):
+        return
 
 
 class _NothingMore(Exception):

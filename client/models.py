@@ -68,7 +68,8 @@ class Task(_Answer):
     """How far a task is. `progress` is that of the whole run, from 0 to 1.
 
     `queue_place` (1 is next) and `queue_eta_s` are there while it is queued, `next_try_at` while it waits
-    for another try. `error_code` and `error_message` tell of the last failure.
+    for another try. `error_code` and `error_message` tell of the last failure. `audio` is the song's address
+    without its query, `hook_host` the host that is called; an earlier version of the api tells neither.
     """
 
     task_uuid: UUID
@@ -77,6 +78,8 @@ class Task(_Answer):
     run: int = 1
     attempt: int = 0
     user: str = ""
+    audio: str | None = None
+    hook_host: str | None = None
     submitted_at: float
     updated_at: float
     times: dict[str, float] = Field(default_factory=dict)
@@ -94,8 +97,13 @@ class Task(_Answer):
         return self.state in FINAL_STATES
 
     @property
+    def has_stems(self) -> bool:
+        """Its stems are in the store, whether its callback was taken by somebody or not."""
+        return self.result is not None and self.state in (State.DELIVERING, State.SUCCEEDED)
+
+    @property
     def succeeded(self) -> bool:
-        return self.state == State.SUCCEEDED
+        return self.state == State.SUCCEEDED or self.has_stems
 
 
 class TaskEvent(_Answer):
@@ -106,7 +114,10 @@ class TaskEvent(_Answer):
 
 
 class Delivery(_Answer):
-    """One POST of a task's callback. `status` is the receiver's answer, where there was one."""
+    """One POST of a task's callback. `status` is the receiver's answer, where there was one.
+
+    `redelivery_requested_at` is when a redelivery was asked for, whose tries are numbered from 1 again.
+    """
 
     run: int
     try_number: int
@@ -116,6 +127,7 @@ class Delivery(_Answer):
     error_code: str | None = None
     error_message: str | None = None
     next_try_at: float | None = None
+    redelivery_requested_at: float | None = None
 
 
 class TaskPage(_Answer):

@@ -131,13 +131,21 @@ class UvrClient:
     ) -> Task:
         """The task once it is over, however it has ended. `on_change` hears each status until then.
 
-        Raises WaitTimeout after `timeout_s`, up to 15 s late; what `events` raises.
+        One whose stems are there is waited for no longer than 5 s: it may be `delivering` for a day, until
+        its receiver takes the callback. Raises WaitTimeout after `timeout_s`, up to 15 s late; what `events`
+        raises.
         """
-        for event in events.follow(self._transport, _uuid(task_uuid), None, timeout_s):
-            on_change(event.task)
-            if event.task.is_over:
-                return event.task
-        raise ServerError(204, "not an answer of the api: a stream without an end")
+        task = None
+        for task in self.changes(task_uuid, timeout_s):
+            on_change(task)
+        if task is None:
+            raise ServerError(204, "not an answer of the api: a stream without an end")
+        return task
+
+    def changes(self, task_uuid: UUID | str, timeout_s: float | None = None) -> Iterator[Task]:
+        """Each status of the task for as long as `wait` waits. Raises what `wait` does."""
+        for event in events.follow_to_stems(self._transport, _uuid(task_uuid), timeout_s):
+            yield event.task
 
     def deliveries(self, task_uuid: UUID | str) -> Sequence[Delivery]:
         """Each POST of the task's callbacks, the first one first. Raises NotFound."""

@@ -7,6 +7,9 @@ from rich.table import Table
 
 from client.models import Delivery, State, Task
 
+# So many columns a table of tasks takes with an address in it.
+_WIDE = 200
+
 
 def shown(text: object) -> str:
     """Without what controls a terminal or turns the direction of writing: those are escaped."""
@@ -53,6 +56,13 @@ def line(task: Task) -> str:
     return f"{task.task_uuid} {', '.join(filter(None, told))}"
 
 
+def ending(task: Task) -> str:
+    """How a task has ended for who waits for it, in one line."""
+    if task.has_stems and not task.is_over:
+        return f"{task.task_uuid} separated; its callback is still to be taken"
+    return line(task)
+
+
 def _under_way(task: Task) -> str:
     return "" if task.is_over or task.state == State.QUEUED else percent(task.progress)
 
@@ -68,8 +78,12 @@ def details(task: Task) -> Iterator[tuple[str, str]]:
     yield "state", ", ".join(filter(None, (stage(task), _under_way(task), eta(task))))
     if error(task):
         yield "error", error(task)
+    if task.audio is not None:
+        yield "song", shown(task.audio)
+    if task.hook_host is not None:
+        yield "callback", f"to {shown(task.hook_host)}"
     yield "submitted", f"{when(task.submitted_at)} by {shown(task.user)}"
-    for name, at in task.times.items():
+    for name, at in sorted(task.times.items(), key=lambda entered: entered[1]):
         yield f"  {shown(name)}", when(at)
     if task.run > 1 or task.attempt > 1:
         yield "run", f"{task.run}, attempt {task.attempt}"
@@ -83,27 +97,48 @@ def details(task: Task) -> Iterator[tuple[str, str]]:
             yield "links until", when(task.result.expires_at)
 
 
-def tasks_table(tasks: Iterable[Task]) -> Table:
-    table = _table("task", "submitted", "state", "progress", "user", "error")
+def no_deliveries(task: Task) -> str:
+    """Why no callback of the task was sent, as far as the api tells."""
+    # An api that does not tell the song does not tell either whom it calls.
+    if task.hook_host is None and task.audio is not None:
+        return "nobody is called: the task was submitted without a hook_url"
+    is_to_come = task.hook_host is not None and not task.is_over
+    return "no callback was sent yet" if is_to_come else "no callback was sent"
+
+
+def tasks_table(tasks: Iterable[Task], width: int) -> Table:
+    """A line for each task. Where `width` has no room for it, song and callback stand on a second line."""
+    is_wide = width >= _WIDE
+    columns = ("task", "submitted", "state", "progress", "user")
+    table = _table(*columns, *(("song", "callback") if is_wide else ()), "error")
     for task in tasks:
+        song, called = shown(task.audio or ""), shown(task.hook_host or "")
+        name, at = str(task.task_uuid), when(task.submitted_at)
+        if not is_wide:
+            name, at = _two_lines(name, song), _two_lines(at, called and f"→ {called}")
+        rest = (song, called) if is_wide else ()
         table.add_row(
-            str(task.task_uuid),
-            when(task.submitted_at),
-            shown(task.state),
-            percent(task.progress),
-            shown(task.user),
-            error(task),
+            name, at, shown(task.state), percent(task.progress), shown(task.user), *rest, error(task)
         )
     return table
 
 
+def _two_lines(first: str, second: str) -> str:
+    """`second` is cut at its beginning to the length of `first`: an address ends in the song's name."""
+    if not second:
+        return first
+    return f"{first}\n{second if len(second) <= len(first) else '…' + second[1 - len(first) :]}"
+
+
 def deliveries_table(deliveries: Iterable[Delivery]) -> Table:
-    table = _table("run", "try", "at", "took", "answer", "next try")
+    """Tries of a redelivery are numbered from 1 again: when it was asked for tells them apart."""
+    table = _table("run", "redelivery", "try", "at", "took", "answer", "next try")
     for delivery in deliveries:
         told = (delivery.error_code, delivery.error_message)
         answer = str(delivery.status) if delivery.error_code is None else ": ".join(filter(None, told))
         table.add_row(
             str(delivery.run),
+            "" if delivery.redelivery_requested_at is None else when(delivery.redelivery_requested_at),
             str(delivery.try_number),
             when(delivery.started_at),
             f"{delivery.took_s:.2f} s",

@@ -1,22 +1,24 @@
 """Many tasks followed at once, each by a stream of its own."""
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from uuid import UUID
 
 from client.errors import UvrError
 from client.models import Task
-from client.uvr_client import UvrClient
 
 _MAX_STREAMS = 64
 
 
-def follow_all(client: UvrClient, task_uuids: Iterable[UUID]) -> Iterator[tuple[UUID, Task | UvrError]]:
-    """Each status of each task until all are over; an error ends its own task's part alone.
+Follow = Callable[[UUID], Iterator[Task]]
 
-    Of very many only some are followed at once, the first ones first. The threads are daemons: whoever
-    stops waiting does not wait for them either.
+
+def follow_all(follow: Follow, task_uuids: Iterable[UUID]) -> Iterator[tuple[UUID, Task | UvrError | None]]:
+    """Each status that `follow` gives of each task, and None after the last one or after an error.
+
+    An error ends its own task's part alone. Of very many only some are followed at once, the first ones
+    first. The threads are daemons: whoever stops waiting does not wait for them either.
     """
     wanted: SimpleQueue[UUID | None] = SimpleQueue()
     news: SimpleQueue[tuple[UUID, Task | UvrError | None]] = SimpleQueue()
@@ -25,25 +27,23 @@ def follow_all(client: UvrClient, task_uuids: Iterable[UUID]) -> Iterator[tuple[
     for task_uuid in [*remaining, *[None] * count]:
         wanted.put(task_uuid)
     for _ in range(count):
-        threading.Thread(target=_follow, args=(client, wanted, news), daemon=True).start()
+        threading.Thread(target=_follow, args=(follow, wanted, news), daemon=True).start()
     left = len(remaining)
     while left:
         task_uuid, told = news.get()
-        if told is None:
-            left -= 1
-        else:
-            yield task_uuid, told
+        left -= told is None
+        yield task_uuid, told
 
 
 def _follow(
-    client: UvrClient,
+    follow: Follow,
     wanted: SimpleQueue[UUID | None],
     news: SimpleQueue[tuple[UUID, Task | UvrError | None]],
 ) -> None:
     while (task_uuid := wanted.get()) is not None:
         try:
-            for event in client.events(task_uuid):
-                news.put((task_uuid, event.task))
+            for task in follow(task_uuid):
+                news.put((task_uuid, task))
         except UvrError as error:
             news.put((task_uuid, error))
         finally:

@@ -114,6 +114,27 @@ def parse_origin(url: str) -> Origin:
     return Origin(parts.scheme, _host(parts), _port(parts))
 
 
+def without_secrets(url: str) -> str | None:
+    """The address as others may see it: without query, fragment, user and password.
+
+    None for what is no http or https address, whose parts nobody can tell.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    host = parts.netloc.rpartition("@")[2]
+    if parts.scheme not in _DEFAULT_PORTS or not host:
+        return None
+    return parts._replace(netloc=host, query="", fragment="").geturl()
+
+
+def host_of(url: str) -> str | None:
+    """The address's host, with its port if it names one; None for what is no http or https address."""
+    shown = without_secrets(url)
+    return None if shown is None else urlsplit(shown).netloc
+
+
 def check_characters(text: str) -> None:
     """Refuses what a parser of addresses might drop silently. Raises PermanentError (address_invalid)."""
     if text != text.strip() or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):

@@ -105,7 +105,7 @@ Times = dict[State, Moment]
 class _Result(_Message):
     """`times` is when each state was entered on the way here, in seconds since the epoch.
 
-    `cancel_at` is the task's.
+    `cancel_at` is the task's, `audio` its song's address without what is secret in it.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -118,6 +118,7 @@ class _Result(_Message):
     user: str = ""
     times: Times = Field(default_factory=dict)
     cancel_at: Moment | None = None
+    audio: str | None = None
 
 
 class Separated(_Result):
@@ -232,6 +233,7 @@ class Status(_Message):
     `idempotency_key` and `submission_digest` are known from the task's own record alone.
     `failure` is the callback's body of a run that has failed, `unstored` if there is no manifest with it.
     `callback_next_try_at` is set while such a run's callback waits for its next try.
+    `audio` is the song's address without query, user and password.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -255,6 +257,7 @@ class Status(_Message):
     idempotency_key: str | None = None
     submission_digest: str | None = None
     hook_url: str | None = None
+    audio: str | None = None
     failure: FailureCallback | None = None
     unstored: bool = False
     callback_next_try_at: Moment | None = None

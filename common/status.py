@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
+from common.addresses import without_secrets
 from common.errors import JobError
 from common.messages import Separated, SeparationFailed, State, Status, Task
 from common.outcome import Message
@@ -60,8 +61,10 @@ class Statuses:
         tries: tuple[int, ...] = (),
         attempt: int = 0,
         handed_back: int = 0,
+        queued_at: float | None = None,
     ) -> "JobStatus":
-        return JobStatus(self, origin, tries, attempt, handed_back)
+        """`queued_at` is when a retry of the task was queued, in seconds since the epoch; else None."""
+        return JobStatus(self, origin, tries, attempt, handed_back, queued_at)
 
 
 class JobStatus:
@@ -74,13 +77,16 @@ class JobStatus:
         tries: tuple[int, ...],
         attempt: int,
         handed_back: int,
+        queued_at: float | None,
     ):
         self._statuses, self._origin = statuses, origin
         self._tries, self._attempt, self._handed_back = tries, attempt, handed_back
         self._state = State.QUEUED
+        self._fields: dict[str, Any] = {}
         self._progress = 0.0
         before = {} if isinstance(origin, Task) else origin.times
-        self.times = {State.QUEUED: origin.submitted_at, **before}
+        self.times = {State.QUEUED: max(origin.submitted_at, queued_at or 0.0), **before}
+        self._audio = without_secrets(origin.audio) if isinstance(origin, Task) else origin.audio
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +95,9 @@ class JobStatus:
         # What goes out later might well come after the job's end.
         self._statuses.outbox.drop(self)
 
-    def enter(self, state: State) -> None:
-        self._state = state
+    def enter(self, state: State, **fields: Any) -> None:
+        """`fields` are what is known from here on, until the next state."""
+        self._state, self._fields = state, fields
         self.times[state] = self._statuses.wall_clock()
         self._progress = max(self._progress, _BEGINS[state])
         self._put()
@@ -104,8 +111,9 @@ class JobStatus:
             self._put()
 
     def _put(self) -> None:
+        progress = round(self._progress, 4)
         self._statuses.outbox.put(
-            self, self._message(_passing_key, self._state, progress=round(self._progress, 4))
+            self, self._message(_passing_key, self._state, progress=progress, **self._fields)
         )
 
     def ended(self, state: State, **fields: Any) -> Message:
@@ -125,6 +133,7 @@ class JobStatus:
             state=state,
             at=self._statuses.wall_clock(),
             times=self.times,
+            audio=self._audio,
             **{
                 "tries": self._tries,
                 "attempt": self._attempt,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common import messages, retry
+from common.addresses import without_secrets
 from common.cancels import Cancels
 from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
@@ -119,23 +120,30 @@ class ProcessorHandler:
             log.error("task failed (%s): %s", error.code, error.message)
             # After too many crashes `run` has not been called, and nobody else would remove what they left.
             self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt + 1)
+        status = self._statuses.job(task, queued_at=self._queued_at(record))
         failed = SeparationFailed(
             **_origin(task),
             finished_at=self._wall_clock(),
             error_code=error.code,
             error_message=error.message[:_MAX_ERROR_CHARS],
+            times=dict(status.times),
         )
         # Not over yet: of two results of one run, side by side, only the uploader can say which one counts.
-        told = self._statuses.job(task).ended(State.DELIVERING, progress=None, **failure(error))
+        told = status.ended(State.DELIVERING, progress=None, **failure(error))
         return Done((self._message(failed), told))
 
     def _tries(self, record: Record) -> int:
         return retry.history(record).tries(self._schedule)
 
     def _status(self, task: Task, record: Record, context: JobContext) -> JobStatus:
+        handed_back = context.attempt - context.counted
         return self._statuses.job(
-            task, (self._tries(record),), context.attempt, context.attempt - context.counted
+            task, (self._tries(record),), context.attempt, handed_back, self._queued_at(record)
         )
+
+    def _queued_at(self, record: Record) -> float | None:
+        """When a retry was queued: its record was written then. The task's own record says it itself."""
+        return record.timestamp_ms / 1000 if self._tries(record) else None
 
     def _handed_on(self, result: Separated) -> Message:
         """It waits for an uploader now."""
@@ -228,6 +236,7 @@ def _origin(task: Task) -> dict:
         "request_id": task.request_id,
         "user": task.user,
         "cancel_at": task.cancel_at,
+        "audio": without_secrets(task.audio),
     }
 
 

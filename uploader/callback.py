@@ -75,6 +75,7 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         error_message=error.message[:_MAX_ERROR_CHARS],
         user=result.user,
         times=result.times,
+        audio=result.audio,
     )
 
 

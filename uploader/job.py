@@ -239,8 +239,9 @@ class UploaderHandler:
             return Deferred(claim, of_waiting(status, body))
         # From here on the receiver has the time: another result may have this one's slot.
         context.leave_slot()
-        if not callback.as_failure(body):
-            status.enter(State.DELIVERING)
+        if succeeded := callback.as_success(body):
+            # Who waits for the stems need not wait for the receiver.
+            status.enter(State.DELIVERING, result=succeeded, model=succeeded.model, device=succeeded.device)
         error, noted = self._courier.post(
             result,
             run_id(result),

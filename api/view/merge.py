@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from common.messages import State, Status, Task
+from common.addresses import without_secrets
+from common.messages import State, Status, Task, Times
 
 _STATES = tuple(State)
 _SERVICE = {state: 0 for state in _STATES[:4]} | {state: 1 for state in _STATES[4:6]}
@@ -24,6 +25,7 @@ def of_task(task: Task) -> Status:
         idempotency_key=task.idempotency_key,
         submission_digest=task.submission_digest,
         hook_url=task.hook_url,
+        audio=without_secrets(task.audio),
     )
 
 
@@ -55,12 +57,15 @@ def merged(known: Status | None, told: Status) -> Status:
     if told.run != known.run:
         return told if told.run > known.run else known
     # Of several records of one end the latest holds, since that is the one that compaction leaves.
+    times = _last_times(known.times, told.times)
     if rank(told) > rank(known) and not (known.state.is_final and told.state != known.state):
-        times = {**known.times, **told.times}
         return told if times == told.times else told.model_copy(update={"times": times})
-    if told.times.keys() <= known.times.keys():
-        return known
-    return known.model_copy(update={"times": {**told.times, **known.times}})
+    return known if times == known.times else known.model_copy(update={"times": times})
+
+
+def _last_times(one: Times, other: Times) -> Times:
+    """When each state was entered last, in the order in which that was first told."""
+    return {state: max(one.get(state, 0.0), other.get(state, 0.0)) for state in {**one, **other}}
 
 
 def _origin(status: Status) -> tuple[Any, ...]:
@@ -68,6 +73,7 @@ def _origin(status: Status) -> tuple[Any, ...]:
         status.user,
         status.submitted_at,
         status.hook_url,
+        status.audio,
         status.idempotency_key,
         status.submission_digest,
     )
@@ -79,6 +85,7 @@ def _of_one_origin(known: Status, told: Status) -> tuple[Status, Status]:
         "user": known.user or told.user,
         "submitted_at": known.submitted_at,
         "hook_url": known.hook_url or told.hook_url,
+        "audio": known.audio or told.audio,
         "idempotency_key": known.idempotency_key or told.idempotency_key,
         "submission_digest": known.submission_digest or told.submission_digest,
     }

@@ -9,6 +9,7 @@ import pytest
 from tests.support import audio
 from tests.support.dead_letters import run_command
 from tests.support.http_server import in_turn, serve
+from tests.support.task_client import task
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
 
@@ -25,7 +26,8 @@ def test_a_song_whose_host_is_mended_is_done_by_a_replay(stack, kafka, s3_store,
     away = serve(b"away", 503, "text/plain")
     with contextlib.closing(trio):
         trio.start()
-        task_uuid = trio.submit(trio.song(in_turn(away, away, away, serve(song))))
+        address = trio.song(in_turn(away, away, away, serve(song)))
+        task_uuid = trio.submit(f"{address}?signature=1")
         first = trio.wait_for_callback(task_uuid)
         assert (first.json["status"], first.json["error_code"]) == ("failed", "http_error")
 
@@ -37,6 +39,8 @@ def test_a_song_whose_host_is_mended_is_done_by_a_replay(stack, kafka, s3_store,
 
         wait_for(lambda: len(trio.callbacks(task_uuid)) > 1, 60, "second callback")
         second = trio.callbacks(task_uuid)[1]
+        again = task(trio.services["api"].url, task_uuid)
+        assert (again["run"], again["audio"]) == (2, address)
     assert second.json["status"] == "success", second.json
     assert second.headers["webhook-id"] == f"{task_uuid}.2"
     assert f"{task_uuid}/2/vocals.wav" in second.json["vocals"]

@@ -3,16 +3,18 @@
 import contextlib
 import os
 import time
+from urllib.parse import urlsplit
 from uuid import UUID
 
 import pytest
 from kafka import KafkaProducer
 
 from common import clients
-from common.messages import State, Status
+from common.messages import State, Status, decode_status
 from common.settings import KafkaSettings
 from tests.support import audio
 from tests.support.api_process import PATIENCE_S, api_settings, submit
+from tests.support.group import read_all
 from tests.support.stack import Service
 from tests.support.task_client import ask, events, task
 from tests.support.trio import Trio, fetch_stem
@@ -134,7 +136,8 @@ def test_a_song_is_seen_all_the_way(stack, kafka, s3_store, model_dir, tmp_path)
     with contextlib.closing(trio):
         trio.start()
         song = audio.write(tmp_path / "a.wav", audio.noise(20.0), subtype="PCM_16").read_bytes()
-        task_uuid = trio.submit(trio.song(song))
+        address = trio.song(song)
+        task_uuid = trio.submit(f"{address}?signature=TOPSECRET")
         url = trio.services["api"].url
         told = list(events(url, task_uuid))
         callback = trio.wait_for_callback(task_uuid).json
@@ -151,6 +154,12 @@ def test_a_song_is_seen_all_the_way(stack, kafka, s3_store, model_dir, tmp_path)
         last = task(url, task_uuid)
         assert list(last["times"].values()) == sorted(last["times"].values())
         assert last["times"].keys() == {str(state) for state in list(State)[:7]}
+        assert (last["audio"], last["hook_host"]) == (address, urlsplit(trio.receiver.hook_url).netloc)
+        # What compaction leaves when the task's own record is long gone says it too, and no secret.
+        records = read_all(kafka.bootstrap, trio.settings["KAFKA_STATUS_TOPIC"])
+        lasting = [r.value for r in records if r.key == task_uuid.encode()]
+        assert {decode_status(value).audio for value in lasting} == {address}
+        assert not any(b"TOPSECRET" in record.value for record in records)
         (delivery,) = ask(url, f"/tasks/{task_uuid}/deliveries").json()["deliveries"]
         assert (delivery["status"], delivery["try_number"]) == (204, 1)
         uncalled = trio.submit_body({"audio": trio.song(song)})

@@ -4,6 +4,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ _FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--disable-dev-shm-usage",
     "--remote-debugging-pipe",
 )
 
@@ -149,6 +151,6 @@ def browser(profile: Path, *flags: str) -> Iterator[Browser]:
         yield Browser(to, back)
     finally:
         os.close(to)
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)  # its helpers as well
         process.wait(_PATIENCE_S)
         os.close(back)

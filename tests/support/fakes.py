@@ -10,6 +10,7 @@ from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
+from common import messages
 from common.errors import Cancelled, JobError, TransientError
 from common.lease import Assignment, Lease, LeaseTable
 from common.outcome import Done, Message, Outcome, Record, RetrySchedule
@@ -250,3 +251,21 @@ def numbered(topic: str = "results") -> Callable[[], Message]:
     """Makes messages that differ."""
     numbers = itertools.count(1)
     return lambda: Message(topic, b"k", str(next(numbers)).encode())
+
+
+class MemoryOutbox:
+    """An Outbox that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.sent: list[Message] = []
+        self.dropped: list[object] = []
+
+    def put(self, job: object, message: Message) -> None:
+        self.sent.append(message)
+
+    def drop(self, job: object) -> None:
+        self.dropped.append(job)
+
+    @property
+    def statuses(self) -> list[messages.Status]:
+        return [messages.decode_status(message.value) for message in self.sent]

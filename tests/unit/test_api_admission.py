@@ -304,3 +304,18 @@ def test_the_time_to_come_back_is_that_until_there_is_room(took_s, running, expe
     assert (answer.status, problem["error_code"]) == (429, "too_many_queued_by_user")
     assert answer.headers["retry-after"] == expected
     assert "2 tasks in the queue" in problem["error"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "most", "said"),
+    [
+        ("max_queued_tasks_per_user", 1, "You have 1 task in the queue, where 1 may wait"),
+        ("max_queued_tasks_per_user", 2, "You have 2 tasks in the queue, where 2 may wait"),
+        ("max_queued_tasks", 1, "There is 1 task in the queue, where 1 may wait"),
+        ("max_queued_tasks", 2, "There are 2 tasks in the queue, where 2 may wait"),
+    ],
+)
+def test_a_full_queue_is_counted_in_plain_words(setting, most, said):
+    client = api(**{setting: most})
+    answers = [client.generate() for _ in range(most + 1)]
+    assert answers[-1].json()["error"].startswith(said)

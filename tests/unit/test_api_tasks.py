@@ -144,6 +144,32 @@ def test_begins_that_do_not_count_are_not_shown_as_attempts(client):
     assert ask(client, f"/tasks/{UUID(int=1)}").json()["attempt"] == 2
 
 
+@pytest.mark.parametrize(
+    ("audio", "hook_url", "song", "host"),
+    [
+        ("https://a.example/s.mp3?signature=TOPSECRET#TOPSECRET", None, "https://a.example/s.mp3", None),
+        ("http://TOPSECRET:TOPSECRET@a.example:81/s.mp3", "https://b.example/TOPSECRET?TOPSECRET",
+         "http://a.example:81/s.mp3", "b.example"),
+        ("https://[2606:4700::1]:8443/%7es.mp3", "http://TOPSECRET@[2606:4700::2]:8080/hook",
+         "https://[2606:4700::1]:8443/%7es.mp3", "[2606:4700::2]:8080"),
+        # what an earlier program may have put into the topic
+        ("TOPSECRET", "TOPSECRET", None, None),
+        ("http://[TOPSECRET/x", "http://[TOPSECRET/x", None, None),
+    ],
+)  # fmt: skip
+def test_which_song_a_task_is_and_whom_it_calls_is_told_without_secrets(client, audio, hook_url, song, host):
+    told = of_task(
+        Task(task_uuid=UUID(int=1), audio=audio, hook_url=hook_url, submitted_at=1.0, user="alice")
+    )
+    client.view.tell(told, told.model_copy(update={"state": State.FAILED, "at": 9.0}))
+    (listed,) = ask(client, "/tasks").json()["tasks"]
+    one = ask(client, f"/tasks/{UUID(int=1)}")
+    stream = ask(client, f"/tasks/{UUID(int=1)}/events")
+    event = json.loads(stream.body.decode().partition("data: ")[2].partition("\n")[0])
+    assert {(t.get("audio"), t.get("hook_host")) for t in (listed, one.json(), event)} == {(song, host)}
+    assert not any(b"TOPSECRET" in answer.body for answer in (one, stream))
+
+
 def test_each_callback_is_told_of(client):
     client.view.tell(task(1))
     fields = {

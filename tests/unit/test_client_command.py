@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from client import events
 from client.exits import Exit
 from tests.support.client import objects, process
 from tests.support.fake_api import answer, event, problem, stream, task
@@ -178,3 +179,73 @@ def test_a_reader_that_goes_away_ends_it_quietly(fake_api, uvr_environment):
     wait_for(lambda: listing.poll() is not None, 60, "end")
     assert (listing.returncode, listing.stderr.read()) == (Exit.BROKEN_PIPE, "")
     listing.stderr.close()
+
+
+@pytest.fixture
+def called(fake_api, done):
+    """The task of `done` while its receiver does not take the callback: its stream stays open."""
+    told = {**done, "state": "delivering", "progress": 0.99, "error_code": "callback_failed"}
+    fake_api.on(f"/tasks/{told['task_uuid']}", answer(200, told))
+    return told
+
+
+@pytest.mark.parametrize("command", [("submit", SONG), ("watch",)])
+def test_stems_are_fetched_while_nobody_takes_the_callback(fake_api, uvr, called, tmp_path, command):
+    """It may be a day until somebody does, or is given up."""
+    waits = {**called, "next_try_at": 2e9}
+    fake_api.on(f"/tasks/{waits['task_uuid']}/events", stream(event(waits, "1"), ends=False))
+    given = command if command[0] == "submit" else (*command, waits["task_uuid"])
+    result = uvr(*given, "--download", str(tmp_path))
+    path = tmp_path / waits["task_uuid"] / "vocals.wav"
+    assert path.read_bytes() == STEM
+    assert result.exit_code == Exit.DONE
+    said = f"{waits['task_uuid']} separated; its callback is still to be taken\n  vocals       {path}\n"
+    assert result.stdout == said
+
+
+def test_who_waits_sees_the_tasks_end_where_the_receiver_answers_at_once(
+    fake_api, uvr, called, done, monkeypatch
+):
+    monkeypatch.setattr(events, "_RECEIVER_S", 60)  # each look at the tests' clock is a second
+    path = f"/tasks/{done['task_uuid']}/events"
+    first = {**called, "error_code": None}
+    fake_api.on(path, in_turn(stream(event(first, "1"), ends=False), stream(event(done, "2"), ends=False)))
+    result = uvr("submit", SONG, "--wait", "--json")
+    assert [one["state"] for one in objects(result)] == ["succeeded"]
+    assert fake_api.requests(path)[1].headers["last-event-id"] == "1"
+
+
+def test_a_receiver_that_hangs_is_waited_for_no_longer_than_a_moment(fake_api, uvr, called, monkeypatch):
+    monkeypatch.setattr(events, "_RECEIVER_S", 0.2)
+    first = {**called, "error_code": None}
+    fake_api.on(f"/tasks/{first['task_uuid']}/events", stream(event(first, "1"), ends=False))
+    result = uvr("submit", SONG, "--wait", "--json")
+    (told,) = objects(result)
+    assert (result.exit_code, told["state"], "result" in told) == (Exit.DONE, "delivering", True)
+
+
+def test_who_only_watches_sees_the_callback_as_well(fake_api, uvr, called, done):
+    waits = {**called, "next_try_at": 2e9}
+    fake_api.on(f"/tasks/{done['task_uuid']}/events", stream(event(waits, "1"), event(done, "2")))
+    assert [o["state"] for o in objects(uvr("watch", "--json", done["task_uuid"]))] == [
+        "delivering",
+        "succeeded",
+    ]
+
+
+def test_a_failure_is_waited_for_until_it_is_over(fake_api, uvr):
+    told = task("failed", error_code="not_audio", error_message="No audio was found")
+    fake_api.takes_submissions(told)
+    before = {**told, "state": "delivering"}
+    fake_api.on(f"/tasks/{told['task_uuid']}/events", stream(event(before, "1"), event(told, "2")))
+    result = uvr("submit", SONG, "--wait")
+    assert (result.exit_code, result.stdout.split()[1]) == (Exit.FAILED, "failed,")
+
+
+def test_what_the_api_does_not_know_of_a_submission_is_said(fake_api, uvr):
+    task_uuid = fake_api.takes_submissions(task())
+    queued = {"message": "m", "status": "queued", "task_uuid": task_uuid, "ignored": ["cancel_after_s"]}
+    fake_api.on("/generate", answer(200, queued))
+    result = uvr("submit", SONG, "--cancel-after", "60")
+    assert (result.exit_code, result.stdout) == (0, f"{task_uuid}\n")
+    assert result.stderr == f"{task_uuid}: the api does not know cancel_after_s\n"

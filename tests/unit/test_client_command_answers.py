@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 
 from client.exits import Exit
+from client.view import when
 from tests.support.client import objects
 from tests.support.fake_api import answer, problem, task
 from tests.support.http_server import reset, serve
@@ -18,20 +19,30 @@ def test_status_tells_all_that_is_known(fake_api, uvr):
     link = "https://store.example.com/vocals.wav?X-Amz-Signature=" + "0" * 600
     stems = {"vocals": {"url": link, "sha256": "0" * 64, "bytes": 1, "duration_s": 1.5}}
     result = {"stems": stems, "timestamp": 1e9, "model": "centre", "device": "cpu"}
-    task_uuid = fake_api.add(task("succeeded", run=2, result=result))
+    song = {"audio": "https://example.com/song.mp3", "hook_host": "example.org"}
+    times = {"queued": 1e9 + 50, "downloading": 1e9 + 1}  # it waits for another try
+    task_uuid = fake_api.add(task("succeeded", run=2, result=result, times=times, **song))
     text = uvr("status", task_uuid).stdout
     for expected in (task_uuid, "succeeded", "centre on cpu", f"{link}\n", "2, attempt 1", "by admin"):
         assert expected in text
+    assert "\nsong          https://example.com/song.mp3\ncallback      to example.org\n" in text
+    assert text.index("  downloading") < text.index("  queued")
     (told,) = objects(uvr("status", "--json", task_uuid))
     assert told["result"]["stems"] == stems
 
 
 def test_list_asks_for_what_was_wanted_and_prints_a_line_each(fake_api, uvr):
-    found = [task("failed", error_code="http_error", error_message="HTTP error: 404"), task("queued")]
+    known = {"audio": "https://example.com/song.mp3", "hook_host": "example.org:8443"}
+    found = [
+        task("failed", error_code="http_error", error_message="HTTP error: 404", **known),
+        task("queued"),
+    ]
     fake_api.on("/tasks", answer(200, {"tasks": found}))
     result = uvr("list", "--state", "failed", "--since", "2026-01-01", "--limit", "7")
     header, first, second = result.stdout.splitlines()
-    assert header.split() == ["task", "submitted", "state", "progress", "user", "error"]
+    assert header.split() == ["task", "submitted", "state", "progress", "user", "song", "callback", "error"]
+    assert "https://example.com/song.mp3" in first
+    assert "example.org:8443" in first
     assert (found[0]["task_uuid"] in first, found[1]["task_uuid"] in second) == (True, True)
     assert first.rstrip().endswith("http_error: HTTP error: 404")
     assert fake_api.requests("/tasks")[0].target == "/tasks?state=failed&submitted_since=1767225600.0&limit=7"
@@ -64,7 +75,7 @@ def test_redeliver_sends_again_what_is_over(fake_api, uvr):
 def test_deliveries_are_a_line_each(fake_api, uvr):
     task_uuid = fake_api.add(task("delivering"))
     fake_api.on(f"/tasks/{task_uuid}/deliveries", answer(200, {"deliveries": []}))
-    assert uvr("deliveries", task_uuid).stderr == "no callback was sent yet\n"
+    assert uvr("deliveries", task_uuid).stderr == "no callback was sent\n"  # an earlier api does not tell why
     failed = {"error_code": "callback_failed", "error_message": "status 500", "next_try_at": 1e9 + 60}
     tries = [{"run": 1, "try_number": 1, "started_at": 1e9, "took_s": 0.25, "status": 500, **failed}]
     fake_api.on(f"/tasks/{task_uuid}/deliveries", answer(200, {"deliveries": tries}))
@@ -72,6 +83,39 @@ def test_deliveries_are_a_line_each(fake_api, uvr):
     assert "0.25 s" in line
     assert "callback_failed: status 500" in line
     assert objects(uvr("deliveries", "--json", task_uuid)) == tries
+
+
+def test_the_tries_of_each_redelivery_are_told_apart(fake_api, uvr):
+    task_uuid = fake_api.add(task("succeeded"))
+    first = {"run": 1, "try_number": 1, "started_at": 1e9, "took_s": 0.25, "status": 204}
+    again = first | {"started_at": 1e9 + 901, "redelivery_requested_at": 1e9 + 900}
+    later = first | {"started_at": 1e9 + 1801, "redelivery_requested_at": 1e9 + 1800}
+    fake_api.on(f"/tasks/{task_uuid}/deliveries", answer(200, {"deliveries": [first, again, later]}))
+    header, *lines = uvr("deliveries", task_uuid).stdout.splitlines()
+    assert header.split() == ["run", "redelivery", "try", "at", "took", "answer", "next", "try"]
+    assert [line.split()[1:3] for line in lines] == [
+        ["1", when(1e9).split()[0]],
+        when(1e9 + 900).split(),
+        when(1e9 + 1800).split(),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("state", "fields", "said"),
+    [
+        ("separating", {"hook_host": "example.org"}, "no callback was sent yet"),
+        ("queued", {"hook_host": "example.org"}, "no callback was sent yet"),
+        ("succeeded", {"hook_host": "example.org"}, "no callback was sent"),
+        ("separating", {}, "nobody is called: the task was submitted without a hook_url"),
+        ("succeeded", {}, "nobody is called: the task was submitted without a hook_url"),
+    ],
+)
+def test_why_there_are_no_deliveries_is_said(fake_api, uvr, state, fields, said):
+    task_uuid = fake_api.add(task(state, audio="https://example.com/song.mp3", **fields))
+    fake_api.on(f"/tasks/{task_uuid}/deliveries", answer(200, {"deliveries": []}))
+    result = uvr("deliveries", task_uuid)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{said}\n")
+    assert uvr("deliveries", "--json", task_uuid).stderr == ""
 
 
 @pytest.mark.parametrize(

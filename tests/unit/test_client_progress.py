@@ -8,7 +8,7 @@ from rich.console import Console
 from client import Task
 from client.progress import Bars, Lines, Nothing, display
 from client.times import parse_since
-from client.view import duration, line, shown, when
+from client.view import duration, line, shown, tasks_table, when
 from tests.support.fake_api import task
 
 NOW_S = 1767225600.0
@@ -115,3 +115,20 @@ def test_a_time_is_a_duration_or_an_iso_time(text, expected_s):
 def test_what_is_no_time_is_refused(text):
     with pytest.raises(ValueError, match="expected a duration"):
         parse_since(text, NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("width", "song"),
+    [(500, "https://example.com/very long name of a song.flac"), (120, "…om/very long name of a song.flac")],
+)
+def test_a_list_has_room_for_songs_on_a_narrow_terminal_too(width, song):
+    address = "https://example.com/very long name of a song.flac"
+    told = changed("separating", progress=0.5, audio=address, hook_host="hooks.example.com")
+    console = Console(file=io.StringIO(), width=width)
+    console.print(tasks_table([told, changed("queued")], width))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == (3 if width == 500 else 4)
+    assert song.removeprefix("…") in "\n".join(lines)
+    assert "hooks.example.com" in "\n".join(lines)
+    assert all(len(line) <= width for line in lines)

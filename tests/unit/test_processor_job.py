@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from common import messages
+from common import messages, retry
 from common.errors import Cancelled, ErrorCode, JobError, PermanentError, TransientError
 from common.messages import Separated, SeparationFailed, State, UndecodableMessage
 from common.outcome import Done, Message, Poison, Record
 from common.stage import LocalStage
+from common.status import Statuses
 from processor.metrics import ProcessorMetrics, Stage
 from tests.support.exposition import Exposition
-from tests.support.fakes import FakeContext
+from tests.support.fakes import FakeContext, MemoryOutbox
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.processor_bench import STEMS, TASK_UUID, FakeEngine, ProcessorBench
 
@@ -212,3 +213,35 @@ def test_a_failure_is_told_before_its_callback_and_a_wait_says_until_when(bench)
     (waiting,) = statuses_of(handler.waiting(bench.record(), error, 129.0, FakeContext(attempt=3)))
     assert (waiting.state, waiting.next_try_at, waiting.tries) == ("queued", 129.0, (1,))
     assert waiting.error_code == "http_error"
+
+
+def test_the_song_is_named_in_whatever_is_told_of_it_without_its_secrets(bench):
+    handler, outbox, record = bench.handler(), MemoryOutbox(), bench.record("/song.wav?signature=TOPSECRET#x")
+    handler._statuses = Statuses("status", outbox, lambda: 9.0)
+    done = handler.run(record, FakeContext())
+    error = TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
+    given_up = handler.give_up(record, error, FakeContext())
+    told = [*outbox.statuses, *statuses_of((*done.messages, *given_up.messages))]
+    told += statuses_of(handler.waiting(record, error, 129.0, FakeContext()))
+    results = [
+        messages.decode_result(m.value) for m in (*done.messages, *given_up.messages) if m.topic == "results"
+    ]
+    assert (len(told) > 5, len(results)) == (True, 2)
+    assert {one.audio for one in (*told, *results)} == {bench.server.url + "/song.wav"}
+
+
+def test_a_retry_was_queued_when_it_was_written_whatever_becomes_of_it(bench):
+    handler, outbox = bench.handler(), MemoryOutbox()
+    handler._statuses = Statuses("status", outbox, lambda: 99.0)
+    error = TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
+    policy = retry.RetryPolicy("tasks", (30, 300))
+    waits = policy.next_try(bench.record(), error, handler.schedule(error), 50.0)
+    again = Record(waits.topic, 0, 7, waits.key, waits.value, waits.headers, 50_000)
+    done, given_up = handler.run(again, FakeContext()), handler.give_up(again, error, FakeContext())
+    told = [*outbox.statuses, *statuses_of((*done.messages, *given_up.messages))]
+    results = [
+        messages.decode_result(m.value) for m in (*done.messages, *given_up.messages) if m.topic == "results"
+    ]
+    assert {one.times[State.QUEUED] for one in (*told, *results)} == {50.0}
+    first = Record("tasks", 0, 5, b"k", waits.value, (), 50_000)
+    assert result_of(handler.run(first, FakeContext())).times[State.QUEUED] == 1.0

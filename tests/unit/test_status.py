@@ -11,25 +11,10 @@ from common.messages import State, Task
 from common.outcome import Message
 from common.status import Statuses
 from common.status_outbox import KafkaOutbox
+from tests.support.fakes import MemoryOutbox
 from tests.support.waiting import wait_for
 
 TASK = Task(task_uuid=uuid4(), audio="a", hook_url="h", submitted_at=1.0, user="alice")
-
-
-class MemoryOutbox:
-    def __init__(self) -> None:
-        self.sent: list[Message] = []
-        self.dropped: list[object] = []
-
-    def put(self, job: object, message: Message) -> None:
-        self.sent.append(message)
-
-    def drop(self, job: object) -> None:
-        self.dropped.append(job)
-
-    @property
-    def statuses(self) -> list[messages.Status]:
-        return [messages.decode_status(message.value) for message in self.sent]
 
 
 class Sending:

@@ -4,8 +4,10 @@ import pytest
 
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.messages import State
+from common.status import Statuses
+from tests.support.fakes import FakeContext, MemoryOutbox
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import TASK_UUID, UploaderBench
+from tests.support.uploader_bench import TASK_UUID, UploaderBench, record
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 
@@ -56,3 +58,24 @@ def test_a_run_whose_callback_could_not_be_read_again_has_failed(bench):
     refused = PermanentError(ErrorCode.STORAGE_ERROR, "AccessDenied")
     bench.storage.fail = lambda what, key: refused
     assert [s.state for s in bench.work(second).statuses] == ["failed"]
+
+
+def test_who_waits_for_stems_hears_of_them_before_the_receiver_has_answered(bench):
+    outbox = MemoryOutbox()
+    bench.handler._statuses = Statuses("status", outbox, lambda: 99.0)
+    bench.run(bench.staged())
+    before = outbox.statuses[-1]
+    (body,) = bench.callbacks()
+    assert before.state is State.DELIVERING
+    assert before.result.model_dump(mode="json", exclude_none=True) == body
+
+
+def test_the_song_is_named_in_every_status_of_its_result(bench):
+    song = {"audio": "https://example.com/song.mp3"}
+    bench.receiver.answer(500)
+    for result in (bench.staged(), bench.failed()):
+        tries = bench.work_out(result.model_copy(update=song))
+        told = [status for settled in tries for status in settled.statuses]
+        assert {status.audio for status in told} == {song["audio"]}
+    unpublished = bench.handler.give_up(record(bench.staged().model_copy(update=song)), DOWN, FakeContext())
+    assert all(song["audio"].encode() in message.value for message in unpublished.messages)

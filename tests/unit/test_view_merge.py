@@ -76,6 +76,29 @@ def test_whom_to_call_is_known_in_whatever_order_it_is_told():
     assert merged(over, TASK.model_copy(update={"run": 2, "hook_url": None})).hook_url == "h"
 
 
+def test_which_song_it_is_is_known_in_whatever_order_it_is_told():
+    task = Task(task_uuid=TASK_UUID, audio="https://u:p@a.example:81/s.mp3?sig=1#x", submitted_at=1.0)
+    song = "https://a.example:81/s.mp3"
+    statuses = [told(State.DOWNLOADING, attempt=1), of_task(task), told(State.FAILED)]
+    assert [status.audio for status in statuses] == [None, song, None]
+    for order in itertools.permutations(statuses):
+        assert fold(order).audio == song
+    # Of a view that is made anew after the task's own record is gone.
+    assert fold([told(State.FAILED, audio=song), told(State.DOWNLOADING, attempt=1)]).audio == song
+    replay = of_task(task.model_copy(update={"run": 2}))
+    assert merged(fold(statuses), replay).audio == song
+
+
+def test_a_state_was_entered_when_it_was_entered_last_in_whatever_order_it_is_told():
+    waits = told(State.QUEUED, tries=(1,), next_try_at=30.0, times={"queued": 20.0, "downloading": 2.0})
+    again = told(State.DOWNLOADING, tries=(1,), attempt=1, times={"queued": 20.0, "downloading": 31.0})
+    late = told(State.DOWNLOADING, attempt=1, times={"queued": 1.0, "downloading": 2.0})
+    older = told(State.DOWNLOADING, tries=(1,), attempt=2, times={"queued": 1.0, "downloading": 33.0})
+    for order in itertools.permutations([TASK, waits, again, late]):
+        assert fold(order).times == {"queued": 20.0, "downloading": 31.0}
+    assert fold([TASK, waits, again, older]).times == {"queued": 20.0, "downloading": 33.0}
+
+
 def test_times_come_together_from_all_that_is_told():
     first = told(State.DOWNLOADING, attempt=1, times={"queued": 1.0, "downloading": 2.0})
     last = told(State.SUCCEEDED, times={"uploading": 4.0, "succeeded": 5.0})
