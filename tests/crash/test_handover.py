@@ -1,12 +1,16 @@
 """Jobs that run are finished where they run, whoever joins or leaves; what is idle moves at once."""
 
+import contextlib
 import signal
 from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.group import Lab
+from common import clients
+from common.guarded_consumer import GuardedConsumer
+from tests.support.earlier_assignor import EarlierAssignor
+from tests.support.group import Lab, Polling
 from tests.support.sleepers import OffsetWatch, Sleepers, job
 from tests.support.waiting import wait_for
 
@@ -106,3 +110,38 @@ def test_under_jobs_of_some_seconds_workers_join_and_leave_all_the_time_and_each
     assert Counter(start["i"] for start in sleepers.starts()) == Counter(range(jobs))
     assert Counter(result["i"] for result in lab.results()) == Counter(range(jobs))
     assert {start["worker"] for start in sleepers.starts()} == {"w0", "w1", "w2"}
+
+
+@contextlib.contextmanager
+def member_of_an_earlier_version(lab: Lab) -> Iterator[None]:
+    """It says nothing of jobs, and as the leader shares out without regard to any; it does none itself."""
+    settings = lab.settings.model_copy(update={"worker_id": "old"})
+    options = clients.consumer_options(settings, settings.kafka_group_id, 60000)
+    consumer = GuardedConsumer(**{**options, "partition_assignment_strategy": [EarlierAssignor]})
+    consumer.subscribe([settings.kafka_task_topic])
+    polling = Polling(consumer)
+    try:
+        wait_for(lambda: consumer.assignment(), 30, "assignment of the member of an earlier version")
+        yield
+    finally:
+        polling.stop()
+        clients.close_consumer(consumer)
+        clients.leave_group(settings, settings.kafka_group_id)
+
+
+@pytest.mark.parametrize("leader", ["an earlier version", "this version"])
+def test_beside_a_member_of_an_earlier_version_every_job_is_done_once(lab, sleepers, leader):
+    with contextlib.ExitStack() as members:
+        if leader == "this version":
+            sleepers.start("w0")
+        members.enter_context(member_of_an_earlier_version(lab))
+        if leader != "this version":
+            sleepers.start("w0")
+        lab.feed(job(n, 6) for n in range(PARTITIONS))
+        sleepers.wait_for_starts(2, "w0")
+        sleepers.start("w1")
+    results = lab.wait_for_results(PARTITIONS)
+    assert Counter(result["i"] for result in results) == Counter(range(PARTITIONS))
+    assert all(sleepers.most_at_once(number) == 1 for number in range(PARTITIONS))
+    if leader == "this version":
+        assert len(sleepers.starts()) == PARTITIONS

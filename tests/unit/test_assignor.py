@@ -10,6 +10,7 @@ from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, Consume
 
 from common.assignor import EvenTopicsAssignor
 from common.member_data import Needs, decode_drained, decode_needs, encode_drained
+from tests.support.earlier_assignor import EarlierAssignor
 
 TOPICS = ["tasks", "tasks_retry_300s", "tasks_retry_30s", "tasks_retry_3600s"]
 PARTITIONS = 12
@@ -159,7 +160,7 @@ def test_a_member_that_says_nothing_that_is_understood_gives_up_its_share_as_eve
 
 
 def test_a_leader_of_an_earlier_version_shares_out_as_it_did_and_names_nothing_to_finish():
-    assigned = CooperativeStickyAssignor().assign(Cluster(), members(a=all_busy(), b=all_busy()))
+    assigned = EarlierAssignor().assign(Cluster(), members(a=all_busy(), b=all_busy()))
     assert kept(assigned) == PARTITIONS // 2
     assert decode_drained(assigned["a"].user_data) == frozenset()
 
