@@ -28,7 +28,7 @@ _DECODERS = frozenset(
 )
 OPTIONS = {
     "format_whitelist": _FORMATS,
-    "protocol_whitelist": "file",
+    "protocol_whitelist": "none",  # the bytes come from a ByteView: there is nothing to open
     "enable_drefs": "0",
     "use_absolute_path": "0",
     "codec_whitelist": ",".join(sorted(_DECODERS)),

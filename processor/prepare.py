@@ -76,8 +76,8 @@ def prepare(
     """Decodes `source` to `target`; after an error, `target` is not there.
 
     Calls `check` several times a second, which may raise to stop. Raises PermanentError (empty_file,
-    not_audio, no_audio_stream, too_long, too_many_channels, truncated_audio), TransientError (disk_full,
-    out_of_memory, internal_error), and what `check` raises.
+    not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio),
+    TransientError (disk_full, out_of_memory, internal_error), and what `check` raises.
     """
     within = decoder_limits or DecoderLimits.for_audio(limits)
     arguments = [source.resolve(), target.resolve(), *astuple(limits), *astuple(within)]
