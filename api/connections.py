@@ -38,12 +38,19 @@ class Limit(StrEnum):
 _SETTINGS = {Limit.ALL: "MAX_CONNECTIONS", Limit.ADDRESS: "MAX_CONNECTIONS_PER_ADDRESS"}
 
 
+def _nothing_yet() -> None:
+    """There is no transport to end."""
+
+
 class Place:
-    """One open connection's. It cannot make room before `cut` is set, nor while it is busy."""
+    """One open connection's. `cut` ends the connection; it does nothing while that is still being set up.
+
+    Once it `counts` no more, whoever sets the connection up has to end it.
+    """
 
     def __init__(self, address: str):
         self.address = address
-        self.cut: Callable[[], None] | None = None
+        self.cut: Callable[[], None] = _nothing_yet
         self.counts = True
 
 
@@ -104,12 +111,13 @@ class Connections:
         place = self._places[peer] = Place(address)
         self._all += 1
         self._by_address[address] += 1
+        self.waits(place, is_in_debt=False)
         return place
 
     def give_up_one(self) -> bool:
         """Cuts off the first that waits, where the system has no more to give. False if there is none."""
         place = self._waiting.first
-        if place is None or place.cut is None:
+        if place is None:
             return False
         self._ended(Ended.CUT_OFF, Limit.DESCRIPTORS)
         self._uncount(place)
@@ -149,7 +157,7 @@ class Connections:
 
     def _make_room(self, waiting: _Waiting | None, limit: Limit, host: str) -> bool:
         place = waiting.first if waiting is not None else None
-        if place is None or place.cut is None:
+        if place is None:
             self._note(Ended.REFUSED, limit, host)
             return False
         self._note(Ended.CUT_OFF, limit, host)

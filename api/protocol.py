@@ -63,6 +63,8 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
             self._place = self._connections.place_of(transport.get_extra_info("peername"))
         if self._place is not None:
             self._place.cut = watched.cut
+            if not self._place.counts:
+                watched.cut()
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:

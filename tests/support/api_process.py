@@ -53,6 +53,12 @@ def _answer(answer: Any) -> Answer:
     return Answer(answer.status, headers, answer.read())
 
 
+def metrics_of(url: str) -> str:
+    """What `/metrics` says."""
+    with urllib.request.urlopen(f"{url}/metrics", timeout=PATIENCE_S) as answer:
+        return answer.read().decode()
+
+
 def tasks_in(bootstrap: str, topic: str) -> list[tuple[bytes, Task]]:
     """Keys and tasks of every record that a worker could read now, in no order."""
     return [(record.key, decode_task(record.value)) for record in read_all(bootstrap, topic)]

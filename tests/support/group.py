@@ -107,6 +107,15 @@ class Lab:
             return {m["group_instance_id"]: m["member_id"] for m in described["members"]}
 
 
+def produce(bootstrap: str, topic: str, *values: bytes) -> None:
+    """Puts records into a topic, in order, and returns once they are there."""
+    producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
+    with contextlib.closing(producer):
+        for number, value in enumerate(values):
+            # Compacted topics take none without a key, and tell only who asks.
+            producer.send(topic, value, key=str(number).encode(), partition=0).get(30)
+
+
 def read_all(bootstrap: str, topic: str) -> list:
     """Every record of a topic that a reader of committed ones sees now, undecoded."""
     consumer = KafkaConsumer(

@@ -21,7 +21,9 @@ class House:
         place = self.connections.enter((host, name))
         if place is not None:
             place.cut = lambda: self.cut.append(name)
-            if is_in_debt is not None:
+            if is_in_debt is None:
+                self.connections.is_busy(place)
+            else:
                 self.connections.waits(place, is_in_debt)
         return place
 
@@ -65,6 +67,13 @@ def test_a_proxy_has_everybodys_connections():
     house = House(most=9, most_of_address=1, proxies=("198.51.100.1",))
     assert all(house.enter(name) for name in "abc")
     assert house.cut == []
+
+
+def test_one_that_is_still_being_set_up_makes_room_too():
+    house = House(most=1)
+    first = house.connections.enter(("198.51.100.1", "a"))
+    assert house.connections.enter(("198.51.100.1", "b"))
+    assert not first.counts  # whoever sets it up ends it
 
 
 def test_a_place_is_given_back_once():
