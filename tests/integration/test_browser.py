@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from uuid import UUID
 
 import pytest
@@ -168,14 +169,19 @@ _EVENT_SOURCE = """new Promise((resolve, reject) => {
 
 
 @pytest.mark.parametrize(
-    ("host", "script"),
-    [("localhost", _STREAM), ("127.0.0.1", _STREAM), ("127.0.0.1", _EVENT_SOURCE)],
-    ids=["fetch from another site", "fetch from the same site", "EventSource from the same site"],
+    ("page_host", "api_host", "script"),
+    [
+        ("localhost", "127.0.0.1", _STREAM),
+        ("127.0.0.1", "127.0.0.1", _EVENT_SOURCE),
+        ("app.site.example", "api.site.example", _EVENT_SOURCE),
+    ],
+    ids=["fetch from another site", "EventSource from another port", "EventSource from another subdomain"],
 )
-def test_a_page_that_is_named_follows_a_task(chrome, pages, host, script):
+def test_a_page_that_is_named_follows_a_task(chrome, pages, page_host, api_host, script):
     """An EventSource can send no password, and what the user has typed counts within one site alone."""
-    origin = pages.url.replace("127.0.0.1", host)
-    with api_server(cors_origins=origin) as api:
+    origin = pages.url.replace("127.0.0.1", page_host)
+    with api_server(cors_origins=origin, allowed_hosts="*.site.example") as server:
+        api = replace(server, url=server.url.replace("127.0.0.1", api_host))
         api.view.tell(_status(State.SEPARATING))
         signed_in(chrome, api)
         tab = chrome.open(origin + "/")

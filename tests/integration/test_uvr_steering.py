@@ -79,3 +79,14 @@ def test_what_does_not_go_with_a_tasks_state_is_a_conflict(trio: Trio, uvr, song
     (told,) = objects(uvr("submit", trio.song(song), "--wait", "--json"))
     assert uvr("cancel", told["task_uuid"]).returncode == Exit.CONFLICT
     assert uvr("redeliver", told["task_uuid"]).returncode == Exit.CONFLICT  # nobody was called
+
+
+def test_stems_come_while_the_receiver_hangs(trio: Trio, uvr, song, tmp_path):
+    hook, stems = trio.song(stall(), "hook"), tmp_path / "stems"
+    done = uvr("submit", trio.song(song), "--hook", hook, "--download", str(stems), "--json")
+    assert done.returncode == Exit.DONE, done.stderr
+    (told,) = objects(done)
+    assert told["state"] == "delivering"
+    assert {Path(path).stat().st_size > 0 for path in told["files"].values()} == {True}
+    (now,) = objects(uvr("status", "--json", told["task_uuid"]))
+    assert (now["state"], objects(uvr("deliveries", "--json", told["task_uuid"]))) == ("delivering", [])
