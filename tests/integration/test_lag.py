@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from common import retry
 from common.lag import lags
 from local.ports import free_ports
 from tests.support.group import Lab
@@ -47,10 +48,12 @@ def test_records_that_wait_for_their_next_try_are_seen_in_their_topic(kafka, sta
 
     def one_waits():
         found = lags(settings, settings.kafka_group_id, settings.kafka_task_topic)
-        return found if [lag.waiting for lag in found] == [0, 1] else None
+        return found if [lag.waiting for lag in found] == [0, 0, 1] else None
 
-    first, waiting = wait_for(one_waits, 30, "record that waits")
+    first, brief, waiting = wait_for(one_waits, 30, "record that waits")
     assert (first.waiting, first.running) == (0, {})
+    assert brief.partition.topic == f"{settings.kafka_task_topic}_retry_{retry.BRIEF_DELAY_S}s"
+    assert (brief.waiting, brief.running) == (0, {})
     assert waiting.partition.topic == f"{settings.kafka_task_topic}_retry_600s"
     assert (waiting.waiting, waiting.running) == (1, {})
 
