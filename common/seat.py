@@ -8,10 +8,13 @@ from collections.abc import Callable
 
 from common.errors import Cancelled
 from common.lease import Lease, LeaseTable
+from common.places import Claim
 from common.transaction import Committer
 from common.waiting_room import HeldPlace
 
 _TICK_S = 0.05
+# A receiver that answers at once has its places free again by then: to be begun anew costs two transactions.
+_PATIENCE_S = 0.5
 
 
 class Seat:
@@ -49,6 +52,14 @@ class Seat:
         self._lease.holds_slot = False
         self.place.leave()
         self._on_slot_free()
+
+    def take_place(self, claim: Claim) -> bool:
+        """Whether the job has this place. It is waited for a moment, without the slot."""
+        if self.place.take(claim):
+            return True
+        self._lease.holds_slot = False
+        self._on_slot_free()
+        return self.place.take(claim, _PATIENCE_S)
 
     def leave_slot(self) -> None:
         """Lets others work. A worker's death meanwhile never makes this record one on its last attempt."""
