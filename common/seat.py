@@ -88,7 +88,7 @@ class Seat:
         self._leases.quarantine.come_back(alone, lambda: self._lease.live)
         self._alone, self._is_aside = alone, False
         if self.is_handed_back:
-            if not self._committer.begin(self._lease):
+            if not self._committer.resume(self._lease):
                 raise Cancelled
             self.is_handed_back = False
 

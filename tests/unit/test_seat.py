@@ -75,6 +75,7 @@ def test_a_job_that_works_again_counts_again():
         seen.append(desk.assignment.progress.counted(0))
         context.regain_slot()
         seen.append(desk.assignment.progress.counted(0))
+        assert desk.assignment.progress.attempts(0) == context.attempt == 2  # it is the same one
         return Done((RESULT,))
 
     assert desk.run(FakeHandler(run)) == [RESULT]
