@@ -42,7 +42,7 @@ class LeaseContext:
         self.check()
 
     def take_place(self, claim: Claim) -> bool:
-        return self._seat.place.take(claim)
+        return self._seat.take_place(claim)
 
     def leave_place(self) -> None:
         self._seat.place.leave()

@@ -137,7 +137,10 @@ class JobContext(Protocol):
         """Sleeps, and raises Cancelled as soon as the job must stop."""
 
     def take_place(self, claim: Claim) -> bool:
-        """Takes one of the worker's places, unless the job has it already. False: end in Deferred."""
+        """Takes one of the worker's places, unless the job has it already. False: end in Deferred.
+
+        The job may have lost its slot then.
+        """
 
     def leave_place(self) -> None:
         """Gives the place back. The end of the job does so too."""

@@ -29,6 +29,8 @@ class Step(Enum):
     """It is done."""
     HAND_BACK = auto()
     """The last attempt was stopped in good order: it says nothing against the record."""
+    RESUME = auto()
+    """The last attempt was handed back and goes on: it counts again."""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,13 @@ class Progress:
             return self.finished(offset)
         if step is Step.BEGIN:
             return replace(self, active={**self.active, offset: self.attempts(offset) + 1})
+        handed_back = self.handed_back.get(offset, 0)
+        if step is Step.RESUME:
+            others = _without(self.handed_back, offset)
+            return replace(self, handed_back=others | ({offset: handed_back - 1} if handed_back > 1 else {}))
         if not self.counted(offset):  # done, never begun, or handed back before
             return self
-        return replace(self, handed_back={**self.handed_back, offset: self.handed_back.get(offset, 0) + 1})
+        return replace(self, handed_back={**self.handed_back, offset: handed_back + 1})
 
     def finished(self, offset: int) -> "Progress":
         return replace(

@@ -100,6 +100,10 @@ class Committer:
         """Takes an attempt back that was stopped in good order: it says nothing against its record."""
         self._ask(CommitRequest(Step.HAND_BACK, lease))
 
+    def resume(self, lease: Lease) -> bool:
+        """Lets an attempt that was handed back count again. False: the lease is lost, do not go on."""
+        return self._ask(CommitRequest(Step.RESUME, lease)) is End.COMMITTED
+
     def set_aside(self, lease: Lease, messages: Sequence[Message]) -> End:
         """Takes an attempt back whose record waits for a place, and publishes `messages` with that."""
         return self._ask(CommitRequest(Step.HAND_BACK, lease, messages))

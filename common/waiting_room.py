@@ -39,22 +39,21 @@ class WaitingRoom:
         """`start` begins the job of a lease that now has its place; False: the lease has ended."""
         self._start = start
         self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
         self._places = Places(limits)
         self._waiting: list[tuple[Lease, Claim]] = []
 
-    def take(self, claim: Claim) -> bool:
-        """Takes a place if there is one now. A place that a waiting job could have is never free."""
+    def take(self, claim: Claim, patience_s: float = 0.0) -> bool:
+        """Takes a place if there is one in time. No place is free that a waiting job could have."""
         with self._lock:
-            if not self._places.fits(claim):
+            if not self._freed.wait_for(lambda: self._places.fits(claim), patience_s):
                 return False
             self._places.take(claim)
             return True
 
     def give_back(self, claim: Claim) -> None:
         """Frees the place and starts the jobs that can have it."""
-        with self._lock:
-            self._places.free(claim)
-        self._serve()
+        self._serve(claim)
 
     def has_room(self, lease: Lease, claim: Claim) -> bool:
         """Whether one more lease may wait."""
@@ -81,18 +80,19 @@ class WaitingRoom:
             self._forget_ended()
             return len(self._waiting)
 
-    def _serve(self) -> None:
-        while (chosen := self._next()) is not None:
-            lease, claim = chosen
-            if not self._start(lease, claim):
-                with self._lock:
-                    self._places.free(claim)
+    def _serve(self, freed: Claim | None = None) -> None:
+        while (chosen := self._next(freed)) is not None:
+            freed = None if self._start(*chosen) else chosen[1]
 
-    def _next(self) -> tuple[Lease, Claim] | None:
+    def _next(self, freed: Claim | None) -> tuple[Lease, Claim] | None:
+        """Frees a place, and takes it for the next of those that wait, before any other job can have it."""
         with self._lock:
+            if freed is not None:
+                self._places.free(freed)
             self._forget_ended()
             fitting = [entry for entry in self._waiting if self._places.fits(entry[1])]
             if not fitting:
+                self._freed.notify_all()
                 return None
             # Of equals `min` takes the first, which is the one that came first.
             chosen = min(fitting, key=lambda entry: self._places.taken_by(entry[1].user))
@@ -116,12 +116,12 @@ class HeldPlace:
         """`claim` is the place that the job was started with."""
         self._room, self._claim = room, claim
 
-    def take(self, claim: Claim) -> bool:
-        """Whether the job has the place now."""
+    def take(self, claim: Claim, patience_s: float = 0.0) -> bool:
+        """Whether the job has the place now, or within `patience_s`."""
         if self._claim == claim:
             return True
         self.leave()
-        if not self._room.take(claim):
+        if not self._room.take(claim, patience_s):
             return False
         self._claim = claim
         return True

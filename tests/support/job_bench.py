@@ -33,6 +33,9 @@ class Ledger:
     def hand_back(self, lease) -> None:
         self._commit(Step.HAND_BACK, lease)
 
+    def resume(self, lease) -> bool:
+        return self._commit(Step.RESUME, lease)
+
     def set_aside(self, lease, messages) -> End:
         if not self._commit(Step.HAND_BACK, lease):
             return End.NOT_COMMITTED

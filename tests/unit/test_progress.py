@@ -129,3 +129,12 @@ def test_an_offset_moved_beneath_our_metadata_is_what_counts(offset):
     moved = decode(committed(offset, ours.metadata))
     assert moved == Progress(offset)
     assert not moved.is_done(offset)
+
+
+def test_an_attempt_that_goes_on_after_it_was_handed_back_counts_again():
+    state = Progress(3, {2: 2})
+    back = state.after(Step.HAND_BACK, 2)
+    assert (back.attempts(2), back.counted(2)) == (2, 1)
+    assert back.after(Step.RESUME, 2) == state
+    twice = back.after(Step.HAND_BACK, 2)
+    assert twice.after(Step.RESUME, 2) == back

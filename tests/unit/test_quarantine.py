@@ -6,6 +6,7 @@ import pytest
 
 from common.errors import Cancelled
 from common.quarantine import Quarantine
+from tests.support.fakes import InThread
 from tests.support.waiting import wait_for
 
 
@@ -87,3 +88,56 @@ def test_a_turn_ends_with_the_exception_that_leaves_it(quarantine):
     with pytest.raises(RuntimeError, match="a defect"), quarantine.turn(True, lambda: True):
         raise RuntimeError("a defect")
     assert Job(quarantine).starts()
+
+
+class Aside:
+    """A job that has stepped aside, in the test's own thread."""
+
+    def __init__(self, quarantine: Quarantine):
+        self._quarantine = quarantine
+        quarantine.begin(False, lambda: True)
+        quarantine.step_aside(False)
+
+    def come_back_and_end(self) -> None:
+        self._quarantine.come_back(False, lambda: True)
+        self._quarantine.end(False)
+
+
+def test_a_last_attempt_waits_for_a_job_that_has_stepped_aside_and_others_start_meanwhile(quarantine):
+    aside = Aside(quarantine)
+    last = Job(quarantine, alone=True)
+    assert last.waits()
+    other = Job(quarantine)
+    assert other.starts()
+    other.end()
+    aside.come_back_and_end()
+    assert last.starts()
+
+
+def test_a_job_that_stays_aside_holds_up_no_last_attempt_for_long():
+    quarantine = Quarantine(aside_patience_s=0.1)
+    aside = Aside(quarantine)
+    last = Job(quarantine, alone=True)
+    assert last.starts()
+    back = InThread(aside.come_back_and_end)
+    assert Job(quarantine).waits()
+    assert back.waits
+    last.end()
+    back.result()
+
+
+def test_a_job_that_ends_aside_is_waited_for_no_more(quarantine):
+    Aside(quarantine)
+    last = Job(quarantine, alone=True)
+    assert last.waits()
+    quarantine.end_aside()
+    assert last.starts()
+
+
+def test_a_job_that_is_stopped_on_its_way_back_is_aside_until_its_end():
+    quarantine = Quarantine(aside_patience_s=0.1)
+    Aside(quarantine)
+    assert Job(quarantine, alone=True).starts()
+    with pytest.raises(Cancelled):
+        quarantine.come_back(False, lambda: False)
+    quarantine.end_aside()

@@ -9,6 +9,7 @@ from common import progress
 from common.errors import Cancelled
 from common.outcome import Done, Message
 from common.progress import Progress
+from common.quarantine import Quarantine
 from tests.support.fakes import TOPIC, FakeHandler, leased
 from tests.support.job_bench import Desk
 from tests.support.waiting import wait_for
@@ -23,6 +24,7 @@ class Two:
     def __init__(self, begun: dict[int, int], slots: int = 2):
         self.go_on, self.order = threading.Event(), []
         self.bench = WorkerBench(self._run, log=[b"0", b"1"], slots=slots)
+        self.bench.worker._leases.quarantine = Quarantine(aside_patience_s=0.1)
         self.partition = TopicPartition(TOPIC, 0)
         self.bench.broker.offsets[self.partition] = Progress(2, begun).encode()
 
@@ -73,6 +75,7 @@ def test_a_job_that_works_again_counts_again():
         seen.append(desk.assignment.progress.counted(0))
         context.regain_slot()
         seen.append(desk.assignment.progress.counted(0))
+        assert desk.assignment.progress.attempts(0) == context.attempt == 2  # it is the same one
         return Done((RESULT,))
 
     assert desk.run(FakeHandler(run)) == [RESULT]
