@@ -174,7 +174,7 @@ class _Song:
             raise _truncated(f"{self._missing_bytes} bytes that it says it has are not there")
         if frames == 0:
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
-        # Some noise looks like a frame of MP3 here and there, and junk may stand behind all that was declared.
+        # Some noise looks like a frame of MP3 here and there; junk may stand behind all that was declared.
         if self._bad > self._good and not self._declared_s:
             raise not_audio("most of it cannot be decoded")
         if 2 * self._strange_samples > self._samples:
