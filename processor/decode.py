@@ -25,6 +25,8 @@ from processor.song_parts import SongPart
 from processor.wav import SAMPLE_RATE, WavWriter, frame_bytes
 
 _TOLERANCE_S = 0.05
+# Some coders count their own delay as length without saying so: at most two frames of HE-AAC.
+_LOST_SAMPLES = 4096
 # +40 dB of full scale: no music has it, and a file that is read as what it is not easily does.
 _MOST_PEAK = 100.0
 
@@ -166,18 +168,21 @@ class _Song:
         if frames == 0 and self._bad:
             raise not_audio("nothing in it can be decoded")
         found, declared = float(self._found_s), float(self._declared_s)
-        if self._declared_s and found < declared - _TOLERANCE_S:
+        if self._declared_s and found < declared - self._tolerance_s():
             raise _truncated(f"{found:.2f} s of {declared:.2f} s can be decoded")
         if self._missing_bytes:
             raise _truncated(f"{self._missing_bytes} bytes that it says it has are not there")
         if frames == 0:
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
-        if (
-            self._bad > self._good and not self._declared_s
-        ):  # some noise looks like a frame of MP3 here and there
+        # Some noise looks like a frame of MP3 here and there; junk may stand behind all that was declared.
+        if self._bad > self._good and not self._declared_s:
             raise not_audio("most of it cannot be decoded")
         if 2 * self._strange_samples > self._samples:
             raise not_audio("most of its samples are no numbers (NaN or infinite)")
+
+    def _tolerance_s(self) -> float:
+        codec, _, rate, _ = self._first
+        return _TOLERANCE_S + (_LOST_SAMPLES / rate if codec.startswith(("aac", "mp3")) else 0)
 
     def _too_long(self) -> PermanentError:
         message = f"The audio is longer than {self._limits.max_duration_s:g} s"
