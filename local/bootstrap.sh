@@ -16,8 +16,7 @@ fail() {
 # bootstrap FILE...: everything in the requirement files is installed when this returns.
 bootstrap() {
   check_machine
-  mkdir -p .local
-  chmod go-rwx .local
+  (umask 077 && mkdir -p .local)
   own_caches
   one_at_a_time
   venv_works || make_venv

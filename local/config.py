@@ -13,6 +13,7 @@ from common.settings import ApiSettings, KafkaSettings, ProcessorSettings, Uploa
 from local import dotenv, store
 from local.broker import BrokerSpec
 from local.errors import LocalError
+from local.port_settings import PORTS, check_distinct, read_ports
 from local.private_files import write_private
 
 # Kept beside the services: the host of the demo's song, which also takes the demo's callbacks.
@@ -24,16 +25,6 @@ _HEALTH_PORT_STEP = 10
 # Settings of the local stack itself, beside its ports.
 _OWN_SETTINGS = {"PROCESSORS"}
 
-# which variable moves which port of the local stack, and where the port is otherwise
-_PORTS = {
-    "API_PORT": 8000,
-    "PROCESSOR_HEALTH_PORT": 8001,
-    "UPLOADER_HEALTH_PORT": 8002,
-    "KAFKA_PORT": 9092,
-    "KAFKA_CONTROLLER_PORT": 9093,
-    "S3_PORT": 8333,
-    "DEMO_PORT": 8765,
-}
 _HEALTH_PORTS = {"api": "API_PORT", "processor": "PROCESSOR_HEALTH_PORT", "uploader": "UPLOADER_HEALTH_PORT"}
 _KINDS: tuple[type[KafkaSettings], ...] = (ApiSettings, ProcessorSettings, UploaderSettings)
 
@@ -180,7 +171,7 @@ class LocalConfig:
 
     def settings(self) -> dict[str, str]:
         """What of `given` the stack reads."""
-        known = setting_names() | _PORTS.keys() | _OWN_SETTINGS
+        known = setting_names() | PORTS.keys() | _OWN_SETTINGS
         return {name: value for name, value in self.given.items() if name in known}
 
     def save(self) -> None:
@@ -194,7 +185,7 @@ class LocalConfig:
             return self
         others = {name: value for name, value in self.given.items() if name not in self.settings()}
         given = others | json.loads(self._settings_file.read_text())
-        return LocalConfig(self.root, given, _ports(given))
+        return LocalConfig(self.root, given, read_ports(given))
 
     @property
     def _settings_file(self) -> Path:
@@ -232,8 +223,8 @@ def load(root: Path, environ: Mapping[str, str]) -> LocalConfig:
     for name in ("NO_PROXY", "no_proxy"):
         given[name] = ",".join(filter(None, (given.get(name, ""), "127.0.0.1", "localhost")))
     _check_processors(given)
-    config = LocalConfig(root, given, _ports(given))
-    _check_distinct(config.used_ports())
+    config = LocalConfig(root, given, read_ports(given))
+    check_distinct(config.used_ports())
     return config
 
 
@@ -264,28 +255,6 @@ def _path_settings() -> set[str]:
 def variable_name(kind: type[KafkaSettings], field_name: str) -> str:
     alias = kind.model_fields[field_name].validation_alias
     return str(alias.choices[0]) if isinstance(alias, AliasChoices) else field_name.upper()
-
-
-def _ports(given: Mapping[str, str]) -> dict[str, int]:
-    ports = {}
-    for name, default in _PORTS.items():
-        if name == "KAFKA_CONTROLLER_PORT":
-            default = ports["KAFKA_PORT"] + 1
-        text = given.get(name, str(default))
-        least = 0 if name == "DEMO_PORT" else 1
-        if not text.isdecimal() or not least <= int(text) < 65536:
-            off = ", or 0 for no demo" if least == 0 else ""
-            raise LocalError(f"{name}: expected a port from 1 to 65535{off} (got {text!r})")
-        ports[name] = int(text)
-    _check_distinct(ports)
-    return ports
-
-
-def _check_distinct(ports: Mapping[str, int]) -> None:
-    for name, port in ports.items():
-        others = [other for other, number in ports.items() if number == port and other != name]
-        if others:
-            raise LocalError(f"{name} and {others[0]} are both {port}: set one of them to another port")
 
 
 def _check_processors(given: Mapping[str, str]) -> None:

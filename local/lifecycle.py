@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import json
-import math
 import os
 import re
 import shlex
@@ -11,12 +10,10 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import imageio_ffmpeg
-
-from local import broker, credentials, demo_host, leftovers, ports, program_environment, store
+from local import credentials, demo_host, leftovers, ports, preparing, program_environment, store
 from local.config import DEMO_HOST, LocalConfig
 from local.errors import LocalError
 from local.private_files import make_private
@@ -123,11 +120,11 @@ def _start(config: LocalConfig, supervisor: Supervisor) -> None:
     _clean_up(config)
     _check_ports(config)
     _check_disk(config.root)
-    _link_commands(config)
+    preparing.link_commands(config)
     if not config.runs_store:
-        _check_given_store(config)
+        preparing.check_given_store(config)
     if config.runs_kafka:
-        _prepare_broker(config)
+        preparing.prepare_broker(config, say)
     model = fetch_model(config)
     config.save()
     try:
@@ -226,48 +223,3 @@ def _check_disk(root: Path) -> None:
             f"the disk is too full: {_MIN_FREE_BYTES / 1e9:.0f} GB are needed, "
             f"{free_bytes / 1e9:.1f} GB are free at {root}"
         )
-
-
-def _link_commands(config: LocalConfig) -> None:
-    """Puts `ffmpeg` and `uvr` into the stack's PATH. (The wheel's ffmpeg has its version in its name.)"""
-    directory = config.directory / "bin"
-    directory.mkdir(parents=True, exist_ok=True)
-    temporary = directory / f".ffmpeg-{os.getpid()}"
-    temporary.symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
-    temporary.rename(directory / "ffmpeg")
-    # -P: what is called `client` in the caller's directory is not ours.
-    uvr = shlex.join([sys.executable, "-P", "-m", "client"])
-    temporary = directory / f".uvr-{os.getpid()}"
-    temporary.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(config.root))} exec {uvr} "$@"\n')
-    temporary.chmod(0o700)
-    temporary.rename(directory / "uvr")
-
-
-def _check_given_store(config: LocalConfig) -> None:
-    """Raises LocalError where the bucket is missing or the keys are refused: no waiting mends that."""
-    environment = program_environment.of_program(config, "uploader", config.environment())
-    command = [sys.executable, "-m", "local.given_store"]
-    asked = subprocess.run(command, cwd=config.root, env=environment, capture_output=True, text=True)
-    if asked.returncode != 0:
-        lines = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
-        raise LocalError(lines[-1].removeprefix("cannot start: "))
-
-
-def _prepare_broker(config: LocalConfig) -> None:
-    try:
-        broker.prepare(config.broker, progress=_now_and_then(say))
-    except broker.BrokerError as error:
-        raise LocalError(str(error)) from error
-
-
-def _now_and_then(tell: Callable[[str], None], every_s: float = 2) -> Callable[[str], None]:
-    """Lets the first line through, and then one every `every_s`."""
-    last = -math.inf
-
-    def maybe(line: str) -> None:
-        nonlocal last
-        if time.monotonic() - last >= every_s:
-            last = time.monotonic()
-            tell(line)
-
-    return maybe

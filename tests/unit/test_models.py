@@ -67,7 +67,7 @@ def test_a_model_that_is_here_asks_no_network(source, target):
 
 
 def test_what_is_not_here_is_named_with_what_to_do(target):
-    with pytest.raises(ModelUnavailable, match=r"processor\.models fetch UVR-MDX-NET-Inst_HQ_4"):
+    with pytest.raises(ModelUnavailable, match=r"python -m processor models fetch UVR-MDX-NET-Inst_HQ_4"):
         ensure("UVR-MDX-NET-Inst_HQ_4", target, fetch=False)
 
 
