@@ -1,0 +1,286 @@
+"""docker-compose.yml under a real engine: what the README says of it, done by its own commands.
+
+The tests are one story about one stack: each finds it ready, and leaves it so.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from local import broker
+from tests.docker import stand_ins
+from tests.docker.project import Project
+from tests.support import audio, task_client
+from tests.support.api_process import submit
+from tests.support.centre_model import write_centre_model
+from tests.support.compose import ROOT, TRIO
+from tests.support.http_server import ScriptedServer, serve
+from tests.support.trio import fetch_stem
+from tests.support.waiting import wait_for
+
+API, STORE = "http://127.0.0.1:8000", "http://127.0.0.1:8333"
+SERVERS = ("kafka", "seaweedfs")
+PATIENCE_S = 240
+# What differs from the local stack's broker: where it listens, and the voters by name.
+PLACES = {
+    "listeners",
+    "advertised.listeners",
+    "log.dirs",
+    "controller.quorum.voters",
+    "controller.quorum.bootstrap.servers",
+}
+
+
+@dataclass
+class Stack:
+    """The running project, with a host of songs that takes callbacks too. Containers see it as `origin`."""
+
+    project: Project
+    host: ScriptedServer
+    origin: str
+    settings: dict[str, str]
+    songs: int = 0
+
+    def up(self, *arguments: str, **settings: str) -> str:
+        """Writes .env with these settings on top, then `docker compose up -d --wait`. Its output."""
+        self.project.write_env(self.settings | settings)
+        try:
+            return self.project.compose("up", "-d", "--wait", *arguments, timeout_s=400)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.project.logs()}") from None
+
+    def submit(self, samples: np.ndarray, directory: Path) -> str:
+        """The task's id."""
+        self.songs += 1
+        song = audio.write(directory / f"{self.songs}.wav", samples)
+        self.host.on(f"/{self.songs}.wav", serve(song.read_bytes()))
+        answer = submit(API, {"audio": f"{self.origin}/{self.songs}.wav", "hook_url": f"{self.origin}/hook"})
+        assert answer.status == 200, answer
+        return answer.json()["task_uuid"]
+
+    def callback(self, task_uuid: str) -> dict[str, Any]:
+        """The body of the task's callback, once it has come. Raises AssertionError, with the logs."""
+
+        def find() -> dict[str, Any] | None:
+            bodies = [request.json() for request in self.host.requests("/hook")]
+            return next((body for body in bodies if body["task_uuid"] == task_uuid), None)
+
+        try:
+            return wait_for(find, PATIENCE_S, f"callback of {task_uuid}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.project.logs()}") from None
+
+    def separate(self, samples: np.ndarray, directory: Path) -> dict[str, Any]:
+        return self.callback(self.submit(samples, directory))
+
+    def listed(self) -> set[str]:
+        """The tasks that the api lists, once it has read all that there is."""
+        wait_for(self.view_is_read, PATIENCE_S, "the api's view")
+        return {task["task_uuid"] for task in task_client.ask(API, "/tasks?limit=200").json()["tasks"]}
+
+    def view_is_read(self) -> bool:
+        return task_client.ask(API, "/readyz").json()["checks"]["view"]["detail"] == "caught up"
+
+
+@pytest.fixture(scope="module")
+def stack(project: Project) -> Iterator[Stack]:
+    host = ScriptedServer("0.0.0.0")
+    host.on("/hook", serve(b"", 204, "text/plain"))
+    origin = f"http://host.docker.internal:{host.port}"
+    models = project.engine.work / "models"
+    write_centre_model(models)
+    for path in (models, *models.rglob("*")):
+        os.chown(path, 10001, 10001)
+    settings = {
+        "MODEL_NAME": "centre",
+        "MODEL_FILE_DIR": str(models),
+        "TRUSTED_URL_PREFIXES": origin,
+        "KAFKA_SESSION_TIMEOUT_MS": "6000",
+        "KAFKA_TOPIC_PARTITIONS": "3",
+        "RETRY_DELAYS_S": "5,10",
+    }
+    made = Stack(project, host, origin, settings)
+    with host:
+        made.up("--build")
+        yield made
+
+
+def readme_block(text: str) -> str:
+    """The block of commands in the README that has this text in it."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    (block,) = [block for block in blocks if text in block]
+    return block
+
+
+def properties(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)
+
+
+def test_up_waits_until_all_are_healthy_and_builds_three_images(stack: Stack):
+    assert {stack.project.health(name) for name in (*TRIO, *SERVERS)} == {"healthy"}
+    images = stack.project.docker(
+        "images", "--format", "{{.Repository}}", "--filter", "reference=uvr-*"
+    ).split()
+    assert sorted(images) == ["uvr-api", "uvr-processor", "uvr-uploader"]
+    published = stack.project.docker("ps", "--format", "{{.Ports}}")
+    assert set(re.findall(r"\S+->\S+", published)) == {"127.0.0.1:8000->8000/tcp", "127.0.0.1:8333->8333/tcp"}
+    assert "well-known default" not in stack.project.compose("logs", "api")
+
+
+def test_an_image_keeps_nothing_of_what_installed_its_packages(stack: Stack):
+    found = stack.project.docker(
+        "run", "--rm", "--network", "none", "uvr-uploader", "ls", "-A", "/", "/tmp", "/venv/bin"
+    )
+    assert not {"tools", "uv", "pip", "requirements-uploader.txt"} & set(found.split())
+
+
+def test_a_song_of_the_host_goes_all_the_way(stack: Stack, tmp_path: Path):
+    samples = audio.feelings(0.9).mix[: 44100 * 5]
+    body = stack.separate(samples, tmp_path)
+    assert body["status"] == "success", body
+    # the link is for clients, who reach the store where it is published
+    assert body["vocals"].startswith(f"{STORE}/uvr-stems/")
+    parts = [fetch_stem(body[name], tmp_path) for name in ("vocals", "instrumental")]
+    assert np.abs(sum(parts) - samples * np.float32(body["gain"])).max() <= 1.01 / 32768
+    staged = "find /outputs -type f"
+    wait_for(lambda: not stack.project.compose("exec", "-T", "uploader", *staged.split()), 30, "empty stage")
+
+
+def test_the_broker_has_every_property_of_the_local_one(stack: Stack, tmp_path: Path):
+    theirs = properties(
+        stack.project.compose("exec", "-T", "kafka", "cat", "/opt/kafka/config/server.properties")
+    )
+    broker.prepare(broker.BrokerSpec(tmp_path, 1, 2, broker.default_cache()))
+    local = properties((tmp_path / "server.properties").read_text())
+    assert {k: v for k, v in theirs.items() if k not in PLACES} == {
+        k: v for k, v in local.items() if k not in PLACES
+    }
+
+
+def test_a_worker_that_is_killed_in_a_job_comes_back_and_does_it(stack: Stack, tmp_path: Path):
+    task = stack.submit(audio.noise(240), tmp_path)
+    wait_for(lambda: task_client.task(API, task)["state"] == "separating", PATIENCE_S, "separation")
+    stack.project.compose("exec", "-T", "processor", "pkill", "-KILL", "-f", "python -m processor$")
+    assert stack.callback(task)["status"] == "success"
+    assert len([r for r in stack.host.requests("/hook") if r.json()["task_uuid"] == task]) == 1
+    assert stack.project.inspect("processor")["RestartCount"] == 1
+
+
+def test_a_processor_whose_memory_runs_out_loses_its_engine_alone(stack: Stack, tmp_path: Path):
+    (container,) = stack.project.containers("processor")
+    before = stack.project.inspect("processor")["RestartCount"]
+    used = stack.project.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", container)
+    limit = f"{float(used.partition('MiB')[0]) + 20:.0f}m"
+    stack.project.docker("update", "--memory", limit, "--memory-swap", limit, container)
+    task = stack.submit(audio.noise(60), tmp_path)
+    state = wait_for(lambda: waits_for_another_try(task), PATIENCE_S, "failed try")
+    stack.project.docker("update", "--memory", "8g", "--memory-swap", "8g", container)
+    assert state["error_code"] == "out_of_memory", state
+    assert stack.callback(task)["status"] == "success"
+    assert stack.project.inspect("processor")["RestartCount"] == before
+
+
+def waits_for_another_try(task_uuid: str) -> dict[str, Any] | None:
+    state = task_client.task(API, task_uuid)
+    return state if "next_try_at" in state else None
+
+
+def test_three_processors_share_the_work(stack: Stack, tmp_path: Path):
+    stack.up("--scale", "processor=3", "--no-recreate")
+    containers = stack.project.containers("processor")
+    assert len(containers) == 3
+    tasks = [stack.submit(audio.noise(5, seed), tmp_path) for seed in range(4)]
+    assert {stack.callback(task)["status"] for task in tasks} == {"success"}
+    stack.up("--scale", "processor=1", "--no-recreate")
+    assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
+
+
+def test_a_song_outlives_a_restart_of_kafka(stack: Stack, tmp_path: Path):
+    task = stack.submit(audio.noise(60), tmp_path)
+    stack.project.compose("restart", "kafka")
+    assert stack.callback(task)["status"] == "success"
+    assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
+
+
+def test_an_upgrade_leaves_kafka_and_the_store_as_they_are(stack: Stack):
+    def started() -> dict[str, tuple[str, str]]:
+        found = {name: stack.project.inspect(name) for name in (*SERVERS, *TRIO)}
+        return {name: (of["Id"], of["State"]["StartedAt"]) for name, of in found.items()}
+
+    before = started()
+    with (stack.project.directory / "common" / "errors.py").open("a") as file:
+        file.write("\n# a change\n")
+    stack.up("--build")
+    after = started()
+    assert {name for name in before if before[name] == after[name]} == set(SERVERS)
+
+
+def test_each_container_ends_in_order_and_in_time(stack: Stack):
+    known = stack.listed()
+    stack.project.compose("stop")
+    codes = {name: stack.project.inspect(name)["State"]["ExitCode"] for name in (*TRIO, *SERVERS)}
+    # Java ends with the signal's number
+    assert codes == {"api": 0, "processor": 0, "uploader": 0, "kafka": 143, "seaweedfs": 0}
+    stack.project.run(readme_block("tar czf"))
+    assert stack.listed() == known
+
+
+def test_songs_are_there_after_down_and_up_and_after_a_restored_backup(stack: Stack, tmp_path: Path):
+    known = stack.listed()
+    stack.project.compose("down")
+    stack.up()
+    assert stack.listed() == known
+    stack.project.compose("down", "--volumes")
+    stack.project.run(readme_block("tar xzf"))
+    assert stack.listed() == known
+    stored = [task_client.task(API, uuid) for uuid in known]
+    results = [task["result"] for task in stored if task["state"] == "succeeded"]
+    assert results
+    assert len(fetch_stem(results[0]["vocals"], tmp_path)) > 0
+    assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
+
+
+def test_a_secret_that_cannot_be_read_holds_the_service_until_it_is_mended(stack: Stack):
+    secret = stack.project.directory / "password"
+    secret.write_text("from a file\n")
+    secret.chmod(0o600)
+    with pytest.raises(AssertionError, match="unhealthy"):
+        stack.up(BASIC_AUTH_PASSWORD_FILE="./password")
+    found = stack.project.inspect("api")
+    assert (found["State"]["Status"], found["RestartCount"]) == ("running", 0)
+    assert "BASIC_AUTH_PASSWORD_FILE" in stack.project.compose("logs", "api")
+    os.chown(secret, 10001, 10001)
+    stack.project.compose("up", "-d", "--wait", "--force-recreate", "api")
+    assert submit(API).status == 401
+
+
+def test_a_wrong_setting_and_a_taken_worker_id_are_told_at_once(stack: Stack):
+    with pytest.raises(AssertionError, match="unhealthy"):
+        stack.up(OUTPUT_FORMAT="aiff")
+    state = stack.project.inspect("processor")["State"]
+    assert len(state["Health"]["Log"]) == state["Health"]["FailingStreak"] == 2
+    assert "exit code 64" in state["Health"]["Log"][-1]["Output"]
+    assert "OUTPUT_FORMAT" in stack.project.compose("logs", "processor")
+    stack.up("--scale", "uploader=2", WORKER_ID="one")
+
+    def health() -> dict[str, str]:
+        found = json.loads(stack.project.docker("inspect", *stack.project.containers("uploader")))
+        states = [one["State"]["Health"] for one in found]
+        return {state["Status"]: state["Log"][-1]["Output"] for state in states}
+
+    wait_for(lambda: health().keys() == {"healthy", "unhealthy"}, PATIENCE_S, "one held of two")
+    assert "exit code 65" in health()["unhealthy"]
+    stack.up()
+
+
+def test_the_images_that_tests_put_in_place_are_the_only_difference(stack: Stack):
+    named = stack.project.compose("config", "--images").split()
+    assert set(named) == {"uvr-api", "uvr-processor", "uvr-uploader", stand_ins.KAFKA, stand_ins.STORE}
