@@ -1,12 +1,15 @@
 """One Docker engine with the images for all tests of this folder."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from local import broker
 from tests.docker import stand_ins
-from tests.docker.engine import Engine, unpacked_root, why_not
+from tests.docker.debian_root import unpacked_root, why_not
+from tests.docker.engine import Engine
 from tests.docker.project import Project
 from tests.support.compose import ROOT
 
@@ -25,7 +28,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def engine() -> Iterator[Engine]:
     """A started engine that has the stand-ins for the images; its network is that of the tests."""
-    made = Engine(unpacked_root(broker.default_cache().resolve()), [ROOT])
+    made = Engine(unpacked_root(broker.default_cache().resolve()), [ROOT, Path(sys.prefix)])
     try:
         made.start()
         stand_ins.make(made)

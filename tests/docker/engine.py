@@ -2,7 +2,7 @@
 
 The engine's mounts, processes, networks and firewall rules live in namespaces that end with it: nothing of
 it is left on the machine, and its published ports cannot collide with anybody's. Tests reach those ports with
-`Engine.network()`. The packages are unpacked once, in `.local/cache`, and used again.
+`Engine.network()`.
 """
 
 import contextlib
@@ -12,22 +12,13 @@ import shutil
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.docker.proxy import Proxy
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
 
-_SUITE = "trixie"  # the first with Docker 26 and Compose 2.26; the service needs 25 and 2.24
-_PACKAGES = (
-    *("docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables", "iproute2"),
-    *("ca-certificates", "procps", "busybox-static"),
-    # what a Python of another Debian is linked with
-    *("libssl3t64", "libffi8", "libsqlite3-0", "libbz2-1.0", "liblzma5", "libreadline8t64", "libncursesw6"),
-    *("libuuid1", "libexpat1", "libgdbm6t64", "libdb5.3t64"),
-)
-_ARCHIVE = "http://deb.debian.org/debian"
 _START_TIMEOUT_S = 60
 _CLONE_NEWNET = 0x40000000
 # Process 1 of the new namespaces ends with unshare, and every other process with process 1.
@@ -51,62 +42,6 @@ _NOT_IN_IMAGES = (
     "/var/lib/apt/lists",
 )
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-def why_not() -> str | None:
-    """The reason why no engine can run here, or None."""
-    if os.geteuid() != 0:
-        return "a Docker engine needs root"
-    if not shutil.which("apt-get"):
-        return "the tests' Docker engine is made of Debian's packages, and there is no apt-get here"
-    return None
-
-
-def unpacked_root(cache: Path) -> Path:
-    """A directory with a Debian root that has Docker in it; made where it is missing.
-
-    Raises AssertionError, and CalledProcessError where apt-get fails.
-    """
-    root = cache / f"docker-{_SUITE}"
-    stamp = root / ".packages"
-    wanted = " ".join(_PACKAGES)
-    if stamp.exists() and stamp.read_text() == wanted:
-        return root
-    if not shutil.which("debootstrap"):
-        _apt_get("update", "-qq")
-        _apt_get("install", "-y", "-qq", "--no-install-recommends", "debootstrap")
-    shutil.rmtree(root, ignore_errors=True)
-    cache.mkdir(parents=True, exist_ok=True)
-    log = cache / "debootstrap.log"
-    command = [
-        "debootstrap",
-        "--variant=minbase",
-        f"--include={','.join(_PACKAGES)}",
-        _SUITE,
-        str(root),
-        _mirror(),
-    ]
-    with log.open("wb") as output:
-        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        raise AssertionError(f"debootstrap failed, see {log}: {log.read_text(errors='replace')[-2000:]}")
-    for archive in (root / "var/cache/apt/archives").glob("*.deb"):
-        archive.unlink()
-    (root / "root").chmod(0o755)  # a Python of root's may lie there, which other users are to run
-    stamp.write_text(wanted)
-    return root
-
-
-def _apt_get(*arguments: str) -> None:
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    subprocess.run(["apt-get", *arguments], check=True, stdout=subprocess.DEVNULL, env=environment)
-
-
-def _mirror() -> str:
-    """The archive that this machine's apt uses, where it uses one."""
-    command = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
-    sites = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
-    return next((site for site in sites if site.endswith("/debian")), _ARCHIVE)
 
 
 class Engine:
@@ -176,22 +111,19 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
         *command: str,
         check: bool = True,
         cwd: Path | None = None,
-        environment: Mapping[str, str] | None = None,
         timeout_s: float = 300,
-        stdin: bytes | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command in the engine's root. Raises AssertionError, with its output, where it fails."""
         env = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.work),
             "DOCKER_HOST": f"unix://{self.work}/docker.sock",
-            **(environment or {}),
         }
         inside = ["nsenter", "-t", str(self._init), "--mount", "--net", "--pid", "--root"]
         done = subprocess.run(
             [*inside, f"--wdns={cwd or self.work}", *command],
             env=env,
-            input=stdin,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,
             check=False,
@@ -238,7 +170,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
             self.proxy.close()
         self._unshare.kill()
         if self._init:
-            wait_for(lambda: not Path(f"/proc/{self._init}").exists(), 30, "end of the engine")
+            wait_for(lambda: not Path(f"/proc/{self._init}").exists(), 60, "end of the engine")
         for pattern in (self._group, f"*/{self._group}"):
             for directory in Path("/sys/fs/cgroup").glob(pattern):
                 _remove_group(directory)

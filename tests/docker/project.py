@@ -69,12 +69,10 @@ class Project:
         lines = [f"{name}={value}\n" for name, value in settings.items()]
         (self.directory / ".env").write_text("".join(lines))
 
-    def compose(
-        self, *arguments: str, check: bool = True, timeout_s: float = 300, stdin: bytes | None = None
-    ) -> str:
+    def compose(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> str:
         """`docker compose ARGUMENTS`: its standard output. Raises AssertionError where it fails."""
         done = self.engine.run(
-            "docker", "compose", *arguments, cwd=self.directory, check=check, timeout_s=timeout_s, stdin=stdin
+            "docker", "compose", *arguments, cwd=self.directory, check=check, timeout_s=timeout_s
         )
         return done.stdout + ("" if check else done.stderr)
 
@@ -96,5 +94,9 @@ class Project:
     def health(self, service: str) -> str:
         return self.inspect(service)["State"]["Health"]["Status"]
 
-    def logs(self) -> str:
-        return self.compose("logs", "--no-color", "--tail", "40", check=False)
+    def state(self) -> str:
+        """What each container does, what its health check said, and the last lines of its log."""
+        containers = self.compose("ps", "--all", "--quiet", check=False).split()
+        shown = "{{.Name}} {{.State.Status}} {{json .State.Health}}"
+        health = self.engine.run("docker", "inspect", "--format", shown, *containers, check=False).stdout
+        return health + self.compose("logs", "--no-color", "--tail", "40", check=False)

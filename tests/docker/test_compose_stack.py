@@ -7,7 +7,6 @@ import json
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +16,16 @@ import pytest
 from local import broker
 from tests.docker import stand_ins
 from tests.docker.project import Project
+from tests.docker.stack import API, PATIENCE_S, STORE, Stack, properties, readme_block
 from tests.support import audio, task_client
 from tests.support.api_process import submit
 from tests.support.centre_model import write_centre_model
-from tests.support.compose import ROOT, TRIO
+from tests.support.compose import TRIO
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.trio import fetch_stem
 from tests.support.waiting import wait_for
 
-API, STORE = "http://127.0.0.1:8000", "http://127.0.0.1:8333"
 SERVERS = ("kafka", "seaweedfs")
-PATIENCE_S = 240
 # What differs from the local stack's broker: where it listens, and the voters by name.
 PLACES = {
     "listeners",
@@ -36,57 +34,6 @@ PLACES = {
     "controller.quorum.voters",
     "controller.quorum.bootstrap.servers",
 }
-
-
-@dataclass
-class Stack:
-    """The running project, with a host of songs that takes callbacks too. Containers see it as `origin`."""
-
-    project: Project
-    host: ScriptedServer
-    origin: str
-    settings: dict[str, str]
-    songs: int = 0
-
-    def up(self, *arguments: str, **settings: str) -> str:
-        """Writes .env with these settings on top, then `docker compose up -d --wait`. Its output."""
-        self.project.write_env(self.settings | settings)
-        try:
-            return self.project.compose("up", "-d", "--wait", *arguments, timeout_s=400)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.project.logs()}") from None
-
-    def submit(self, samples: np.ndarray, directory: Path) -> str:
-        """The task's id."""
-        self.songs += 1
-        song = audio.write(directory / f"{self.songs}.wav", samples)
-        self.host.on(f"/{self.songs}.wav", serve(song.read_bytes()))
-        answer = submit(API, {"audio": f"{self.origin}/{self.songs}.wav", "hook_url": f"{self.origin}/hook"})
-        assert answer.status == 200, answer
-        return answer.json()["task_uuid"]
-
-    def callback(self, task_uuid: str) -> dict[str, Any]:
-        """The body of the task's callback, once it has come. Raises AssertionError, with the logs."""
-
-        def find() -> dict[str, Any] | None:
-            bodies = [request.json() for request in self.host.requests("/hook")]
-            return next((body for body in bodies if body["task_uuid"] == task_uuid), None)
-
-        try:
-            return wait_for(find, PATIENCE_S, f"callback of {task_uuid}")
-        except AssertionError as error:
-            raise AssertionError(f"{error}\n{self.project.logs()}") from None
-
-    def separate(self, samples: np.ndarray, directory: Path) -> dict[str, Any]:
-        return self.callback(self.submit(samples, directory))
-
-    def listed(self) -> set[str]:
-        """The tasks that the api lists, once it has read all that there is."""
-        wait_for(self.view_is_read, PATIENCE_S, "the api's view")
-        return {task["task_uuid"] for task in task_client.ask(API, "/tasks?limit=200").json()["tasks"]}
-
-    def view_is_read(self) -> bool:
-        return task_client.ask(API, "/readyz").json()["checks"]["view"]["detail"] == "caught up"
 
 
 @pytest.fixture(scope="module")
@@ -110,18 +57,6 @@ def stack(project: Project) -> Iterator[Stack]:
     with host:
         made.up("--build")
         yield made
-
-
-def readme_block(text: str) -> str:
-    """The block of commands in the README that has this text in it."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    (block,) = [block for block in blocks if text in block]
-    return block
-
-
-def properties(text: str) -> dict[str, str]:
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return dict(line.split("=", 1) for line in lines)
 
 
 def test_up_waits_until_all_are_healthy_and_builds_three_images(stack: Stack):
@@ -166,7 +101,7 @@ def test_the_broker_has_every_property_of_the_local_one(stack: Stack, tmp_path: 
 
 
 def test_a_worker_that_is_killed_in_a_job_comes_back_and_does_it(stack: Stack, tmp_path: Path):
-    task = stack.submit(audio.noise(240), tmp_path)
+    task = stack.submit(audio.noise(120), tmp_path)
     wait_for(lambda: task_client.task(API, task)["state"] == "separating", PATIENCE_S, "separation")
     stack.project.compose("exec", "-T", "processor", "pkill", "-KILL", "-f", "python -m processor$")
     assert stack.callback(task)["status"] == "success"

@@ -225,8 +225,8 @@ def test_three_services_share_the_uploaders_image_and_it_is_built_once():
 def test_a_health_check_has_the_time_that_its_probe_takes(service: str):
     check = services()[service]["healthcheck"]
     assert compose.seconds(check["timeout"]) >= float(check["test"][-1]) + 60
-    # The probe is patient. Its failures count from the first check on, which follows the start period, so that a
-    # service that is held is unhealthy within seconds.
+    # The probe is patient. Its failures count from the first check on, which follows the start period:
+    # a service that is held is unhealthy within seconds.
     assert compose.seconds(check["start_period"]) < compose.seconds(check["start_interval"])
     later_s = (check["retries"] - 1) * compose.seconds(check["interval"])
     assert compose.seconds(check["start_interval"]) + later_s <= 10

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from tests.docker.engine import why_not
+from tests.docker.debian_root import why_not
 
 
 def test_without_root_there_is_no_engine(monkeypatch: pytest.MonkeyPatch):
