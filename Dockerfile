@@ -1,34 +1,21 @@
 # A target a service: docker build --target api|processor|uploader .
 # Only the processor's image has torch and CUDA's libraries (some 7 GB); none has a compiler or apt packages.
 
-FROM python:3.12-slim-bookworm AS builder
+# To follow the tag again: docker build --build-arg PYTHON_IMAGE=python:3.12-slim-bookworm ...
+ARG PYTHON_IMAGE=python:3.12.15-slim-bookworm@sha256:54c85f3c47607a77f32adec749d3c81d1348bf25833671f512b26a9b6d778cb3
+
+# uv installs the packages below. It is in none of the images.
+FROM ${PYTHON_IMAGE} AS tools
 WORKDIR /build
 COPY requirements-uv.txt ./
-RUN pip install --no-cache-dir --no-deps --require-hashes --only-binary :all: -r requirements-uv.txt \
-    && python -m venv --without-pip /venv
-# Compiled here: the images are read-only where they run.
-# --no-deps, because what a requirements file leaves out is left out on purpose (diffq, whose licence forbids commercial use).
-ENV UV_COMPILE_BYTECODE=1 \
-    UV_NO_CACHE=1 \
-    VIRTUAL_ENV=/venv
+RUN pip install --no-cache-dir --target /tools --no-deps --require-hashes --only-binary :all: -r requirements-uv.txt
 
-FROM builder AS api-packages
-COPY requirements-api.txt ./
-RUN uv pip install --no-deps --require-hashes --only-binary :all: -r requirements-api.txt
-
-FROM builder AS processor-packages
-COPY requirements-processor.txt ./
-RUN uv pip install --no-deps --require-hashes --only-binary :all: -r requirements-processor.txt
-
-FROM builder AS uploader-packages
-COPY requirements-uploader.txt ./
-RUN uv pip install --no-deps --require-hashes --only-binary :all: -r requirements-uploader.txt
-
-FROM python:3.12-slim-bookworm AS runtime
-# The directories are there for their owner, which a new volume takes over.
+FROM ${PYTHON_IMAGE} AS runtime
+# A new volume takes over the owner of the directory that it is mounted at.
 RUN groupadd --gid 10001 uvr \
     && useradd --uid 10001 --gid uvr --create-home --shell /usr/sbin/nologin uvr \
-    && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /view /home/uvr/.aws
+    && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /view /home/uvr/.aws \
+    && python -m venv --without-pip /venv
 # Caches of libraries (numba's, CUDA's) go where a read-only container can write.
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -44,8 +31,25 @@ ENV PATH=/venv/bin:$PATH \
     OUTPUT_DIR=/outputs
 WORKDIR /app
 
-FROM runtime AS api
-COPY --from=api-packages /venv /venv
+# Each service's packages are installed where they stay: a stage that is copied from would keep them on the disk a
+# second time. Bytecode is compiled here, because the images are read-only where they run.
+# --no-deps, because what a requirements file leaves out is left out on purpose.
+FROM runtime AS api-packages
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
+    --mount=type=bind,source=requirements-api.txt,target=/tmp/requirements-api.txt \
+    /tools/bin/uv pip install --python /venv --no-cache --compile-bytecode --no-deps --require-hashes --only-binary :all: -r /tmp/requirements-api.txt
+
+FROM runtime AS uploader-packages
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
+    --mount=type=bind,source=requirements-uploader.txt,target=/tmp/requirements-uploader.txt \
+    /tools/bin/uv pip install --python /venv --no-cache --compile-bytecode --no-deps --require-hashes --only-binary :all: -r /tmp/requirements-uploader.txt
+
+FROM runtime AS processor-packages
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
+    --mount=type=bind,source=requirements-processor.txt,target=/tmp/requirements-processor.txt \
+    /tools/bin/uv pip install --python /venv --no-cache --compile-bytecode --no-deps --require-hashes --only-binary :all: -r /tmp/requirements-processor.txt
+
+FROM api-packages AS api
 COPY common common
 COPY deploy deploy
 COPY api api
@@ -56,8 +60,7 @@ ENV API_HOST=0.0.0.0 \
 EXPOSE 8000
 CMD ["python", "-m", "api"]
 
-FROM runtime AS uploader
-COPY --from=uploader-packages /venv /venv
+FROM uploader-packages AS uploader
 COPY common common
 COPY deploy deploy
 COPY uploader uploader
@@ -66,8 +69,7 @@ USER 10001:10001
 ENV HEALTH_HOST=0.0.0.0
 CMD ["python", "-m", "uploader"]
 
-FROM runtime AS processor
-COPY --from=processor-packages /venv /venv
+FROM processor-packages AS processor
 COPY common common
 COPY deploy deploy
 COPY processor processor

@@ -150,12 +150,13 @@ def most_connections(settings: ApiSettings) -> int:
 
 
 def warn_of_default_credentials(settings: ApiSettings, host: str) -> None:
-    """`host` is the IP address that is listened on."""
+    """`host` is the IP address that is listened on; in a container others reach it where it is published."""
     default = ApiSettings.model_fields["basic_auth_password"].default
+    reached = settings.api_published_host or ip_address(host)
     # with a file of users the default alone opens nothing, see `api.auth`
     given = settings.basic_auth_users_file is None or "basic_auth_password" in settings.model_fields_set
-    if given and settings.basic_auth_password == default and not ip_address(host).is_loopback:
+    if given and settings.basic_auth_password == default and not reached.is_loopback:
         log.warning(
             "BASIC_AUTH_PASSWORD is the well-known default, and others can reach %s: set one of your own",
-            host,
+            reached,
         )

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, FilePath, SecretStr, field_validator, model_validator
+from pydantic import AliasChoices, Field, FilePath, IPvAnyAddress, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from common.secret_files import with_secrets_from_files
@@ -140,6 +140,8 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     api_metrics: bool = True
     api_host: str = "127.0.0.1"
     api_port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    # docker compose: the host's address that a container's port is published on
+    api_published_host: IPvAnyAddress | None = None
     kafka_ack_timeout_s: Annotated[float, Field(ge=1)] = 10.0
     max_body_bytes: Positive = 64 * 1024
     max_connections: Positive = 4000
@@ -163,6 +165,12 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     _split_lists = field_validator("admin_usernames", "allowed_hosts", "cors_origins", mode="before")(split)
     _hosts = field_validator("allowed_hosts")(checked_hosts)
     _cors_origins = field_validator("cors_origins")(checked_origins)
+
+    @field_validator("api_published_host", mode="before")
+    @classmethod
+    def _without_brackets(cls, value):
+        # docker compose wants an IPv6 address in brackets
+        return value.removeprefix("[").removesuffix("]") if isinstance(value, str) else value
 
     @field_validator("basic_auth_username", "basic_auth_password")
     @classmethod

@@ -1,31 +1,53 @@
-"""A container's health check: exit code 0 when the address answers 200.
+"""A container's health check: it waits for a service to be ready, and fails at once where it is held.
 
-    python -m deploy.probe http://127.0.0.1:8001/readyz
+    python -m deploy.probe http://127.0.0.1:8001/readyz START_S
 
-Its output, the answer, is what `docker inspect` shows of a check.
+Exit code 0 when the address answers 200. Until that has happened once the check waits up to START_S,
+afterwards up to 60 s. The patience is here and not in Docker, whose start period would hide that a service
+is held. The output, the last answer, is what `docker inspect` shows of a check.
 """
 
 import http.client
 import sys
+import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
+from deploy.hold import state_file
+
 _TIMEOUT_S = 5
+_PATIENCE_S = 60.0
+_INTERVAL_S = 0.5
 
 
-def main(url: str) -> int:
+def main(url: str, start_s: float, was_ready: Path, held: Path) -> int:
+    """`was_ready` is made when the service is ready for the first time; `held` is there while it is held."""
+    deadline = time.monotonic() + (_PATIENCE_S if was_ready.exists() else start_s)
+    while True:
+        if held.exists():
+            print(held.read_text())
+            return 1
+        ready, answer = _ask(url)
+        if ready:
+            was_ready.touch()
+        if ready or time.monotonic() >= deadline:
+            print(answer)
+            return 0 if ready else 1
+        time.sleep(_INTERVAL_S)
+
+
+def _ask(url: str) -> tuple[bool, str]:
     address = urlsplit(url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=_TIMEOUT_S)
     try:
         connection.request("GET", address.path)
         answer = connection.getresponse()
-        print(answer.status, answer.read(4096).decode(errors="replace"))
+        return answer.status == 200, f"{answer.status} {answer.read(4096).decode(errors='replace')}"
     except (OSError, http.client.HTTPException) as error:
-        print(f"{url}: {error!r}")
-        return 1
+        return False, f"{url}: {error!r}"
     finally:
         connection.close()
-    return 0 if answer.status == 200 else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1], float(sys.argv[2]), state_file("was-ready"), state_file("held")))

@@ -130,6 +130,11 @@ def kill(process: subprocess.Popen) -> None:
     process.wait()
 
 
+def was_killed(returncode: int) -> bool:
+    """Whether SIGKILL ended it: ours, an operator's, or that of the kernel when memory runs out."""
+    return returncode == -signal.SIGKILL
+
+
 def how_it_ended(returncode: int) -> str:
     if returncode >= 0:
         return f"exit code {returncode}"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.health import Check
-from processor import child
+from processor import child, memory
 from processor.busy import Busy
 from processor.engine_keeper import Keeper, Running
 from processor.separation import EngineConfig, Separation, StemFile
@@ -22,14 +22,19 @@ _TICK_S = 0.05
 # A child that stops by itself keeps its warm model; longer than this no cancel may take.
 _CANCEL_GRACE_S = 1.0
 _RESTART_TIMEOUT_S = 120.0
+_OUT_OF_MEMORY = (
+    "Memory ran out, and the kernel ended the engine while it was separating: give the processor more memory "
+    "(mem_limit in Docker Compose), or choose a smaller MODEL_NAME"
+)
 
 
 class Engine:
     """Owns the child. `separate` may be called from several threads: one works, the others queue."""
 
-    def __init__(self, config: EngineConfig):
+    def __init__(self, config: EngineConfig, oom_kills: Callable[[], int | None] = memory.kill_count):
         self._config = config
-        self._keeper = Keeper(config)
+        self._oom_kills = oom_kills
+        self._keeper = Keeper(config, oom_kills)
         self._turns = Turns()
         self._busy = Busy()
 
@@ -98,11 +103,12 @@ class Engine:
         on_progress: Callable[[float], None],
     ) -> Separation:
         request = {"do": "separate", "source": str(source), "target_dir": str(target_dir)}
+        watch = memory.Watch(self._oom_kills)
         try:
             running.link.send(request)
             message = self._await_answer(running.link, check, on_progress)
         except child.LinkClosed:
-            raise _crash(running) from None
+            raise _crash(running, watch) from None
         except BaseException:  # whatever stopped the job: the child must not go on with it
             self._cancel(running)
             raise
@@ -156,8 +162,12 @@ def _job_error(message: dict) -> PermanentError | TransientError:
     return kind(ErrorCode(message["code"]), message["message"])
 
 
-def _crash(running: Running) -> CrashError:
+def _crash(running: Running, watch: memory.Watch) -> CrashError | TransientError:
     running.process.wait()
     how = child.how_it_ended(running.process.returncode)
-    hint = " (out of memory, perhaps)" if "SIGKILL" in how else ""
-    return CrashError(ErrorCode.ENGINE_CRASHED, f"The engine died while separating: {how}{hint}")
+    if child.was_killed(running.process.returncode):
+        if watch.struck():
+            return TransientError(ErrorCode.OUT_OF_MEMORY, _OUT_OF_MEMORY)
+        if watch.struck() is None:
+            how += " (out of memory, perhaps)"
+    return CrashError(ErrorCode.ENGINE_CRASHED, f"The engine died while separating: {how}")

@@ -3,10 +3,11 @@
 import logging
 import subprocess
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.health import Check
-from processor import child
+from processor import child, memory
 from processor.separation import EngineConfig
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ class Running:
 class Keeper:
     """One thread, for the keeper's whole life, spawns all children: the parent-death signal goes by it."""
 
-    def __init__(self, config: EngineConfig):
+    def __init__(self, config: EngineConfig, oom_kills: Callable[[], int | None]):
         self._config = config
+        self._oom_kills = oom_kills
         self._changed = threading.Condition()
         self._running: Running | None = None
         self._process: subprocess.Popen | None = None
@@ -116,9 +118,10 @@ class Keeper:
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
 
     def _await_end(self, running: Running) -> None:
+        watch = memory.Watch(self._oom_kills)
         running.process.wait()
         running.link.close()
-        reason = f"the engine ended: {child.how_it_ended(running.process.returncode)}"
+        reason = f"the engine ended: {_how_it_ended(running.process, watch)}"
         if self._forget(running, reason) and not self._stopping.is_set():
             log.warning("%s", reason)
 
@@ -152,6 +155,7 @@ class Keeper:
         self, module: str, arguments: list[str], timeout_s: float
     ) -> tuple[subprocess.Popen, child.Link, dict] | None:
         """Starts a child and waits for its first word; None, with the reason noted, if that is bad news."""
+        watch = memory.Watch(self._oom_kills)
         try:
             process, link = child.spawn(module, arguments, _CHILD_ENVIRONMENT)
         except OSError as error:
@@ -163,7 +167,7 @@ class Keeper:
             message = link.receive(timeout_s) or {"reason": f"no answer in {timeout_s:g} s"}
         except child.LinkClosed:
             process.wait()
-            message = {"reason": f"it died while starting: {child.how_it_ended(process.returncode)}"}
+            message = {"reason": f"it died while starting: {_how_it_ended(process, watch)}"}
         if "reason" not in message:
             return process, link, message
         child.kill(process)
@@ -175,3 +179,8 @@ class Keeper:
             log.error("the engine is not ready: %s", reason)
         with self._changed:
             self._reason = reason
+
+
+def _how_it_ended(process: subprocess.Popen, watch: memory.Watch) -> str:
+    how = child.how_it_ended(process.returncode)
+    return f"{how}, memory ran out" if child.was_killed(process.returncode) and watch.struck() else how

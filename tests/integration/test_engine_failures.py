@@ -108,6 +108,37 @@ def test_a_child_that_dies_is_a_crash_and_is_replaced(ready, long, short, target
     assert engine.pid != before
 
 
+def kills(struck: list[bool]) -> Callable[[], int]:
+    """A count of the kernel's kills for want of memory, which rises when the test appends to `struck`."""
+    return lambda: len(struck)
+
+
+def test_a_child_that_the_kernel_kills_for_want_of_memory_says_so(long, short, target):
+    struck: list[bool] = []
+    engine = Engine(config(), oom_kills=kills(struck))
+    engine.start()
+    assert engine.wait_ready(START_TIMEOUT_S).ok
+    kill = signal_once(engine, signal.SIGKILL)
+
+    def on_progress(fraction: float) -> None:
+        struck.append(True)
+        kill(fraction)
+
+    try:
+        with pytest.raises(TransientError, match="Memory ran out") as caught:
+            engine.separate(long, target, no_check, on_progress)
+        assert caught.value.code == ErrorCode.OUT_OF_MEMORY
+        assert not list(target.iterdir())
+        assert engine.separate(short, target, no_check, no_progress).stems
+    finally:
+        engine.stop()
+
+
+def test_the_engine_is_the_first_that_the_kernel_takes(ready):
+    score = Path(f"/proc/{ready(config()).pid}/oom_score_adj").read_text()
+    assert (score.strip(), Path("/proc/self/oom_score_adj").read_text().strip()) == ("1000", "0")
+
+
 def test_a_child_that_hangs_is_killed_on_cancel(ready, long, target):
     engine = ready(config())
     before, hang = engine.pid, signal_once(engine, signal.SIGSTOP)

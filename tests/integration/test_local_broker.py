@@ -1,8 +1,10 @@
 """The broker of the local stack keeps what it acknowledged."""
 
+import contextlib
+
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
-from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 
 from local import broker
 from tests.support.waiting import wait_for
@@ -48,6 +50,19 @@ def test_topics_are_not_created_by_use(kafka):
     assert not consumer.partitions_for_topic("nobody-made-this")
     assert "nobody-made-this" not in consumer.topics()
     consumer.close()
+
+
+def test_the_broker_knows_every_property(own_kafka):
+    """docker-compose.yml has the same ones, which a test of tests/docker compares."""
+    server = own_kafka()
+    with contextlib.closing(KafkaAdminClient(bootstrap_servers=server.bootstrap)) as admin:
+        broker_one = ConfigResource(ConfigResourceType.BROKER, "1")
+        known = admin.describe_configs([broker_one], config_filter="all")["broker"]["1"]
+    text = (server.spec.data_dir / "server.properties").read_text()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    for name, value in (line.split("=", 1) for line in lines):
+        # Kafka lists also what it does not know, without a value.
+        assert known[name]["value"] == value, name
 
 
 def test_a_damaged_jar_is_fetched_again(tmp_path):

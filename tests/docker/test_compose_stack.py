@@ -1,0 +1,221 @@
+"""docker-compose.yml under a real engine: what the README says of it, done by its own commands.
+
+The tests are one story about one stack: each finds it ready, and leaves it so.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from local import broker
+from tests.docker import stand_ins
+from tests.docker.project import Project
+from tests.docker.stack import API, PATIENCE_S, STORE, Stack, properties, readme_block
+from tests.support import audio, task_client
+from tests.support.api_client import basic
+from tests.support.api_process import submit
+from tests.support.centre_model import write_centre_model
+from tests.support.compose import TRIO
+from tests.support.http_server import ScriptedServer, serve
+from tests.support.trio import fetch_stem
+from tests.support.waiting import wait_for
+
+SERVERS = ("kafka", "seaweedfs")
+# What differs from the local stack's broker: where it listens, and the voters by name.
+PLACES = {
+    "listeners",
+    "advertised.listeners",
+    "log.dirs",
+    "controller.quorum.voters",
+    "controller.quorum.bootstrap.servers",
+}
+
+
+@pytest.fixture(scope="module")
+def stack(project: Project) -> Iterator[Stack]:
+    host = ScriptedServer("0.0.0.0")
+    host.on("/hook", serve(b"", 204, "text/plain"))
+    origin = f"http://host.docker.internal:{host.port}"
+    models = project.engine.work / "models"
+    write_centre_model(models)
+    for path in (models, *models.rglob("*")):
+        os.chown(path, 10001, 10001)
+    settings = {
+        "MODEL_NAME": "centre",
+        "MODEL_FILE_DIR": str(models),
+        "TRUSTED_URL_PREFIXES": origin,
+        "KAFKA_SESSION_TIMEOUT_MS": "6000",
+        "KAFKA_TOPIC_PARTITIONS": "3",
+        "RETRY_DELAYS_S": "5,10",
+    }
+    made = Stack(project, host, origin, settings)
+    with host:
+        made.up("--build")
+        yield made
+
+
+def test_up_waits_until_all_are_healthy_and_builds_three_images(stack: Stack):
+    assert {stack.project.health(name) for name in (*TRIO, *SERVERS)} == {"healthy"}
+    images = stack.project.docker(
+        "images", "--format", "{{.Repository}}", "--filter", "reference=uvr-*"
+    ).split()
+    assert sorted(images) == ["uvr-api", "uvr-processor", "uvr-uploader"]
+    published = stack.project.docker("ps", "--format", "{{.Ports}}")
+    assert set(re.findall(r"\S+->\S+", published)) == {"127.0.0.1:8000->8000/tcp", "127.0.0.1:8333->8333/tcp"}
+    assert "well-known default" not in stack.project.compose("logs", "api")
+
+
+def test_an_image_keeps_nothing_of_what_installed_its_packages(stack: Stack):
+    found = stack.project.docker(
+        "run", "--rm", "--network", "none", "uvr-uploader", "ls", "-A", "/", "/tmp", "/venv/bin"
+    )
+    assert not {"tools", "uv", "pip", "requirements-uploader.txt"} & set(found.split())
+
+
+def test_a_song_of_the_host_goes_all_the_way(stack: Stack, tmp_path: Path):
+    samples = audio.feelings(0.9).mix[: 44100 * 5]
+    body = stack.separate(samples, tmp_path)
+    assert body["status"] == "success", body
+    # the link is for clients, who reach the store where it is published
+    assert body["vocals"].startswith(f"{STORE}/uvr-stems/")
+    parts = [fetch_stem(body[name], tmp_path) for name in ("vocals", "instrumental")]
+    assert np.abs(sum(parts) - samples * np.float32(body["gain"])).max() <= 1.01 / 32768
+    staged = "find /outputs -type f"
+    wait_for(lambda: not stack.project.compose("exec", "-T", "uploader", *staged.split()), 30, "empty stage")
+
+
+def test_the_broker_has_every_property_of_the_local_one(stack: Stack, tmp_path: Path):
+    theirs = properties(
+        stack.project.compose("exec", "-T", "kafka", "cat", "/opt/kafka/config/server.properties")
+    )
+    broker.prepare(broker.BrokerSpec(tmp_path, 1, 2, broker.default_cache()))
+    local = properties((tmp_path / "server.properties").read_text())
+    assert {k: v for k, v in theirs.items() if k not in PLACES} == {
+        k: v for k, v in local.items() if k not in PLACES
+    }
+
+
+def test_a_worker_that_is_killed_in_a_job_comes_back_and_does_it(stack: Stack, tmp_path: Path):
+    task = stack.submit(audio.noise(120), tmp_path)
+    wait_for(lambda: task_client.task(API, task)["state"] == "separating", PATIENCE_S, "separation")
+    stack.project.compose("exec", "-T", "processor", "pkill", "-KILL", "-f", "python -m processor$")
+    assert stack.callback(task)["status"] == "success"
+    assert len([r for r in stack.host.requests("/hook") if r.json()["task_uuid"] == task]) == 1
+    assert stack.project.inspect("processor")["RestartCount"] == 1
+
+
+def test_a_processor_whose_memory_runs_out_loses_its_engine_alone(stack: Stack, tmp_path: Path):
+    (container,) = stack.project.containers("processor")
+    before = stack.project.inspect("processor")["RestartCount"]
+    used = stack.project.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", container)
+    limit = f"{float(used.partition('MiB')[0]) + 20:.0f}m"
+    stack.project.docker("update", "--memory", limit, "--memory-swap", limit, container)
+    task = stack.submit(audio.noise(60), tmp_path)
+    state = wait_for(lambda: waits_for_another_try(task), PATIENCE_S, "failed try")
+    stack.project.docker("update", "--memory", "8g", "--memory-swap", "8g", container)
+    assert state["error_code"] == "out_of_memory", state
+    assert stack.callback(task)["status"] == "success"
+    assert stack.project.inspect("processor")["RestartCount"] == before
+
+
+def waits_for_another_try(task_uuid: str) -> dict[str, Any] | None:
+    state = task_client.task(API, task_uuid)
+    return state if "next_try_at" in state else None
+
+
+def test_three_processors_share_the_work(stack: Stack, tmp_path: Path):
+    stack.up("--scale", "processor=3", "--no-recreate")
+    containers = stack.project.containers("processor")
+    assert len(containers) == 3
+    tasks = [stack.submit(audio.noise(5, seed), tmp_path) for seed in range(4)]
+    assert {stack.callback(task)["status"] for task in tasks} == {"success"}
+    stack.up("--scale", "processor=1", "--no-recreate")
+    assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
+
+
+def test_a_song_outlives_a_restart_of_kafka(stack: Stack, tmp_path: Path):
+    task = stack.submit(audio.noise(60), tmp_path)
+    stack.project.compose("restart", "kafka")
+    assert stack.callback(task)["status"] == "success"
+    assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
+
+
+def test_an_upgrade_leaves_kafka_and_the_store_as_they_are(stack: Stack):
+    def started() -> dict[str, tuple[str, str]]:
+        found = {name: stack.project.inspect(name) for name in (*SERVERS, *TRIO)}
+        return {name: (of["Id"], of["State"]["StartedAt"]) for name, of in found.items()}
+
+    before = started()
+    with (stack.project.directory / "common" / "errors.py").open("a") as file:
+        file.write("\n# a change\n")
+    stack.up("--build")
+    after = started()
+    assert {name for name in before if before[name] == after[name]} == set(SERVERS)
+
+
+def test_each_container_ends_in_order_and_in_time(stack: Stack):
+    stack.project.compose("stop")
+    codes = {name: stack.project.inspect(name)["State"]["ExitCode"] for name in (*TRIO, *SERVERS)}
+    # Java ends with the signal's number
+    assert codes == {"api": 0, "processor": 0, "uploader": 0, "kafka": 143, "seaweedfs": 0}
+
+
+def test_songs_are_there_after_down_and_up_and_in_a_restored_backup(stack: Stack, tmp_path: Path):
+    stack.project.compose("down")
+    stack.project.run(readme_block("tar czf"))  # which begins with a stop, and ends with `up`
+    known = stack.listed()
+    assert len(known) == stack.songs
+    stack.project.compose("down", "--volumes")
+    stack.project.run(readme_block("tar xzf"))
+    assert stack.listed() == known
+    stored = [task_client.task(API, uuid) for uuid in known]
+    results = [task["result"] for task in stored if task["state"] == "succeeded"]
+    assert results
+    assert len(fetch_stem(results[0]["vocals"], tmp_path)) > 0
+    assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
+
+
+def test_a_secret_that_cannot_be_read_holds_the_service_until_it_is_mended(stack: Stack):
+    secret = stack.project.directory / "password"
+    secret.write_text("from a file\n")
+    secret.chmod(0o600)
+    with pytest.raises(AssertionError, match="unhealthy"):
+        stack.up(BASIC_AUTH_PASSWORD_FILE="./password")
+    found = stack.project.inspect("api")
+    assert (found["State"]["Status"], found["RestartCount"]) == ("running", 0)
+    assert "BASIC_AUTH_PASSWORD_FILE" in stack.project.compose("logs", "api")
+    os.chown(secret, 10001, 10001)
+    stack.project.compose("up", "-d", "--wait", "--force-recreate", "api")
+    assert submit(API).status == 401
+    assert submit(API, headers=basic("admin", "from a file")).status == 200
+
+
+def test_a_wrong_setting_and_a_taken_worker_id_are_told_at_once(stack: Stack):
+    with pytest.raises(AssertionError, match="unhealthy"):
+        stack.up(OUTPUT_FORMAT="aiff")
+    state = stack.project.inspect("processor")["State"]
+    # no check but the first ones, which Docker would not have counted within a start period
+    assert len(state["Health"]["Log"]) == state["Health"]["FailingStreak"]
+    assert "exit code 64" in state["Health"]["Log"][-1]["Output"]
+    assert "OUTPUT_FORMAT" in stack.project.compose("logs", "processor")
+    stack.project.write_env(stack.settings | {"OUTPUT_FORMAT": "aiff", "WORKER_ID": "one"})
+    stack.project.compose("up", "-d", "--no-deps", "--scale", "uploader=2", "uploader")
+
+    def health() -> dict[str, str]:
+        found = json.loads(stack.project.docker("inspect", *stack.project.containers("uploader")))
+        states = [one["State"]["Health"] for one in found]
+        return {state["Status"]: "".join(check["Output"] for check in state["Log"][-1:]) for state in states}
+
+    wait_for(lambda: health().keys() == {"healthy", "unhealthy"}, PATIENCE_S, "one held of two")
+    assert "exit code 65" in health()["unhealthy"]
+
+
+def test_the_images_that_tests_put_in_place_are_the_only_difference(stack: Stack):
+    named = stack.project.compose("config", "--images").split()
+    assert set(named) == {"uvr-api", "uvr-processor", "uvr-uploader", stand_ins.KAFKA, stand_ins.STORE}
