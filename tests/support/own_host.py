@@ -19,6 +19,7 @@ from common.errors import JobError
 from common.http_guard import Network
 from processor.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
+from tests.support.waiting import wait_for
 from uploader.webhook import as_error, deliver
 
 V4, V6, ELSEWHERE = "93.184.216.34", "2606:4700::1111", "1.1.1.1"
@@ -47,9 +48,20 @@ def enter_namespace() -> None:
 
 
 def listen(family: socket.AddressFamily, address: str) -> socket.socket:
+    # The kernel takes a moment to make a new IPv6 address usable.
+    wait_for(lambda: can_bind(family, address), 10, f"the address {address}")
     listener = socket.create_server((address, PORT), family=family)
     listener.setblocking(False)
     return listener
+
+
+def can_bind(family: socket.AddressFamily, address: str) -> bool:
+    with socket.socket(family) as one:
+        try:
+            one.bind((address, 0))
+        except OSError:
+            return False
+    return True
 
 
 def was_connected_to(listener: socket.socket) -> bool:
