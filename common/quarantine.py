@@ -40,10 +40,6 @@ class Quarantine:
     def begin(self, alone: bool, live: Callable[[], bool]) -> None:
         """Waits until the job may work: beside others, or `alone`. Raises Cancelled once it is not `live`."""
         with self._changed:
-            if alone:
-                # Meanwhile others may start.
-                until_s = time.monotonic() + self._aside_patience_s
-                self._wait(live, lambda: not self._aside or time.monotonic() >= until_s)
             self._begin(alone, live)
 
     def step_aside(self, alone: bool) -> None:
@@ -55,8 +51,12 @@ class Quarantine:
     def come_back(self, alone: bool, live: Callable[[], bool]) -> None:
         """As `begin`, for a job that has stepped aside. It still has when this raises."""
         with self._changed:
-            self._begin(alone, live)
             self._aside -= 1
+            try:
+                self._begin(alone, live)
+            except BaseException:
+                self._aside += 1
+                raise
 
     def end_aside(self) -> None:
         """A job that has stepped aside has ended."""
@@ -84,13 +84,21 @@ class Quarantine:
         self._changed.notify_all()
 
     def _wait_for_solitude(self, live: Callable[[], bool]) -> None:
-        # While one waits no other starts: there would always be one more.
-        self._alone_waiting += 1
-        try:
-            self._wait(live, lambda: not self._working)
-        finally:
-            self._alone_waiting -= 1
-            self._changed.notify_all()
+        until_s = time.monotonic() + self._aside_patience_s
+
+        def waits_for_others_aside() -> bool:
+            return self._aside > 0 and time.monotonic() < until_s
+
+        while self._working or waits_for_others_aside():
+            # While it waits for those aside, others may start.
+            self._wait(live, lambda: not waits_for_others_aside())
+            # While it waits for those that work, no other starts: there would always be one more.
+            self._alone_waiting += 1
+            try:
+                self._wait(live, lambda: not self._working or waits_for_others_aside())
+            finally:
+                self._alone_waiting -= 1
+                self._changed.notify_all()
 
     def _wait(self, live: Callable[[], bool], ready: Callable[[], bool]) -> None:
         while not ready():

@@ -141,3 +141,18 @@ def test_a_job_that_is_stopped_on_its_way_back_is_aside_until_its_end():
     with pytest.raises(Cancelled):
         quarantine.come_back(False, lambda: False)
     quarantine.end_aside()
+
+
+def test_a_last_attempt_waits_for_a_job_that_steps_aside_while_it_waits(quarantine):
+    quarantine.begin(False, lambda: True)
+    last = Job(quarantine, alone=True)
+    assert last.waits()
+    quarantine.step_aside(False)
+    assert last.waits()
+    other = Job(quarantine)
+    assert other.starts()
+    quarantine.come_back(False, lambda: True)
+    other.end()
+    assert last.waits()
+    quarantine.end(False)
+    assert last.starts()
