@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from processor import memory
+
 _PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).resolve().parent.parent
 _MAX_MESSAGE_BYTES = 1 << 20
@@ -104,6 +106,7 @@ def attach(arguments: list[str]) -> tuple[Link, list[str]]:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    memory.go_first()
     if os.getppid() != parent:  # it died before the signal was ordered
         os._exit(1)
     return Link(socket.socket(fileno=descriptor)), arguments[2:]

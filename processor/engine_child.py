@@ -13,14 +13,13 @@ from pathlib import Path
 from types import ModuleType
 
 from common.errors import Cancelled, ErrorCode, JobError, TransientError
-from processor import child, memory
+from processor import child
 
 _PROGRESS_INTERVAL_S = 0.2
 
 
 def main(arguments: list[str]) -> None:
     link, rest = child.attach(arguments)
-    memory.go_first()
     model_name, model_dir, device, output_format = rest
     requests: queue.SimpleQueue[dict] = queue.SimpleQueue()
     cancelled = threading.Event()
