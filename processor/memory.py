@@ -14,8 +14,8 @@ _MACHINE = Path("/proc/vmstat")
 def go_first() -> None:
     """Has this process killed when memory runs out, before its parent, which then says so and goes on.
 
-    Every child does so, the small ones too: the kernel may need a second victim before the first one's memory is
-    free again, and would take the parent.
+    Every child does so, the small ones too: the kernel may need a second victim before the first one's memory
+    is free again, and would take the parent.
     """
     with contextlib.suppress(OSError):  # such as where /proc cannot be written to
         _SCORE.write_text(_HIGHEST)
