@@ -218,6 +218,10 @@ class LeaseTable:
         with self._lock:
             if self._draining or not lease.live:
                 return False
+            if lease.assignment.partition in self._held_back:
+                # Begun here, it would keep the partition busy. Who reads the record next does it.
+                self.end(lease)
+                return False
             self._running[_key(lease)] = lease
             return True
 

@@ -75,6 +75,18 @@ def test_what_cannot_be_started_holds_up_nobody_behind_it():
     assert r.started == [waiting]
 
 
+def test_what_waits_on_a_partition_that_is_to_go_elsewhere_is_left_to_who_reads_it_next():
+    table = LeaseTable(slots=4)
+    loaded(table)
+    lease = leased(table, 3)
+    table.set_aside(lease)
+    table.hold_back({partition()})
+    assert not table.resume(lease)
+    assert table.wanted({partition()}).seeks == {partition(): 3}
+    table.hold_back(set())
+    assert isinstance(table.admit(record(3)), Lease)
+
+
 def test_of_several_users_the_one_with_the_fewest_places_is_next():
     r = Room(Limits(total=3))
     a, b = Claim("a"), Claim("b")
