@@ -42,6 +42,7 @@ class Keeper:
     def __init__(self, config: EngineConfig, oom_kills: Callable[[], int | None]):
         self._config = config
         self._oom_kills = oom_kills
+        self._decoy = memory.Decoy()
         self._changed = threading.Condition()
         self._running: Running | None = None
         self._process: subprocess.Popen | None = None
@@ -105,6 +106,7 @@ class Keeper:
     def _keep(self) -> None:
         backoff_s = _MIN_BACKOFF_S
         while not self._stopping.is_set():
+            self._decoy.keep()
             try:
                 running = self._start_child()
                 if running:
@@ -116,6 +118,7 @@ class Keeper:
             else:
                 self._stopping.wait(backoff_s)
                 backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+        self._decoy.close()
 
     def _await_end(self, running: Running) -> None:
         watch = memory.Watch(self._oom_kills)

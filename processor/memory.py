@@ -1,6 +1,7 @@
 """The kernel's out-of-memory killer: which process it takes first, and whether it has struck."""
 
 import contextlib
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ _MACHINE = Path("/proc/vmstat")
 def go_first() -> None:
     """Has this process killed when memory runs out, before its parent, which then says so and goes on.
 
-    Every child does so, the small ones too: the kernel may need a second victim before the first one's memory
+    Every child does so, the small ones too: the kernel may want a second victim before the first one's memory
     is free again, and would take the parent.
     """
     with contextlib.suppress(OSError):  # such as where /proc cannot be written to
@@ -54,6 +55,36 @@ def _counters(membership: str, groups: Path) -> Iterator[Path]:
             yield groups / "memory" / path.lstrip("/") / "memory.oom_control"
             yield groups / "memory" / "memory.oom_control"
     yield _MACHINE
+
+
+class Decoy:
+    """A small process for the kernel to kill second.
+
+    The kernel may look for another victim while the first one, the engine, still gives its memory back, and
+    would take the worker. The decoy ends with us, when its standard input closes.
+    """
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def keep(self) -> None:
+        """Starts it where it does not run, or no longer."""
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        with contextlib.suppress(OSError):  # a machine without cat, or without room for a process, goes on
+            self._process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_HIGHEST)
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def close(self) -> None:
+        if self._process is not None and self._process.stdin is not None:
+            self._process.stdin.close()
+            self._process.wait()
+            self._process = None
 
 
 class Watch:

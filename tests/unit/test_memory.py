@@ -1,15 +1,15 @@
 """The kernel's out-of-memory killer: where its count is read, and whom it takes first."""
 
-import subprocess
-import sys
+import os
+import signal
 from pathlib import Path
 
 import pytest
 
-from processor import memory
+from processor import child, memory
 from processor.memory import Watch, count_in
+from tests.support.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 V2_EVENTS = "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n"
 V1_CONTROL = "oom_kill_disable 0\nunder_oom 0\noom_kill 5\n"
 
@@ -61,11 +61,27 @@ def test_the_killer_has_struck_where_the_count_has_risen(counts, expected):
     assert Watch(iter(counts).__next__).struck() is expected
 
 
-def test_a_process_can_put_itself_first():
-    command = (
-        "from processor import memory; memory.go_first(); print(open('/proc/self/oom_score_adj').read())"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", command], cwd=ROOT, capture_output=True, text=True, timeout=60
-    )
-    assert done.stdout.strip() == "1000", done.stderr
+def test_every_child_goes_before_its_parent():
+    process, link = child.spawn("tests.support.environment_teller", [])
+    try:
+        link.receive(60)
+        score = Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip()
+    finally:
+        child.kill(process)
+        link.close()
+    assert score == "1000"
+    assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
+
+
+def test_a_decoy_that_was_taken_is_replaced_and_ends_when_it_is_closed():
+    decoy = memory.Decoy()
+    decoy.keep()
+    first = decoy.pid
+    assert Path(f"/proc/{first}/oom_score_adj").read_text().strip() == "1000"
+    decoy.keep()
+    assert decoy.pid == first
+    os.kill(first, signal.SIGKILL)
+    wait_for(lambda: decoy.keep() or decoy.pid != first, 30, "another decoy")
+    second = decoy.pid
+    decoy.close()
+    assert not Path(f"/proc/{second}").exists()
