@@ -1,6 +1,6 @@
 """Partitions that move at once, come back and move all the time under jobs that take longer than any of it.
 
-DRAIN_ON_REBALANCE_S is 0 here, so that jobs do lose their partitions; test_handover.py has the rest.
+DRAIN_ON_REBALANCE_S is 0 here, so that jobs do lose their partitions; test_running_jobs_stay.py has the rest.
 """
 
 import contextlib
