@@ -79,7 +79,8 @@ def test_a_song_that_kills_its_worker_does_not_take_the_one_beside_it_with_it(co
         processor.start()
     counting.assert_seen_once(beside)
     assert_given_up(counting, processor, deadly)
-    assert counting.attempts(processor, beside) == [1, 2, 3]
+    # The second death does not count against it if it waited for its host at that moment.
+    assert counting.attempts(processor, beside) in ([1, 2, 2], [1, 2, 3])
 
 
 def test_after_a_kill_only_the_long_job_is_done_again_and_not_the_short_ones_behind_it(counting, tmp_path):
