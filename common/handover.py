@@ -25,6 +25,8 @@ _ASK_AFTER_S = 1.0
 # A worker whose slots are full fetches nothing, and does not see what comes for its idle partitions.
 _LOOK_EVERY_S = 2.0
 _LOOK_TIMEOUT_MS = 2000
+# After a loss of partitions: long enough for a look that has begun since to be answered.
+_TELL_WITHIN_S = 6.0
 
 
 class Member(Protocol):
@@ -33,6 +35,7 @@ class Member(Protocol):
     def is_joining(self) -> bool: ...
     def rejoin(self) -> None: ...
     def look_for_ends(self, timeout_ms: int) -> None: ...
+    def unread(self) -> Set[TopicPartition]: ...
 
 
 class Handover:
@@ -51,12 +54,17 @@ class Handover:
         self._is_stopping = self._has_told_that_it_leaves = False
         self._last_look_s = clock()
         self._is_looking = threading.Event()
+        self._told_waiting: Set[TopicPartition] = frozenset()
+        # Of the poll thread alone.
+        self._owned: Set[TopicPartition] = frozenset()
+        self._lost_some_s = float("-inf")
 
     def needs(self, waiting: Set[TopicPartition]) -> Needs:
         """Says what this worker asks of the next assignment. On the client's I/O thread."""
         if self._longest_s == 0:
             return Needs(waiting=tuple(sorted(waiting)))
         with self._lock:
+            self._told_waiting = frozenset(waiting)
             self._has_told_that_it_leaves = self._is_leaving()
             # The longest drained first: the leader names the first ones again.
             by_age = sorted(self._busy(), key=lambda p: (self._drained_since_s.get(p, float("inf")), p))
@@ -82,10 +90,29 @@ class Handover:
         with self._lock:
             if self._leases.draining and not self._is_stopping:
                 self._is_stopping, self._last_told_s = True, now  # mostly all is done by the time to ask
-            if now - self._last_told_s < _ASK_AFTER_S or not self._can_give_up_more():
+            if now - self._last_told_s < _ASK_AFTER_S:
+                return
+            if not self._can_give_up_more() and not self._has_more_to_tell(consumer, now):
                 return
             self._last_told_s = now
         consumer.rejoin()
+
+    def _has_more_to_tell(self, consumer: Member, now: float) -> bool:
+        """Whether another worker has joined that could do what waits here, of which this one did not know.
+
+        Asked only after partitions were lost, and then once: each loss is a step towards even shares, so that
+        the group comes to rest.
+        """
+        owned = self._leases.partitions
+        if self._owned - owned:
+            self._lost_some_s = now
+        self._owned = owned
+        if now - self._lost_some_s > _TELL_WITHIN_S or not self._leases.slots_full:
+            return False
+        if not (consumer.unread() & owned) - self._told_waiting - self._leases.busy:
+            return False
+        self._lost_some_s = float("-inf")
+        return True
 
     def _look(self, consumer: Member) -> None:
         """Lets the consumer learn where its partitions end, beside the poll thread."""

@@ -1,6 +1,7 @@
 """Partitions with running jobs that are wanted elsewhere: what is told, and when they go."""
 
 import pytest
+from kafka import TopicPartition
 
 from common.handover import Handover
 from common.lease import Lease, LeaseTable, Refusal
@@ -14,6 +15,7 @@ class Member:
     def __init__(self) -> None:
         self.joining = False
         self.asked = self.looks = 0
+        self.waiting: set[TopicPartition] = set()
 
     def is_joining(self) -> bool:
         return self.joining
@@ -24,13 +26,16 @@ class Member:
     def look_for_ends(self, timeout_ms: int) -> None:
         self.looks += 1
 
+    def unread(self) -> set[TopicPartition]:
+        return self.waiting
+
 
 class Bench:
     """Three partitions of one worker, by a clock that `now_s` sets."""
 
-    def __init__(self, longest_s: float = 3600, leaves: bool = True):
+    def __init__(self, longest_s: float = 3600, leaves: bool = True, slots: int = 8):
         self.now_s = 100.0
-        self.table = LeaseTable(slots=8)
+        self.table = LeaseTable(slots)
         for number in range(3):
             loaded(self.table, number)
         self.handover = Handover(self.table, longest_s, leaves, lambda: self.now_s)
@@ -78,6 +83,29 @@ def test_nothing_is_begun_on_what_another_is_to_have_until_it_is_not_wanted_any_
     b.drain()
     assert b.table.wanted({partition(n) for n in range(3)}).paused == set()
     assert leased(b.table, 1, 1)
+
+
+def test_what_waits_is_told_though_it_was_not_known_when_another_joined():
+    b = Bench(slots=1)
+    leased(b.table, 0, 0)
+    b.handover.needs(set())
+    b.member.waiting = {partition(1)}
+    assert b.asked_after(30) == 0  # nobody has joined
+    b.table.drop([partition(2)])
+    assert b.asked_after(3) == 1
+    b.handover.needs(b.member.waiting)
+    assert b.asked_after(30) == 1
+    b.member.waiting = {partition(0), partition(1)}
+    assert b.asked_after(30) == 1
+
+
+def test_what_waits_for_a_free_slot_of_this_worker_moves_nothing():
+    b = Bench(slots=2)
+    leased(b.table, 0, 0)
+    b.handover.needs(set())
+    b.table.drop([partition(2)])
+    b.member.waiting = {partition(1)}
+    assert b.asked_after(30) == 0
 
 
 def test_it_asks_once_it_is_idle_and_once_a_second_at_most():
