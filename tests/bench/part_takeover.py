@@ -1,4 +1,4 @@
-"""How long 48 partitions go without a worker when one of two stops, is killed, or starts again."""
+"""How long 60 partitions go without a worker when one of two stops, is killed, or starts again."""
 
 import signal
 import statistics

@@ -1,4 +1,4 @@
-"""A worker goes, with 48 partitions to its group: another, or its own restart, does what comes for them.
+"""A worker goes, with 60 partitions to its group: another, or its own restart, does what comes for them.
 
 How fast is measured by `python -m tests.bench --only takeover`.
 """

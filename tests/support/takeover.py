@@ -4,6 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
+from common import retry
 from tests.support.group import Lab
 from tests.support.sleepers import Sleepers, job
 from tests.support.stack import Service, Stack
@@ -15,7 +16,7 @@ SESSION_S = 6.0
 
 
 class Takeover:
-    """A group with the default topics: 12 partitions of tasks, and as many of each of three delays."""
+    """A group with the default topics: 12 partitions of tasks, and as many of each delay."""
 
     def __init__(self, bootstrap: str, stack: Stack):
         self.lab = Lab(bootstrap, PARTITIONS, DELAYS_S)
@@ -44,7 +45,7 @@ class Takeover:
 
     def wait_until_shared(self, *workers: Service) -> None:
         """Each of the workers has as many partitions as the others."""
-        each = PARTITIONS * (1 + len(DELAYS_S)) // len(workers)
+        each = PARTITIONS * (1 + len(retry.with_brief(DELAYS_S))) // len(workers)
         wait_for(lambda: all(_partitions(w) == each for w in workers), 60, "shared partitions")
 
 
