@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from common.stage import MARKER
 from local import broker
 from tests.docker import stand_ins
 from tests.docker.project import Project
@@ -86,7 +87,7 @@ def test_a_song_of_the_host_goes_all_the_way(stack: Stack, tmp_path: Path):
     assert body["vocals"].startswith(f"{STORE}/uvr-stems/")
     parts = [fetch_stem(body[name], tmp_path) for name in ("vocals", "instrumental")]
     assert np.abs(sum(parts) - samples * np.float32(body["gain"])).max() <= 1.01 / 32768
-    staged = "find /outputs -type f"
+    staged = f"find /outputs -type f ! -name {MARKER}"
     wait_for(lambda: not stack.project.compose("exec", "-T", "uploader", *staged.split()), 30, "empty stage")
 
 
