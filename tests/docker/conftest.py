@@ -25,9 +25,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.skip(reason=reason))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """A started engine that has the stand-ins for the images; its network is that of the tests."""
+    """A started engine that has the stand-ins for the images; its network is that of the tests.
+
+    It ends with its module: the tests of others need the network of this machine.
+    """
     made = Engine(unpacked_root(broker.default_cache().resolve()), [ROOT, Path(sys.prefix)])
     try:
         made.start()
@@ -38,7 +41,7 @@ def engine() -> Iterator[Engine]:
         made.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def project(engine: Engine) -> Project:
     """The checkout that Compose runs in. Nothing of it runs yet."""
     return Project(engine)
