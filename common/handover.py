@@ -81,9 +81,10 @@ class Handover:
 
     def watch(self, consumer: Member) -> None:
         """Asks for another assignment where that would move something. After each poll."""
+        now = self._clock()
+        self._note_losses(now)
         if consumer.is_joining():
             return
-        now = self._clock()
         if self._leases.slots_full and now - self._last_look_s >= _LOOK_EVERY_S:
             self._last_look_s = now
             self._look(consumer)
@@ -97,19 +98,21 @@ class Handover:
             self._last_told_s = now
         consumer.rejoin()
 
+    def _note_losses(self, now: float) -> None:
+        owned = self._leases.partitions
+        if self._owned - owned:
+            self._lost_some_s = now
+        self._owned = owned
+
     def _has_more_to_tell(self, consumer: Member, now: float) -> bool:
         """Whether another worker has joined that could do what waits here, of which this one did not know.
 
         Asked only after partitions were lost, and then once: each loss is a step towards even shares, so that
         the group comes to rest.
         """
-        owned = self._leases.partitions
-        if self._owned - owned:
-            self._lost_some_s = now
-        self._owned = owned
         if now - self._lost_some_s > _TELL_WITHIN_S or not self._leases.slots_full:
             return False
-        if not (consumer.unread() & owned) - self._told_waiting - self._leases.busy:
+        if not (consumer.unread() & self._owned) - self._told_waiting - self._leases.busy:
             return False
         self._lost_some_s = float("-inf")
         return True

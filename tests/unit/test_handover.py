@@ -99,6 +99,19 @@ def test_what_waits_is_told_though_it_was_not_known_when_another_joined():
     assert b.asked_after(30) == 1
 
 
+def test_a_loss_in_the_first_moments_and_in_a_rejoin_is_noticed():
+    b = Bench(slots=1)
+    leased(b.table, 0, 0)
+    b.handover.needs(set())
+    b.drain()
+    assert b.asked_after(0.1) == 0
+    b.member.joining = True
+    b.table.drop([partition(2)])
+    assert b.asked_after(0.5) == 0
+    b.member.joining, b.member.waiting = False, {partition(1)}
+    assert b.asked_after(3) == 1
+
+
 def test_what_waits_for_a_free_slot_of_this_worker_moves_nothing():
     b = Bench(slots=2)
     leased(b.table, 0, 0)
