@@ -81,13 +81,14 @@ class GuardedConsumer(KafkaConsumer):
         return self.committed(partition, metadata=True, timeout_ms=timeout_ms)
 
     def known_lag(self) -> dict[TopicPartition, int]:
-        """How far our positions are behind the partitions' ends, as the last fetch told them. No I/O."""
+        """How far our positions are behind the partitions' ends, as the last fetch and look told. No I/O."""
         lags = {}
         for partition in self.assignment():
             state = self._subscription.assignment.get(partition)
             position, end = (state.position, state.highwater) if state else (None, None)
-            if position is not None and end is not None:
-                lags[partition] = max(0, end - position.offset)
+            ends = [known for known in (end, self._ends.get(partition)) if known is not None]
+            if position is not None and ends:
+                lags[partition] = max(0, max(ends) - position.offset)
         return lags
 
     def look_for_ends(self, timeout_ms: int) -> None:
@@ -95,13 +96,8 @@ class GuardedConsumer(KafkaConsumer):
         self._ends = self.end_offsets(list(self.assignment()), timeout_ms)
 
     def unread(self) -> set[TopicPartition]:
-        """The partitions with records to be read, as the last fetch and the last look told. No I/O."""
-        found = {partition for partition, lag in self.known_lag().items() if lag > 0}
-        for partition, end in self._ends.items():
-            state = self._subscription.assignment.get(partition)
-            if state is not None and state.position is not None and state.position.offset < end:
-                found.add(partition)
-        return found
+        """The partitions with records to be read, as far as `known_lag` tells. No I/O."""
+        return {partition for partition, lag in self.known_lag().items() if lag > 0}
 
     def is_assigned(self, partition: TopicPartition) -> bool:
         return self._subscription.is_assigned(partition)

@@ -9,12 +9,15 @@ import pytest
 
 from common import clients
 from common.guarded_consumer import GuardedConsumer
+from tests.support.api_process import metrics_of
 from tests.support.earlier_assignor import EarlierAssignor
+from tests.support.exposition import Exposition
 from tests.support.group import Lab, Polling
 from tests.support.sleepers import OffsetWatch, Sleepers, job
 from tests.support.waiting import wait_for
 
 PARTITIONS = 4
+LAG = "uvr_consumer_lag_records"
 
 
 @pytest.fixture
@@ -44,11 +47,12 @@ def test_a_worker_that_joins_gets_what_is_idle_at_once_and_stops_nothing(lab, sl
 
 
 def test_of_what_waits_in_idle_partitions_a_worker_that_joins_gets_some(lab, sleepers):
-    sleepers.start("w0", PROCESSOR_SLOTS="1")
+    first = sleepers.start("w0", PROCESSOR_SLOTS="1")
     lab.feed([job(0, 600)], partition=0)
     sleepers.wait_for_starts(1)
     # Its only slot is full: it fetches nothing, and has to look for this one.
     lab.feed([job(1, 0)], partition=1)
+    wait_for(lambda: Exposition(metrics_of(first.url)).value(LAG), 30, "sight of what waits")
     sleepers.start("w1")
     assert lab.wait_for_results(1) == [{"i": 1, "attempt": 1, "worker": "w1"}]
     assert sleepers.ends() == [end for end in sleepers.ends() if end["i"] == 1]
