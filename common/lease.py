@@ -216,11 +216,10 @@ class LeaseTable:
     def resume(self, lease: Lease) -> bool:
         """Notes that the job of a lease which was set aside runs. False: it may not run any more."""
         with self._lock:
-            if self._draining or not lease.live:
+            if not lease.live:
                 return False
-            if lease.assignment.partition in self._held_back:
-                # Begun here, it would keep the partition busy. Who reads the record next does it.
-                self.end(lease)
+            if self._begins_nothing() or lease.assignment.partition in self._held_back:
+                self.end(lease)  # who reads the record next does it
                 return False
             self._running[_key(lease)] = lease
             return True

@@ -87,6 +87,18 @@ def test_what_waits_on_a_partition_that_is_to_go_elsewhere_is_left_to_who_reads_
     assert isinstance(table.admit(record(3)), Lease)
 
 
+def test_what_waits_is_not_begun_while_its_worker_may_begin_nothing_and_is_read_again_then():
+    table = LeaseTable(slots=4)
+    loaded(table)
+    lease = leased(table, 3)
+    table.set_aside(lease)
+    table.pause(True)
+    assert not table.resume(lease)
+    assert table.wanted({partition()}).seeks == {partition(): 3}
+    table.pause(False)
+    assert isinstance(table.admit(record(3)), Lease)
+
+
 def test_of_several_users_the_one_with_the_fewest_places_is_next():
     r = Room(Limits(total=3))
     a, b = Claim("a"), Claim("b")
