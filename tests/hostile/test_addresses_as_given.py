@@ -13,6 +13,7 @@ from common.addresses import AddressPolicy
 from common.errors import JobError
 from common.http_guard import Network
 from processor.download import DownloadedFile, DownloadLimits, download
+from tests.support.downloads import go_on
 from tests.support.http_server import Connection, Request, ScriptedServer, raw, redirect, serve
 from tests.support.raw_targets import AS_GIVEN
 from tests.support.sockets import Internet
@@ -23,10 +24,6 @@ pytestmark = pytest.mark.network
 PUBLIC = "93.184.216.34"
 LIMITS = DownloadLimits(max_bytes=1000, deadline_s=60)
 HEADERS = {"host", "user-agent", "accept", "accept-encoding", "connection"}
-
-
-def go_on() -> None:
-    """No job is cancelled here."""
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from common.outcome import RetrySchedule
 from common.retry import RetryPolicy
 from processor.download import Clocks, DownloadLimits, download
 from processor.prepare import AudioLimits, prepare
+from tests.support.downloads import go_on
 from tests.support.fakes import record
 from tests.support.hostile_downloads import RETRY_AFTER, SERVERS, Ending
 from tests.support.http_server import Script, ScriptedServer, serve, stall
@@ -22,10 +23,6 @@ pytestmark = pytest.mark.network
 PUBLIC = "93.184.216.34"
 LIMITS = DownloadLimits(max_bytes=1 << 20, deadline_s=1)
 HOUR = DownloadLimits(max_bytes=1 << 20, deadline_s=3600, timeout_s=3600)
-
-
-def go_on() -> None:
-    """No job is cancelled here."""
 
 
 @pytest.fixture

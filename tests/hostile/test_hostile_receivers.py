@@ -13,6 +13,7 @@ from common.errors import PermanentError
 from common.http_guard import Network
 from common.outcome import RetrySchedule
 from common.retry import RetryPolicy
+from tests.support.downloads import go_on
 from tests.support.fakes import record
 from tests.support.hostile_downloads import CHUNKED, dripped, endless
 from tests.support.http_server import (
@@ -34,10 +35,6 @@ pytestmark = pytest.mark.network
 PUBLIC = "93.184.216.34"
 BODY = b'{"test": 2432232314}'
 DELAYS_S = [30, 300, 3600]
-
-
-def go_on() -> None:
-    """No job is cancelled here."""
 
 
 @pytest.fixture
