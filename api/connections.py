@@ -1,4 +1,4 @@
-"""How many connections are open, in all and from each address, and which one makes room for the next.
+"""Counts open connections, in all and from each address, and chooses which one makes room for the next.
 
 A client that keeps the api waiting gives way to a new one: first those that do not take what they have asked
 for, then those that do not ask, and of each the one that has kept it waiting longest. So neither clients that

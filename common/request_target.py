@@ -1,4 +1,4 @@
-"""What a request line asks for, and where a redirect leads: both as they were given.
+"""Makes the target of a request line, and of a redirect, from addresses as they were given.
 
 `requests`, urllib3 and `urljoin` rewrite addresses into equal ones: `%7e` becomes `~`, `/a/../b` becomes
 `/b`, an empty query goes. To a host that signs the bytes it is asked for, that is another address.

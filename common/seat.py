@@ -1,4 +1,4 @@
-"""What a running job holds of its worker: a slot, a turn beside other jobs, and a place for waiting.
+"""Keeps what a running job holds of its worker: a slot, a turn beside other jobs, and a place for waiting.
 
 A job that waits for somebody else's network leaves its slot and its turn. Another job has the slot then, and
 a record on its last attempt, which works alone (common.quarantine), waits for no slow host or receiver.

@@ -1,4 +1,4 @@
-"""Whether the processor's stage is one that an uploader sees: stems that are staged elsewhere are lost.
+"""Tells whether an uploader sees the processor's stage: stems that are staged elsewhere are lost.
 
 Uploaders mark their stage with an id and announce it in `uvr_control` at their start, whenever it changes,
 and each minute. Processors read that, without a group, and compare it with the id in their own directory.

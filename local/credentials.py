@@ -1,4 +1,4 @@
-"""Who may sign in at the local stack's api, as far as its settings tell."""
+"""Tells who may sign in at the local stack's api, as far as its settings say."""
 
 from common.secret_files import read_secret
 from local.config import LocalConfig

@@ -1,4 +1,4 @@
-"""What is made ready before anything of the local stack starts."""
+"""Makes everything ready that the local stack needs before it starts."""
 
 import math
 import os

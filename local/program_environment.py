@@ -1,4 +1,4 @@
-"""What each program of the local stack gets as its environment: no secret that it does not need.
+"""Gives each program of the local stack its environment, without secrets that it does not need.
 
 A hole in the decoder can read the processor's environment, so the processor has no password of the api's, no
 key of the store's and no secret of the callbacks'. What the user's shell holds besides reaches no program,
