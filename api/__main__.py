@@ -23,9 +23,10 @@ from api.queue import KafkaQueue
 from api.session import KafkaSession
 from api.turns import Turns
 from api.view.view import KafkaView
-from common import command_line, log
-from common.settings import ApiSettings
-from common.settings_loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
+from common.observability import log
+from common.settings import command_line
+from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
+from common.settings.schema import ApiSettings
 
 # How long the answers that are still to be written may take after the last task is confirmed or not.
 _LAST_ANSWERS_S = 5

@@ -14,8 +14,8 @@ from api.problems import ProblemError
 from api.queue import QueueUnavailable, TaskQueue
 from api.view.view import TaskView, ViewUnavailable
 from common.failpoint import Failpoint
-from common.messages import Status, Task
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Status, Task
 
 # To know of an earlier request is worth a moment, and no more: without it the uploader makes both one.
 _PATIENCE_S = 1.0

@@ -18,8 +18,8 @@ from api.routes import make_router
 from api.steering import make_steering_router
 from api.tasks import make_tasks_router
 from api.view.view import TaskView
-from common.addresses import AddressPolicy
-from common.settings import ApiSettings
+from common.outbound.addresses import AddressPolicy
+from common.settings.schema import ApiSettings
 
 
 def create_app(

@@ -14,7 +14,7 @@ from api.metrics import ApiMetrics, Refusal
 from api.problems import ProblemError
 from api.sign_in import Pair, SignIn, TooManySignIns
 from api.users import read_users
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="UVR API", charset="UTF-8"'}
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from enum import StrEnum
 
 from api.limiter import bucket_of
-from common.repeats import Repeats
+from common.observability.repeats import Repeats
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.origins import HostRule, is_own, parsed
 from api.problems import problem
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
 
 # These show no user's data, and are asked for by a pod's address or by a service's name.
 _PROBES = ("/health", "/livez", "/readyz", "/metrics")

@@ -14,7 +14,7 @@ from pydantic.json_schema import models_json_schema
 from api import documentation_page
 from api.problems import MEDIA_TYPE, Problem
 from api.submission import Submission
-from common.messages import State
+from common.tasks.messages import State
 
 DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a
 callback is POSTed to the address that you gave. Until then `/tasks` tells how far it is."""

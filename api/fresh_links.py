@@ -5,8 +5,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
-from common.messages import Status, SuccessCallback
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Status, SuccessCallback
 
 
 class Links(Protocol):

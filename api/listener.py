@@ -11,8 +11,8 @@ from ipaddress import ip_address
 
 from api.connections import Connections, Place
 from api.refusal import plain_problem
-from common.repeats import Repeats
-from common.settings import ApiSettings
+from common.observability.repeats import Repeats
+from common.settings.schema import ApiSettings
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from starlette.types import Scope
 
 from api.connections import Connections, Ended, Limit
-from common.metrics import Reading, new_registry
+from common.worker.metrics import Reading, new_registry
 
 _NO_ROUTE = "none"
 

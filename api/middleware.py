@@ -11,8 +11,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import ApiMetrics
 from api.problems import problem
-from common.log import request_context
-from common.messages import fit_request_id
+from common.observability.log import request_context
+from common.tasks.messages import fit_request_id
 
 log = logging.getLogger("api.access")
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address, ip_address
 
-from common.addresses import Origin, parse_origin
 from common.errors import PermanentError
-from common.settings import ApiSettings
+from common.outbound.addresses import Origin, parse_origin
+from common.settings.schema import ApiSettings
 
 # A host and a port as they stand in a Host header; nothing else may stand around them.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.~%-]+)?\]|[A-Za-z0-9._-]+)(?::\d{0,5})?", re.ASCII)

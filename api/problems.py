@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
-from common.messages import State
+from common.tasks.messages import State
 
 log = logging.getLogger(__name__)
 

@@ -18,7 +18,7 @@ from api.problems import problem
 from api.refusal import plain_headers
 from api.turns import Turns
 from api.watched_transport import WatchedTransport
-from common.log import request_context
+from common.observability.log import request_context
 
 log = logging.getLogger("api.access")
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from kafka.errors import KafkaError
 
 from api.session import Sendable, Session
-from common.health import Check
+from common.observability.health import Check
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ import logging
 
 from botocore.exceptions import BotoCoreError
 
-from common.links import Link, LinkMaker, first_expiry_s
-from common.messages import SuccessCallback
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
+from common.storage.links import Link, LinkMaker, first_expiry_s
+from common.tasks.messages import SuccessCallback
 
 log = logging.getLogger(__name__)
 

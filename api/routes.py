@@ -17,12 +17,12 @@ from api.queue import TaskQueue
 from api.submission import Queued, digest, parse, refuse_files, task_uuid
 from api.unknown_fields import shown
 from api.view.view import TaskView
-from common.addresses import AddressPolicy, without_secrets
-from common.health import report
-from common.log import current_request_id, task_context
-from common.messages import Task
-from common.metrics import exposition, read_readiness
-from common.settings import ApiSettings
+from common.observability.health import report
+from common.observability.log import current_request_id, task_context
+from common.outbound.addresses import AddressPolicy, without_secrets
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Task
+from common.worker.metrics import exposition, read_readiness
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from typing import Protocol
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 
-from common import topics
-from common.clients import discard_producer, kafka_options
 from common.failpoint import Failpoint
-from common.half_built import closed_on_error
-from common.messages import Cancel, Redelivery, Task
-from common.settings import KafkaSettings
+from common.kafka import topics
+from common.kafka.clients import discard_producer, kafka_options
+from common.kafka.net_client import closed_on_error
+from common.settings.schema import KafkaSettings
+from common.tasks.messages import Cancel, Redelivery, Task
 
 log = logging.getLogger(__name__)
 

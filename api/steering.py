@@ -14,9 +14,9 @@ from api.queue import TaskQueue
 from api.task_access import visible_task
 from api.task_models import TaskStatus
 from api.view.view import TaskView
-from common.log import current_request_id, task_context
-from common.messages import Cancel, Status
-from common.settings import ApiSettings
+from common.observability.log import current_request_id, task_context
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Cancel, Status
 
 log = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.problems import ProblemError, explain
 from api.unknown_fields import unknown_fields
-from common.addresses import AddressPolicy, validate_text
 from common.errors import PermanentError
+from common.outbound.addresses import AddressPolicy, validate_text
 
 # Fixed for ever: a repeated Idempotency-Key finds its task by it.
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")

@@ -9,8 +9,8 @@ from fastapi import Security
 from api.auth import BasicAuth
 from api.problems import ProblemError
 from api.view.view import TaskView
-from common.messages import Status
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Status
 
 
 def visible_task(settings: ApiSettings, view: TaskView, auth: BasicAuth) -> Callable[..., Awaitable[Status]]:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from api.documentation import FORBIDDEN, SECONDS, TOO_MANY_FAILURES, UNAUTHORIZED, UNEXPECTED, problem
-from common.messages import State
+from common.tasks.messages import State
 
 _TASK_UUID = "7c9e6679-7425-40de-944b-e07fc1f90ae7"
 _SUBMITTED_AT = 1750000000.0

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 from api.problems import ProblemError
 from api.view.merge import Rank, rank
 from api.view.reader import Position, QueuePlace
-from common.addresses import host_of
-from common.messages import DeliveryAttempt, State, Status, SuccessCallback, Times
+from common.outbound.addresses import host_of
+from common.tasks.messages import DeliveryAttempt, State, Status, SuccessCallback, Times
 
 _CURSOR = struct.Struct(">d16s")
 

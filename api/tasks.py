@@ -25,8 +25,8 @@ from api.task_models import (
 from api.view import reader
 from api.view.merge import Rank, rank
 from api.view.view import TaskView, ViewUnavailable
-from common.messages import State, Status
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
+from common.tasks.messages import State, Status
 
 _RETRY_AFTER_S = 2
 

@@ -9,7 +9,7 @@ import signal
 import threading
 from enum import StrEnum
 
-from common.settings_loading import exit_for_bad_settings
+from common.settings.loading import exit_for_bad_settings
 
 VARIABLE = "FAILPOINT"
 

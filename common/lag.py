@@ -15,10 +15,13 @@ from dataclasses import dataclass
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from common import clients, command_line, progress, retry
-from common.progress import Progress
-from common.settings import CommandSettings, KafkaSettings
-from common.settings_loading import load_or_exit
+from common.jobs import retry
+from common.kafka import clients
+from common.settings import command_line
+from common.settings.loading import load_or_exit
+from common.settings.schema import CommandSettings, KafkaSettings
+from common.worker import committed_state
+from common.worker.committed_state import Progress
 
 _USAGE = "usage: python -m common.lag  (its settings are environment variables)"
 EXIT_UNAVAILABLE = 69
@@ -46,7 +49,7 @@ def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag
             for n in sorted(consumer.partitions_for_topic(topic) or ())
         ]
         states = {
-            partition: progress.decode(consumer.committed(partition, metadata=True, timeout_ms=10000))
+            partition: committed_state.decode(consumer.committed(partition, metadata=True, timeout_ms=10000))
             for partition in partitions
         }
         counts = _count(consumer, {partition: state.next_offset for partition, state in states.items()})

@@ -20,9 +20,9 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from common.secret_files import read_secret
-from common.settings import UploaderSettings
-from common.settings_loading import exit_for_bad_settings, load_or_exit
+from common.settings.loading import exit_for_bad_settings, load_or_exit
+from common.settings.schema import UploaderSettings
+from common.settings.secrets import read_secret
 
 _RETRY_S = 1.0
 _GIVE_UP_S = 120.0

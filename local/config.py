@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices
 
-from common.settings import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
+from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
 from local import dotenv, store
 from local.broker import BrokerSpec
 from local.errors import LocalError

@@ -1,6 +1,6 @@
 """Tells who may sign in at the local stack's api, as far as its settings say."""
 
-from common.secret_files import read_secret
+from common.settings.secrets import read_secret
 from local.config import LocalConfig
 from local.errors import LocalError
 

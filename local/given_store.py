@@ -6,8 +6,8 @@ are refused, which no waiting mends. A store that does not answer is no error he
 
 import sys
 
-from common.settings import UploaderSettings
-from common.settings_loading import exit_for_bad_settings, load_or_exit
+from common.settings.loading import exit_for_bad_settings, load_or_exit
+from common.settings.schema import UploaderSettings
 from uploader.storage import Storage
 from uploader.storage_errors import AccessRefused, BucketMissing, StorageError
 

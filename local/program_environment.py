@@ -10,7 +10,7 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from common.settings import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
+from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
 from local import store
 from local.config import LocalConfig, kind_of, number_of, setting_names
 from local.leftovers import MARKER

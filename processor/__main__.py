@@ -7,17 +7,18 @@ import sys
 import threading
 from collections.abc import Callable
 
-from common import command_line, log
-from common.cancels import Cancels
-from common.control import control_reader
-from common.disks import read_disks
-from common.service import Service
-from common.settings import ProcessorSettings
-from common.settings_loading import exit_if_unusable, load_or_exit
-from common.stage import LocalStage
-from common.stage_news import StageWatch
-from common.status_outbox import KafkaOutbox, status_producer
-from common.waiting_room import PlaceRules
+from common.observability import log
+from common.settings import command_line
+from common.settings.loading import exit_if_unusable, load_or_exit
+from common.settings.schema import ProcessorSettings
+from common.storage.stage import LocalStage
+from common.tasks.cancel_reader import control_reader
+from common.tasks.cancels import Cancels
+from common.tasks.stage_news import StageWatch
+from common.tasks.status_outbox import KafkaOutbox, status_producer
+from common.worker.disk_metrics import read_disks
+from common.worker.service import Service
+from common.worker.waiting_room import PlaceRules
 from processor import models_command
 from processor.assembly import engine_config, make_handler
 from processor.engine import Engine

@@ -2,14 +2,14 @@
 
 import time
 
-from common.addresses import AddressPolicy
-from common.cancels import Cancels
-from common.http_guard import Network
-from common.settings import ProcessorSettings
-from common.settings_loading import exit_if_unusable
-from common.stage import LocalStage
-from common.stage_news import StageWatch
-from common.status import Outbox, Statuses
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
+from common.settings.loading import exit_if_unusable
+from common.settings.schema import ProcessorSettings
+from common.storage.stage import LocalStage
+from common.tasks.cancels import Cancels
+from common.tasks.job_status import Outbox, Statuses
+from common.tasks.stage_news import StageWatch
 from processor import work_directory
 from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler

@@ -12,11 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from common.addresses import validate_text
-from common.deadline import DeadlineExceeded, Pulse, pulse_until
 from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
-from common.http_guard import (
+from common.outbound.addresses import validate_text
+from common.outbound.guarded_session import (
     NETWORK_ERRORS,
     GuardedSession,
     Network,
@@ -26,6 +25,7 @@ from common.http_guard import (
     reason,
     retry_after_s,
 )
+from common.waiting import DeadlineExceeded, Pulse, pulse_until
 from processor.minimum_rate import MinimumRate
 
 log = logging.getLogger(__name__)

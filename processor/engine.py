@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
-from common.health import Check
+from common.observability.health import Check
 from processor import child, memory
 from processor.busy import Busy
 from processor.engine_keeper import Keeper, Running

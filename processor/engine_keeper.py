@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common.health import Check
+from common.observability.health import Check
 from processor import child, memory
 from processor.separation import EngineConfig
 

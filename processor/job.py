@@ -9,18 +9,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common import messages, retry
-from common.addresses import without_secrets
-from common.cancels import Cancels
 from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
-from common.http_guard import Network
-from common.log import request_context, task_context
-from common.messages import Separated, SeparationFailed, StagedStem, State, Task, Times, UndecodableMessage
-from common.outcome import Deferred, Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
-from common.stage import LocalStage
-from common.stage_news import StageWatch
-from common.status import JobStatus, Statuses, failure
+from common.jobs import retry
+from common.jobs.outcome import Deferred, Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.observability.log import request_context, task_context
+from common.outbound.addresses import without_secrets
+from common.outbound.guarded_session import Network
+from common.storage.stage import LocalStage
+from common.tasks import messages
+from common.tasks.cancels import Cancels
+from common.tasks.job_status import JobStatus, Statuses, failure
+from common.tasks.messages import (
+    Separated,
+    SeparationFailed,
+    StagedStem,
+    State,
+    Task,
+    Times,
+    UndecodableMessage,
+)
+from common.tasks.stage_news import StageWatch
 from processor.download import DownloadedFile, DownloadLimits, download
 from processor.metrics import ProcessorMetrics, Stage
 from processor.places import download_claim

@@ -8,7 +8,7 @@ from typing import Self
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily
 
-from common.metrics import Reading, WorkerMetrics
+from common.worker.metrics import Reading, WorkerMetrics
 
 _SPEED_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 

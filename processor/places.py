@@ -1,10 +1,10 @@
 """The places for downloads: a number in all, and a limit for each user."""
 
-from common import messages
-from common.messages import Task, UndecodableMessage
-from common.outcome import Record
-from common.places import Claim, Limits
-from common.settings import ProcessorSettings
+from common.jobs.outcome import Record
+from common.jobs.places import Claim, Limits
+from common.settings.schema import ProcessorSettings
+from common.tasks import messages
+from common.tasks.messages import Task, UndecodableMessage
 
 
 def download_limits(settings: ProcessorSettings) -> Limits:

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from common.deadline import DeadlineExceeded, pulse_until
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
+from common.waiting import DeadlineExceeded, pulse_until
 from processor import child
 from processor.wav import SAMPLE_RATE, frame_bytes
 

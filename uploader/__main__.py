@@ -4,20 +4,21 @@ import sys
 import threading
 import time
 
-from common import command_line, log
-from common.addresses import AddressPolicy
-from common.cancels import Cancels
-from common.control import control_reader
-from common.disks import read_disks
-from common.http_guard import Network
-from common.service import Service
-from common.settings import UploaderSettings
-from common.settings_loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
-from common.stage import LocalStage
-from common.stage_news import StageAnnouncer
-from common.status import Statuses
-from common.status_outbox import KafkaOutbox, status_producer
-from common.waiting_room import PlaceRules
+from common.observability import log
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
+from common.settings import command_line
+from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
+from common.settings.schema import UploaderSettings
+from common.storage.stage import LocalStage
+from common.tasks.cancel_reader import control_reader
+from common.tasks.cancels import Cancels
+from common.tasks.job_status import Statuses
+from common.tasks.stage_news import StageAnnouncer
+from common.tasks.status_outbox import KafkaOutbox, status_producer
+from common.worker.disk_metrics import read_disks
+from common.worker.service import Service
+from common.worker.waiting_room import PlaceRules
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
 from uploader.metrics import UploaderMetrics

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 
 from common.errors import JobError
-from common.links import Link, first_expiry_s
-from common.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
+from common.storage.links import Link, first_expiry_s
+from common.tasks.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
 
 _MAX_ERROR_CHARS = 1_000
 

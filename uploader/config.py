@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from common.retry import RetryPolicy
-from common.settings import UploaderSettings
+from common.jobs.retry import RetryPolicy
+from common.settings.schema import UploaderSettings
 
 
 @dataclass(frozen=True)

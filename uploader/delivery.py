@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from common.deadline import Pulse
 from common.errors import JobError, TransientError
 from common.failpoint import Failpoint
-from common.http_guard import Network
-from common.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed
-from common.outcome import Message
+from common.jobs.outcome import Message
+from common.outbound.guarded_session import Network
+from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed
+from common.waiting import Pulse
 from uploader import webhook
 from uploader.metrics import UploaderMetrics
 from uploader.webhook import Delivered, Delivery, Gone, Rejected

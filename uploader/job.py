@@ -7,16 +7,27 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 
-from common import deadletter, messages, retry
-from common.cancels import Cancels
 from common.errors import UNWANTED, ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
-from common.http_guard import Network
-from common.log import request_context, task_context
-from common.messages import Redelivery, Separated, SeparationFailed, State, UndecodableMessage
-from common.outcome import Deferred, Done, Failed, JobContext, Message, Outcome, Poison, Record, RetrySchedule
-from common.stage import LocalStage
-from common.status import JobStatus, Statuses, failure
+from common.jobs import dead_letters, retry
+from common.jobs.outcome import (
+    Deferred,
+    Done,
+    Failed,
+    JobContext,
+    Message,
+    Outcome,
+    Poison,
+    Record,
+    RetrySchedule,
+)
+from common.observability.log import request_context, task_context
+from common.outbound.guarded_session import Network
+from common.storage.stage import LocalStage
+from common.tasks import messages
+from common.tasks.cancels import Cancels
+from common.tasks.job_status import JobStatus, Statuses, failure
+from common.tasks.messages import Redelivery, Separated, SeparationFailed, State, UndecodableMessage
 from uploader import callback, stems, webhook
 from uploader.config import UploaderConfig
 from uploader.delivery import Courier
@@ -274,7 +285,7 @@ class UploaderHandler:
 
     def _letter(self, record: Record, error: JobError, context: JobContext) -> Message:
         topic, past = self._config.dead_letter_topic, retry.history(record)
-        return deadletter.letter(topic, record, error.code, error.message, context.counted, past)
+        return dead_letters.letter(topic, record, error.code, error.message, context.counted, past)
 
     def _message(self, failed: SeparationFailed) -> Message:
         return Message(self._config.result_topic, str(failed.task_uuid).encode(), failed.to_bytes())

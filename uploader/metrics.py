@@ -6,7 +6,7 @@ from typing import Self
 
 from prometheus_client import Counter
 
-from common.metrics import WorkerMetrics
+from common.worker.metrics import WorkerMetrics
 from uploader.webhook import Delivered, Delivery, Gone, Refused, Rejected, TimedOut
 
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from common.deadline import Pulse
 from common.failpoint import Failpoint
+from common.waiting import Pulse
 from uploader.storage_errors import code_of
 from uploader.verified import VerifiedFile
 

@@ -2,11 +2,12 @@
 
 from urllib.parse import urlsplit
 
-from common import messages, retry
-from common.messages import Redelivery, Separated, SeparationFailed, UndecodableMessage
-from common.outcome import Record
-from common.places import Claim, Limits
-from common.settings import UploaderSettings
+from common.jobs import retry
+from common.jobs.outcome import Record
+from common.jobs.places import Claim, Limits
+from common.settings.schema import UploaderSettings
+from common.tasks import messages
+from common.tasks.messages import Redelivery, Separated, SeparationFailed, UndecodableMessage
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from common.health import Check
+from common.observability.health import Check
 from uploader.storage_errors import StorageError
 
 log = logging.getLogger(__name__)

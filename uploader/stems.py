@@ -7,13 +7,13 @@ from contextlib import closing
 from pathlib import PurePosixPath
 from typing import BinaryIO
 
-from common.beneath import ForeignEntry
-from common.deadline import Pulse
 from common.errors import ErrorCode, PermanentError
 from common.failpoint import Failpoint
-from common.links import Link
-from common.messages import Separated, StagedStem, SuccessCallback
-from common.stage import STEM_NAME, LocalStage, is_key
+from common.storage.beneath import ForeignEntry
+from common.storage.links import Link
+from common.storage.stage import STEM_NAME, LocalStage, is_key
+from common.tasks.messages import Separated, StagedStem, SuccessCallback
+from common.waiting import Pulse
 from uploader import callback
 from uploader.storage import RunKeys, Storage
 from uploader.verified import VerifiedFile, mismatch

@@ -10,11 +10,11 @@ from uuid import UUID
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from common.deadline import Pulse
 from common.errors import ErrorCode, PermanentError, TransientError
-from common.links import Link, LinkMaker
-from common.s3_client import make_client
-from common.settings import UploaderSettings
+from common.settings.schema import UploaderSettings
+from common.storage.links import Link, LinkMaker
+from common.storage.s3_client import make_client
+from common.waiting import Pulse
 from uploader.multipart import PART_BYTES, MultipartUploads, md5
 from uploader.places import callback_limits
 from uploader.storage_errors import (

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from common.stage import STEM_FILE, LocalStage
+from common.storage.stage import STEM_FILE, LocalStage
 from uploader.multipart import MultipartUploads
 
 log = logging.getLogger(__name__)

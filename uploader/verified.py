@@ -5,7 +5,7 @@ import os
 from typing import BinaryIO
 
 from common.errors import ErrorCode, PermanentError
-from common.messages import StagedStem
+from common.tasks.messages import StagedStem
 
 
 class VerifiedFile:

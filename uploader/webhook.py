@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 import requests
 from standardwebhooks import Webhook
 
-from common.addresses import validate_text
-from common.deadline import DeadlineExceeded, Pulse, pulse_until
 from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
-from common.http_guard import (
+from common.outbound.addresses import validate_text
+from common.outbound.guarded_session import (
     NETWORK_ERRORS,
     GuardedSession,
     Network,
@@ -22,6 +21,7 @@ from common.http_guard import (
     reason,
     retry_after_s,
 )
+from common.waiting import DeadlineExceeded, Pulse, pulse_until
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _PREFIX = "whsec_"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from uuid import UUID
 
-from common.messages import Status
+from common.tasks.messages import Status
 
 
 class Watch:

@@ -10,9 +10,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from api.view.horizon import Offsets
-from common import clients
-from common.half_built import closed_on_error
-from common.settings import KafkaSettings
+from common.kafka import clients
+from common.kafka.net_client import closed_on_error
+from common.settings.schema import KafkaSettings
 
 _TIMEOUT_MS = 4000
 

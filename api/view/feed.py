@@ -20,12 +20,12 @@ from api.view.horizon import Horizon
 from api.view.merge import of_task
 from api.view.reader import Reader
 from api.view.store import Batch, Store
-from common import messages
-from common.messages import UndecodableMessage
-from common.repeats import Repeats
-from common.settings import KafkaSettings
-from common.topic_source import Source, TopicMissing, partitions_of, topic_source
-from common.topics import STATUS_RETENTION_S
+from common.kafka.groupless import Source, TopicMissing, partitions_of, topic_source
+from common.kafka.topics import STATUS_RETENTION_S
+from common.observability.repeats import Repeats
+from common.settings.schema import KafkaSettings
+from common.tasks import messages
+from common.tasks.messages import UndecodableMessage
 
 log = logging.getLogger(__name__)
 

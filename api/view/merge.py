@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from common.addresses import without_secrets
-from common.messages import State, Status, Task, Times
+from common.outbound.addresses import without_secrets
+from common.tasks.messages import State, Status, Task, Times
 
 _STATES = tuple(State)
 _SERVICE = {state: 0 for state in _STATES[:4]} | {state: 1 for state in _STATES[4:6]}

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 from api.view.store import unpack
-from common.messages import DeliveryAttempt, State, Status
+from common.tasks.messages import DeliveryAttempt, State, Status
 
 # Counting so many takes 2 ms.
 _MAX_COUNT = 20_000

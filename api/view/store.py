@@ -16,7 +16,7 @@ from kafka import TopicPartition
 
 from api.view.backlog import Backlog
 from api.view.merge import merged
-from common.messages import DeliveryAttempt, State, Status
+from common.tasks.messages import DeliveryAttempt, State, Status
 
 log = logging.getLogger(__name__)
 

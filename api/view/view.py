@@ -17,9 +17,9 @@ from api.view.feed import Feed, source
 from api.view.horizon import Horizon
 from api.view.reader import Query, QueuePlace, Reader
 from api.view.store import Store
-from common.health import Check
-from common.messages import DeliveryAttempt, Status
-from common.settings import ApiSettings
+from common.observability.health import Check
+from common.settings.schema import ApiSettings
+from common.tasks.messages import DeliveryAttempt, Status
 
 T = TypeVar("T")
 

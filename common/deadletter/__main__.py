@@ -9,11 +9,12 @@ import sys
 
 from kafka.errors import KafkaError
 
-from common import clients, command_line
 from common.deadletter import commands
-from common.deadletter.replaying import Overtaken
-from common.settings import CommandSettings
-from common.settings_loading import load_or_exit
+from common.deadletter.replayer import Overtaken
+from common.kafka import clients
+from common.settings import command_line
+from common.settings.loading import load_or_exit
+from common.settings.schema import CommandSettings
 
 EXIT_UNAVAILABLE = 69
 EXIT_OVERTAKEN = 75

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from typing import TextIO
 from uuid import UUID
 
-from common.deadletter import view
-from common.deadletter.choose import Decision, Filter, Outdone, Refused, Replay, Replayed, plan
+from common.deadletter import text
 from common.deadletter.dead_letter import LetterId
 from common.deadletter.mailbox import Mailbox
-from common.deadletter.reading import records
-from common.deadletter.replaying import publisher, succeeded_runs
-from common.settings import TransactionSettings
+from common.deadletter.plan import Decision, Filter, Outdone, Refused, Replay, Replayed, plan
+from common.deadletter.replayer import publisher, succeeded_runs
+from common.deadletter.topic_reader import records
+from common.settings.schema import TransactionSettings
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _EPILOG = "TIME is a duration back from now (90m, 2h, 3d) or an ISO time, UTC unless it says otherwise."
@@ -68,9 +68,9 @@ def list_letters(options: argparse.Namespace, settings: TransactionSettings, con
     letters = [letter for letter in found if options.all or mailbox.replayed_as(letter) is None]
     if options.json:
         for letter in letters:
-            console.print(view.as_json(letter, mailbox))
+            console.print(text.as_json(letter, mailbox))
     elif letters:
-        for line in view.table(letters, mailbox, console.width, options.all):
+        for line in text.table(letters, mailbox, console.width, options.all):
             console.print(line)
     else:
         hidden = f" ({len(found)} replayed ones: --all)" if found else ""
@@ -82,7 +82,7 @@ def show_letter(options: argparse.Namespace, settings: TransactionSettings, cons
     mailbox = _read(settings)
     for letter in mailbox.letters:
         if letter.id == options.id:
-            for line in view.details(letter, mailbox):
+            for line in text.details(letter, mailbox):
                 console.print(line)
             return EXIT_OK
     console.print(f"there is no letter {options.id}")
@@ -149,7 +149,7 @@ def _said(decision: Decision, succeeded: dict[UUID, int], dry_run: bool) -> str:
         case Outdone(_, by):
             return f"left: {by} is of the same task"
         case Refused(_, reason):
-            return view.shown(f"cannot be replayed: {reason}")
+            return text.shown(f"cannot be replayed: {reason}")
 
 
 def _notes(replay: Replay, succeeded: dict[UUID, int]) -> Iterator[str]:

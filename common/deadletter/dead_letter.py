@@ -5,22 +5,22 @@ from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
 
-from common import messages, retry
-from common.deadletter import letters
 from common.errors import ErrorCode
-from common.messages import Redelivery, Separated, SeparationFailed, Task, UndecodableMessage
-from common.outcome import Record
-from common.retry import History
-from common.settings import KafkaSettings
+from common.jobs import dead_letters, retry
+from common.jobs.outcome import Record
+from common.jobs.retry import History
+from common.settings.schema import KafkaSettings
+from common.tasks import messages
+from common.tasks.messages import Redelivery, Separated, SeparationFailed, Task, UndecodableMessage
 
 _OWN_HEADERS = {
     *retry.HEADERS,
-    letters.ERROR_CODE,
-    letters.REASON,
-    letters.ATTEMPT,
-    letters.TRUNCATED,
-    letters.DROPPED_KEY,
-    letters.DROPPED_HEADERS,
+    dead_letters.ERROR_CODE,
+    dead_letters.REASON,
+    dead_letters.ATTEMPT,
+    dead_letters.TRUNCATED,
+    dead_letters.DROPPED_KEY,
+    dead_letters.DROPPED_HEADERS,
 }
 _CALLBACK_CODES = (ErrorCode.CALLBACK_FAILED, ErrorCode.CALLBACK_GONE)
 # Of bytes that are no message only so much is kept: they may be large, many, and are good for a look only.
@@ -76,16 +76,16 @@ class DeadLetter:
 
     @property
     def error_code(self) -> str:
-        return self.header(letters.ERROR_CODE) or ""
+        return self.header(dead_letters.ERROR_CODE) or ""
 
     @property
     def reason(self) -> str:
-        return self.header(letters.REASON) or ""
+        return self.header(dead_letters.REASON) or ""
 
     @property
     def tries(self) -> int:
         """How often it was tried: crashes are attempts of one record, retries are records of their own."""
-        attempt = self.header(letters.ATTEMPT) or ""
+        attempt = self.header(dead_letters.ATTEMPT) or ""
         is_number = attempt.isdecimal() and len(attempt) <= _MAX_DIGITS
         return max(sum(self.history.failed_tries.values()), int(attempt) if is_number else 1)
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 from common.deadletter import dead_letter, marks
 from common.deadletter.dead_letter import DeadLetter, LetterId
-from common.outcome import Record
-from common.settings import KafkaSettings
+from common.jobs.outcome import Record
+from common.settings.schema import KafkaSettings
 
 
 @dataclass(frozen=True)

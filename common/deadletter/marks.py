@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from common.deadletter import letters
 from common.deadletter.dead_letter import LetterId
-from common.messages import MAX_RUN
-from common.outcome import Message, Record
+from common.jobs import dead_letters
+from common.jobs.outcome import Message, Record
+from common.tasks.messages import MAX_RUN
 
 REPLAYED_LETTER = "uvr-replayed-letter"
 REPLAYED_TASK = "uvr-replayed-task"
@@ -33,7 +33,7 @@ class ReplayMark:
 def parse(record: Record) -> ReplayMark | None:
     """None for a letter, also for one whose record carried a mark's headers."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
-    if REPLAYED_LETTER not in headers or letters.ERROR_CODE in headers:
+    if REPLAYED_LETTER not in headers or dead_letters.ERROR_CODE in headers:
         return None
     try:
         task_uuid, run = UUID(headers.get(REPLAYED_TASK, "")), int(headers.get(REPLAYED_RUN, ""))

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from common.messages import Task, decode_result
+from common.tasks.messages import Task, decode_result
 from tests.bench.measured_processor import Span, spans
 from tests.bench.report import Target, compare
 from tests.bench.setup import Bench, kafka

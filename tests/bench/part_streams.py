@@ -16,7 +16,7 @@ from uuid import UUID
 
 from kafka import KafkaProducer
 
-from common.messages import State, Status
+from common.tasks.messages import State, Status
 from tests.bench.report import Row, Target, compare
 from tests.bench.setup import Bench, Sizes, kafka
 from tests.support.api_client import SONG, basic

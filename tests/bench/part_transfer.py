@@ -12,9 +12,9 @@ from pathlib import Path
 
 import requests
 
-from common.addresses import AddressPolicy, parse_origin
-from common.http_guard import Network
-from common.settings import UploaderSettings
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import Network
+from common.settings.schema import UploaderSettings
 from processor.download import DownloadLimits, download
 from tests.bench.report import compare
 from tests.bench.setup import Bench, store

@@ -13,7 +13,7 @@ from uuid import UUID
 from kafka import KafkaProducer
 
 from api.view.merge import of_task
-from common.messages import PublishedStem, State, Status, SuccessCallback, Task
+from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
 from tests.bench.report import Row, Target
 from tests.bench.setup import Bench, kafka
 from tests.support.api_client import basic

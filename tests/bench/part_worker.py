@@ -8,10 +8,10 @@ from functools import partial
 
 from kafka import KafkaConsumer, KafkaProducer
 
-from common import clients
-from common.guarded_consumer import GuardedConsumer
-from common.outcome import Done, Message
-from common.worker import Worker, WorkerConfig
+from common.jobs.outcome import Done, Message
+from common.kafka import clients
+from common.kafka.guarded_consumer import GuardedConsumer
+from common.worker.worker import Worker, WorkerConfig
 from tests.bench.report import Target, compare
 from tests.bench.setup import Bench, kafka
 from tests.support.fakes import FakeHandler, InThread, rules

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.failpoint import Failpoint
-from common.retry import TRIES
+from common.jobs.retry import TRIES
 from tests.support.crash import PROCESSOR, CrashSystem
 from tests.support.http_server import in_turn, serve
 from tests.support.waiting import below, wait_for

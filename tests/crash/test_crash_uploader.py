@@ -5,7 +5,7 @@ import json
 import pytest
 
 from common.failpoint import Failpoint
-from common.retry import TRIES
+from common.jobs.retry import TRIES
 from tests.support import audio
 from tests.support.crash import PROCESSOR, STEMS, CrashSystem
 from tests.support.http_server import in_turn, serve

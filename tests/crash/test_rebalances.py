@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from common import clients
+from common.kafka import clients
 from tests.support.group import Lab, Polling
 from tests.support.members import member
 from tests.support.sleepers import OffsetWatch, Sleepers, job

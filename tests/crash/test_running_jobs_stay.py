@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from common import clients
-from common.guarded_consumer import GuardedConsumer
+from common.kafka import clients
+from common.kafka.guarded_consumer import GuardedConsumer
 from tests.support.api_process import metrics_of
 from tests.support.earlier_assignor import EarlierAssignor
 from tests.support.exposition import Exposition

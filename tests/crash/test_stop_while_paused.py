@@ -2,7 +2,7 @@
 
 import pytest
 
-from common import retry
+from common.jobs import retry
 from tests.support.group import Lab
 from tests.support.sleepers import OffsetWatch, Sleepers, job
 from tests.support.waiting import wait_for

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.stage import MARKER
+from common.storage.stage import MARKER
 from local import broker
 from tests.docker import stand_ins
 from tests.docker.project import Project

@@ -9,9 +9,9 @@ from botocore.auth import S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from common.addresses import AddressPolicy
 from common.errors import JobError
-from common.http_guard import Network
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
 from processor.download import DownloadedFile, DownloadLimits, download
 from tests.support.downloads import go_on
 from tests.support.http_server import Connection, Request, ScriptedServer, raw, redirect, serve

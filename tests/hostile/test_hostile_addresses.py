@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from common.addresses import AddressPolicy
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
-from common.http_guard import Network
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
 from processor.download import DownloadLimits, download
 from tests.support.hostile_addresses import INSIDE, TEXTS
 from tests.support.http_server import ScriptedServer, raw

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from common.addresses import AddressPolicy
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
-from common.http_guard import Network
-from common.outcome import RetrySchedule
-from common.retry import RetryPolicy
+from common.jobs.outcome import RetrySchedule
+from common.jobs.retry import RetryPolicy
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
 from processor.download import Clocks, DownloadLimits, download
 from processor.prepare import AudioLimits, prepare
 from tests.support.downloads import go_on

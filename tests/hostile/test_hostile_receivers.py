@@ -8,11 +8,11 @@ import time
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from common.addresses import AddressPolicy
 from common.errors import PermanentError
-from common.http_guard import Network
-from common.outcome import RetrySchedule
-from common.retry import RetryPolicy
+from common.jobs.outcome import RetrySchedule
+from common.jobs.retry import RetryPolicy
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
 from tests.support.downloads import go_on
 from tests.support.fakes import record
 from tests.support.hostile_downloads import CHUNKED, dripped, endless

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from common.addresses import AddressPolicy
 from common.errors import ErrorCode, PermanentError
-from common.http_guard import Network
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
 from processor.download import DownloadedFile, DownloadLimits, download
 from tests.support.http_server import ScriptedServer, raw, redirect, serve
 from tests.support.sockets import Internet, connections

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import requests
 
-from common.messages import Task
+from common.tasks.messages import Task
 from tests.support import audio
 from tests.support.group import read_all
 from tests.support.http_server import reset, serve

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from common import clients
+from common.kafka import clients
 from local.ports import free_ports
 from tests.support.group import Lab
 from tests.support.servers import KafkaServer

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import pytest
 
-from common.messages import State, Status
+from common.tasks.messages import State, Status
 from tests.support.api_client import SONG
 from tests.support.api_server import ApiServer, api_server
 from tests.support.browser import Browser, Tab, browser

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from common.messages import State
+from common.tasks.messages import State
 from tests.support import audio
 from tests.support.api_process import submit
 from tests.support.http_server import Script, head, serve, stall

@@ -5,7 +5,7 @@ import http.client
 import json
 import time
 
-from common.messages import State, Status
+from common.tasks.messages import State, Status
 from tests.support.api_client import basic
 from tests.support.api_process import PATIENCE_S, api_settings, metrics_of, submit
 from tests.support.group import produce

@@ -11,14 +11,14 @@ import pytest
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from common import clients
 from common.deadletter.dead_letter import LetterId
 from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
-from common.deadletter.reading import records
-from common.deadletter.replaying import Overtaken, publisher
-from common.messages import Redelivery, Separated, Task
-from common.outcome import Message
+from common.deadletter.replayer import Overtaken, publisher
+from common.deadletter.topic_reader import records
+from common.jobs.outcome import Message
+from common.kafka import clients
+from common.tasks.messages import Redelivery, Separated, Task
 from local.ports import free_ports
 from tests.support.dead_letters import (
     ONE,

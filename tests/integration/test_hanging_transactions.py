@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 from kafka import KafkaAdminClient, KafkaProducer
 
-from common import clients, hanging
-from common.hanging import Forgotten, OpenTransaction, Scope
-from common.transaction_log import Decision, last_decision
+from common.kafka import clients, hanging_transactions
+from common.kafka.coordinator_log import Decision, last_decision
+from common.kafka.hanging_transactions import Forgotten, OpenTransaction, Scope
 from tests.support.group import Lab
 from tests.support.waiting import wait_for
 
@@ -41,7 +41,7 @@ def transactional_id(lab: Lab) -> str:
 
 
 def open_transaction(admin: KafkaAdminClient, lab: Lab) -> OpenTransaction:
-    (found,) = hanging._open(admin, [lab.settings.kafka_result_topic])
+    (found,) = hanging_transactions._open(admin, [lab.settings.kafka_result_topic])
     return found
 
 
@@ -54,15 +54,15 @@ def decision(lab: Lab) -> Decision | None:
 def test_a_transaction_that_its_coordinator_knows_is_left_alone(lab, admin, producer):
     assert open_transaction(admin, lab).partition.topic == lab.settings.kafka_result_topic
     scope = Scope((lab.settings.kafka_result_topic,), lab.settings.kafka_group_id)
-    assert hanging.find(admin, scope) == []
+    assert hanging_transactions.find(admin, scope) == []
     producer.commit_transaction()
-    wait_for(lambda: not hanging._open(admin, scope.topics), 30, "the marker")
+    wait_for(lambda: not hanging_transactions._open(admin, scope.topics), 30, "the marker")
 
 
 @pytest.mark.parametrize(("how", "results"), [(Decision.COMMIT, [{"i": 1}]), (Decision.ABORT, [])])
 def test_a_marker_ends_a_transaction_either_way(lab, admin, producer, how, results):
-    hanging._write_marker(admin, open_transaction(admin, lab), how)
-    assert hanging._open(admin, [lab.settings.kafka_result_topic]) == set()
+    hanging_transactions._write_marker(admin, open_transaction(admin, lab), how)
+    assert hanging_transactions._open(admin, [lab.settings.kafka_result_topic]) == set()
     assert lab.results() == results
 
 
@@ -82,21 +82,23 @@ def test_a_transaction_of_which_no_decision_is_known_is_left_open_and_named_once
     found = Forgotten(open_transaction(admin, lab), transactional_id(lab))
     named: set[OpenTransaction] = set()
     for _ in range(2):
-        hanging._end_or_name(admin, found, lab.settings, named)
+        hanging_transactions._end_or_name(admin, found, lab.settings, named)
     assert caplog.text.count("does not tell whether") == 1
     assert open_transaction(admin, lab) == found.transaction
 
 
 def test_one_that_another_worker_has_ended_is_not_named(lab, admin, producer, caplog):
     found = Forgotten(open_transaction(admin, lab), transactional_id(lab))
-    hanging._write_marker(admin, found.transaction, Decision.ABORT)
-    hanging._end_or_name(admin, found, lab.settings, set())
+    hanging_transactions._write_marker(admin, found.transaction, Decision.ABORT)
+    hanging_transactions._end_or_name(admin, found, lab.settings, set())
     assert "hangs" not in caplog.text
 
 
 def test_the_last_decision_about_its_partition_is_carried_out(lab, admin, producer, caplog):
     producer.commit_transaction()
     begin(producer, lab)
-    hanging._end(admin, Forgotten(open_transaction(admin, lab), transactional_id(lab)), lab.settings)
+    hanging_transactions._end(
+        admin, Forgotten(open_transaction(admin, lab), transactional_id(lab)), lab.settings
+    )
     assert "ended (commit)" in caplog.text
     assert len(lab.results()) == 2

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
-from common import clients
-from common.assignor import EvenTopicsAssignor
-from common.guarded_consumer import GuardedConsumer
-from common.outcome import Done, JobContext, Message, Outcome, Record
-from common.worker import Worker, WorkerConfig
+from common.jobs.outcome import Done, JobContext, Message, Outcome, Record
+from common.kafka import clients
+from common.kafka.assignor import EvenTopicsAssignor
+from common.kafka.guarded_consumer import GuardedConsumer
+from common.worker.worker import Worker, WorkerConfig
 from tests.support.fakes import FakeHandler, InThread, rules
 from tests.support.group import Lab, Polling
 from tests.support.members import dynamic_options, member, member_options

@@ -11,10 +11,10 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
-from common import clients
-from common.guarded_consumer import GuardedConsumer
-from common.outcome import Done, Record
-from common.worker import Worker, WorkerConfig
+from common.jobs.outcome import Done, Record
+from common.kafka import clients
+from common.kafka.guarded_consumer import GuardedConsumer
+from common.worker.worker import Worker, WorkerConfig
 from tests.support.fakes import FakeHandler, rules
 from tests.support.group import Lab, Polling
 from tests.support.members import bare_member, dynamic_member, member, member_options

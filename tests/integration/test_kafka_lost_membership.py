@@ -1,6 +1,6 @@
 """Row 21 of KAFKA_CONSUMER.md: a member falls out of its group while it is joining again."""
 
-from common.guarded_consumer import Listener
+from common.kafka.guarded_consumer import Listener
 from tests.support.group import Lab
 from tests.support.members import member
 from tests.support.waiting import wait_for

@@ -8,7 +8,7 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from common import clients
+from common.kafka import clients
 from tests.support.group import Lab
 from tests.support.servers import KafkaServer
 from tests.support.waiting import wait_for

@@ -12,11 +12,11 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
-from common import clients
-from common.guarded_consumer import GuardedConsumer
-from common.lease import LeaseTable
-from common.outcome import Record
-from common.transaction import Committer
+from common.jobs.outcome import Record
+from common.kafka import clients
+from common.kafka.guarded_consumer import GuardedConsumer
+from common.worker.committer import Committer
+from common.worker.lease import LeaseTable
 from tests.support.group import Lab, Polling
 from tests.support.members import member, member_options
 from tests.support.waiting import wait_for

@@ -10,9 +10,9 @@ from kafka import KafkaProducer
 from kafka.admin import ACLOperation, ResourceType
 from kafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from common import clients, topics
-from common.settings import ProcessorSettings
-from common.settings_loading import BadSettings, load
+from common.kafka import clients, topics
+from common.settings.loading import BadSettings, load
+from common.settings.schema import ProcessorSettings
 from tests.support.api_process import submit
 from tests.support.dead_letters import ONE, letter, run_command, task
 from tests.support.group import Polling, closing_all, read_all

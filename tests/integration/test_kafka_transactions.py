@@ -10,12 +10,12 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from common import clients
-from common.commit_request import End
-from common.guarded_consumer import GuardedConsumer
-from common.lease import LeaseTable
-from common.outcome import Message, Record
-from common.transaction import Committer
+from common.jobs.outcome import Message, Record
+from common.kafka import clients
+from common.kafka.guarded_consumer import GuardedConsumer
+from common.worker.commit_request import End
+from common.worker.committer import Committer
+from common.worker.lease import LeaseTable
 from tests.support.group import Lab, Polling
 from tests.support.members import member
 from tests.support.waiting import wait_for

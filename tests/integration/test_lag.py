@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from common import retry
+from common.jobs import retry
 from common.lag import lags
 from local.ports import free_ports
 from tests.support.group import Lab

@@ -11,9 +11,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from common import clients
-from common.settings import ProcessorSettings
-from common.settings_loading import load
+from common.kafka import clients
+from common.settings.loading import load
+from common.settings.schema import ProcessorSettings
 from tests.support import audio
 from tests.support.http_server import drip
 from tests.support.slow_store import SlowStore

@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from common.metrics import JobEnd
+from common.worker.metrics import JobEnd
 from processor.metrics import Stage
 from tests.support import audio
 from tests.support.alerts import rules, selectors

@@ -7,9 +7,9 @@ import pytest
 import requests
 
 from common.errors import Cancelled, ErrorCode, PermanentError
-from common.messages import Separated, StagedStem
-from common.settings import UploaderSettings
-from common.stage import LocalStage
+from common.settings.schema import UploaderSettings
+from common.storage.stage import LocalStage
+from common.tasks.messages import Separated, StagedStem
 from tests.support.servers import S3Store
 from uploader import callback, stems
 from uploader.multipart import PART_BYTES

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from kafka import KafkaProducer
 
-from common import deadletter, retry
+from common.jobs import dead_letters, retry
 from tests.support.group import Lab
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
@@ -86,7 +86,7 @@ def test_out_of_tries_it_has_failed_and_its_letter_has_the_whole_history(bench):
     assert headers[retry.ORIGIN] == f"{b.lab.settings.kafka_task_topic}/0/0".encode()
     assert headers[retry.TRIES] == b'{"job":3}'
     assert headers[retry.FIRST_ERROR] == headers[retry.LAST_ERROR] == b"network_error: as it was told to"
-    assert headers[deadletter.ERROR_CODE] == b"network_error"
+    assert headers[dead_letters.ERROR_CODE] == b"network_error"
 
 
 def test_a_worker_that_is_killed_while_records_wait_loses_none_and_doubles_none(bench):

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from common.messages import DeliveryAttempt
+from common.tasks.messages import DeliveryAttempt
 from tests.support import audio
 from tests.support.dead_letters import run_command
 from tests.support.group import read_all

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.stage import MARKER
+from common.storage.stage import MARKER
 from tests.support import audio
 from tests.support.stack import Service
 from tests.support.trio import Trio

@@ -10,7 +10,7 @@ import requests
 from botocore.exceptions import ClientError
 
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
-from common.settings import UploaderSettings
+from common.settings.schema import UploaderSettings
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.staged import announced
 from uploader.storage import RunKeys, Storage

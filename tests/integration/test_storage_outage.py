@@ -4,7 +4,7 @@ import pytest
 import requests
 
 from common.errors import ErrorCode, TransientError
-from common.settings import UploaderSettings
+from common.settings.schema import UploaderSettings
 from tests.support.servers import SeaweedServer
 from tests.support.staged import announced
 from uploader.storage import Storage

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 from kafka import KafkaProducer
 
-from common import clients
-from common.messages import State, Status, decode_status
-from common.settings import KafkaSettings
+from common.kafka import clients
+from common.settings.schema import KafkaSettings
+from common.tasks.messages import State, Status, decode_status
 from tests.support import audio
 from tests.support.api_process import PATIENCE_S, api_settings, submit
 from tests.support.group import read_all

@@ -6,7 +6,8 @@ import json
 import pytest
 from kafka.admin import NewTopic
 
-from common import clients, deadletter
+from common.jobs import dead_letters
+from common.kafka import clients
 from tests.support.group import Lab
 from tests.support.waiting import wait_for
 
@@ -33,9 +34,9 @@ def test_a_result_that_its_topic_never_takes_leaves_a_letter_and_the_next_job_is
     (result,) = wait_for(lambda: lab.records(topic), 60, "the short job's result")
     assert json.loads(result.value)["i"] == "short"
     (headers,) = wait_for(lambda: letters(lab), 60, "letter")
-    assert headers[deadletter.ERROR_CODE] == b"internal_error"
-    assert headers[deadletter.ORIGIN] == f"{lab.settings.kafka_task_topic}/0/0".encode()
-    assert b"MessageSizeTooLarge" in headers[deadletter.REASON]
+    assert headers[dead_letters.ERROR_CODE] == b"internal_error"
+    assert headers[dead_letters.ORIGIN] == f"{lab.settings.kafka_task_topic}/0/0".encode()
+    assert b"MessageSizeTooLarge" in headers[dead_letters.REASON]
     wait_for(lambda: lab.committed(0).offset == 2, 30, "both records done")
 
 
@@ -45,4 +46,4 @@ def test_poison_of_the_largest_size_is_put_aside(stack, lab):
     lab.feed([poison, {"i": 1, "s": 0}])
     assert [result["i"] for result in lab.wait_for_results(1)] == [1]
     (headers,) = wait_for(lambda: letters(lab), 30, "letter")
-    assert headers[deadletter.TRUNCATED] == b"%d" % len(poison)
+    assert headers[dead_letters.TRUNCATED] == b"%d" % len(poison)

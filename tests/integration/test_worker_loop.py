@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from common.service import EXIT_FENCED
+from common.worker.service import EXIT_FENCED
 from tests.support.group import Lab
 from tests.support.sleepers import Sleepers, job
 from tests.support.waiting import wait_for

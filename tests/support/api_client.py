@@ -11,9 +11,9 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.queue import QueueUnavailable
-from common.health import Check
-from common.messages import Cancel, Redelivery, Task
-from common.settings import ApiSettings
+from common.observability.health import Check
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Cancel, Redelivery, Task
 from tests.support.stored_view import StoredView
 
 SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}

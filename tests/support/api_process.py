@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
 
-from common.messages import Task, decode_task
+from common.tasks.messages import Task, decode_task
 from tests.support.api_client import SONG, Answer
 from tests.support.group import read_all
 

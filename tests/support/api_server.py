@@ -12,8 +12,8 @@ from api.app import create_app
 from api.listener import listen
 from api.protocol import GuardedProtocol
 from api.view.merge import of_task
-from common.messages import Task
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Task
 from tests.support.api_client import MemoryQueue
 from tests.support.stored_view import StoredView
 from tests.support.waiting import wait_for

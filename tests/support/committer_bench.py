@@ -2,10 +2,10 @@
 
 import threading
 
-from common.lease import LeaseTable
-from common.outcome import Message
-from common.progress import decode
-from common.transaction import Committer
+from common.jobs.outcome import Message
+from common.worker.committed_state import decode
+from common.worker.committer import Committer
+from common.worker.lease import LeaseTable
 from tests.support.fakes import FakeBroker, FakeProducer, InThread, Script, leased, loaded, partition
 from tests.support.waiting import wait_for
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from kafka import KafkaConsumer, TopicPartition
 
-from common import retry
 from common.failpoint import VARIABLE, Failpoint
+from common.jobs import retry
 from tests.support.servers import S3Store
 from tests.support.stack import Service, Stack
 from tests.support.task_client import task

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from common import deadletter, retry
 from common.deadletter.dead_letter import LetterId
 from common.deadletter.marks import ReplayMark
-from common.messages import Redelivery, Separated, SeparationFailed, StagedStem, Task
-from common.outcome import Message, Record
+from common.jobs import dead_letters, retry
+from common.jobs.outcome import Message, Record
+from common.tasks.messages import Redelivery, Separated, SeparationFailed, StagedStem, Task
 from tests.support.stack import REPOSITORY
 
 TASKS, RESULTS, DEAD = "uvr_tasks", "uvr_results", "uvr_dead_letters"
@@ -60,7 +60,7 @@ def letter(
 ) -> Message:
     """What a worker writes that gives up a record of `origin_topic`, partition 5, offset 9."""
     dead = Record(origin_topic, 5, 9, key, value, tuple(headers))
-    return deadletter.letter(dead_letter_topic, dead, code, reason, 1, retry.history(dead))
+    return dead_letters.letter(dead_letter_topic, dead, code, reason, 1, retry.history(dead))
 
 
 def letter_record(value: bytes, offset: int = 0, topic: str = TASKS, **fields: Any) -> Record:

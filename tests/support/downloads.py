@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from common.addresses import AddressPolicy, parse_origin
 from common.errors import JobError
-from common.http_guard import Network
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import Network
 from processor.download import DownloadedFile, DownloadLimits, download
 from tests.support.http_server import ScriptedServer
 

@@ -10,14 +10,14 @@ from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from common import messages
 from common.errors import Cancelled, JobError, TransientError
-from common.lease import Assignment, Lease, LeaseTable
-from common.outcome import Done, Message, Outcome, Record, RetrySchedule
-from common.places import Claim
-from common.retry import RetryPolicy
-from common.settle import JobRules
-from common.status import NoOutbox, Outbox, Statuses
+from common.jobs.outcome import Done, Message, Outcome, Record, RetrySchedule
+from common.jobs.places import Claim
+from common.jobs.retry import RetryPolicy
+from common.jobs.settlement import JobRules
+from common.tasks import messages
+from common.tasks.job_status import NoOutbox, Outbox, Statuses
+from common.worker.lease import Assignment, Lease, LeaseTable
 
 TOPIC = "tasks"
 

@@ -10,9 +10,9 @@ from uuid import uuid4
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from common import clients, topics
-from common.settings import ProcessorSettings
-from common.settings_loading import load
+from common.kafka import clients, topics
+from common.settings.loading import load
+from common.settings.schema import ProcessorSettings
 from tests.support.waiting import wait_for
 
 

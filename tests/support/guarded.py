@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from common.addresses import AddressPolicy, parse_origin
-from common.http_guard import GuardedSession, Network, Resolver
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import GuardedSession, Network, Resolver
 
 
 def go_on() -> None:

@@ -2,12 +2,12 @@
 
 import threading
 
-from common.commit_request import CommitRequest, End
-from common.job import JobThread, OnOutcome
-from common.lease import LeaseTable
-from common.outcome import Message
-from common.progress import Progress, Step
-from common.publish import Unpublishable
+from common.jobs.outcome import Message
+from common.kafka.transaction import Unpublishable
+from common.worker.commit_request import CommitRequest, End
+from common.worker.committed_state import Progress, Step
+from common.worker.job_thread import JobThread, OnOutcome
+from common.worker.lease import LeaseTable
 from tests.support.fakes import FakeHandler, leased, loaded, partition, rules
 from tests.support.waiting import wait_for
 

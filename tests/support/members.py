@@ -2,8 +2,8 @@
 
 from kafka import KafkaConsumer
 
-from common import clients
-from common.guarded_consumer import GuardedConsumer
+from common.kafka import clients
+from common.kafka.guarded_consumer import GuardedConsumer
 from tests.support.group import Lab
 
 

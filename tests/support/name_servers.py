@@ -14,9 +14,9 @@ import tempfile
 import threading
 from pathlib import Path
 
-from common.addresses import AddressPolicy
 from common.errors import JobError
-from common.http_guard import Network
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
 from processor.download import DownloadLimits, download
 from tests.support.own_host import enter_namespace
 

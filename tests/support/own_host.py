@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from common.addresses import AddressPolicy, parse_origin
 from common.errors import JobError
-from common.http_guard import Network
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import Network
 from processor.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.waiting import wait_for

@@ -3,12 +3,12 @@
 from pathlib import Path
 from uuid import uuid4
 
-from common.addresses import AddressPolicy, parse_origin
-from common.cancels import Cancels
-from common.http_guard import Network
-from common.messages import Task
-from common.outcome import Record
-from common.stage import LocalStage
+from common.jobs.outcome import Record
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import Network
+from common.storage.stage import LocalStage
+from common.tasks.cancels import Cancels
+from common.tasks.messages import Task
 from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics

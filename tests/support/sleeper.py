@@ -13,13 +13,14 @@ import os
 import sys
 import time
 
-from common import log, retry
 from common.errors import ErrorCode, JobError, TransientError
-from common.metrics import WorkerMetrics
-from common.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
-from common.service import Service
-from common.settings import ProcessorSettings
-from common.settings_loading import load_or_exit
+from common.jobs import retry
+from common.jobs.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.observability import log
+from common.settings.loading import load_or_exit
+from common.settings.schema import ProcessorSettings
+from common.worker.metrics import WorkerMetrics
+from common.worker.service import Service
 
 
 class Sleeper:

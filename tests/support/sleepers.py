@@ -10,8 +10,9 @@ from types import TracebackType
 from kafka import KafkaConsumer
 from kafka.errors import KafkaError
 
-from common import clients, progress
-from common.progress import Progress
+from common.kafka import clients
+from common.worker import committed_state
+from common.worker.committed_state import Progress
 from tests.support.group import Lab
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
@@ -108,7 +109,7 @@ class OffsetWatch:
                 # A broker that is away, or an open transaction that it waits for, delays a sample.
                 with contextlib.suppress(KafkaError):
                     found = self._consumer.committed(partition, metadata=True, timeout_ms=2000)
-                    self._compare(partition, progress.decode(found))
+                    self._compare(partition, committed_state.decode(found))
 
     def _compare(self, partition, found: Progress) -> None:
         last, self._last[partition] = self._last[partition], found

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from common import interruptible
-from common.deadline import Pulse
+from common.outbound import sockets
+from common.waiting import Pulse
 
 _records: list[list[tuple[str, int]]] = []
 
@@ -53,5 +53,5 @@ class Internet:
 
     def connect(self, addresses: Sequence[str], port: int, timeout_s: float, pulse: Pulse) -> socket.socket:
         if addresses[0] in self._servers:
-            return interruptible.connect(["127.0.0.1"], self._servers[addresses[0]], timeout_s, pulse)
-        return interruptible.connect(addresses, port, timeout_s, pulse)
+            return sockets.connect(["127.0.0.1"], self._servers[addresses[0]], timeout_s, pulse)
+        return sockets.connect(addresses, port, timeout_s, pulse)

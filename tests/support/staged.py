@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from common.messages import StagedStem
+from common.tasks.messages import StagedStem
 from uploader.verified import VerifiedFile
 
 

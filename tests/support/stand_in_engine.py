@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-from common.health import Check
+from common.observability.health import Check
 from processor.separation import EngineConfig
 
 

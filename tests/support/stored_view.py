@@ -13,7 +13,7 @@ from api.view.horizon import Horizon, Offsets
 from api.view.reader import Reader
 from api.view.store import Batch, Store
 from api.view.view import KafkaView
-from common.messages import DeliveryAttempt, Status
+from common.tasks.messages import DeliveryAttempt, Status
 
 
 class _NoFeed:

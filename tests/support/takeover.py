@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
-from common import retry
+from common.jobs import retry
 from tests.support.group import Lab
 from tests.support.sleepers import Sleepers, job
 from tests.support.stack import Service, Stack

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from common.lag import PartitionLag, lags
-from common.settings import KafkaSettings
+from common.settings.schema import KafkaSettings
 from tests.support import audio
 from tests.support.api_client import basic
 from tests.support.http_server import ScriptedServer, drip, stall

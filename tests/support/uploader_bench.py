@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from common.addresses import AddressPolicy, parse_origin
-from common.cancels import Cancels
 from common.errors import JobError
-from common.http_guard import Network
-from common.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
-from common.outcome import Done, Failed, Message, Outcome, Record
-from common.retry import RetryPolicy
-from common.settle import JobRules, Settlement
-from common.stage import LocalStage
-from common.status import NoOutbox, Statuses
+from common.jobs.outcome import Done, Failed, Message, Outcome, Record
+from common.jobs.retry import RetryPolicy
+from common.jobs.settlement import JobRules, Settlement
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import Network
+from common.storage.stage import LocalStage
+from common.tasks.cancels import Cancels
+from common.tasks.job_status import NoOutbox, Statuses
+from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
 from tests.support.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig

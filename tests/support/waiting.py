@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from common.stage import MARKER
+from common.storage.stage import MARKER
 
 T = TypeVar("T")
 

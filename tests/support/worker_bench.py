@@ -7,10 +7,10 @@ from types import SimpleNamespace
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError
 
-from common.metrics import WorkerMetrics
-from common.outcome import Done, Message
-from common.waiting_room import NO_PLACES, PlaceRules
-from common.worker import Worker, WorkerConfig
+from common.jobs.outcome import Done, Message
+from common.worker.metrics import WorkerMetrics
+from common.worker.waiting_room import NO_PLACES, PlaceRules
+from common.worker.worker import Worker, WorkerConfig
 from tests.support.fakes import TOPIC, FakeBroker, FakeHandler, FakeProducer, InThread, rules
 from tests.support.waiting import wait_for
 

@@ -6,8 +6,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from common.addresses import AddressPolicy, Origin, check_public, is_public, parse_origin, validate_text
 from common.errors import ErrorCode, PermanentError
+from common.outbound.addresses import (
+    AddressPolicy,
+    Origin,
+    check_public,
+    is_public,
+    parse_origin,
+    validate_text,
+)
 
 
 @dataclass(frozen=True)
@@ -270,7 +277,7 @@ def test_one_private_answer_among_public_ones_is_enough():
 
 def test_the_rules_need_nothing_but_the_standard_library():
     code = (
-        "import sys, common.addresses;"
+        "import sys, common.outbound.addresses;"
         "print(*{n.partition('.')[0] for n in sys.modules} - set(sys.stdlib_module_names))"
     )
     loaded = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from common.settings import ProcessorSettings, UploaderSettings
+from common.settings.schema import ProcessorSettings, UploaderSettings
 from tests.support.alerts import DEPLOY, rules, selectors
 from tests.support.compose import ROOT, load
 

@@ -9,7 +9,7 @@ import pytest
 
 from api.queue import QueueUnavailable
 from api.view.merge import of_task
-from common.messages import State, Status, Task
+from common.tasks.messages import State, Status, Task
 from tests.support.api_client import SONG, Answer, ApiClient, MemoryQueue, basic
 from tests.support.exposition import Exposition
 from tests.support.stored_view import StoredView

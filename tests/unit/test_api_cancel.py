@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from api.view.merge import of_task
-from common.messages import State, Status, Task
+from common.tasks.messages import State, Status, Task
 from tests.support.api_client import SONG, Answer, ApiClient, MemoryQueue, basic
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))

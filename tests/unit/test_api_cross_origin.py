@@ -5,8 +5,8 @@ from uuid import UUID
 import pytest
 
 from api.view.merge import of_task
-from common.messages import Task
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Task
 from tests.support.api_client import SONG, ApiClient, basic
 
 OURS = "127.0.0.1:8000"

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from common.messages import decode_task
+from common.tasks.messages import decode_task
 from tests.support.api_client import SONG, ApiClient, MemoryQueue
 
 

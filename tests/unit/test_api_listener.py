@@ -6,7 +6,7 @@ from contextlib import closing
 import pytest
 
 from api.listener import listen, warn_of_default_credentials
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0"])

@@ -10,7 +10,7 @@ from api.problems import Problem
 from api.submission import Queued, Submission, task_uuid
 from api.task_models import Deliveries, TaskPage, TaskStatus
 from api.view.merge import of_task
-from common.messages import Task
+from common.tasks.messages import Task
 from tests.support.api_client import ApiClient, MemoryQueue, basic
 
 

@@ -13,7 +13,7 @@ import uvicorn
 
 from api.app import create_app
 from api.protocol import GuardedProtocol
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
 from tests.support.api_client import SONG, MemoryQueue, basic
 from tests.support.hostile_requests import request
 from tests.support.stored_view import StoredView

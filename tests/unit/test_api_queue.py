@@ -10,7 +10,7 @@ import pytest
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
 from api.queue import KafkaQueue, QueueUnavailable
-from common.messages import Task
+from common.tasks.messages import Task
 
 PATIENCE_S = 20
 

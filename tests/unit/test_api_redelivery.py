@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from api.view.merge import of_task
-from common.messages import FailureCallback, Redelivery, State, Status, Task
+from common.tasks.messages import FailureCallback, Redelivery, State, Status, Task
 from tests.support.api_client import Answer, ApiClient, MemoryQueue, basic
 from tests.support.stored_view import StoredView
 

@@ -9,7 +9,7 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api.app import create_app
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
 from tests.support.api_client import MemoryQueue
 from tests.support.stored_view import StoredView
 

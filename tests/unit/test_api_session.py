@@ -11,7 +11,7 @@ import pytest
 from kafka.errors import KafkaError
 
 from api.session import KafkaSession
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
 
 
 def settings_for(address: str) -> ApiSettings:

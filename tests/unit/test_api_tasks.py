@@ -8,7 +8,7 @@ import pytest
 
 from api.task_models import event_id
 from api.view.merge import of_task
-from common.messages import DeliveryAttempt, PublishedStem, State, Status, SuccessCallback, Task
+from common.tasks.messages import DeliveryAttempt, PublishedStem, State, Status, SuccessCallback, Task
 from tests.support.api_client import Answer, ApiClient, basic
 from tests.support.stored_view import StoredView
 

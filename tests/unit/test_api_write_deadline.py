@@ -11,7 +11,7 @@ import uvicorn
 
 from api.listener import listen
 from api.protocol import GuardedProtocol
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 30

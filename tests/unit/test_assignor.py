@@ -8,8 +8,8 @@ from kafka import TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 
-from common.assignor import EvenTopicsAssignor
-from common.member_data import Needs, decode_drained, decode_needs, encode_drained
+from common.kafka.assignor import EvenTopicsAssignor
+from common.kafka.member_data import Needs, decode_drained, decode_needs, encode_drained
 from tests.support.earlier_assignor import EarlierAssignor
 
 TOPICS = ["tasks", "tasks_retry_300s", "tasks_retry_30s", "tasks_retry_3600s"]

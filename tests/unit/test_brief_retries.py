@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from common import deadletter, retry
-from common.addresses import AddressPolicy, parse_origin
 from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
-from common.http_guard import Network
-from common.messages import Redelivery, SeparationFailed, State, decode_result
-from common.outcome import Failed, Record, RetrySchedule
-from common.retry import RetryPolicy, brief_schedule
-from common.settle import JobRules, Settlement
+from common.jobs import dead_letters, retry
+from common.jobs.outcome import Failed, Record, RetrySchedule
+from common.jobs.retry import RetryPolicy, brief_schedule
+from common.jobs.settlement import JobRules, Settlement
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import Network
+from common.tasks.messages import Redelivery, SeparationFailed, State, decode_result
 from processor.download import DownloadLimits, download
 from tests.support.fakes import FakeContext, record
 from tests.support.guarded import go_on
@@ -178,7 +178,7 @@ class TestACallback:
         told = [status for settled in tries for status in settled.statuses]
         assert told[0].error_code == "http_error", "the task's own end"
         (letter,) = tries[-1].letters
-        assert dict(letter.headers)[deadletter.ERROR_CODE] == b"address_blocked"
+        assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"address_blocked"
         assert dict(letter.headers)[retry.TRIES] == b'{"brief":3,"callback":3}'
 
     def test_neither_name_is_told_from_the_other_by_anything(self, bench):

@@ -4,7 +4,7 @@ import json
 from uuid import uuid4
 
 from common.errors import ErrorCode, PermanentError
-from common.messages import Separated, SeparationFailed, StagedStem
+from common.tasks.messages import Separated, SeparationFailed, StagedStem
 from uploader import callback
 from uploader.storage import Link
 

@@ -5,10 +5,10 @@ from uuid import UUID
 
 import pytest
 
-from common.cancels import Cancels
 from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, TransientError
-from common.messages import Cancel, Task
-from common.outcome import JobContext
+from common.jobs.outcome import JobContext
+from common.tasks.cancels import Cancels
+from common.tasks.messages import Cancel, Task
 from tests.support.fakes import FakeContext, InThread
 
 DAY_S = 24 * 3600.0

@@ -2,11 +2,11 @@
 
 import pytest
 
-from common.commit_queue import CommitQueue
-from common.commit_request import CommitRequest
-from common.lease import LeaseTable
-from common.outcome import Message
-from common.progress import Step
+from common.jobs.outcome import Message
+from common.worker.commit_queue import CommitQueue
+from common.worker.commit_request import CommitRequest
+from common.worker.committed_state import Step
+from common.worker.lease import LeaseTable
 from tests.support.fakes import InThread, leased, loaded
 
 _ENDLESS_S = 3600.0

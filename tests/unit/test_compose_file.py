@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.__main__ import _LAST_ANSWERS_S
-from common.settings import ApiSettings, ProcessorSettings, UploaderSettings
+from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
 from local import config, store
 from tests.support import compose
 from tests.support.compose import COMPOSE_FILE, GPU_FILE, ROOT, TRIO

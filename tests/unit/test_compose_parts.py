@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from common.service import EXIT_FENCED
-from common.settings_loading import EXIT_BAD_SETTINGS
+from common.settings.loading import EXIT_BAD_SETTINGS
+from common.worker.service import EXIT_FENCED
 from deploy import hold
 from deploy import probe as probe_module
 from tests.support.compose import ROOT

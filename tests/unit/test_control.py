@@ -8,10 +8,10 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError
 
-from common.cancels import Cancels
-from common.control import ControlReader
 from common.errors import PermanentError
-from common.messages import Cancel, Task
+from common.tasks.cancel_reader import ControlReader
+from common.tasks.cancels import Cancels
+from common.tasks.messages import Cancel, Task
 from tests.support.fakes import FakeContext
 from tests.support.waiting import wait_for
 

@@ -2,10 +2,10 @@
 
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
-from common import deadletter, retry
 from common.errors import ErrorCode, TransientError
-from common.outcome import Message, Record, RetrySchedule
-from common.retry import HEADERS, History, history
+from common.jobs import dead_letters, retry
+from common.jobs.outcome import Message, Record, RetrySchedule
+from common.jobs.retry import HEADERS, History, history
 
 _MAX_REQUEST_BYTES = 1048576
 
@@ -15,7 +15,7 @@ def record(**fields) -> Record:
 
 
 def letter(given: Record, reason: str = "why") -> Message:
-    return deadletter.letter("dead", given, "invalid_message", reason, 2, history(given))
+    return dead_letters.letter("dead", given, "invalid_message", reason, 2, history(given))
 
 
 def size_bytes(message: Message) -> int:
@@ -30,10 +30,10 @@ def test_a_letter_holds_the_record_and_where_it_came_from():
     assert (message.topic, message.key, message.value) == ("dead", b"k", b"v")
     assert message.headers[0] == ("trace", b"7")
     assert dict(message.headers[1:]) == {
-        deadletter.ERROR_CODE: b"invalid_message",
-        deadletter.REASON: b"why",
-        deadletter.ORIGIN: b"tasks/3/17",
-        deadletter.ATTEMPT: b"2",
+        dead_letters.ERROR_CODE: b"invalid_message",
+        dead_letters.REASON: b"why",
+        dead_letters.ORIGIN: b"tasks/3/17",
+        dead_letters.ATTEMPT: b"2",
     }
 
 
@@ -56,7 +56,7 @@ def test_a_letter_tells_its_tries_and_the_place_of_the_first_one():
     assert len({name for name, _ in headers}) == len(headers)
     assert headers[0] == ("trace", b"7")
     told = dict(headers)
-    assert told[deadletter.ORIGIN] == b"tasks/3/17"
+    assert told[dead_letters.ORIGIN] == b"tasks/3/17"
     assert (told[retry.TRIES], told[retry.FIRST_ERROR]) == (b'{"job":1}', b"http_error: HTTP error: 503")
     assert retry.NOT_BEFORE_MS not in told
 
@@ -64,20 +64,20 @@ def test_a_letter_tells_its_tries_and_the_place_of_the_first_one():
 def test_a_value_that_is_too_large_is_cut_and_its_length_told():
     message = letter(record(value=b"x" * 1_040_000))
     assert size_bytes(message) < _MAX_REQUEST_BYTES
-    assert dict(message.headers)[deadletter.TRUNCATED] == b"1040000"
+    assert dict(message.headers)[dead_letters.TRUNCATED] == b"1040000"
     assert set(message.value) == {ord("x")}
 
 
 def test_headers_that_are_too_large_are_left_out_and_their_number_told():
     message = letter(record(headers=(("big", b"h" * 1_000_000), ("small", b"s"))))
     assert size_bytes(message) < _MAX_REQUEST_BYTES
-    assert dict(message.headers)[deadletter.DROPPED_HEADERS] == b"2"
+    assert dict(message.headers)[dead_letters.DROPPED_HEADERS] == b"2"
 
 
 def test_a_key_that_is_too_large_is_left_out():
     message = letter(record(key=b"k" * 1_000_000, value=None))
     assert size_bytes(message) < _MAX_REQUEST_BYTES
-    assert dict(message.headers)[deadletter.DROPPED_KEY] == b"1000000"
+    assert dict(message.headers)[dead_letters.DROPPED_KEY] == b"1000000"
 
 
 def test_a_header_without_a_value_is_kept_as_an_empty_one():
@@ -99,15 +99,15 @@ def test_a_deleted_value_stays_one():
 def test_a_reason_of_any_text_and_length_can_be_written():
     message = letter(record(), "\ud800" + "é" * 5000)
     assert size_bytes(message) < 10_000
-    assert dict(message.headers)[deadletter.REASON].decode().startswith("?é")
+    assert dict(message.headers)[dead_letters.REASON].decode().startswith("?é")
 
 
 def test_a_bare_letter_tells_only_where_the_record_is_and_why():
-    message = deadletter.bare_letter("dead", record(headers=(("trace", b"7"),)), "internal_error", "why", 2)
+    message = dead_letters.bare_letter("dead", record(headers=(("trace", b"7"),)), "internal_error", "why", 2)
     assert (message.key, message.value) == (None, b"")
     assert dict(message.headers) == {
-        deadletter.ERROR_CODE: b"internal_error",
-        deadletter.REASON: b"why",
-        deadletter.ORIGIN: b"tasks/3/17",
-        deadletter.ATTEMPT: b"2",
+        dead_letters.ERROR_CODE: b"internal_error",
+        dead_letters.REASON: b"why",
+        dead_letters.ORIGIN: b"tasks/3/17",
+        dead_letters.ATTEMPT: b"2",
     }

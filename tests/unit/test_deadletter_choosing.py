@@ -5,13 +5,13 @@ import re
 
 import pytest
 
-from common import deadletter, retry
-from common.deadletter.choose import Filter, Outdone, Refused, Replay, Replayed, plan
 from common.deadletter.dead_letter import LetterId, parse
 from common.deadletter.mailbox import Mailbox
-from common.messages import Redelivery, Task
-from common.outcome import Record
-from common.settings import KafkaSettings
+from common.deadletter.plan import Filter, Outdone, Refused, Replay, Replayed, plan
+from common.jobs import dead_letters, retry
+from common.jobs.outcome import Record
+from common.settings.schema import KafkaSettings
+from common.tasks.messages import Redelivery, Task
 from tests.support.dead_letters import (
     DEAD,
     NOW_S,
@@ -88,7 +88,7 @@ def test_a_key_that_was_cut_off_is_the_task_again():
         (letter_record(task().to_bytes(), topic="elsewhere"), "elsewhere/5/9.*neither"),
         (letter_record(task().to_bytes(), topic=f"{TASKS}_retry_xs"), "neither"),
         (letter_record(task().to_bytes(), headers=[(retry.ORIGIN, b"no place")]), "neither"),
-        (at(0, deadletter.bare_letter(DEAD, Record(TASKS, 5, 9, b"k", b"v"), "x", "y", 1)), "no message"),
+        (at(0, dead_letters.bare_letter(DEAD, Record(TASKS, 5, 9, b"k", b"v"), "x", "y", 1)), "no message"),
     ],
 )
 def test_what_cannot_be_done_again_is_refused_with_its_reason(record, reason):

@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from common import retry
-from common.deadletter import view
+from common.deadletter import text
 from common.deadletter.dead_letter import DeadLetter, parse
 from common.deadletter.mailbox import Mailbox
-from common.settings import KafkaSettings
+from common.jobs import retry
+from common.settings.schema import KafkaSettings
 from tests.support.dead_letters import ONE, letter_record, mark, task
 
 SETTINGS = KafkaSettings()
@@ -27,9 +27,9 @@ def hostile() -> list[DeadLetter]:
 def test_nothing_that_a_stranger_wrote_steers_the_terminal_or_shows_a_password(width):
     box = Mailbox.of([], SETTINGS)
     lines = [
-        *view.table(hostile(), box, width, every=True),
-        *(line for letter in hostile() for line in view.details(letter, box)),
-        *(view.as_json(letter, box) for letter in hostile()),
+        *text.table(hostile(), box, width, every=True),
+        *(line for letter in hostile() for line in text.details(letter, box)),
+        *(text.as_json(letter, box) for letter in hostile()),
     ]
     assert all(line.isprintable() for line in lines)
     assert not [line for line in lines if "pass@" in line or "secret" in line]
@@ -42,14 +42,14 @@ def test_no_line_of_the_table_is_longer_than_the_terminal(width):
         letter_record(task().to_bytes(), n, code="engine_unavailable", reason="r" * 2000) for n in range(3)
     ]
     box = Mailbox.of([*records, mark(0, 2, 9)], SETTINGS)
-    lines = list(view.table(box.letters, box, width, every=True))
+    lines = list(text.table(box.letters, box, width, every=True))
     assert max(map(len, lines)) <= width
     assert len(lines) == 4
 
 
 def test_the_table_has_a_line_a_letter_with_all_of_its_columns_below_their_headings():
     box = Mailbox.of([letter_record(task().to_bytes(), 7), letter_record(b"?", 12), mark(7, 2, 13)], SETTINGS)
-    heading, second, first = view.table(box.letters, box, None, every=True)
+    heading, second, first = text.table(box.letters, box, None, every=True)
     assert heading.split() == ["WHEN", "ID", "KIND", "TASK", "RUN", "CODE", "TRIES", "REPLAYED", "REASON"]
     assert first.split()[:7] == ["2027-01-15T08:00:07Z", "3/7", "task", str(ONE), "1", "http_error", "1"]
     assert first.endswith("as run 2  why")
@@ -61,12 +61,12 @@ def test_the_table_has_a_line_a_letter_with_all_of_its_columns_below_their_headi
 
 def test_a_piped_table_is_not_cut():
     box = Mailbox.of([letter_record(task().to_bytes(), reason="r" * 1999)], SETTINGS)
-    assert list(view.table(box.letters, box, None, every=False))[1].endswith("r" * 1999)
+    assert list(text.table(box.letters, box, None, every=False))[1].endswith("r" * 1999)
 
 
 def test_json_tells_every_column_on_one_line():
     box = Mailbox.of([letter_record(task().to_bytes(), 7), mark(7, 2, 8)], SETTINGS)
-    assert json.loads(view.as_json(box.letters[0], box)) == {
+    assert json.loads(text.as_json(box.letters[0], box)) == {
         "id": "3/7",
         "written_at": "2027-01-15T08:00:07Z",
         "kind": "task",
@@ -86,15 +86,15 @@ def test_json_tells_every_column_on_one_line():
 def test_the_details_have_the_history_and_the_message():
     past = [(retry.TRIES, b'{"job":4}'), (retry.FIRST_ERROR, b"http_error: HTTP error: 503")]
     box = Mailbox.of([letter_record(task().to_bytes(), 7, headers=past)], SETTINGS)
-    text = "\n".join(view.details(box.letters[0], box))
-    assert "failed tries  job 4" in text
-    assert "first error   http_error: HTTP error: 503" in text
-    assert '  "audio": "https://example.com/a.mp3",' in text
-    assert "replayed      no" in text
+    details = "\n".join(text.details(box.letters[0], box))
+    assert "failed tries  job 4" in details
+    assert "first error   http_error: HTTP error: 503" in details
+    assert '  "audio": "https://example.com/a.mp3",' in details
+    assert "replayed      no" in details
 
 
 def test_of_bytes_that_are_no_message_only_the_beginning_is_shown():
     letter = parse(letter_record(b"\xff" * 5000), SETTINGS)
-    *_, size, content = view.details(letter, Mailbox.of([], SETTINGS))
+    *_, size, content = text.details(letter, Mailbox.of([], SETTINGS))
     assert size == "bytes (5000, the first 2000 shown)"
     assert content == "  " + r"\xff" * 2000

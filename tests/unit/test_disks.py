@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from common.disks import read_disks
-from common.metrics import WorkerMetrics
+from common.worker.disk_metrics import read_disks
+from common.worker.metrics import WorkerMetrics
 from tests.support.exposition import Exposition
 
 

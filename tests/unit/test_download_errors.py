@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from common.addresses import AddressPolicy
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
-from common.http_guard import Network
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
 from processor.download import Clocks, DownloadLimits, download
 from tests.support.downloads import LIMITS, MB, Downloads, go_on
 from tests.support.http_server import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.failpoint import Failpoint
-from common.settings_loading import EXIT_BAD_SETTINGS
+from common.settings.loading import EXIT_BAD_SETTINGS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SERVICES = ("api", "common", "processor", "uploader")

@@ -3,8 +3,8 @@
 import pytest
 from kafka import TopicPartition
 
-from common.handover import Handover
-from common.lease import Lease, LeaseTable, Refusal
+from common.worker.handover import Handover
+from common.worker.lease import Lease, LeaseTable, Refusal
 from tests.support.fakes import leased, loaded, partition, record
 from tests.support.waiting import wait_for
 

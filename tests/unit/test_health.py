@@ -8,7 +8,7 @@ from contextlib import closing
 
 import pytest
 
-from common.health import Check, HealthServer, report
+from common.observability.health import Check, HealthServer, report
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 20

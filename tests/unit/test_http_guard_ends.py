@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from common.addresses import AddressPolicy
-from common.deadline import DeadlineExceeded, pulse_until
 from common.errors import Cancelled
-from common.http_guard import Network, is_timeout, reason, retry_after_s
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network, is_timeout, reason, retry_after_s
+from common.waiting import DeadlineExceeded, pulse_until
 from tests.support.guarded import fetch, go_on, trusting
 from tests.support.http_server import (
     ScriptedServer,

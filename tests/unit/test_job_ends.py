@@ -2,10 +2,10 @@
 
 import pytest
 
-from common import deadletter
-from common.commit_request import End
 from common.errors import CrashError, ErrorCode
-from common.outcome import Done, Dropped, Message, Poison
+from common.jobs import dead_letters
+from common.jobs.outcome import Done, Dropped, Message, Poison
+from common.worker.commit_request import End
 from tests.support.fakes import FakeHandler
 from tests.support.job_bench import Desk, returning
 
@@ -96,7 +96,7 @@ def test_if_the_failure_cannot_be_written_either_a_bare_letter_is():
     desk = Desk(refuse=lambda message: message.value != b"")
     (letter,) = desk.run(FakeHandler(returning(Done((RESULT,)))))
     assert letter.topic == "dead"
-    assert dict(letter.headers)[deadletter.ORIGIN] == b"tasks/0/0"
+    assert dict(letter.headers)[dead_letters.ORIGIN] == b"tasks/0/0"
     assert desk.done
 
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from common import deadletter
-from common.commit_request import End
 from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, TransientError
-from common.outcome import Done, Dropped, Failed, Message, Poison
+from common.jobs import dead_letters
+from common.jobs.outcome import Done, Dropped, Failed, Message, Poison
+from common.worker.commit_request import End
 from tests.support.fakes import FakeHandler
 from tests.support.job_bench import Desk, raising, returning
 
@@ -72,7 +72,7 @@ def test_an_unexpected_error_is_a_failure_that_does_not_tell_strangers_our_paths
     result, letter = desk.run(FakeHandler(raising(error)))
     assert type(error).__name__.encode() in result.value
     assert b"secret" not in result.value
-    assert b"secret" not in dict(letter.headers)[deadletter.REASON]
+    assert b"secret" not in dict(letter.headers)[dead_letters.REASON]
     assert desk.done
 
 
@@ -94,7 +94,7 @@ def test_poison_is_put_aside():
     desk = Desk()
     (letter,) = desk.run(FakeHandler(returning(Poison("not JSON"))))
     assert (letter.topic, letter.value) == ("dead", b"v")
-    assert dict(letter.headers)[deadletter.ERROR_CODE] == b"invalid_message"
+    assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"invalid_message"
     assert desk.done
 
 
@@ -107,7 +107,7 @@ def test_a_job_that_cannot_be_given_up_is_put_aside_with_both_reasons(error):
 
     desk = Desk()
     (letter,) = desk.run(FakeHandler(raising(GONE_WRONG), give_up))
-    reason = dict(letter.headers)[deadletter.REASON].decode()
+    reason = dict(letter.headers)[dead_letters.REASON].decode()
     assert "reset" in reason
     assert "second" in reason
     assert desk.done
@@ -179,7 +179,7 @@ def test_after_three_attempts_the_job_is_given_up_unrun():
     desk = Desk(attempts_before=3)
     result, letter = desk.run(FakeHandler(lambda record, context: ran.append(1)))
     assert b"3 attempts" in result.value
-    assert dict(letter.headers)[deadletter.ERROR_CODE] == b"engine_crashed"
+    assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"engine_crashed"
     assert ran == []
 
 

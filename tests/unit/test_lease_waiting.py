@@ -2,8 +2,8 @@
 
 from kafka.structs import OffsetAndMetadata
 
-from common.lease import Lease, LeaseTable, Refusal
-from common.progress import Progress, Step
+from common.worker.committed_state import Progress, Step
+from common.worker.lease import Lease, LeaseTable, Refusal
 from tests.support.fakes import leased, loaded, partition, record
 
 

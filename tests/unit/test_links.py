@@ -9,9 +9,9 @@ import pytest
 from api.fresh_links import FreshLinks
 from api.result_links import ResultLinks
 from api.view.merge import of_task
-from common.links import LinkMaker
-from common.messages import PublishedStem, State, Status, SuccessCallback, Task
-from common.settings import ApiSettings
+from common.settings.schema import ApiSettings
+from common.storage.links import LinkMaker
+from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
 from tests.support.api_client import ApiClient, basic
 
 TASK_UUID = UUID(int=1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.settings import ApiSettings, ProcessorSettings, UploaderSettings
+from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
 from local import config, dotenv, lifecycle
 from local.errors import LocalError
 

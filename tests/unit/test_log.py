@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from common.log import RateLimit, configure, request_context, task_context
+from common.observability.log import RateLimit, configure, request_context, task_context
 
 
 def lines(log_dir, service="api"):

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from common.log import configure, request_context, task_context
+from common.observability.log import configure, request_context, task_context
 
 FIELDS = ["time", "level", "logger", "service", "task_uuid", "request_id", "message", "exception"]
 

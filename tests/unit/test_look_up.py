@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from common.addresses import AddressPolicy, Origin
-from common.deadline import DeadlineExceeded, pulse_until
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
-from common.http_guard import Network
-from common.look_up import public_addresses
+from common.outbound.addresses import AddressPolicy, Origin
+from common.outbound.guarded_session import Network
+from common.outbound.look_up import public_addresses
+from common.waiting import DeadlineExceeded, pulse_until
 from processor.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.sockets import connections

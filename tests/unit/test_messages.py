@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 from pydantic import ValidationError
 
-from common.messages import (
+from common.tasks.messages import (
     FailureCallback,
     PublishedStem,
     Redelivery,

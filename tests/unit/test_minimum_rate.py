@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from common.errors import ErrorCode, TransientError
-from common.settings import ProcessorSettings
-from common.settings_loading import load
+from common.settings.loading import load
+from common.settings.schema import ProcessorSettings
 from processor.assembly import download_limits
 from processor.download import Clocks, DownloadLimits
 from processor.minimum_rate import MinimumRate

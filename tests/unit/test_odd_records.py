@@ -8,8 +8,10 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel
 
-from common import messages, retry
-from common.messages import (
+from common.jobs import retry
+from common.jobs.outcome import Record
+from common.tasks import messages
+from common.tasks.messages import (
     Cancel,
     DeliveryAttempt,
     FailureCallback,
@@ -23,7 +25,6 @@ from common.messages import (
     Task,
     UndecodableMessage,
 )
-from common.outcome import Record
 
 ID = UUID(int=1)
 AT = 1.75e9

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from common import interruptible
-from common.addresses import AddressPolicy
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
-from common.http_guard import Network
-from common.own_address import is_own, same_end
+from common.outbound import sockets
+from common.outbound.addresses import AddressPolicy
+from common.outbound.guarded_session import Network
+from common.outbound.own_address import is_own, same_end
 from tests.support.guarded import fetch
 from tests.support.http_server import ScriptedServer
 
@@ -59,7 +59,7 @@ def test_what_is_elsewhere_is_not(address):
     assert not is_own(address)
 
 
-class Near(interruptible.InterruptibleSocket):
+class Near(sockets.InterruptibleSocket):
     """A connection whose near end has the address that it is told to have."""
 
     name: tuple

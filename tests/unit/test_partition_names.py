@@ -2,7 +2,7 @@
 
 from kafka import TopicPartition
 
-from common.partition_names import partition_names
+from common.kafka.partition_names import partition_names
 
 
 def test_partitions_are_told_by_topic_in_runs():

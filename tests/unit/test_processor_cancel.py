@@ -2,10 +2,10 @@
 
 import pytest
 
-from common import messages
-from common.cancels import Cancels
 from common.errors import ErrorCode, PermanentError, TransientError
-from common.messages import Cancel, Separated
+from common.tasks import messages
+from common.tasks.cancels import Cancels
+from common.tasks.messages import Cancel, Separated
 from tests.support.fakes import FakeContext
 from tests.support.http_server import ScriptedServer
 from tests.support.processor_bench import TASK_UUID, FakeEngine, ProcessorBench

@@ -5,12 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from common import messages, retry
 from common.errors import Cancelled, ErrorCode, JobError, PermanentError, TransientError
-from common.messages import Separated, SeparationFailed, State, UndecodableMessage
-from common.outcome import Done, Message, Poison, Record
-from common.stage import LocalStage
-from common.status import Statuses
+from common.jobs import retry
+from common.jobs.outcome import Done, Message, Poison, Record
+from common.storage.stage import LocalStage
+from common.tasks import messages
+from common.tasks.job_status import Statuses
+from common.tasks.messages import Separated, SeparationFailed, State, UndecodableMessage
 from processor.metrics import ProcessorMetrics, Stage
 from tests.support.exposition import Exposition
 from tests.support.fakes import FakeContext, MemoryOutbox

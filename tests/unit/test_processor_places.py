@@ -2,10 +2,10 @@
 
 import pytest
 
-from common.messages import decode_task
-from common.outcome import Deferred, Done, Record
-from common.places import Claim
-from common.settings import ProcessorSettings
+from common.jobs.outcome import Deferred, Done, Record
+from common.jobs.places import Claim
+from common.settings.schema import ProcessorSettings
+from common.tasks.messages import decode_task
 from processor.places import claim_of, download_limits
 from tests.support.fakes import FakeContext
 from tests.support.http_server import ScriptedServer, drip

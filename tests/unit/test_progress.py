@@ -5,7 +5,7 @@ import json
 import pytest
 from kafka.structs import OffsetAndMetadata
 
-from common.progress import Progress, Step, decode
+from common.worker.committed_state import Progress, Step, decode
 
 _BROKERS_METADATA_LIMIT_BYTES = 4096
 _MOST_SLOTS = 128

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from common.errors import Cancelled
-from common.quarantine import Quarantine
+from common.worker.quarantine import Quarantine
 from tests.support.fakes import InThread
 from tests.support.waiting import wait_for
 

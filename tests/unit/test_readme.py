@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import ErrorCode
 from common.failpoint import Failpoint
-from common.settings import ApiSettings, ProcessorSettings, UploaderSettings
+from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text()

@@ -2,7 +2,7 @@
 
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from common.repeats import Repeats
+from common.observability.repeats import Repeats
 
 
 class Clock:

@@ -6,14 +6,14 @@ from uuid import uuid4
 
 import pytest
 
-from common import messages
-from common.addresses import AddressPolicy, parse_origin
 from common.errors import ErrorCode, PermanentError
-from common.http_guard import Network
-from common.log import configure
-from common.messages import Task, decode_result, decode_task
-from common.outcome import Record
-from common.stage import LocalStage
+from common.jobs.outcome import Record
+from common.observability.log import configure
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import Network
+from common.storage.stage import LocalStage
+from common.tasks import messages
+from common.tasks.messages import Task, decode_result, decode_task
 from processor.download import DownloadLimits
 from processor.job import ProcessorConfig, ProcessorHandler
 from processor.prepare import AudioLimits

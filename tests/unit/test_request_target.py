@@ -2,9 +2,9 @@
 
 import pytest
 
-from common.addresses import AddressPolicy, validate_text
 from common.errors import ErrorCode, PermanentError
-from common.request_target import redirect_url, request_target
+from common.outbound.addresses import AddressPolicy, validate_text
+from common.outbound.request_target import redirect_url, request_target
 from tests.support.raw_targets import AS_GIVEN
 
 

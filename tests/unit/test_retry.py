@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from common import retry
 from common.errors import ErrorCode, TransientError
-from common.outcome import Record, RetrySchedule
-from common.retry import History, RetryPolicy
+from common.jobs import retry
+from common.jobs.outcome import Record, RetrySchedule
+from common.jobs.retry import History, RetryPolicy
 from tests.support.fakes import record
 
 POLICY = RetryPolicy("tasks", (30, 300, 3600))

@@ -5,11 +5,11 @@ import threading
 import pytest
 from kafka import TopicPartition
 
-from common import progress
 from common.errors import Cancelled
-from common.outcome import Done, Message
-from common.progress import Progress
-from common.quarantine import Quarantine
+from common.jobs.outcome import Done, Message
+from common.worker import committed_state
+from common.worker.committed_state import Progress
+from common.worker.quarantine import Quarantine
 from tests.support.fakes import TOPIC, FakeHandler, leased
 from tests.support.job_bench import Desk
 from tests.support.waiting import wait_for
@@ -38,7 +38,7 @@ class Two:
         return Done((Message("results", b"k", record.value),))
 
     def committed(self) -> Progress:
-        return progress.decode(self.bench.broker.offsets[self.partition])
+        return committed_state.decode(self.bench.broker.offsets[self.partition])
 
     def run(self) -> None:
         running = self.bench.start()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.settings_loading import EXIT_BAD_SETTINGS, exit_if_unusable
+from common.settings.loading import EXIT_BAD_SETTINGS, exit_if_unusable
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from common.settings import ProcessorSettings, UploaderSettings
-from common.settings_loading import BadSettings, load
+from common.settings.loading import BadSettings, load
+from common.settings.schema import ProcessorSettings, UploaderSettings
 
 
 @pytest.mark.parametrize("worker_id", ["..", ".", ".hidden", "a/b", "a b", "x" * 201])

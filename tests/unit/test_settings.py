@@ -5,8 +5,8 @@ import os
 import pytest
 from pydantic import ValidationError
 
-from common.settings import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
-from common.settings_loading import EXIT_BAD_SETTINGS, BadSettings, load, load_or_exit
+from common.settings.loading import EXIT_BAD_SETTINGS, BadSettings, load, load_or_exit
+from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
 
 
 @pytest.fixture(autouse=True)

@@ -2,10 +2,10 @@
 
 import pytest
 
-from common import deadletter, retry
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
-from common.outcome import Done, Dropped, Failed, Message, Outcome, Poison, Record
-from common.settle import Settlement
+from common.jobs import dead_letters, retry
+from common.jobs.outcome import Done, Dropped, Failed, Message, Outcome, Poison, Record
+from common.jobs.settlement import Settlement
 from tests.support.fakes import FakeContext, FakeHandler, record, rules
 
 NOTE = Message("deliveries", b"k", b"note")
@@ -43,8 +43,8 @@ def test_what_was_dropped_publishes_nothing():
 def test_poison_goes_to_the_dead_letters_and_nowhere_else():
     (letter,) = settle(Poison("not JSON"), retries=3).messages
     assert (letter.topic, letter.key, letter.value) == ("dead", b"k", b"v")
-    assert headers(letter)[deadletter.ERROR_CODE] == b"invalid_message"
-    assert headers(letter)[deadletter.REASON] == b"not JSON"
+    assert headers(letter)[dead_letters.ERROR_CODE] == b"invalid_message"
+    assert headers(letter)[dead_letters.REASON] == b"not JSON"
 
 
 # Failed for now
@@ -68,9 +68,9 @@ def test_out_of_tries_it_is_given_up_with_a_letter_that_carries_its_history():
         retry.TRIES: b'{"job":2}',
         retry.FIRST_ERROR: b"http_error: HTTP error: 503",
         retry.LAST_ERROR: b"network_error: reset",
-        deadletter.ERROR_CODE: b"network_error",
-        deadletter.REASON: b"reset",
-        deadletter.ATTEMPT: b"1",
+        dead_letters.ERROR_CODE: b"network_error",
+        dead_letters.REASON: b"reset",
+        dead_letters.ATTEMPT: b"1",
     }
 
 
@@ -106,8 +106,8 @@ def test_a_letters_attempt_counts_as_the_limit_does():
 def test_a_crash_of_the_last_attempt_is_given_up_with_a_letter():
     published, letter = settle(Failed(CRASH), attempt=3, retries=3).messages
     assert published == result(CRASH)
-    assert headers(letter)[deadletter.ERROR_CODE] == b"engine_crashed"
-    assert headers(letter)[deadletter.ATTEMPT] == b"3"
+    assert headers(letter)[dead_letters.ERROR_CODE] == b"engine_crashed"
+    assert headers(letter)[dead_letters.ATTEMPT] == b"3"
     assert retry.TRIES not in headers(letter)  # no try of a schedule
 
 
@@ -153,8 +153,8 @@ def test_a_failure_that_cannot_be_given_up_is_put_aside_with_both_reasons(second
     assert followed == ["failed"]
     *others, letter = done.messages
     assert others == [NOTE]
-    assert headers(letter)[deadletter.ERROR_CODE] == b"internal_error"
-    reason = headers(letter)[deadletter.REASON].decode()
+    assert headers(letter)[dead_letters.ERROR_CODE] == b"internal_error"
+    reason = headers(letter)[dead_letters.REASON].decode()
     assert "no audio" in reason
     assert str(second) in reason
 
@@ -171,4 +171,4 @@ def test_a_bare_letter_tells_where_the_record_is():
     (letter,) = settlement.bare_letter("too large").messages
     assert (letter.topic, letter.key, letter.value) == ("dead", None, b"")
     assert headers(letter)[retry.ORIGIN] == b"tasks/0/7"
-    assert headers(letter)[deadletter.REASON] == b"too large"
+    assert headers(letter)[dead_letters.REASON] == b"too large"

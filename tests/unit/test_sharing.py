@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from common.sharing import Claim, Share, share_out
+from common.kafka.sharing import Claim, Share, share_out
 
 TWELVE = frozenset(range(12))
 

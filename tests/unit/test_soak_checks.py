@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from common.messages import DeliveryAttempt, SeparationFailed, Task
+from common.tasks.messages import DeliveryAttempt, SeparationFailed, Task
 from tests.bench.soak import checks
 from tests.bench.soak.evidence import Attempt, Evidence, Overstay
 from tests.bench.soak.house import Happened

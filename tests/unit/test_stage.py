@@ -13,10 +13,10 @@ from uuid import uuid4
 
 import pytest
 
-from common import beneath
-from common.beneath import ForeignEntry
-from common.health import Check
-from common.stage import LocalStage
+from common.observability.health import Check
+from common.storage import beneath
+from common.storage.beneath import ForeignEntry
+from common.storage.stage import LocalStage
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TASK = uuid4()
@@ -26,7 +26,7 @@ DAY_S = 24 * 3600.0
 CHECK_WITHOUT_CAPABILITIES = """
 import ctypes, sys
 from pathlib import Path
-from common.stage import LocalStage
+from common.storage.stage import LocalStage
 version_3 = 0x20080522
 assert ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(version_3, 0), (ctypes.c_uint32 * 6)()) == 0
 print(LocalStage(Path(sys.argv[1])).check())

@@ -4,12 +4,12 @@ import threading
 
 import pytest
 
-from common import messages
 from common.errors import Cancelled, TransientError
-from common.messages import StageSeen, UndecodableMessage
-from common.outcome import Message
-from common.stage import MARKER, LocalStage
-from common.stage_news import StageAnnouncer, StageWatch
+from common.jobs.outcome import Message
+from common.storage.stage import MARKER, LocalStage
+from common.tasks import messages
+from common.tasks.messages import StageSeen, UndecodableMessage
+from common.tasks.stage_news import StageAnnouncer, StageWatch
 from tests.support.waiting import wait_for
 
 OTHER = "00000000-0000-0000-0000-00000000000a"

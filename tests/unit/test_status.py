@@ -6,11 +6,11 @@ from uuid import uuid4
 import pytest
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from common import messages
-from common.messages import State, Task
-from common.outcome import Message
-from common.status import Statuses
-from common.status_outbox import KafkaOutbox
+from common.jobs.outcome import Message
+from common.tasks import messages
+from common.tasks.job_status import Statuses
+from common.tasks.messages import State, Task
+from common.tasks.status_outbox import KafkaOutbox
 from tests.support.fakes import MemoryOutbox
 from tests.support.waiting import wait_for
 

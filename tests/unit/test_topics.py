@@ -3,9 +3,9 @@
 import pytest
 from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
 
-from common import topics
-from common.settings import KafkaSettings
-from common.settings_loading import load
+from common.kafka import topics
+from common.settings.loading import load
+from common.settings.schema import KafkaSettings
 
 
 class FakeAdmin:

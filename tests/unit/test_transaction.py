@@ -12,8 +12,8 @@ from kafka.errors import (
     KafkaTimeoutError,
 )
 
-from common.commit_request import End
-from common.fencing import Fenced
+from common.kafka.fencing import Fenced
+from common.worker.commit_request import End
 from tests.support.committer_bench import RESULT
 from tests.support.fakes import FakeBroker, FakeProducer, Script, leased
 from tests.support.waiting import wait_for

@@ -4,9 +4,9 @@ import pytest
 from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
-from common.commit_request import End
-from common.outcome import Message
-from common.publish import Unpublishable
+from common.jobs.outcome import Message
+from common.kafka.transaction import Unpublishable
+from common.worker.commit_request import End
 from tests.support.committer_bench import RESULT, Gate
 from tests.support.fakes import InThread, Script, leased
 

@@ -5,8 +5,8 @@ import threading
 import pytest
 from kafka.errors import KafkaTimeoutError
 
-from common.commit_request import End
-from common.lease import Lease
+from common.worker.commit_request import End
+from common.worker.lease import Lease
 from tests.support.committer_bench import RESULT, Gate
 from tests.support.fakes import FakeProducer, InThread, leased
 

@@ -3,7 +3,7 @@
 from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaTimeoutError
 
-from common.commit_request import End
+from common.worker.commit_request import End
 from tests.support.committer_bench import RESULT, Gate
 from tests.support.fakes import InThread
 

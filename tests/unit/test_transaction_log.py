@@ -5,8 +5,8 @@ import struct
 import pytest
 from kafka import TopicPartition
 
-from common.hanging import Forgotten, OpenTransaction, Scope
-from common.transaction_log import Decision, decision, partition_of
+from common.kafka.coordinator_log import Decision, decision, partition_of
+from common.kafka.hanging_transactions import Forgotten, OpenTransaction, Scope
 
 OFFSETS = TopicPartition("__consumer_offsets", 1)
 RESULTS = TopicPartition("results-7a41e70b", 1)

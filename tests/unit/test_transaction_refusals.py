@@ -6,9 +6,9 @@ from kafka.errors import (
     MessageSizeTooLargeError,
 )
 
-from common.commit_request import End
-from common.outcome import Message
-from common.publish import Unpublishable
+from common.jobs.outcome import Message
+from common.kafka.transaction import Unpublishable
+from common.worker.commit_request import End
 from tests.support.committer_bench import RESULT, Gate
 from tests.support.fakes import InThread
 

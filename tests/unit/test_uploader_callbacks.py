@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from common import deadletter, retry
 from common.errors import ErrorCode, TransientError
-from common.messages import decode_result
+from common.jobs import dead_letters, retry
+from common.tasks.messages import decode_result
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader_bench import STEMS, TASK_UUID, Killed, UploaderBench
 
@@ -86,7 +86,7 @@ def test_a_callback_out_of_tries_is_kept_with_its_history_and_tells_no_failure(b
     (letter,) = tries[-1].letters
     assert letter.value == result.to_bytes()
     headers = dict(letter.headers)
-    assert headers[deadletter.ERROR_CODE] == b"callback_failed"
+    assert headers[dead_letters.ERROR_CODE] == b"callback_failed"
     assert headers[retry.TRIES] == b'{"callback":3}'
     assert {body["status"] for body in bench.callbacks()} == {kind}
 
@@ -131,7 +131,7 @@ def test_a_receiver_that_is_gone_is_not_asked_again_and_its_callback_kept(bench,
     bench.receiver.answer(410)
     (settled,) = bench.work_out(result_of(bench, kind))
     (letter,) = settled.letters
-    assert dict(letter.headers)[deadletter.ERROR_CODE] == b"callback_gone"
+    assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"callback_gone"
     (noted,) = settled.deliveries
     assert (noted.status, noted.error_code, noted.next_try_at) == (410, "callback_gone", None)
     assert len(bench.requests()) == 1
@@ -141,7 +141,7 @@ def test_a_hook_that_must_not_be_reached_is_put_aside(bench):
     result = bench.failed().model_copy(update={"hook_url": "http://169.254.169.254/"})
     (settled,) = bench.work_out(result)
     (letter,) = settled.letters
-    assert dict(letter.headers)[deadletter.ERROR_CODE] == b"address_blocked"
+    assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"address_blocked"
     (noted,) = settled.deliveries
     assert (noted.status, noted.error_code) == (None, "address_blocked")
 

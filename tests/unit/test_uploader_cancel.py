@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import ErrorCode, TransientError
-from common.messages import Cancel, decode_status
+from common.tasks.messages import Cancel, decode_status
 from tests.support.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader_bench import TASK_UUID, UploaderBench

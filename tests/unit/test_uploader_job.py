@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from common import deadletter
 from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, TransientError
-from common.messages import SeparationFailed, decode_result
-from common.outcome import Poison, Record
+from common.jobs import dead_letters
+from common.jobs.outcome import Poison, Record
+from common.tasks.messages import SeparationFailed, decode_result
 from tests.support.fakes import FakeContext, InThread
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader_bench import STEMS, TASK_UUID, UploaderBench, record
@@ -160,7 +160,7 @@ def test_with_the_store_down_for_good_the_user_hears_of_it_and_the_stems_wait_fo
     )
     (letter,) = [letter for settled in tries for letter in settled.letters]
     assert decode_result(letter.value).status == "success"
-    assert dict(letter.headers)[deadletter.ERROR_CODE] == b"storage_error"
+    assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"storage_error"
     assert bench.files() == ["instrumental.wav", "vocals.wav"]
 
 

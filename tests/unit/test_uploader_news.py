@@ -3,8 +3,8 @@
 import pytest
 
 from common.errors import ErrorCode, PermanentError, TransientError
-from common.messages import State
-from common.status import Statuses
+from common.tasks.job_status import Statuses
+from common.tasks.messages import State
 from tests.support.fakes import FakeContext, MemoryOutbox
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader_bench import TASK_UUID, UploaderBench, record

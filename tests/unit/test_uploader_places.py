@@ -3,11 +3,11 @@
 import pytest
 
 from common.errors import ErrorCode
-from common.messages import Redelivery, State
-from common.outcome import Deferred, Record
-from common.places import Places
-from common.retry import TRIES
-from common.settings import UploaderSettings
+from common.jobs.outcome import Deferred, Record
+from common.jobs.places import Places
+from common.jobs.retry import TRIES
+from common.settings.schema import UploaderSettings
+from common.tasks.messages import Redelivery, State
 from tests.support.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader_bench import TASK_UUID, UploaderBench, record

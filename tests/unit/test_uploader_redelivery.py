@@ -2,9 +2,9 @@
 
 import pytest
 
-from common import deadletter, retry
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
-from common.messages import Redelivery, State, Status
+from common.jobs import dead_letters, retry
+from common.tasks.messages import Redelivery, State, Status
 from tests.support.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader_bench import TASK_UUID, Settled, UploaderBench, record
@@ -112,7 +112,7 @@ def test_a_receiver_that_is_gone_is_asked_once(bench):
     bench.receiver.answer(410)
     (settled,) = bench.work_out(asked_for(known))
     (letter,) = settled.letters
-    assert dict(letter.headers)[deadletter.ERROR_CODE] == b"callback_gone"
+    assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"callback_gone"
     assert settled.statuses == []
 
 

@@ -7,7 +7,7 @@ import pytest
 from api.view.backlog import Backlog, Queued
 from api.view.reader import Query, Reader
 from api.view.store import Batch, Store
-from common.messages import State, Status
+from common.tasks.messages import State, Status
 
 
 @pytest.fixture

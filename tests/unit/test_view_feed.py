@@ -13,8 +13,8 @@ from api.view.feed import Feed
 from api.view.horizon import Horizon
 from api.view.reader import Query, Reader
 from api.view.store import Store
-from common.messages import Task
-from common.settings import KafkaSettings
+from common.settings.schema import KafkaSettings
+from common.tasks.messages import Task
 from tests.support.waiting import wait_for
 
 TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries")

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from api.view.merge import merged, of_task, rank
-from common.messages import State, Status, Task
+from common.tasks.messages import State, Status, Task
 
 TASK_UUID = UUID(int=1)
 

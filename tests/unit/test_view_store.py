@@ -9,7 +9,7 @@ from kafka import TopicPartition
 
 from api.view.reader import Position, Query, Reader
 from api.view.store import Batch, Store
-from common.messages import DeliveryAttempt, State, Status
+from common.tasks.messages import DeliveryAttempt, State, Status
 
 WEEK_S = 7 * 24 * 3600
 

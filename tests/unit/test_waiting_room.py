@@ -4,10 +4,10 @@ import json
 
 from kafka import TopicPartition
 
-from common.lease import Lease, LeaseTable, Refusal
-from common.outcome import Deferred, Done, Message
-from common.places import Claim, Limits
-from common.waiting_room import HeldPlace, PlaceRules, WaitingRoom
+from common.jobs.outcome import Deferred, Done, Message
+from common.jobs.places import Claim, Limits
+from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
 from tests.support.fakes import TOPIC, leased, loaded, partition, record
 from tests.support.waiting import wait_for
 from tests.support.worker_bench import WorkerBench

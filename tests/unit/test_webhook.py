@@ -10,9 +10,9 @@ import time
 import pytest
 from standardwebhooks import Webhook
 
-from common.addresses import AddressPolicy, parse_origin
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
-from common.http_guard import Network
+from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.guarded_session import Network
 from tests.support.http_server import (
     CallbackReceiver,
     ScriptedServer,

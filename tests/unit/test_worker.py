@@ -7,8 +7,8 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaConnectionError, KafkaError
 
-from common.fencing import Fenced
-from common.outcome import Done, Message
+from common.jobs.outcome import Done, Message
+from common.kafka.fencing import Fenced
 from tests.support.fakes import TOPIC, FakeProducer
 from tests.support.waiting import wait_for
 from tests.support.worker_bench import WorkerBench

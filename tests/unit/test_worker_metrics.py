@@ -6,11 +6,11 @@ from functools import partial
 import pytest
 from kafka.errors import KafkaConnectionError
 
-from common import deadletter, retry
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
-from common.metrics import JobEnd, WorkerMetrics
-from common.outcome import Deferred, Done, Message, Poison
-from common.places import Claim
+from common.jobs import dead_letters, retry
+from common.jobs.outcome import Deferred, Done, Message, Poison
+from common.jobs.places import Claim
+from common.worker.metrics import JobEnd, WorkerMetrics
 from tests.support.exposition import Exposition
 from tests.support.fakes import TOPIC, FakeHandler, record, rules
 from tests.support.job_bench import Desk, raising, returning
@@ -78,7 +78,7 @@ def test_a_dead_letter_is_counted_by_why(run, code):
 
 
 def test_a_dead_letter_that_a_service_writes_itself_is_counted_too():
-    letter = deadletter.letter(
+    letter = dead_letters.letter(
         "dead", record(0), ErrorCode.CALLBACK_GONE, "gone", 1, retry.history(record(0))
     )
     shown = measured(raising(PermanentError(ErrorCode.CALLBACK_GONE)), give_up=lambda *_: Done((letter,)))

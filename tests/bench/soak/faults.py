@@ -13,10 +13,10 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from common.messages import decode_task
-from common.outcome import Done, JobContext, Outcome, Record
-from common.settings import ProcessorSettings
-from common.settings_loading import load
+from common.jobs.outcome import Done, JobContext, Outcome, Record
+from common.settings.loading import load
+from common.settings.schema import ProcessorSettings
+from common.tasks.messages import decode_task
 from processor import __main__ as processor
 from processor import assembly
 from processor.job import ProcessorHandler

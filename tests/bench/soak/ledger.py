@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 
 from kafka.structs import OffsetAndMetadata
 
-from common import deadletter, messages, progress, retry
+from common.jobs import dead_letters, retry
 from common.lag import lags
-from common.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, Task
-from common.settings import KafkaSettings, ProcessorSettings, UploaderSettings
+from common.settings.schema import KafkaSettings, ProcessorSettings, UploaderSettings
+from common.tasks import messages
+from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, Task
+from common.worker import committed_state
 from tests.support.group import read_all
 
 _OFFSETS_TOPIC = "__consumer_offsets"
@@ -80,7 +82,7 @@ def read(settings: KafkaSettings) -> Ledger:
 
 
 def _letter(record) -> Letter:
-    code = dict(record.headers).get(deadletter.ERROR_CODE, b"").decode()
+    code = dict(record.headers).get(dead_letters.ERROR_CODE, b"").decode()
     return Letter((record.key or b"").decode(), code)
 
 
@@ -95,7 +97,7 @@ def backward_steps(records: Iterable) -> tuple[list[str], int]:
             continue
         count += 1
         offset, metadata = _offset_value(record.value)
-        now = (offset, progress.decode(OffsetAndMetadata(offset, metadata, -1)).next_offset)
+        now = (offset, committed_state.decode(OffsetAndMetadata(offset, metadata, -1)).next_offset)
         before = last.get(key, now)
         if now[0] < before[0] or now[1] < before[1]:
             backward.append(f"{key[0]} went from {before} back to {now} in {key[1]}[{key[2]}]")

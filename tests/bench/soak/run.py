@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kafka.errors import KafkaError
 
-from common.stage import LocalStage
+from common.storage.stage import LocalStage
 from tests.bench.soak import checks, evidence, faults, ledger, table
 from tests.bench.soak.checks import Violation
 from tests.bench.soak.client import Users

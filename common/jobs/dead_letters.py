@@ -1,0 +1,52 @@
+"""What is put aside: the raw record, with headers that say where it came from and why.
+
+The headers' names are the constants here; what the record itself carried stays before them.
+"""
+
+from common.jobs.outcome import Message, Record
+from common.jobs.retry import ORIGIN, History, foreign_headers
+
+ERROR_CODE = "uvr-error-code"
+REASON = "uvr-reason"
+ATTEMPT = "uvr-attempt"
+TRUNCATED = "uvr-truncated-bytes"
+DROPPED_KEY = "uvr-dropped-key-bytes"
+DROPPED_HEADERS = "uvr-dropped-headers"
+
+# The producer refuses a request of over 1 MiB, and a letter must always be one that can be written.
+_MAX_VALUE_BYTES = 900_000
+_MAX_KEY_BYTES = 32_000
+_MAX_HEADERS_BYTES = 64_000
+_MAX_REASON_CHARS = 2_000
+
+
+def letter(topic: str, record: Record, error_code: str, reason: str, attempt: int, past: History) -> Message:
+    """A dead letter with the record's key and bytes; `uvr-origin` is `topic/partition/offset`."""
+    key, value = record.key, record.value
+    headers = list(foreign_headers(record))
+    cut = []
+    if value is not None and len(value) > _MAX_VALUE_BYTES:
+        cut.append((TRUNCATED, str(len(value)).encode()))
+        value = value[:_MAX_VALUE_BYTES]
+    if key is not None and len(key) > _MAX_KEY_BYTES:
+        cut.append((DROPPED_KEY, str(len(key)).encode()))
+        key = None
+    if sum(len(name.encode()) + len(content) for name, content in headers) > _MAX_HEADERS_BYTES:
+        cut.append((DROPPED_HEADERS, str(len(headers)).encode()))
+        headers = []
+    if key is None and value is None:  # nor can it write nothing at all
+        value = b""
+    return Message(topic, key, value, (*headers, *past.headers, *_why(error_code, reason, attempt), *cut))
+
+
+def bare_letter(topic: str, record: Record, error_code: str, reason: str, attempt: int) -> Message:
+    """For a record of which nothing can be written: `uvr-origin` tells where it lies."""
+    return Message(topic, None, b"", ((ORIGIN, record.origin.encode()), *_why(error_code, reason, attempt)))
+
+
+def _why(error_code: str, reason: str, attempt: int) -> tuple[tuple[str, bytes], ...]:
+    return (
+        (ERROR_CODE, error_code.encode()),
+        (REASON, reason[:_MAX_REASON_CHARS].encode(errors="replace")),
+        (ATTEMPT, str(attempt).encode()),
+    )

@@ -1,0 +1,129 @@
+"""What a transaction's coordinator decided, from its own log: the topic `__transaction_state`.
+
+Layout of its records: `TransactionLogValue.json` of Apache Kafka; its version 1 is "flexible" (KIP-482).
+"""
+
+import contextlib
+import struct
+import time
+from collections.abc import Callable, Iterable
+from enum import Enum
+
+from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
+
+from common.kafka import clients
+from common.settings.schema import KafkaSettings
+
+TRANSACTION_LOG = "__transaction_state"
+# version, producer id, producer epoch, time-out in ms, state
+_HEAD = struct.Struct(">hqhib")
+_FLEXIBLE_VERSION = 1
+# The clocks of who wrote the transaction's records and of the coordinator may differ.
+_MARGIN_MS = 600_000
+_READ_TIMEOUT_S = 30.0
+
+
+class Decision(Enum):
+    """How a transaction ends, once its coordinator has written that down: the state's number there."""
+
+    COMMIT = 2
+    ABORT = 3
+
+
+def decision(value: bytes | None) -> tuple[int, Decision, frozenset[TopicPartition]] | None:
+    """Producer id, decision and partitions of one record; None for a record of any other state."""
+    if value is None or len(value) < _HEAD.size:
+        return None
+    version, producer_id, _, _, state = _HEAD.unpack_from(value)
+    if version not in (0, _FLEXIBLE_VERSION) or state not in (Decision.COMMIT.value, Decision.ABORT.value):
+        return None
+    reader = _Reader(value, _HEAD.size, version == _FLEXIBLE_VERSION)
+    return producer_id, Decision(state), frozenset(reader.partitions())
+
+
+class _Reader:
+    """The partitions in a record, from `at` on."""
+
+    def __init__(self, data: bytes, at: int, flexible: bool):
+        self._data, self._at, self._flexible = data, at, flexible
+
+    def partitions(self) -> Iterable[TopicPartition]:
+        for _ in range(self._length(">i")):
+            topic = self._take(self._length(">h")).decode()
+            yield from [TopicPartition(topic, self._number(">i")) for _ in range(self._length(">i"))]
+            self._skip_tags()
+
+    def _length(self, form: str) -> int:
+        """Of an array or a string: 0 also where there is none."""
+        return max(0, self._varint() - 1 if self._flexible else self._number(form))
+
+    def _number(self, form: str) -> int:
+        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+
+    def _varint(self) -> int:
+        value = shift = 0
+        while True:
+            (byte,) = self._take(1)
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    def _skip_tags(self) -> None:
+        for _ in range(self._varint() if self._flexible else 0):
+            self._varint()
+            self._take(self._varint())
+
+    def _take(self, count: int) -> bytes:
+        taken = self._data[self._at : self._at + count]
+        self._at += count
+        return taken
+
+
+def partition_of(transactional_id: str, partition_count: int) -> int:
+    """The partition of the log that has this id: the absolute value of Java's `String.hashCode`."""
+    code = 0
+    for (unit,) in struct.iter_unpack(">H", transactional_id.encode("utf-16-be")):
+        code = (31 * code + unit) & 0xFFFFFFFF
+    if code == 0x80000000:  # Kafka's `Utils.abs`
+        return 0
+    return min(code, 0x100000000 - code) % partition_count
+
+
+def last_decision(
+    settings: KafkaSettings,
+    transactional_id: str,
+    concerns: Callable[[int, frozenset[TopicPartition]], bool],
+    since_ms: int,
+) -> Decision | None:
+    """The last that was made, of those whose producer id and partitions `concerns` says yes to.
+
+    `since_ms` (epoch) is when the transaction last wrote. Raises KafkaError.
+    """
+    consumer = KafkaConsumer(
+        **clients.kafka_options(settings), enable_auto_commit=False, allow_auto_create_topics=False
+    )
+    with contextlib.closing(consumer):
+        count = len(consumer.partitions_for_topic(TRANSACTION_LOG) or ())
+        if not count:
+            return None
+        partition = TopicPartition(TRANSACTION_LOG, partition_of(transactional_id, count))
+        last = None
+        for value in _values(consumer, partition, max(0, since_ms - _MARGIN_MS)):
+            if (found := decision(value)) and concerns(found[0], found[2]):
+                last = found[1]
+        return last
+
+
+def _values(consumer: KafkaConsumer, partition: TopicPartition, since_ms: int) -> Iterable[bytes | None]:
+    consumer.assign([partition])
+    first = consumer.offsets_for_times({partition: since_ms})[partition]
+    end = consumer.end_offsets([partition])[partition]
+    consumer.seek(partition, first.offset if first else end)
+    deadline_s = time.monotonic() + _READ_TIMEOUT_S
+    while consumer.position(partition) < end:
+        if time.monotonic() > deadline_s:
+            raise KafkaTimeoutError(f"{TRANSACTION_LOG} could not be read in {_READ_TIMEOUT_S:.0f} s")
+        for record in consumer.poll(timeout_ms=500).get(partition, ()):
+            yield record.value

@@ -1,0 +1,196 @@
+"""Transactions that the broker has forgotten: found, and ended as their coordinator had decided.
+
+Seen with Apache Kafka 4.3.1 on a single node, or wherever all replicas of a partition are away at once: a
+broker that was killed within a transaction is started again, its transaction coordinator decides how the
+transaction ends before the node has registered anew, finds no leader to send the markers to, takes the
+partitions for deleted, and closes the transaction without them ("Couldn't find leader endpoint"). In the
+partitions it then stays open for good: whoever reads committed records, or asks for the group's offset, waits
+for ever. Kafka's own remedy is `kafka-transactions.sh abort` by hand (KIP-664). This is the same, by itself,
+and it commits what was to be committed: its producer may have been told so already.
+"""
+
+import contextlib
+import logging
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from kafka import KafkaAdminClient, TopicPartition
+from kafka.admin import AbortTransactionSpec
+from kafka.errors import AuthorizationError, KafkaError
+
+from common.kafka import clients
+from common.kafka.coordinator_log import Decision, last_decision
+from common.settings.schema import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+OFFSETS_TOPIC = "__consumer_offsets"
+_PERIOD_S = 10.0
+
+
+@dataclass(frozen=True)
+class OpenTransaction:
+    """A transaction as its partition knows it; `start_offset` is that of its first record there.
+
+    `coordinator_epoch` is that of the last marker: an older one would be refused.
+    """
+
+    partition: TopicPartition
+    producer_id: int
+    producer_epoch: int
+    coordinator_epoch: int
+    start_offset: int
+    last_written_ms: int
+
+    def __str__(self) -> str:
+        topic, number = self.partition
+        return f"transaction of producer {self.producer_id} in {topic}[{number}]@{self.start_offset}"
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """One that its coordinator, who knows the producer by `transactional_id`, has no part in any more."""
+
+    transaction: OpenTransaction
+    transactional_id: str
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which transactions are ours: all in our topics, and in the groups' offsets those of our group."""
+
+    topics: tuple[str, ...]
+    group_id: str
+
+    def covers(self, found: Forgotten) -> bool:
+        if found.transaction.partition.topic != OFFSETS_TOPIC:
+            return True
+        return found.transactional_id.startswith(f"{self.group_id}-")
+
+
+class Undecided(KafkaError):
+    """The coordinator's log does not tell whether the transaction was to be committed"""
+
+
+def watch(settings: KafkaSettings, scope: Scope, stopping: threading.Event) -> None:
+    """Ends what hangs, whoever left it, until told to stop."""
+    named: set[OpenTransaction] = set()
+    while not stopping.wait(_PERIOD_S):
+        try:
+            with contextlib.closing(clients.admin(settings)) as admin:
+                for found in find(admin, scope):
+                    _end_or_name(admin, found, settings, named)
+        except KafkaError as error:
+            log.debug("looking for hanging transactions: %r", error)
+        except Exception:  # the loop's edge: what could not be ended now is ended later
+            log.exception("looking for hanging transactions")
+
+
+def end_own(settings: KafkaSettings, scope: Scope, transactional_id: str) -> None:
+    """Ends what hangs of an id with a new producer, which has sent nothing yet. Raises KafkaError.
+
+    It has the old one's producer id: what it sends would become part of the transaction that hangs, and its
+    first commit that one's too.
+    """
+    with contextlib.closing(clients.admin(settings)) as admin:
+        for found in find(admin, scope):
+            if found.transactional_id == transactional_id:
+                _end(admin, found, settings)
+
+
+def find(admin: KafkaAdminClient, scope: Scope) -> list[Forgotten]:
+    """Open in their partition, and over for their coordinator. Raises KafkaError."""
+    seen = _open(admin, scope.topics)
+    # Without the right to read the offsets' topic the others are looked at all the same.
+    with contextlib.suppress(AuthorizationError):
+        seen |= _open(admin, [OFFSETS_TOPIC])
+    if not seen:
+        return []
+    suspects = [f for f in _forgotten(admin, seen) if scope.covers(f)]
+    # The coordinator lets go of a partition only when its marker is written there: what is still open now,
+    # after the coordinator was asked, will not be ended by it.
+    still = _open(admin, {f.transaction.partition.topic for f in suspects}) if suspects else set()
+    return [f for f in suspects if f.transaction in still]
+
+
+def _open(admin: KafkaAdminClient, topics: Iterable[str]) -> set[OpenTransaction]:
+    partitions = [
+        TopicPartition(topic["name"], partition["partition_index"])
+        for topic in admin.describe_topics(list(topics))
+        for partition in topic["partitions"]
+    ]
+    return {
+        OpenTransaction(
+            partition,
+            p.producer_id,
+            p.producer_epoch,
+            max(0, p.coordinator_epoch),
+            p.current_transaction_start_offset,
+            p.last_timestamp,
+        )
+        for partition, state in admin.describe_producers(partitions).items()
+        for p in state.active_producers
+        if p.current_transaction_start_offset >= 0
+    }
+
+
+def _forgotten(admin: KafkaAdminClient, seen: Iterable[OpenTransaction]) -> list[Forgotten]:
+    """A producer that nobody lists is left alone: its coordinator may be away."""
+    seen = list(seen)
+    listed = admin.list_transactions(producer_id_filters={t.producer_id for t in seen}).values()
+    ids = [listing.transactional_id for listings in listed for listing in listings]
+    described: Mapping = admin.describe_transactions(ids)
+    return [
+        Forgotten(t, name)
+        for name, state in described.items()
+        for t in seen
+        if t.producer_id == state.producer_id and t.partition not in state.topic_partitions
+    ]
+
+
+def _end_or_name(
+    admin: KafkaAdminClient, found: Forgotten, settings: KafkaSettings, named: set[OpenTransaction]
+) -> None:
+    """Names what cannot be ended, once."""
+    hanging = found.transaction
+    try:
+        _end(admin, found, settings)
+    except KafkaError as error:
+        is_news = hanging not in named and hanging in _open(admin, [hanging.partition.topic])
+        named.add(hanging)
+        if is_news:  # and no other worker was faster
+            by_hand = "(by hand: kafka-transactions.sh abort)"
+            log.error("%s hangs, and cannot be ended: %r %s", hanging, error, by_hand)
+
+
+def _end(admin: KafkaAdminClient, found: Forgotten, settings: KafkaSettings) -> None:
+    """Raises KafkaError."""
+    hanging = found.transaction
+    # The last about this partition: the end of a later one would have been the end of this one too.
+    decision = last_decision(
+        settings,
+        found.transactional_id,
+        lambda producer_id, where: producer_id == hanging.producer_id and hanging.partition in where,
+        hanging.last_written_ms,
+    )
+    if decision is None:
+        raise Undecided(Undecided.__doc__)
+    _write_marker(admin, hanging, decision)
+    log.warning("%s was forgotten by the broker: ended (%s)", hanging, decision.name.lower())
+
+
+def _write_marker(admin: KafkaAdminClient, hanging: OpenTransaction, decision: Decision) -> None:
+    """The client can only abort, but its request has a field for either end."""
+    spec = AbortTransactionSpec(
+        hanging.partition, hanging.producer_id, hanging.producer_epoch, hanging.coordinator_epoch
+    )
+    request = admin._abort_transaction_request(spec)
+    request.markers[0].transaction_result = decision is Decision.COMMIT
+
+    async def send() -> None:
+        (leader,) = await admin._async_get_leader_for_partitions([spec.topic_partition])
+        response = await admin._manager.send(request, node_id=leader)
+        admin._abort_transaction_process_response(response, spec)
+
+    admin._manager.run(send)

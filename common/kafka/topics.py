@@ -1,0 +1,55 @@
+"""The topics, created by us with explicit settings and never by the broker's auto-creation."""
+
+import logging
+
+from kafka.admin import KafkaAdminClient, NewTopic
+from kafka.errors import TopicAlreadyExistsError
+
+from common.jobs import retry
+from common.settings.schema import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+# Of a task whose records are gone this long tells what has become of it.
+STATUS_RETENTION_S = 30 * 24 * 3600
+
+
+def names(settings: KafkaSettings) -> tuple[str, ...]:
+    bases = (settings.kafka_task_topic, settings.kafka_result_topic)
+    delays_s = retry.with_brief(settings.retry_delays_s)
+    waiting = [name for base in bases for name in retry.topics(base, delays_s)]
+    others = (settings.kafka_dead_letter_topic, settings.kafka_delivery_topic)
+    return (*bases, *waiting, *others, settings.kafka_status_topic, settings.kafka_control_topic)
+
+
+def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
+    """Creates the topics that are missing. Existing ones stay as they are. Raises KafkaError.
+
+    Returns the names of all topics that there are then, those of others too.
+    """
+    existing = set(admin.list_topics())
+    for name in names(settings):
+        if name in existing:
+            continue
+        topic = NewTopic(
+            name,
+            num_partitions=settings.kafka_topic_partitions,
+            # -1 is the broker's own default
+            replication_factor=settings.kafka_replication_factor or -1,
+            topic_configs=_configuration(name, settings),
+        )
+        try:
+            admin.create_topics([topic])
+        except TopicAlreadyExistsError:  # another service was faster
+            continue
+        log.info("created topic %s with %d partitions", name, settings.kafka_topic_partitions)
+    return existing | set(names(settings))
+
+
+def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:
+    if name in (settings.kafka_status_topic, settings.kafka_control_topic):
+        # Never shorter than the tasks': else a task would outlive its end, and be shown as queued again, or
+        # outlive its cancel.
+        retention_ms = max(STATUS_RETENTION_S * 1000, settings.kafka_retention_ms)
+        return {"cleanup.policy": "compact,delete", "retention.ms": str(retention_ms)}
+    return {"cleanup.policy": "delete", "retention.ms": str(settings.kafka_retention_ms)}

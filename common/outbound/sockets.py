@@ -1,0 +1,114 @@
+"""Sockets that ask `pulse` several times a second whether they may go on waiting.
+
+A socket's own time-out starts afresh with every byte, so a peer that drips one each minute holds its
+reader for ever. Here every wait is cut into slices, and `pulse` between them may raise (a deadline, a
+cancelled job): the exception leaves the socket's methods as it is. All of it runs in the caller's thread.
+"""
+
+import errno
+import os
+import select
+import socket
+import ssl
+import time
+from collections.abc import Callable, Sequence
+
+from common.waiting import Pulse
+
+SLICE_S = 0.15
+
+
+class _Interruptible:
+    """Mixed into a socket class. `settimeout` sets how long one operation may wait in all."""
+
+    pulse: Pulse
+    _limit_s: float | None = None
+
+    def settimeout(self, value: float | None) -> None:
+        self._limit_s = value
+        super().settimeout(SLICE_S)
+
+    def gettimeout(self) -> float | None:
+        return self._limit_s
+
+    def recv_into(self, *args, **kwargs) -> int:
+        return self._sliced(lambda: super(_Interruptible, self).recv_into(*args, **kwargs))
+
+    def sendall(self, data, flags: int = 0) -> None:
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[self._sliced(lambda part=rest: self.send(part, flags)) :]
+
+    def _sliced(self, operation: Callable[[], int]):
+        began_s = time.monotonic()
+        while True:
+            self.pulse()
+            try:
+                return operation()
+            except TimeoutError:
+                if self._limit_s is not None and time.monotonic() - began_s >= self._limit_s:
+                    raise
+
+
+class InterruptibleSocket(_Interruptible, socket.socket):
+    def __init__(self, pulse: Pulse, family: int):
+        super().__init__(family, socket.SOCK_STREAM)
+        self.pulse = pulse
+
+
+class _InterruptibleTLSSocket(_Interruptible, ssl.SSLSocket):
+    def do_handshake(self, block: bool = False) -> None:
+        self._sliced(lambda: super(_InterruptibleTLSSocket, self).do_handshake(block))
+
+
+def interrupt_tls(context: ssl.SSLContext, pulse: Pulse) -> None:
+    """Makes the sockets of `context` interruptible, from their handshake on."""
+    # `wrap_socket` makes the object and shakes hands in one call, so `pulse` must come with the class.
+    context.sslsocket_class = type("TLSSocket", (_InterruptibleTLSSocket,), {"pulse": staticmethod(pulse)})
+
+
+def connect(addresses: Sequence[str], port: int, timeout_s: float, pulse: Pulse) -> InterruptibleSocket:
+    """Connects to the first IP address that answers. Raises OSError, TimeoutError, what `pulse` raises.
+
+    The addresses share `timeout_s`, so that a first one that leads nowhere leaves time for the next.
+    """
+    end_s = time.monotonic() + timeout_s
+    failure: OSError = OSError("the name has no address")
+    for index, address in enumerate(addresses):
+        share_s = (end_s - time.monotonic()) / (len(addresses) - index)
+        try:
+            return _connect_one(address, port, share_s, pulse)
+        except OSError as error:
+            failure = error
+    raise failure
+
+
+def _connect_one(address: str, port: int, timeout_s: float, pulse: Pulse) -> InterruptibleSocket:
+    sock = InterruptibleSocket(pulse, socket.AF_INET6 if ":" in address else socket.AF_INET)
+    try:
+        sock.setblocking(False)
+        _raise_for(sock.connect_ex((address, port)))
+        _await_connection(sock, time.monotonic() + timeout_s, pulse)
+        sock.settimeout(timeout_s)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _await_connection(sock: socket.socket, end_s: float, pulse: Pulse) -> None:
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    while True:
+        pulse()
+        if poll.poll(SLICE_S * 1000):
+            break
+        if time.monotonic() >= end_s:
+            raise TimeoutError("the connection was not made in time")
+    _raise_for(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR))
+
+
+def _raise_for(error: int) -> None:
+    if error not in (0, errno.EINPROGRESS):
+        raise OSError(error, os.strerror(error))

@@ -1,0 +1,71 @@
+"""What a setting's text may be, and what it becomes."""
+
+import re
+import ssl
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, FilePath
+from pydantic_settings import NoDecode
+
+from common.errors import JobError
+from common.outbound.addresses import parse_origin
+
+Origins = Annotated[tuple[str, ...], NoDecode]
+Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
+Delays = Annotated[tuple[Annotated[int, Field(gt=0)], ...], NoDecode, Field(min_length=1)]
+Names = Annotated[tuple[str, ...], NoDecode]
+Positive = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+# Each running job is named in the committed metadata, for which brokers allow 4096 bytes.
+Slots = Annotated[int, Field(gt=0, le=128)]
+
+
+def split(value: object) -> object:
+    """What stands between commas; what is no text is left as it is."""
+    if not isinstance(value, str):
+        return value
+    return tuple(part.strip() for part in value.split(",") if part.strip())
+
+
+def checked_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
+    """In small letters, as a request names them, without a final dot. Raises ValueError."""
+    return tuple(map(_checked_host, value))
+
+
+def _checked_host(given: str) -> str:
+    try:
+        host = given if given.isascii() else given.encode("idna").decode()
+    except UnicodeError:
+        host = ""
+    host = host.lower().removesuffix(".")
+    if not re.fullmatch(r"\*|(\*\.)?[a-z0-9_-]+(\.[a-z0-9_-]+)*|\[[0-9a-f:.]+\]", host):
+        wanted = "host names without scheme and port, such as uvr.example.com or *.example.com"
+        raise ValueError(f"expected {wanted}, got {given!r}")
+    return host
+
+
+def checked_authorities(path: Path) -> Path:
+    """A file of certificates in PEM format, one or more. Raises ValueError."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError as error:  # SSLError among them
+        raise ValueError(
+            f"expected a file of certificates in PEM format, got {path}: {error.strerror}"
+        ) from None
+    return path
+
+
+def checked_origins(value: tuple[str, ...]) -> tuple[str, ...]:
+    """In small letters and without a slash at the end. Raises ValueError."""
+    for origin in value:
+        if not re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?/?", origin):
+            raise ValueError(f"expected origins such as http://127.0.0.1:9000, got {origin!r}")
+        try:
+            parse_origin(origin)
+        except JobError as error:
+            raise ValueError(f"{origin!r}: {error}") from None
+    return tuple(origin.rstrip("/").lower() for origin in value)
+
+
+Authorities = Annotated[FilePath, AfterValidator(checked_authorities)]

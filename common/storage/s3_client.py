@@ -1,0 +1,39 @@
+"""A client of S3, or of any store that speaks its protocol."""
+
+from typing import Any
+
+import boto3
+from botocore.client import Config
+
+from common.settings.schema import StoreSettings
+
+
+def make_client(
+    session: boto3.session.Session,
+    settings: StoreSettings,
+    endpoint: str | None,
+    *,
+    connect_timeout: float,
+    read_timeout: float,
+    tries: int,
+    connections: int = 1,
+) -> Any:
+    secret = settings.aws_secret_access_key
+    return session.client(
+        "s3",
+        region_name=settings.aws_region,
+        endpoint_url=endpoint,
+        aws_access_key_id=settings.aws_access_key_id,
+        aws_secret_access_key=secret.get_secret_value() if secret else None,
+        config=Config(
+            signature_version="s3v4",
+            # Newer defaults add checksums that other stores refuse.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
+            retries={"mode": "standard", "total_max_attempts": tries},
+            s3={"addressing_style": settings.s3_addressing_style},
+            connect_timeout=connect_timeout,
+            read_timeout=read_timeout,
+            max_pool_connections=connections,
+        ),
+    )

@@ -1,0 +1,154 @@
+"""Which runs are to end before their end: those that were cancelled, and those whose deadline has passed.
+
+Other than a lost lease, which is no end at all, either is the run's own: it fails with a code that says so.
+"""
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+from uuid import UUID
+
+from common.errors import CrashError, ErrorCode, PermanentError, TransientError
+from common.jobs.outcome import JobContext
+from common.jobs.places import Claim
+from common.kafka.topics import STATUS_RETENTION_S
+from common.tasks.messages import Cancel
+from common.waiting import Pulse
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.1
+_PATIENCE_S = 10.0
+_FORGOTTEN_AT_ONCE = 2
+
+
+class Run(Protocol):
+    """A task, or a result of it: `cancel_at` is since the epoch."""
+
+    task_uuid: UUID
+    run: int
+    cancel_at: float | None
+
+
+class Cancels:
+    """What is known of cancels here: whoever reads them tells, jobs ask. Thread-safe.
+
+    All that there are count as known until `fall_behind`, and again from `catch_up` on.
+    """
+
+    def __init__(
+        self,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+        patience_s: float = _PATIENCE_S,
+    ):
+        """`patience_s` is for how long jobs are held up in all while cancels may be unknown."""
+        self._wall_clock, self._clock, self._patience_s = wall_clock, clock, patience_s
+        # The highest of each task, with when the first was heard of, in this order.
+        self._runs: dict[UUID, tuple[int, float]] = {}
+        self._lock = threading.Lock()
+        self._all_known = threading.Event()
+        self._all_known.set()
+        self._waiting_since_s: float | None = None
+
+    def add(self, cancel: Cancel) -> None:
+        with self._lock:
+            run, heard_s = self._runs.get(cancel.task_uuid, (0, self._clock()))
+            self._runs[cancel.task_uuid] = max(run, cancel.run), heard_s
+            self._forget_old_ones()
+
+    def fall_behind(self) -> None:
+        """There may be cancels that are not known here."""
+        with self._lock:
+            if self._all_known.is_set():
+                self._waiting_since_s = None
+                self._all_known.clear()
+
+    def catch_up(self) -> None:
+        """Each cancel that was acknowledged to its user before `fall_behind` is known here."""
+        self._all_known.set()
+
+    @contextmanager
+    def ending(self, run: Run, context: JobContext) -> Iterator[JobContext]:
+        """`context`, but that its `check` also ends the job when its run is to end.
+
+        It raises PermanentError then (cancelled, deadline_exceeded). So does this, before anything is begun
+        and in place of an error after which the job would be tried again.
+        """
+        self._wait_until_all_are_known(context.check)
+        ending = _EndingContext(context, lambda: self._check(run))
+        ending.check()
+        try:
+            yield ending
+        except (TransientError, CrashError):
+            # The next try would end as soon as it is reached, which may be in an hour.
+            ending.check()
+            raise
+
+    def _check(self, run: Run) -> None:
+        # The topic keeps a task's last cancel alone; a run before that one is over.
+        if self._runs.get(run.task_uuid, (0,))[0] >= run.run:
+            raise PermanentError(ErrorCode.CANCELLED, "The task was cancelled")
+        if run.cancel_at is not None and self._wall_clock() >= run.cancel_at:
+            message = "The task was not done within the time that it was given (cancel_after_s)"
+            raise PermanentError(ErrorCode.DEADLINE_EXCEEDED, message)
+
+    def _wait_until_all_are_known(self, check: Pulse) -> None:
+        if self._all_known.is_set():
+            return
+        with self._lock:
+            if self._waiting_since_s is None:
+                self._waiting_since_s = self._clock()
+            end_s = self._waiting_since_s + self._patience_s
+        while self._clock() < end_s:
+            if self._all_known.wait(_TICK_S):
+                return
+            check()
+        log.info("cancels cannot be read: not waiting for them any longer")
+
+    def _forget_old_ones(self) -> None:
+        """As the topic does: their tasks are gone."""
+        for task_uuid, (_, heard_s) in list(itertools.islice(self._runs.items(), _FORGOTTEN_AT_ONCE)):
+            if self._clock() - heard_s > STATUS_RETENTION_S:
+                del self._runs[task_uuid]
+
+
+class _EndingContext:
+    """A JobContext with one more reason to stop."""
+
+    def __init__(self, context: JobContext, check_run: Pulse):
+        self._context, self._check_run = context, check_run
+
+    @property
+    def attempt(self) -> int:
+        return self._context.attempt
+
+    @property
+    def counted(self) -> int:
+        return self._context.counted
+
+    def check(self) -> None:
+        self._context.check()  # first: who has lost the lease may not say how the run ends
+        self._check_run()
+
+    def take_place(self, claim: Claim) -> bool:
+        return self._context.take_place(claim)
+
+    def leave_place(self) -> None:
+        self._context.leave_place()
+
+    def leave_slot(self) -> None:
+        self._context.leave_slot()
+
+    def regain_slot(self, check: Pulse | None = None) -> None:
+        self._context.regain_slot(check or self.check)
+
+    def wait(self, timeout_s: float) -> None:
+        end_s = time.monotonic() + timeout_s
+        while (left_s := end_s - time.monotonic()) > 0:
+            self._context.wait(min(left_s, _TICK_S))
+            self._check_run()

@@ -1,0 +1,167 @@
+"""Tells whether an uploader sees the processor's stage: stems that are staged elsewhere are lost.
+
+Uploaders mark their stage with an id and announce it in `uvr_control` at their start, whenever it changes,
+and each minute. Processors read that, without a group, and compare it with the id in their own directory.
+Uploaders of earlier versions announce nothing; where nobody does, nothing is known and nothing is held up.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from common.errors import ErrorCode, TransientError
+from common.jobs.outcome import Message
+from common.observability.health import Check
+from common.observability.repeats import Repeats
+from common.storage.stage import LocalStage
+from common.tasks.job_status import Outbox
+from common.tasks.messages import StageSeen
+from common.waiting import Pulse
+
+log = logging.getLogger(__name__)
+
+_ANNOUNCED_EVERY_S = 60.0
+# At first more often: at a cluster's first start the topic may not be there yet.
+_FIRST_AGAIN_S = 5.0
+# Until then a lost announcement, and a restart of its uploader, change nothing.
+_GOOD_FOR_S = 3 * _ANNOUNCED_EVERY_S
+_LOOK_EVERY_S = 1.0
+_PATIENCE_S = 10.0
+_TICK_S = 0.2
+
+
+class StageAnnouncer:
+    """In an uploader: marks its stage, and announces it from a thread of its own."""
+
+    def __init__(
+        self,
+        stage: LocalStage,
+        worker_id: str,
+        topic: str,
+        outbox: Outbox,
+        stopping: threading.Event,
+        wall_clock: Callable[[], float] = time.time,
+    ):
+        self._stage, self._worker_id, self._topic = stage, worker_id, topic
+        self._outbox, self._stopping, self._wall_clock = outbox, stopping, wall_clock
+        self._repeats = Repeats()
+
+    def start(self) -> None:
+        """Announces until `stopping` is set."""
+        threading.Thread(target=self._run, name="stage-announcer", daemon=True).start()
+
+    def _run(self) -> None:
+        announced, due_s, again_s = None, 0.0, _FIRST_AGAIN_S
+        while not self._stopping.is_set():
+            seen, now_s = self._seen(), time.monotonic()
+            if seen != announced:
+                announced, due_s, again_s = seen, now_s, _FIRST_AGAIN_S
+            if now_s >= due_s:
+                due_s, again_s = now_s + again_s, min(2 * again_s, _ANNOUNCED_EVERY_S)
+                self._outbox.put(self, self._message(seen))
+            self._stopping.wait(_LOOK_EVERY_S)
+
+    def _seen(self) -> str:
+        try:
+            return self._stage.marked()
+        except OSError as error:
+            if self._repeats.is_news(error):
+                log.warning("OUTPUT_DIR %s cannot be marked for the processors: %s", self._stage.root, error)
+            return ""
+
+    def _message(self, seen: str) -> Message:
+        told = StageSeen(kind="stage_seen", worker_id=self._worker_id, stage=seen, at=self._wall_clock())
+        return Message(self._topic, f"stage/{self._worker_id}".encode(), told.to_bytes())
+
+
+class StageWatch:
+    """In a processor: what uploaders have announced, and what that says of its own stage. Thread-safe."""
+
+    def __init__(
+        self,
+        stage: LocalStage,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._stage, self._wall_clock, self._clock = stage, wall_clock, clock
+        self._lock = threading.Lock()
+        self._known = threading.Event()
+        self._seen: dict[str, StageSeen] = {}
+        self._last = Check(True)
+
+    def start(self, stopping: threading.Event) -> None:
+        """Keeps `ok` up to date, from a thread of its own, until `stopping` is set."""
+
+        def watch() -> None:
+            while not stopping.wait(_LOOK_EVERY_S):
+                self.check()
+
+        threading.Thread(target=watch, name="stage-watch", daemon=True).start()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the last check was good. Never blocks: a directory of another host's may."""
+        return self._last.ok
+
+    def add(self, seen: StageSeen) -> None:
+        """Takes an announcement, in the order in which the topic has them."""
+        with self._lock:
+            self._seen[seen.worker_id] = seen
+
+    def catch_up(self) -> None:
+        """What was announced before the start is known, or nothing can have been."""
+        self._known.set()
+
+    def check(self) -> Check:
+        """For `/readyz`: the stage can be used, and of uploaders that announce theirs one has this one."""
+        found = self._stage.check()
+        if found.ok:
+            found = self._compare(self._announced())
+        if not found.ok and found != self._last:
+            log.error("no job begins: %s", found.detail)
+        self._last = found
+        return found
+
+    def wait(self, stopping: threading.Event) -> None:
+        """Returns once the stage is one that can be used, or at `stopping`."""
+        end_s = self._clock() + _PATIENCE_S
+        while not stopping.is_set() and not self._known.wait(_TICK_S) and self._clock() < end_s:
+            pass
+        while not stopping.is_set() and not self.check().ok:
+            stopping.wait(_TICK_S)
+
+    def wait_to_stage(self, check: Pulse) -> None:
+        """Before stems are staged: waits for a moment where no uploader would see them.
+
+        Raises TransientError (stage_missing) when that lasts, and what `check` raises.
+        """
+        end_s = self._clock() + _PATIENCE_S
+        while not self.check().ok:
+            check()
+            if self._clock() >= end_s:
+                said = "The stems would be lost: no uploader sees this processor's OUTPUT_DIR"
+                raise TransientError(ErrorCode.STAGE_MISSING, said)
+            time.sleep(_TICK_S)
+
+    def _announced(self) -> dict[str, str]:
+        """The stage of each uploader that has announced one lately."""
+        now_s = self._wall_clock()
+        with self._lock:
+            self._seen = {n: seen for n, seen in self._seen.items() if abs(now_s - seen.at) <= _GOOD_FOR_S}
+            return {name: seen.stage for name, seen in self._seen.items()}
+
+    def _compare(self, announced: dict[str, str]) -> Check:
+        if not announced:
+            return Check(True)
+        where = f"OUTPUT_DIR {self._stage.root}"
+        try:
+            mine = self._stage.marker()
+        except OSError as error:
+            return Check(False, f"{where}: its marker cannot be read: {error.strerror}")
+        others = ", ".join(sorted(name for name, stage in announced.items() if stage != mine))
+        if mine is None or mine not in announced.values():
+            return Check(
+                False, f"{where} is not the directory of any uploader ({others}): stems would be lost"
+            )
+        return Check(True, f"not the directory of uploader {others}" if others else "")

@@ -1,0 +1,138 @@
+"""Sends what may be lost: the latest status of each job, at most once a second, from a thread of its own."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from kafka import KafkaProducer
+
+from common.jobs.outcome import Message
+from common.kafka import clients
+from common.kafka.net_client import closed_on_error
+from common.settings.schema import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_INTERVAL_S = 1.0
+_LAST_BACKOFF_S = 10.0
+_REQUEST_TIMEOUT_MS = 2000
+_DELIVERY_TIMEOUT_MS = 4000
+_JOIN_TIMEOUT_S = 1.0
+
+
+@dataclass
+class _Box:
+    """One job's: `due_s` is when the next may go, `message` what will go then."""
+
+    message: Message | None
+    due_s: float
+
+
+class KafkaOutbox:
+    """An Outbox on a plain producer, which is replaced as soon as anything in it fails."""
+
+    def __init__(self, connect: Callable[[], KafkaProducer], clock: Callable[[], float] = time.monotonic):
+        """`connect` may block and raise: only the outbox's own thread calls it."""
+        self._connect, self._clock = connect, clock
+        self._producer: KafkaProducer | None = None
+        self._boxes: dict[object, _Box] = {}
+        self._changed = threading.Condition()
+        self._stopping = threading.Event()
+        self._broken = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="status-outbox", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Sends nothing more. Returns soon, whatever the producer is doing."""
+        self._stopping.set()
+        with self._changed:
+            self._changed.notify()
+        self._thread.join(_JOIN_TIMEOUT_S)
+
+    def put(self, job: object, message: Message) -> None:
+        with self._changed:
+            box = self._boxes.get(job)
+            if box is None:
+                box = self._boxes[job] = _Box(None, self._clock())
+            # Who waits already waits for this box's time.
+            is_news = box.message is None
+            box.message = message
+            if is_news:
+                self._changed.notify()
+
+    def drop(self, job: object) -> None:
+        with self._changed:
+            self._boxes.pop(job, None)
+
+    def _run(self) -> None:
+        backoff_s = _INTERVAL_S
+        while not self._stopping.is_set():
+            try:
+                self._send_what_is_due()
+                backoff_s = _INTERVAL_S
+            except Exception as error:  # noqa: BLE001 - the loop's edge: the client raises more than it documents
+                log.info("statuses do not go out: %r", error)
+                self._discard()
+                self._stopping.wait(backoff_s)
+                backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
+        self._discard()
+
+    def _send_what_is_due(self) -> None:
+        self._wait_for_one()
+        if self._broken.is_set():
+            self._discard()
+        if self._producer is None and not self._stopping.is_set():
+            self._producer = self._connect()
+        # Taken only now: while a connection was made they have grown old.
+        for message in self._take():
+            future = self._producer.send(message.topic, key=message.key, value=message.value)
+            future.add_errback(self._on_error)
+
+    def _wait_for_one(self) -> None:
+        with self._changed:
+            while not self._stopping.is_set():
+                due = [box.due_s for box in self._boxes.values() if box.message is not None]
+                wait_s = min(due) - self._clock() if due else None
+                if wait_s is not None and wait_s <= 0:
+                    return
+                self._changed.wait(wait_s)
+
+    def _take(self) -> list[Message]:
+        with self._changed:
+            now_s, taken = self._clock(), []
+            for box in self._boxes.values():
+                if box.message is not None and box.due_s <= now_s:
+                    taken.append(box.message)
+                    box.message, box.due_s = None, now_s + _INTERVAL_S
+            return taken
+
+    def _on_error(self, error: BaseException) -> None:
+        # An idempotent producer that has given a record up cannot go on with its sequence.
+        log.debug("a status was not taken: %r", error)
+        self._broken.set()
+
+    def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        self._broken.clear()
+        if producer is not None:
+            clients.discard_producer(producer)
+
+
+def status_producer(settings: KafkaSettings) -> KafkaProducer:
+    """A producer without transactions, which gives up soon. Raises KafkaError."""
+    with closed_on_error() as net_client:
+        return KafkaProducer(
+            **clients.kafka_options(settings),
+            kafka_client=net_client,
+            acks="all",
+            enable_idempotence=True,
+            linger_ms=0,
+            request_timeout_ms=_REQUEST_TIMEOUT_MS,
+            delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
+            max_block_ms=_REQUEST_TIMEOUT_MS,
+            allow_auto_create_topics=False,
+        )

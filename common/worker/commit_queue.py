@@ -1,0 +1,87 @@
+"""What waits to be committed, and which of it goes into one transaction."""
+
+import queue
+import time
+from collections.abc import Callable, Iterator, Sequence
+
+from common.jobs.outcome import Message
+from common.worker.commit_request import CommitRequest, messages
+from common.worker.committed_state import Step
+
+# Within it a slot that has become free is mostly taken again; sending the ended job's result takes as long.
+_COMPANY_S = 0.01
+
+
+class CommitQueue:
+    """Asked by any thread, read by one."""
+
+    def __init__(self, max_batch: int, company_s: float = _COMPANY_S):
+        """`company_s`: how long an ended job's transaction stays open for the attempt that follows it."""
+        self._max_batch, self._company_s = max_batch, company_s
+        self._requests: queue.SimpleQueue[CommitRequest | None] = queue.SimpleQueue()
+        self._put_back: CommitRequest | None = None
+        self._is_closed = False
+        self._company_until_s = 0.0
+
+    def __len__(self) -> int:
+        return self._requests.qsize()
+
+    def put(self, request: CommitRequest) -> None:
+        self._requests.put(request)
+
+    def close(self) -> None:
+        """What comes after it is not read."""
+        self._requests.put(None)
+
+    def next_batch(self) -> list[CommitRequest]:
+        """Waits for a request, and takes those that are there with it. Empty: closed, and all was read."""
+        batch = self._take(self._max_batch, None, lambda request: True)
+        self._company_until_s = time.monotonic() + self._company_s
+        return batch
+
+    def rounds(
+        self, batch: list[CommitRequest], may_join: Callable[[CommitRequest], bool]
+    ) -> Iterator[list[Message]]:
+        """The messages of the last batch, then of those that join it, by which `batch` grows.
+
+        Waits for the attempts that its ended jobs make room for: after this transaction they would wait for
+        all of it. What may not join is in the next batch.
+        """
+        yield messages(batch)
+        while joined := self._company(batch, may_join):
+            batch.extend(joined)
+            yield messages(joined)
+
+    def _company(
+        self, batch: Sequence[CommitRequest], may_join: Callable[[CommitRequest], bool]
+    ) -> list[CommitRequest]:
+        left_s = max(0.0, self._company_until_s - time.monotonic())
+        return self._take(self._max_batch - len(batch), left_s if _frees_slots(batch) else 0.0, may_join)
+
+    def _take(
+        self, count: int, timeout_s: float | None, may_join: Callable[[CommitRequest], bool]
+    ) -> list[CommitRequest]:
+        taken: list[CommitRequest] = []
+        while len(taken) < count and (request := self._next(timeout_s)) is not None:
+            if not may_join(request):
+                self._put_back = request
+                break
+            taken.append(request)
+            timeout_s = 0.0
+        return taken
+
+    def _next(self, timeout_s: float | None) -> CommitRequest | None:
+        request, self._put_back = self._put_back, None
+        if request is not None or self._is_closed:
+            return request
+        try:
+            request = self._requests.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        self._is_closed = request is None
+        return request
+
+
+def _frees_slots(batch: Sequence[CommitRequest]) -> bool:
+    ended, begun = (sum(request.step is step for request in batch) for step in (Step.FINISH, Step.BEGIN))
+    return ended > begun

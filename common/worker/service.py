@@ -1,0 +1,178 @@
+"""What both consumers do around their worker: signals, topics, health, and the way out."""
+
+import contextlib
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from functools import partial
+
+from kafka import KafkaProducer
+from kafka.errors import KafkaError
+
+from common.jobs import retry
+from common.jobs.outcome import Handler
+from common.jobs.retry import RetryPolicy
+from common.jobs.settlement import JobRules
+from common.kafka import clients, hanging_transactions, topics
+from common.kafka.fencing import Fenced
+from common.observability.health import Check, Checks, Exposition, HealthServer
+from common.observability.repeats import Repeats
+from common.settings.loading import exit_for_bad_settings
+from common.settings.schema import WorkerSettings
+from common.worker.metrics import Numbers, WorkerMetrics, exposition, read_readiness
+from common.worker.waiting_room import NO_PLACES, PlaceRules
+from common.worker.worker import Worker, WorkerConfig
+
+log = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+# Like a bad setting, this is not mended by a restart: supervisors are told of this exit code.
+EXIT_FENCED = 65
+
+
+class Service:
+    """One consumer's process. `stopping` is set by SIGTERM and SIGINT."""
+
+    def __init__(
+        self,
+        settings: WorkerSettings,
+        topic: str,
+        group_id: str,
+        max_poll_interval_ms: int,
+        slots: int,
+        handler: Handler,
+        checks: Checks,
+        metrics: WorkerMetrics,
+        places: PlaceRules = NO_PLACES,
+        may_begin: Callable[[], bool] = lambda: True,
+    ):
+        """While `may_begin` says no, no job begins, and others get this worker's partitions."""
+        self.stopping = threading.Event()
+        self._settings = settings
+        self._topic = topic
+        self._group_id = group_id
+        self._scope = hanging_transactions.Scope(topics.names(settings), group_id)
+        self._worker = Worker(
+            WorkerConfig(
+                group_id=group_id,
+                slots=slots,
+                max_poll_interval_ms=max_poll_interval_ms,
+                shutdown_grace_s=settings.shutdown_grace_s,
+                rules=JobRules(
+                    settings.kafka_dead_letter_topic,
+                    settings.max_attempts,
+                    RetryPolicy(topic, settings.retry_delays_s),
+                ),
+                drain_on_rebalance_s=settings.drain_on_rebalance_s,
+                keeps_membership=settings.keep_membership,
+            ),
+            handler,
+            lambda: clients.consumer(settings, group_id, max_poll_interval_ms),
+            self._make_producer,
+            metrics=metrics,
+            places=places,
+            may_begin=may_begin,
+        )
+        all_checks = {"kafka": self._worker.check, **checks}
+        self._read_when_asked(metrics, all_checks)
+        self._health = _health_server(settings, all_checks, partial(exposition, metrics.registry))
+
+    def _read_when_asked(self, metrics: WorkerMetrics, checks: Checks) -> None:
+        def lag() -> Numbers:
+            return {(topic,): float(count) for topic, count in self._worker.lag().items()}
+
+        def running() -> Numbers:
+            return {(): float(self._worker.running_count)}
+
+        def held() -> Numbers:
+            return {(): float(self._worker.waiting_count)}
+
+        read_readiness(metrics.registry, metrics.service, checks)
+        metrics.read("uvr_jobs_running", "Jobs under way.", (), running)
+        metrics.read("uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held)
+        metrics.read(
+            "uvr_consumer_lag_records",
+            "Records of this worker's partitions that it has not taken, as far as its last fetch told.",
+            ("topic",),
+            lag,
+        )
+
+    def run(self, prepare: Callable[[threading.Event], None]) -> int:
+        """Serves until a signal, once `prepare(stopping)` has returned. Returns the exit code."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._health.start()
+        try:
+            prepare(self.stopping)
+            if existing := self._ensure_topics():
+                self._watch_for_hanging_transactions()
+                self._worker.run(retry.family(self._topic, existing))
+        except Fenced:
+            log.critical(
+                "another worker of %s has WORKER_ID=%s: give each worker its own",
+                self._group_id,
+                self._settings.worker_id,
+            )
+            return EXIT_FENCED
+        except Exception:  # the process's edge: the log must have it before the process ends
+            log.exception("the worker has ended")
+            return EXIT_FAILED
+        self._leave()
+        log.info("stopped")
+        return EXIT_OK
+
+    def _on_signal(self, number: int, frame: object) -> None:
+        self.stopping.set()
+        self._worker.stop()
+
+    def _make_producer(self) -> KafkaProducer:
+        # Asked for at start and after each failed transaction: one reason for those is a topic that is gone.
+        self._create_missing_topics()
+        name = f"{self._group_id}-{self._settings.worker_id}"
+        producer = clients.transactional_producer(self._settings, name)
+        try:
+            hanging_transactions.end_own(self._settings, self._scope, name)
+        except BaseException:
+            clients.discard_producer(producer)
+            raise
+        return producer
+
+    def _create_missing_topics(self) -> set[str]:
+        with contextlib.closing(clients.admin(self._settings)) as admin:
+            return topics.ensure(admin, self._settings)
+
+    def _ensure_topics(self) -> set[str]:
+        """The topics that there are; none when told to stop before Kafka could be reached."""
+        repeats = Repeats()
+        while not self.stopping.is_set():
+            try:
+                return self._create_missing_topics()
+            except KafkaError as error:
+                if repeats.is_news(error):
+                    log.warning("Kafka cannot be reached, or the topics not created: %r", error)
+                self.stopping.wait(2.0)
+        return set()
+
+    def _watch_for_hanging_transactions(self) -> None:
+        arguments = (self._settings, self._scope, self.stopping)
+        threading.Thread(
+            target=hanging_transactions.watch, args=arguments, name="hanging", daemon=True
+        ).start()
+
+    def _leave(self) -> None:
+        if self._settings.keep_membership or not self._worker.can_leave:
+            return
+        try:
+            clients.leave_group(self._settings, self._group_id)
+        except KafkaError as error:
+            log.warning("could not leave the group, its session time-out will do it: %r", error)
+
+
+def _health_server(settings: WorkerSettings, checks: Checks, exposition: Exposition) -> HealthServer:
+    host, port = settings.health_host, settings.health_port
+    try:
+        return HealthServer(host, port, lambda: Check(True), checks, exposition)
+    except OSError as error:
+        exit_for_bad_settings(f"HEALTH_PORT={port} on {host} cannot be used: {error}")

@@ -1,0 +1,132 @@
+"""Records that wait for a place: they are leased but not begun, and hold up no record behind them.
+
+A record that is read while its user's places are taken waits here. It holds no slot and no attempt was begun,
+so a worker's death does not count against it; the committed state names it as unfinished. When a place is
+given back, the job that may have it is started at once: of the users who wait, the one with the fewest places
+is next, and of one user the job that came first.
+"""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.jobs.outcome import Record
+from common.jobs.places import Claim, Limits, Places
+from common.worker.lease import Lease
+
+# Each waiting record is named in its partition's committed metadata, for which brokers allow 4096 bytes.
+_MOST_OF_PARTITION = 64
+_MOST_OF_USER = 128
+_MOST = 512
+
+
+@dataclass(frozen=True)
+class PlaceRules:
+    """`claim_of` returns the place that a record needs before it is begun, or None where it needs none."""
+
+    limits: Limits
+    claim_of: Callable[[Record], Claim | None]
+
+
+NO_PLACES = PlaceRules(Limits(), lambda record: None)
+
+
+class WaitingRoom:
+    """Gives places to jobs and keeps the leases that wait for one. Thread-safe."""
+
+    def __init__(self, limits: Limits, start: Callable[[Lease, Claim], bool]):
+        """`start` begins the job of a lease that now has its place; False: the lease has ended."""
+        self._start = start
+        self._lock = threading.Lock()
+        self._freed = threading.Condition(self._lock)
+        self._places = Places(limits)
+        self._waiting: list[tuple[Lease, Claim]] = []
+
+    def take(self, claim: Claim, patience_s: float = 0.0) -> bool:
+        """Takes a place if there is one in time. No place is free that a waiting job could have."""
+        with self._lock:
+            if not self._freed.wait_for(lambda: self._places.fits(claim), patience_s):
+                return False
+            self._places.take(claim)
+            return True
+
+    def give_back(self, claim: Claim) -> None:
+        """Frees the place and starts the jobs that can have it."""
+        self._serve(claim)
+
+    def has_room(self, lease: Lease, claim: Claim) -> bool:
+        """Whether one more lease may wait."""
+        with self._lock:
+            self._forget_ended()
+            waiting = self._waiting
+            partitions = Counter(other.assignment.partition for other, _ in waiting)
+            users = Counter(other.user for _, other in waiting)
+            return (
+                len(waiting) < _MOST
+                and users[claim.user] < _MOST_OF_USER
+                and partitions[lease.assignment.partition] < _MOST_OF_PARTITION
+            )
+
+    def enter(self, lease: Lease, claim: Claim) -> None:
+        """Keeps the lease until its place is there, which may be at once."""
+        with self._lock:
+            self._waiting.append((lease, claim))
+        self._serve()
+
+    @property
+    def count(self) -> int:
+        with self._lock:
+            self._forget_ended()
+            return len(self._waiting)
+
+    def _serve(self, freed: Claim | None = None) -> None:
+        while (chosen := self._next(freed)) is not None:
+            freed = None if self._start(*chosen) else chosen[1]
+
+    def _next(self, freed: Claim | None) -> tuple[Lease, Claim] | None:
+        """Frees a place, and takes it for the next of those that wait, before any other job can have it."""
+        with self._lock:
+            if freed is not None:
+                self._places.free(freed)
+            self._forget_ended()
+            fitting = [entry for entry in self._waiting if self._places.fits(entry[1])]
+            if not fitting:
+                self._freed.notify_all()
+                return None
+            # Of equals `min` takes the first, which is the one that came first.
+            chosen = min(fitting, key=lambda entry: self._places.taken_by(entry[1].user))
+            self._waiting.remove(chosen)
+            self._places.take(chosen[1])
+            return chosen
+
+    def _forget_ended(self) -> None:
+        self._waiting = [entry for entry in self._waiting if entry[0].live]
+
+
+def no_waiting_room() -> WaitingRoom:
+    """A room for jobs that need no places."""
+    return WaitingRoom(Limits(), lambda lease, claim: False)
+
+
+class HeldPlace:
+    """The place of one job, if it has one. Used by the job's own thread."""
+
+    def __init__(self, room: WaitingRoom, claim: Claim | None = None):
+        """`claim` is the place that the job was started with."""
+        self._room, self._claim = room, claim
+
+    def take(self, claim: Claim, patience_s: float = 0.0) -> bool:
+        """Whether the job has the place now, or within `patience_s`."""
+        if self._claim == claim:
+            return True
+        self.leave()
+        if not self._room.take(claim, patience_s):
+            return False
+        self._claim = claim
+        return True
+
+    def leave(self) -> None:
+        claim, self._claim = self._claim, None
+        if claim is not None:
+            self._room.give_back(claim)
