@@ -19,12 +19,12 @@ from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import read_disks
 from common.worker.service import Service
 from common.worker.waiting_room import PlaceRules
-from processor import models_command
 from processor.assembly import engine_config, make_handler
-from processor.engine import Engine
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
 from processor.metrics import ProcessorMetrics
+from processor.models import command
 from processor.places import claim_of, download_limits
-from processor.separation import EngineConfig
 
 _USAGE = (
     "usage: python -m processor [models list|fetch NAME|check]"
@@ -81,6 +81,6 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["models"]:
-        sys.exit(command_line.run(lambda: models_command.main(sys.argv[2:])))
+        sys.exit(command_line.run(lambda: command.main(sys.argv[2:])))
     command_line.refuse(sys.argv[1:], _USAGE)
     sys.exit(main())

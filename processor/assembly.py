@@ -11,11 +11,11 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageWatch
 from processor import work_directory
-from processor.download import DownloadLimits
-from processor.job import ProcessorConfig, ProcessorHandler
+from processor.audio.download import DownloadLimits
+from processor.audio.prepare import AudioLimits
+from processor.engine.protocol import EngineConfig, SeparationEngine
+from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
-from processor.prepare import AudioLimits
-from processor.separation import EngineConfig, SeparationEngine
 
 
 def engine_config(settings: ProcessorSettings) -> EngineConfig:

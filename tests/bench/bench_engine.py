@@ -18,9 +18,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from processor.engine import Engine
-from processor.separation import EngineConfig
-from processor.wav import SAMPLE_RATE, WavWriter
+from processor.audio.wav import SAMPLE_RATE, WavWriter
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
 from tests.support import centre_model, random_checkpoints
 
 

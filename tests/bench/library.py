@@ -9,8 +9,8 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from processor import catalogue
-from processor.device import Device
+from processor.models import catalogue
+from processor.separation.device import Device
 
 _COMMAND_TIMEOUT_S = 1800
 

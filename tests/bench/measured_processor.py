@@ -14,8 +14,8 @@ import time
 from pathlib import Path
 
 from processor import __main__ as processor
-from processor.engine import Engine
-from processor.separation import Separation
+from processor.engine.engine import Engine
+from processor.engine.protocol import Separation
 from tests.support.slow_processor import SlowEngine
 
 Span = tuple[float, float]

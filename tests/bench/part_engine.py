@@ -5,8 +5,8 @@ import statistics
 import time
 from collections.abc import Iterator
 
-from processor.engine import Engine
-from processor.separation import EngineConfig
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
 from tests.bench.report import Row, Target, compare
 from tests.bench.separating import Measured, Separating
 from tests.bench.setup import MODEL, Bench

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 
-from processor import catalogue, spleeter
+from processor.models import catalogue, spleeter
 from tests.bench import library
 from tests.bench.part_engine import OTHER, both_sides, in_turn
 from tests.bench.report import Row, Target

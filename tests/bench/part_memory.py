@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from processor.engine import Engine
-from processor.separation import EngineConfig
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
 from tests.bench.report import Row, Target, compare
 from tests.bench.separating import peak_bytes
 from tests.bench.setup import MODEL, Bench

@@ -15,7 +15,7 @@ import requests
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network
 from common.settings.schema import UploaderSettings
-from processor.download import DownloadLimits, download
+from processor.audio.download import DownloadLimits, download
 from tests.bench.report import compare
 from tests.bench.setup import Bench, store
 from tests.support.servers import S3Store

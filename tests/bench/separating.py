@@ -19,10 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from processor.device import CUDA_PROVIDER, Device
-
 # Memory from the system is part of what the engine costs: its child gets it in a way of its own.
-from processor.engine_keeper import _CHILD_ENVIRONMENT as CHILD_ENVIRONMENT
+from processor.engine.keeper import _CHILD_ENVIRONMENT as CHILD_ENVIRONMENT
+from processor.separation.device import CUDA_PROVIDER, Device
 
 Kind = Literal["engine", "library"]
 _TIMEOUT_S = 1800
@@ -129,14 +128,15 @@ def _load_engine(model_dir: Path, model: str, where: Device) -> Callable[[Path, 
     import torch
 
     torch.set_num_interop_threads(1)
-    from processor import device, models, network, separator
+    from processor.models import model_files
+    from processor.separation import device, loaded_model, streaming
 
     choice = device.choose(where, torch.cuda.is_available(), onnxruntime.get_available_providers())
-    loaded = network.load(models.ensure(model, model_dir, fetch=False), choice)
+    loaded = loaded_model.load(model_files.ensure(model, model_dir, fetch=False), choice)
     device.confirm(where, loaded.placement)
 
     def separate(source: Path, target: Path) -> None:
-        separator.separate(loaded, source, target, "wav", lambda fraction: None, lambda: None)
+        streaming.separate(loaded, source, target, "wav", lambda fraction: None, lambda: None)
 
     return separate
 

@@ -9,14 +9,14 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from processor import models
-from processor.device import Device
+from processor.models import model_files
+from processor.separation.device import Device
 from tests.bench import library
 from tests.bench.report import Row
 from tests.bench.separating import Kind, Separating, separating
 from tests.support.servers import KafkaServer, S3Store, SeaweedServer, given_store
 
-MODEL = models.SPLEETER
+MODEL = model_files.SPLEETER
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ class Bench:
         """Holds MODEL, and what the library asks of a model directory."""
         directory = self.directory / "models"
         if not directory.exists():
-            models.ensure(MODEL, directory, fetch=False)
+            model_files.ensure(MODEL, directory, fetch=False)
             library.list_model(directory, MODEL)
         return directory
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from common.errors import ErrorCode, TransientError
-from processor import batches, device, models, network
-from processor.architectures import real_ends
-from processor.engine import Engine
-from processor.models import SPLEETER
-from processor.separation import EngineConfig, Separation
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig, Separation
+from processor.models import model_files
+from processor.models.model_files import SPLEETER
+from processor.separation import batches, device, loaded_model
+from processor.separation.architectures import real_ends
 from tests.support import audio
 from tests.support.models import centre_directory, random_directory, spleeter_directory
 
@@ -76,7 +77,7 @@ def test_auto_takes_the_gpu(start):
 
 @pytest.mark.parametrize("name", DIRECTORIES)
 def test_the_loaded_model_tells_where_it_is(name):
-    loaded = network.load(models.ensure(name, DIRECTORIES[name](), fetch=False), device.CUDA)
+    loaded = loaded_model.load(model_files.ensure(name, DIRECTORIES[name](), fetch=False), device.CUDA)
     assert device.confirm("cuda", loaded.placement) == "cuda"
 
 

@@ -12,7 +12,7 @@ from botocore.credentials import Credentials
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
-from processor.download import DownloadedFile, DownloadLimits, download
+from processor.audio.download import DownloadedFile, DownloadLimits, download
 from tests.support.downloads import go_on
 from tests.support.http_server import Connection, Request, ScriptedServer, raw, redirect, serve
 from tests.support.raw_targets import AS_GIVEN

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from processor.prepare import AudioLimits, prepare
+from processor.audio.prepare import AudioLimits, prepare
 from tests.support import audio
 from tests.support.hostile_files import encoded
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from processor.prepare import AudioLimits, DecoderLimits, prepare
+from processor.audio.prepare import AudioLimits, DecoderLimits, prepare
 from tests.support import audio
 from tests.support.hostile_files import mp4_patched
 

@@ -10,8 +10,8 @@ from common.jobs.outcome import RetrySchedule
 from common.jobs.retry import RetryPolicy
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
-from processor.download import Clocks, DownloadLimits, download
-from processor.prepare import AudioLimits, prepare
+from processor.audio.download import Clocks, DownloadLimits, download
+from processor.audio.prepare import AudioLimits, prepare
 from tests.support.downloads import go_on
 from tests.support.fakes import record
 from tests.support.hostile_downloads import RETRY_AFTER, SERVERS, Ending

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from common.errors import PermanentError
-from processor.prepare import AudioLimits, prepare
+from processor.audio.prepare import AudioLimits, prepare
 from tests.support import audio
 from tests.support.canary import watched
 from tests.support.hostile_files import (

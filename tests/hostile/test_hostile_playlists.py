@@ -7,7 +7,7 @@ import pytest
 import requests
 
 from common.errors import ErrorCode, PermanentError
-from processor.prepare import AudioLimits, prepare
+from processor.audio.prepare import AudioLimits, prepare
 from tests.support.canary import watched
 from tests.support.hostile_playlists import PLAYLISTS, external_mov, silence
 from tests.support.http_server import ScriptedServer, serve

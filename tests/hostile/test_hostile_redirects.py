@@ -8,7 +8,7 @@ import pytest
 from common.errors import ErrorCode, PermanentError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
-from processor.download import DownloadedFile, DownloadLimits, download
+from processor.audio.download import DownloadedFile, DownloadLimits, download
 from tests.support.http_server import ScriptedServer, raw, redirect, serve
 from tests.support.sockets import Internet, connections
 from uploader.webhook import Delivered, Rejected, deliver

@@ -152,7 +152,9 @@ def test_a_decoder_at_work_is_stopped(house: House):
     processor = house.trio.services["processor"]
     for _ in range(TIMES):
         task_uuid = house.submit(house.long)
-        decoder = wait_for(lambda: child_of(processor.pid, "processor.prepare_child"), PATIENCE_S, "decoder")
+        decoder = wait_for(
+            lambda: child_of(processor.pid, "processor.audio.decoder_process"), PATIENCE_S, "decoder"
+        )
         os.kill(decoder, signal.SIGSTOP)  # so that it does not get to its end
         house.wait_until(task_uuid, State.PREPARING)
         house.cancel(task_uuid)

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from common.errors import Cancelled, ErrorCode, TransientError
-from processor import wav
-from processor.engine import Engine
-from processor.separation import EngineConfig
+from processor.audio import wav
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
 from tests.support import audio
 from tests.support.models import centre_directory
 

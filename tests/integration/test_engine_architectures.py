@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processor.engine import Engine
-from processor.separation import EngineConfig
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
 from tests.support import audio
 from tests.support.models import random_directory
 

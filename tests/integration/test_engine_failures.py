@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import Cancelled, CrashError, ErrorCode, TransientError
-from processor.engine import Engine
-from processor.separation import EngineConfig
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
 from tests.support import audio
 from tests.support.models import centre_directory
 from tests.support.waiting import wait_for

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from processor.engine import Engine
-from processor.models import SPLEETER
-from processor.prepare import AudioLimits, prepare
-from processor.separation import EngineConfig, Separation
+from processor.audio.prepare import AudioLimits, prepare
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig, Separation
+from processor.models.model_files import SPLEETER
 from tests.support import audio
 from tests.support.models import spleeter_directory
 

@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from processor import catalogue, device, models, network
-from processor.engine import Engine
-from processor.models import ModelUnavailable, ensure
-from processor.separation import EngineConfig
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
+from processor.models import catalogue, model_files
+from processor.models.model_files import ModelUnavailable, ensure
+from processor.separation import device, loaded_model
 from tests.support.models import random_directory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,7 +38,7 @@ def fetching(name: str, target: Path, hub: Path) -> subprocess.Popen:
     return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def fetched(name: str, target: Path, hub: Path) -> models.ModelFiles:
+def fetched(name: str, target: Path, hub: Path) -> model_files.ModelFiles:
     process = fetching(name, target, hub)
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 0, errors
@@ -57,7 +58,7 @@ def test_a_model_comes_with_all_its_files_and_loads(hub, target, name):
         assert path.read_bytes() == (hub / path.name).read_bytes()
         assert path.with_name(path.name + ".sha256").exists()
     assert not list(target.glob(".fetch-*"))
-    assert network.load(files, device.CPU).stems
+    assert loaded_model.load(files, device.CPU).stems
     assert ensure(files.path.name, target, fetch=False).path == files.path  # with its extension
 
 
@@ -66,7 +67,7 @@ def test_two_processes_that_fetch_at_once_do_no_harm(hub, target):
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert sorted("tiny_bag.yaml" in output for output, _ in outputs) == [False, True]
-    assert network.load(ensure("tiny_bag", target, fetch=False), device.CPU).stems
+    assert loaded_model.load(ensure("tiny_bag", target, fetch=False), device.CPU).stems
 
 
 def test_a_fetch_that_was_killed_leaves_nothing_that_is_taken_for_a_model(hub, target):
@@ -108,10 +109,10 @@ def test_a_truncated_model_without_a_record_does_not_load_either(target, name):
     path = checkpoint(ensure(name, copied(target), fetch=False))
     truncate(path)
     with pytest.raises(ModelUnavailable, match=name if path.suffix != ".th" else path.name):
-        network.load(ensure(name, target, fetch=False), device.CPU)
+        loaded_model.load(ensure(name, target, fetch=False), device.CPU)
 
 
-def checkpoint(files: models.ModelFiles) -> Path:
+def checkpoint(files: model_files.ModelFiles) -> Path:
     return next(p for p in (files.path, *files.parts) if p.suffix in (".pth", ".ckpt", ".th"))
 
 
@@ -131,7 +132,7 @@ def test_a_swapped_checkpoint_never_runs(target, tmp_path, name):
     path = checkpoint(ensure(name, copied(target), fetch=False))
     torch.save({"state": Trap(sprung)}, path)
     with pytest.raises(ModelUnavailable):
-        network.load(ensure(name, target, fetch=False), device.CPU)
+        loaded_model.load(ensure(name, target, fetch=False), device.CPU)
     assert not sprung.exists()
     # The trap would have worked.
     pickle.loads(pickle.dumps(Trap(sprung)))
@@ -146,15 +147,15 @@ def test_a_checkpoint_that_runs_code_needs_its_digest_in_its_name_or_a_record(ta
     (target / catalogue.LISTS).write_text(lists.replace(files.parts[0].name, plain.name))
     with pytest.raises(ModelUnavailable, match=f"{plain.name} is not loaded"):
         ensure("tiny_demucs", target, fetch=False)
-    plain.with_name(plain.name + ".sha256").write_text(models._sha256(plain))
-    assert network.load(ensure("tiny_demucs", target, fetch=False), device.CPU).stems
+    plain.with_name(plain.name + ".sha256").write_text(model_files._sha256(plain))
+    assert loaded_model.load(ensure("tiny_demucs", target, fetch=False), device.CPU).stems
 
 
 def test_files_of_others_in_the_directory_do_not_disturb(target):
     copied(target)
     (target / "some-other-file.th").write_bytes(b"not a checkpoint")
     (target / "broken.yaml").write_text("{")
-    assert network.load(ensure("tiny_demucs", target, fetch=False), device.CPU).stems
+    assert loaded_model.load(ensure("tiny_demucs", target, fetch=False), device.CPU).stems
 
 
 @pytest.fixture

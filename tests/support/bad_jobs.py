@@ -23,9 +23,9 @@ from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network
 from common.storage.stage import LocalStage
 from common.tasks.messages import Task
-from processor.download import DownloadLimits
-from processor.job import ProcessorConfig, ProcessorHandler
-from processor.prepare import AudioLimits
+from processor.audio.download import DownloadLimits
+from processor.audio.prepare import AudioLimits
+from processor.handler import ProcessorConfig, ProcessorHandler
 from tests.support.fakes import FakeContext, statuses
 
 _SLOTS = 2

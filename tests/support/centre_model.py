@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from processor import catalogue
+from processor.models import catalogue
 
 NAME = "centre"
 N_FFT, BINS, FRAMES_EXPONENT = 6144, 3072, 8

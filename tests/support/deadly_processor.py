@@ -13,8 +13,8 @@ from pathlib import Path
 import soundfile
 
 from processor import __main__ as processor
-from processor.engine import Engine
-from processor.separation import Separation
+from processor.engine.engine import Engine
+from processor.engine.protocol import Separation
 
 
 class DeadlyEngine(Engine):

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from processor.engine import Engine
-from processor.separation import EngineConfig
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
 
 
 def main(model_dir: str, source: str, target_dir: str) -> None:

@@ -1,13 +1,13 @@
 """A child process that sends its environment.
 
-processor.child.spawn("tests.support.environment_teller", [])
+processor.child_process.spawn("tests.support.environment_teller", [])
 """
 
 import os
 import sys
 
-from processor import child
+from processor import child_process
 
 if __name__ == "__main__":
-    link, _ = child.attach(sys.argv[1:])
+    link, _ = child_process.attach(sys.argv[1:])
     link.send(dict(os.environ))

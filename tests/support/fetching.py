@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from processor import hub, models
+from processor.models import hub, model_files
 
 # Enough for another process to come in between.
 _PAUSE_S = 0.3
@@ -32,7 +32,7 @@ def main(name: str, model_dir: str, hub_dir: str) -> None:
             time.sleep(_PAUSE_S)
             file.write(data[len(data) // 2 :])
 
-    models.ensure(name, Path(model_dir), fetch=True, download=download)
+    model_files.ensure(name, Path(model_dir), fetch=True, download=download)
 
 
 if __name__ == "__main__":

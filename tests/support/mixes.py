@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from processor.overlap_add import Mix, Read
+from processor.separation.overlap_add import Mix, Read
 
 
 def as_mix(samples: np.ndarray) -> Mix:

@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from processor import models
+from processor.models import model_files
 from tests.support import random_checkpoints
 from tests.support.centre_model import write_centre_model
 
@@ -15,7 +15,7 @@ from tests.support.centre_model import write_centre_model
 def spleeter_directory() -> Path:
     """Holds `spleeter-2stems`; made from the installed weights, in some seconds."""
     directory = _temporary_directory()
-    models.ensure(models.SPLEETER, directory, fetch=False)
+    model_files.ensure(model_files.SPLEETER, directory, fetch=False)
     return directory
 
 

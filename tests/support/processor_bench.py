@@ -9,11 +9,11 @@ from common.outbound.guarded_session import Network
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Task
-from processor.download import DownloadLimits
-from processor.job import ProcessorConfig, ProcessorHandler
+from processor.audio.download import DownloadLimits
+from processor.audio.prepare import AudioLimits
+from processor.engine.protocol import Separation, StemFile
+from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
-from processor.prepare import AudioLimits
-from processor.separation import Separation, StemFile
 from tests.support import audio
 from tests.support.fakes import statuses
 from tests.support.http_server import ScriptedServer, serve

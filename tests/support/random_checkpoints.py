@@ -15,8 +15,8 @@ from pathlib import Path
 import torch
 import yaml
 
-from processor import catalogue
-from processor.architectures import diffq_stand_in
+from processor.models import catalogue
+from processor.separation.architectures import diffq_stand_in
 
 # The library's Demucs modules, which `pydoc.locate` imports, import it.
 diffq_stand_in.install()

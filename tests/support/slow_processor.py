@@ -14,7 +14,7 @@ from pathlib import Path
 import soundfile
 
 from processor import __main__ as processor
-from processor.separation import EngineConfig, Separation, StemFile
+from processor.engine.protocol import EngineConfig, Separation, StemFile
 from tests.support.stand_in_engine import StandInEngine
 
 

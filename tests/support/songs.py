@@ -8,7 +8,7 @@ import av
 import numpy as np
 import soundfile
 
-from processor import decode
+from processor.audio import decode
 from tests.support import audio
 
 RATE = audio.SAMPLE_RATE

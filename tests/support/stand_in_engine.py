@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from common.observability.health import Check
-from processor.separation import EngineConfig
+from processor.engine.protocol import EngineConfig
 
 
 class StandInEngine:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from audio_separator.separator import Separator
 
-from processor.architectures import diffq_stand_in
+from processor.separation.architectures import diffq_stand_in
 
 diffq_stand_in.install()
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from processor import device, models, network
+from processor.models import model_files
+from processor.separation import device, loaded_model
 from tests.support import audio, random_checkpoints
 from tests.support.mixes import as_mix
 from tests.support.models import random_directory
@@ -14,11 +15,13 @@ from tests.support.whole_file import Library
 LSB = 1 / 32768
 
 
-def load(name: str, directory: Path | None = None) -> network.Network:
-    return network.load(models.ensure(name, directory or random_directory(), fetch=False), device.CPU)
+def load(name: str, directory: Path | None = None) -> loaded_model.Network:
+    return loaded_model.load(
+        model_files.ensure(name, directory or random_directory(), fetch=False), device.CPU
+    )
 
 
-def streamed(loaded: network.Network, mix: np.ndarray) -> dict[str, np.ndarray]:
+def streamed(loaded: loaded_model.Network, mix: np.ndarray) -> dict[str, np.ndarray]:
     """[frame, 2] by stem, with the residual."""
     answers = np.concatenate(list(loaded.estimate(as_mix(mix))), axis=2)
     stems = {name: answer.T for name, answer in zip(loaded.stems, answers, strict=True)}
@@ -29,7 +32,7 @@ def streamed(loaded: network.Network, mix: np.ndarray) -> dict[str, np.ndarray]:
 
 def assert_equals_library(name: str, directory: Path, tmp_path: Path, lengths, peak: float = 0.5) -> None:
     loaded = load(name, directory)
-    library = Library(directory, models.ensure(name, directory, fetch=False).path.name, tmp_path)
+    library = Library(directory, model_files.ensure(name, directory, fetch=False).path.name, tmp_path)
     for frames in lengths:
         mix = audio.noise(frames / audio.SAMPLE_RATE, seed=frames, peak=peak)[:frames]
         ours = streamed(loaded, mix)
@@ -90,7 +93,9 @@ def test_demucs(name, tmp_path):
 
 def test_a_quantised_demucs_checkpoint_is_refused_with_the_reason(tmp_path):
     random_checkpoints.write_demucs(tmp_path, "quantised", quantised=True)
-    with pytest.raises(models.ModelUnavailable, match=r"model quantised cannot be loaded.*not quantised"):
+    with pytest.raises(
+        model_files.ModelUnavailable, match=r"model quantised cannot be loaded.*not quantised"
+    ):
         load("quantised", tmp_path)
 
 

@@ -3,8 +3,9 @@ import pytest
 import torch
 
 from common.errors import ErrorCode, TransientError
-from processor import device, models, network
-from processor.batches import Batches, is_out_of_memory
+from processor.models import model_files
+from processor.separation import device, loaded_model
+from processor.separation.batches import Batches, is_out_of_memory
 from tests.support import audio, random_checkpoints
 from tests.support.mixes import as_mix
 
@@ -78,6 +79,6 @@ def test_a_batch_answers_what_its_chunks_answer_alone(tmp_path):
     mix = audio.noise(15)
     answers = []
     for name in ("alone", "together"):
-        loaded = network.load(models.ensure(name, tmp_path, fetch=False), device.CPU)
+        loaded = loaded_model.load(model_files.ensure(name, tmp_path, fetch=False), device.CPU)
         answers.append(np.concatenate(list(loaded.estimate(as_mix(mix))), axis=2))
     assert np.abs(answers[0] - answers[1]).max() < 1e-6

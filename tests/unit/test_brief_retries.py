@@ -17,7 +17,7 @@ from common.jobs.settlement import JobRules, Settlement
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network
 from common.tasks.messages import Redelivery, SeparationFailed, State, decode_result
-from processor.download import DownloadLimits, download
+from processor.audio.download import DownloadLimits, download
 from tests.support.fakes import FakeContext, record
 from tests.support.guarded import go_on
 from tests.support.http_server import CallbackReceiver, ScriptedServer, serve

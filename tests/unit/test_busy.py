@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.busy import Busy
+from processor.engine.busy_clock import Busy
 
 
 class Clock:

@@ -1,6 +1,6 @@
 """The processor's children, which read strangers' bytes, get none of its secrets with their environment."""
 
-from processor import child
+from processor import child_process
 
 SECRETS = [
     "KAFKA_SASL_PASSWORD",
@@ -19,11 +19,11 @@ def test_a_childs_environment_holds_no_secret(monkeypatch):
     for name in SECRETS:
         monkeypatch.setenv(name, "marked")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    process, link = child.spawn("tests.support.environment_teller", [], {"OMP_NUM_THREADS": "1"})
+    process, link = child_process.spawn("tests.support.environment_teller", [], {"OMP_NUM_THREADS": "1"})
     try:
         told = link.receive(60)
     finally:
-        child.kill(process)
+        child_process.kill(process)
         link.close()
     assert [name for name in told if told[name] == "marked"] == []
     assert told["CUDA_VISIBLE_DEVICES"] == "1"

@@ -1,6 +1,7 @@
 import pytest
 
-from processor import device, models, network
+from processor.models import model_files
+from processor.separation import device, loaded_model
 from tests.support.models import centre_directory
 
 GPU = [device.CUDA_PROVIDER, device.CPU_PROVIDER]
@@ -46,7 +47,7 @@ def test_the_device_is_the_one_that_the_loaded_model_tells():
 
 
 def test_a_loaded_session_tells_its_real_providers():
-    loaded = network.load(models.ensure("centre", centre_directory(), fetch=False), device.CPU)
+    loaded = loaded_model.load(model_files.ensure("centre", centre_directory(), fetch=False), device.CPU)
     assert loaded.placement == (device.CPU_PROVIDER,)
     with pytest.raises(device.DeviceUnavailable, match="CPUExecutionProvider"):
         device.confirm("cuda", loaded.placement)

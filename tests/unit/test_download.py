@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from processor.download import Clocks, extension, without_secrets
+from processor.audio.download import Clocks, extension, without_secrets
 from tests.support.downloads import LIMITS, MB, Downloads
 from tests.support.http_server import (
     ScriptedServer,

@@ -10,7 +10,7 @@ import pytest
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
-from processor.download import Clocks, DownloadLimits, download
+from processor.audio.download import Clocks, DownloadLimits, download
 from tests.support.downloads import LIMITS, MB, Downloads, go_on
 from tests.support.http_server import (
     ScriptedServer,

@@ -17,7 +17,7 @@ from common.outbound.addresses import AddressPolicy, Origin
 from common.outbound.guarded_session import Network
 from common.outbound.look_up import public_addresses
 from common.waiting import DeadlineExceeded, pulse_until
-from processor.download import DownloadLimits, download
+from processor.audio.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.sockets import connections
 from uploader.webhook import Refused, as_error, deliver

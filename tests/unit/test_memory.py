@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from processor import child, memory
+from processor import child_process, memory
 from processor.memory import Watch, count_in
 from tests.support.waiting import wait_for
 
@@ -62,12 +62,12 @@ def test_the_killer_has_struck_where_the_count_has_risen(counts, expected):
 
 
 def test_every_child_goes_before_its_parent():
-    process, link = child.spawn("tests.support.environment_teller", [])
+    process, link = child_process.spawn("tests.support.environment_teller", [])
     try:
         link.receive(60)
         score = Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip()
     finally:
-        child.kill(process)
+        child_process.kill(process)
         link.close()
     assert score == "1000"
     assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from processor import catalogue, hub, models
-from processor.models import ModelUnavailable, ensure
+from processor.models import catalogue, hub, model_files
+from processor.models.model_files import ModelUnavailable, ensure
 from tests.support.centre_model import MODEL_DATA, write_centre_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -176,10 +176,10 @@ def test_the_command_says_in_one_line_why_it_failed(target):
 
 
 def test_two_processes_that_make_a_model_at_once_do_no_harm(target):
-    both = [fetch(models.SPLEETER, target) for _ in range(2)]
+    both = [fetch(model_files.SPLEETER, target) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]
     assert [process.returncode for process in both] == [0, 0], outputs
     assert sum("making" in errors for _, errors in outputs) == 1
-    files = ensure(models.SPLEETER, target, fetch=False)
+    files = ensure(model_files.SPLEETER, target, fetch=False)
     assert files.parameters["mdx_n_fft_scale_set"] == 4096
     assert not list(target.glob(".fetch-*"))

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from processor.prepare import AudioLimits, PreparedAudio, prepare
+from processor.audio.prepare import AudioLimits, PreparedAudio, prepare
 from tests.support import audio
 
 LIMITS = AudioLimits(max_duration_s=60, max_channels=8)

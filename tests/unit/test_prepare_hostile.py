@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
-from processor.prepare import AudioLimits, DecoderLimits, prepare
+from processor.audio.prepare import AudioLimits, DecoderLimits, prepare
 from tests.support import audio
 
 LIMITS = AudioLimits(max_duration_s=3600, max_channels=2)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from processor import downmix, wav
+from processor.audio import downmix, wav
 
 
 @pytest.mark.parametrize("kind", ["int16", "float32"])

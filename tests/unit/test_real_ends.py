@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 
-from processor import device
-from processor.architectures import real_ends
-from processor.architectures.spectrum import Spectrum
+from processor.separation import device
+from processor.separation.architectures import real_ends
+from processor.separation.architectures.spectrum import Spectrum
 
 N_FFT, HOP, FRAMES = 64, 16, 9
 BINS = N_FFT // 2 + 1

@@ -14,9 +14,9 @@ from common.outbound.guarded_session import Network
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.messages import Task, decode_result, decode_task
-from processor.download import DownloadLimits
-from processor.job import ProcessorConfig, ProcessorHandler
-from processor.prepare import AudioLimits
+from processor.audio.download import DownloadLimits
+from processor.audio.prepare import AudioLimits
+from processor.handler import ProcessorConfig, ProcessorHandler
 from tests.support.api_client import ApiClient
 from tests.support.fakes import FakeContext, statuses
 from tests.support.http_server import CallbackReceiver

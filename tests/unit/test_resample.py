@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from processor.resample import Resampler
+from processor.audio.resample import Resampler
 
 RATES = [8000, 11025, 16000, 22050, 32000, 44099, 48000, 88200, 96000, 176400, 192000, 384000]
 

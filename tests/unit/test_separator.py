@@ -8,8 +8,9 @@ import scipy.signal  # noqa: F401 - before the engine postpones it: the library'
 import soundfile
 
 from common.errors import Cancelled, ErrorCode, PermanentError
-from processor import device, models, network, separator
-from processor.architectures import mdx
+from processor.models import model_files
+from processor.separation import device, loaded_model, streaming
+from processor.separation.architectures import mdx
 from tests.support import audio
 from tests.support.centre_model import write_centre_model
 from tests.support.mixes import as_mix
@@ -18,20 +19,20 @@ from tests.support.models import centre_directory
 LSB = 1 / 32768
 
 
-def load(directory: Path, name: str) -> network.Network:
-    return network.load(models.ensure(name, directory, fetch=False), device.CPU)
+def load(directory: Path, name: str) -> loaded_model.Network:
+    return loaded_model.load(model_files.ensure(name, directory, fetch=False), device.CPU)
 
 
 @pytest.fixture(scope="module")
-def centre() -> network.Network:
+def centre() -> loaded_model.Network:
     return load(centre_directory(), "centre")
 
 
-def separate(loaded, tmp_path: Path, mix: np.ndarray, format="wav") -> tuple[separator.Stems, dict]:
+def separate(loaded, tmp_path: Path, mix: np.ndarray, format="wav") -> tuple[streaming.Stems, dict]:
     source = audio.write(tmp_path / "mix.wav", mix)
     target = tmp_path / "stems"
     target.mkdir(exist_ok=True)
-    stems = separator.separate(loaded, source, target, format, lambda fraction: None, lambda: None)
+    stems = streaming.separate(loaded, source, target, format, lambda fraction: None, lambda: None)
     assert sorted(path.name for path in target.iterdir()) == sorted(f"{n}.{format}" for n in stems.names)
     return stems, {name: target / f"{name}.{format}" for name in stems.names}
 
@@ -39,7 +40,7 @@ def separate(loaded, tmp_path: Path, mix: np.ndarray, format="wav") -> tuple[sep
 @pytest.fixture(scope="module")
 def library_demix() -> Callable[[np.ndarray], np.ndarray]:
     """The library's own whole-file separation of [frame, 2]."""
-    model = mdx.library_model(models.ensure("centre", centre_directory(), fetch=False), device.CPU)
+    model = mdx.library_model(model_files.ensure("centre", centre_directory(), fetch=False), device.CPU)
     return lambda mix: model.demix(np.ascontiguousarray(mix.T)).T
 
 
@@ -59,7 +60,7 @@ def test_streaming_equals_the_librarys_whole_file_result(centre, library_demix, 
 def test_stems_are_the_librarys_result_brought_back_to_the_mixs_level(centre, library_demix, tmp_path, peak):
     mix = audio.noise(7, peak=peak)
     stems, paths = separate(centre, tmp_path, mix)
-    scale = np.float32(separator.NETWORK_PEAK / np.abs(mix).max())
+    scale = np.float32(streaming.NETWORK_PEAK / np.abs(mix).max())
     expected = library_demix(mix * scale) / scale * stems.gain
     assert np.abs(audio.read(paths["vocals"]) - expected).max() <= LSB
 
@@ -127,7 +128,7 @@ def test_mp3_stems_are_320_kbit(centre, tmp_path):
 def test_progress_rises_to_one(centre, tmp_path):
     source = audio.write(tmp_path / "mix.wav", audio.noise(20))
     seen: list[float] = []
-    separator.separate(centre, source, tmp_path, "wav", seen.append, lambda: None)
+    streaming.separate(centre, source, tmp_path, "wav", seen.append, lambda: None)
     assert seen == sorted(seen)
     assert len(seen) > 4
     assert seen[-1] == 1
@@ -146,12 +147,12 @@ def test_a_stopped_separation_leaves_nothing(centre, tmp_path, calls):
 
     (tmp_path / "stems").mkdir()
     with pytest.raises(Cancelled):
-        separator.separate(centre, source, tmp_path / "stems", "wav", lambda fraction: None, check)
+        streaming.separate(centre, source, tmp_path / "stems", "wav", lambda fraction: None, check)
     assert not list((tmp_path / "stems").iterdir())
 
 
 def test_a_mix_that_was_not_prepared_is_refused(centre, tmp_path):
     source = audio.write(tmp_path / "mix.wav", np.zeros((100, 1), np.float32))
     with pytest.raises(PermanentError) as caught:
-        separator.separate(centre, source, tmp_path, "wav", lambda fraction: None, lambda: None)
+        streaming.separate(centre, source, tmp_path, "wav", lambda fraction: None, lambda: None)
     assert caught.value.code == ErrorCode.NOT_AUDIO

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from processor import text_kind
-from processor.prepare import AudioLimits, prepare
+from processor.audio.containers import text_kind
+from processor.audio.prepare import AudioLimits, prepare
 from tests.support import audio, songs
 from tests.support.songs import by_libsndfile, decoded, encoded, file
 

@@ -4,7 +4,7 @@ import warnings
 import pytest
 import torch
 
-from processor.architectures.spectrum import Spectrum
+from processor.separation.architectures.spectrum import Spectrum
 
 HOP = 1024
 

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from common.errors import Cancelled
-from processor.turns import Turns
+from processor.engine.fifo_turns import Turns
 from tests.support.waiting import wait_for
 
 

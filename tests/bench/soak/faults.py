@@ -19,7 +19,7 @@ from common.settings.schema import ProcessorSettings
 from common.tasks.messages import decode_task
 from processor import __main__ as processor
 from processor import assembly
-from processor.job import ProcessorHandler
+from processor.handler import ProcessorHandler
 from tests.bench.soak.quick_processor import QuickEngine
 from uploader import __main__ as uploader
 from uploader.job import UploaderHandler

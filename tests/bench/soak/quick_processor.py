@@ -14,7 +14,7 @@ from pathlib import Path
 import soundfile
 
 from processor import __main__ as processor
-from processor.separation import Separation, StemFile
+from processor.engine.protocol import Separation, StemFile
 from tests.bench.soak.songs import RATE, stem_names, write_stems
 from tests.support.stand_in_engine import StandInEngine
 

@@ -1,0 +1,76 @@
+"""Tells how long a file's sound is where its format states that exactly.
+
+A frame count, a sample count or an edit list does. FFmpeg's guesses from size and bit rate do not, nor does a
+DURATION tag of Matroska, which is the time at which a track ends: it may have begun late, or have gaps.
+"""
+
+from fractions import Fraction
+
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from processor.audio.containers import mp4_boxes, mpeg_frames, wav_header
+from processor.audio.containers.byte_view import ByteView
+
+# FFmpeg takes these lengths from a count of samples in the file's head.
+_COUNTED = ("aiff", "wv", "tta")
+_STREAMINFO_END = 26
+
+
+def declared_s(container: InputContainer, stream: AudioStream, view: ByteView) -> Fraction | None:
+    """Return the length of the stream in seconds; None where nothing exact is declared; raise OSError."""
+    name = container.format.name
+    if name == "mp3":
+        return _fraction(mpeg_frames.declared_s(view))
+    if name == "flac":
+        return _flac_s(view)
+    if name.startswith("mov"):
+        return _mp4_s(container, stream, view)
+    if name == "caf" and stream.codec_context.name.startswith("pcm_"):
+        return _stream_s(stream)
+    return _stream_s(stream) if name in _COUNTED else None
+
+
+def wav_s(wav: wav_header.WavFile, found_s: Fraction) -> Fraction | None:
+    """Return the length by the declared bytes of a WAV file, of which those present decoded to `found_s`."""
+    if wav.declared is None or not wav.rate or not wav.frame_bytes:
+        return None
+    if wav.header:
+        return Fraction(wav.declared // wav.frame_bytes, wav.rate)
+    # Blocks of any size: in proportion.
+    return found_s * Fraction(wav.declared, wav.present) if wav.present else None
+
+
+def span_s(stream: AudioStream) -> Fraction | None:
+    """Return how long the stream lasts by its DURATION tag, gaps included: no song in it is longer."""
+    try:
+        hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
+        end_s = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return end_s - (stream.start_time or 0) * stream.time_base
+
+
+def _fraction(value: float | None) -> Fraction | None:
+    return None if value is None else Fraction(value)
+
+
+def _stream_s(stream: AudioStream) -> Fraction | None:
+    return stream.duration * stream.time_base if stream.duration else None
+
+
+def _flac_s(view: ByteView) -> Fraction | None:
+    """Return what STREAMINFO says, in which 0 samples are an unknown number."""
+    head = view.read_at(0, _STREAMINFO_END)
+    if len(head) < _STREAMINFO_END or head[:4] != b"fLaC":
+        return None
+    bits = int.from_bytes(head[18:26], "big")
+    rate, samples = bits >> 44, bits & (1 << 36) - 1
+    return Fraction(samples, rate) if rate and samples else None
+
+
+def _mp4_s(container: InputContainer, stream: AudioStream, view: ByteView) -> Fraction | None:
+    samples = mp4_boxes.itunes_samples(container.metadata.get("iTunSMPB", ""))
+    if samples and len(container.streams.audio) == 1:
+        return Fraction(samples, stream.codec_context.sample_rate)
+    return mp4_boxes.heard_s(view, stream.id)

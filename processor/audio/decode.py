@@ -1,0 +1,206 @@
+"""Probes a download and decodes it to a 44.1 kHz stereo float WAV, in constant memory.
+
+Runs in a limited process of its own, see `prepare`: the bytes are a stranger's.
+"""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.audio.stream import AudioStream
+from av.container import InputContainer
+
+from common.errors import ErrorCode, PermanentError
+from processor.audio import audio_stream, stereo
+from processor.audio.containers import declared_length, song_parts
+from processor.audio.containers.audio_kind import not_audio
+from processor.audio.containers.byte_view import ByteView, Range
+from processor.audio.containers.missing_bytes import missing_bytes
+from processor.audio.containers.song_parts import SongPart
+from processor.audio.resample import Resampler
+from processor.audio.wav import SAMPLE_RATE, WavWriter, frame_bytes
+
+_TOLERANCE_S = 0.05
+# Some coders count their own delay as length without saying so: at most two frames of HE-AAC.
+_LOST_SAMPLES = 4096
+# +40 dB of full scale: no music has it, and a file that is read as what it is not easily does.
+_MOST_PEAK = 100.0
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """`frames` of 44.1 kHz; `peak` is the largest absolute sample."""
+
+    frames: int
+    peak: float
+    codec: str
+    container: str
+    source_rate: int
+    source_channels: int
+
+
+@dataclass(frozen=True)
+class _Limits:
+    max_duration_s: float
+    max_channels: int
+
+
+def decode(source: Path, target: Path, max_duration_s: float, max_channels: int) -> Decoded:
+    """Decode `source` to `target`; raise PermanentError (see `prepare`), OSError and MemoryError."""
+    size = source.stat().st_size
+    if size == 0:
+        raise PermanentError(ErrorCode.EMPTY_FILE, "The file is empty")
+    limits = _Limits(max_duration_s, max_channels)
+    with source.open("rb") as file:
+        parts = song_parts.of(ByteView(file, [Range(0, size)]))
+        with WavWriter(target, "float32") as writer:
+            song = _Song(writer, limits, target.parent)
+            for part in parts:
+                song.add(part)
+            return song.finished()
+
+
+class _Song:
+    """Decodes the parts of a song one after the other, and judges what has come of it."""
+
+    def __init__(self, writer: WavWriter, limits: _Limits, directory: Path):
+        self._writer, self._limits, self._directory = writer, limits, directory
+        self._first: tuple[str, str, int, int] | None = None
+        self._found_s = self._declared_s = Fraction(0)
+        self._good = self._bad = self._missing_bytes = 0
+        self._peak = 0.0
+        self._samples = self._strange_samples = 0
+
+    def add(self, part: SongPart) -> None:
+        """Decode one more part; raise PermanentError, OSError and MemoryError."""
+        is_first = self._first is None
+        try:
+            with av.open(
+                part.view, format=part.demuxer, options=audio_stream.OPTIONS, metadata_errors="ignore"
+            ) as container:
+                self._add(part, container)
+        except av.error.InvalidDataError:
+            if part.demuxer == "mov":  # its index comes last where a program wrote it in one go
+                message = "The file is truncated or damaged: its index is missing"
+                raise PermanentError(ErrorCode.TRUNCATED_AUDIO, message) from None
+            if not is_first:  # junk behind a song
+                self._bad += 1
+            elif self._first is not None:
+                raise not_audio("it is damaged, and cannot be read to its end") from None
+            else:
+                raise not_audio("nothing in it is audio of a format that we take") from None
+        except av.error.FFmpegError as error:
+            if isinstance(error, MemoryError):
+                raise MemoryError(str(error)) from None
+            raise not_audio(_reason(error)) from None
+
+    def finished(self) -> Decoded:
+        frames = self._writer.written
+        self._check_length(frames)
+        return Decoded(frames, self._peak, *self._first)
+
+    def _add(self, part: SongPart, container: InputContainer) -> None:
+        stream = audio_stream.choose(container, part.view)
+        codec = stream.codec_context
+        channels, rate = codec.channels, codec.sample_rate
+        stereo.check_shape(channels, rate, self._limits.max_channels)
+        declared = self._declare(part, container, stream)
+        if self._first is None:
+            self._first = (codec.name, container.format.name, rate, channels)
+        packets = audio_stream.Packets(container, stream)
+        blocks = stereo.stereo(packets.frames(), self._limits.max_channels)
+        is_mp4 = container.format.name.startswith("mov")
+        if is_mp4 or (container.format.name == "mp3" and declared):
+            blocks = stereo.without_padding(blocks, lambda found_s: declared or found_s - packets.padding_s)
+        self._write(blocks)
+        if part.wav is not None and not part.wav.header:
+            declared = declared_length.wav_s(part.wav, self._found_s)
+        self._declared_s += declared or 0
+        self._good += packets.good
+        self._bad += packets.bad
+
+    def _declare(self, part: SongPart, container: InputContainer, stream: AudioStream) -> Fraction | None:
+        """Return the part's exact length, once it is sure that it is short enough and has room."""
+        if part.wav is not None:
+            declared = declared_length.wav_s(part.wav, Fraction(0))
+        else:
+            declared = declared_length.declared_s(container, stream, part.view)
+            self._missing_bytes += missing_bytes(container.format.name, part.view)
+        longest = max(declared or 0, declared_length.span_s(stream) or 0)
+        if self._declared_s + longest > self._limits.max_duration_s:
+            raise self._too_long()
+        _require_space(self._directory, longest)
+        return declared
+
+    def _write(self, blocks: Iterator[stereo.Block]) -> None:
+        resampler, rate = None, None
+        for block in blocks:
+            if block.rate != rate:
+                if resampler:
+                    self._put(resampler.finish())
+                resampler, rate = Resampler(block.rate), block.rate
+            self._samples += len(block.samples)
+            self._strange_samples += block.strange
+            self._found_s += Fraction(len(block.samples), block.rate)
+            self._put(resampler.convert(block.samples))
+        if resampler:
+            self._put(resampler.finish())
+
+    def _put(self, samples: np.ndarray) -> None:
+        if not len(samples):
+            return
+        most = self._limits.max_duration_s * SAMPLE_RATE
+        if self._writer.written + len(samples) > int(most) + SAMPLE_RATE * _TOLERANCE_S:
+            raise self._too_long()
+        self._peak = max(self._peak, float(samples.max()), -float(samples.min()))
+        if self._peak > _MOST_PEAK:
+            raise not_audio(
+                f"its samples reach {self._peak:.4g} times full scale, which no music does: it is damaged, "
+                "or its samples are not of the kind that it says"
+            )
+        self._writer.write(samples)
+
+    def _check_length(self, frames: int) -> None:
+        if frames == 0 and self._bad:
+            raise not_audio("nothing in it can be decoded")
+        found, declared = float(self._found_s), float(self._declared_s)
+        if self._declared_s and found < declared - self._tolerance_s():
+            raise _truncated(f"{found:.2f} s of {declared:.2f} s can be decoded")
+        if self._missing_bytes:
+            raise _truncated(f"{self._missing_bytes} bytes that it says it has are not there")
+        if frames == 0:
+            raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
+        # Some noise looks like a frame of MP3 here and there; junk may stand behind all that was declared.
+        if self._bad > self._good and not self._declared_s:
+            raise not_audio("most of it cannot be decoded")
+        if 2 * self._strange_samples > self._samples:
+            raise not_audio("most of its samples are no numbers (NaN or infinite)")
+
+    def _tolerance_s(self) -> float:
+        codec, _, rate, _ = self._first
+        return _TOLERANCE_S + (_LOST_SAMPLES / rate if codec.startswith(("aac", "mp3")) else 0)
+
+    def _too_long(self) -> PermanentError:
+        message = f"The audio is longer than {self._limits.max_duration_s:g} s"
+        return PermanentError(ErrorCode.TOO_LONG, message)
+
+
+def _require_space(directory: Path, duration_s: Fraction | int) -> None:
+    needed, free = int(duration_s * SAMPLE_RATE) * frame_bytes("float32"), shutil.disk_usage(directory).free
+    if free < needed:
+        raise OSError(errno.ENOSPC, f"decoding needs {needed} bytes, {free} are free")
+
+
+def _reason(error: av.error.FFmpegError) -> str:
+    if error.errno == errno.EINVAL:
+        return "nothing in it is audio of a format that we take"
+    return error.strerror or str(error)
+
+
+def _truncated(why: str) -> PermanentError:
+    return PermanentError(ErrorCode.TRUNCATED_AUDIO, f"The file is truncated or damaged: {why}")

@@ -1,0 +1,55 @@
+"""The process that decodes a stranger's file: limited in memory, time, file size and open files."""
+
+import dataclasses
+import errno
+import resource
+import sys
+from pathlib import Path
+
+from common.errors import ErrorCode, PermanentError
+from processor import child_process
+
+_OPEN_FILES = 64
+
+
+def main(arguments: list[str]) -> None:
+    link, (source, target, max_duration_s, max_channels, *limits) = child_process.attach(arguments)
+    child_process.serve(link, lambda message: None)
+    from processor.audio import decode
+
+    _limit(*map(int, limits))
+    link.send({"ready": True})  # what ends this process from here on is the file's doing
+    try:
+        result = decode.decode(Path(source), Path(target), float(max_duration_s), int(max_channels))
+    except PermanentError as error:
+        link.send({"code": error.code, "message": error.message, "permanent": True})
+    except MemoryError:
+        message = "The file is not audio that we can read: decoding it takes too much memory"
+        link.send({"code": ErrorCode.NOT_AUDIO, "message": message, "permanent": True})
+    except OSError as error:
+        link.send(_as_answer(error))
+    else:
+        link.send({"code": None, **dataclasses.asdict(result)})
+
+
+def _as_answer(error: OSError) -> dict:
+    # Its text would hold the path of a directory of ours.
+    if error.errno == errno.EFBIG:
+        message = "The audio is longer than its decoder may write"
+        return {"code": ErrorCode.TOO_LONG, "message": message, "permanent": True}
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return {"code": ErrorCode.DISK_FULL, "message": "The disk is full", "permanent": False}
+    message = f"Decoding failed: {error.strerror}"
+    return {"code": ErrorCode.INTERNAL_ERROR, "message": message, "permanent": False}
+
+
+def _limit(memory_bytes: int, cpu_s: int, file_bytes: int) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (_OPEN_FILES, _OPEN_FILES))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,259 @@
+"""Fetches a task's audio: within limits of size and time, whole or not at all."""
+
+import errno
+import logging
+import re
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+import requests
+
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
+from common.failpoint import Failpoint
+from common.outbound.addresses import validate_text
+from common.outbound.guarded_session import (
+    NETWORK_ERRORS,
+    GuardedSession,
+    Network,
+    is_bad_certificate,
+    is_timeout,
+    printable,
+    reason,
+    retry_after_s,
+)
+from common.waiting import DeadlineExceeded, Pulse, pulse_until
+from processor.audio.minimum_rate import MinimumRate
+
+log = logging.getLogger(__name__)
+
+_MB = 1024 * 1024
+_WRITE_BYTES = _MB
+_PROGRESS_EVERY_S = 2.0
+_AUDIO_TYPES = ("audio", "wav", "mp3", "flac", "ogg", "m4a", "aac")
+_TRANSIENT_STATUSES = (408, 425, 429)
+
+
+@dataclass(frozen=True)
+class DownloadLimits:
+    """`timeout_s` is for connecting, and for each wait for bytes; `deadline_s` for everything together.
+
+    `min_bytes_per_s` holds for each minute; 0 allows any rate.
+    """
+
+    max_bytes: int
+    deadline_s: float
+    timeout_s: float = 30.0
+    min_bytes_per_s: float = 0
+
+
+@dataclass(frozen=True)
+class DownloadedFile:
+    """`content_type` is what the server said, in lower case, or empty."""
+
+    path: Path
+    size_bytes: int
+    content_type: str
+    elapsed_s: float
+
+
+@dataclass(frozen=True)
+class Clocks:
+    """`monotonic` for durations, `wall` (seconds since the epoch) for dates in `Retry-After`."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    wall: Callable[[], float] = time.time
+
+
+def _free_bytes(directory: Path) -> int:
+    return shutil.disk_usage(directory).free
+
+
+def download(
+    url: str,
+    directory: Path,
+    limits: DownloadLimits,
+    network: Network,
+    check: Pulse,
+    on_progress: Callable[[float], None] = lambda fraction: None,
+    clocks: Clocks = Clocks(),
+    free_bytes: Callable[[Path], int] = _free_bytes,
+) -> DownloadedFile:
+    """Downloads `url` to `directory/input.<extension>`; `on_progress` gets 0 to 1 where the size is known.
+
+    Raises PermanentError (address_invalid, address_blocked, http_error, too_large, empty_file),
+    TransientError (download_timeout, http_error, network_error, disk_full), UnlikelyError (address_blocked of
+    a name, network_error of a certificate), and what `check` raises, which is asked several times a second.
+    Whatever it raises, no file stays.
+    """
+    path = directory / f"input{extension(url)}"
+    try:
+        validate_text(url, network.policy)
+        log.info("Downloading audio from URL: %s", without_secrets(url))
+        return _Download(limits, path, check, on_progress, clocks, free_bytes).run(url, network)
+    except BaseException as error:
+        failure = _as_job_error(error, limits)
+        if isinstance(failure, JobError):
+            log.error("%s", failure)
+        if path.exists() or path.is_symlink():
+            path.unlink()
+            log.info("Cleaned up partial download")
+        if failure is error:
+            raise
+        raise failure from error
+
+
+def extension(url: str) -> str:
+    """The extension of the URL's path, in lower case with its dot; `.wav` if it has none of a usual form."""
+    try:
+        suffix = PurePosixPath(unquote(urlsplit(url).path)).suffix.lower()
+    except ValueError:
+        return ".wav"
+    return suffix if re.fullmatch(r"\.[a-z0-9]{1,8}", suffix) else ".wav"
+
+
+def without_secrets(url: str) -> str:
+    """The URL for a log: presigned links carry their signature in the query."""
+    base, mark, _ = url.partition("?")
+    return base.partition("#")[0] + ("?…" if mark else "")
+
+
+class _Download:
+    """One download under way. `_pulse` runs whenever it waits, and between reads."""
+
+    def __init__(
+        self,
+        limits: DownloadLimits,
+        path: Path,
+        check: Pulse,
+        on_progress: Callable[[float], None],
+        clocks: Clocks,
+        free_bytes: Callable[[Path], int],
+    ):
+        self._limits, self._path, self._clocks, self._free_bytes = limits, path, clocks, free_bytes
+        self._on_progress = on_progress
+        self._until_deadline = pulse_until(limits.deadline_s, check, clocks.monotonic)
+        self._rate = MinimumRate(limits.min_bytes_per_s, clocks.monotonic)
+        self._began_s = self._reported_s = clocks.monotonic()
+        self._expected_bytes: int | None = None
+        self._received_bytes = self._reported_bytes = 0
+
+    def run(self, url: str, network: Network) -> DownloadedFile:
+        with GuardedSession(network, self._pulse) as session:
+            response = session.get_following(url, self._limits.timeout_s)
+            with response:
+                _check_status(response, self._clocks.wall())
+                content_type = printable(response.headers.get("Content-Type", "").lower(), 100)
+                if not any(kind in content_type for kind in _AUDIO_TYPES):
+                    log.warning("Content type may not be audio: %s", content_type or "none given")
+                self._check_size(response)
+                self._check_disk()
+                self._save(response)
+        self._check_complete()
+        elapsed_s = max(self._clocks.monotonic() - self._began_s, 1e-3)
+        rate = self._received_bytes / _MB / elapsed_s
+        log.info("Audio downloaded to: %s", self._path)
+        log.info("Download completed in %.1fs (avg %.2f MB/s)", elapsed_s, rate)
+        return DownloadedFile(self._path, self._received_bytes, content_type, elapsed_s)
+
+    def _pulse(self) -> None:
+        self._until_deadline()
+        self._rate.check(self._received_bytes)
+        now_s = self._clocks.monotonic()
+        waited_s = now_s - self._reported_s
+        if waited_s < _PROGRESS_EVERY_S or not self._received_bytes:
+            return
+        rate = (self._received_bytes - self._reported_bytes) / _MB / waited_s
+        if self._expected_bytes:
+            done = f"{100 * self._received_bytes / self._expected_bytes:.1f}%"
+        else:
+            done = f"{self._received_bytes / _MB:.2f} MB"
+        log.info("Download progress: %s (%.2f MB/s)", done, rate)
+        self._reported_s, self._reported_bytes = now_s, self._received_bytes
+
+    def _check_size(self, response: requests.Response) -> None:
+        self._expected_bytes = _content_length(response)
+        if self._expected_bytes is None:
+            return
+        log.info("File size: %.2f MB", self._expected_bytes / _MB)
+        if self._expected_bytes > self._limits.max_bytes:
+            raise self._too_large()
+
+    def _check_disk(self) -> None:
+        needed = self._limits.max_bytes if self._expected_bytes is None else self._expected_bytes
+        free = self._free_bytes(self._path.parent)
+        if free < needed:
+            sizes = f"{needed / _MB:.0f} MB needed, {free / _MB:.0f} MB free"
+            raise TransientError(ErrorCode.DISK_FULL, f"Not enough disk space for the download: {sizes}")
+
+    def _save(self, response: requests.Response) -> None:
+        with self._path.open("wb", buffering=_WRITE_BYTES) as file:
+            # `read1` gives what has come, so that slow bodies are counted and judged as they come.
+            while piece := response.raw.read1(_WRITE_BYTES, decode_content=False):
+                self._received_bytes += len(piece)
+                if self._received_bytes > self._limits.max_bytes:
+                    raise self._too_large()
+                file.write(piece)
+                self._pulse()
+                if self._expected_bytes:
+                    self._on_progress(self._received_bytes / self._expected_bytes)
+                Failpoint.DOWNLOADING.reach()
+
+    def _check_complete(self) -> None:
+        if self._expected_bytes is not None and self._received_bytes < self._expected_bytes:
+            raise TransientError(
+                ErrorCode.NETWORK_ERROR,
+                f"Network error: {self._received_bytes} bytes received of {self._expected_bytes}",
+            )
+        if not self._received_bytes:
+            raise PermanentError(ErrorCode.EMPTY_FILE, "The downloaded file is empty")
+
+    def _too_large(self) -> PermanentError:
+        limit = f"{self._limits.max_bytes / _MB:.0f} MB"
+        return PermanentError(ErrorCode.TOO_LARGE, f"The file is larger than {limit} (MAX_AUDIO_BYTES)")
+
+
+def _check_status(response: requests.Response, now_s: float) -> None:
+    status = response.status_code
+    if status in _TRANSIENT_STATUSES or status >= 500:
+        retry_s = retry_after_s(response.headers, now_s)
+        raise TransientError(ErrorCode.HTTP_ERROR, f"HTTP error: {status}", retry_s)
+    # 203 is 200 through a proxy that changed something; the other successes carry no whole file.
+    if status not in (200, 203):
+        raise PermanentError(ErrorCode.HTTP_ERROR, f"HTTP error: {status}")
+    for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
+        coding = response.headers.get(header, plain).strip().lower()
+        if coding not in ("", "identity", plain):
+            raise PermanentError(
+                ErrorCode.HTTP_ERROR,
+                f"HTTP error: the server sent {header} {printable(coding, 40)} unasked",
+            )
+
+
+def _content_length(response: requests.Response) -> int | None:
+    # With chunks a length says nothing (RFC 9112, 6.3).
+    value = response.headers.get("Content-Length", "").strip()
+    if "Transfer-Encoding" in response.headers or not (value.isascii() and value.isdigit()):
+        return None
+    # Longer numbers are too large in any case, and Python refuses to read very long ones.
+    return int(value.lstrip("0")[:18] or "0")
+
+
+def _as_job_error(error: BaseException, limits: DownloadLimits) -> BaseException:
+    if isinstance(error, DeadlineExceeded):
+        message = f"Download took longer than {limits.deadline_s:g} seconds in all (DOWNLOAD_DEADLINE_S)"
+        return TransientError(ErrorCode.DOWNLOAD_TIMEOUT, message)
+    if isinstance(error, NETWORK_ERRORS) and is_timeout(error):
+        return TransientError(
+            ErrorCode.DOWNLOAD_TIMEOUT, f"Download timeout after {limits.timeout_s:g} seconds"
+        )
+    if isinstance(error, NETWORK_ERRORS) and is_bad_certificate(error):
+        return UnlikelyError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
+    if isinstance(error, NETWORK_ERRORS):
+        return TransientError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return TransientError(ErrorCode.DISK_FULL, "The disk became full during the download")
+    return error

@@ -1,0 +1,191 @@
+"""Keeps one engine process running: fetches the model, starts the child, and the next when that has ended."""
+
+import logging
+import subprocess
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.observability.health import Check
+from processor import child_process, memory
+from processor.engine.protocol import EngineConfig
+
+log = logging.getLogger(__name__)
+
+_START_TIMEOUT_S = 300.0
+_FETCH_TIMEOUT_S = 3600.0
+_MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
+# glibc would keep each thread's freed blocks; the engine's are large and short-lived.
+_CHILD_ENVIRONMENT = {
+    "MALLOC_ARENA_MAX": "2",
+    "MALLOC_TRIM_THRESHOLD_": "67108864",
+    # torch's threads too must not spin: what they wait for may wait for the CPU that they burn.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "TQDM_DISABLE": "1",  # the library's progress bars would fill the log
+}
+
+
+@dataclass(eq=False)
+class Running:
+    """A child that is ready. `jobs` counts those that it was given."""
+
+    process: subprocess.Popen
+    link: child_process.Link
+    model: str
+    device: str
+    jobs: int = 0
+
+
+class Keeper:
+    """One thread, for the keeper's whole life, spawns all children: the parent-death signal goes by it."""
+
+    def __init__(self, config: EngineConfig, oom_kills: Callable[[], int | None]):
+        self._config = config
+        self._oom_kills = oom_kills
+        self._decoy = memory.Decoy()
+        self._changed = threading.Condition()
+        self._running: Running | None = None
+        self._process: subprocess.Popen | None = None
+        self._reason = "not started"
+        self._fetched = not config.fetch_model
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._keep, name="engine", daemon=True)
+
+    def start(self) -> None:
+        self._reason = "starting"
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Kills the child and ends the thread."""
+        self._stopping.set()
+        if self._process:
+            child_process.kill(self._process)
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def stopped(self) -> bool:
+        return self._stopping.is_set()
+
+    @property
+    def pid(self) -> int | None:
+        process = self._process
+        return process.pid if process else None
+
+    def state(self) -> Check:
+        with self._changed:
+            if self._running:
+                return Check(True, f"{self._running.model} on {self._running.device}")
+            return Check(False, self._reason)
+
+    def running(self, timeout_s: float) -> Running | None:
+        """The child that is ready, waiting for it at most `timeout_s`."""
+        with self._changed:
+            self._changed.wait_for(self._alive, timeout_s)
+            return self._alive()
+
+    def discard(self, running: Running, why: str) -> None:
+        """Kills this child; another one starts."""
+        log.info("ending the engine's process %d: %s", running.process.pid, why)
+        self._forget(running, "restarting")
+        child_process.kill(running.process)
+
+    def _alive(self) -> Running | None:
+        found = self._running
+        return found if found and found.process.poll() is None else None
+
+    def _forget(self, running: Running, reason: str) -> bool:
+        with self._changed:
+            if self._running is not running:
+                return False
+            self._running, self._reason = None, reason
+            return True
+
+    # From here on: the keeper's thread.
+
+    def _keep(self) -> None:
+        backoff_s = _MIN_BACKOFF_S
+        while not self._stopping.is_set():
+            self._decoy.keep()
+            try:
+                running = self._start_child()
+                if running:
+                    self._await_end(running)
+            except Exception as error:  # noqa: BLE001 (the loop's edge: without this thread there is no engine)
+                running = self._not_ready(f"{type(error).__name__}: {error}")
+            if running and running.jobs:  # it was sound: its successor need not wait
+                backoff_s = _MIN_BACKOFF_S
+            else:
+                self._stopping.wait(backoff_s)
+                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+        self._decoy.close()
+
+    def _await_end(self, running: Running) -> None:
+        watch = memory.Watch(self._oom_kills)
+        running.process.wait()
+        running.link.close()
+        reason = f"the engine ended: {_how_it_ended(running.process, watch)}"
+        if self._forget(running, reason) and not self._stopping.is_set():
+            log.warning("%s", reason)
+
+    def _start_child(self) -> Running | None:
+        config = self._config
+        if not self._fetched and not self._fetch_model():
+            return None
+        arguments = [config.model_name, str(config.model_dir), config.device, config.output_format]
+        started = self._converse("processor.engine.process", arguments, _START_TIMEOUT_S)
+        if started is None:
+            return None
+        process, link, message = started
+        running = Running(process, link, message["model"], message["device"])
+        log.info("engine ready: model %s on device %s", running.model, running.device)
+        with self._changed:
+            self._running = running
+            self._changed.notify_all()
+        return running
+
+    def _fetch_model(self) -> bool:
+        arguments = [self._config.model_name, str(self._config.model_dir)]
+        done = self._converse("processor.models.fetch_process", arguments, _FETCH_TIMEOUT_S)
+        if done:
+            process, link, _ = done
+            process.wait()
+            link.close()
+        self._fetched = done is not None
+        return self._fetched
+
+    def _converse(
+        self, module: str, arguments: list[str], timeout_s: float
+    ) -> tuple[subprocess.Popen, child_process.Link, dict] | None:
+        """Starts a child and waits for its first word; None, with the reason noted, if that is bad news."""
+        watch = memory.Watch(self._oom_kills)
+        try:
+            process, link = child_process.spawn(module, arguments, _CHILD_ENVIRONMENT)
+        except OSError as error:
+            return self._not_ready(f"cannot start a process: {error}")
+        self._process = process
+        if self._stopping.is_set():  # stop() may have looked before this child was there
+            child_process.kill(process)
+        try:
+            message = link.receive(timeout_s) or {"reason": f"no answer in {timeout_s:g} s"}
+        except child_process.LinkClosed:
+            process.wait()
+            message = {"reason": f"it died while starting: {_how_it_ended(process, watch)}"}
+        if "reason" not in message:
+            return process, link, message
+        child_process.kill(process)
+        link.close()
+        return self._not_ready(message["reason"])
+
+    def _not_ready(self, reason: str) -> None:
+        if not self._stopping.is_set():
+            log.error("the engine is not ready: %s", reason)
+        with self._changed:
+            self._reason = reason
+
+
+def _how_it_ended(process: subprocess.Popen, watch: memory.Watch) -> str:
+    how = child_process.how_it_ended(process.returncode)
+    return (
+        f"{how}, memory ran out" if child_process.was_killed(process.returncode) and watch.struck() else how
+    )

