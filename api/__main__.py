@@ -13,15 +13,15 @@ from types import FrameType
 import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api import hash_password
 from api.app import create_app
-from api.connections import Connections
-from api.listener import listen, most_connections, warn_of_default_credentials
+from api.auth import hash_password
+from api.http.connections import Connections
+from api.http.listener import listen, most_connections, warn_of_default_credentials
+from api.http.protocol import GuardedProtocol
+from api.http.turns import Turns
 from api.metrics import ApiMetrics
-from api.protocol import GuardedProtocol
-from api.queue import KafkaQueue
-from api.session import KafkaSession
-from api.turns import Turns
+from api.publishing.kafka_session import KafkaSession
+from api.publishing.publisher import KafkaQueue
 from api.view.view import KafkaView
 from common.observability import log
 from common.settings import command_line
@@ -75,7 +75,7 @@ def main() -> None:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # see `api.cross_origin`
+        proxy_headers=False,  # see `api.http.cross_origin`
         timeout_graceful_shutdown=int(settings.kafka_ack_timeout_s) + _LAST_ANSWERS_S,
     )
     # What is there now stays: without it each of the collector's rounds would look at all of it.

@@ -6,17 +6,18 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import documentation, problems, tasks
-from api.auth import BasicAuth
-from api.cross_origin import BehindProxy, CrossOrigin
-from api.fresh_links import FreshLinks
+from api import documentation, problems
+from api.auth.basic_auth import BasicAuth
+from api.http.cross_origin import BehindProxy, CrossOrigin
+from api.http.middleware import EveryRequest
+from api.links.renewer import FreshLinks
 from api.metrics import ApiMetrics
-from api.middleware import EveryRequest
-from api.queue import TaskQueue
-from api.redelivery import make_redelivery_router
-from api.routes import make_router
-from api.steering import make_steering_router
-from api.tasks import make_tasks_router
+from api.publishing.publisher import TaskQueue
+from api.routes import tasks
+from api.routes.cancel import make_steering_router
+from api.routes.redelivery import make_redelivery_router
+from api.routes.submit import make_router
+from api.routes.tasks import make_tasks_router
 from api.view.view import TaskView
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings

@@ -13,7 +13,7 @@ from pydantic.json_schema import models_json_schema
 
 from api import documentation_page
 from api.problems import MEDIA_TYPE, Problem
-from api.submission import Submission
+from api.submit.submission import Submission
 from common.tasks.messages import State
 
 DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a

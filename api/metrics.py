@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from starlette.types import Scope
 
-from api.connections import Connections, Ended, Limit
+from api.http.connections import Connections, Ended, Limit
 from common.worker.metrics import Reading, new_registry
 
 _NO_ROUTE = "none"

@@ -16,8 +16,8 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from api.view.changes import Changes
-from api.view.horizon import Horizon
 from api.view.merge import of_task
+from api.view.read_position import Horizon
 from api.view.reader import Reader
 from api.view.store import Batch, Store
 from common.kafka.groupless import Source, TopicMissing, partitions_of, topic_source

@@ -12,11 +12,11 @@ from kafka.errors import KafkaError
 
 from api.view.backlog import Backlog
 from api.view.changes import Changes, Watch
-from api.view.ends import Ends, ends_client
 from api.view.feed import Feed, source
-from api.view.horizon import Horizon
+from api.view.read_position import Horizon
 from api.view.reader import Query, QueuePlace, Reader
 from api.view.store import Store
+from api.view.topic_ends import Ends, ends_client
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
 from common.tasks.messages import DeliveryAttempt, Status

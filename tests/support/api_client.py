@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.queue import QueueUnavailable
+from api.publishing.publisher import QueueUnavailable
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Cancel, Redelivery, Task

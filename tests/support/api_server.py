@@ -9,8 +9,8 @@ from typing import Any
 import uvicorn
 
 from api.app import create_app
-from api.listener import listen
-from api.protocol import GuardedProtocol
+from api.http.listener import listen
+from api.http.protocol import GuardedProtocol
 from api.view.merge import of_task
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task

@@ -9,7 +9,7 @@ from kafka.errors import KafkaConnectionError
 
 from api.view.backlog import Backlog
 from api.view.changes import Changes
-from api.view.horizon import Horizon, Offsets
+from api.view.read_position import Horizon, Offsets
 from api.view.reader import Reader
 from api.view.store import Batch, Store
 from api.view.view import KafkaView

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from api.queue import QueueUnavailable
+from api.publishing.publisher import QueueUnavailable
 from api.view.merge import of_task
 from common.tasks.messages import State, Status, Task
 from tests.support.api_client import SONG, Answer, ApiClient, MemoryQueue, basic

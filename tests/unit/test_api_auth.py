@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from api.auth import decode
+from api.auth.basic_auth import decode
 from api.limiter import FailureLimiter
 from tests.support.api_client import ApiClient, basic
 

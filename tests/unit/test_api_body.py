@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from fastapi import Request
 
-from api.body import read_body
+from api.http.body import read_body
 from api.problems import ProblemError
 
 

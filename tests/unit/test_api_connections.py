@@ -2,7 +2,7 @@
 
 from collections import Counter
 
-from api.connections import Connections, Ended, Limit, Place
+from api.http.connections import Connections, Ended, Limit, Place
 
 
 class House:

@@ -5,7 +5,7 @@ from contextlib import closing
 
 import pytest
 
-from api.listener import listen, warn_of_default_credentials
+from api.http.listener import listen, warn_of_default_credentials
 from common.settings.schema import ApiSettings
 
 

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from api.view.horizon import Horizon
+from api.view.read_position import Horizon
 from tests.support.api_client import SONG, ApiClient, MemoryQueue, basic
 
 WRONG = basic("admin", "wrong")

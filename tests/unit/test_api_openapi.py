@@ -7,8 +7,8 @@ import pytest
 
 from api import documentation_page
 from api.problems import Problem
-from api.submission import Queued, Submission, task_uuid
-from api.task_models import Deliveries, TaskPage, TaskStatus
+from api.routes.models import Deliveries, TaskPage, TaskStatus
+from api.submit.submission import Queued, Submission, task_uuid
 from api.view.merge import of_task
 from common.tasks.messages import Task
 from tests.support.api_client import ApiClient, MemoryQueue, basic

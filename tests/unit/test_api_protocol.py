@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 
 from api.app import create_app
-from api.protocol import GuardedProtocol
+from api.http.protocol import GuardedProtocol
 from common.settings.schema import ApiSettings
 from tests.support.api_client import SONG, MemoryQueue, basic
 from tests.support.hostile_requests import request

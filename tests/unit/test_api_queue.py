@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
-from api.queue import KafkaQueue, QueueUnavailable
+from api.publishing.publisher import KafkaQueue, QueueUnavailable
 from common.tasks.messages import Task
 
 PATIENCE_S = 20

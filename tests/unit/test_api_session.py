@@ -10,7 +10,7 @@ from contextlib import closing
 import pytest
 from kafka.errors import KafkaError
 
-from api.session import KafkaSession
+from api.publishing.kafka_session import KafkaSession
 from common.settings.schema import ApiSettings
 
 

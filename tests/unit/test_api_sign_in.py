@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from api.sign_in import Pair, SignIn, TooManySignIns
-from api.users import parameters_of
+from api.auth.sign_in import Pair, SignIn, TooManySignIns
+from api.auth.users import parameters_of
 from tests.support.api_client import ApiClient, basic
 from tests.support.users import cheap_line, write_users
 from tests.support.waiting import wait_for

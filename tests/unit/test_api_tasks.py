@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from api.task_models import event_id
+from api.routes.models import event_id
 from api.view.merge import of_task
 from common.tasks.messages import DeliveryAttempt, PublishedStem, State, Status, SuccessCallback, Task
 from tests.support.api_client import Answer, ApiClient, basic

@@ -5,7 +5,7 @@ import logging
 
 import pytest
 
-from api.unknown_fields import distance
+from api.submit.unknown_fields import distance
 from tests.support.api_client import SONG, ApiClient
 
 KEY = {"Idempotency-Key": "order-1"}

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from argon2 import PasswordHasher
 
-from api.users import make_line, read_users
+from api.auth.users import make_line, read_users
 from tests.support.users import CHEAP_HASH, cheap_line
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 import uvicorn
 
-from api.listener import listen
-from api.protocol import GuardedProtocol
+from api.http.listener import listen
+from api.http.protocol import GuardedProtocol
 from common.settings.schema import ApiSettings
 from tests.support.waiting import wait_for
 

@@ -6,8 +6,8 @@ from uuid import UUID
 
 import pytest
 
-from api.fresh_links import FreshLinks
-from api.result_links import ResultLinks
+from api.links.maker import ResultLinks
+from api.links.renewer import FreshLinks
 from api.view.merge import of_task
 from common.settings.schema import ApiSettings
 from common.storage.links import LinkMaker

@@ -10,7 +10,7 @@ from kafka.errors import KafkaConnectionError
 
 from api.view.changes import Changes
 from api.view.feed import Feed
-from api.view.horizon import Horizon
+from api.view.read_position import Horizon
 from api.view.reader import Query, Reader
 from api.view.store import Store
 from common.settings.schema import KafkaSettings

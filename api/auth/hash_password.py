@@ -7,7 +7,7 @@ the arguments, which every user of the machine can read.
 import getpass
 import sys
 
-from api.users import make_line
+from api.auth.users import make_line
 
 _USAGE = "usage: python -m api hash-password NAME < FILE_WITH_THE_PASSWORD"
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import Security
 
-from api.auth import BasicAuth
+from api.auth.basic_auth import BasicAuth
 from api.problems import ProblemError
 from api.view.view import TaskView
 from common.settings.schema import ApiSettings

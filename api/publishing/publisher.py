@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from kafka.errors import KafkaError
 
-from api.session import Sendable, Session
+from api.publishing.kafka_session import Sendable, Session
 from common.observability.health import Check
 
 log = logging.getLogger(__name__)

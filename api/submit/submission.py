@@ -9,7 +9,7 @@ from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from api.problems import ProblemError, explain
-from api.unknown_fields import unknown_fields
+from api.submit.unknown_fields import unknown_fields
 from common.errors import PermanentError
 from common.outbound.addresses import AddressPolicy, validate_text
 

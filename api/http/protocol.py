@@ -13,11 +13,11 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from api.connections import Connections, Place
+from api.http.connections import Connections, Place
+from api.http.refusal import plain_headers
+from api.http.turns import Turns
+from api.http.watched_transport import WatchedTransport
 from api.problems import problem
-from api.refusal import plain_headers
-from api.turns import Turns
-from api.watched_transport import WatchedTransport
 from common.observability.log import request_context
 
 log = logging.getLogger("api.access")
@@ -31,7 +31,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
     """A connection. Buffered, so that no more is read at a time than a head may have."""
 
     # From the connection's start, or the end of the answer before, to the end of the headers. A body has
-    # its own deadline, see `api.body`.
+    # its own deadline, see `api.http.body`.
     head_deadline_s = 10.0
     # How long a client may take nothing of its answer.
     write_deadline_s = 15.0

@@ -8,11 +8,11 @@ from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Respons
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from api import task_documentation as documentation
-from api.auth import BasicAuth
-from api.fresh_links import FreshLinks
+from api.auth.basic_auth import BasicAuth
+from api.links.renewer import FreshLinks
 from api.problems import problem
-from api.task_access import visible_task
-from api.task_models import (
+from api.routes.access import visible_task
+from api.routes.models import (
     Deliveries,
     Delivery,
     TaskPage,

@@ -22,7 +22,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 from argon2.low_level import Type
 
-from api.users import parameters_of
+from api.auth.users import parameters_of
 
 _THREADS = 2
 _MAX_WAITING = 50

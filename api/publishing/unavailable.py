@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api.problems import ProblemError
-from api.queue import QueueUnavailable
+from api.publishing.publisher import QueueUnavailable
 
 log = logging.getLogger(__name__)
 

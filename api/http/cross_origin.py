@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from api.origins import HostRule, is_own, parsed
+from api.http.origins import HostRule, is_own, parsed
 from api.problems import problem
 from common.settings.schema import ApiSettings
 

@@ -10,14 +10,14 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Security
 
 from api import task_documentation as documentation
-from api.auth import BasicAuth
-from api.confirming import confirmed_in_time
-from api.fresh_links import FreshLinks
+from api.auth.basic_auth import BasicAuth
 from api.limiter import RateLimiter
+from api.links.renewer import FreshLinks
 from api.problems import ProblemError
-from api.queue import TaskQueue
-from api.task_access import visible_task
-from api.task_models import TaskStatus
+from api.publishing.publisher import TaskQueue
+from api.publishing.unavailable import confirmed_in_time
+from api.routes.access import visible_task
+from api.routes.models import TaskStatus
 from api.view.view import TaskView
 from common.observability.log import current_request_id, task_context
 from common.settings.schema import ApiSettings

@@ -9,8 +9,8 @@ import socket
 from contextlib import suppress
 from ipaddress import ip_address
 
-from api.connections import Connections, Place
-from api.refusal import plain_problem
+from api.http.connections import Connections, Place
+from api.http.refusal import plain_problem
 from common.observability.repeats import Repeats
 from common.settings.schema import ApiSettings
 
@@ -153,7 +153,7 @@ def warn_of_default_credentials(settings: ApiSettings, host: str) -> None:
     """`host` is the IP address that is listened on; in a container others reach it where it is published."""
     default = ApiSettings.model_fields["basic_auth_password"].default
     reached = settings.api_published_host or ip_address(host)
-    # with a file of users the default alone opens nothing, see `api.auth`
+    # with a file of users the default alone opens nothing, see `api.auth.basic_auth`
     given = settings.basic_auth_users_file is None or "basic_auth_password" in settings.model_fields_set
     if given and settings.basic_auth_password == default and not reached.is_loopback:
         log.warning(

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from api.metrics import ApiMetrics, TaskRefusal
 from api.problems import ProblemError
-from api.queue import QueueUnavailable, TaskQueue
+from api.publishing.publisher import QueueUnavailable, TaskQueue
 from api.view.view import TaskView, ViewUnavailable
 from common.failpoint import Failpoint
 from common.settings.schema import ApiSettings

@@ -16,7 +16,7 @@ class Links(Protocol):
 
 def _load(settings: ApiSettings) -> Links:
     # Here, since an api that gives no links needs nothing of boto3, neither its memory nor its time.
-    from api.result_links import ResultLinks
+    from api.links.maker import ResultLinks
 
     return ResultLinks(settings)
 

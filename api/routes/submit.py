@@ -8,14 +8,14 @@ from fastapi import APIRouter, Header, Request, Response, Security
 from fastapi.responses import JSONResponse
 
 from api import documentation
-from api.admission import Admission, Admitted
-from api.auth import BasicAuth
-from api.body import read_body
-from api.confirming import confirmed_in_time
+from api.auth.basic_auth import BasicAuth
+from api.http.body import read_body
 from api.metrics import ApiMetrics
-from api.queue import TaskQueue
-from api.submission import Queued, digest, parse, refuse_files, task_uuid
-from api.unknown_fields import shown
+from api.publishing.publisher import TaskQueue
+from api.publishing.unavailable import confirmed_in_time
+from api.submit.admission import Admission, Admitted
+from api.submit.submission import Queued, digest, parse, refuse_files, task_uuid
+from api.submit.unknown_fields import shown
 from api.view.view import TaskView
 from common.observability.health import report
 from common.observability.log import current_request_id, task_context

@@ -9,11 +9,11 @@ from fastapi import Request
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 
+from api.auth.sign_in import Pair, SignIn, TooManySignIns
+from api.auth.users import read_users
 from api.limiter import FailureLimiter
 from api.metrics import ApiMetrics, Refusal
 from api.problems import ProblemError
-from api.sign_in import Pair, SignIn, TooManySignIns
-from api.users import read_users
 from common.settings.schema import ApiSettings
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="UVR API", charset="UTF-8"'}

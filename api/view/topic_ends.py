@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from api.view.horizon import Offsets
+from api.view.read_position import Offsets
 from common.kafka import clients
 from common.kafka.net_client import closed_on_error
 from common.settings.schema import KafkaSettings

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from api.middleware import SAFE_HEADERS
+from api.http.middleware import SAFE_HEADERS
 from api.problems import MEDIA_TYPE, problem
 
 
