@@ -1,0 +1,1 @@
+"""The api: takes submissions, and tells what became of them."""

@@ -1,0 +1,1 @@
+"""The local stack: every service on this machine, without Docker."""

@@ -1,0 +1,1 @@
+"""The uploader: stems go to the bucket, results to the callbacks."""

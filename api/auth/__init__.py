@@ -1,0 +1,1 @@
+"""Who is asking: users, passwords, and what a wrong one costs."""

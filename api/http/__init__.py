@@ -1,0 +1,1 @@
+"""HTTP below the routes: the listener, connections, deadlines, headers and origins."""

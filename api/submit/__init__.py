@@ -1,0 +1,1 @@
+"""What a submission must be, and whether it becomes a task."""

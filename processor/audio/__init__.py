@@ -1,0 +1,1 @@
+"""Songs in, stems out: a download is fetched, judged, decoded to the mix, and stems are written."""

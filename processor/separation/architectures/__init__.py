@@ -1,0 +1,1 @@
+"""A file for each architecture of audio-separator's networks."""
