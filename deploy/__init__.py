@@ -1,0 +1,1 @@
+"""What the container images and operators need beside the services."""
