@@ -9,7 +9,7 @@ from prometheus_client.core import GaugeMetricFamily
 from starlette.types import Scope
 
 from api.http.connections import Connections, Ended, Limit
-from common.worker.metrics import Reading, new_registry
+from common.observability.prometheus import Reading, new_registry
 
 _NO_ROUTE = "none"
 

@@ -8,9 +8,10 @@ from functools import partial
 
 from kafka import KafkaConsumer, KafkaProducer
 
-from common.jobs.outcome import Done, Message
+from common.jobs.outcome import Done
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.records import Message
 from common.worker.worker import Worker, WorkerConfig
 from tests.bench.report import Target, compare
 from tests.bench.setup import Bench, kafka

@@ -16,8 +16,8 @@ from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
 from common.deadletter.replayer import Overtaken, publisher
 from common.deadletter.topic_reader import records
-from common.jobs.outcome import Message
 from common.kafka import clients
+from common.kafka.records import Message
 from common.tasks.messages import Redelivery, Separated, Task
 from local.ports import free_ports
 from tests.support.dead_letters import (

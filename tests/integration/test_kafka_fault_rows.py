@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
-from common.jobs.outcome import Done, JobContext, Message, Outcome, Record
+from common.jobs.outcome import Done, JobContext, Outcome
 from common.kafka import clients
 from common.kafka.assignor import EvenTopicsAssignor
 from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.records import Message, Record
 from common.worker.worker import Worker, WorkerConfig
 from tests.support.fakes import FakeHandler, InThread, rules
 from tests.support.group import Lab, Polling

@@ -10,9 +10,9 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from common.jobs.outcome import Message, Record
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.records import Message, Record
 from common.worker.commit_request import End
 from common.worker.committer import Committer
 from common.worker.lease import LeaseTable

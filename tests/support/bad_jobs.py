@@ -18,7 +18,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from common.errors import JobError
-from common.jobs.outcome import Record
+from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network
 from common.storage.stage import LocalStage

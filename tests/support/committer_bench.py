@@ -2,7 +2,7 @@
 
 import threading
 
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.worker.committed_state import decode
 from common.worker.committer import Committer
 from common.worker.lease import LeaseTable

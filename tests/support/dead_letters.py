@@ -10,7 +10,7 @@ from uuid import UUID
 from common.deadletter.dead_letter import LetterId
 from common.deadletter.marks import ReplayMark
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Message, Record
+from common.kafka.records import Message, Record
 from common.tasks.messages import Redelivery, Separated, SeparationFailed, StagedStem, Task
 from tests.support.stack import REPOSITORY
 

@@ -7,7 +7,7 @@ from functools import cached_property
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from common.worker.metrics import exposition
+from common.observability.prometheus import exposition
 
 # What the families of a kind have as series, after their name.
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}

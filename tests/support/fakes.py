@@ -11,10 +11,11 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from common.errors import Cancelled, JobError, TransientError
-from common.jobs.outcome import Done, Message, Outcome, Record, RetrySchedule
+from common.jobs.outcome import Done, Outcome, RetrySchedule
 from common.jobs.places import Claim
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules
+from common.kafka.records import Message, Record
 from common.tasks import messages
 from common.tasks.job_status import NoOutbox, Outbox, Statuses
 from common.worker.lease import Assignment, Lease, LeaseTable

@@ -2,7 +2,7 @@
 
 import threading
 
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
 from common.worker.commit_request import CommitRequest, End
 from common.worker.committed_state import Progress, Step

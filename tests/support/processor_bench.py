@@ -3,7 +3,7 @@
 from pathlib import Path
 from uuid import uuid4
 
-from common.jobs.outcome import Record
+from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network
 from common.storage.stage import LocalStage

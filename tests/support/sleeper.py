@@ -15,7 +15,8 @@ import time
 
 from common.errors import ErrorCode, JobError, TransientError
 from common.jobs import retry
-from common.jobs.outcome import Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.jobs.outcome import Done, JobContext, Outcome, Poison, RetrySchedule
+from common.kafka.records import Message, Record
 from common.observability import log
 from common.settings.loading import load_or_exit
 from common.settings.schema import ProcessorSettings

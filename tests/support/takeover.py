@@ -4,7 +4,7 @@ import re
 import time
 from collections.abc import Callable
 
-from common.jobs import retry
+from common.kafka import retry_topics
 from tests.support.group import Lab
 from tests.support.sleepers import Sleepers, job
 from tests.support.stack import Service, Stack
@@ -45,7 +45,7 @@ class Takeover:
 
     def wait_until_shared(self, *workers: Service) -> None:
         """Each of the workers has as many partitions as the others."""
-        each = PARTITIONS * (1 + len(retry.with_brief(DELAYS_S))) // len(workers)
+        each = PARTITIONS * (1 + len(retry_topics.with_brief(DELAYS_S))) // len(workers)
         wait_for(lambda: all(_partitions(w) == each for w in workers), 60, "shared partitions")
 
 

@@ -7,9 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from common.errors import JobError
-from common.jobs.outcome import Done, Failed, Message, Outcome, Record
+from common.jobs.outcome import Done, Failed, Outcome
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules, Settlement
+from common.kafka.records import Message, Record
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network
 from common.storage.stage import LocalStage

@@ -7,7 +7,8 @@ from types import SimpleNamespace
 from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError
 
-from common.jobs.outcome import Done, Message
+from common.jobs.outcome import Done
+from common.kafka.records import Message
 from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig

@@ -11,9 +11,11 @@ import pytest
 
 from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Failed, Record, RetrySchedule
+from common.jobs.outcome import Failed, RetrySchedule
 from common.jobs.retry import RetryPolicy, brief_schedule
 from common.jobs.settlement import JobRules, Settlement
+from common.kafka import retry_topics
+from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network
 from common.tasks.messages import Redelivery, SeparationFailed, State, decode_result
@@ -60,8 +62,8 @@ class TestTheSchedule:
             found.append(delay_s)
             given = again(given, UNLIKELY, brief_schedule(JOB), policy)
             assert policy.is_for_later(given.topic)
-            assert given.topic in retry.topics("tasks", retry.with_brief(delays_s))
-            assert given.topic in retry.family("tasks", [given.topic])
+            assert given.topic in retry_topics.topics("tasks", retry_topics.with_brief(delays_s))
+            assert given.topic in retry_topics.family("tasks", [given.topic])
         assert found == waits
 
     @pytest.mark.parametrize(("retries", "tries"), [(0, 0), (1, 1), (2, 2), (26, 2)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.worker.commit_queue import CommitQueue
 from common.worker.commit_request import CommitRequest
 from common.worker.committed_state import Step

@@ -4,8 +4,9 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from common.errors import ErrorCode, TransientError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Message, Record, RetrySchedule
+from common.jobs.outcome import RetrySchedule
 from common.jobs.retry import HEADERS, History, history
+from common.kafka.records import Message, Record
 
 _MAX_REQUEST_BYTES = 1048576
 

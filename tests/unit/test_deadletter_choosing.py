@@ -9,7 +9,7 @@ from common.deadletter.dead_letter import LetterId, parse
 from common.deadletter.mailbox import Mailbox
 from common.deadletter.plan import Filter, Outdone, Refused, Replay, Replayed, plan
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Record
+from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Redelivery, Task
 from tests.support.dead_letters import (

@@ -4,7 +4,8 @@ import pytest
 
 from common.errors import CrashError, ErrorCode
 from common.jobs import dead_letters
-from common.jobs.outcome import Done, Dropped, Message, Poison
+from common.jobs.outcome import Done, Dropped, Poison
+from common.kafka.records import Message
 from common.worker.commit_request import End
 from tests.support.fakes import FakeHandler
 from tests.support.job_bench import Desk, returning

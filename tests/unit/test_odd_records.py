@@ -9,7 +9,7 @@ import pytest
 from pydantic import BaseModel
 
 from common.jobs import retry
-from common.jobs.outcome import Record
+from common.kafka.records import Record
 from common.tasks import messages
 from common.tasks.messages import (
     Cancel,

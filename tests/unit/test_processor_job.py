@@ -7,7 +7,8 @@ import pytest
 
 from common.errors import Cancelled, ErrorCode, JobError, PermanentError, TransientError
 from common.jobs import retry
-from common.jobs.outcome import Done, Message, Poison, Record
+from common.jobs.outcome import Done, Poison
+from common.kafka.records import Message, Record
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.job_status import Statuses

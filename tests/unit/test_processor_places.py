@@ -2,8 +2,9 @@
 
 import pytest
 
-from common.jobs.outcome import Deferred, Done, Record
+from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim
+from common.kafka.records import Record
 from common.settings.schema import ProcessorSettings
 from common.tasks.messages import decode_task
 from processor.places import claim_of, download_limits

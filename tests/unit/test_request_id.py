@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from common.jobs.outcome import Record
+from common.kafka.records import Record
 from common.observability.log import configure
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network

@@ -6,8 +6,10 @@ import pytest
 
 from common.errors import ErrorCode, TransientError
 from common.jobs import retry
-from common.jobs.outcome import Record, RetrySchedule
+from common.jobs.outcome import RetrySchedule
 from common.jobs.retry import History, RetryPolicy
+from common.kafka import retry_topics
+from common.kafka.records import Record
 from tests.support.fakes import record
 
 POLICY = RetryPolicy("tasks", (30, 300, 3600))
@@ -156,17 +158,20 @@ def test_only_retry_topics_hold_records_that_wait():
 
 
 def test_each_delay_has_a_topic_of_its_own():
-    assert retry.topics("tasks", (30, 300)) == ["tasks_retry_30s", "tasks_retry_300s"]
+    assert retry_topics.topics("tasks", (30, 300)) == ["tasks_retry_30s", "tasks_retry_300s"]
 
 
 def test_a_family_has_the_retry_topics_of_every_delay_there_ever_was_and_no_others():
     existing = ["tasks_retry_30s", "tasks_retry_7s", "tasks", "results_retry_30s", "tasks_retry_xs",
                 "my_tasks_retry_30s", "tasks_retry_30s_retry_30s", "tasks_dead", "tasks_retry_"]  # fmt: skip
-    assert retry.family("tasks", existing) == ["tasks", "tasks_retry_30s", "tasks_retry_7s"]
+    assert retry_topics.family("tasks", existing) == ["tasks", "tasks_retry_30s", "tasks_retry_7s"]
 
 
 def test_a_base_of_any_name_is_no_pattern():
-    assert retry.family("t.sks", ["tasks_retry_30s", "t.sks_retry_30s"]) == ["t.sks", "t.sks_retry_30s"]
+    assert retry_topics.family("t.sks", ["tasks_retry_30s", "t.sks_retry_30s"]) == [
+        "t.sks",
+        "t.sks_retry_30s",
+    ]
 
 
 def test_a_schedule_that_comes_later_lets_the_earlier_ones_begin_anew():

@@ -6,7 +6,8 @@ import pytest
 from kafka import TopicPartition
 
 from common.errors import Cancelled
-from common.jobs.outcome import Done, Message
+from common.jobs.outcome import Done
+from common.kafka.records import Message
 from common.worker import committed_state
 from common.worker.committed_state import Progress
 from common.worker.quarantine import Quarantine

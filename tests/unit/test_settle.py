@@ -4,8 +4,9 @@ import pytest
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Done, Dropped, Failed, Message, Outcome, Poison, Record
+from common.jobs.outcome import Done, Dropped, Failed, Outcome, Poison
 from common.jobs.settlement import Settlement
+from common.kafka.records import Message, Record
 from tests.support.fakes import FakeContext, FakeHandler, record, rules
 
 NOTE = Message("deliveries", b"k", b"note")

@@ -5,7 +5,7 @@ import threading
 import pytest
 
 from common.errors import Cancelled, TransientError
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.storage.stage import MARKER, LocalStage
 from common.tasks import messages
 from common.tasks.messages import StageSeen, UndecodableMessage

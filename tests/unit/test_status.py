@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.tasks import messages
 from common.tasks.job_status import Statuses
 from common.tasks.messages import State, Task

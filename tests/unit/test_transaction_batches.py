@@ -4,7 +4,7 @@ import pytest
 from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
 from common.worker.commit_request import End
 from tests.support.committer_bench import RESULT, Gate

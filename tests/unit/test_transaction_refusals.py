@@ -6,7 +6,7 @@ from kafka.errors import (
     MessageSizeTooLargeError,
 )
 
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
 from common.worker.commit_request import End
 from tests.support.committer_bench import RESULT, Gate

@@ -7,7 +7,8 @@ import pytest
 
 from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, TransientError
 from common.jobs import dead_letters
-from common.jobs.outcome import Poison, Record
+from common.jobs.outcome import Poison
+from common.kafka.records import Record
 from common.tasks.messages import SeparationFailed, decode_result
 from tests.support.fakes import FakeContext, InThread
 from tests.support.http_server import CallbackReceiver

@@ -3,9 +3,10 @@
 import pytest
 
 from common.errors import ErrorCode
-from common.jobs.outcome import Deferred, Record
+from common.jobs.outcome import Deferred
 from common.jobs.places import Places
 from common.jobs.retry import TRIES
+from common.kafka.records import Record
 from common.settings.schema import UploaderSettings
 from common.tasks.messages import Redelivery, State
 from tests.support.fakes import FakeContext

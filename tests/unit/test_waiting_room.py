@@ -4,8 +4,9 @@ import json
 
 from kafka import TopicPartition
 
-from common.jobs.outcome import Deferred, Done, Message
+from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
+from common.kafka.records import Message
 from common.worker.lease import Lease, LeaseTable, Refusal
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
 from tests.support.fakes import TOPIC, leased, loaded, partition, record

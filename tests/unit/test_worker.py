@@ -7,8 +7,9 @@ import pytest
 from kafka import TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaConnectionError, KafkaError
 
-from common.jobs.outcome import Done, Message
+from common.jobs.outcome import Done
 from common.kafka.fencing import Fenced
+from common.kafka.records import Message
 from tests.support.fakes import TOPIC, FakeProducer
 from tests.support.waiting import wait_for
 from tests.support.worker_bench import WorkerBench

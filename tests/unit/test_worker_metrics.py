@@ -8,8 +8,9 @@ from kafka.errors import KafkaConnectionError
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Deferred, Done, Message, Poison
+from common.jobs.outcome import Deferred, Done, Poison
 from common.jobs.places import Claim
+from common.kafka.records import Message
 from common.worker.metrics import JobEnd, WorkerMetrics
 from tests.support.exposition import Exposition
 from tests.support.fakes import TOPIC, FakeHandler, record, rules

@@ -13,7 +13,8 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from common.jobs.outcome import Done, JobContext, Outcome, Record
+from common.jobs.outcome import Done, JobContext, Outcome
+from common.kafka.records import Record
 from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
 from common.tasks.messages import decode_task

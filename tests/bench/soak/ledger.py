@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from kafka.structs import OffsetAndMetadata
 
-from common.jobs import dead_letters, retry
+from common.jobs import dead_letters
+from common.kafka import retry_topics
 from common.lag import lags
 from common.settings.schema import KafkaSettings, ProcessorSettings, UploaderSettings
 from common.tasks import messages
@@ -63,7 +64,7 @@ def read(settings: KafkaSettings) -> Ledger:
 
     retried: Counter[str] = Counter()
     for base in (settings.kafka_task_topic, settings.kafka_result_topic):
-        for topic in retry.topics(base, settings.retry_delays_s):
+        for topic in retry_topics.topics(base, settings.retry_delays_s):
             retried[base] += len(records(topic))
     found = [messages.decode_result_record(r.value) for r in records(settings.kafka_result_topic)]
     # Every offset ever committed, where a look now and then would miss some.
