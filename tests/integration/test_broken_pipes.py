@@ -20,7 +20,7 @@ COMMANDS = {
     "check of models": ["processor", "models", "check"],
     "help of models": ["processor", "models", "--help"],
     "hash-password": ["api", "hash-password", "alice"],
-    "help of uvr": ["client", "--help"],
+    "help of uvr": ["uvr_client", "--help"],
     "help of the api": ["api", "--help"],
     "help of the processor": ["processor", "--help"],
     "help of the uploader": ["uploader", "--help"],
@@ -31,7 +31,11 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def environment(kafka, tmp_path_factory) -> dict[str, str]:
     directory = tmp_path_factory.mktemp("commands")
-    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "HOME": str(directory)}
+    kept = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'client'}",
+        "HOME": str(directory),
+    }
     return {**Lab(kafka.bootstrap).environment, **kept, "MODEL_FILE_DIR": str(directory / "models")}
 
 
@@ -51,6 +55,6 @@ def test_a_command_ends_quietly_where_nobody_reads_on(environment, arguments):
             timeout=120,
         )
     # 1 is what the library of uvr's command line ends with, for its help alone.
-    assert done.returncode == (1 if arguments[0] == "client" else 141), done.stderr
+    assert done.returncode == (1 if arguments[0] == "uvr_client" else 141), done.stderr
     said = done.stderr.splitlines()
     assert [line for line in said if not line.startswith(("asking Kafka", "this is what"))] == []

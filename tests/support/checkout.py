@@ -15,11 +15,6 @@ NOT_COPIED = (
     ".venv*",
     ".local",
     ".env",
-    "logs",
-    "models",
-    "outputs",
-    "temp",
-    "tests",
     "__pycache__",
     ".*_cache",
 )
@@ -43,12 +38,21 @@ KEPT = (
 )
 
 
+# Of the top alone: `processor/models` is code.
+NOT_COPIED_FROM_THE_TOP = ("logs", "models", "outputs", "temp", "tests")
+
+
+def _not_copied(directory: str, names: list[str]) -> set[str]:
+    ignored = shutil.ignore_patterns(*NOT_COPIED)(directory, names)
+    return ignored | ({*NOT_COPIED_FROM_THE_TOP} & {*names} if Path(directory) == ROOT else set())
+
+
 class Checkout:
     """A copy of the tree with settings of its own."""
 
     def __init__(self, root: Path):
         self.root = root
-        shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns(*NOT_COPIED))
+        shutil.copytree(ROOT, root, ignore=_not_copied)
         self.env = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.env |= {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
         self.env |= {

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, Protocol
 
-from client import Patience
+from uvr_client import Patience
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -36,8 +36,8 @@ def process(
 ) -> subprocess.Popen[str]:
     """The command `uvr` as a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "client", *arguments],
-        cwd=REPOSITORY,
+        [sys.executable, "-m", "uvr_client", *arguments],
+        cwd=REPOSITORY / "client",
         env=environment | {"PATH": os.environ["PATH"], "HOME": environment["XDG_CONFIG_HOME"]},
         stdout=subprocess.PIPE,
         stderr=stderr,

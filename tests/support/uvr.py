@@ -21,11 +21,11 @@ class UvrCommand:
         self, *arguments: str, password: str = "password", timeout_s: float = _PATIENCE_S
     ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "client", *arguments],
+            [sys.executable, "-m", "uvr_client", *arguments],
             cwd=self.home,
             env={
                 "HOME": str(self.home),
-                "PYTHONPATH": str(REPOSITORY),
+                "PYTHONPATH": str(REPOSITORY / "client"),
                 "UVR_URL": self.url,
                 "UVR_USERNAME": "admin",
                 "UVR_PASSWORD": password,

@@ -18,6 +18,7 @@ class Refuse:
         if name.partition(".")[0] in {refused!r}:
             raise ModuleNotFoundError("refused: " + name, name=name)
 sys.meta_path.insert(0, Refuse())
+sys.path.insert(0, "client")
 importlib.import_module({module!r})
 """
 
@@ -34,8 +35,8 @@ def start(module: str, refused: tuple[str, ...]) -> subprocess.CompletedProcess[
         ("api.__main__", _PROCESSOR_ONLY + _UPLOADER_ONLY),
         ("uploader.job", _PROCESSOR_ONLY),
         ("uploader.__main__", _PROCESSOR_ONLY),
-        ("client", (*_NOT_THE_CLIENTS, "typer", "rich")),
-        ("client.command", _NOT_THE_CLIENTS),
+        ("uvr_client", (*_NOT_THE_CLIENTS, "typer", "rich")),
+        ("uvr_client.command", _NOT_THE_CLIENTS),
     ],
 )
 def test_it_starts_without(module, refused):

@@ -4,12 +4,12 @@ from uuid import UUID
 
 import pytest
 
-from client import BadRequest, NotFound, State, Unauthorized, Unavailable, UvrClient, transport
 from common.tasks.messages import DeliveryAttempt, Status
 from common.tasks.messages import State as Told
 from tests.support.api_client import SONG
 from tests.support.api_server import api_server
 from tests.support.client import impatient
+from uvr_client import BadRequest, NotFound, State, Unauthorized, Unavailable, UvrClient, transport
 
 pytestmark = pytest.mark.network
 

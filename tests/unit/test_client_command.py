@@ -8,12 +8,12 @@ from uuid import uuid4
 
 import pytest
 
-from client import events
-from client.exits import Exit
 from tests.support.client import objects, process
 from tests.support.fake_api import answer, event, problem, stream, task
 from tests.support.http_server import ScriptedServer, in_turn, serve
 from tests.support.waiting import wait_for
+from uvr_client import events
+from uvr_client.exits import Exit
 
 pytestmark = pytest.mark.network
 

@@ -4,11 +4,11 @@ from uuid import uuid4
 
 import pytest
 
-from client.exits import Exit
-from client.view import when
 from tests.support.client import objects
 from tests.support.fake_api import answer, problem, task
 from tests.support.http_server import reset, serve
+from uvr_client.exits import Exit
+from uvr_client.view import when
 
 pytestmark = pytest.mark.network
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from client import Conflict, NotFound, ServerError, State, TooManyRequests, Unreachable, UvrClient
 from tests.support.client import impatient
 from tests.support.fake_api import FakeApi, answer, problem, task
 from tests.support.http_server import redirect, reset, serve
+from uvr_client import Conflict, NotFound, ServerError, State, TooManyRequests, Unreachable, UvrClient
 
 pytestmark = pytest.mark.network
 

@@ -5,10 +5,10 @@ import os
 
 import pytest
 
-from client import DownloadFailed, NoResult, StemMismatch, Task, UvrClient
 from tests.support.client import impatient
 from tests.support.fake_api import FakeApi, answer, task
 from tests.support.http_server import ScriptedServer, in_turn, redirect, reset, serve
+from uvr_client import DownloadFailed, NoResult, StemMismatch, Task, UvrClient
 
 pytestmark = pytest.mark.network
 

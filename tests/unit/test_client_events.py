@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from client import (
+from tests.support.client import impatient
+from tests.support.fake_api import FakeApi, event, problem, stream, task
+from tests.support.http_server import in_turn, reset, serve
+from uvr_client import (
     NotFound,
     Patience,
     ServerError,
@@ -14,10 +17,7 @@ from client import (
     UvrClient,
     WaitTimeout,
 )
-from client.sse import ServerSentEvent, parse
-from tests.support.client import impatient
-from tests.support.fake_api import FakeApi, event, problem, stream, task
-from tests.support.http_server import in_turn, reset, serve
+from uvr_client.sse import ServerSentEvent, parse
 
 pytestmark = pytest.mark.network
 

@@ -12,17 +12,17 @@ from typing import IO
 
 import pytest
 
-from client.exits import Exit
 from tests.support.client import REPOSITORY, process
 from tests.support.fake_api import task
 from tests.support.waiting import wait_for
+from uvr_client.exits import Exit
 
 pytestmark = pytest.mark.network
 
 _INTERRUPTED_BESIDE_ONE_THAT_PRINTS = """
 import atexit, sys, threading
-from client.exits import Exit
-from client.session import end_at_once
+from uvr_client.exits import Exit
+from uvr_client.session import end_at_once
 
 def speak():
     print("more than a pipe holds" * 100_000, file=sys.stderr)
@@ -38,7 +38,7 @@ end_at_once(Exit.INTERRUPTED)
 def test_an_interruption_ends_the_process_without_the_interpreters_own_end():
     command = [sys.executable, "-c", _INTERRUPTED_BESIDE_ONE_THAT_PRINTS]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    with subprocess.Popen(command, cwd=REPOSITORY, **pipes) as ending:
+    with subprocess.Popen(command, cwd=REPOSITORY / "client", **pipes) as ending:
         # Nobody reads standard error: once it is full, a line is being written until the process has ended.
         wait_for(lambda: _is_full(ending.stderr), 60, "a full pipe")
         ending.stdin.write(b"\n")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import client
+import uvr_client
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIRECTORY = REPOSITORY / "client"
@@ -30,11 +30,11 @@ def installed(tmp_path_factory) -> Path:
 
 
 def test_all_of_the_package_is_in_the_wheel_and_nothing_else(installed):
-    found = {path.name for path in (installed / "client").rglob("*") if path.is_file()}
-    assert found == {path.name for path in DIRECTORY.glob("*.py")}
+    found = {path.name for path in (installed / "uvr_client").rglob("*") if path.is_file()}
+    assert found == {path.name for path in (DIRECTORY / "uvr_client").glob("*.py")}
     assert {path.name for path in installed.iterdir()} == {
-        "client",
-        f"uvr_client-{client.__version__}.dist-info",
+        "uvr_client",
+        f"uvr_client-{uvr_client.__version__}.dist-info",
     }
 
 
@@ -44,9 +44,9 @@ def test_the_command_is_uvr_and_starts_where_the_repository_is_not(installed, tm
         "[console_scripts]",
         "uvr",
         "=",
-        "client.command:app",
+        "uvr_client.command:app",
     ]
-    script = "import client.command, sys; sys.argv[0] = 'uvr'; client.command.app()"
+    script = "import uvr_client.command, sys; sys.argv[0] = 'uvr'; uvr_client.command.app()"
     done = subprocess.run(
         [sys.executable, "-c", script, "--version"],
         cwd=tmp_path,
@@ -55,7 +55,7 @@ def test_the_command_is_uvr_and_starts_where_the_repository_is_not(installed, tm
         text=True,
         timeout=120,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (0, f"uvr {client.__version__}\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"uvr {uvr_client.__version__}\n", "")
 
 
 def test_what_the_package_asks_for_is_what_is_pinned():

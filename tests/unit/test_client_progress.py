@@ -5,11 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from client import Task
-from client.progress import Bars, Lines, Nothing, display
-from client.times import parse_since
-from client.view import duration, line, shown, tasks_table, when
 from tests.support.fake_api import task
+from uvr_client import Task
+from uvr_client.progress import Bars, Lines, Nothing, display
+from uvr_client.times import parse_since
+from uvr_client.view import duration, line, shown, tasks_table, when
 
 NOW_S = 1767225600.0
 

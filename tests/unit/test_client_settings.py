@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from client.settings import DEFAULT_URL, BadSettings, Given, Settings, default_file, load
+from uvr_client.settings import DEFAULT_URL, BadSettings, Given, Settings, default_file, load
 
 FILE = 'url = "http://file"\nusername = "of-file"\npassword = "file-password"\n'
 

@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from client import exits, view
-from client.errors import UvrError
-from client.exits import Exit
-from client.models import Task
-from client.output import Output
-from client.progress import display
-from client.session import end_at_once
-from client.uvr_client import UvrClient
-from client.waiting import follow_all
+from uvr_client import exits, view
+from uvr_client.client import UvrClient
+from uvr_client.errors import UvrError
+from uvr_client.exits import Exit
+from uvr_client.models import Task
+from uvr_client.output import Output
+from uvr_client.progress import display
+from uvr_client.session import end_at_once
+from uvr_client.waiting import follow_all
 
 
 class Watch:

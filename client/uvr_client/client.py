@@ -12,11 +12,11 @@ from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
-from client import answers, events
-from client.download import Downloader, LinkRefused
-from client.errors import BadRequest, Conflict, NoResult, NotFound, ServerError
-from client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
-from client.transport import Patience, Repeat, Transport
+from uvr_client import answers, events
+from uvr_client.download import Downloader, LinkRefused
+from uvr_client.errors import BadRequest, Conflict, NoResult, NotFound, ServerError
+from uvr_client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
+from uvr_client.transport import Patience, Repeat, Transport
 
 _MAX_PAGE = 200
 # What the api takes, and what can be a header's value.

@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from client.answers import raise_for_status
-from client.errors import RequestError, Unavailable, Unreachable, UvrError
-from client.version import __version__
+from uvr_client.answers import raise_for_status
+from uvr_client.errors import RequestError, Unavailable, Unreachable, UvrError
+from uvr_client.version import __version__
 
 # What is on this machine is not asked for through a proxy that the environment names.
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")

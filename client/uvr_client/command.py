@@ -10,18 +10,18 @@ from uuid import UUID
 import typer
 from pydantic import BaseModel
 
-from client import exits, view
-from client.errors import UvrError
-from client.exits import Exit
-from client.models import State
-from client.output import Output
-from client.session import Connection, each, end
-from client.settings import DEFAULT_URL, Given
-from client.times import FORMS, parse_since
-from client.transport import Patience
-from client.uvr_client import UvrClient
-from client.version import __version__
-from client.watching import Watch
+from uvr_client import exits, view
+from uvr_client.client import UvrClient
+from uvr_client.errors import UvrError
+from uvr_client.exits import Exit
+from uvr_client.models import State
+from uvr_client.output import Output
+from uvr_client.session import Connection, each, end
+from uvr_client.settings import DEFAULT_URL, Given
+from uvr_client.times import FORMS, parse_since
+from uvr_client.transport import Patience
+from uvr_client.version import __version__
+from uvr_client.watching import Watch
 
 _MAX_CANCEL_AFTER_S = 30 * 86400.0
 _EPILOG = (

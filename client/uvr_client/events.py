@@ -5,10 +5,10 @@ from uuid import UUID
 
 import httpx
 
-from client import answers, sse
-from client.errors import RequestError, ServerError, Unavailable, Unreachable, UvrError, WaitTimeout
-from client.models import Task, TaskEvent
-from client.transport import Transport
+from uvr_client import answers, sse
+from uvr_client.errors import RequestError, ServerError, Unavailable, Unreachable, UvrError, WaitTimeout
+from uvr_client.models import Task, TaskEvent
+from uvr_client.transport import Transport
 
 # How long somebody who wants the stems waits for the receiver, so that he mostly sees the task's end.
 _RECEIVER_S = 5.0

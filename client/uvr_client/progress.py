@@ -9,8 +9,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColum
 from rich.progress import Task as Bar
 from rich.text import Text
 
-from client import view
-from client.models import State, Task
+from uvr_client import view
+from uvr_client.models import State, Task
 
 _STEP = 0.1
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 import httpx
 from pydantic import BaseModel, ValidationError
 
-from client.errors import (
+from uvr_client.errors import (
     BadRequest,
     Conflict,
     NotFound,

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from uuid import UUID
 
-from client.errors import UvrError
-from client.models import Task
+from uvr_client.errors import UvrError
+from uvr_client.models import Task
 
 _MAX_STREAMS = 64
 

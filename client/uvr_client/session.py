@@ -10,13 +10,13 @@ from typing import NoReturn, TypeVar
 
 import typer
 
-from client import exits
-from client.errors import BadRequest, Conflict, NotFound, UvrError
-from client.exits import Exit
-from client.output import Output
-from client.settings import BadSettings, Given, load
-from client.transport import Patience
-from client.uvr_client import UvrClient
+from uvr_client import exits
+from uvr_client.client import UvrClient
+from uvr_client.errors import BadRequest, Conflict, NotFound, UvrError
+from uvr_client.exits import Exit
+from uvr_client.output import Output
+from uvr_client.settings import BadSettings, Given, load
+from uvr_client.transport import Patience
 
 T = TypeVar("T")
 

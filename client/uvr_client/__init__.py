@@ -3,7 +3,8 @@
 It is installed alone, so it takes nothing from the services' packages.
 """
 
-from client.errors import (
+from uvr_client.client import UvrClient
+from uvr_client.errors import (
     BadRequest,
     Conflict,
     DownloadFailed,
@@ -19,10 +20,9 @@ from client.errors import (
     UvrError,
     WaitTimeout,
 )
-from client.models import Delivery, Result, State, Stem, Submission, Task, TaskEvent
-from client.transport import Patience
-from client.uvr_client import UvrClient
-from client.version import __version__
+from uvr_client.models import Delivery, Result, State, Stem, Submission, Task, TaskEvent
+from uvr_client.transport import Patience
+from uvr_client.version import __version__
 
 __all__ = [
     "BadRequest",

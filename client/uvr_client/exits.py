@@ -5,7 +5,7 @@
 
 from enum import IntEnum
 
-from client.errors import (
+from uvr_client.errors import (
     BadRequest,
     Conflict,
     DownloadFailed,
@@ -17,7 +17,7 @@ from client.errors import (
     Unreachable,
     UvrError,
 )
-from client.models import State, Task
+from uvr_client.models import State, Task
 
 
 class Exit(IntEnum):

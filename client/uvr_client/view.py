@@ -5,7 +5,7 @@ from datetime import datetime
 
 from rich.table import Table
 
-from client.models import Delivery, State, Task
+from uvr_client.models import Delivery, State, Task
 
 # So many columns a table of tasks takes with an address in it.
 _WIDE = 200

@@ -11,9 +11,9 @@ from uuid import uuid4
 
 import httpx
 
-from client.errors import DownloadFailed, StemMismatch
-from client.models import Stem
-from client.transport import Patience, http_client, said
+from uvr_client.errors import DownloadFailed, StemMismatch
+from uvr_client.models import Stem
+from uvr_client.transport import Patience, http_client, said
 
 _CHUNK_BYTES = 1 << 20
 _MAX_REDIRECTS = 5

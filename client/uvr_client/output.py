@@ -7,8 +7,8 @@ from typing import Any
 
 from rich.console import Console, RenderableType
 
-from client.errors import UvrError
-from client.view import duration, shown
+from uvr_client.errors import UvrError
+from uvr_client.view import duration, shown
 
 # As wide as a table may become where no terminal says how wide it is.
 _NO_TERMINAL_WIDTH = 500
