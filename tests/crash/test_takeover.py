@@ -1,6 +1,6 @@
 """A worker goes, with 60 partitions to its group: another, or its own restart, does what comes for them.
 
-How fast is measured by `python -m tests.bench --only takeover`.
+How fast is measured by `python -m bench --only takeover`.
 """
 
 import signal

@@ -1,8 +1,8 @@
 import pytest
 
-from tests.bench.part_scaling import steady_rate
-from tests.bench.part_service import busy_share
-from tests.bench.report import Row, Target, compare, table
+from bench.part_scaling import steady_rate
+from bench.part_service import busy_share
+from bench.report import Row, Target, compare, table
 
 
 def test_a_target_is_met_on_its_limit():

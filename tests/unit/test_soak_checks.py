@@ -10,12 +10,12 @@ from uuid import UUID
 import pytest
 
 from common.tasks.messages import DeliveryAttempt, SeparationFailed, Task
-from tests.bench.soak import checks
-from tests.bench.soak.evidence import Attempt, Evidence, Overstay
-from tests.bench.soak.house import Happened
-from tests.bench.soak.ledger import Ledger, Letter, backward_steps
-from tests.bench.soak.outside import Callback
-from tests.bench.soak.plan import Hook, Job, Kind, Options, Plan, Song, make_plan
+from soak import checks
+from soak.evidence import Attempt, Evidence, Overstay
+from soak.house import Happened
+from soak.ledger import Ledger, Letter, backward_steps
+from soak.outside import Callback
+from soak.plan import Hook, Job, Kind, Options, Plan, Song, make_plan
 
 UUID_1 = UUID(int=1)
 JOB = Job(0, at_s=0, seconds=1, song=Song.MISSING, hook=Hook.HEALTHY, song_failures=1, hook_failures=1)
