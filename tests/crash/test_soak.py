@@ -6,7 +6,7 @@ from pathlib import Path
 
 from soak.plan import Options
 from soak.run import soak
-from tests.support.stack import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 
 def test_nothing_is_lost_nor_seen_twice_while_everything_is_killed(tmp_path: Path):

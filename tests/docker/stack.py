@@ -10,8 +10,8 @@ import numpy as np
 from tests.docker.project import Project
 from tests.support import audio, task_client
 from tests.support.api_process import submit
-from tests.support.compose import ROOT
 from tests.support.http_server import ScriptedServer, serve
+from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
 API, STORE = "http://127.0.0.1:8000", "http://127.0.0.1:8333"
@@ -71,7 +71,9 @@ class Stack:
 
 def readme_block(text: str) -> str:
     """The block of commands in the README that has this text in it."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    blocks = re.findall(
+        r"^```\w*\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE
+    )
     (block,) = [block for block in blocks if text in block]
     return block
 

@@ -12,6 +12,7 @@ from tests.support.hostile_downloads import SERVERS
 from tests.support.hostile_files import NOISE, flac_declaring, mp4_patched, wav
 from tests.support.hostile_playlists import PLAYLISTS
 from tests.support.http_server import ScriptedServer, redirect, serve
+from tests.support.paths import REPOSITORY
 from tests.support.waiting import below
 
 pytestmark = pytest.mark.network
@@ -73,7 +74,7 @@ def test_bad_jobs_leave_nothing(server, tmp_path):
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
     )
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     jobs, usage = [x for x in lines if "job" in x], [x for x in lines if "jobs" in x]

@@ -3,15 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from tests.support.group import Lab
+from tests.support.paths import REPOSITORY
 
 pytestmark = pytest.mark.network
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = {
     "lag": ["common.lag"],
     "dead letters": ["common.deadletter", "list"],

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.api_process import api_settings
-from tests.support.stack import REPOSITORY, Service, Stack
+from tests.support.paths import REPOSITORY
+from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 60

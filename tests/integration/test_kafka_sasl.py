@@ -17,7 +17,8 @@ from tests.support.api_process import submit
 from tests.support.dead_letters import ONE, letter, run_command, task
 from tests.support.group import Polling, closing_all, read_all
 from tests.support.late_answers import late_answers
-from tests.support.secure_kafka import AUTHORITY, PASSWORD, TLS, USER, SecureKafka
+from tests.support.paths import TLS
+from tests.support.secure_kafka import AUTHORITY, PASSWORD, USER, SecureKafka
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 

@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -11,9 +10,9 @@ from common.kafka import retry_topics
 from common.lag import lags
 from local.ports import free_ports
 from tests.support.group import Lab
+from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "common.lag"]
 SLEEPER = "tests.support.sleeper"
 

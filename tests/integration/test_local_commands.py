@@ -15,11 +15,12 @@ import requests
 from local import leftovers
 from local.ports import answers, free_ports
 from tests.support.checkout import Checkout
+from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 
-README = (Path(__file__).resolve().parents[2] / "README.md").read_text()
+README = (REPOSITORY / "README.md").read_text()
 SECRETS = {
     "BASIC_AUTH_PASSWORD": "the api's",
     "WEBHOOK_SECRET": "whsec_dGhlIHVwbG9hZGVyJ3Mgb3duLCBhbmQgbG9uZyBlbm91Z2g=",

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import promql_parser
 import yaml
 
-DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+from tests.support.paths import REPOSITORY
+
+DEPLOY = REPOSITORY / "deploy"
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from local import broker
 from local.ports import free_ports
+from tests.support.paths import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
 NOT_COPIED = (
     ".git",
     ".venv*",
@@ -44,7 +44,7 @@ NOT_COPIED_FROM_THE_TOP = ("logs", "models", "outputs", "temp", "tests")
 
 def _not_copied(directory: str, names: list[str]) -> set[str]:
     ignored = shutil.ignore_patterns(*NOT_COPIED)(directory, names)
-    return ignored | ({*NOT_COPIED_FROM_THE_TOP} & {*names} if Path(directory) == ROOT else set())
+    return ignored | ({*NOT_COPIED_FROM_THE_TOP} & {*names} if Path(directory) == REPOSITORY else set())
 
 
 class Checkout:
@@ -52,7 +52,7 @@ class Checkout:
 
     def __init__(self, root: Path):
         self.root = root
-        shutil.copytree(ROOT, root, ignore=_not_copied)
+        shutil.copytree(REPOSITORY, root, ignore=_not_copied)
         self.env = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.env |= {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
         self.env |= {

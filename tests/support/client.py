@@ -7,12 +7,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 from itertools import count
-from pathlib import Path
 from typing import Any, Protocol
 
+from tests.support.paths import REPOSITORY
 from uvr_client import Patience
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def impatient(pauses_s: list[float] | None = None, clock: Callable[[], float] | None = None) -> Patience:

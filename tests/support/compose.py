@@ -8,9 +8,10 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[2]
-COMPOSE_FILE = ROOT / "docker-compose.yml"
-GPU_FILE = ROOT / "docker-compose.gpu.yml"
+from tests.support.paths import REPOSITORY
+
+COMPOSE_FILE = REPOSITORY / "docker-compose.yml"
+GPU_FILE = REPOSITORY / "docker-compose.gpu.yml"
 TRIO = ("api", "processor", "uploader")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
@@ -119,7 +120,7 @@ class Image:
 
 def images() -> dict[str, Image]:
     """By the stages' names. They copy `sources` out of the repository, and commands see `mounted` of it."""
-    text = re.sub(r"^#.*\n", "", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    text = re.sub(r"^#.*\n", "", (REPOSITORY / "Dockerfile").read_text(), flags=re.MULTILINE)
     stages: dict[str, Image] = {}
     current = Image()
     for line in re.sub(r"\\\n", " ", text).splitlines():

@@ -12,7 +12,7 @@ from common.deadletter.marks import ReplayMark
 from common.jobs import dead_letters, retry
 from common.kafka.records import Message, Record
 from common.tasks.messages import Redelivery, Separated, SeparationFailed, StagedStem, Task
-from tests.support.stack import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 TASKS, RESULTS, DEAD = "uvr_tasks", "uvr_results", "uvr_dead_letters"
 # 2027-01-15T08:00:00Z

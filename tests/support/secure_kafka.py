@@ -21,11 +21,11 @@ from kafka.admin import (
 
 from local import broker
 from local.ports import answers, free_ports
+from tests.support.paths import TLS
 from tests.support.processes import ManagedProcess
 from tests.support.servers import START_TIMEOUT_S
 from tests.support.waiting import wait_for
 
-TLS = Path(__file__).parent / "tls"
 AUTHORITY = TLS / "kafka-authority.pem"
 USER, PASSWORD = "uvr", "correct horse"
 _CLUSTER_ID = "AAAAAAAAAAAAAAAAAAAAAQ"

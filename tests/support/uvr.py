@@ -5,7 +5,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.stack import REPOSITORY
+from tests.support.paths import REPOSITORY
 
 _PATIENCE_S = 120
 

@@ -7,9 +7,10 @@ import yaml
 
 from common.settings.schema import ProcessorSettings, UploaderSettings
 from tests.support.alerts import DEPLOY, rules, selectors
-from tests.support.compose import ROOT, load
+from tests.support.compose import load
+from tests.support.paths import REPOSITORY
 
-README = (ROOT / "README.md").read_text()
+README = (REPOSITORY / "README.md").read_text()
 
 
 @pytest.mark.parametrize("name", rules())

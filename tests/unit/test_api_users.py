@@ -8,9 +8,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from api.auth.users import make_line, read_users
+from tests.support.paths import REPOSITORY
 from tests.support.users import CHEAP_HASH, cheap_line
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def users_file(tmp_path: Path, text: str) -> Path:
@@ -82,7 +81,7 @@ def test_what_could_be_no_user_makes_no_line(name, password):
 def hash_password(*arguments: str, password: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "api", "hash-password", *arguments]
     return subprocess.run(
-        command, cwd=ROOT, input=password, capture_output=True, text=True, encoding="utf-8", timeout=60
+        command, cwd=REPOSITORY, input=password, capture_output=True, text=True, encoding="utf-8", timeout=60
     )
 
 

@@ -5,7 +5,6 @@ import socket
 import ssl
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -23,6 +22,7 @@ from processor.audio.download import DownloadLimits, download
 from tests.support.fakes import FakeContext, record
 from tests.support.guarded import go_on
 from tests.support.http_server import CallbackReceiver, ScriptedServer, serve
+from tests.support.paths import TLS
 from tests.support.processor_bench import ProcessorBench
 from tests.support.uploader_bench import Settled, UploaderBench, as_record
 from tests.support.uploader_bench import record as result_record
@@ -30,7 +30,6 @@ from uploader.webhook import as_error, deliver
 
 pytestmark = pytest.mark.network
 
-TLS = Path(__file__).parents[1] / "support" / "tls"
 DELAYS_S = (30, 300, 3600)
 JOB = RetrySchedule("job", 3, resets=(retry.BRIEF,))
 POLICY = RetryPolicy("tasks", DELAYS_S)

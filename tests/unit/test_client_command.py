@@ -3,7 +3,6 @@
 import hashlib
 import json
 import signal
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -19,7 +18,6 @@ pytestmark = pytest.mark.network
 
 SONG = "https://example.com/song.mp3"
 STEM = b"la la la"
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

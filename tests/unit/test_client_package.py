@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import uvr_client
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DIRECTORY = REPOSITORY / "client"
 
 

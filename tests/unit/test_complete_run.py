@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPOSITORY
+
 _TESTS = "def test_one(): pass\n\n\ndef test_two(): pass\n"
 _TWO_OF_ONE_ID = """
 import pytest
@@ -29,7 +30,7 @@ def run(directory: Path, conftest: str, *arguments: str) -> subprocess.Completed
     (directory / "conftest.py").write_text(conftest)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     # Without the other plugins, which take seconds to import.
-    environment |= {"PYTHONPATH": str(_ROOT), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    environment |= {"PYTHONPATH": str(REPOSITORY), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     plugins = ["-p", "tests.support.complete_run", "-p", "xdist.plugin", "-c", "/dev/null"]
     return subprocess.run(
         [sys.executable, "-m", "pytest", *plugins, "test_it.py", "conftest.py", *arguments],

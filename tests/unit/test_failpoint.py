@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from common.failpoint import Failpoint
 from common.settings.loading import EXIT_BAD_SETTINGS
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 SERVICES = ("api", "common", "processor", "uploader")
 REACH = """
 from common.failpoint import Failpoint

@@ -2,7 +2,6 @@
 
 import socket
 import ssl
-from pathlib import Path
 
 import pytest
 import requests
@@ -20,10 +19,9 @@ from tests.support.http_server import (
     serve_chunked,
     stall,
 )
+from tests.support.paths import TLS
 
 pytestmark = pytest.mark.network
-
-TLS = Path(__file__).parents[1] / "support" / "tls"
 
 
 @pytest.fixture

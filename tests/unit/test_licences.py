@@ -1,10 +1,9 @@
 """Whoever runs the product for money may: the licences of all that it installs."""
 
-from pathlib import Path
-
 from tests.support.licences import Package, runtime_packages, table
+from tests.support.paths import REPOSITORY
 
-_PAGE = Path(__file__).resolve().parents[2] / "docs" / "licences.md"
+_PAGE = REPOSITORY / "docs" / "licences.md"
 
 
 def test_no_runtime_package_has_a_licence_that_is_not_allowed():

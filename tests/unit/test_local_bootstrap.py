@@ -3,7 +3,8 @@
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPOSITORY
+
 NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX", "SSL_CERT_FILE")
 
 
@@ -16,7 +17,7 @@ def _uv_settings(tmp_path: Path, pip_says: str, **env: str) -> dict[str, str]:
     python.chmod(0o755)
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", ". local/bootstrap.sh; with_pip_settings env"],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UVR_VENV": str(tmp_path), **env},
         capture_output=True,
         text=True,

@@ -10,8 +10,8 @@ import pytest
 
 from local import config, execute, program_environment, store
 from local.errors import LocalError
+from tests.support.paths import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
 NEEDED = {
     "BASIC_AUTH_PASSWORD": {"api"},
     "WEBHOOK_SECRET": {"uploader"},
@@ -84,7 +84,7 @@ def test_a_program_becomes_what_its_file_says(tmp_path):
     file.write_text(json.dumps({"OWN": "a 'b' %c", "PATH": "/usr/bin:/bin"}))
     done = subprocess.run(
         [sys.executable, "-m", "local.launch", str(file), "sh", "-c", 'echo "$OWN $HEALTH_PORT"'],
-        env={"HEALTH_PORT": "1", "PYTHONPATH": str(ROOT)},
+        env={"HEALTH_PORT": "1", "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=60,

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from local import config, supervision
+from tests.support.paths import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
-REQUIREMENTS = sorted(ROOT.glob("requirements*.txt"))
+REQUIREMENTS = sorted(REPOSITORY.glob("requirements*.txt"))
 
 
 @pytest.mark.parametrize("script", ["start_local.sh", "run_tests.sh", ".ci/run", "local/bootstrap.sh"])
 def test_scripts_parse(script):
-    assert subprocess.run(["bash", "-n", str(ROOT / script)]).returncode == 0
+    assert subprocess.run(["bash", "-n", str(REPOSITORY / script)]).returncode == 0
 
 
 @pytest.mark.parametrize("file", REQUIREMENTS, ids=lambda file: file.name)
@@ -41,11 +41,13 @@ def test_the_requirement_files_agree():
 
 @pytest.mark.parametrize("file", ["requirements-api.txt", "requirements-uploader.txt"])
 def test_only_the_processor_carries_the_model_library(file):
-    assert not re.search(r"^(torch|onnx|audio-separator|nvidia)", (ROOT / file).read_text(), re.MULTILINE)
+    assert not re.search(
+        r"^(torch|onnx|audio-separator|nvidia)", (REPOSITORY / file).read_text(), re.MULTILINE
+    )
 
 
 def test_every_jar_is_pinned_by_sha256():
-    lines = (ROOT / "local" / "kafka.lock").read_text().splitlines()
+    lines = (REPOSITORY / "local" / "kafka.lock").read_text().splitlines()
     assert len(lines) > 40
     for line in lines:
         assert re.fullmatch(r"[\w.-]+:[\w.-]+:[\w.-]+ [0-9a-f]{64}", line), line

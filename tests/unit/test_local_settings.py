@@ -2,15 +2,14 @@
 
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
 from local import config, dotenv, lifecycle
 from local.errors import LocalError
+from tests.support.paths import REPOSITORY
 
-ROOT = Path(__file__).resolve().parents[2]
 LOCAL_NAMES = {
     "PROCESSOR_HEALTH_PORT",
     "UPLOADER_HEALTH_PORT",
@@ -25,20 +24,20 @@ NO_ONE_DEFAULT = {"HEALTH_PORT", "WORKER_ID", "S3_BUCKET_NAME"}
 
 
 def _examples() -> dict[str, str]:
-    lines = (ROOT / ".env.example").read_text().splitlines()
+    lines = (REPOSITORY / ".env.example").read_text().splitlines()
     matches = [re.fullmatch(r"#([A-Z0-9_]+)=(.*)", line) for line in lines]
     return {match[1]: match[2] for match in matches if match}
 
 
 def test_the_example_names_every_setting_once_and_no_other():
-    lines = (ROOT / ".env.example").read_text().splitlines()
+    lines = (REPOSITORY / ".env.example").read_text().splitlines()
     names = [line[1:].partition("=")[0] for line in lines if re.match(r"#[A-Z0-9_]+=", line)]
     assert len(names) == len(set(names))
     assert set(names) == config.setting_names() | LOCAL_NAMES
 
 
 def test_copying_the_example_as_it_is_sets_nothing():
-    assert dotenv.read(ROOT / ".env.example") == {}
+    assert dotenv.read(REPOSITORY / ".env.example") == {}
 
 
 @pytest.mark.parametrize("kind", [ApiSettings, ProcessorSettings, UploaderSettings])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPOSITORY
 
 
 @pytest.fixture
@@ -16,8 +16,8 @@ def checkout(tmp_path) -> Path:
     """A checkout in which a set-up has been, without what it takes minutes to install."""
     root = tmp_path / "uvr api"
     (root / "local").mkdir(parents=True)
-    shutil.copy(ROOT / "start_local.sh", root)
-    for script in (ROOT / "local").glob("*.sh"):
+    shutil.copy(REPOSITORY / "start_local.sh", root)
+    for script in (REPOSITORY / "local").glob("*.sh"):
         shutil.copy(script, root / "local")
     for name in (".venv/bin", ".local/cache/uv", ".local/data", "models", "logs", "local/__pycache__"):
         (root / name).mkdir(parents=True)

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ from common.outbound.look_up import public_addresses
 from common.waiting import DeadlineExceeded, pulse_until
 from processor.audio.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
+from tests.support.paths import REPOSITORY
 from tests.support.sockets import connections
 from uploader.webhook import Refused, as_error, deliver
 
@@ -140,7 +140,7 @@ def test_the_system_s_resolver_tells_a_name_that_is_not_there_from_a_name_server
         [sys.executable, "-m", "tests.support.name_servers"],
         stdout=subprocess.PIPE,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
     )
     told = {name: error.replace(f"{name}.test", "NAME") for name, error in json.loads(ran.stdout).items()}
     refused = (

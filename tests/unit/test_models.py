@@ -9,8 +9,7 @@ import pytest
 from processor.models import catalogue, hub, model_files
 from processor.models.model_files import ModelUnavailable, ensure
 from tests.support.centre_model import MODEL_DATA, write_centre_model
-
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPOSITORY
 
 
 def no_network(url: str, target: Path) -> None:
@@ -162,7 +161,7 @@ def fetch(name: str, directory: Path) -> subprocess.Popen:
     environment = os.environ | {"HTTPS_PROXY": "http://127.0.0.1:1", "MODEL_FILE_DIR": str(directory)}
     command = [sys.executable, "-m", "processor", "models", "fetch", name]
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 

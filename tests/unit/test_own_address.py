@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +14,7 @@ from common.outbound.guarded_session import Network
 from common.outbound.own_address import is_own, same_end
 from tests.support.guarded import fetch
 from tests.support.http_server import ScriptedServer
+from tests.support.paths import REPOSITORY
 
 pytestmark = pytest.mark.network
 
@@ -28,7 +28,7 @@ def on_a_host_of_its_own():
         [sys.executable, "-m", "tests.support.own_host"],
         stdout=subprocess.PIPE,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
     )
     return json.loads(ran.stdout)
 

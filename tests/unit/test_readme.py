@@ -1,15 +1,14 @@
 """The README against the code: every setting, error code and command module that it must name."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from common.errors import ErrorCode
 from common.failpoint import Failpoint
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text()
 GUIDE = (REPOSITORY / "KAFKA_CONSUMER.md").read_text()
 

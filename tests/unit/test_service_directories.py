@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.settings.loading import EXIT_BAD_SETTINGS, exit_if_unusable
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPOSITORY
 
 
 def start(service: str, directory: Path, **settings: str) -> subprocess.CompletedProcess[str]:

@@ -1,11 +1,10 @@
 """Settings of a worker whose wrong values would do harm rather than fail."""
 
-from pathlib import Path
-
 import pytest
 
 from common.settings.loading import BadSettings, load
 from common.settings.schema import ProcessorSettings, UploaderSettings
+from tests.support.paths import TLS
 
 
 @pytest.mark.parametrize("worker_id", ["..", ".", ".hidden", "a/b", "a b", "x" * 201])
@@ -64,7 +63,7 @@ class TestPrivateAuthorities:
         monkeypatch.setenv("S3_BUCKET_NAME", "bucket")
 
     def test_a_file_of_certificates_is_taken(self, monkeypatch, kind):
-        path = Path(__file__).parents[1] / "support" / "tls" / "authority.pem"
+        path = TLS / "authority.pem"
         monkeypatch.setenv("OUTBOUND_CA_FILE", str(path))
         assert load(kind).outbound_ca_file == path
 

@@ -8,7 +8,6 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -17,8 +16,8 @@ from common.observability.health import Check
 from common.storage import beneath
 from common.storage.beneath import ForeignEntry
 from common.storage.stage import LocalStage
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 TASK = uuid4()
 PLACE = "tasks-3-7"
 DAY_S = 24 * 3600.0

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from processor.work_directory import claim
+from tests.support.paths import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 HOLD = """
 import sys
 from pathlib import Path
