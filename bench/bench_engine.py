@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from processor.audio.wav import SAMPLE_RATE, WavWriter
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
-from tests.support import centre_model, random_checkpoints
+from tests.support.processor import centre_model, random_checkpoints
 
 
 def main() -> None:

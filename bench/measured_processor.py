@@ -16,7 +16,7 @@ from pathlib import Path
 from processor import __main__ as processor
 from processor.engine.engine import Engine
 from processor.engine.protocol import Separation
-from tests.support.slow_processor import SlowEngine
+from tests.support.processor.slow_processor import SlowEngine
 
 Span = tuple[float, float]
 

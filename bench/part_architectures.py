@@ -6,7 +6,7 @@ The networks are too small to tell anything of speed; what grows with the song i
 from bench.part_memory import add_growth, engine_peak_mb
 from bench.setup import Bench
 from bench.songs import song
-from tests.support.random_checkpoints import WRITERS
+from tests.support.processor.random_checkpoints import WRITERS
 
 
 def run(bench: Bench) -> None:

@@ -2,8 +2,8 @@
 
 from bench.report import Row, Target
 from bench.setup import Bench, kafka
-from tests.support.group import Lab
-from tests.support.sleepers import Sleepers, job
+from tests.support.common.kafka.group import Lab
+from tests.support.common.worker.sleepers import Sleepers, job
 from tests.support.stack import Stack
 
 _TIMES = 10

@@ -10,7 +10,7 @@ from bench.report import Target, compare
 from bench.setup import Bench, kafka
 from bench.songs import song
 from common.tasks.messages import Task, decode_result
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for

@@ -19,8 +19,8 @@ from kafka import KafkaProducer
 from bench.report import Row, Target, compare
 from bench.setup import Bench, Sizes, kafka
 from common.tasks.messages import State, Status
-from tests.support.api_client import SONG, basic
-from tests.support.api_process import api_settings
+from tests.support.api.api_client import SONG, basic
+from tests.support.api.api_process import api_settings
 from tests.support.stack import Stack
 
 _CONNECTIONS = 8

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from bench.report import Row, Target
 from bench.setup import Bench, kafka
+from tests.support.common.worker.takeover import SESSION_S, Takeover
 from tests.support.stack import Service, Stack
-from tests.support.takeover import SESSION_S, Takeover
 
 
 def run(bench: Bench) -> None:

@@ -19,7 +19,7 @@ from common.outbound.guarded_session import Network
 from common.settings.schema import UploaderSettings
 from processor.audio.download import DownloadLimits, download
 from tests.support.servers import S3Store
-from tests.support.staged import announced
+from tests.support.uploader.staged import announced
 from uploader.storage import Storage
 
 _MB = 1e6

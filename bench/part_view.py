@@ -16,8 +16,8 @@ from api.view.merge import of_task
 from bench.report import Row, Target
 from bench.setup import Bench, kafka
 from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
-from tests.support.api_client import basic
-from tests.support.api_process import api_settings
+from tests.support.api.api_client import basic
+from tests.support.api.api_process import api_settings
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 

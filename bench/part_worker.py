@@ -15,8 +15,8 @@ from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.records import Message
 from common.worker.worker import Worker, WorkerConfig
-from tests.support.fakes import FakeHandler, InThread, rules
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
+from tests.support.common.worker.fakes import FakeHandler, InThread, rules
 from tests.support.waiting import wait_for
 
 # The services' own numbers, and twice the larger, where transactions wait for one another.

@@ -16,7 +16,7 @@ from soak.house import Happened, House
 from soak.ledger import Ledger
 from soak.outside import Callback
 from soak.plan import Plan
-from tests.support.task_client import task
+from tests.support.api.task_client import task
 from tests.support.waiting import below
 
 _ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)(?: request_id=\S+)?$")

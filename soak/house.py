@@ -9,8 +9,8 @@ from enum import Enum, auto
 from pathlib import Path
 
 from soak.plan import Disturbance, Kind, Options, workers
-from tests.support.centre_model import write_centre_model
 from tests.support.processes import ManagedProcess
+from tests.support.processor.centre_model import write_centre_model
 from tests.support.servers import KafkaServer, SeaweedServer
 from tests.support.stack import Service
 

@@ -14,7 +14,7 @@ from common.settings.schema import KafkaSettings, ProcessorSettings, UploaderSet
 from common.tasks import messages
 from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, Task
 from common.worker import committed_state
-from tests.support.group import read_all
+from tests.support.common.kafka.group import read_all
 
 _OFFSETS_TOPIC = "__consumer_offsets"
 _OFFSET_KEY_VERSIONS = (0, 1)

@@ -16,7 +16,7 @@ import soundfile
 from processor import __main__ as processor
 from processor.engine.protocol import Separation, StemFile
 from soak.songs import RATE, stem_names, write_stems
-from tests.support.stand_in_engine import StandInEngine
+from tests.support.processor.stand_in_engine import StandInEngine
 
 # Long enough to be hit by a kill, short enough for a thousand.
 _WORK_PER_SONG = 0.6

@@ -3,8 +3,8 @@
 import pytest
 
 from common.kafka import retry_topics
-from tests.support.group import Lab
-from tests.support.sleepers import OffsetWatch, Sleepers, job
+from tests.support.common.kafka.group import Lab
+from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job
 from tests.support.waiting import wait_for
 
 DELAY_S = 12

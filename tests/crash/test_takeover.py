@@ -7,9 +7,9 @@ import signal
 
 import pytest
 
-from tests.support.sleepers import OffsetWatch
+from tests.support.common.worker.sleepers import OffsetWatch
+from tests.support.common.worker.takeover import Takeover
 from tests.support.stack import Service
-from tests.support.takeover import Takeover
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import yaml
 
 from tests.docker import stand_ins
 from tests.docker.engine import Engine
-from tests.support import compose
+from tests.support.deploy import compose
 from tests.support.paths import REPOSITORY
 
 NAME = "uvr"

@@ -18,12 +18,13 @@ from local import broker
 from tests.docker import stand_ins
 from tests.docker.project import Project
 from tests.docker.stack import API, PATIENCE_S, STORE, Stack, properties, readme_block
-from tests.support import audio, task_client
-from tests.support.api_client import basic
-from tests.support.api_process import submit
-from tests.support.centre_model import write_centre_model
-from tests.support.compose import TRIO
+from tests.support import audio
+from tests.support.api import task_client
+from tests.support.api.api_client import basic
+from tests.support.api.api_process import submit
+from tests.support.deploy.compose import TRIO
 from tests.support.http_server import ScriptedServer, serve
+from tests.support.processor.centre_model import write_centre_model
 from tests.support.trio import fetch_stem
 from tests.support.waiting import wait_for
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.paths import REPOSITORY
 
 pytestmark = pytest.mark.network

@@ -9,12 +9,12 @@ import pytest
 from common.kafka import retry_topics
 from common.lag import lags
 from local.ports import free_ports
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
 COMMAND = [sys.executable, "-m", "common.lag"]
-SLEEPER = "tests.support.sleeper"
+SLEEPER = "tests.support.common.worker.sleeper"
 
 
 def test_waiting_and_running_jobs_are_counted_and_markers_are_not(kafka, stack):

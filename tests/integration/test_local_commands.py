@@ -14,7 +14,7 @@ import requests
 
 from local import leftovers
 from local.ports import answers, free_ports
-from tests.support.checkout import Checkout
+from tests.support.local.checkout import Checkout
 from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 

@@ -16,8 +16,8 @@ from processor.engine.protocol import EngineConfig
 from processor.models import catalogue, model_files
 from processor.models.model_files import ModelUnavailable, ensure
 from processor.separation import device, loaded_model
-from tests.support.models import random_directory
 from tests.support.paths import REPOSITORY
+from tests.support.processor.models import random_directory
 
 NAMES = ("tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs", "tiny_bag")
 
@@ -34,7 +34,7 @@ def target(tmp_path) -> Path:
 
 
 def fetching(name: str, target: Path, hub: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.support.fetching", name, str(target), str(hub)]
+    command = [sys.executable, "-m", "tests.support.processor.fetching", name, str(target), str(hub)]
     return subprocess.Popen(
         command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -9,11 +9,11 @@ from kafka import KafkaProducer
 
 from common.jobs import dead_letters, retry
 from common.kafka import retry_topics
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 
-SLEEPER = "tests.support.sleeper"
+SLEEPER = "tests.support.common.worker.sleeper"
 
 
 class Bench:

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tests.support import audio
-from tests.support.client import objects
+from tests.support.client.impatient import objects
+from tests.support.client.uvr import UvrCommand
 from tests.support.http_server import serve, stall
 from tests.support.trio import Trio
-from tests.support.uvr import UvrCommand
 from tests.support.waiting import wait_for
 from uvr_client.exits import Exit
 

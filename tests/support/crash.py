@@ -12,14 +12,14 @@ from kafka import KafkaConsumer, TopicPartition
 
 from common.failpoint import VARIABLE, Failpoint
 from common.kafka import retry_topics
+from tests.support.api.task_client import task
 from tests.support.servers import S3Store
 from tests.support.stack import Service, Stack
-from tests.support.task_client import task
 from tests.support.trio import Callback, Trio
 from tests.support.waiting import below, wait_for
 
 # The processor with a stand-in for its engine.
-PROCESSOR = "tests.support.slow_processor"
+PROCESSOR = "tests.support.processor.slow_processor"
 STEMS = ("instrumental.wav", "vocals.wav")
 
 

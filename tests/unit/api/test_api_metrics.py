@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.api_client import SONG, ApiClient, MemoryQueue, basic
-from tests.support.exposition import Exposition
+from tests.support.api.api_client import SONG, ApiClient, MemoryQueue, basic
+from tests.support.common.observability.exposition import Exposition
 
 WRONG = basic("admin", "wrong")
 

@@ -11,7 +11,7 @@ from api.routes.models import Deliveries, TaskPage, TaskStatus
 from api.submit.submission import Queued, Submission, task_uuid
 from api.view.merge import of_task
 from common.tasks.messages import Task
-from tests.support.api_client import ApiClient, MemoryQueue, basic
+from tests.support.api.api_client import ApiClient, MemoryQueue, basic
 
 
 @pytest.fixture(scope="module")

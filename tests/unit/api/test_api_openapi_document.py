@@ -7,7 +7,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from schemathesis.specs.openapi.definitions import OPENAPI_31
 
-from tests.support.api_client import ApiClient
+from tests.support.api.api_client import ApiClient
 
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 

@@ -10,8 +10,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api.app import create_app
 from common.settings.schema import ApiSettings
-from tests.support.api_client import MemoryQueue
-from tests.support.stored_view import StoredView
+from tests.support.api.api_client import MemoryQueue
+from tests.support.api.stored_view import StoredView
 
 # Deterministic: the same requests in every run.
 _CONFIG = SchemathesisConfig.from_dict(

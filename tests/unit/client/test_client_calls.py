@@ -6,9 +6,9 @@ import pytest
 
 from common.tasks.messages import DeliveryAttempt, Status
 from common.tasks.messages import State as Told
-from tests.support.api_client import SONG
-from tests.support.api_server import api_server
-from tests.support.client import impatient
+from tests.support.api.api_client import SONG
+from tests.support.api.api_server import api_server
+from tests.support.client.impatient import impatient
 from uvr_client import BadRequest, NotFound, State, Unauthorized, Unavailable, UvrClient, transport
 
 pytestmark = pytest.mark.network

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.client import objects, process
-from tests.support.fake_api import answer, event, problem, stream, task
+from tests.support.client.fake_api import answer, event, problem, stream, task
+from tests.support.client.impatient import objects, process
 from tests.support.http_server import ScriptedServer, in_turn, serve
 from tests.support.waiting import wait_for
 from uvr_client import events

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from tests.support.client import objects
-from tests.support.fake_api import answer, problem, task
+from tests.support.client.fake_api import answer, problem, task
+from tests.support.client.impatient import objects
 from tests.support.http_server import reset, serve
 from uvr_client.exits import Exit
 from uvr_client.view import when

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.support.client import impatient
-from tests.support.fake_api import FakeApi, answer, problem, task
+from tests.support.client.fake_api import FakeApi, answer, problem, task
+from tests.support.client.impatient import impatient
 from tests.support.http_server import redirect, reset, serve
 from uvr_client import Conflict, NotFound, ServerError, State, TooManyRequests, Unreachable, UvrClient
 

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from tests.support.client import impatient
-from tests.support.fake_api import FakeApi, answer, task
+from tests.support.client.fake_api import FakeApi, answer, task
+from tests.support.client.impatient import impatient
 from tests.support.http_server import ScriptedServer, in_turn, redirect, reset, serve
 from uvr_client import DownloadFailed, NoResult, StemMismatch, Task, UvrClient
 

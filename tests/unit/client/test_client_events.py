@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from tests.support.client import impatient
-from tests.support.fake_api import FakeApi, event, problem, stream, task
+from tests.support.client.fake_api import FakeApi, event, problem, stream, task
+from tests.support.client.impatient import impatient
 from tests.support.http_server import in_turn, reset, serve
 from uvr_client import (
     NotFound,

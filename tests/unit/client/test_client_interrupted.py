@@ -12,8 +12,8 @@ from typing import IO
 
 import pytest
 
-from tests.support.client import process
-from tests.support.fake_api import task
+from tests.support.client.fake_api import task
+from tests.support.client.impatient import process
 from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 from uvr_client.exits import Exit

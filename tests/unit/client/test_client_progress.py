@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from tests.support.fake_api import task
+from tests.support.client.fake_api import task
 from uvr_client import Task
 from uvr_client.progress import Bars, Lines, Nothing, display
 from uvr_client.times import parse_since

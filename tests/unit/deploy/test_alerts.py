@@ -6,8 +6,8 @@ import pytest
 import yaml
 
 from common.settings.schema import ProcessorSettings, UploaderSettings
-from tests.support.alerts import DEPLOY, rules, selectors
-from tests.support.compose import load
+from tests.support.deploy.alerts import DEPLOY, rules, selectors
+from tests.support.deploy.compose import load
 from tests.support.paths import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text()

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from api.__main__ import _LAST_ANSWERS_S
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
 from local import config, store
-from tests.support import compose
-from tests.support.compose import COMPOSE_FILE, GPU_FILE, TRIO
+from tests.support.deploy import compose
+from tests.support.deploy.compose import COMPOSE_FILE, GPU_FILE, TRIO
 from tests.support.paths import REPOSITORY
 
 KINDS = {"api": ApiSettings, "processor": ProcessorSettings, "uploader": UploaderSettings}

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import compose
-from tests.support.compose import TRIO
+from tests.support.deploy import compose
+from tests.support.deploy.compose import TRIO
 from tests.support.paths import REPOSITORY
 
 # Modules that the service's container runs, besides all of its own package.

@@ -19,7 +19,9 @@ def test_a_childs_environment_holds_no_secret(monkeypatch):
     for name in SECRETS:
         monkeypatch.setenv(name, "marked")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    process, link = child_process.spawn("tests.support.environment_teller", [], {"OMP_NUM_THREADS": "1"})
+    process, link = child_process.spawn(
+        "tests.support.processor.environment_teller", [], {"OMP_NUM_THREADS": "1"}
+    )
     try:
         told = link.receive(60)
     finally:

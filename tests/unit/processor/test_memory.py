@@ -62,7 +62,7 @@ def test_the_killer_has_struck_where_the_count_has_risen(counts, expected):
 
 
 def test_every_child_goes_before_its_parent():
-    process, link = child_process.spawn("tests.support.environment_teller", [])
+    process, link = child_process.spawn("tests.support.processor.environment_teller", [])
     try:
         link.receive(60)
         score = Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip()

@@ -6,9 +6,9 @@ from common.errors import ErrorCode, PermanentError, TransientError
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Cancel, Separated
-from tests.support.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import ScriptedServer
-from tests.support.processor_bench import TASK_UUID, FakeEngine, ProcessorBench
+from tests.support.processor.processor_harness import TASK_UUID, FakeEngine, ProcessorBench
 
 
 @pytest.fixture

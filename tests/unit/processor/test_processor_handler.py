@@ -14,10 +14,10 @@ from common.tasks import messages
 from common.tasks.job_status import Statuses
 from common.tasks.messages import Separated, SeparationFailed, State, UndecodableMessage
 from processor.metrics import ProcessorMetrics, Stage
-from tests.support.exposition import Exposition
-from tests.support.fakes import FakeContext, MemoryOutbox
+from tests.support.common.observability.exposition import Exposition
+from tests.support.common.worker.fakes import FakeContext, MemoryOutbox
 from tests.support.http_server import ScriptedServer, serve
-from tests.support.processor_bench import STEMS, TASK_UUID, FakeEngine, ProcessorBench
+from tests.support.processor.processor_harness import STEMS, TASK_UUID, FakeEngine, ProcessorBench
 
 
 class FullStage(LocalStage):

@@ -8,9 +8,9 @@ from common.kafka.records import Record
 from common.settings.schema import ProcessorSettings
 from common.tasks.messages import decode_task
 from processor.places import claim_of, download_limits
-from tests.support.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import ScriptedServer, drip
-from tests.support.processor_bench import FakeEngine, ProcessorBench
+from tests.support.processor.processor_harness import FakeEngine, ProcessorBench
 
 
 @pytest.fixture

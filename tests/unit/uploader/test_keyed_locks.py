@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import Cancelled
-from tests.support.fakes import FakeContext, InThread
+from tests.support.common.worker.fakes import FakeContext, InThread
 from uploader.keyed_locks import KeyedLocks
 
 

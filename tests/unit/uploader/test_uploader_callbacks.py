@@ -8,7 +8,7 @@ from common.errors import ErrorCode, TransientError
 from common.jobs import dead_letters, retry
 from common.tasks.messages import decode_result
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import STEMS, TASK_UUID, Killed, UploaderBench
+from tests.support.uploader.uploader_harness import STEMS, TASK_UUID, Killed, UploaderBench
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 

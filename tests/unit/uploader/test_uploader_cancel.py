@@ -4,9 +4,9 @@ import pytest
 
 from common.errors import ErrorCode, TransientError
 from common.tasks.messages import Cancel, decode_status
-from tests.support.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import TASK_UUID, UploaderBench
+from tests.support.uploader.uploader_harness import TASK_UUID, UploaderBench
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 PREFIX = f"out/{TASK_UUID}/1/"

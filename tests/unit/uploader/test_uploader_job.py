@@ -10,9 +10,9 @@ from common.jobs import dead_letters
 from common.jobs.outcome import Poison
 from common.kafka.records import Record
 from common.tasks.messages import SeparationFailed, decode_result
-from tests.support.fakes import FakeContext, InThread
+from tests.support.common.worker.fakes import FakeContext, InThread
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import STEMS, TASK_UUID, UploaderBench, record
+from tests.support.uploader.uploader_harness import STEMS, TASK_UUID, UploaderBench, record
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 REFUSED = PermanentError(ErrorCode.STORAGE_ERROR, "The result could not be stored: AccessDenied (403)")

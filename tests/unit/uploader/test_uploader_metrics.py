@@ -3,9 +3,9 @@
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from tests.support.exposition import Exposition
+from tests.support.common.observability.exposition import Exposition
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import UploaderBench
+from tests.support.uploader.uploader_harness import UploaderBench
 from uploader.metrics import UploaderMetrics, class_of
 from uploader.webhook import Delivered, Gone, Refused, Rejected, TimedOut, Unreachable
 

@@ -5,9 +5,9 @@ import pytest
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.tasks.job_status import Statuses
 from common.tasks.messages import State
-from tests.support.fakes import FakeContext, MemoryOutbox
+from tests.support.common.worker.fakes import FakeContext, MemoryOutbox
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import TASK_UUID, UploaderBench, record
+from tests.support.uploader.uploader_harness import TASK_UUID, UploaderBench, record
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 

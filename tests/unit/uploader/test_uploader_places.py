@@ -9,9 +9,9 @@ from common.jobs.retry import TRIES
 from common.kafka.records import Record
 from common.settings.schema import UploaderSettings
 from common.tasks.messages import Redelivery, State
-from tests.support.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import TASK_UUID, UploaderBench, record
+from tests.support.uploader.uploader_harness import TASK_UUID, UploaderBench, record
 from uploader.places import callback_claim, callback_limits, claim_of
 
 

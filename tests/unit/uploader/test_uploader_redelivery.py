@@ -5,9 +5,9 @@ import pytest
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.jobs import dead_letters, retry
 from common.tasks.messages import Redelivery, State, Status
-from tests.support.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import TASK_UUID, Settled, UploaderBench, record
+from tests.support.uploader.uploader_harness import TASK_UUID, Settled, UploaderBench, record
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 MANIFEST = f"out/{TASK_UUID}/1/manifest.json"

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import TASK_UUID, UploaderBench
+from tests.support.uploader.uploader_harness import TASK_UUID, UploaderBench
 
 MANIFEST = f"out/{TASK_UUID}/1/manifest.json"
 

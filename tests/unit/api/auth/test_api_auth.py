@@ -6,7 +6,7 @@ import pytest
 
 from api.auth.basic_auth import decode
 from api.limiter import FailureLimiter
-from tests.support.api_client import ApiClient, basic
+from tests.support.api.api_client import ApiClient, basic
 
 
 def unreadable():

@@ -7,8 +7,8 @@ import pytest
 
 from api.auth.sign_in import Pair, SignIn, TooManySignIns
 from api.auth.users import parameters_of
-from tests.support.api_client import ApiClient, basic
-from tests.support.users import cheap_line, write_users
+from tests.support.api.api_client import ApiClient, basic
+from tests.support.api.users import cheap_line, write_users
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 20

@@ -8,8 +8,8 @@ import pytest
 from argon2 import PasswordHasher
 
 from api.auth.users import make_line, read_users
+from tests.support.api.users import CHEAP_HASH, cheap_line
 from tests.support.paths import REPOSITORY
-from tests.support.users import CHEAP_HASH, cheap_line
 
 
 def users_file(tmp_path: Path, text: str) -> Path:

@@ -7,7 +7,7 @@ import pytest
 from api.view.merge import of_task
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task
-from tests.support.api_client import SONG, ApiClient, basic
+from tests.support.api.api_client import SONG, ApiClient, basic
 
 OURS = "127.0.0.1:8000"
 ADMIN = basic("admin", "password")

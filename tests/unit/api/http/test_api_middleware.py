@@ -5,7 +5,7 @@ import logging
 import pytest
 
 from api.view.read_position import Horizon
-from tests.support.api_client import SONG, ApiClient, MemoryQueue, basic
+from tests.support.api.api_client import SONG, ApiClient, MemoryQueue, basic
 
 WRONG = basic("admin", "wrong")
 

@@ -14,9 +14,9 @@ import uvicorn
 from api.app import create_app
 from api.http.protocol import GuardedProtocol
 from common.settings.schema import ApiSettings
-from tests.support.api_client import SONG, MemoryQueue, basic
-from tests.support.hostile_requests import request
-from tests.support.stored_view import StoredView
+from tests.support.api.api_client import SONG, MemoryQueue, basic
+from tests.support.api.hostile_requests import request
+from tests.support.api.stored_view import StoredView
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 20

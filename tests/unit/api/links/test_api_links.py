@@ -12,7 +12,7 @@ from api.view.merge import of_task
 from common.settings.schema import ApiSettings
 from common.storage.links import LinkMaker
 from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
-from tests.support.api_client import ApiClient, basic
+from tests.support.api.api_client import ApiClient, basic
 
 TASK_UUID = UUID(int=1)
 STORE = {

@@ -6,7 +6,7 @@ import pytest
 
 from api.view.merge import of_task
 from common.tasks.messages import State, Status, Task
-from tests.support.api_client import SONG, Answer, ApiClient, MemoryQueue, basic
+from tests.support.api.api_client import SONG, Answer, ApiClient, MemoryQueue, basic
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
 DAY_S = 24 * 3600

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from common.tasks.messages import decode_task
-from tests.support.api_client import SONG, ApiClient, MemoryQueue
+from tests.support.api.api_client import SONG, ApiClient, MemoryQueue
 
 
 def problem_of(answer, status):

@@ -6,8 +6,8 @@ import pytest
 
 from api.view.merge import of_task
 from common.tasks.messages import FailureCallback, Redelivery, State, Status, Task
-from tests.support.api_client import Answer, ApiClient, MemoryQueue, basic
-from tests.support.stored_view import StoredView
+from tests.support.api.api_client import Answer, ApiClient, MemoryQueue, basic
+from tests.support.api.stored_view import StoredView
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
 TASK_UUID = UUID(int=1)

@@ -9,8 +9,8 @@ import pytest
 from api.routes.models import event_id
 from api.view.merge import of_task
 from common.tasks.messages import DeliveryAttempt, PublishedStem, State, Status, SuccessCallback, Task
-from tests.support.api_client import Answer, ApiClient, basic
-from tests.support.stored_view import StoredView
+from tests.support.api.api_client import Answer, ApiClient, basic
+from tests.support.api.stored_view import StoredView
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
 

@@ -10,10 +10,10 @@ import pytest
 from api.publishing.publisher import QueueUnavailable
 from api.view.merge import of_task
 from common.tasks.messages import State, Status, Task
-from tests.support.api_client import SONG, Answer, ApiClient, MemoryQueue, basic
-from tests.support.exposition import Exposition
-from tests.support.stored_view import StoredView
-from tests.support.users import write_users
+from tests.support.api.api_client import SONG, Answer, ApiClient, MemoryQueue, basic
+from tests.support.api.stored_view import StoredView
+from tests.support.api.users import write_users
+from tests.support.common.observability.exposition import Exposition
 
 KEY = {"Idempotency-Key": "order-1"}
 

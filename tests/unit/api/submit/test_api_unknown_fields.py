@@ -6,7 +6,7 @@ import logging
 import pytest
 
 from api.submit.unknown_fields import distance
-from tests.support.api_client import SONG, ApiClient
+from tests.support.api.api_client import SONG, ApiClient
 
 KEY = {"Idempotency-Key": "order-1"}
 

@@ -3,7 +3,7 @@
 import pytest
 
 from common.deadletter.commands import parse_since, parser
-from tests.support.dead_letters import NOW_S
+from tests.support.common.deadletter.dead_letters import NOW_S
 
 
 @pytest.mark.parametrize(

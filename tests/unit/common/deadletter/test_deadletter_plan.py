@@ -12,7 +12,7 @@ from common.jobs import dead_letters, retry
 from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Redelivery, Task
-from tests.support.dead_letters import (
+from tests.support.common.deadletter.dead_letters import (
     DEAD,
     NOW_S,
     ONE,

@@ -9,7 +9,7 @@ from common.deadletter.dead_letter import DeadLetter, parse
 from common.deadletter.mailbox import Mailbox
 from common.jobs import retry
 from common.settings.schema import KafkaSettings
-from tests.support.dead_letters import ONE, letter_record, mark, task
+from tests.support.common.deadletter.dead_letters import ONE, letter_record, mark, task
 
 SETTINGS = KafkaSettings()
 HOSTILE = "\x1b]0;title\x07\x1b[2J\r\n\x9b1m\u202eevil\u2028 https://user:pass@example.com/x"

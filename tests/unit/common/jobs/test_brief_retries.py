@@ -19,13 +19,13 @@ from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network
 from common.tasks.messages import Redelivery, SeparationFailed, State, decode_result
 from processor.audio.download import DownloadLimits, download
-from tests.support.fakes import FakeContext, record
-from tests.support.guarded import go_on
+from tests.support.common.outbound.guarded import go_on
+from tests.support.common.worker.fakes import FakeContext, record
 from tests.support.http_server import CallbackReceiver, ScriptedServer, serve
 from tests.support.paths import TLS
-from tests.support.processor_bench import ProcessorBench
-from tests.support.uploader_bench import Settled, UploaderBench, as_record
-from tests.support.uploader_bench import record as result_record
+from tests.support.processor.processor_harness import ProcessorBench
+from tests.support.uploader.uploader_harness import Settled, UploaderBench, as_record
+from tests.support.uploader.uploader_harness import record as result_record
 from uploader.webhook import as_error, deliver
 
 pytestmark = pytest.mark.network

@@ -10,7 +10,7 @@ from common.jobs.outcome import RetrySchedule
 from common.jobs.retry import History, RetryPolicy
 from common.kafka import retry_topics
 from common.kafka.records import Record
-from tests.support.fakes import record
+from tests.support.common.worker.fakes import record
 
 POLICY = RetryPolicy("tasks", (30, 300, 3600))
 NOW_S = 1_700_000_000.0

@@ -7,7 +7,7 @@ from common.jobs import dead_letters, retry
 from common.jobs.outcome import Done, Dropped, Failed, Outcome, Poison
 from common.jobs.settlement import Settlement
 from common.kafka.records import Message, Record
-from tests.support.fakes import FakeContext, FakeHandler, record, rules
+from tests.support.common.worker.fakes import FakeContext, FakeHandler, record, rules
 
 NOTE = Message("deliveries", b"k", b"note")
 FOR_NOW = TransientError(ErrorCode.NETWORK_ERROR, "reset")

@@ -10,7 +10,7 @@ from kafka.protocol.consumer.metadata import ConsumerProtocolAssignment, Consume
 
 from common.kafka.assignor import EvenTopicsAssignor
 from common.kafka.member_data import Needs, decode_drained, decode_needs, encode_drained
-from tests.support.earlier_assignor import EarlierAssignor
+from tests.support.common.kafka.earlier_assignor import EarlierAssignor
 
 TOPICS = ["tasks", "tasks_retry_300s", "tasks_retry_30s", "tasks_retry_3600s"]
 PARTITIONS = 12

@@ -10,7 +10,7 @@ from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network, reason
 from common.waiting import DeadlineExceeded, pulse_until
-from tests.support.guarded import answering, fetch, go_on, trusting
+from tests.support.common.outbound.guarded import answering, fetch, go_on, trusting
 from tests.support.http_server import (
     ScriptedServer,
     raw,

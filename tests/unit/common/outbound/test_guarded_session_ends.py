@@ -13,7 +13,7 @@ from common.errors import Cancelled
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network, is_timeout, reason, retry_after_s
 from common.waiting import DeadlineExceeded, pulse_until
-from tests.support.guarded import fetch, go_on, trusting
+from tests.support.common.outbound.guarded import fetch, go_on, trusting
 from tests.support.http_server import (
     ScriptedServer,
     drip_headers,

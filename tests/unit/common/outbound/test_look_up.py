@@ -137,7 +137,7 @@ def test_a_resolver_that_is_away_says_nothing_of_the_name(tmp_path, code):
 
 def test_the_system_s_resolver_tells_a_name_that_is_not_there_from_a_name_server_that_is_not():
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.support.name_servers"],
+        [sys.executable, "-m", "tests.support.common.outbound.name_servers"],
         stdout=subprocess.PIPE,
         check=True,
         cwd=REPOSITORY,

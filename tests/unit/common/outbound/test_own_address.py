@@ -12,7 +12,7 @@ from common.outbound import sockets
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
 from common.outbound.own_address import is_own, same_end
-from tests.support.guarded import fetch
+from tests.support.common.outbound.guarded import fetch
 from tests.support.http_server import ScriptedServer
 from tests.support.paths import REPOSITORY
 
@@ -25,7 +25,7 @@ PUBLIC = "93.184.216.34"
 def on_a_host_of_its_own():
     """What a host with public addresses of its own says to each way of naming them."""
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.support.own_host"],
+        [sys.executable, "-m", "tests.support.common.outbound.own_host"],
         stdout=subprocess.PIPE,
         check=True,
         cwd=REPOSITORY,

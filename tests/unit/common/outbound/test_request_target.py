@@ -5,7 +5,7 @@ import pytest
 from common.errors import ErrorCode, PermanentError
 from common.outbound.addresses import AddressPolicy, validate_text
 from common.outbound.request_target import redirect_url, request_target
-from tests.support.raw_targets import AS_GIVEN
+from tests.support.common.outbound.raw_targets import AS_GIVEN
 
 
 @pytest.mark.parametrize("target", AS_GIVEN)

@@ -12,7 +12,7 @@ from common.errors import PermanentError
 from common.tasks.cancel_reader import ControlReader
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Cancel, Task
-from tests.support.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext
 from tests.support.waiting import wait_for
 
 TOPIC = "control"

@@ -9,7 +9,7 @@ from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, Tran
 from common.jobs.outcome import JobContext
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Cancel, Task
-from tests.support.fakes import FakeContext, InThread
+from tests.support.common.worker.fakes import FakeContext, InThread
 
 DAY_S = 24 * 3600.0
 

@@ -11,7 +11,7 @@ from common.tasks import messages
 from common.tasks.job_status import Statuses
 from common.tasks.messages import State, Task
 from common.tasks.status_outbox import KafkaOutbox
-from tests.support.fakes import MemoryOutbox
+from tests.support.common.worker.fakes import MemoryOutbox
 from tests.support.waiting import wait_for
 
 TASK = Task(task_uuid=uuid4(), audio="a", hook_url="h", submitted_at=1.0, user="alice")

@@ -17,10 +17,10 @@ from common.tasks.messages import Task, decode_result, decode_task
 from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
 from processor.handler import ProcessorConfig, ProcessorHandler
-from tests.support.api_client import ApiClient
-from tests.support.fakes import FakeContext, statuses
+from tests.support.api.api_client import ApiClient
+from tests.support.common.worker.fakes import FakeContext, statuses
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader_bench import UploaderBench, record
+from tests.support.uploader.uploader_harness import UploaderBench, record
 
 GONE = PermanentError(ErrorCode.HTTP_ERROR, "HTTP error: 404")
 

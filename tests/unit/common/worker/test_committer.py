@@ -14,8 +14,8 @@ from kafka.errors import (
 
 from common.kafka.fencing import Fenced
 from common.worker.commit_request import End
-from tests.support.committer_bench import RESULT
-from tests.support.fakes import FakeBroker, FakeProducer, Script, leased
+from tests.support.common.worker.committer_harness import RESULT
+from tests.support.common.worker.fakes import FakeBroker, FakeProducer, Script, leased
 from tests.support.waiting import wait_for
 
 

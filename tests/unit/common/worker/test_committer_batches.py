@@ -7,8 +7,8 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
 from common.worker.commit_request import End
-from tests.support.committer_bench import RESULT, Gate
-from tests.support.fakes import InThread, Script, leased
+from tests.support.common.worker.committer_harness import RESULT, Gate
+from tests.support.common.worker.fakes import InThread, Script, leased
 
 OTHER = Message("results", b"other", b"2")
 

@@ -7,8 +7,8 @@ from kafka.errors import KafkaTimeoutError
 
 from common.worker.commit_request import End
 from common.worker.lease import Lease
-from tests.support.committer_bench import RESULT, Gate
-from tests.support.fakes import FakeProducer, InThread, leased
+from tests.support.common.worker.committer_harness import RESULT, Gate
+from tests.support.common.worker.fakes import FakeProducer, InThread, leased
 
 
 def test_stop_finishes_what_was_asked_for(bench):

@@ -4,8 +4,8 @@ from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaTimeoutError
 
 from common.worker.commit_request import End
-from tests.support.committer_bench import RESULT, Gate
-from tests.support.fakes import InThread
+from tests.support.common.worker.committer_harness import RESULT, Gate
+from tests.support.common.worker.fakes import InThread
 
 
 def test_a_stopped_attempt_is_handed_back_although_its_job_may_publish_nothing_more(bench):

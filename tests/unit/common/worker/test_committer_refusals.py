@@ -9,8 +9,8 @@ from kafka.errors import (
 from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
 from common.worker.commit_request import End
-from tests.support.committer_bench import RESULT, Gate
-from tests.support.fakes import InThread
+from tests.support.common.worker.committer_harness import RESULT, Gate
+from tests.support.common.worker.fakes import InThread
 
 
 def refuse_large(message: Message) -> Exception | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from common.worker.disk_metrics import read_disks
 from common.worker.metrics import WorkerMetrics
-from tests.support.exposition import Exposition
+from tests.support.common.observability.exposition import Exposition
 
 
 def shown(directories: dict[str, Path]) -> Exposition:

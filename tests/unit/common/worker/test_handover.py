@@ -5,7 +5,7 @@ from kafka import TopicPartition
 
 from common.worker.handover import Handover
 from common.worker.lease import Lease, LeaseTable, Refusal
-from tests.support.fakes import leased, loaded, partition, record
+from tests.support.common.worker.fakes import leased, loaded, partition, record
 from tests.support.waiting import wait_for
 
 

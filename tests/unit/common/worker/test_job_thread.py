@@ -7,8 +7,8 @@ from common.jobs import dead_letters
 from common.jobs.outcome import Done, Dropped, Failed, Poison
 from common.kafka.records import Message
 from common.worker.commit_request import End
-from tests.support.fakes import FakeHandler
-from tests.support.job_bench import Desk, raising, returning
+from tests.support.common.worker.fakes import FakeHandler
+from tests.support.common.worker.job_harness import Desk, raising, returning
 
 RESULT = Message("results", b"k", b"done")
 CRASH = CrashError(ErrorCode.ENGINE_CRASHED)

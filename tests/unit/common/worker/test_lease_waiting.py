@@ -4,7 +4,7 @@ from kafka.structs import OffsetAndMetadata
 
 from common.worker.committed_state import Progress, Step
 from common.worker.lease import Lease, LeaseTable, Refusal
-from tests.support.fakes import leased, loaded, partition, record
+from tests.support.common.worker.fakes import leased, loaded, partition, record
 
 
 class Clock:

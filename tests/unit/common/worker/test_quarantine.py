@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import Cancelled
 from common.worker.quarantine import Quarantine
-from tests.support.fakes import InThread
+from tests.support.common.worker.fakes import InThread
 from tests.support.waiting import wait_for
 
 

@@ -11,10 +11,10 @@ from common.kafka.records import Message
 from common.worker import committed_state
 from common.worker.committed_state import Progress
 from common.worker.quarantine import Quarantine
-from tests.support.fakes import TOPIC, FakeHandler, leased
-from tests.support.job_bench import Desk
+from tests.support.common.worker.fakes import TOPIC, FakeHandler, leased
+from tests.support.common.worker.job_harness import Desk
+from tests.support.common.worker.worker_harness import WorkerBench
 from tests.support.waiting import wait_for
-from tests.support.worker_bench import WorkerBench
 
 RESULT = Message("results", b"k", b"done")
 

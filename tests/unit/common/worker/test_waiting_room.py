@@ -9,9 +9,9 @@ from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
 from common.worker.lease import Lease, LeaseTable, Refusal
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
-from tests.support.fakes import TOPIC, leased, loaded, partition, record
+from tests.support.common.worker.fakes import TOPIC, leased, loaded, partition, record
+from tests.support.common.worker.worker_harness import WorkerBench
 from tests.support.waiting import wait_for
-from tests.support.worker_bench import WorkerBench
 
 HOST = ("host", "a.example:443")
 

@@ -10,9 +10,9 @@ from kafka.errors import FencedInstanceIdError, KafkaConnectionError, KafkaError
 from common.jobs.outcome import Done
 from common.kafka.fencing import Fenced
 from common.kafka.records import Message
-from tests.support.fakes import TOPIC, FakeProducer
+from tests.support.common.worker.fakes import TOPIC, FakeProducer
+from tests.support.common.worker.worker_harness import WorkerBench
 from tests.support.waiting import wait_for
-from tests.support.worker_bench import WorkerBench
 
 
 def values(count: int) -> list[bytes]:

@@ -12,11 +12,11 @@ from common.jobs.outcome import Deferred, Done, Poison
 from common.jobs.places import Claim
 from common.kafka.records import Message
 from common.worker.metrics import JobEnd, WorkerMetrics
-from tests.support.exposition import Exposition
-from tests.support.fakes import TOPIC, FakeHandler, record, rules
-from tests.support.job_bench import Desk, raising, returning
+from tests.support.common.observability.exposition import Exposition
+from tests.support.common.worker.fakes import TOPIC, FakeHandler, record, rules
+from tests.support.common.worker.job_harness import Desk, raising, returning
+from tests.support.common.worker.worker_harness import WorkerBench
 from tests.support.waiting import wait_for
-from tests.support.worker_bench import WorkerBench
 
 RESULT = Message("results", b"k", b"v")
 CRASH = CrashError(ErrorCode.ENGINE_CRASHED)

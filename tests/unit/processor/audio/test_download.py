@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 
 from processor.audio.download import Clocks, extension, without_secrets
-from tests.support.downloads import LIMITS, MB, Downloads
 from tests.support.http_server import (
     ScriptedServer,
     drip,
@@ -16,6 +15,7 @@ from tests.support.http_server import (
     serve,
     serve_chunked,
 )
+from tests.support.processor.downloads import LIMITS, MB, Downloads
 
 pytestmark = pytest.mark.network
 

@@ -11,7 +11,6 @@ from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
 from processor.audio.download import Clocks, DownloadLimits, download
-from tests.support.downloads import LIMITS, MB, Downloads, go_on
 from tests.support.http_server import (
     ScriptedServer,
     drip,
@@ -22,6 +21,7 @@ from tests.support.http_server import (
     serve_chunked,
     stall,
 )
+from tests.support.processor.downloads import LIMITS, MB, Downloads, go_on
 
 pytestmark = pytest.mark.network
 

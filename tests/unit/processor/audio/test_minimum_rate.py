@@ -11,8 +11,8 @@ from common.settings.schema import ProcessorSettings
 from processor.assembly import download_limits
 from processor.audio.download import Clocks, DownloadLimits
 from processor.audio.minimum_rate import MinimumRate
-from tests.support.downloads import MB, Downloads
 from tests.support.http_server import ScriptedServer, drip, drip_headers, serve
+from tests.support.processor.downloads import MB, Downloads
 
 
 def observed(bytes_per_s: float, seen: Iterable[tuple[float, int]]) -> None:

@@ -13,8 +13,9 @@ import pytest
 from common.errors import ErrorCode, PermanentError
 from processor.audio.containers import text_kind
 from processor.audio.prepare import AudioLimits, prepare
-from tests.support import audio, songs
-from tests.support.songs import by_libsndfile, decoded, encoded, file
+from tests.support import audio
+from tests.support.processor import songs
+from tests.support.processor.songs import by_libsndfile, decoded, encoded, file
 
 SONG = songs.music(1.0)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from tests.support import audio, songs
-from tests.support.songs import RATE, by_libsndfile, decoded, encoded, file
+from tests.support import audio
+from tests.support.processor import songs
+from tests.support.processor.songs import RATE, by_libsndfile, decoded, encoded, file
 
 SONG = songs.music(1.0)
 FRAMES = len(SONG)

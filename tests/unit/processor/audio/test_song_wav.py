@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from tests.support import songs
-from tests.support.songs import (
+from tests.support.processor import songs
+from tests.support.processor.songs import (
     FLOAT,
     PCM,
     RATE,

@@ -8,8 +8,8 @@ import pytest
 
 from processor.models import catalogue, hub, model_files
 from processor.models.model_files import ModelUnavailable, ensure
-from tests.support.centre_model import MODEL_DATA, write_centre_model
 from tests.support.paths import REPOSITORY
+from tests.support.processor.centre_model import MODEL_DATA, write_centre_model
 
 
 def no_network(url: str, target: Path) -> None:

@@ -7,10 +7,11 @@ import pytest
 
 from processor.models import model_files
 from processor.separation import device, loaded_model
-from tests.support import audio, random_checkpoints
-from tests.support.mixes import as_mix
-from tests.support.models import random_directory
-from tests.support.whole_file import Library
+from tests.support import audio
+from tests.support.processor import random_checkpoints
+from tests.support.processor.mixes import as_mix
+from tests.support.processor.models import random_directory
+from tests.support.processor.whole_file import Library
 
 LSB = 1 / 32768
 

@@ -6,8 +6,9 @@ from common.errors import ErrorCode, TransientError
 from processor.models import model_files
 from processor.separation import device, loaded_model
 from processor.separation.batches import Batches, is_out_of_memory
-from tests.support import audio, random_checkpoints
-from tests.support.mixes import as_mix
+from tests.support import audio
+from tests.support.processor import random_checkpoints
+from tests.support.processor.mixes import as_mix
 
 GPU_IS_FULL = "CUDA out of memory. Tried to allocate 20.00 MiB."
 

@@ -2,7 +2,7 @@ import pytest
 
 from processor.models import model_files
 from processor.separation import device, loaded_model
-from tests.support.models import centre_directory
+from tests.support.processor.models import centre_directory
 
 GPU = [device.CUDA_PROVIDER, device.CPU_PROVIDER]
 NO_GPU = [device.CPU_PROVIDER]

@@ -12,9 +12,9 @@ from processor.models import model_files
 from processor.separation import device, loaded_model, streaming
 from processor.separation.architectures import mdx
 from tests.support import audio
-from tests.support.centre_model import write_centre_model
-from tests.support.mixes import as_mix
-from tests.support.models import centre_directory
+from tests.support.processor.centre_model import write_centre_model
+from tests.support.processor.mixes import as_mix
+from tests.support.processor.models import centre_directory
 
 LSB = 1 / 32768
 

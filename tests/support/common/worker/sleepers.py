@@ -13,11 +13,11 @@ from kafka.errors import KafkaError
 from common.kafka import clients
 from common.worker import committed_state
 from common.worker.committed_state import Progress
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 
-SLEEPER = "tests.support.sleeper"
+SLEEPER = "tests.support.common.worker.sleeper"
 
 
 class Sleepers:

@@ -5,8 +5,8 @@ import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
-from tests.support.api_client import Answer, basic
-from tests.support.api_process import PATIENCE_S
+from tests.support.api.api_client import Answer, basic
+from tests.support.api.api_process import PATIENCE_S
 from tests.support.stack import Service
 from tests.support.waiting import wait_for
 

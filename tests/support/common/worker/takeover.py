@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable
 
 from common.kafka import retry_topics
-from tests.support.group import Lab
-from tests.support.sleepers import Sleepers, job
+from tests.support.common.kafka.group import Lab
+from tests.support.common.worker.sleepers import Sleepers, job
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 

@@ -1,6 +1,6 @@
 """A host with public IP addresses of its own, made in a network namespace, and what is refused there.
 
-    python -m tests.support.own_host
+    python -m tests.support.common.outbound.own_host
 
 Prints a JSON object: for each way to name the host's own addresses the error, and whether a connection came.
 """

@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 from processor.models import model_files
-from tests.support import random_checkpoints
-from tests.support.centre_model import write_centre_model
+from tests.support.processor import random_checkpoints
+from tests.support.processor.centre_model import write_centre_model
 
 
 @functools.cache

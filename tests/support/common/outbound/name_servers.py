@@ -1,6 +1,6 @@
 """What the system's resolver makes of a name server's answers, in a network with a name server of its own.
 
-    python -m tests.support.name_servers
+    python -m tests.support.common.outbound.name_servers
 
 Prints a JSON object: for each answer the error of a download from that name.
 """
@@ -18,7 +18,7 @@ from common.errors import JobError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
 from processor.audio.download import DownloadLimits, download
-from tests.support.own_host import enter_namespace
+from tests.support.common.outbound.own_host import enter_namespace
 
 _CLONE_NEWNS, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x00020000, 4096, 16384, 1 << 18
 _NO_ERROR, _SERVER_FAILURE, _NO_SUCH_NAME, _REFUSED = 0, 2, 3, 5

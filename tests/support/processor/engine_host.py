@@ -1,6 +1,6 @@
 """A process that owns an engine, for tests that kill it.
 
-    python -m tests.support.engine_host MODEL_DIR SOURCE TARGET_DIR
+    python -m tests.support.processor.engine_host MODEL_DIR SOURCE TARGET_DIR
 
 Prints the engine's process id as soon as there is one, `ready` once it is, and `separating` when a job runs.
 """

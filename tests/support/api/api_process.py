@@ -9,8 +9,8 @@ from typing import Any
 from uuid import uuid4
 
 from common.tasks.messages import Task, decode_task
-from tests.support.api_client import SONG, Answer
-from tests.support.group import read_all
+from tests.support.api.api_client import SONG, Answer
+from tests.support.common.kafka.group import read_all
 
 PATIENCE_S = 60
 

@@ -14,7 +14,7 @@ from api.publishing.publisher import QueueUnavailable
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Cancel, Redelivery, Task
-from tests.support.stored_view import StoredView
+from tests.support.api.stored_view import StoredView
 
 SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}
 

@@ -14,8 +14,8 @@ from api.http.protocol import GuardedProtocol
 from api.view.merge import of_task
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task
-from tests.support.api_client import MemoryQueue
-from tests.support.stored_view import StoredView
+from tests.support.api.api_client import MemoryQueue
+from tests.support.api.stored_view import StoredView
 from tests.support.waiting import wait_for
 
 _PATIENCE_S = 30

@@ -1,6 +1,6 @@
 """The processor with its real engine, whose process some songs kill: told by how long they last.
 
-DEADLY='{"3": "SIGSEGV", "4": "SIGKILL"}' python -m tests.support.deadly_processor
+DEADLY='{"3": "SIGSEGV", "4": "SIGKILL"}' python -m tests.support.processor.deadly_processor
 """
 
 import json

@@ -1,6 +1,6 @@
 """A child process that sends its environment.
 
-processor.child_process.spawn("tests.support.environment_teller", [])
+processor.child_process.spawn("tests.support.processor.environment_teller", [])
 """
 
 import os

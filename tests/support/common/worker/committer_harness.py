@@ -6,7 +6,15 @@ from common.kafka.records import Message
 from common.worker.committed_state import decode
 from common.worker.committer import Committer
 from common.worker.lease import LeaseTable
-from tests.support.fakes import FakeBroker, FakeProducer, InThread, Script, leased, loaded, partition
+from tests.support.common.worker.fakes import (
+    FakeBroker,
+    FakeProducer,
+    InThread,
+    Script,
+    leased,
+    loaded,
+    partition,
+)
 from tests.support.waiting import wait_for
 
 RESULT = Message("results", b"k", b"1")

@@ -8,7 +8,7 @@ from common.worker.commit_request import CommitRequest, End
 from common.worker.committed_state import Progress, Step
 from common.worker.job_thread import JobThread, OnOutcome
 from common.worker.lease import LeaseTable
-from tests.support.fakes import FakeHandler, leased, loaded, partition, rules
+from tests.support.common.worker.fakes import FakeHandler, leased, loaded, partition, rules
 from tests.support.waiting import wait_for
 
 

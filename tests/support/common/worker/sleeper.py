@@ -1,6 +1,6 @@
 """A service whose jobs sleep: the worker loop of the product with nothing else in it.
 
-    python -m tests.support.sleeper
+    python -m tests.support.common.worker.sleeper
 
 Reads JSON `{"i": id, "s": seconds}` from the task topic and publishes `{"i", "attempt", "worker"}` to the
 result topic. With `"fail": n` the first n tries fail for now; with `"deaf": seconds` the first attempt does

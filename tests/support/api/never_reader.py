@@ -1,4 +1,4 @@
-"""Clients that ask and never read: `python -m tests.support.never_reader PORT COUNT PATH`.
+"""Clients that ask and never read: `python -m tests.support.api.never_reader PORT COUNT PATH`.
 
 Each has a receive buffer of 2 KB, and sends as many requests as the connection takes. Prints a line once all
 have connected. Each line of standard input is then answered with how many of them the server still has.

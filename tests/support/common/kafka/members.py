@@ -4,7 +4,7 @@ from kafka import KafkaConsumer
 
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 
 
 def member(lab: Lab, worker_id: str = "w0") -> GuardedConsumer:

@@ -15,7 +15,7 @@ from processor.engine.protocol import Separation, StemFile
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
 from tests.support import audio
-from tests.support.fakes import statuses
+from tests.support.common.worker.fakes import statuses
 from tests.support.http_server import ScriptedServer, serve
 
 TASK_UUID = uuid4()

@@ -1,6 +1,6 @@
 """A process that owns a processor's handler and runs bad jobs through it, two at a time.
 
-    python -m tests.support.bad_jobs DIRECTORY KINDS_FILE COUNT
+    python -m tests.support.processor.bad_jobs DIRECTORY KINDS_FILE COUNT
 
 KINDS_FILE holds a JSON list of [origin, path, expected code]; jobs take them in turn. DIRECTORY gets `temp`
 and `stage`. Prints a JSON line for each job, {"job", "code", "expected"}, and after every hundredth, once
@@ -26,7 +26,7 @@ from common.tasks.messages import Task
 from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
 from processor.handler import ProcessorConfig, ProcessorHandler
-from tests.support.fakes import FakeContext, statuses
+from tests.support.common.worker.fakes import FakeContext, statuses
 
 _SLOTS = 2
 _LIMITS = DownloadLimits(max_bytes=1 << 20, deadline_s=120)

@@ -5,7 +5,7 @@ import gzip
 import json
 from dataclasses import dataclass
 
-from tests.support.api_client import SONG
+from tests.support.api.api_client import SONG
 
 MAX_BODY_BYTES = 65536
 BODY = json.dumps(SONG).encode()

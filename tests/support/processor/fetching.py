@@ -1,6 +1,6 @@
 """Fetches a model from a directory that plays the model hub, in a process of its own.
 
-    python -m tests.support.fetching NAME MODEL_DIR HUB_DIR
+    python -m tests.support.processor.fetching NAME MODEL_DIR HUB_DIR
 
 Prints the name of each file as it begins to come, which takes a moment.
 """

@@ -17,7 +17,7 @@ from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import NoOutbox, Statuses
 from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
-from tests.support.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler

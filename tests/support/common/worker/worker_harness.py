@@ -12,7 +12,7 @@ from common.kafka.records import Message
 from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
-from tests.support.fakes import TOPIC, FakeBroker, FakeHandler, FakeProducer, InThread, rules
+from tests.support.common.worker.fakes import TOPIC, FakeBroker, FakeHandler, FakeProducer, InThread, rules
 from tests.support.waiting import wait_for
 
 

@@ -2,7 +2,7 @@
 
 What they answer is noise: they are for loading, grids, memory and errors, not for quality.
 
-    python -m tests.support.random_checkpoints MODEL_DIR [NAME ...]
+    python -m tests.support.processor.random_checkpoints MODEL_DIR [NAME ...]
 """
 
 import hashlib

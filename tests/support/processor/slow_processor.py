@@ -1,6 +1,6 @@
 """The processor with a stand-in engine that takes its time: both stems are half of the mix.
 
-ENGINE_SLEEP_S=60 python -m tests.support.slow_processor
+ENGINE_SLEEP_S=60 python -m tests.support.processor.slow_processor
 
 With KILLING_SONG_S=3 a song of three seconds kills the processor, as it would by its whole memory.
 """
@@ -15,7 +15,7 @@ import soundfile
 
 from processor import __main__ as processor
 from processor.engine.protocol import EngineConfig, Separation, StemFile
-from tests.support.stand_in_engine import StandInEngine
+from tests.support.processor.stand_in_engine import StandInEngine
 
 
 class SlowEngine(StandInEngine):
