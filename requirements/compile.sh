@@ -2,6 +2,7 @@
 # Compiles the pinned, hashed requirement files at the top of the repository from the .in files here.
 # Everything is resolved together first, so that the files agree with one another.
 # Resolved for Python 3.11; the same pins have wheels for 3.12.
+# Today's pins stay where they still fit. `requirements/compile.sh --upgrade` takes the newest versions instead.
 set -euo pipefail
 cd "$(dirname "$0")"
 uv=${UV:-uv}
@@ -12,6 +13,8 @@ resolve() {
 header='# Compiled by requirements/compile.sh; edit requirements/*.in instead.'
 together=$(mktemp)
 trap 'rm -f "$together"' EXIT
+# uv prefers the pins that it finds in its output file.
+[[ ${1:-} == --upgrade ]] || sed -nE 's/^([A-Za-z0-9._-]+==[^ ]+) .*/\1/p' ../requirements*.txt | sort -u > "$together"
 resolve api.in uploader.in processor.in client.in local.in test.in bench.in uv.in -o "$together"
 write() { # output file, input files
   local out=$1; shift
