@@ -1,6 +1,6 @@
 """Asks a store that is not the local stack's own whether its bucket can be used.
 
-`python -m local.given_store` ends with 1 and a line on standard error when the bucket is missing or the keys
+`python -m uploader.bucket_check` ends with 1 and a line on standard error when the bucket is missing or the keys
 are refused, which no waiting mends. A store that does not answer is no error here: the uploader waits for it.
 """
 
