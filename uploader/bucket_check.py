@@ -1,7 +1,7 @@
-"""Asks a store that is not the local stack's own whether its bucket can be used.
+"""Checks that the bucket of the settings exists and that the keys may use it: `python -m uploader.bucket_check`.
 
-`python -m uploader.bucket_check` ends with 1 and a line on standard error when the bucket is missing or the keys
-are refused, which no waiting mends. A store that does not answer is no error here: the uploader waits for it.
+The command ends with 1 and a line on standard error when the bucket is missing or the keys are refused:
+waiting mends neither. A store that does not answer is no error here, because the uploader waits for it.
 """
 
 import sys
