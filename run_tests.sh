@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sets up what is missing, then checks the style, imports and types, and runs the tests. Arguments go to pytest; without any, two
-# processes share out the files, the slow ones first, since most tests wait for other processes.
+# Sets up what is missing, checks the style, the imports and the types, then runs the tests. Arguments go to pytest.
+# Without any, two processes share out the files, the slow ones first, since most tests wait for other processes.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . local/bootstrap.sh
