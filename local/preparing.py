@@ -34,7 +34,7 @@ def link_commands(config: LocalConfig) -> None:
 def check_given_store(config: LocalConfig) -> None:
     """Raises LocalError where the bucket is missing or the keys are refused: no waiting mends that."""
     environment = program_environment.of_program(config, "uploader", config.environment())
-    command = [sys.executable, "-m", "local.given_store"]
+    command = [sys.executable, "-m", "uploader.bucket_check"]
     asked = subprocess.run(command, cwd=config.root, env=environment, capture_output=True, text=True)
     if asked.returncode != 0:
         lines = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]

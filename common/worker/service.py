@@ -24,6 +24,8 @@ from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
 
+__all__ = ["EXIT_FENCED", "PlaceRules", "Service"]
+
 log = logging.getLogger(__name__)
 
 EXIT_OK = 0

@@ -61,6 +61,7 @@ def test_the_command_is_uvr_and_starts_where_the_repository_is_not(installed, tm
 def test_what_the_package_asks_for_is_what_is_pinned():
     asked = tomllib.loads((DIRECTORY / "pyproject.toml").read_text())["project"]["dependencies"]
     names = [re.split(r"[<>=]", requirement)[0] for requirement in asked]
-    assert names == (REPOSITORY / "requirements" / "client.in").read_text().split()
+    groups = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["dependency-groups"]
+    assert names == groups["client"]
     pinned = (REPOSITORY / "requirements-client.txt").read_text()
     assert all(re.search(rf"^{name}==", pinned, re.MULTILINE) for name in names)

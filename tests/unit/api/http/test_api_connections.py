@@ -2,7 +2,8 @@
 
 from collections import Counter
 
-from api.http.connections import Connections, Ended, Limit, Place
+from api.http.connections import Connections, Place
+from api.metrics import Ended, Limit
 
 
 class House:

@@ -1,7 +1,7 @@
-"""Asks a store that is not the local stack's own whether its bucket can be used.
+"""`python -m uploader.bucket_check` checks that the settings' bucket exists and that the keys may use it.
 
-`python -m local.given_store` ends with 1 and a line on standard error when the bucket is missing or the keys
-are refused, which no waiting mends. A store that does not answer is no error here: the uploader waits for it.
+The command ends with 1 and a line on standard error when the bucket is missing or the keys are refused:
+waiting mends neither. A store that does not answer is no error here, because the uploader waits for it.
 """
 
 import sys
