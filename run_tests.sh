@@ -8,7 +8,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 bootstrap requirements.txt requirements-local.txt requirements-client.txt requirements-test.txt
 "$VENV/bin/python" -m ruff check .
 "$VENV/bin/python" -m ruff format --check .
-"$VENV/bin/lint-imports" --no-logo
+PYTHONPATH=client "$VENV/bin/lint-imports" --no-logo
 "$VENV/bin/python" -m mypy
 (($#)) || set -- -n 2 --dist loadfile --no-loadscope-reorder
 exec "$VENV/bin/python" -m pytest "$@"
