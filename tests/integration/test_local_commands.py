@@ -18,7 +18,7 @@ from tests.support.local.checkout import Checkout
 from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
 README = (REPOSITORY / "README.md").read_text()
 SECRETS = {
