@@ -13,7 +13,7 @@ from common.worker.committed_state import Progress
 from common.worker.quarantine import Quarantine
 from tests.support.common.worker.fakes import TOPIC, FakeHandler, leased
 from tests.support.common.worker.job_harness import Desk
-from tests.support.common.worker.worker_harness import WorkerBench
+from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.waiting import wait_for
 
 RESULT = Message("results", b"k", b"done")
@@ -24,10 +24,10 @@ class Two:
 
     def __init__(self, begun: dict[int, int], slots: int = 2):
         self.go_on, self.order = threading.Event(), []
-        self.bench = WorkerBench(self._run, log=[b"0", b"1"], slots=slots)
-        self.bench.worker._leases.quarantine = Quarantine(aside_patience_s=0.1)
+        self.harness = WorkerHarness(self._run, log=[b"0", b"1"], slots=slots)
+        self.harness.worker._leases.quarantine = Quarantine(aside_patience_s=0.1)
         self.partition = TopicPartition(TOPIC, 0)
-        self.bench.broker.offsets[self.partition] = Progress(2, begun).encode()
+        self.harness.broker.offsets[self.partition] = Progress(2, begun).encode()
 
     def _run(self, record, context):
         self.order.append(f"begin {record.value.decode()}")
@@ -39,15 +39,15 @@ class Two:
         return Done((Message("results", b"k", record.value),))
 
     def committed(self) -> Progress:
-        return committed_state.decode(self.bench.broker.offsets[self.partition])
+        return committed_state.decode(self.harness.broker.offsets[self.partition])
 
     def run(self) -> None:
-        running = self.bench.start()
+        running = self.harness.start()
         wait_for(lambda: "end 1" in self.order, 20, "the second job's end")
         self.while_aside = self.committed()
         self.go_on.set()
-        self.bench.wait_for_results(2)
-        self.bench.worker.stop()
+        self.harness.wait_for_results(2)
+        self.harness.worker.stop()
         running.result()
 
 

@@ -15,7 +15,7 @@ from common.worker.metrics import JobEnd, WorkerMetrics
 from tests.support.common.observability.exposition import Exposition
 from tests.support.common.worker.fakes import TOPIC, FakeHandler, record, rules
 from tests.support.common.worker.job_harness import Desk, raising, returning
-from tests.support.common.worker.worker_harness import WorkerBench
+from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.waiting import wait_for
 
 RESULT = Message("results", b"k", b"v")
@@ -115,28 +115,28 @@ def test_a_stage_is_timed_only_if_it_was_come_through():
 
 
 def test_rebalances_after_the_first_assignment_are_counted():
-    bench = WorkerBench()
-    running = bench.start()
-    wait_for(lambda: bench.worker.check().ok, 20, "readiness")
-    assert Exposition.of(bench.metrics.registry).value("uvr_rebalances_total") == 0
-    bench.consumer.lose()
-    assert Exposition.of(bench.metrics.registry).value("uvr_rebalances_total", change="revoked") == 1
-    bench.consumer.errors.append(KafkaConnectionError())  # a new consumer gets the partition again
-    again = lambda: Exposition.of(bench.metrics.registry).value("uvr_rebalances_total", change="assigned")  # noqa: E731
+    harness = WorkerHarness()
+    running = harness.start()
+    wait_for(lambda: harness.worker.check().ok, 20, "readiness")
+    assert Exposition.of(harness.metrics.registry).value("uvr_rebalances_total") == 0
+    harness.consumer.lose()
+    assert Exposition.of(harness.metrics.registry).value("uvr_rebalances_total", change="revoked") == 1
+    harness.consumer.errors.append(KafkaConnectionError())  # a new consumer gets the partition again
+    again = lambda: Exposition.of(harness.metrics.registry).value("uvr_rebalances_total", change="assigned")  # noqa: E731
     assert wait_for(again, 20, "second assignment") == 1
-    assert len(bench.consumers) == 2
-    bench.worker.stop()
+    assert len(harness.consumers) == 2
+    harness.worker.stop()
     running.result()
 
 
 def test_an_overrun_of_the_poll_interval_is_counted():
-    bench = WorkerBench()
-    running = bench.start()
-    wait_for(lambda: bench.consumers and bench.consumer.polls > 1, 20, "polls")
-    bench.now_s += 61
-    overruns = lambda: Exposition.of(bench.metrics.registry).value("uvr_poll_overruns_total")  # noqa: E731
+    harness = WorkerHarness()
+    running = harness.start()
+    wait_for(lambda: harness.consumers and harness.consumer.polls > 1, 20, "polls")
+    harness.now_s += 61
+    overruns = lambda: Exposition.of(harness.metrics.registry).value("uvr_poll_overruns_total")  # noqa: E731
     assert wait_for(overruns, 20, "overrun") == 1
-    bench.worker.stop()
+    harness.worker.stop()
     running.result()
 
 
@@ -148,13 +148,13 @@ def test_the_lag_is_what_lies_behind_our_position_by_topic():
         assert go_on.wait(20)
         return Done((RESULT,))
 
-    bench = WorkerBench(run, [b"0", b"1", b"2"], slots=1)
-    assert bench.worker.lag() == {}
-    running = bench.start()
+    harness = WorkerHarness(run, [b"0", b"1", b"2"], slots=1)
+    assert harness.worker.lag() == {}
+    running = harness.start()
     assert started.wait(20)
-    assert bench.worker.lag() == {TOPIC: 2}
-    assert bench.worker.running_count == 1
+    assert harness.worker.lag() == {TOPIC: 2}
+    assert harness.worker.running_count == 1
     go_on.set()
-    wait_for(lambda: bench.worker.lag() == {TOPIC: 0}, 20, "end of the log")
-    bench.worker.stop()
+    wait_for(lambda: harness.worker.lag() == {TOPIC: 0}, 20, "end of the log")
+    harness.worker.stop()
     running.result()
