@@ -13,7 +13,7 @@ from kafka.errors import (
 )
 
 from common.kafka.fencing import Fenced
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from tests.support.common.worker.committer_harness import RESULT
 from tests.support.common.worker.fakes import FakeBroker, FakeProducer, Script, leased
 from tests.support.waiting import wait_for
@@ -29,7 +29,7 @@ def test_an_attempt_is_committed_before_the_job_starts(harness):
 
 def test_a_result_and_its_offset_go_together(harness):
     b = harness()
-    assert b.committer.finish(b.begun(4), (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(b.begun(4), (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.transactions[-1] == [RESULT]
     assert b.committed.is_done(4)
     assert b.committed.offset == 5
@@ -41,7 +41,7 @@ def test_a_transaction_that_failed_is_tried_again_with_a_new_producer(harness, s
     b = harness()
     lease = b.begun()
     b.script.next_time(**{step: error})
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
     assert len(b.producers) == 2
     assert b.producers[0].closed
@@ -52,9 +52,9 @@ def test_a_commit_that_raised_and_did_commit_is_not_published_again(harness):
     b = harness()
     lease = b.begun()
     b.script.next_time(committed=KafkaTimeoutError())
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
-    assert b.assignment.progress.is_done(0)
+    assert b.assignment.committed_state.is_done(0)
 
 
 def test_an_attempt_that_did_commit_unseen_counts_once(harness):
@@ -66,7 +66,7 @@ def test_an_attempt_that_did_commit_unseen_counts_once(harness):
 def test_a_message_that_was_not_acknowledged_is_not_committed(harness):
     answers = [KafkaTimeoutError(), None]
     b = harness(ack=lambda message: answers.pop(0))
-    assert b.committer.finish(b.begun(), (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(b.begun(), (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
     assert b.script.count("committed") == 2  # the attempt's, and one of the two for the result
 
@@ -83,7 +83,7 @@ def test_what_is_committed_cannot_be_read_and_nothing_is_published_until_it_can(
     b.broker.__class__ = Deaf
     lease = b.begun()
     b.script.next_time(committed=KafkaTimeoutError())
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.reads == 3
     assert b.broker.messages == [RESULT]
 
@@ -92,7 +92,7 @@ def test_a_lost_lease_publishes_nothing(harness):
     b = harness()
     lease = b.begun()
     b.table.drop()
-    assert b.committer.finish(lease, (RESULT,)) is End.NOT_COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.NOT_COMMITTED
     assert b.broker.messages == []
 
 
@@ -108,7 +108,7 @@ def test_a_lease_lost_while_its_transaction_fails_is_not_tried_again(harness, st
     lease = b.begun()
     armed.set()
     # Only the commit itself leaves anything unknown.
-    end = End.UNKNOWN if step == "commit" else End.NOT_COMMITTED
+    end = CommitResult.UNKNOWN if step == "commit" else CommitResult.NOT_COMMITTED
     assert b.committer.finish(lease, (RESULT,)) is end
     assert b.broker.messages == []
 
@@ -124,7 +124,7 @@ def test_a_generation_that_changed_after_the_lease_check_is_refused_by_the_broke
     lease = b.begun()
     armed.set()
     assert (
-        b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+        b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     )  # the lease held: tried again under the new generation
     assert b.broker.messages == [RESULT]
     assert len(b.producers) == 2
@@ -144,7 +144,7 @@ def test_nothing_is_committed_without_a_generation(harness, joining):
     b = harness()
     lease = b.begun()
     b.broker.__class__ = Rejoining
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
     assert set(b.broker.generations) == {1}
 

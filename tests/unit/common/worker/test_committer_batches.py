@@ -6,7 +6,7 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from tests.support.common.worker.committer_harness import RESULT, Gate
 from tests.support.common.worker.fakes import InThread, Script, leased
 
@@ -44,7 +44,7 @@ def test_what_is_asked_for_while_a_result_is_sent_goes_with_it(harness):
     b = harness(gate)
     asked = asked_while_a_result_is_sent(b, gate)
     gate.open()
-    assert [one.result() for one in asked] == [End.COMMITTED, True, End.COMMITTED]
+    assert [one.result() for one in asked] == [CommitResult.COMMITTED, True, CommitResult.COMMITTED]
     assert b.broker.transactions[-1] == [RESULT, OTHER]
     assert (b.committed.offset, b.committed.attempts(2)) == (2, 1)
 
@@ -61,7 +61,7 @@ def test_what_joined_a_transaction_that_failed_is_tried_again_with_it(harness, s
     asked = asked_while_a_result_is_sent(b, gate)
     script.next_time(**{step: KafkaTimeoutError()})
     gate.open()
-    assert [one.result() for one in asked] == [End.COMMITTED, True, End.COMMITTED]
+    assert [one.result() for one in asked] == [CommitResult.COMMITTED, True, CommitResult.COMMITTED]
     assert b.broker.messages == [RESULT, OTHER]
     assert (b.committed.offset, b.committed.attempts(2)) == (2, 1)
 
@@ -77,7 +77,7 @@ def test_of_several_that_join_a_refused_one_does_not_stop_the_others(harness):
     other = InThread(b.committer.finish, leases[2], (OTHER,))
     b.wait_for_requests(2)
     gate.open()
-    assert [one.result() for one in (first, other)] == [End.COMMITTED] * 2
+    assert [one.result() for one in (first, other)] == [CommitResult.COMMITTED] * 2
     with pytest.raises(Unpublishable):
         refused.result()
     assert sorted(b.broker.messages, key=str) == sorted([RESULT, OTHER], key=str)
@@ -110,4 +110,4 @@ def test_what_the_next_generation_hands_back_waits_for_its_own_transaction(harne
     gate.open()
     finish.result()
     hand_back.result()
-    assert b.committed.counted(4) == 0
+    assert b.committed.counted_attempts(4) == 0

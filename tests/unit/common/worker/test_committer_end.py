@@ -5,7 +5,7 @@ import threading
 import pytest
 from kafka.errors import KafkaTimeoutError
 
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from common.worker.lease import Lease
 from tests.support.common.worker.committer_harness import RESULT, Gate
 from tests.support.common.worker.fakes import FakeProducer, InThread, leased
@@ -29,7 +29,7 @@ def test_what_is_asked_after_the_end_is_answered(harness):
     b = harness()
     lease = b.begun()
     b.committer.stop(5)
-    assert b.committer.finish(lease, (RESULT,)) is End.UNKNOWN
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.UNKNOWN
     assert b.broker.messages == []
 
 
@@ -73,7 +73,7 @@ def test_a_job_whose_lease_ends_at_the_very_end_of_its_transaction_still_hears_o
     b.table.drop()
     assert lost_seen.wait(10)
     gate.open()
-    assert asked.result() is End.COMMITTED
+    assert asked.result() is CommitResult.COMMITTED
 
 
 @pytest.mark.parametrize("fails", [True, False])
@@ -93,7 +93,7 @@ def test_what_a_job_that_no_longer_waits_has_left_is_undone_once_it_is_known_not
     asked = InThread(b.committer.finish, lease, (RESULT,), undone.set)
     assert gate.reached.wait(10)
     b.table.drop()
-    assert asked.result() is End.UNKNOWN
+    assert asked.result() is CommitResult.UNKNOWN
     assert not undone.is_set()
     gate.open()
     if fails:

@@ -8,7 +8,7 @@ from kafka.errors import (
 
 from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from tests.support.common.worker.committer_harness import RESULT, Gate
 from tests.support.common.worker.fakes import InThread
 
@@ -26,7 +26,7 @@ def test_a_message_that_the_broker_never_takes_is_refused_and_the_lease_still_ho
     with pytest.raises(Unpublishable, match="MessageSizeTooLarge"):
         b.committer.finish(lease, (LARGE,))
     assert not b.committed.is_done(0)
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
 
 
@@ -58,7 +58,7 @@ def test_a_refused_message_does_not_stop_the_jobs_that_shared_its_transaction(ha
     asked = [InThread(b.committer.finish, leases[n], (m,)) for n, m in ((1, RESULT), (2, LARGE), (3, RESULT))]
     b.wait_for_requests(3)
     gate.open()
-    assert [one.result() for one in (first, asked[0], asked[2])] == [End.COMMITTED] * 3
+    assert [one.result() for one in (first, asked[0], asked[2])] == [CommitResult.COMMITTED] * 3
     with pytest.raises(Unpublishable):
         asked[1].result()
     assert b.broker.messages == [RESULT] * 3

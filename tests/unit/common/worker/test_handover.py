@@ -4,7 +4,7 @@ import pytest
 from kafka import TopicPartition
 
 from common.worker.handover import Handover
-from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.lease import Lease, LeaseTable, NotLeased
 from tests.support.common.worker.fakes import leased, loaded, partition, record
 from tests.support.waiting import wait_for
 
@@ -55,7 +55,7 @@ class Harness:
         return self.member.asked
 
     def end(self, lease: Lease) -> None:
-        lease.assignment.progress = lease.assignment.progress.finished(lease.offset)
+        lease.assignment.committed_state = lease.assignment.committed_state.finished(lease.offset)
         self.table.end(lease)
 
 
@@ -78,7 +78,7 @@ def test_nothing_is_begun_on_what_another_is_to_have_until_it_is_not_wanted_any_
     b = Harness()
     leased(b.table, 0, 1)
     b.drain(1)
-    assert b.table.admit(record(1, 1)) is Refusal.NOT_YET
+    assert b.table.admit(record(1, 1)) is NotLeased.NOT_YET
     assert b.table.wanted({partition(n) for n in range(3)}).paused == {partition(1)}
     b.drain()
     assert b.table.wanted({partition(n) for n in range(3)}).paused == set()

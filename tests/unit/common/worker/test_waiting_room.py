@@ -7,7 +7,7 @@ from kafka import TopicPartition
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
-from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.lease import Lease, LeaseTable, NotLeased
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
 from tests.support.common.worker.fakes import TOPIC, leased, loaded, partition, record
 from tests.support.common.worker.worker_harness import WorkerHarness
@@ -160,7 +160,7 @@ def test_a_partition_with_as_many_leases_as_its_metadata_can_name_is_not_read_on
     for offset in range(128):
         table.set_aside(leased(table, offset))
     assert partition() in table.wanted({partition()}).paused
-    assert table.admit(record(128)) is Refusal.NOT_YET
+    assert table.admit(record(128)) is NotLeased.NOT_YET
     (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).progress]
     assert len(state.encode().metadata) < 4096
 
@@ -176,7 +176,7 @@ def test_a_job_that_left_its_slot_has_the_next_one_before_a_record_that_is_not_b
     second = leased(table, 1)
     assert not table.regain_slot(first)
     second.holds_slot = False
-    assert table.admit(record(2)) is Refusal.NOT_YET
+    assert table.admit(record(2)) is NotLeased.NOT_YET
     assert table.regain_slot(first)
     assert table.slots_full
 
@@ -248,7 +248,7 @@ def test_a_job_without_its_place_hands_its_attempt_back_and_goes_on_once_there_i
     attempts = []
 
     def run(record, context):
-        attempts.append((record.value, context.attempt, context.counted))
+        attempts.append((record.value, context.attempt, context.counted_attempts))
         if not context.take_place(Claim("a")):
             return Deferred(Claim("a"), (Message("told", b"k", record.value),))
         context.leave_slot()
