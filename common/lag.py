@@ -20,7 +20,7 @@ from common.settings import command_line
 from common.settings.loading import load_or_exit
 from common.settings.schema import CommandSettings, KafkaSettings
 from common.worker import committed_state
-from common.worker.committed_state import Progress
+from common.worker.committed_state import CommittedState
 
 _USAGE = "usage: python -m common.lag  (its settings are environment variables)"
 EXIT_UNAVAILABLE = 69
@@ -55,8 +55,8 @@ def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag
         return [_lag(partition, counts[partition], state) for partition, state in states.items()]
 
 
-def _lag(partition: TopicPartition, unread: int, state: Progress) -> PartitionLag:
-    running = {offset: counted for offset in state.active if (counted := state.counted(offset))}
+def _lag(partition: TopicPartition, unread: int, state: CommittedState) -> PartitionLag:
+    running = {offset: counted for offset in state.active if (counted := state.counted_attempts(offset))}
     return PartitionLag(partition, unread + len(state.active) - len(running), running)
 
 

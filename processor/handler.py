@@ -34,7 +34,7 @@ from common.tasks.stage_news import StageWatch
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from processor.engine.protocol import Separation, SeparationEngine
-from processor.metrics import ProcessorMetrics, Stage
+from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
 
 log = logging.getLogger(__name__)
@@ -94,11 +94,11 @@ class ProcessorHandler:
             request_context(task.request_id),
             self._status(task, record, context) as status,
         ):
-            log.info("task taken, attempt %d", context.counted)
-            self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt)
+            log.info("task taken, attempt %d", context.counted_attempts)
+            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt)
 
             def unstage() -> None:
-                self._stage.remove_attempt(task.task_uuid, record.place, context.attempt)
+                self._stage.remove_attempt(task.task_uuid, record.file_label, context.attempt)
 
             try:
                 with self._cancels.ending(task, context) as ending:
@@ -129,7 +129,7 @@ class ProcessorHandler:
         with task_context(task.task_uuid), request_context(task.request_id):
             log.error("task failed (%s): %s", error.code, error.message)
             # After too many crashes `run` has not been called, and nobody else would remove what they left.
-            self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt + 1)
+            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt + 1)
         status = self._statuses.job(task, queued_at=self._queued_at(record))
         failed = SeparationFailed(
             **_origin(task),
@@ -146,7 +146,7 @@ class ProcessorHandler:
         return retry.history(record).tries(self._schedule)
 
     def _status(self, task: Task, record: Record, context: JobContext) -> JobStatus:
-        handed_back = context.attempt - context.counted
+        handed_back = context.attempt - context.counted_attempts
         return self._statuses.job(
             task, (self._tries(record),), context.attempt, handed_back, self._queued_at(record)
         )
@@ -166,12 +166,12 @@ class ProcessorHandler:
         with self._workspace(record, context) as directory:
             timed = self._metrics.worker.timed
             status.enter(State.DOWNLOADING)
-            with timed(Stage.DOWNLOAD):
+            with timed(Phase.DOWNLOAD):
                 fetched = self._download(task, directory, context, status)
             context.leave_place()
             context.regain_slot()
             status.enter(State.PREPARING)
-            with timed(Stage.PREPARE):
+            with timed(Phase.PREPARE):
                 mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
@@ -184,7 +184,7 @@ class ProcessorHandler:
             self._metrics.separated(mix.duration_s, separation.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)
-            with timed(Stage.STAGE):
+            with timed(Phase.STAGE):
                 return self._put_in_stage(task, record, context, separation, status.times)
 
     def _download(
@@ -206,7 +206,7 @@ class ProcessorHandler:
         stems = {}
         for name, stem in separation.stems.items():
             context.check()
-            staged = self._stage.put(task.task_uuid, record.place, context.attempt, stem.path)
+            staged = self._stage.put(task.task_uuid, record.file_label, context.attempt, stem.path)
             stems[name] = StagedStem(
                 key=staged.key,
                 sha256=staged.sha256,
@@ -227,7 +227,7 @@ class ProcessorHandler:
     @contextmanager
     def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
         """A directory for one attempt, removed with all that is in it."""
-        directory = self._config.temp_dir / f"{record.place}.{context.attempt}"
+        directory = self._config.temp_dir / f"{record.file_label}.{context.attempt}"
         # An offset that an operator has set back brings the same attempt once more.
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)

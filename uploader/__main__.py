@@ -16,7 +16,7 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import Statuses
 from common.tasks.stage_news import StageAnnouncer
 from common.tasks.status_outbox import KafkaOutbox, status_producer
-from common.worker.disk_metrics import read_disks
+from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
@@ -46,7 +46,7 @@ def main() -> int:
     sweeper = Sweeper(stage, storage.multipart, settings.s3_prefix, settings.stage_retention_s)
     bucket = BucketWatch(storage.check_bucket, time.monotonic)
     metrics = UploaderMetrics.create()
-    read_disks(metrics.worker, {"output": settings.output_dir})
+    register_disks(metrics.worker, {"output": settings.output_dir})
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)

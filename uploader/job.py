@@ -23,7 +23,7 @@ from uploader import callback, stems, webhook
 from uploader.config import UploaderConfig
 from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
-from uploader.metrics import Stage, UploaderMetrics
+from uploader.metrics import Phase, UploaderMetrics
 from uploader.news import of_delivery, of_failure, of_waiting
 from uploader.places import callback_claim, run_id
 from uploader.redelivery import Redeliverer
@@ -143,7 +143,7 @@ class UploaderHandler:
 
     def _status(self, record: Record, result: Separated | SeparationFailed, context: JobContext) -> JobStatus:
         return self._statuses.job(
-            result, self._tries(record), context.attempt, context.attempt - context.counted
+            result, self._tries(record), context.attempt, context.attempt - context.counted_attempts
         )
 
     def _published(
@@ -192,7 +192,7 @@ class UploaderHandler:
         if isinstance(result, SeparationFailed):
             return callback.failure_body(result)
         status.enter(State.UPLOADING)
-        with self._metrics.worker.timed(Stage.UPLOAD):
+        with self._metrics.worker.timed(Phase.UPLOAD):
             links = stems.publish(result, keys, self._stage, self._storage, context.check, status.advance)
         return callback.success_body(result, links, self._wall_clock())
 
@@ -276,7 +276,7 @@ class UploaderHandler:
 
     def _letter(self, record: Record, error: JobError, context: JobContext) -> Message:
         topic, past = self._config.dead_letter_topic, retry.history(record)
-        return dead_letters.letter(topic, record, error.code, error.message, context.counted, past)
+        return dead_letters.letter(topic, record, error.code, error.message, context.counted_attempts, past)
 
     def _message(self, failed: SeparationFailed) -> Message:
         return Message(self._config.result_topic, str(failed.task_uuid).encode(), failed.to_bytes())

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from common.failpoint import Failpoint
 from common.kafka import topics
 from common.kafka.clients import discard_producer, kafka_options
-from common.kafka.net_client import closed_on_error
+from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Cancel, Redelivery, Task
 
@@ -63,7 +63,7 @@ class KafkaSession:
             "bootstrap_timeout_ms": int(connect_timeout_s * 1000),
             "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
         }
-        with closed_on_error() as net_client:
+        with cleaned_up_client() as net_client:
             # Without api_version a constructor waits until it has found the broker, or raises.
             self._admin = KafkaAdminClient(**options, kafka_client=net_client)
             topics.ensure(self._admin, settings)

@@ -19,7 +19,7 @@ from api.submit.unknown_fields import shown
 from api.view.view import TaskView
 from common.observability.health import report
 from common.observability.log import current_request_id, task_context
-from common.observability.prometheus import exposition, read_readiness
+from common.observability.prometheus import exposition, register_readiness
 from common.outbound.addresses import AddressPolicy, without_secrets
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task
@@ -49,7 +49,7 @@ def make_router(
 ) -> APIRouter:
     router = APIRouter()
     checks = {"kafka": queue.check, "view": view.check}
-    read_readiness(metrics.registry, "api", checks)
+    register_readiness(metrics.registry, "api", checks)
     admission = Admission(settings, queue, view, metrics)
 
     @router.post("/generate", response_model_exclude_none=True, **documentation.GENERATE)

@@ -11,7 +11,7 @@ from kafka.errors import KafkaError
 
 from api.view.read_position import Offsets
 from common.kafka import clients
-from common.kafka.net_client import closed_on_error
+from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings
 
 _TIMEOUT_MS = 4000
@@ -59,7 +59,7 @@ class Ends:
 
 def ends_client(settings: KafkaSettings) -> KafkaConsumer:
     """It sees what is in open transactions too. Raises KafkaError."""
-    with closed_on_error() as net_client:
+    with cleaned_up_client() as net_client:
         return KafkaConsumer(
             **clients.kafka_options(settings),
             kafka_client=net_client,

@@ -9,7 +9,7 @@ from kafka.admin import OffsetSpec
 from kafka.errors import KafkaTimeoutError
 
 from common.kafka import clients
-from common.kafka.net_client import closed_on_error
+from common.kafka.net_client import cleaned_up_client
 from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 
@@ -24,7 +24,7 @@ def records(
     Transactions that are open now are waited for: what they hold back was written before this call, a mark
     of another replay for one. Raises KafkaError, also when nothing comes for 30 s.
     """
-    with closed_on_error() as net_client:
+    with cleaned_up_client() as net_client:
         consumer = KafkaConsumer(
             **clients.kafka_options(settings), enable_auto_commit=False, auto_offset_reset="earliest",
             isolation_level="read_committed", allow_auto_create_topics=False, kafka_client=net_client,

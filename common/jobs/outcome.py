@@ -95,7 +95,7 @@ class JobContext(Protocol):
         """
 
     @property
-    def counted(self) -> int:
+    def counted_attempts(self) -> int:
         """Those of the attempts that count against the record: not those that were stopped in good order."""
 
     def check(self) -> None:

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from common.kafka.assignor import EvenTopicsAssignor
 from common.kafka.guarded_consumer import GuardedConsumer
-from common.kafka.net_client import closed_on_error
+from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings, TransactionSettings, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def transactional_producer(
         "allow_auto_create_topics": False,
         **overrides,
     }
-    with closed_on_error() as net_client:
+    with cleaned_up_client() as net_client:
         producer = KafkaProducer(**options, kafka_client=net_client)
     try:
         producer.init_transactions()
@@ -139,7 +139,7 @@ def discard_producer(producer: KafkaProducer) -> None:
 
 def admin(settings: KafkaSettings) -> KafkaAdminClient:
     """Raises KafkaError."""
-    with closed_on_error() as net_client:
+    with cleaned_up_client() as net_client:
         return KafkaAdminClient(**kafka_options(settings), kafka_client=net_client)
 
 

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 from kafka import KafkaConsumer, TopicPartition
 
 from common.kafka import clients
-from common.kafka.net_client import closed_on_error
+from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings
 
 
@@ -40,7 +40,7 @@ def partitions_of(source: Source, topics: Iterable[str]) -> list[TopicPartition]
 
 def topic_source(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
     """A Source; `options` are further ones of the consumer. Raises KafkaError."""
-    with closed_on_error() as net_client:
+    with cleaned_up_client() as net_client:
         return KafkaConsumer(
             **clients.kafka_options(settings),
             kafka_client=net_client,

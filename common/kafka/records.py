@@ -17,12 +17,12 @@ class Record:
     timestamp_ms: int = 0
 
     @property
-    def origin(self) -> str:
+    def location(self) -> str:
         """Where it lies, for people and for the headers of what comes of it."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     @property
-    def place(self) -> str:
+    def file_label(self) -> str:
         """Where it lies, as a name for files: no two records have the same."""
         return f"{self.topic}-{self.partition}-{self.offset}"
 

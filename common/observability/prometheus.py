@@ -52,7 +52,7 @@ class Reading(Collector):
         yield family
 
 
-def read_readiness(registry: CollectorRegistry, service: str, checks: Checks) -> None:
+def register_readiness(registry: CollectorRegistry, service: str, checks: Checks) -> None:
     """Registers what `/readyz` says, so that an alert can see it."""
 
     def numbers() -> Numbers:

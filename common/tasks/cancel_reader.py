@@ -72,7 +72,7 @@ class ControlReader:
     def count_skipped(self, metrics: WorkerMetrics) -> None:
         """Registers how many records were passed over, since they are no messages of ours."""
         documentation = "Records of the control topic that were passed over since the start."
-        metrics.read("uvr_cancels_skipped", documentation, [], lambda: {(): float(self._skipped)})
+        metrics.register_gauge("uvr_cancels_skipped", documentation, [], lambda: {(): float(self._skipped)})
 
     def _run(self) -> None:
         while not self._stopping.is_set():

@@ -128,8 +128,8 @@ class _EndingContext:
         return self._context.attempt
 
     @property
-    def counted(self) -> int:
-        return self._context.counted
+    def counted_attempts(self) -> int:
+        return self._context.counted_attempts
 
     def check(self) -> None:
         self._context.check()  # first: who has lost the lease may not say how the run ends

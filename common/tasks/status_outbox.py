@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from kafka import KafkaProducer
 
 from common.kafka import clients
-from common.kafka.net_client import closed_on_error
+from common.kafka.net_client import cleaned_up_client
 from common.kafka.records import Message
 from common.settings.schema import KafkaSettings
 
@@ -124,7 +124,7 @@ class KafkaOutbox:
 
 def status_producer(settings: KafkaSettings) -> KafkaProducer:
     """A producer without transactions, which gives up soon. Raises KafkaError."""
-    with closed_on_error() as net_client:
+    with cleaned_up_client() as net_client:
         return KafkaProducer(
             **clients.kafka_options(settings),
             kafka_client=net_client,

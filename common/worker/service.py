@@ -16,7 +16,7 @@ from common.jobs.settlement import JobRules
 from common.kafka import clients, hanging_transactions, retry_topics, topics
 from common.kafka.fencing import Fenced
 from common.observability.health import Check, Checks, Exposition, HealthServer
-from common.observability.prometheus import Numbers, exposition, read_readiness
+from common.observability.prometheus import Numbers, exposition, register_readiness
 from common.observability.repeats import Repeats
 from common.settings.loading import exit_for_bad_settings
 from common.settings.schema import WorkerSettings
@@ -91,10 +91,12 @@ class Service:
         def held() -> Numbers:
             return {(): float(self._worker.waiting_count)}
 
-        read_readiness(metrics.registry, metrics.service, checks)
-        metrics.read("uvr_jobs_running", "Jobs under way.", (), running)
-        metrics.read("uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held)
-        metrics.read(
+        register_readiness(metrics.registry, metrics.service, checks)
+        metrics.register_gauge("uvr_jobs_running", "Jobs under way.", (), running)
+        metrics.register_gauge(
+            "uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held
+        )
+        metrics.register_gauge(
             "uvr_consumer_lag_records",
             "Records of this worker's partitions that it has not taken, as far as its last fetch told.",
             ("topic",),

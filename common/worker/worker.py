@@ -32,7 +32,7 @@ from common.observability.repeats import Repeats
 from common.worker.committer import Committer
 from common.worker.handover import Handover
 from common.worker.job_thread import JobThread
-from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.lease import Lease, LeaseTable, NotLeased
 from common.worker.membership import Membership
 from common.worker.metrics import WorkerMetrics
 from common.worker.partitions import Partitions
@@ -147,7 +147,7 @@ class Worker:
         generation = consumer.group_metadata().generation_id
         partitions = partition_names(self._leases.partitions)
         detail = f"generation {generation}, partitions {partitions}, {self._leases.running_count} jobs"
-        return Check(self._leases.settled, detail)
+        return Check(self._leases.all_positioned, detail)
 
     def lag(self) -> Counter[str]:
         """By topic, the records of our partitions that are not taken yet, as far as the last fetch told.
@@ -210,7 +210,7 @@ class Worker:
         self._slot_freed.clear()
 
     def _poll_ms(self) -> int:
-        if not self._leases.settled or self._leases.slots_full:
+        if not self._leases.all_positioned or self._leases.slots_full:
             return _SHORT_POLL_MS
         return _BUSY_POLL_MS if self._leases.running_count else _IDLE_POLL_MS
 
@@ -221,9 +221,9 @@ class Worker:
         match self._leases.admit(record, retry.wait_s(record, self._config.rules.wall_clock())):
             case Lease() as lease:
                 self._seat(lease)
-            case Refusal.NOT_YET:
+            case NotLeased.NOT_YET:
                 self._partitions.read_again(TopicPartition(raw.topic, raw.partition), raw.offset)
-            case Refusal.ALREADY_DONE:
+            case NotLeased.ALREADY_DONE:
                 log.info("%s[%d]@%d is done or running: skipped", raw.topic, raw.partition, raw.offset)
 
     def _seat(self, lease: Lease) -> None:

@@ -40,7 +40,7 @@ class FakeEngine:
         return Separation(stems, 0.5, "centre", "cpu", 0.1)
 
 
-class ProcessorBench:
+class ProcessorHarness:
     def __init__(self, directory: Path, server: ScriptedServer):
         self.directory, self.server = directory, server
         self.temp_dir = directory / "temp"

@@ -135,7 +135,7 @@ def record(result: Separated | SeparationFailed | Redelivery) -> Record:
     return Record("results", 0, 7, str(TASK_UUID).encode(), result.to_bytes())
 
 
-class UploaderBench:
+class UploaderHarness:
     """`now_s` is what the handler and the worker take the time to be."""
 
     def __init__(self, directory: Path, receiver: CallbackReceiver, storage=None, callback_retries: int = 2):

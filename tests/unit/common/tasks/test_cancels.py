@@ -124,7 +124,7 @@ def test_who_has_lost_the_lease_does_not_say_how_the_run_ends():
 
 def test_the_context_is_its_jobs_own_but_for_its_checks():
     with Cancels().ending(task(), FakeContext(attempt=3)) as context:
-        assert (context.attempt, context.counted) == (3, 3)
+        assert (context.attempt, context.counted_attempts) == (3, 3)
 
 
 def test_a_job_waits_until_all_cancels_are_known():
