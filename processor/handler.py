@@ -95,10 +95,10 @@ class ProcessorHandler:
             self._status(task, record, context) as status,
         ):
             log.info("task taken, attempt %d", context.counted)
-            self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt)
+            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt)
 
             def unstage() -> None:
-                self._stage.remove_attempt(task.task_uuid, record.place, context.attempt)
+                self._stage.remove_attempt(task.task_uuid, record.file_label, context.attempt)
 
             try:
                 with self._cancels.ending(task, context) as ending:
@@ -129,7 +129,7 @@ class ProcessorHandler:
         with task_context(task.task_uuid), request_context(task.request_id):
             log.error("task failed (%s): %s", error.code, error.message)
             # After too many crashes `run` has not been called, and nobody else would remove what they left.
-            self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt + 1)
+            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt + 1)
         status = self._statuses.job(task, queued_at=self._queued_at(record))
         failed = SeparationFailed(
             **_origin(task),
@@ -206,7 +206,7 @@ class ProcessorHandler:
         stems = {}
         for name, stem in separation.stems.items():
             context.check()
-            staged = self._stage.put(task.task_uuid, record.place, context.attempt, stem.path)
+            staged = self._stage.put(task.task_uuid, record.file_label, context.attempt, stem.path)
             stems[name] = StagedStem(
                 key=staged.key,
                 sha256=staged.sha256,
@@ -227,7 +227,7 @@ class ProcessorHandler:
     @contextmanager
     def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
         """A directory for one attempt, removed with all that is in it."""
-        directory = self._config.temp_dir / f"{record.place}.{context.attempt}"
+        directory = self._config.temp_dir / f"{record.file_label}.{context.attempt}"
         # An offset that an operator has set back brings the same attempt once more.
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
