@@ -1,6 +1,5 @@
 """A task's life in the processor: download, prepare, separate, stage, announce."""
 
-import errno
 import logging
 import shutil
 import time
@@ -9,10 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
+from common.errors import ErrorCode, JobError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.jobs import retry
-from common.jobs.outcome import Deferred, Done, JobContext, Outcome, Poison, RetrySchedule
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Deferred, Done, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.addresses import without_secrets
@@ -39,7 +39,6 @@ from processor.places import download_claim
 
 log = logging.getLogger(__name__)
 
-_MAX_ERROR_CHARS = 1_000
 # Most downloads are over by then, so that a processor seldom begins more songs than it has slots.
 _SLOT_KEPT_S = 0.5
 
@@ -105,7 +104,7 @@ class ProcessorHandler:
                     result = self._separate(task, record, ending, status)
             except BaseException as error:
                 unstage()
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if is_disk_full(error):
                     raise TransientError(ErrorCode.DISK_FULL, "The disk is full") from error
                 raise
             Failpoint.STAGED.reach()
@@ -135,7 +134,7 @@ class ProcessorHandler:
             **_origin(task),
             finished_at=self._wall_clock(),
             error_code=error.code,
-            error_message=error.message[:_MAX_ERROR_CHARS],
+            error_message=error.short_message,
             times=dict(status.times),
         )
         # Not over yet: of two results of one run, side by side, only the uploader can say which one counts.

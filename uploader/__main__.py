@@ -19,7 +19,7 @@ from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
 from uploader.config import UploaderConfig
-from uploader.job import UploaderHandler
+from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch

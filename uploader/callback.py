@@ -8,8 +8,6 @@ from common.errors import JobError
 from common.storage.links import Link, first_expiry_s
 from common.tasks.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
 
-_MAX_ERROR_CHARS = 1_000
-
 
 def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: float) -> bytes:
     """`links` by stem name, one for each stem of the result."""
@@ -72,7 +70,7 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         request_id=result.request_id,
         finished_at=wall_clock(),
         error_code=error.code,
-        error_message=error.message[:_MAX_ERROR_CHARS],
+        error_message=error.short_message,
         user=result.user,
         times=result.times,
         audio=result.audio,

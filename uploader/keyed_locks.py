@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.jobs.outcome import JobContext
+from common.jobs.handler import JobContext
 
 _TICK_S = 0.2
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Deferred, Done, Dropped, Failed, Handler, JobContext, Outcome, Poison
+from common.jobs.handler import Handler, JobContext
+from common.jobs.outcome import Deferred, Done, Dropped, Failed, Outcome, Poison
 from common.jobs.retry import RetryPolicy
 from common.kafka.records import Message, Record
 

@@ -18,12 +18,12 @@ class Record:
 
     @property
     def location(self) -> str:
-        """Where it lies, for people and for the headers of what comes of it."""
+        """`topic/partition/offset`, for people and for headers."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     @property
     def file_label(self) -> str:
-        """Where it lies, as a name for files: no two records have the same."""
+        """`topic-partition-offset`, for names of files and directories: no two records share one."""
         return f"{self.topic}-{self.partition}-{self.offset}"
 
 

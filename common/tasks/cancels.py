@@ -13,7 +13,7 @@ from typing import Protocol
 from uuid import UUID
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
-from common.jobs.outcome import JobContext
+from common.jobs.handler import JobContext
 from common.jobs.places import Claim
 from common.kafka.topics import STATUS_RETENTION_S
 from common.tasks.messages import Cancel

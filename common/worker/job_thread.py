@@ -5,7 +5,8 @@ import threading
 from collections.abc import Callable
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
-from common.jobs.outcome import Deferred, Done, Dropped, Failed, Handler, Outcome
+from common.jobs.handler import Handler
+from common.jobs.outcome import Deferred, Done, Dropped, Failed, Outcome
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.transaction import Unpublishable

@@ -10,7 +10,7 @@ from functools import partial
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from common.jobs.outcome import Handler
+from common.jobs.handler import Handler
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules
 from common.kafka import clients, hanging_transactions, retry_topics, topics

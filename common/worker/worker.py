@@ -20,7 +20,7 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaError
 
 from common.jobs import retry
-from common.jobs.outcome import Handler
+from common.jobs.handler import Handler
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules
 from common.kafka import clients

@@ -1,6 +1,5 @@
 """Fetches a task's audio: within limits of size and time, whole or not at all."""
 
-import errno
 import logging
 import re
 import shutil
@@ -12,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.outbound.addresses import validate_text
 from common.outbound.guarded_session import (
@@ -254,6 +253,6 @@ def _as_job_error(error: BaseException, limits: DownloadLimits) -> BaseException
         return UnlikelyError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
     if isinstance(error, NETWORK_ERRORS):
         return TransientError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return TransientError(ErrorCode.DISK_FULL, "The disk became full during the download")
     return error

@@ -20,7 +20,7 @@ from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, Separa
 from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig
-from uploader.job import UploaderHandler
+from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
 from uploader.storage import Link, RunKeys
 from uploader.verified import VerifiedFile

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, TransientError
-from common.jobs.outcome import JobContext
+from common.jobs.handler import JobContext
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Cancel, Task
 from tests.support.common.worker.fakes import FakeContext, InThread

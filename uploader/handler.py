@@ -10,7 +10,8 @@ from functools import partial
 from common.errors import UNWANTED, ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Deferred, Done, Failed, JobContext, Outcome, Poison, RetrySchedule
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.guarded_session import Network
@@ -24,9 +25,9 @@ from uploader.config import UploaderConfig
 from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Phase, UploaderMetrics
-from uploader.news import of_delivery, of_failure, of_waiting
 from uploader.places import callback_claim, run_id
 from uploader.redelivery import Redeliverer
+from uploader.status_messages import of_delivery, of_failure, of_waiting
 from uploader.storage import RunKeys, Storage
 
 log = logging.getLogger(__name__)
