@@ -3,20 +3,22 @@
 import time
 from collections.abc import Callable
 
-Pulse = Callable[[], None]
+StopCheck = Callable[[], None]
 
 
 class DeadlineExceeded(Exception):
     """The total time allowed is over."""
 
 
-def pulse_until(deadline_s: float, check: Pulse, clock: Callable[[], float] = time.monotonic) -> Pulse:
+def deadline_check(
+    deadline_s: float, check: StopCheck, clock: Callable[[], float] = time.monotonic
+) -> StopCheck:
     """A function that raises what `check` raises, and DeadlineExceeded `deadline_s` seconds from now."""
     end_s = clock() + deadline_s
 
-    def pulse() -> None:
+    def stop_check() -> None:
         check()
         if clock() >= end_s:
             raise DeadlineExceeded
 
-    return pulse
+    return stop_check

@@ -14,7 +14,7 @@ from common.errors import ErrorCode, PermanentError, TransientError
 from common.settings.schema import UploaderSettings
 from common.storage.links import Link, LinkMaker
 from common.storage.s3_client import make_client
-from common.waiting import Pulse
+from common.waiting import StopCheck
 from uploader.multipart import PART_BYTES, MultipartUploads, md5
 from uploader.places import callback_limits
 from uploader.storage_errors import (
@@ -98,7 +98,7 @@ class Storage:
         self,
         file: VerifiedFile,
         key: str,
-        check: Pulse,
+        check: StopCheck,
         sent: Callable[[int], None] = lambda size_bytes: None,
     ) -> None:
         """Uploads `file` to `key`, over what may be there; `check` may stop it between parts of 16 MiB.

@@ -21,7 +21,7 @@ from common.outbound.guarded_session import (
     reason,
     retry_after_s,
 )
-from common.waiting import DeadlineExceeded, Pulse, pulse_until
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _PREFIX = "whsec_"
@@ -101,7 +101,7 @@ def deliver(
     webhook_id: str,
     secrets: Sequence[str],
     network: Network,
-    check: Pulse,
+    check: StopCheck,
     timeout_s: float,
     wall_clock: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
@@ -110,11 +110,11 @@ def deliver(
 
     Redirects are not followed. Raises only what `check` raises, which is asked several times a second.
     """
-    pulse = pulse_until(timeout_s, check, clock)
+    stop_check = deadline_check(timeout_s, check, clock)
     headers = {"Content-Type": "application/json", **_signature(body, webhook_id, secrets, wall_clock())}
     try:
         validate_text(url, network.policy)
-        with GuardedSession(network, pulse) as session:
+        with GuardedSession(network, stop_check) as session:
             response = session.post(url, data=body, headers=headers, stream=True, timeout=timeout_s)
             with response:
                 _read_answer(response)

@@ -17,7 +17,7 @@ from common.jobs.outcome import JobContext
 from common.jobs.places import Claim
 from common.kafka.topics import STATUS_RETENTION_S
 from common.tasks.messages import Cancel
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +97,7 @@ class Cancels:
             message = "The task was not done within the time that it was given (cancel_after_s)"
             raise PermanentError(ErrorCode.DEADLINE_EXCEEDED, message)
 
-    def _wait_until_all_are_known(self, check: Pulse) -> None:
+    def _wait_until_all_are_known(self, check: StopCheck) -> None:
         if self._all_known.is_set():
             return
         with self._lock:
@@ -120,7 +120,7 @@ class Cancels:
 class _EndingContext:
     """A JobContext with one more reason to stop."""
 
-    def __init__(self, context: JobContext, check_run: Pulse):
+    def __init__(self, context: JobContext, check_run: StopCheck):
         self._context, self._check_run = context, check_run
 
     @property
@@ -144,7 +144,7 @@ class _EndingContext:
     def leave_slot(self) -> None:
         self._context.leave_slot()
 
-    def regain_slot(self, check: Pulse | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         self._context.regain_slot(check or self.check)
 
     def wait(self, timeout_s: float) -> None:

@@ -25,7 +25,7 @@ from common.outbound.guarded_session import (
     reason,
     retry_after_s,
 )
-from common.waiting import DeadlineExceeded, Pulse, pulse_until
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor.audio.minimum_rate import MinimumRate
 
 log = logging.getLogger(__name__)
@@ -77,7 +77,7 @@ def download(
     directory: Path,
     limits: DownloadLimits,
     network: Network,
-    check: Pulse,
+    check: StopCheck,
     on_progress: Callable[[float], None] = lambda fraction: None,
     clocks: Clocks = Clocks(),
     free_bytes: Callable[[Path], int] = _free_bytes,
@@ -128,14 +128,14 @@ class _Download:
         self,
         limits: DownloadLimits,
         path: Path,
-        check: Pulse,
+        check: StopCheck,
         on_progress: Callable[[float], None],
         clocks: Clocks,
         free_bytes: Callable[[Path], int],
     ):
         self._limits, self._path, self._clocks, self._free_bytes = limits, path, clocks, free_bytes
         self._on_progress = on_progress
-        self._until_deadline = pulse_until(limits.deadline_s, check, clocks.monotonic)
+        self._until_deadline = deadline_check(limits.deadline_s, check, clocks.monotonic)
         self._rate = MinimumRate(limits.min_bytes_per_s, clocks.monotonic)
         self._began_s = self._reported_s = clocks.monotonic()
         self._expected_bytes: int | None = None

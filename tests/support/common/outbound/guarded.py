@@ -26,7 +26,7 @@ def answering(*addresses: str) -> tuple[Resolver, list[str]]:
     return resolve, asked
 
 
-def fetch(url: str, network: Network, pulse=go_on, timeout_s: float = 30.0) -> tuple[int, bytes]:
+def fetch(url: str, network: Network, stop_check=go_on, timeout_s: float = 30.0) -> tuple[int, bytes]:
     """Status and body."""
-    with GuardedSession(network, pulse) as session, session.get_following(url, timeout_s) as response:
+    with GuardedSession(network, stop_check) as session, session.get_following(url, timeout_s) as response:
         return response.status_code, response.raw.read()

@@ -9,7 +9,7 @@ import requests
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import Network, reason
-from common.waiting import DeadlineExceeded, pulse_until
+from common.waiting import DeadlineExceeded, deadline_check
 from tests.support.common.outbound.guarded import answering, fetch, go_on, trusting
 from tests.support.http_server import (
     ScriptedServer,
@@ -250,7 +250,7 @@ class TestTLS:
     def test_a_stall_ends_at_the_deadline(self, server):
         network = self.network(server, ca_file=str(TLS / "authority.pem"))
         with pytest.raises(DeadlineExceeded):
-            fetch(f"https://song.test:{server.port}/stall", network, pulse_until(0.5, go_on))
+            fetch(f"https://song.test:{server.port}/stall", network, deadline_check(0.5, go_on))
 
     def test_a_handshake_that_never_comes_ends_at_the_deadline(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -258,4 +258,4 @@ class TestTLS:
             resolve, _ = answering("127.0.0.1")
             network = trusting(f"https://song.test:{port}", resolve=resolve)
             with pytest.raises(DeadlineExceeded):
-                fetch(f"https://song.test:{port}/", network, pulse_until(0.5, go_on))
+                fetch(f"https://song.test:{port}/", network, deadline_check(0.5, go_on))

@@ -15,7 +15,7 @@ from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, Origin
 from common.outbound.guarded_session import Network
 from common.outbound.look_up import public_addresses
-from common.waiting import DeadlineExceeded, pulse_until
+from common.waiting import DeadlineExceeded, deadline_check
 from processor.audio.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.paths import REPOSITORY
@@ -167,4 +167,4 @@ def test_an_address_that_a_user_gives_as_such_is_refused_for_good(host):
 
 def test_public_answers_are_passed_on_in_their_order():
     answers = ["2606:4700::1111", PUBLIC]
-    assert public_addresses(resolver(answers), NAME, 30, pulse_until(30, go_on)) == answers
+    assert public_addresses(resolver(answers), NAME, 30, deadline_check(30, go_on)) == answers

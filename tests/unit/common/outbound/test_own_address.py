@@ -69,8 +69,8 @@ class Near(sockets.InterruptibleSocket):
 
 
 def connected_from(near: tuple, server: ScriptedServer, opened: list[Near]):
-    def connect(addresses, port, timeout_s, pulse):
-        sock = Near(pulse, socket.AF_INET)
+    def connect(addresses, port, timeout_s, stop_check):
+        sock = Near(stop_check, socket.AF_INET)
         sock.name = near
         sock.settimeout(timeout_s)
         sock.connect(("127.0.0.1", server.port))
