@@ -16,7 +16,7 @@ from common.jobs.outcome import Deferred, Done, JobContext, Outcome, Poison, Ret
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.addresses import without_secrets
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -61,7 +61,7 @@ class ProcessorHandler:
     def __init__(
         self,
         config: ProcessorConfig,
-        network: Network,
+        network: OutboundNetwork,
         engine: SeparationEngine,
         stage: LocalStage,
         statuses: Statuses,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from common.errors import JobError, TransientError
 from common.failpoint import Failpoint
 from common.kafka.records import Message
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed
 from common.waiting import StopCheck
 from uploader import webhook
@@ -21,7 +21,7 @@ NextDelay = Callable[[TransientError], int | None]
 class Courier:
     """`timeout_s` is for a POST altogether; `wall_clock` gives seconds since the epoch."""
 
-    network: Network
+    network: OutboundNetwork
     secrets: Sequence[str]
     timeout_s: float
     delivery_topic: str

@@ -13,7 +13,7 @@ from common.jobs import dead_letters, retry
 from common.jobs.outcome import Deferred, Done, Failed, JobContext, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -38,7 +38,7 @@ class UploaderHandler:
     def __init__(
         self,
         config: UploaderConfig,
-        network: Network,
+        network: OutboundNetwork,
         storage: Storage,
         stage: LocalStage,
         statuses: Statuses,

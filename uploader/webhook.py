@@ -15,7 +15,7 @@ from common.outbound.addresses import validate_text
 from common.outbound.guarded_session import (
     NETWORK_ERRORS,
     GuardedSession,
-    Network,
+    OutboundNetwork,
     is_bad_certificate,
     is_timeout,
     reason,
@@ -100,7 +100,7 @@ def deliver(
     body: bytes,
     webhook_id: str,
     secrets: Sequence[str],
-    network: Network,
+    network: OutboundNetwork,
     check: StopCheck,
     timeout_s: float,
     wall_clock: Callable[[], float] = time.time,

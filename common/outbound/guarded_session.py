@@ -51,12 +51,12 @@ MAX_REDIRECTS = 5
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 _MAX_RETRY_AFTER_S = 7 * 24 * 3600.0
 
-# IP addresses, port, seconds, stop_check: a socket connected to one of the addresses, see `interruptible.connect`.
+# Connects to one of the IP addresses, on a port, within seconds. See `sockets.connect`.
 Connector = Callable[[Sequence[str], int, float, StopCheck], socket.socket]
 
 
 @dataclass(frozen=True)
-class Network:
+class OutboundNetwork:
     """How a service reaches users' addresses.
 
     `ca_file` holds certificate authorities that count beside the public ones. `refusal_step_s`: see
@@ -77,7 +77,7 @@ class GuardedSession(requests.Session):
     netrc or certificate setting comes from the environment; no redirect is followed by itself.
     """
 
-    def __init__(self, network: Network, stop_check: StopCheck):
+    def __init__(self, network: OutboundNetwork, stop_check: StopCheck):
         super().__init__()
         self.trust_env = False
         self.headers["User-Agent"] = USER_AGENT
@@ -115,7 +115,7 @@ class GuardedSession(requests.Session):
 class _GuardedAdapter(HTTPAdapter):
     """`target` is what the request line asks for, in place of the one that `requests` and urllib3 rewrite."""
 
-    def __init__(self, network: Network, stop_check: StopCheck):
+    def __init__(self, network: OutboundNetwork, stop_check: StopCheck):
         self.network, self.stop_check, self.target = network, stop_check, "/"
         self._context: ssl.SSLContext | None = None
         super().__init__()
@@ -165,7 +165,7 @@ class _GuardedConnection(HTTPConnection):
             raise NewConnectionError(self, str(error)) from error
 
 
-def _open(origin: Origin, network: Network, timeout_s: float, stop_check: StopCheck) -> socket.socket:
+def _open(origin: Origin, network: OutboundNetwork, timeout_s: float, stop_check: StopCheck) -> socket.socket:
     """Connects to an origin, where the policy allows it.
 
     Raises JobError, OSError, TimeoutError, what `stop_check` raises.

@@ -18,7 +18,7 @@ from common.outbound.addresses import validate_text
 from common.outbound.guarded_session import (
     NETWORK_ERRORS,
     GuardedSession,
-    Network,
+    OutboundNetwork,
     is_bad_certificate,
     is_timeout,
     printable,
@@ -76,7 +76,7 @@ def download(
     url: str,
     directory: Path,
     limits: DownloadLimits,
-    network: Network,
+    network: OutboundNetwork,
     check: StopCheck,
     on_progress: Callable[[float], None] = lambda fraction: None,
     clocks: Clocks = Clocks(),
@@ -141,7 +141,7 @@ class _Download:
         self._expected_bytes: int | None = None
         self._received_bytes = self._reported_bytes = 0
 
-    def run(self, url: str, network: Network) -> DownloadedFile:
+    def run(self, url: str, network: OutboundNetwork) -> DownloadedFile:
         with GuardedSession(network, self._pulse) as session:
             response = session.get_following(url, self._limits.timeout_s)
             with response:

@@ -12,7 +12,7 @@ from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.records import Message, Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import NoOutbox, Statuses
@@ -144,7 +144,7 @@ class UploaderBench:
         self.now_s = 99.0
         self._callback_retries = callback_retries
         policy = AddressPolicy(frozenset({80}), frozenset({parse_origin(receiver.origin)}))
-        self.network = Network(policy)
+        self.network = OutboundNetwork(policy)
         self.metrics = UploaderMetrics.create()
         self.cancels = Cancels(lambda: self.now_s)
         self.handler = self.new_handler()

@@ -11,7 +11,7 @@ import requests
 
 from common.errors import Cancelled
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network, is_timeout, reason, retry_after_s
+from common.outbound.guarded_session import OutboundNetwork, is_timeout, reason, retry_after_s
 from common.waiting import DeadlineExceeded, deadline_check
 from tests.support.common.outbound.guarded import fetch, go_on, trusting
 from tests.support.http_server import (
@@ -73,14 +73,14 @@ class TestHowItEnds:
             release.wait()
             return []
 
-        network = Network(AddressPolicy(frozenset({80})), resolve)
+        network = OutboundNetwork(AddressPolicy(frozenset({80})), resolve)
         with pytest.raises(DeadlineExceeded):
             fetch("http://song.test/", network, deadline_check(0.5, go_on))
         release.set()
 
     def test_a_look_up_that_hangs_is_a_timeout(self):
         release = threading.Event()
-        network = Network(AddressPolicy(frozenset({80})), lambda host, port: release.wait() and [])
+        network = OutboundNetwork(AddressPolicy(frozenset({80})), lambda host, port: release.wait() and [])
         with pytest.raises(requests.ConnectTimeout):
             fetch("http://song.test/", network, timeout_s=0.5)
         release.set()
@@ -103,7 +103,7 @@ class TestHowItEnds:
             raise socket.gaierror(code, text)
 
         with pytest.raises(requests.ConnectionError) as caught:
-            fetch("http://song.test/?token=s3cret", Network(AddressPolicy(frozenset({80})), resolve))
+            fetch("http://song.test/?token=s3cret", OutboundNetwork(AddressPolicy(frozenset({80})), resolve))
         assert reason(caught.value) == text
 
     @pytest.mark.parametrize("answer", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), []])

@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, Origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.outbound.look_up import public_addresses
 from common.waiting import DeadlineExceeded, deadline_check
 from processor.audio.download import DownloadLimits, download
@@ -53,8 +53,8 @@ def resolver(answer):
     return resolve
 
 
-def network(answer) -> Network:
-    return Network(POLICY, resolver(answer), refusal_step_s=0)
+def network(answer) -> OutboundNetwork:
+    return OutboundNetwork(POLICY, resolver(answer), refusal_step_s=0)
 
 
 def downloaded(answer, tmp_path) -> JobError:
@@ -90,7 +90,7 @@ def test_the_same_of_each_after_a_redirect(tmp_path, answer):
         url = server.on("/go", redirect("http://inside.test/song.wav"))
         trusted = replace(POLICY, trusted=frozenset({Origin("http", "127.0.0.1", server.port)}))
         both = resolver(answer)
-        guarded = Network(
+        guarded = OutboundNetwork(
             trusted, lambda host, port: [host] if host == "127.0.0.1" else both(host, port), refusal_step_s=0
         )
         with pytest.raises(UnlikelyError, match=r"the name inside\.test does not"):
