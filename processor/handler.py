@@ -101,8 +101,8 @@ class ProcessorHandler:
                 self._stage.remove_attempt(task.task_uuid, record.place, context.attempt)
 
             try:
-                with self._cancels.ending(task, context) as ending:
-                    result = self._separate(task, record, ending, status)
+                with self._cancels.stoppable(task, context) as stoppable:
+                    result = self._separate(task, record, stoppable, status)
             except BaseException as error:
                 unstage()
                 if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

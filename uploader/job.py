@@ -167,9 +167,9 @@ class UploaderHandler:
         if published is not None:
             log.info("published before: the callback goes out as it was")
             return published
-        with self._ending(record, result, context) as ending:
-            body = self._body(result, keys, ending, status)
-            ending.check()
+        with self._ending(record, result, context) as stoppable:
+            body = self._body(result, keys, stoppable, status)
+            stoppable.check()
         Failpoint.UPLOADED.reach()
         return self._storage.put_manifest(keys.manifest, body)
 
@@ -179,7 +179,7 @@ class UploaderHandler:
         """A run that has failed, or whose success was told, does not end otherwise any more."""
         if isinstance(result, SeparationFailed) or self._calls_before(record):
             return nullcontext(context)
-        return self._cancels.ending(result, context)
+        return self._cancels.stoppable(result, context)
 
     def _body(
         self,

@@ -73,20 +73,20 @@ class Cancels:
         self._all_known.set()
 
     @contextmanager
-    def ending(self, run: Run, context: JobContext) -> Iterator[JobContext]:
+    def stoppable(self, run: Run, context: JobContext) -> Iterator[JobContext]:
         """`context`, but that its `check` also ends the job when its run is to end.
 
         It raises PermanentError then (cancelled, deadline_exceeded). So does this, before anything is begun
         and in place of an error after which the job would be tried again.
         """
         self._wait_until_all_are_known(context.check)
-        ending = _EndingContext(context, lambda: self._check(run))
-        ending.check()
+        stoppable = _StoppableContext(context, lambda: self._check(run))
+        stoppable.check()
         try:
-            yield ending
+            yield stoppable
         except (TransientError, CrashError):
             # The next try would end as soon as it is reached, which may be in an hour.
-            ending.check()
+            stoppable.check()
             raise
 
     def _check(self, run: Run) -> None:
@@ -117,7 +117,7 @@ class Cancels:
                 del self._runs[task_uuid]
 
 
-class _EndingContext:
+class _StoppableContext:
     """A JobContext with one more reason to stop."""
 
     def __init__(self, context: JobContext, check_run: StopCheck):
