@@ -10,7 +10,7 @@ from typing import BinaryIO
 from common.errors import ErrorCode, PermanentError
 from common.failpoint import Failpoint
 from common.storage.beneath import ForeignEntry
-from common.storage.links import Link
+from common.storage.links import ResultLink
 from common.storage.stage import STEM_NAME, LocalStage, is_key
 from common.tasks.messages import Separated, StagedStem, SuccessCallback
 from common.waiting import StopCheck
@@ -32,7 +32,7 @@ def publish(
     storage: Storage,
     check: StopCheck,
     on_progress: Callable[[float], None] = lambda fraction: None,
-) -> dict[str, Link]:
+) -> dict[str, ResultLink]:
     """The links of all stems, by name, once they are in the store under this run's own keys.
 
     `on_progress` gets 0 to 1, by bytes.

@@ -22,7 +22,7 @@ from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
 from uploader.metrics import UploaderMetrics
-from uploader.storage import Link, RunKeys
+from uploader.storage import ResultLink, RunKeys
 from uploader.verified import VerifiedFile
 
 TASK_UUID = uuid4()
@@ -81,8 +81,8 @@ class FakeStorage:
         self._call("get_manifest", key)
         return self.objects.get(key)
 
-    def url(self, key: str) -> Link:
-        return Link(f"https://store.example/{key}", 1234.0)
+    def url(self, key: str) -> ResultLink:
+        return ResultLink(f"https://store.example/{key}", 1234.0)
 
     def copy(self, source: str, target: str, size_bytes: int) -> bool:
         self._call("copy", target)
