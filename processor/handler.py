@@ -16,7 +16,7 @@ from common.jobs.outcome import Deferred, Done, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.addresses import without_secrets
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -60,7 +60,7 @@ class ProcessorHandler:
     def __init__(
         self,
         config: ProcessorConfig,
-        network: Network,
+        network: OutboundNetwork,
         engine: SeparationEngine,
         stage: LocalStage,
         statuses: Statuses,
@@ -100,8 +100,8 @@ class ProcessorHandler:
                 self._stage.remove_attempt(task.task_uuid, record.file_label, context.attempt)
 
             try:
-                with self._cancels.ending(task, context) as ending:
-                    result = self._separate(task, record, ending, status)
+                with self._cancels.stoppable(task, context) as stoppable:
+                    result = self._separate(task, record, stoppable, status)
             except BaseException as error:
                 unstage()
                 if is_disk_full(error):

@@ -6,7 +6,7 @@ import time
 
 from common.observability import log
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.settings import command_line
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import UploaderSettings
@@ -59,7 +59,7 @@ def main() -> int:
         settings.slots,
         UploaderHandler(
             UploaderConfig.from_settings(settings, secrets),
-            Network(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+            OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
             storage,
             stage,
             Statuses(settings.kafka_status_topic, outbox, time.time),

@@ -14,7 +14,7 @@ from common.jobs.handler import JobContext
 from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -39,7 +39,7 @@ class UploaderHandler:
     def __init__(
         self,
         config: UploaderConfig,
-        network: Network,
+        network: OutboundNetwork,
         storage: Storage,
         stage: LocalStage,
         statuses: Statuses,
@@ -168,9 +168,9 @@ class UploaderHandler:
         if published is not None:
             log.info("published before: the callback goes out as it was")
             return published
-        with self._ending(record, result, context) as ending:
-            body = self._body(result, keys, ending, status)
-            ending.check()
+        with self._ending(record, result, context) as stoppable:
+            body = self._body(result, keys, stoppable, status)
+            stoppable.check()
         Failpoint.UPLOADED.reach()
         return self._storage.put_manifest(keys.manifest, body)
 
@@ -180,7 +180,7 @@ class UploaderHandler:
         """A run that has failed, or whose success was told, does not end otherwise any more."""
         if isinstance(result, SeparationFailed) or self._calls_before(record):
             return nullcontext(context)
-        return self._cancels.ending(result, context)
+        return self._cancels.stoppable(result, context)
 
     def _body(
         self,

@@ -127,6 +127,22 @@ def transactional_producer(
     return producer
 
 
+def idempotent_producer(settings: KafkaSettings, **overrides: Any) -> KafkaProducer:
+    """A producer without transactions: each record is sent at once, and in order. Raises KafkaError."""
+    with cleaned_up_client() as net_client:
+        options = {
+            **kafka_options(settings),
+            "kafka_client": net_client,
+            "acks": "all",
+            "enable_idempotence": True,
+            # Records that come while another is under way share the next request anyway.
+            "linger_ms": 0,
+            "allow_auto_create_topics": False,
+            **overrides,
+        }
+        return KafkaProducer(**options)
+
+
 def discard_producer(producer: KafkaProducer) -> None:
     """Ends a producer at once, whatever it still holds."""
     try:
@@ -137,10 +153,10 @@ def discard_producer(producer: KafkaProducer) -> None:
         producer._sender.force_close()
 
 
-def admin(settings: KafkaSettings) -> KafkaAdminClient:
+def admin(settings: KafkaSettings, **overrides: Any) -> KafkaAdminClient:
     """Raises KafkaError."""
     with cleaned_up_client() as net_client:
-        return KafkaAdminClient(**kafka_options(settings), kafka_client=net_client)
+        return KafkaAdminClient(**{**kafka_options(settings), "kafka_client": net_client, **overrides})
 
 
 def leave_group(settings: WorkerSettings, group_id: str) -> None:

@@ -29,6 +29,7 @@ from common.kafka.fencing import raise_if_fenced
 from common.kafka.records import Message
 from common.kafka.transaction import UnclearEnd, Unpublishable, publish
 from common.observability.repeats import Repeats
+from common.waiting import Backoff
 from common.worker import committed_state
 from common.worker.commit_queue import CommitQueue
 from common.worker.commit_request import CommitRequest, CommitResult, messages, steps
@@ -267,13 +268,10 @@ class Committer:
         if self._producer is not None:
             clients.discard_producer(self._producer)
             self._producer = None
-        delay_s = 0.1
-        while not self._stopping.is_set():
-            try:
-                self._producer = self._make_producer()
-                return
-            except KafkaError as error:
-                if self._repeats.is_news("producer", error):
-                    log.warning("no transactional producer yet: %r", error)
-                self._stopping.wait(delay_s)
-                delay_s = min(2 * delay_s, 5.0)
+        self._producer = Backoff(0.1, 5.0).first_success(
+            self._make_producer, self._stopping, self._no_producer, KafkaError
+        )
+
+    def _no_producer(self, error: Exception) -> None:
+        if self._repeats.is_news("producer", error):
+            log.warning("no transactional producer yet: %r", error)

@@ -29,6 +29,7 @@ from common.kafka.partition_names import partition_names
 from common.kafka.records import Record
 from common.observability.health import Check
 from common.observability.repeats import Repeats
+from common.waiting import Backoff
 from common.worker.committer import Committer
 from common.worker.handover import Handover
 from common.worker.job_thread import JobThread
@@ -45,6 +46,7 @@ _BUSY_POLL_MS = 100
 # Row 4: shorter polls starve a rebalance.
 _SHORT_POLL_MS = 20
 _CANCEL_GRACE_S = 5.0
+_CONNECT_AGAIN_S = 1.0
 _COMMITTER_STOP_S = 2.0
 
 
@@ -170,20 +172,19 @@ class Worker:
         return self._room.count
 
     def _connect(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                consumer = self._make_consumer()
-            except KafkaError as error:
-                if self._repeats.is_news("connect", error):
-                    log.warning("Kafka cannot be reached: %r", error)
-                self._stopping.wait(1.0)
-                continue
-            consumer.share_with(self._handover.needs, self._handover.drain)
-            consumer.subscribe(list(self._topics), listener=self._partitions.listener())
-            self._consumer = consumer
-            self._membership.begin()
-            self._last_poll_s = self._clock()
+        backoff = Backoff(_CONNECT_AGAIN_S, _CONNECT_AGAIN_S)
+        consumer = backoff.first_success(self._make_consumer, self._stopping, self._not_connected, KafkaError)
+        if consumer is None:
             return
+        consumer.share_with(self._handover.needs, self._handover.drain)
+        consumer.subscribe(list(self._topics), listener=self._partitions.listener())
+        self._consumer = consumer
+        self._membership.begin()
+        self._last_poll_s = self._clock()
+
+    def _not_connected(self, error: Exception) -> None:
+        if self._repeats.is_news("connect", error):
+            log.warning("Kafka cannot be reached: %r", error)
 
     def _tick(self) -> None:
         if self._fatal is not None:

@@ -16,14 +16,6 @@ MOST_ROOMS = 13
 
 # kafka-python outside common/kafka/: its errors, and the classes that only carry values.
 KAFKA_VALUES = {"ConsumerGroupMetadata", "OffsetAndMetadata", "OffsetSpec", "TopicPartition"}
-# These modules build a client of their own still. An entry goes when its module no longer does.
-KAFKA_BUILDERS = {
-    "api.publishing.kafka_session": {"KafkaAdminClient", "KafkaProducer"},
-    "api.view.topic_ends": {"KafkaConsumer"},
-    "common.deadletter.topic_reader": {"KafkaConsumer"},
-    "common.lag": {"KafkaConsumer"},
-    "common.tasks.status_outbox": {"KafkaProducer"},
-}
 
 Graph = Mapping[str, set[str]]
 
@@ -129,7 +121,7 @@ def test_kafka_clients_are_built_in_their_own_room(sources):
         for name, tree in sources.items()
         if not name.startswith("common.kafka.") and (clients := kafka_clients_built(tree))
     }
-    assert built == KAFKA_BUILDERS
+    assert built == {}
 
 
 def kafka_clients_built(tree: ast.Module) -> set[str]:

@@ -16,7 +16,7 @@ from common.jobs.settlement import JobRules, Settlement
 from common.kafka import retry_topics
 from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.tasks.messages import Redelivery, SeparationFailed, State, decode_result
 from processor.audio.download import DownloadLimits, download
 from tests.support.common.outbound.guarded import go_on
@@ -88,13 +88,13 @@ class TestTheSchedule:
         assert retry.history(given).failed_tries == {"brief": 1, "callback": 1}
 
 
-def answering(answer) -> Network:
+def answering(answer) -> OutboundNetwork:
     def resolve(host: str, port: int) -> Sequence[str]:
         if isinstance(answer, OSError):
             raise answer
         return answer
 
-    return Network(AddressPolicy(frozenset({80, 443})), resolve, refusal_step_s=0)
+    return OutboundNetwork(AddressPolicy(frozenset({80, 443})), resolve, refusal_step_s=0)
 
 
 NO_SUCH_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -237,7 +237,9 @@ def test_a_certificate_that_is_refused_is_told_and_hardly_worth_another_try(
     with secure(certificate) as server:
         origin = f"https://{name}:{server.port}"
         policy = AddressPolicy(frozenset(), frozenset({parse_origin(origin)}))
-        network = Network(policy, lambda host, port: ["127.0.0.1"], authority and str(TLS / authority))
+        network = OutboundNetwork(
+            policy, lambda host, port: ["127.0.0.1"], authority and str(TLS / authority)
+        )
         limits = DownloadLimits(max_bytes=1000, deadline_s=30)
         with pytest.raises(UnlikelyError) as caught:
             download(f"{origin}/song.wav?sig=s3cret", tmp_path, limits, network, go_on)
@@ -254,7 +256,7 @@ def test_a_certificate_that_is_refused_is_told_and_hardly_worth_another_try(
 def test_a_handshake_that_fails_otherwise_keeps_the_usual_delays(tmp_path):
     with ScriptedServer() as plain:
         origin = f"https://song.test:{plain.port}"
-        network = Network(
+        network = OutboundNetwork(
             AddressPolicy(frozenset(), frozenset({parse_origin(origin)})), lambda host, port: ["127.0.0.1"]
         )
         with pytest.raises(TransientError) as caught:

@@ -10,7 +10,7 @@ from common.errors import ErrorCode, PermanentError
 from common.kafka.records import Record
 from common.observability.log import configure
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.messages import Task, decode_result, decode_task
@@ -42,7 +42,7 @@ def test_a_task_carries_the_id_that_the_api_answered_with(headers):
 @pytest.fixture
 def processor(tmp_path):
     limits = ProcessorConfig("results", tmp_path / "temp", 3, DownloadLimits(1, 1), AudioLimits(1, 1))
-    network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin("http://127.0.0.1:9")})))
+    network = OutboundNetwork(AddressPolicy(frozenset({80}), frozenset({parse_origin("http://127.0.0.1:9")})))
     return ProcessorHandler(limits, network, None, LocalStage(tmp_path / "stage"), statuses())
 
 
