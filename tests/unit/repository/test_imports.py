@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
+from tests.support.paths import REPOSITORY
+
 SERVICES = ["api", "common", "deploy", "local", "processor", "uploader"]
 MOST_ROOMS = 13
 
@@ -32,7 +33,7 @@ Graph = Mapping[str, set[str]]
 def sources() -> dict[str, ast.Module]:
     """Each module of the product by its name."""
     found = {}
-    for folder in [*(ROOT / name for name in SERVICES), client_package()]:
+    for folder in [*(REPOSITORY / name for name in SERVICES), client_package()]:
         for file in sorted(folder.rglob("*.py")):
             parts = file.relative_to(folder.parent).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -47,8 +48,8 @@ def graph(sources: dict[str, ast.Module]) -> Graph:
 
 
 def client_package() -> Path:
-    inner = ROOT / "client" / "uvr_client"
-    return inner if inner.is_dir() else ROOT / "client"
+    inner = REPOSITORY / "client" / "uvr_client"
+    return inner if inner.is_dir() else REPOSITORY / "client"
 
 
 def imports(tree: ast.Module, known: Mapping[str, object] | set[str] | frozenset[str]) -> Iterator[str]:

@@ -7,8 +7,8 @@ import client
 import common
 from common.observability.health import Check, HealthServer
 from common.worker.metrics import WorkerMetrics
-from tests.support.api_client import ApiClient
-from tests.support.exposition import Exposition
+from tests.support.api.api_client import ApiClient
+from tests.support.common.observability.exposition import Exposition
 
 VERSION = common.__version__
 
