@@ -6,13 +6,12 @@ The order of the rooms itself is held by the contracts in pyproject.toml (`lint-
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
 from tests.support.paths import REPOSITORY
 
-SERVICES = ["api", "common", "deploy", "local", "processor", "uploader"]
+PACKAGES = ["api", "client/uvr_client", "common", "deploy", "local", "processor", "uploader"]
 MOST_ROOMS = 13
 
 # kafka-python outside common/kafka/: its errors, and the classes that only carry values.
@@ -33,7 +32,7 @@ Graph = Mapping[str, set[str]]
 def sources() -> dict[str, ast.Module]:
     """Each module of the product by its name."""
     found = {}
-    for folder in [*(REPOSITORY / name for name in SERVICES), client_package()]:
+    for folder in (REPOSITORY / name for name in PACKAGES):
         for file in sorted(folder.rglob("*.py")):
             parts = file.relative_to(folder.parent).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -45,11 +44,6 @@ def sources() -> dict[str, ast.Module]:
 def graph(sources: dict[str, ast.Module]) -> Graph:
     """The modules that each module imports, anywhere in its text."""
     return {name: set(imports(tree, sources.keys())) - {name} for name, tree in sources.items()}
-
-
-def client_package() -> Path:
-    inner = REPOSITORY / "client" / "uvr_client"
-    return inner if inner.is_dir() else REPOSITORY / "client"
 
 
 def imports(tree: ast.Module, known: Mapping[str, object] | set[str] | frozenset[str]) -> Iterator[str]:

@@ -3,8 +3,8 @@
 import json
 import urllib.request
 
-import client
 import common
+import uvr_client
 from common.observability.health import Check, HealthServer
 from common.worker.metrics import WorkerMetrics
 from tests.support.api.api_client import ApiClient
@@ -14,7 +14,7 @@ VERSION = common.__version__
 
 
 def test_the_client_repeats_the_services_version():
-    assert client.__version__ == VERSION
+    assert uvr_client.__version__ == VERSION
 
 
 def test_the_api_tells_its_version():
