@@ -109,6 +109,11 @@ def test_common_has_few_rooms(graph):
     assert len(names) <= MOST_ROOMS, sorted(names)
 
 
+def test_every_folder_says_what_it_does(sources, graph):
+    folders = {name.rpartition(".")[0] for name in graph} - {""}
+    assert {name for name in folders if name not in sources or not ast.get_docstring(sources[name])} == set()
+
+
 def test_a_circle_is_found():
     graph = {"a.x": {"b.y"}, "b.y": {"b.z"}, "b.z": set(), "b.w": {"a.x"}}
     assert circle(graph) == []
