@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what is missing, checks the style, the imports and the types, then runs the tests.
+# Sets up what is missing, checks the code as ./lint.sh does, then runs the tests.
 #
 #   ./run_tests.sh              every test that is not marked `slow`
 #   ./run_tests.sh --all        every test
@@ -25,9 +25,5 @@ case ${1:-} in
   *) [[ ! -d $1 ]] || set -- "${together[@]}" "$@" ;;
 esac
 
-bootstrap requirements.txt requirements-local.txt requirements-client.txt requirements-test.txt
-"$VENV/bin/python" -m ruff check .
-"$VENV/bin/python" -m ruff format --check .
-PYTHONPATH=client "$VENV/bin/lint-imports" --no-logo
-"$VENV/bin/python" -m mypy
+./lint.sh
 exec "$VENV/bin/python" -m pytest "$@"

@@ -17,6 +17,7 @@ from api.submit.admission import Admission, Admitted
 from api.submit.submission import Queued, digest, parse, refuse_files, task_uuid
 from api.submit.unknown_fields import shown
 from api.view.view import TaskView
+from common import __version__
 from common.observability.health import report
 from common.observability.log import current_request_id, task_context
 from common.observability.prometheus import exposition, register_readiness
@@ -98,7 +99,7 @@ def make_router(
     @router.get("/livez", **documentation.HEALTH)
     async def health() -> JSONResponse:
         """The process answers."""
-        return JSONResponse({"status": "healthy", "timestamp": time.time()})
+        return JSONResponse({"status": "healthy", "timestamp": time.time(), "version": __version__})
 
     @router.get("/readyz", **documentation.READY)
     async def ready() -> Response:
