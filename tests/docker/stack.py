@@ -1,6 +1,5 @@
 """The running project for the tests: songs through it, and what it says of them."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import numpy as np
 from tests.docker.project import Project
 from tests.support import audio, task_client
 from tests.support.api_process import submit
-from tests.support.compose import ROOT
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.waiting import wait_for
 
@@ -67,13 +65,6 @@ class Stack:
 
     def view_is_read(self) -> bool:
         return task_client.ask(API, "/readyz").json()["checks"]["view"]["detail"] == "caught up"
-
-
-def readme_block(text: str) -> str:
-    """The block of commands in the README that has this text in it."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```$", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
-    (block,) = [block for block in blocks if text in block]
-    return block
 
 
 def properties(text: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from common.settings.schema import ProcessorSettings, UploaderSettings
 from tests.support.alerts import DEPLOY, rules, selectors
 from tests.support.compose import ROOT, load
 
-README = (ROOT / "README.md").read_text()
+MONITORING = (ROOT / "docs" / "monitoring.md").read_text()
 
 
 @pytest.mark.parametrize("name", rules())
@@ -53,5 +53,5 @@ def test_the_example_scrapes_each_service_where_it_listens_in_compose():
         assert (found["names"], found["port"]) == ([name], kind.model_fields["health_port"].default)
         assert "default" in load({})["services"][name]["networks"]
     assert config["rule_files"] == ["alerts.yml"]
-    assert "deploy/alerts.yml" in README
-    assert "deploy/prometheus.yml" in README
+    assert "deploy/alerts.yml" in MONITORING
+    assert "deploy/prometheus.yml" in MONITORING
