@@ -113,7 +113,7 @@ DOCKER = {
         IN_COMPOSE_STORY, 'compose("up", "-d", "--wait", "--force-recreate", "api")'
     ),
     "docker compose up -d --build --no-deps api processor uploader": NotRun(
-        "it needs a Kafka and a store outside Compose; test_compose_file.py checks the result of their settings"
+        "it needs a Kafka and a store outside Compose; test_compose_file.py checks those settings"
     ),
     "docker buildx imagetools inspect apache/kafka:4.3.1": NotRun(
         "it asks a registry, which no test reaches"

@@ -1,4 +1,4 @@
-"""The documents against the code: each setting, error code, metric and module that they must name is there."""
+"""The documents against the code: settings, error codes, metrics and modules that they must name."""
 
 import os
 import re
