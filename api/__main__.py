@@ -66,7 +66,7 @@ def main() -> None:
         metrics.connection_ended,
     )
     listener.prepare(connections)
-    metrics.count_connections(connections)
+    metrics.count_connections(lambda: connections.open)
     config = uvicorn.Config(
         app,
         http=partial(GuardedProtocol, connections=connections, turns=Turns()),  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """What the api counts, for `GET /metrics`: sums over all users, with nobody's name or address in them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
@@ -8,8 +9,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from starlette.types import Scope
 
-from api.http.connections import Connections, Ended, Limit
-from common.worker.metrics import Reading, new_registry
+from common.observability.prometheus import Reading, new_registry
 
 _NO_ROUTE = "none"
 
@@ -29,6 +29,25 @@ class TaskRefusal(StrEnum):
     KEY_REUSED = "key_reused"
     TOO_MANY_QUEUED = "too_many_queued"
     TOO_MANY_QUEUED_BY_USER = "too_many_queued_by_user"
+
+
+class Ended(StrEnum):
+    """The values of `how`."""
+
+    REFUSED = "refused"
+    CUT_OFF = "cut_off"
+    """While it waited for its client, so that another had room."""
+    STALLED = "stalled"
+    """Its client took nothing of its answer."""
+
+
+class Limit(StrEnum):
+    """The values of `limit`: what a connection was ended by."""
+
+    ALL = "all"
+    ADDRESS = "address"
+    DESCRIPTORS = "descriptors"
+    TIME = "time"
 
 
 @dataclass(frozen=True)
@@ -83,11 +102,11 @@ class ApiMetrics:
             skipped,
         )
 
-    def count_connections(self, connections: Connections) -> None:
-        """Registers how many are open."""
+    def count_connections(self, open_connections: Callable[[], int]) -> None:
+        """Registers the gauge of the connections that are open now."""
 
         def numbers() -> dict[tuple[str, ...], float]:
-            return {(): float(connections.open)}
+            return {(): float(open_connections())}
 
         self.registry.register(Reading(GaugeMetricFamily, "uvr_connections", "Open now.", [], numbers))
 

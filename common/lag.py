@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from common.jobs import retry
-from common.kafka import clients
+from common.kafka import clients, retry_topics
 from common.settings import command_line
 from common.settings.loading import load_or_exit
 from common.settings.schema import CommandSettings, KafkaSettings
@@ -45,7 +44,7 @@ def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag
     with contextlib.closing(consumer):
         partitions = [
             TopicPartition(topic, n)
-            for topic in retry.family(base, consumer.topics())
+            for topic in retry_topics.family(base, consumer.topics())
             for n in sorted(consumer.partitions_for_topic(topic) or ())
         ]
         states = {

@@ -22,10 +22,11 @@ def link_commands(config: LocalConfig) -> None:
     temporary = directory / f".ffmpeg-{os.getpid()}"
     temporary.symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
     temporary.rename(directory / "ffmpeg")
-    # -P: what is called `client` in the caller's directory is not ours.
-    uvr = shlex.join([sys.executable, "-P", "-m", "client"])
+    # -P: what is called `uvr_client` in the caller's directory is not ours.
+    uvr = shlex.join([sys.executable, "-P", "-m", "uvr_client"])
     temporary = directory / f".uvr-{os.getpid()}"
-    temporary.write_text(f'#!/bin/sh\nPYTHONPATH={shlex.quote(str(config.root))} exec {uvr} "$@"\n')
+    project = shlex.quote(str(config.root / "client"))
+    temporary.write_text(f'#!/bin/sh\nPYTHONPATH={project} exec {uvr} "$@"\n')
     temporary.chmod(0o700)
     temporary.rename(directory / "uvr")
 
@@ -33,7 +34,7 @@ def link_commands(config: LocalConfig) -> None:
 def check_given_store(config: LocalConfig) -> None:
     """Raises LocalError where the bucket is missing or the keys are refused: no waiting mends that."""
     environment = program_environment.of_program(config, "uploader", config.environment())
-    command = [sys.executable, "-m", "local.given_store"]
+    command = [sys.executable, "-m", "uploader.bucket_check"]
     asked = subprocess.run(command, cwd=config.root, env=environment, capture_output=True, text=True)
     if asked.returncode != 0:
         lines = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]

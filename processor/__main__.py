@@ -17,8 +17,7 @@ from common.tasks.cancels import Cancels
 from common.tasks.stage_news import StageWatch
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import read_disks
-from common.worker.service import Service
-from common.worker.waiting_room import PlaceRules
+from common.worker.service import PlaceRules, Service
 from processor.assembly import engine_config, make_handler
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig

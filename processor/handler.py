@@ -12,7 +12,8 @@ from pathlib import Path
 from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
 from common.jobs import retry
-from common.jobs.outcome import Deferred, Done, JobContext, Message, Outcome, Poison, Record, RetrySchedule
+from common.jobs.outcome import Deferred, Done, JobContext, Outcome, Poison, RetrySchedule
+from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.addresses import without_secrets
 from common.outbound.guarded_session import Network

@@ -8,7 +8,8 @@ from typing import Self
 from prometheus_client import Counter, Histogram
 from prometheus_client.core import CounterMetricFamily
 
-from common.worker.metrics import Reading, WorkerMetrics
+from common.observability.prometheus import Reading
+from common.worker.metrics import WorkerMetrics
 
 _SPEED_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 

@@ -1,7 +1,7 @@
 """The places for downloads: a number in all, and a limit for each user."""
 
-from common.jobs.outcome import Record
 from common.jobs.places import Claim, Limits
+from common.kafka.records import Record
 from common.settings.schema import ProcessorSettings
 from common.tasks import messages
 from common.tasks.messages import Task, UndecodableMessage

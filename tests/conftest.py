@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.centre_model import write_centre_model
+from tests.support.processor.centre_model import write_centre_model
 from tests.support.servers import KafkaAddress, KafkaServer, S3Store, SeaweedServer, given_store
 from tests.support.stack import Stack
 

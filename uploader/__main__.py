@@ -17,8 +17,7 @@ from common.tasks.job_status import Statuses
 from common.tasks.stage_news import StageAnnouncer
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import read_disks
-from common.worker.service import Service
-from common.worker.waiting_room import PlaceRules
+from common.worker.service import PlaceRules, Service
 from uploader.config import UploaderConfig
 from uploader.job import UploaderHandler
 from uploader.metrics import UploaderMetrics

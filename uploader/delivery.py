@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from common.errors import JobError, TransientError
 from common.failpoint import Failpoint
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.outbound.guarded_session import Network
 from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed
 from common.waiting import Pulse

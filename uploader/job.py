@@ -10,17 +10,8 @@ from functools import partial
 from common.errors import UNWANTED, ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import (
-    Deferred,
-    Done,
-    Failed,
-    JobContext,
-    Message,
-    Outcome,
-    Poison,
-    Record,
-    RetrySchedule,
-)
+from common.jobs.outcome import Deferred, Done, Failed, JobContext, Outcome, Poison, RetrySchedule
+from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.guarded_session import Network
 from common.storage.stage import LocalStage

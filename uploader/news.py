@@ -1,7 +1,7 @@
 """What a task's status says once its callback was posted."""
 
 from common.errors import ErrorCode, JobError
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.tasks.job_status import JobStatus, failure
 from common.tasks.messages import FailureCallback, State
 from uploader import callback

@@ -3,8 +3,8 @@
 from urllib.parse import urlsplit
 
 from common.jobs import retry
-from common.jobs.outcome import Record
 from common.jobs.places import Claim, Limits
+from common.kafka.records import Record
 from common.settings.schema import UploaderSettings
 from common.tasks import messages
 from common.tasks.messages import Redelivery, Separated, SeparationFailed, UndecodableMessage

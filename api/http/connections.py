@@ -8,31 +8,12 @@ never read nor idle ones keep others out.
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable
-from enum import StrEnum
 
 from api.limiter import bucket_of
+from api.metrics import Ended, Limit
 from common.observability.repeats import Repeats
 
 log = logging.getLogger(__name__)
-
-
-class Ended(StrEnum):
-    """The values of `how`."""
-
-    REFUSED = "refused"
-    CUT_OFF = "cut_off"
-    """While it waited for its client, so that another had room."""
-    STALLED = "stalled"
-    """Its client took nothing of its answer."""
-
-
-class Limit(StrEnum):
-    """The values of `limit`: what a connection was ended by."""
-
-    ALL = "all"
-    ADDRESS = "address"
-    DESCRIPTORS = "descriptors"
-    TIME = "time"
 
 
 _SETTINGS = {Limit.ALL: "MAX_CONNECTIONS", Limit.ADDRESS: "MAX_CONNECTIONS_PER_ADDRESS"}

@@ -19,10 +19,10 @@ from api.submit.unknown_fields import shown
 from api.view.view import TaskView
 from common.observability.health import report
 from common.observability.log import current_request_id, task_context
+from common.observability.prometheus import exposition, read_readiness
 from common.outbound.addresses import AddressPolicy, without_secrets
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task
-from common.worker.metrics import exposition, read_readiness
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from common.errors import ErrorCode
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Record
 from common.jobs.retry import History
+from common.kafka import retry_topics
+from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 from common.tasks import messages
 from common.tasks.messages import Redelivery, Separated, SeparationFailed, Task, UndecodableMessage
@@ -136,7 +137,7 @@ def parse(record: Record, settings: KafkaSettings) -> DeadLetter:
 def _base_topic(origin: str, settings: KafkaSettings) -> str | None:
     topic = origin.rpartition("/")[0].rpartition("/")[0]
     bases = (settings.kafka_task_topic, settings.kafka_result_topic)
-    return next((base for base in bases if topic in retry.family(base, [topic])), None)
+    return next((base for base in bases if topic in retry_topics.family(base, [topic])), None)
 
 
 def _decode(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from common.deadletter import dead_letter, marks
 from common.deadletter.dead_letter import DeadLetter, LetterId
-from common.jobs.outcome import Record
+from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 
 

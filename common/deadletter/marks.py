@@ -5,7 +5,7 @@ from uuid import UUID
 
 from common.deadletter.dead_letter import LetterId
 from common.jobs import dead_letters
-from common.jobs.outcome import Message, Record
+from common.kafka.records import Message, Record
 from common.tasks.messages import MAX_RUN
 
 REPLAYED_LETTER = "uvr-replayed-letter"

@@ -9,7 +9,7 @@ from common.deadletter.dead_letter import DeadLetter, LetterId
 from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
 from common.jobs.dead_letters import TRUNCATED
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.tasks.messages import Redelivery, Separated, Task
 
 

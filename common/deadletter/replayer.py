@@ -8,8 +8,8 @@ from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
 from common.deadletter.topic_reader import records
-from common.jobs.outcome import Message
 from common.kafka import clients, hanging_transactions, topics
+from common.kafka.records import Message
 from common.settings.schema import KafkaSettings, TransactionSettings
 from common.tasks import messages
 from common.tasks.messages import Separated, UndecodableMessage

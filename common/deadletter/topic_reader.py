@@ -8,9 +8,9 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaTimeoutError
 
-from common.jobs.outcome import Record
 from common.kafka import clients
 from common.kafka.net_client import closed_on_error
+from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 
 _STALL_S = 30.0

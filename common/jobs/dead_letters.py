@@ -3,8 +3,8 @@
 The headers' names are the constants here; what the record itself carried stays before them.
 """
 
-from common.jobs.outcome import Message, Record
 from common.jobs.retry import ORIGIN, History, foreign_headers
+from common.kafka.records import Message, Record
 
 ERROR_CODE = "uvr-error-code"
 REASON = "uvr-reason"

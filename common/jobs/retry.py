@@ -6,12 +6,13 @@ What has become of a record so far travels in its headers, whose names are the c
 
 import itertools
 import json
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.errors import JobError, TransientError
-from common.jobs.outcome import Message, Record, RetrySchedule
+from common.jobs.outcome import RetrySchedule
+from common.kafka import retry_topics
+from common.kafka.records import Message, Record
 
 TRIES = "uvr-tries"
 NOT_BEFORE_MS = "uvr-not-before-ms"
@@ -21,13 +22,12 @@ LAST_ERROR = "uvr-last-error"
 DEFERRED_SINCE_MS = "uvr-deferred-since-ms"
 HEADERS = (TRIES, NOT_BEFORE_MS, ORIGIN, FIRST_ERROR, LAST_ERROR, DEFERRED_SINCE_MS)
 # What a later try will hardly mend is tried three times in less than a minute.
-BRIEF, BRIEF_DELAY_S = "brief", 20
+BRIEF = "brief"
 _MAX_ERROR_CHARS = 500
 _MAX_DIGITS = 15
 # A header that says more was not written by us, and must not stop whoever reads it.
 _MAX_TRIES = 100_000
 _MAX_SCHEDULES = 8
-_RETRY_TOPIC = re.compile(r"_retry_(\d{1,15})s$")
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def wait_s(record: Record, now_s: float) -> float:
 
     Never longer than its topic's delay: whoever wrote it may have another idea of the time than we.
     """
-    delay = _RETRY_TOPIC.search(record.topic)
+    delay = retry_topics.RETRY_TOPIC.search(record.topic)
     due_s = _seconds(record, NOT_BEFORE_MS)
     if delay is None or due_s is None:
         return 0.0
@@ -90,15 +90,7 @@ def wait_s(record: Record, now_s: float) -> float:
 
 def is_retry(record: Record) -> bool:
     """Whether the record has waited in a retry topic."""
-    return _RETRY_TOPIC.search(record.topic) is not None
-
-
-def topic(base: str, delay_s: int) -> str:
-    return f"{base}_retry_{delay_s}s"
-
-
-def topics(base: str, delays_s: Iterable[int]) -> list[str]:
-    return [topic(base, delay_s) for delay_s in delays_s]
+    return retry_topics.RETRY_TOPIC.search(record.topic) is not None
 
 
 def brief_schedule(of: RetrySchedule) -> RetrySchedule:
@@ -109,21 +101,6 @@ def brief_schedule(of: RetrySchedule) -> RetrySchedule:
     """
     resets = tuple(name for name in of.resets if name != BRIEF)
     return RetrySchedule(BRIEF, min(2, of.retries), resets, is_brief=True, also=of.name)
-
-
-def brief_delay_s(delays_s: Sequence[int]) -> int:
-    """The delay of brief schedules beside these delays, which ascend: never longer than the first of them."""
-    return min(BRIEF_DELAY_S, delays_s[0])
-
-
-def with_brief(delays_s: Sequence[int]) -> list[int]:
-    """Every delay that has a retry topic."""
-    return sorted({brief_delay_s(delays_s), *delays_s})
-
-
-def family(base: str, existing: Iterable[str]) -> list[str]:
-    """`base` and its retry topics, of whatever delay: what an earlier setting left must be done too."""
-    return [base, *sorted(name for name in existing if _RETRY_TOPIC.sub("", name) == base != name)]
 
 
 @dataclass(frozen=True)
@@ -142,13 +119,13 @@ class RetryPolicy:
         if tried >= schedule.retries:
             return None
         if schedule.is_brief:
-            return brief_delay_s(self.delays_s)
+            return retry_topics.brief_delay_s(self.delays_s)
         wanted_s = max(self.delays_s[min(tried, len(self.delays_s) - 1)], error.retry_after_s or 0)
         return next((delay_s for delay_s in self.delays_s if delay_s >= wanted_s), self.delays_s[-1])
 
     def is_for_later(self, name: str) -> bool:
         """Whether the topic of that name is one of the retry topics."""
-        return name in topics(self.base, with_brief(self.delays_s))
+        return name in retry_topics.topics(self.base, retry_topics.with_brief(self.delays_s))
 
     def deferred(self, record: Record, now_s: float) -> Message:
         """The record that comes again later without a try counted, since its user has too much under way.
@@ -163,7 +140,7 @@ class RetryPolicy:
         times = {DEFERRED_SINCE_MS: since_s, NOT_BEFORE_MS: now_s + delay_s}
         waits = [(name, str(int(at_s * 1000)).encode()) for name, at_s in times.items()]
         headers = (*foreign_headers(record), *history(record).headers, *waits)
-        return Message(topic(self.base, delay_s), record.key, record.value, headers)
+        return Message(retry_topics.topic(self.base, delay_s), record.key, record.value, headers)
 
     def next_try(
         self, record: Record, error: TransientError, schedule: RetrySchedule, now_s: float
@@ -174,7 +151,7 @@ class RetryPolicy:
             return None
         due = (NOT_BEFORE_MS, str(int((now_s + delay_s) * 1000)).encode())
         headers = (*foreign_headers(record), *history(record).failed(schedule, error).headers, due)
-        return Message(topic(self.base, delay_s), record.key, record.value, headers)
+        return Message(retry_topics.topic(self.base, delay_s), record.key, record.value, headers)
 
 
 def _seconds(record: Record, header: str) -> float | None:

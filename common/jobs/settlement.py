@@ -7,19 +7,9 @@ from dataclasses import dataclass, replace
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import (
-    Deferred,
-    Done,
-    Dropped,
-    Failed,
-    Handler,
-    JobContext,
-    Message,
-    Outcome,
-    Poison,
-    Record,
-)
+from common.jobs.outcome import Deferred, Done, Dropped, Failed, Handler, JobContext, Outcome, Poison
 from common.jobs.retry import RetryPolicy
+from common.kafka.records import Message, Record
 
 log = logging.getLogger(__name__)
 

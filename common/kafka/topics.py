@@ -5,7 +5,7 @@ import logging
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from common.jobs import retry
+from common.kafka import retry_topics
 from common.settings.schema import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -16,8 +16,8 @@ STATUS_RETENTION_S = 30 * 24 * 3600
 
 def names(settings: KafkaSettings) -> tuple[str, ...]:
     bases = (settings.kafka_task_topic, settings.kafka_result_topic)
-    delays_s = retry.with_brief(settings.retry_delays_s)
-    waiting = [name for base in bases for name in retry.topics(base, delays_s)]
+    delays_s = retry_topics.with_brief(settings.retry_delays_s)
+    waiting = [name for base in bases for name in retry_topics.topics(base, delays_s)]
     others = (settings.kafka_dead_letter_topic, settings.kafka_delivery_topic)
     return (*bases, *waiting, *others, settings.kafka_status_topic, settings.kafka_control_topic)
 

@@ -9,7 +9,7 @@ from kafka.producer.future import FutureRecordMetadata
 from kafka.structs import OffsetAndMetadata
 
 from common.failpoint import Failpoint
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 
 _ACK_TIMEOUT_S = 30.0
 # What the client or the broker says of a message that it will never take.

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from common.errors import JobError
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.outbound.addresses import without_secrets
 from common.tasks.messages import Separated, SeparationFailed, State, Status, Task
 

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from common.errors import ErrorCode, TransientError
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.observability.health import Check
 from common.observability.repeats import Repeats
 from common.storage.stage import LocalStage

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from kafka import KafkaProducer
 
-from common.jobs.outcome import Message
 from common.kafka import clients
 from common.kafka.net_client import closed_on_error
+from common.kafka.records import Message
 from common.settings.schema import KafkaSettings
 
 log = logging.getLogger(__name__)

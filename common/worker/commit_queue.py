@@ -4,7 +4,7 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from common.jobs.outcome import Message
+from common.kafka.records import Message
 from common.worker.commit_request import CommitRequest, messages
 from common.worker.committed_state import Step
 

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from common.jobs.outcome import Message, nothing
+from common.jobs.outcome import nothing
+from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
 from common.worker.committed_state import Step
 from common.worker.lease import Lease

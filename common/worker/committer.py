@@ -23,9 +23,10 @@ from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from common.jobs.outcome import Message, nothing
+from common.jobs.outcome import nothing
 from common.kafka import clients
 from common.kafka.fencing import raise_if_fenced
+from common.kafka.records import Message
 from common.kafka.transaction import UnclearEnd, Unpublishable, publish
 from common.observability.repeats import Repeats
 from common.worker import committed_state

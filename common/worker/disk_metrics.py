@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from common.worker.metrics import Numbers, WorkerMetrics
+from common.observability.prometheus import Numbers
+from common.worker.metrics import WorkerMetrics
 
 
 def read_disks(metrics: WorkerMetrics, directories: Mapping[str, Path]) -> None:

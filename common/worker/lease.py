@@ -15,7 +15,7 @@ from enum import Enum, auto
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from common.jobs.outcome import Record
+from common.kafka.records import Record
 from common.worker import committed_state
 from common.worker.committed_state import Progress, Step
 from common.worker.quarantine import Quarantine

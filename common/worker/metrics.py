@@ -1,11 +1,7 @@
-"""What services count and measure, for `GET /metrics`, in Prometheus' text format.
-
-Names and units are as Prometheus wants them. Labels have few values, all known at the start: each counter
-stands at 0 from then on, since of one that begins at 1 no rate tells its first event.
-"""
+"""What both consumers count and measure."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,70 +11,17 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Histogram,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
-from prometheus_client.registry import Collector
+from prometheus_client.core import GaugeMetricFamily
 
 from common.errors import UNWANTED, CrashError, ErrorCode
 from common.jobs import dead_letters
 from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison
 from common.jobs.settlement import JobRules
-from common.observability import health
-from common.observability.health import Checks
+from common.observability.prometheus import Numbers, Reading, new_registry
 
 # From a small file to a long song on a slow machine.
 _STAGE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
-
-# Numbers by the values of their labels.
-Numbers = Mapping[tuple[str, ...], float]
-
-
-def new_registry() -> CollectorRegistry:
-    """A registry of its own for each service, with the process's memory, CPU time and descriptors."""
-    disable_created_metrics()  # a series more for each counter that nobody asks for
-    registry = CollectorRegistry()
-    ProcessCollector(registry=registry)
-    return registry
-
-
-def exposition(registry: CollectorRegistry) -> tuple[str, bytes]:
-    """The content type and the text of what `/metrics` answers."""
-    return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
-
-
-class Reading(Collector):
-    """Numbers that are read when they are asked for, and so cost nothing in between."""
-
-    def __init__(
-        self,
-        family: type[GaugeMetricFamily] | type[CounterMetricFamily],
-        name: str,
-        documentation: str,
-        labels: Sequence[str],
-        read: Callable[[], Numbers],
-    ):
-        self._family, self._name, self._documentation = family, name, documentation
-        self._labels, self._read = labels, read
-
-    def collect(self) -> Iterable[Metric]:
-        family = self._family(self._name, self._documentation, labels=self._labels)
-        for values, number in self._read().items():
-            family.add_metric(values, number)
-        yield family
-
-
-def read_readiness(registry: CollectorRegistry, service: str, checks: Checks) -> None:
-    """Registers what `/readyz` says, so that an alert can see it."""
-
-    def numbers() -> Numbers:
-        return {(service,): float(health.is_ready(checks))}
-
-    documentation = "1 if /readyz answers 200, else 0."
-    registry.register(Reading(GaugeMetricFamily, "uvr_ready", documentation, ["service"], numbers))
 
 
 class JobEnd(StrEnum):

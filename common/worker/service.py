@@ -10,19 +10,21 @@ from functools import partial
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from common.jobs import retry
 from common.jobs.outcome import Handler
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules
-from common.kafka import clients, hanging_transactions, topics
+from common.kafka import clients, hanging_transactions, retry_topics, topics
 from common.kafka.fencing import Fenced
 from common.observability.health import Check, Checks, Exposition, HealthServer
+from common.observability.prometheus import Numbers, exposition, read_readiness
 from common.observability.repeats import Repeats
 from common.settings.loading import exit_for_bad_settings
 from common.settings.schema import WorkerSettings
-from common.worker.metrics import Numbers, WorkerMetrics, exposition, read_readiness
+from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
+
+__all__ = ["EXIT_FENCED", "PlaceRules", "Service"]
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +110,7 @@ class Service:
             prepare(self.stopping)
             if existing := self._ensure_topics():
                 self._watch_for_hanging_transactions()
-                self._worker.run(retry.family(self._topic, existing))
+                self._worker.run(retry_topics.family(self._topic, existing))
         except Fenced:
             log.critical(
                 "another worker of %s has WORKER_ID=%s: give each worker its own",

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common.jobs.outcome import Record
 from common.jobs.places import Claim, Limits, Places
+from common.kafka.records import Record
 from common.worker.lease import Lease
 
 # Each waiting record is named in its partition's committed metadata, for which brokers allow 4096 bytes.

@@ -20,12 +20,13 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaError
 
 from common.jobs import retry
-from common.jobs.outcome import Handler, Record
+from common.jobs.outcome import Handler
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.partition_names import partition_names
+from common.kafka.records import Record
 from common.observability.health import Check
 from common.observability.repeats import Repeats
 from common.worker.committer import Committer

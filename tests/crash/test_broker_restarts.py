@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from common.failpoint import VARIABLE, Failpoint
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
+from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job, wait_for_freeze
 from tests.support.servers import KafkaServer
-from tests.support.sleepers import OffsetWatch, Sleepers, job, wait_for_freeze
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 

@@ -6,9 +6,9 @@ from uuid import uuid4
 import pytest
 
 from common.failpoint import Failpoint
-from tests.support.api_process import submit, tasks_in
+from tests.support.api.api_process import submit, tasks_in
+from tests.support.api.task_client import wait_for_view
 from tests.support.crash import PROCESSOR, CrashSystem
-from tests.support.task_client import wait_for_view
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from tests.support.http_server import Connection, Request, drip, serve
 from tests.support.stack import Service
 from tests.support.waiting import wait_for
 
-DEADLY = "tests.support.deadly_processor"
+DEADLY = "tests.support.processor.deadly_processor"
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.http_server import Connection, Request, drip, serve
-from tests.support.slow_store import SlowStore
 from tests.support.trio import Trio
+from tests.support.uploader.slow_store import SlowStore
 from tests.support.waiting import below, wait_for
 
-SLOW = "tests.support.slow_processor"
+SLOW = "tests.support.processor.slow_processor"
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import urllib.request
 import pytest
 
 from common.failpoint import VARIABLE, Failpoint
+from tests.support.api.task_client import task
+from tests.support.common.observability.exposition import Exposition
 from tests.support.crash import PROCESSOR, CrashSystem
-from tests.support.exposition import Exposition
 from tests.support.http_server import in_turn, serve, stall
 from tests.support.stack import Service
-from tests.support.task_client import task
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 60

@@ -7,9 +7,9 @@ import pytest
 from common.failpoint import Failpoint
 from common.jobs.retry import TRIES
 from tests.support import audio
+from tests.support.api.task_client import redeliver
 from tests.support.crash import PROCESSOR, STEMS, CrashSystem
 from tests.support.http_server import in_turn, serve
-from tests.support.task_client import redeliver
 
 COMPLETE = sorted((*STEMS, "manifest.json"))
 UPLOADER = "uploader"

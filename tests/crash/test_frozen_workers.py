@@ -6,8 +6,8 @@ import pytest
 from kafka import KafkaConsumer, TopicPartition
 
 from common.failpoint import VARIABLE, Failpoint
-from tests.support.group import Lab
-from tests.support.sleepers import OffsetWatch, Sleepers, job, wait_for_freeze
+from tests.support.common.kafka.group import Lab
+from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job, wait_for_freeze
 from tests.support.waiting import wait_for
 
 # A freeze shorter than the transaction time-out (5 s) and the broker's look for such cannot show row 8.

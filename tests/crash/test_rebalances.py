@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from common.kafka import clients
-from tests.support.group import Lab, Polling
-from tests.support.members import member
-from tests.support.sleepers import OffsetWatch, Sleepers, job
+from tests.support.common.kafka.group import Lab, Polling
+from tests.support.common.kafka.members import member
+from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job
 from tests.support.waiting import wait_for
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
-from tests.support.api_process import metrics_of
-from tests.support.earlier_assignor import EarlierAssignor
-from tests.support.exposition import Exposition
-from tests.support.group import Lab, Polling
-from tests.support.sleepers import OffsetWatch, Sleepers, job
+from tests.support.api.api_process import metrics_of
+from tests.support.common.kafka.earlier_assignor import EarlierAssignor
+from tests.support.common.kafka.group import Lab, Polling
+from tests.support.common.observability.exposition import Exposition
+from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job
 from tests.support.waiting import wait_for
 
 PARTITIONS = 4

@@ -1,12 +1,12 @@
-"""The soak in short: `python -m tests.bench.soak` is the long one."""
+"""The soak in short: `python -m soak` is the long one."""
 
 import subprocess
 import sys
 from pathlib import Path
 
-from tests.bench.soak.plan import Options
-from tests.bench.soak.run import soak
-from tests.support.stack import REPOSITORY
+from soak.plan import Options
+from soak.run import soak
+from tests.support.paths import REPOSITORY
 
 
 def test_nothing_is_lost_nor_seen_twice_while_everything_is_killed(tmp_path: Path):
@@ -16,7 +16,7 @@ def test_nothing_is_lost_nor_seen_twice_while_everything_is_killed(tmp_path: Pat
 
 def test_the_soak_finds_what_is_lost_what_is_doubled_and_a_callback_that_changes(tmp_path: Path):
     faults = ("--fault=forget", "--fault=publish-twice", "--fault=no-manifest")
-    command = (sys.executable, "-m", "tests.bench.soak", "--calm", "--jobs=16", "--seed=7", "--processors=1")
+    command = (sys.executable, "-m", "soak", "--calm", "--jobs=16", "--seed=7", "--processors=1")
     ended = subprocess.run(
         [*command, "--uploaders=1", f"--directory={tmp_path}", *faults],
         cwd=REPOSITORY, capture_output=True, text=True, timeout=200,

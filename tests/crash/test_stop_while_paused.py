@@ -2,9 +2,9 @@
 
 import pytest
 
-from common.jobs import retry
-from tests.support.group import Lab
-from tests.support.sleepers import OffsetWatch, Sleepers, job
+from common.kafka import retry_topics
+from tests.support.common.kafka.group import Lab
+from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job
 from tests.support.waiting import wait_for
 
 DELAY_S = 12
@@ -36,7 +36,7 @@ def test_with_every_slot_full_what_runs_is_finished_and_what_waits_is_done_by_th
 
 def test_while_the_head_of_a_retry_topic_waits_the_worker_leaves_and_the_next_waits_on(lab, sleepers):
     lab.feed([job(1, 0, fail=1)])
-    waiting_topic = retry.topic(lab.settings.kafka_task_topic, DELAY_S)
+    waiting_topic = retry_topics.topic(lab.settings.kafka_task_topic, DELAY_S)
     with OffsetWatch(lab):
         worker = sleepers.start()
         (record,) = wait_for(lambda: lab.records(waiting_topic), 30, "record that waits")

@@ -1,15 +1,15 @@
 """A worker goes, with 60 partitions to its group: another, or its own restart, does what comes for them.
 
-How fast is measured by `python -m tests.bench --only takeover`.
+How fast is measured by `python -m bench --only takeover`.
 """
 
 import signal
 
 import pytest
 
-from tests.support.sleepers import OffsetWatch
+from tests.support.common.worker.sleepers import OffsetWatch
+from tests.support.common.worker.takeover import Takeover
 from tests.support.stack import Service
-from tests.support.takeover import Takeover
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from tests.docker import stand_ins
 from tests.docker.debian_root import unpacked_root, why_not
 from tests.docker.engine import Engine
 from tests.docker.project import Project
-from tests.support.compose import ROOT
+from tests.support.paths import REPOSITORY
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -31,7 +31,7 @@ def engine() -> Iterator[Engine]:
 
     It ends with its module: the tests of others need the network of this machine.
     """
-    made = Engine(unpacked_root(broker.default_cache().resolve()), [ROOT, Path(sys.prefix)])
+    made = Engine(unpacked_root(broker.default_cache().resolve()), [REPOSITORY, Path(sys.prefix)])
     try:
         made.start()
         stand_ins.make(made)

@@ -11,8 +11,8 @@ import yaml
 
 from tests.docker import stand_ins
 from tests.docker.engine import Engine
-from tests.support import compose
-from tests.support.compose import ROOT
+from tests.support.deploy import compose
+from tests.support.paths import REPOSITORY
 
 NAME = "uvr"
 # What `docker compose up --build` reads of a checkout.
@@ -36,7 +36,7 @@ class Project:
         )
 
     def _copy(self, name: str) -> None:
-        source, target = ROOT / name, self.directory / name
+        source, target = REPOSITORY / name, self.directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
         if source.is_dir():
             shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))

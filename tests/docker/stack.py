@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from tests.docker.project import Project
-from tests.support import audio, task_client
-from tests.support.api_process import submit
+from tests.support import audio
+from tests.support.api import task_client
+from tests.support.api.api_process import submit
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.waiting import wait_for
 

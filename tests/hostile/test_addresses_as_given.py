@@ -13,9 +13,9 @@ from common.errors import JobError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
 from processor.audio.download import DownloadedFile, DownloadLimits, download
-from tests.support.downloads import go_on
+from tests.support.common.outbound.raw_targets import AS_GIVEN
 from tests.support.http_server import Connection, Request, ScriptedServer, raw, redirect, serve
-from tests.support.raw_targets import AS_GIVEN
+from tests.support.processor.downloads import go_on
 from tests.support.sockets import Internet
 from uploader.webhook import Delivered, deliver
 

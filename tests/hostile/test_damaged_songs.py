@@ -10,7 +10,7 @@ import pytest
 from common.errors import ErrorCode, PermanentError
 from processor.audio.prepare import AudioLimits, prepare
 from tests.support import audio
-from tests.support.hostile_files import encoded
+from tests.support.processor.hostile_files import encoded
 
 LIMITS = AudioLimits(max_duration_s=60, max_channels=8)
 SECONDS = 2.0

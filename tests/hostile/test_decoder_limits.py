@@ -9,7 +9,7 @@ import pytest
 from common.errors import ErrorCode, PermanentError
 from processor.audio.prepare import AudioLimits, DecoderLimits, prepare
 from tests.support import audio
-from tests.support.hostile_files import mp4_patched
+from tests.support.processor.hostile_files import mp4_patched
 
 LIMITS = AudioLimits(max_duration_s=3600, max_channels=2)
 WITHIN = DecoderLimits.for_audio(LIMITS)

@@ -10,7 +10,7 @@ from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
 from processor.audio.download import DownloadLimits, download
-from tests.support.hostile_addresses import INSIDE, TEXTS
+from tests.support.common.outbound.hostile_addresses import INSIDE, TEXTS
 from tests.support.http_server import ScriptedServer, raw
 from tests.support.sockets import Internet, connections
 from uploader.webhook import Refused, deliver

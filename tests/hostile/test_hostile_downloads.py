@@ -12,10 +12,10 @@ from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
 from processor.audio.download import Clocks, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
-from tests.support.downloads import go_on
-from tests.support.fakes import record
-from tests.support.hostile_downloads import RETRY_AFTER, SERVERS, Ending
+from tests.support.common.worker.fakes import record
 from tests.support.http_server import Script, ScriptedServer, serve, stall
+from tests.support.processor.downloads import go_on
+from tests.support.processor.hostile_downloads import RETRY_AFTER, SERVERS, Ending
 from tests.support.sockets import Internet
 
 pytestmark = pytest.mark.network

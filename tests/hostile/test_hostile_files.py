@@ -13,7 +13,7 @@ from common.errors import PermanentError
 from processor.audio.prepare import AudioLimits, prepare
 from tests.support import audio
 from tests.support.canary import watched
-from tests.support.hostile_files import (
+from tests.support.processor.hostile_files import (
     NOISE,
     encoded,
     flac_bomb,

@@ -9,8 +9,8 @@ import requests
 from common.errors import ErrorCode, PermanentError
 from processor.audio.prepare import AudioLimits, prepare
 from tests.support.canary import watched
-from tests.support.hostile_playlists import PLAYLISTS, external_mov, silence
 from tests.support.http_server import ScriptedServer, serve
+from tests.support.processor.hostile_playlists import PLAYLISTS, external_mov, silence
 from tests.support.sockets import connections
 
 LIMITS = AudioLimits(max_duration_s=60, max_channels=8)

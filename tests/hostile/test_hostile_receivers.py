@@ -13,9 +13,7 @@ from common.jobs.outcome import RetrySchedule
 from common.jobs.retry import RetryPolicy
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
-from tests.support.downloads import go_on
-from tests.support.fakes import record
-from tests.support.hostile_downloads import CHUNKED, dripped, endless
+from tests.support.common.worker.fakes import record
 from tests.support.http_server import (
     Script,
     ScriptedServer,
@@ -27,6 +25,8 @@ from tests.support.http_server import (
     serve,
     stall,
 )
+from tests.support.processor.downloads import go_on
+from tests.support.processor.hostile_downloads import CHUNKED, dripped, endless
 from tests.support.sockets import Internet, connections
 from uploader.webhook import Delivered, Delivery, Gone, Rejected, TimedOut, Unreachable, as_error, deliver
 

@@ -1,7 +1,6 @@
 """Redirects and what surrounds a request: how far we follow, and what never goes along."""
 
 import ssl
-from pathlib import Path
 
 import pytest
 
@@ -10,6 +9,7 @@ from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import Network
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from tests.support.http_server import ScriptedServer, raw, redirect, serve
+from tests.support.paths import TLS
 from tests.support.sockets import Internet, connections
 from uploader.webhook import Delivered, Rejected, deliver
 
@@ -17,7 +17,6 @@ pytestmark = pytest.mark.network
 
 PUBLIC, OTHER = "93.184.216.34", "1.1.1.1"
 LIMITS = DownloadLimits(max_bytes=1 << 20, deadline_s=60)
-TLS = Path(__file__).parents[1] / "support" / "tls"
 
 
 def go_on() -> None:

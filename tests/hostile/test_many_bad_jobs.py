@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 
 from tests.support import audio
-from tests.support.hostile_downloads import SERVERS
-from tests.support.hostile_files import NOISE, flac_declaring, mp4_patched, wav
-from tests.support.hostile_playlists import PLAYLISTS
 from tests.support.http_server import ScriptedServer, redirect, serve
+from tests.support.paths import REPOSITORY
+from tests.support.processor.hostile_downloads import SERVERS
+from tests.support.processor.hostile_files import NOISE, flac_declaring, mp4_patched, wav
+from tests.support.processor.hostile_playlists import PLAYLISTS
 from tests.support.waiting import below
 
 pytestmark = pytest.mark.network
@@ -69,11 +70,11 @@ def test_bad_jobs_leave_nothing(server, tmp_path):
     (tmp_path / "kinds.json").write_text(json.dumps(kinds(server, tmp_path / "workshop")))
     arguments = [str(tmp_path / "run"), str(tmp_path / "kinds.json"), str(JOBS)]
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.support.bad_jobs", *arguments],
+        [sys.executable, "-m", "tests.support.processor.bad_jobs", *arguments],
         stdout=subprocess.PIPE,
         text=True,
         check=True,
-        cwd=Path(__file__).parents[2],
+        cwd=REPOSITORY,
     )
     lines = [json.loads(line) for line in ran.stdout.splitlines()]
     jobs, usage = [x for x in lines if "job" in x], [x for x in lines if "jobs" in x]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.group import Lab, Register, closing_all
+from tests.support.common.kafka.group import Lab, Register, closing_all
 from tests.support.servers import KafkaAddress
 
 

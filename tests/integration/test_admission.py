@@ -3,9 +3,9 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.support.api_client import SONG
-from tests.support.api_process import api_settings, submit, tasks_in
-from tests.support.task_client import wait_for_view
+from tests.support.api.api_client import SONG
+from tests.support.api.api_process import api_settings, submit, tasks_in
+from tests.support.api.task_client import wait_for_view
 
 
 def test_a_repeated_key_is_the_same_task_also_at_another_api(kafka, stack):

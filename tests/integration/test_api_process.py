@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 from kafka import KafkaAdminClient
 
-from tests.support.api_client import SONG, basic
-from tests.support.api_process import PATIENCE_S, api_settings, submit, tasks_in
+from tests.support.api.api_client import SONG, basic
+from tests.support.api.api_process import PATIENCE_S, api_settings, submit, tasks_in
 from tests.support.servers import KafkaServer
 from tests.support.waiting import wait_for
 

@@ -10,7 +10,7 @@ import requests
 
 from common.tasks.messages import Task
 from tests.support import audio
-from tests.support.group import read_all
+from tests.support.common.kafka.group import read_all
 from tests.support.http_server import reset, serve
 from tests.support.trio import Trio, fetch_stem
 from tests.support.waiting import below, wait_for

@@ -3,15 +3,14 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
+from tests.support.paths import REPOSITORY
 
 pytestmark = pytest.mark.network
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 COMMANDS = {
     "lag": ["common.lag"],
     "dead letters": ["common.deadletter", "list"],
@@ -20,7 +19,7 @@ COMMANDS = {
     "check of models": ["processor", "models", "check"],
     "help of models": ["processor", "models", "--help"],
     "hash-password": ["api", "hash-password", "alice"],
-    "help of uvr": ["client", "--help"],
+    "help of uvr": ["uvr_client", "--help"],
     "help of the api": ["api", "--help"],
     "help of the processor": ["processor", "--help"],
     "help of the uploader": ["uploader", "--help"],
@@ -31,7 +30,11 @@ COMMANDS = {
 @pytest.fixture(scope="module")
 def environment(kafka, tmp_path_factory) -> dict[str, str]:
     directory = tmp_path_factory.mktemp("commands")
-    kept = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), "HOME": str(directory)}
+    kept = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'client'}",
+        "HOME": str(directory),
+    }
     return {**Lab(kafka.bootstrap).environment, **kept, "MODEL_FILE_DIR": str(directory / "models")}
 
 
@@ -51,6 +54,6 @@ def test_a_command_ends_quietly_where_nobody_reads_on(environment, arguments):
             timeout=120,
         )
     # 1 is what the library of uvr's command line ends with, for its help alone.
-    assert done.returncode == (1 if arguments[0] == "client" else 141), done.stderr
+    assert done.returncode == (1 if arguments[0] == "uvr_client" else 141), done.stderr
     said = done.stderr.splitlines()
     assert [line for line in said if not line.startswith(("asking Kafka", "this is what"))] == []

@@ -7,12 +7,12 @@ import pytest
 
 from common.kafka import clients
 from local.ports import free_ports
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.servers import KafkaServer
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 
-SLEEPER = "tests.support.sleeper"
+SLEEPER = "tests.support.common.worker.sleeper"
 
 
 @pytest.fixture

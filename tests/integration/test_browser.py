@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 
 from common.tasks.messages import State, Status
-from tests.support.api_client import SONG
-from tests.support.api_server import ApiServer, api_server
+from tests.support.api.api_client import SONG
+from tests.support.api.api_server import ApiServer, api_server
 from tests.support.browser import Browser, Tab, browser
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.waiting import wait_for

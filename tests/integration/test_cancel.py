@@ -16,13 +16,13 @@ import pytest
 
 from common.tasks.messages import State
 from tests.support import audio
-from tests.support.api_process import submit
+from tests.support.api.api_process import submit
+from tests.support.api.task_client import cancel, task
 from tests.support.http_server import Script, head, serve, stall
 from tests.support.processes import child_of
 from tests.support.servers import S3Store
-from tests.support.slow_store import SlowStore
-from tests.support.task_client import cancel, task
 from tests.support.trio import Trio
+from tests.support.uploader.slow_store import SlowStore
 from tests.support.waiting import below, wait_for
 
 pytestmark = pytest.mark.network

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.api_process import api_settings
-from tests.support.stack import REPOSITORY, Service, Stack
+from tests.support.api.api_process import api_settings
+from tests.support.paths import REPOSITORY
+from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 60
@@ -31,7 +32,7 @@ class NeverReaders:
     def __init__(self, port: int, count: int, path: str):
         arguments = [str(port), str(count), path]
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.never_reader", *arguments],
+            [sys.executable, "-m", "tests.support.api.never_reader", *arguments],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

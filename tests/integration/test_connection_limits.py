@@ -6,9 +6,9 @@ import json
 import time
 
 from common.tasks.messages import State, Status
-from tests.support.api_client import basic
-from tests.support.api_process import PATIENCE_S, api_settings, metrics_of, submit
-from tests.support.group import produce
+from tests.support.api.api_client import basic
+from tests.support.api.api_process import PATIENCE_S, api_settings, metrics_of, submit
+from tests.support.common.kafka.group import produce
 from tests.support.waiting import wait_for
 
 MOST = 5

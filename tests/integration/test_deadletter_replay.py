@@ -16,11 +16,11 @@ from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
 from common.deadletter.replayer import Overtaken, publisher
 from common.deadletter.topic_reader import records
-from common.jobs.outcome import Message
 from common.kafka import clients
+from common.kafka.records import Message
 from common.tasks.messages import Redelivery, Separated, Task
 from local.ports import free_ports
-from tests.support.dead_letters import (
+from tests.support.common.deadletter.dead_letters import (  # fmt: skip
     ONE,
     OTHER,
     command,
@@ -31,8 +31,8 @@ from tests.support.dead_letters import (
     run_command,
     separated,
     task,
-)  # fmt: skip
-from tests.support.group import Lab
+)
+from tests.support.common.kafka.group import Lab
 
 pytestmark = pytest.mark.network
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import audio
-from tests.support.dead_letters import run_command
+from tests.support.api.task_client import task
+from tests.support.common.deadletter.dead_letters import run_command
 from tests.support.http_server import in_turn, serve
-from tests.support.task_client import task
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
 

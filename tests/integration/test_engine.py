@@ -12,7 +12,7 @@ from processor.audio import wav
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
 from tests.support import audio
-from tests.support.models import centre_directory
+from tests.support.processor.models import centre_directory
 
 START_TIMEOUT_S = 120
 

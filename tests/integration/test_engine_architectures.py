@@ -9,7 +9,7 @@ import pytest
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
 from tests.support import audio
-from tests.support.models import random_directory
+from tests.support.processor.models import random_directory
 
 PAIR = {"vocals", "instrumental"}
 FOUR = {"drums", "bass", "other", "vocals"}

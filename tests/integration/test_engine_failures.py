@@ -15,10 +15,10 @@ from common.errors import Cancelled, CrashError, ErrorCode, TransientError
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
 from tests.support import audio
-from tests.support.models import centre_directory
+from tests.support.paths import REPOSITORY
+from tests.support.processor.models import centre_directory
 from tests.support.waiting import wait_for
 
-ROOT = Path(__file__).resolve().parents[2]
 START_TIMEOUT_S = 120
 
 
@@ -232,8 +232,15 @@ def test_a_demanded_gpu_that_is_not_there_is_said(start, monkeypatch):
 @pytest.mark.parametrize("moment", ["starting", "ready", "separating"])
 def test_no_child_outlives_its_parent(tmp_path, target, moment):
     source = audio.write(tmp_path / "long.wav", audio.noise(600))
-    command = [sys.executable, "-m", "tests.support.engine_host", centre_directory(), source, target]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as host:
+    command = [
+        sys.executable,
+        "-m",
+        "tests.support.processor.engine_host",
+        centre_directory(),
+        source,
+        target,
+    ]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as host:
         pid = int(host.stdout.readline())
         while moment != "starting" and host.stdout.readline().strip() != moment:
             assert host.poll() is None

@@ -10,7 +10,7 @@ from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig, Separation
 from processor.models.model_files import SPLEETER
 from tests.support import audio
-from tests.support.models import spleeter_directory
+from tests.support.processor.models import spleeter_directory
 
 LEAST_DB = {"vocals": 9.5, "instrumental": 11.5}
 

@@ -13,7 +13,7 @@ from kafka import KafkaAdminClient, KafkaProducer
 from common.kafka import clients, hanging_transactions
 from common.kafka.coordinator_log import Decision, last_decision
 from common.kafka.hanging_transactions import Forgotten, OpenTransaction, Scope
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.waiting import wait_for
 
 

@@ -9,10 +9,10 @@ from contextlib import closing, suppress
 
 import pytest
 
-from tests.support import hostile_requests
-from tests.support.api_client import basic
-from tests.support.api_process import PATIENCE_S, api_settings, submit
-from tests.support.hostile_requests import PASSWORD, Hostile
+from tests.support.api import hostile_requests
+from tests.support.api.api_client import basic
+from tests.support.api.api_process import PATIENCE_S, api_settings, submit
+from tests.support.api.hostile_requests import PASSWORD, Hostile
 from tests.support.stack import Service
 
 RIGHT = basic("admin", PASSWORD)

@@ -11,14 +11,15 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
-from common.jobs.outcome import Done, JobContext, Message, Outcome, Record
+from common.jobs.outcome import Done, JobContext, Outcome
 from common.kafka import clients
 from common.kafka.assignor import EvenTopicsAssignor
 from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.records import Message, Record
 from common.worker.worker import Worker, WorkerConfig
-from tests.support.fakes import FakeHandler, InThread, rules
-from tests.support.group import Lab, Polling
-from tests.support.members import dynamic_options, member, member_options
+from tests.support.common.kafka.group import Lab, Polling
+from tests.support.common.kafka.members import dynamic_options, member, member_options
+from tests.support.common.worker.fakes import FakeHandler, InThread, rules
 from tests.support.servers import KafkaServer
 from tests.support.waiting import wait_for
 

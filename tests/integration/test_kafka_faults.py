@@ -11,13 +11,14 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.consumer.subscription_state import ConsumerRebalanceListener
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 
-from common.jobs.outcome import Done, Record
+from common.jobs.outcome import Done
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.records import Record
 from common.worker.worker import Worker, WorkerConfig
-from tests.support.fakes import FakeHandler, rules
-from tests.support.group import Lab, Polling
-from tests.support.members import bare_member, dynamic_member, member, member_options
+from tests.support.common.kafka.group import Lab, Polling
+from tests.support.common.kafka.members import bare_member, dynamic_member, member, member_options
+from tests.support.common.worker.fakes import FakeHandler, rules
 from tests.support.waiting import wait_for
 
 

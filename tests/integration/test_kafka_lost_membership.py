@@ -1,8 +1,8 @@
 """Row 21 of KAFKA_CONSUMER.md: a member falls out of its group while it is joining again."""
 
 from common.kafka.guarded_consumer import Listener
-from tests.support.group import Lab
-from tests.support.members import member
+from tests.support.common.kafka.group import Lab
+from tests.support.common.kafka.members import member
 from tests.support.waiting import wait_for
 
 

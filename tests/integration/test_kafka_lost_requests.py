@@ -9,7 +9,7 @@ from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
 from common.kafka import clients
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.servers import KafkaServer
 from tests.support.waiting import wait_for
 

@@ -12,13 +12,13 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
-from common.jobs.outcome import Record
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.records import Record
 from common.worker.committer import Committer
 from common.worker.lease import LeaseTable
-from tests.support.group import Lab, Polling
-from tests.support.members import member, member_options
+from tests.support.common.kafka.group import Lab, Polling
+from tests.support.common.kafka.members import member, member_options
 from tests.support.waiting import wait_for
 
 

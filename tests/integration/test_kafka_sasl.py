@@ -15,11 +15,12 @@ from common.kafka import clients, topics
 from common.settings.loading import BadSettings, load
 from common.settings.schema import ProcessorSettings
 from tests.support import documents
-from tests.support.api_process import submit
-from tests.support.dead_letters import ONE, letter, run_command, task
-from tests.support.group import Polling, closing_all, read_all
-from tests.support.late_answers import late_answers
-from tests.support.secure_kafka import AUTHORITY, PASSWORD, TLS, USER, SecureKafka
+from tests.support.api.api_process import submit
+from tests.support.api.late_answers import late_answers
+from tests.support.common.deadletter.dead_letters import ONE, letter, run_command, task
+from tests.support.common.kafka.group import Polling, closing_all, read_all
+from tests.support.common.kafka.secure_kafka import AUTHORITY, PASSWORD, USER, SecureKafka
+from tests.support.paths import TLS
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
@@ -183,7 +184,7 @@ def test_an_account_without_rights_to_a_name_is_told_so(environ, settings_of):
 
 def test_a_worker_does_its_jobs_there(environ, broker: SecureKafka, stack: Stack):
     log_file = stack.directory / "sleeper.log"
-    worker = stack.start("tests.support.sleeper", {**environ, "SLEEPER_LOG": str(log_file)})
+    worker = stack.start("tests.support.common.worker.sleeper", {**environ, "SLEEPER_LOG": str(log_file)})
     producer = KafkaProducer(bootstrap_servers=broker.plain)
     with contextlib.closing(producer):
         for number in range(6):
@@ -234,7 +235,7 @@ def test_a_worker_with_a_wrong_password_is_not_ready_and_its_log_says_why(
             "KAFKA_SASL_PASSWORD": PASSWORD + "!",
             "SLEEPER_LOG": str(stack.directory / "sleeper.log"),
         }
-        worker = stack.start("tests.support.sleeper", settings, wait=False)
+        worker = stack.start("tests.support.common.worker.sleeper", settings, wait=False)
         wait_for(lambda: "topics not created" in worker.log(), 60, "our own line about it")
     (line, *_) = [line for line in worker.log().splitlines() if "topics not created" in line]
     assert "invalid credentials" in line

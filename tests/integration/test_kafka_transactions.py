@@ -10,14 +10,14 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from common.jobs.outcome import Message, Record
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.records import Message, Record
 from common.worker.commit_request import End
 from common.worker.committer import Committer
 from common.worker.lease import LeaseTable
-from tests.support.group import Lab, Polling
-from tests.support.members import member
+from tests.support.common.kafka.group import Lab, Polling
+from tests.support.common.kafka.members import member
 from tests.support.waiting import wait_for
 
 

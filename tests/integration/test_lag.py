@@ -3,19 +3,18 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-from common.jobs import retry
+from common.kafka import retry_topics
 from common.lag import lags
 from local.ports import free_ports
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
+from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "common.lag"]
-SLEEPER = "tests.support.sleeper"
+SLEEPER = "tests.support.common.worker.sleeper"
 
 
 def test_waiting_and_running_jobs_are_counted_and_markers_are_not(kafka, stack):
@@ -52,7 +51,7 @@ def test_records_that_wait_for_their_next_try_are_seen_in_their_topic(kafka, sta
 
     first, brief, waiting = wait_for(one_waits, 30, "record that waits")
     assert (first.waiting, first.running) == (0, {})
-    assert brief.partition.topic == f"{settings.kafka_task_topic}_retry_{retry.BRIEF_DELAY_S}s"
+    assert brief.partition.topic == f"{settings.kafka_task_topic}_retry_{retry_topics.BRIEF_DELAY_S}s"
     assert (brief.waiting, brief.running) == (0, {})
     assert waiting.partition.topic == f"{settings.kafka_task_topic}_retry_600s"
     assert (waiting.waiting, waiting.running) == (1, {})

@@ -15,8 +15,8 @@ import requests
 from local import leftovers
 from local.ports import answers, free_ports
 from tests.support import documents
-from tests.support.checkout import Checkout
 from tests.support.documented_commands import CLAIMS, IN_THE_STACK, documented, in_the_stack
+from tests.support.local.checkout import Checkout
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]

@@ -14,7 +14,7 @@ import requests
 import soundfile
 
 from local import leftovers
-from tests.support.checkout import Checkout
+from tests.support.local.checkout import Checkout
 
 pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
 

@@ -16,9 +16,9 @@ from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
 from tests.support import audio
 from tests.support.http_server import drip
-from tests.support.slow_store import SlowStore
 from tests.support.stack import Service, Stack
 from tests.support.trio import Callback, Trio
+from tests.support.uploader.slow_store import SlowStore
 
 JOB_S = 60
 INTERVAL = {"KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS": "6000", "KAFKA_UPLOADER_MAX_POLL_INTERVAL_MS": "6000"}
@@ -86,7 +86,7 @@ def jobs(tmp_path_factory, kafka, s3_store, model_dir):
         slow_store = SlowStore(urlsplit(s3_store.endpoint_url).port, "vocals.wav", JOB_S)
         cleanup.callback(slow_store.close)
         download = trio("download", "processor")
-        engine = trio("engine", "tests.support.slow_processor", ENGINE_SLEEP_S=str(JOB_S))
+        engine = trio("engine", "tests.support.processor.slow_processor", ENGINE_SLEEP_S=str(JOB_S))
         store = trio("store", "processor", S3_ENDPOINT_URL=slow_store.endpoint_url)
         made = {
             "download": LongJob(

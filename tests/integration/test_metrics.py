@@ -8,9 +8,9 @@ import pytest
 from common.worker.metrics import JobEnd
 from processor.metrics import Stage
 from tests.support import audio
-from tests.support.alerts import rules, selectors
-from tests.support.exposition import Exposition
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
+from tests.support.common.observability.exposition import Exposition
+from tests.support.deploy.alerts import rules, selectors
 from tests.support.stack import Service
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
@@ -126,7 +126,7 @@ def test_what_fails_is_counted_by_what_became_of_it_and_no_marker_is_left_as_lag
     lab = Lab(kafka.bootstrap, partitions=1, delays_s=(1,))
     lab.feed([{"i": 0, "s": 0, "fail": 1}, b"not JSON", {"i": 1, "s": 0, "fail": 2}])
     environment = {**lab.environment, "SLEEPER_LOG": str(stack.directory / "journal"), "PROCESSOR_SLOTS": "1"}
-    sleeper = stack.start("tests.support.sleeper", environment)
+    sleeper = stack.start("tests.support.common.worker.sleeper", environment)
     lab.wait_for_results(2)
 
     def settled() -> Exposition | None:

@@ -16,9 +16,9 @@ from processor.engine.protocol import EngineConfig
 from processor.models import catalogue, model_files
 from processor.models.model_files import ModelUnavailable, ensure
 from processor.separation import device, loaded_model
-from tests.support.models import random_directory
+from tests.support.paths import REPOSITORY
+from tests.support.processor.models import random_directory
 
-ROOT = Path(__file__).resolve().parents[2]
 NAMES = ("tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs", "tiny_bag")
 
 
@@ -34,8 +34,10 @@ def target(tmp_path) -> Path:
 
 
 def fetching(name: str, target: Path, hub: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.support.fetching", name, str(target), str(hub)]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "tests.support.processor.fetching", name, str(target), str(hub)]
+    return subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def fetched(name: str, target: Path, hub: Path) -> model_files.ModelFiles:
@@ -183,7 +185,7 @@ def test_a_file_that_no_list_names_is_told_apart_from_a_missing_one(target):
 def command(*arguments: str, directory: Path) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-m", "processor", "models", *arguments],
-        cwd=ROOT,
+        cwd=REPOSITORY,
         env=os.environ | {"MODEL_FILE_DIR": str(directory), "HTTPS_PROXY": "http://127.0.0.1:1"},
         capture_output=True,
         text=True,

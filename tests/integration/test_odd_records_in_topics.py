@@ -3,9 +3,9 @@
 import json
 import urllib.request
 
-from tests.support.api_client import basic
-from tests.support.api_process import PATIENCE_S, api_settings, metrics_of, submit
-from tests.support.group import produce
+from tests.support.api.api_client import basic
+from tests.support.api.api_process import PATIENCE_S, api_settings, metrics_of, submit
+from tests.support.common.kafka.group import produce
 from tests.support.waiting import wait_for
 
 

@@ -1,15 +1,13 @@
 """Songs and receivers under a private authority, and songs whose addresses a store has signed."""
 
 import ssl
-from pathlib import Path
 
 import pytest
 
 from tests.support import audio
 from tests.support.http_server import ScriptedServer, serve
+from tests.support.paths import TLS
 from tests.support.trio import Trio
-
-TLS = Path(__file__).parents[1] / "support" / "tls"
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,9 @@ import pytest
 import requests
 
 from tests.support import audio
-from tests.support.api_process import PATIENCE_S
+from tests.support.api.api_process import PATIENCE_S
+from tests.support.api.task_client import deliveries, redeliver, task
 from tests.support.http_server import stall
-from tests.support.task_client import deliveries, redeliver, task
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
 

@@ -8,11 +8,12 @@ import pytest
 from kafka import KafkaProducer
 
 from common.jobs import dead_letters, retry
-from tests.support.group import Lab
+from common.kafka import retry_topics
+from tests.support.common.kafka.group import Lab
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 
-SLEEPER = "tests.support.sleeper"
+SLEEPER = "tests.support.common.worker.sleeper"
 
 
 class Bench:
@@ -36,7 +37,7 @@ class Bench:
 
     def waiting(self, delay_s: int) -> list:
         """What has been put into a retry topic, whether it has been taken again or not."""
-        return self.lab.records(retry.topic(self.lab.settings.kafka_task_topic, delay_s))
+        return self.lab.records(retry_topics.topic(self.lab.settings.kafka_task_topic, delay_s))
 
     def wait_for_waiting(self, count: int, delay_s: int) -> list:
         return wait_for(lambda: w if len(w := self.waiting(delay_s)) >= count else None, 60, "retry records")
@@ -112,7 +113,7 @@ def test_records_of_a_delay_that_is_no_longer_set_are_done_all_the_same(bench):
 
 def test_what_waits_for_a_brief_schedule_is_read_like_the_others(bench):
     b = bench(delays_s=(600,))
-    topic = retry.topic(b.lab.settings.kafka_task_topic, retry.BRIEF_DELAY_S)
+    topic = retry_topics.topic(b.lab.settings.kafka_task_topic, retry_topics.BRIEF_DELAY_S)
     with contextlib.closing(
         KafkaProducer(bootstrap_servers=b.lab.settings.kafka_bootstrap_servers)
     ) as producer:
@@ -139,7 +140,7 @@ def test_a_job_that_is_killed_in_its_retry_begins_its_second_attempt_there(bench
     worker = b.start()
     b.lab.feed([failing(0, seconds=2)])
     b.wait_for_starts(2, number=0)  # in the retry topic of 1 s now
-    topic = retry.topic(b.lab.settings.kafka_task_topic, 1)
+    topic = retry_topics.topic(b.lab.settings.kafka_task_topic, 1)
     worker.kill()
     worker.start()
     third = b.wait_for_starts(3, number=0)[2]

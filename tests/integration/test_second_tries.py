@@ -8,8 +8,8 @@ import requests
 
 from common.tasks.messages import DeliveryAttempt
 from tests.support import audio
-from tests.support.dead_letters import run_command
-from tests.support.group import read_all
+from tests.support.common.deadletter.dead_letters import run_command
+from tests.support.common.kafka.group import read_all
 from tests.support.http_server import in_turn, reset, serve
 from tests.support.servers import SeaweedServer
 from tests.support.trio import Trio

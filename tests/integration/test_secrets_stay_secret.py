@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from tests.support import audio
-from tests.support.api_client import basic
-from tests.support.api_process import PATIENCE_S, api_settings, submit
+from tests.support.api.api_client import basic
+from tests.support.api.api_process import PATIENCE_S, api_settings, submit
+from tests.support.api.users import write_users
 from tests.support.http_server import serve
 from tests.support.stack import Service
 from tests.support.trio import Trio
-from tests.support.users import write_users
 from tests.support.waiting import wait_for
 
 MARK = "TOPSECRET"

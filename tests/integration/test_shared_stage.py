@@ -14,7 +14,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
 
-PROCESSOR = "tests.support.slow_processor"
+PROCESSOR = "tests.support.processor.slow_processor"
 PATIENCE_S = 60
 
 

@@ -9,7 +9,7 @@ import requests
 from standardwebhooks import Webhook
 
 from tests.support import audio
-from tests.support.api_process import tasks_in
+from tests.support.api.api_process import tasks_in
 from tests.support.audio import feelings, sdr_db
 from tests.support.http_server import serve
 from tests.support.trio import Trio, fetch_stem

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tests.support import audio
-from tests.support.models import random_directory
+from tests.support.processor.models import random_directory
 from tests.support.trio import Trio, fetch_stem
 
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from common.settings.schema import UploaderSettings
 from tests.support.http_server import ScriptedServer, serve
-from tests.support.staged import announced
+from tests.support.uploader.staged import announced
 from uploader.storage import RunKeys, Storage
 from uploader.storage_errors import AccessRefused, BucketMissing, StoreUnreachable
 

@@ -6,7 +6,7 @@ import requests
 from common.errors import ErrorCode, TransientError
 from common.settings.schema import UploaderSettings
 from tests.support.servers import SeaweedServer
-from tests.support.staged import announced
+from tests.support.uploader.staged import announced
 from uploader.storage import Storage
 from uploader.storage_errors import StoreUnreachable
 

@@ -13,10 +13,10 @@ from common.kafka import clients
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import State, Status, decode_status
 from tests.support import audio
-from tests.support.api_process import PATIENCE_S, api_settings, submit
-from tests.support.group import read_all
+from tests.support.api.api_process import PATIENCE_S, api_settings, submit
+from tests.support.api.task_client import ask, events, task
+from tests.support.common.kafka.group import read_all
 from tests.support.stack import Service
-from tests.support.task_client import ask, events, task
 from tests.support.trio import Trio, fetch_stem
 from tests.support.waiting import wait_for
 

@@ -8,7 +8,7 @@ from kafka.admin import NewTopic
 
 from common.jobs import dead_letters
 from common.kafka import clients
-from tests.support.group import Lab
+from tests.support.common.kafka.group import Lab
 from tests.support.waiting import wait_for
 
 
@@ -28,7 +28,8 @@ def test_a_result_that_its_topic_never_takes_leaves_a_letter_and_the_next_job_is
         admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"max.message.bytes": "300"})])
     journal = str(stack.directory / "journal")
     stack.start(
-        "tests.support.sleeper", {**lab.environment, "KAFKA_RESULT_TOPIC": topic, "SLEEPER_LOG": journal}
+        "tests.support.common.worker.sleeper",
+        {**lab.environment, "KAFKA_RESULT_TOPIC": topic, "SLEEPER_LOG": journal},
     )
     lab.feed([{"i": "x" * 400, "s": 0}, {"i": "short", "s": 0}])
     (result,) = wait_for(lambda: lab.records(topic), 60, "the short job's result")
@@ -41,7 +42,10 @@ def test_a_result_that_its_topic_never_takes_leaves_a_letter_and_the_next_job_is
 
 
 def test_poison_of_the_largest_size_is_put_aside(stack, lab):
-    stack.start("tests.support.sleeper", {**lab.environment, "SLEEPER_LOG": str(stack.directory / "journal")})
+    stack.start(
+        "tests.support.common.worker.sleeper",
+        {**lab.environment, "SLEEPER_LOG": str(stack.directory / "journal")},
+    )
     poison = b"\xff" * 1_040_000
     lab.feed([poison, {"i": 1, "s": 0}])
     assert [result["i"] for result in lab.wait_for_results(1)] == [1]

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import soundfile
 
-from client.exits import Exit
 from tests.support import audio
-from tests.support.client import objects
+from tests.support.client.impatient import objects
+from tests.support.client.uvr import UvrCommand
 from tests.support.http_server import serve
 from tests.support.trio import Trio
-from tests.support.uvr import UvrCommand
+from uvr_client.exits import Exit
 
 pytestmark = pytest.mark.network
 

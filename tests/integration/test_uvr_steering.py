@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from client.exits import Exit
 from tests.support import audio
-from tests.support.client import objects
+from tests.support.client.impatient import objects
+from tests.support.client.uvr import UvrCommand
 from tests.support.http_server import serve, stall
 from tests.support.trio import Trio
-from tests.support.uvr import UvrCommand
 from tests.support.waiting import wait_for
+from uvr_client.exits import Exit
 
 pytestmark = pytest.mark.network
 

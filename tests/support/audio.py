@@ -8,8 +8,10 @@ import av
 import numpy as np
 import soundfile
 
+from tests.support.paths import REPOSITORY
+
 SAMPLE_RATE = 44100
-FEELINGS = Path(__file__).resolve().parent.parent / "data" / "feelings"
+FEELINGS = REPOSITORY / "tests" / "data" / "feelings"
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from common.failpoint import VARIABLE, Failpoint
-from common.jobs import retry
+from common.kafka import retry_topics
+from tests.support.api.task_client import task
 from tests.support.servers import S3Store
 from tests.support.stack import Service, Stack
-from tests.support.task_client import task
 from tests.support.trio import Callback, Trio
 from tests.support.waiting import below, wait_for
 
 # The processor with a stand-in for its engine.
-PROCESSOR = "tests.support.slow_processor"
+PROCESSOR = "tests.support.processor.slow_processor"
 STEMS = ("instrumental.wav", "vocals.wav")
 
 
@@ -73,7 +73,7 @@ class CrashSystem:
             self._records = _Records(self.trio.settings)
         topic = self.trio.settings[setting]
         delays_s = map(int, self.trio.settings["RETRY_DELAYS_S"].split(","))
-        topics = retry.topics(topic, delays_s) if retries else [topic]
+        topics = retry_topics.topics(topic, delays_s) if retries else [topic]
         return [r for r in self._records.all() if r.topic in topics]
 
     def results(self, task_uuid: str) -> list[dict[str, Any]]:

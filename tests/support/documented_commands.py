@@ -1,7 +1,6 @@
 """Which test runs each command of the README and of docs/, and why the others are run by none.
 
-A command that is in no table here fails `tests/unit/test_documented_commands.py`; so does an entry that no
-page has any more.
+`test_documented_commands.py` fails for a command that is in no table here, and for an entry that no page has.
 """
 
 from dataclasses import dataclass

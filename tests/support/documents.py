@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
+from tests.support.paths import REPOSITORY
+
+PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md")))
 # Both stay at the top, and are held to the same rules for links.
-MORE_PAGES = (ROOT / "KAFKA_CONSUMER.md", ROOT / "SECURITY.md")
+MORE_PAGES = (REPOSITORY / "KAFKA_CONSUMER.md", REPOSITORY / "SECURITY.md")
 SHELL = ("sh", "console")
 _FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 
@@ -34,7 +35,7 @@ class Fence:
 
 def name_of(page: Path) -> str:
     """The page's path from the top of the repository."""
-    return page.relative_to(ROOT).as_posix()
+    return page.relative_to(REPOSITORY).as_posix()
 
 
 def fences(*pages: Path) -> list[Fence]:
@@ -53,13 +54,13 @@ def prose(page: Path) -> str:
 
 def block(page: str, text: str) -> str:
     """The only fenced block of `page` that has `text` in it."""
-    (found,) = [fence.text for fence in fences(ROOT / page) if text in fence.text]
+    (found,) = [fence.text for fence in fences(REPOSITORY / page) if text in fence.text]
     return found
 
 
 def command(page: str, text: str) -> str:
     """The only command of `page` that has `text` in it."""
-    (found,) = [line for fence in fences(ROOT / page) for line in fence.commands() if text in line]
+    (found,) = [line for fence in fences(REPOSITORY / page) for line in fence.commands() if text in line]
     return found
 
 

@@ -6,9 +6,9 @@ python -m tests.support.licences > docs/licences.md
 import re
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
 
-_ROOT = Path(__file__).resolve().parents[2]
+from tests.support.paths import REPOSITORY
+
 _RUNTIME = ("requirements.txt", "requirements-client.txt", "requirements-local.txt")
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", re.MULTILINE)
 
@@ -75,7 +75,7 @@ class Package:
 
 def runtime_packages() -> list[Package]:
     """Every package of the lists that services, client and local start install, by name."""
-    names = {name.lower() for file in _RUNTIME for name in _PINNED.findall((_ROOT / file).read_text())}
+    names = {name.lower() for file in _RUNTIME for name in _PINNED.findall((REPOSITORY / file).read_text())}
     return [Package(name, _licence(name)) for name in sorted(names)]
 
 

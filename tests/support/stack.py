@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.ports import free_ports
+from tests.support.paths import REPOSITORY
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 # which setting a service takes its port from
 _PORT_SETTING = {"api": "API_PORT"}

@@ -5,16 +5,16 @@ from pathlib import Path
 from common.lag import PartitionLag, lags
 from common.settings.schema import KafkaSettings
 from tests.support import audio
-from tests.support.api_client import basic
+from tests.support.api.api_client import basic
+from tests.support.api.task_client import task
+from tests.support.api.users import write_users
 from tests.support.http_server import ScriptedServer, drip, stall
 from tests.support.servers import S3Store
 from tests.support.stack import Stack
-from tests.support.task_client import task
 from tests.support.trio import Trio
-from tests.support.users import write_users
 from tests.support.waiting import wait_for
 
-PROCESSOR = "tests.support.slow_processor"
+PROCESSOR = "tests.support.processor.slow_processor"
 _PATIENCE_S = 60
 _FOR_EVER_S = 3600.0
 _FIRST, SECOND = basic("first", "password-1"), basic("second", "password-2")

@@ -14,7 +14,7 @@ import requests
 import soundfile
 from kafka import KafkaProducer
 
-from tests.support.api_process import api_settings, submit
+from tests.support.api.api_process import api_settings, submit
 from tests.support.http_server import CallbackReceiver, Script, ScriptedServer, serve
 from tests.support.servers import S3Store
 from tests.support.stack import Service, Stack

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from client.command import app
-from tests.support.client import impatient
-from tests.support.committer_bench import Bench
-from tests.support.fake_api import FakeApi
-from tests.support.stored_view import StoredView
-from tests.support.users import write_users
+from tests.support.api.stored_view import StoredView
+from tests.support.api.users import write_users
+from tests.support.client.fake_api import FakeApi
+from tests.support.client.impatient import impatient
+from tests.support.common.worker.committer_harness import Bench
+from uvr_client.command import app
 
 NOISY = ("kafka", "urllib3", "botocore", "boto3", "s3transfer")
 

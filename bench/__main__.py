@@ -1,0 +1,96 @@
+"""How fast, and how large, against audio-separator and the usual clients: `python -m bench`
+
+Every comparison is of two things measured in this run. One table at the end; plots and the figures as JSON
+go into a directory. On a machine that does something else as well, look at the load beside each figure.
+"""
+
+import argparse
+import dataclasses
+import importlib
+import random
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+from bench import report
+from bench.setup import FULL, QUICK, Bench
+
+PARTS = (
+    "engine",
+    "memory",
+    "architectures",
+    "service",
+    "transfer",
+    "scaling",
+    "heavy",
+    "worker",
+    "takeover",
+    "view",
+    "streams",
+    "idle",
+    "outage",
+    "neighbours",
+    "long_jobs",
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("results", nargs="?", type=Path, default=Path("bench-results"), help="for the plots")
+    parser.add_argument("--only", metavar="PART,…", type=_parts, default=PARTS, help=f"of {', '.join(PARTS)}")
+    parser.add_argument("--quick", action="store_true", help="small sizes, once each: does the bench work?")
+    parser.add_argument("--repeats", type=int, help="how often each side has its turn (3, or 1 with --quick)")
+    parser.add_argument("--seed", type=int, default=0, help="of the order in which rivals take turns")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="for both sides")
+    options = parser.parse_args()
+    options.results.mkdir(parents=True, exist_ok=True)
+    print(report.machine(), flush=True)
+    with tempfile.TemporaryDirectory(prefix="uvr-bench-") as directory:
+        sizes = QUICK if options.quick else FULL
+        sizes = dataclasses.replace(sizes, repeats=options.repeats or sizes.repeats)
+        bench = Bench(sizes, Path(directory), options.results, random.Random(options.seed), options.device)
+        for part in options.only:
+            began_s = time.monotonic()
+            print(f"{part} …", flush=True)
+            try:
+                importlib.import_module(f"bench.part_{part}").run(bench)
+            except KeyboardInterrupt:
+                bench.fail(f"interrupted during {part}")
+                break
+            except Exception as error:  # noqa: BLE001 (the other parts' figures took long to get)
+                traceback.print_exc()
+                bench.fail(f"{part} failed: {type(error).__name__}: {error}")
+            bench.note(f"{part} took {time.monotonic() - began_s:.0f} s")
+    return _conclude(bench)
+
+
+def _parts(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    if unknown := [part for part in chosen if part not in PARTS]:
+        raise argparse.ArgumentTypeError(f"no part {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    return chosen
+
+
+def _conclude(bench: Bench) -> int:
+    """1 when a target was missed or a part failed."""
+    report.save(bench.results / "results.json", bench.rows, bench.notes)
+    try:
+        from bench import plots
+    except ModuleNotFoundError:
+        print("no plots: matplotlib is not installed (requirements-bench.txt)")
+    else:
+        plots.write(bench.results, bench.rows)
+    print(f"\n{report.table(bench.rows)}\n\n{report.machine()}; results in {bench.results}")
+    for failure in bench.failures:
+        print(failure)
+    return int(bool(bench.failures) or any(row.verdict == "MISSED" for row in bench.rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,89 @@
+"""The engine against the library on one loaded `Separator`: wall time, CPU time, time beside the model."""
+
+import contextlib
+import statistics
+import time
+from collections.abc import Iterator
+
+from bench.report import Row, Target, compare
+from bench.separating import Measured, Separating
+from bench.setup import MODEL, Bench
+from bench.songs import song
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
+
+_READY_TIMEOUT_S = 300
+_WARMING_SONG_S = 3
+# Songs of this length are what the target speaks of.
+_LONG_S = 600
+OTHER = "one loaded Separator"
+
+
+def run(bench: Bench) -> None:
+    _measure_start(bench)
+    with both_sides(bench, MODEL) as sides:
+        for seconds in bench.sizes.engine_songs_s:
+            _compare(bench, sides, seconds)
+
+
+@contextlib.contextmanager
+def both_sides(bench: Bench, model: str) -> Iterator[dict[str, Separating]]:
+    """The engine and the library, each with the model loaded."""
+    with bench.separating("engine", model) as engine, bench.separating("library", model) as loaded:
+        yield {"engine": engine, "library": loaded}
+
+
+def _measure_start(bench: Bench) -> None:
+    """The first start only warms the disk cache."""
+    took_s = [_start_s(bench) for _ in range(bench.sizes.repeats + 1)][1:]
+    median_s = statistics.median(took_s)
+    bench.add(Row("engine", "start until ready", "s", median_s, median_s, target=Target("at most", 6.0)))
+
+
+def _start_s(bench: Bench) -> float:
+    engine = Engine(EngineConfig(MODEL, bench.model_dir, bench.device, fetch_model=False))
+    began_s = time.monotonic()
+    engine.start()
+    try:
+        state = engine.wait_ready(_READY_TIMEOUT_S)
+        took_s = time.monotonic() - began_s
+    finally:
+        engine.stop()
+    if not state.ok:
+        raise RuntimeError(state.detail)
+    return took_s
+
+
+def _compare(bench: Bench, sides: dict[str, Separating], seconds: float) -> None:
+    runs = in_turn(bench, sides, seconds)
+
+    def add(what: str, name: str, target: Target | None = None, unit: str = "s", scale: float = 1) -> None:
+        ours, theirs = (statistics.median(getattr(one, name) for one in runs[kind]) for kind in sides)
+        bench.add(
+            compare(
+                "engine", f"{what}, {seconds:g} s song", unit, ours / scale, theirs / scale, OTHER, target
+            )
+        )
+
+    add("wall time", "wall_s")
+    # The run calls are the same work on both sides, so what they took apart is mostly the machine's doing.
+    add("in run calls", "run_s")
+    add("beside run calls", "beside_s", Target("at most", 0.25) if seconds >= _LONG_S else None)
+    add("CPU time", "cpu_s")
+    add("CPU time beside run calls", "beside_cpu_s")
+    add("peak RSS so far", "peak_bytes", unit="MB", scale=1e6)
+
+
+def in_turn(bench: Bench, sides: dict[str, Separating], seconds: float) -> dict[str, list[Measured]]:
+    """`repeats` rounds, in each of which every side separates the same song once, in random order.
+
+    Before them each side warms on a short one: the library compiles and imports much at its first file.
+    """
+    source = song(bench.directory, seconds, prepared=True)
+    for side in sides.values():
+        side.separate(song(bench.directory, _WARMING_SONG_S, prepared=True), bench.scratch("stems"))
+    found: dict[str, list[Measured]] = {kind: [] for kind in sides}
+    for _ in range(bench.sizes.repeats):
+        for kind in bench.shuffle.sample(list(sides), len(sides)):
+            found[kind].append(sides[kind].separate(source, bench.scratch("stems")))
+    return found

@@ -1,0 +1,65 @@
+"""A model that costs ten times as much: where inference is nearly all, the engine must not be slower."""
+
+import statistics
+from pathlib import Path
+
+import onnx
+
+from bench import library
+from bench.part_engine import OTHER, both_sides, in_turn
+from bench.report import Row, Target
+from bench.setup import MODEL, Bench
+from processor.models import catalogue, spleeter
+
+_NAME = "heavy"
+_TIMES = 10
+
+
+def run(bench: Bench) -> None:
+    _write_heavy_model(bench.model_dir)
+    seconds = bench.sizes.heavy_song_s
+    with both_sides(bench, _NAME) as sides:
+        runs = in_turn(bench, sides, seconds)
+    ours, theirs = (statistics.median(one.wall_s for one in runs[kind]) for kind in ("engine", "library"))
+    what = f"wall time, {seconds:g} s song, {_TIMES} times the network"
+    bench.add(Row("heavy", what, "s", ours, theirs / ours, theirs, OTHER, Target("at least", 1.0)))
+
+
+def _write_heavy_model(model_dir: Path) -> None:
+    """The model of the other parts ten times in a chain. Its answer is of no use, its cost is."""
+    light = onnx.load(model_dir / f"{MODEL}.onnx")
+    heavy = onnx.ModelProto()
+    heavy.CopyFrom(light)
+    del heavy.graph.node[:]
+    source = "input"
+    for number in range(_TIMES):
+        answer = "output" if number == _TIMES - 1 else f"answer.{number}"
+        heavy.graph.node.extend(_renamed(light.graph, number, source, answer))
+        source = answer
+    # The library knows a model by the hash of its end.
+    onnx.helper.set_model_props(heavy, {"made": f"{_TIMES} times {MODEL}"})
+    path = model_dir / f"{_NAME}.onnx"
+    onnx.save(heavy, path)
+    with catalogue.lock(model_dir):
+        catalogue.add_mdx_parameters(model_dir, path, spleeter.MODEL_DATA)
+    library.list_model(model_dir, _NAME)
+
+
+def _renamed(graph: onnx.GraphProto, number: int, source: str, answer: str) -> list[onnx.NodeProto]:
+    """A copy of the nodes between `source` and `answer`; weights are shared."""
+    shared = {weight.name for weight in graph.initializer} | {""}
+
+    def name(old: str) -> str:
+        if old in shared:
+            return old
+        return {"input": source, "output": answer}.get(old, f"{number}/{old}")
+
+    copies = []
+    for node in graph.node:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        copy.name = f"{number}/{node.name}"
+        copy.input[:] = [name(old) for old in node.input]
+        copy.output[:] = [name(old) for old in node.output]
+        copies.append(copy)
+    return copies

@@ -1,0 +1,128 @@
+"""Many open event streams on one api: how soon each sees its task's end, and the rate that requests keep.
+
+All tasks end at once, which is the worst that an api can meet. Submissions come by several connections at a
+time, with the streams open and without.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import json
+import resource
+import statistics
+import time
+from collections.abc import Sequence
+from uuid import UUID
+
+from kafka import KafkaProducer
+
+from bench.report import Row, Target, compare
+from bench.setup import Bench, Sizes, kafka
+from common.tasks.messages import State, Status
+from tests.support.api.api_client import SONG, basic
+from tests.support.api.api_process import api_settings
+from tests.support.stack import Stack
+
+_CONNECTIONS = 8
+_PATIENCE_S = 120
+_HEADERS = "".join(f"{name}: {value}\r\n" for name, value in basic("admin", "password").items())
+_BODY = json.dumps(SONG)
+_SUBMISSION = (
+    f"POST /generate HTTP/1.1\r\nHost: api\r\n{_HEADERS}Content-Length: {len(_BODY)}\r\n\r\n{_BODY}".encode()
+)
+
+
+def run(bench: Bench) -> None:
+    _allow_descriptors(2 * bench.sizes.streams + 500)
+    stack = Stack(bench.scratch("streams"))
+    alone, beside, worst_s = [], [], []
+    with kafka(bench) as bootstrap, contextlib.ExitStack() as ending:
+        ending.callback(stack.kill_all)
+        settings = api_settings(bootstrap)
+        port = stack.start("api", settings).port
+        measured = _Streams(bootstrap, settings["KAFKA_STATUS_TOPIC"], port, bench.sizes)
+        for _ in range(bench.sizes.repeats):
+            for rates, figure in zip((alone, beside, worst_s), asyncio.run(measured.turn()), strict=True):
+                rates.append(figure)
+    count, worst = bench.sizes.streams, max(worst_s)
+    told = f"{count} streams, all ends at once: the last sees its own after"
+    bench.add(Row("streams", told, "s", worst, worst, target=Target("at most", 1)))
+    ours, other = statistics.median(beside), statistics.median(alone)
+    what, rival = f"submissions beside {count} open streams", "without a stream"
+    bench.add(compare("streams", what, "/s", ours, other, rival, Target("at least", 0.8)))
+
+
+class _Streams:
+    """An api's clients."""
+
+    def __init__(self, bootstrap: str, status_topic: str, port: int, sizes: Sizes):
+        self._port, self._sizes, self._topic = port, sizes, status_topic
+        self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
+
+    async def turn(self) -> tuple[float, float, float]:
+        """Submissions a second without and with streams; seconds until the last stream saw its end."""
+        async with asyncio.timeout(_PATIENCE_S):
+            alone, _ = await self._submit(self._sizes.submissions)
+            _, tasks = await self._submit(self._sizes.streams)
+            streams = [await self._open(task_uuid) for task_uuid in tasks]
+            beside, _ = await self._submit(self._sizes.submissions)
+            ends = asyncio.gather(*(_end(reader) for reader, _ in streams))
+            told_s = await asyncio.to_thread(self._tell, tasks)
+            seen_s = await ends
+            for _, writer in streams:
+                writer.close()
+        return alone, beside, max(seen - told for seen, told in zip(seen_s, told_s, strict=True))
+
+    async def _submit(self, count: int) -> tuple[float, Sequence[UUID]]:
+        shares = [count // _CONNECTIONS + (n < count % _CONNECTIONS) for n in range(_CONNECTIONS)]
+        began_s = time.monotonic()
+        tasks = await asyncio.gather(*(self._submit_one_by_one(share) for share in shares))
+        return count / (time.monotonic() - began_s), list(itertools.chain(*tasks))
+
+    async def _submit_one_by_one(self, count: int) -> list[UUID]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        tasks = []
+        for _ in range(count):
+            writer.write(_SUBMISSION)
+            head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+            body = await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
+            tasks.append(UUID(json.loads(body)["task_uuid"]))
+        writer.close()
+        return tasks
+
+    async def _open(self, task_uuid: UUID) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A stream whose first event has come."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(f"GET /tasks/{task_uuid}/events HTTP/1.1\r\nHost: api\r\n{_HEADERS}\r\n".encode())
+        assert await _next_state(reader) == State.QUEUED
+        return reader, writer
+
+    def _tell(self, tasks: Sequence[UUID]) -> list[float]:
+        """When the end of each was sent."""
+        told_s = []
+        for task_uuid in tasks:
+            now_s = time.time()
+            over = Status(task_uuid=task_uuid, user="admin", submitted_at=now_s, state=State.FAILED, at=now_s)
+            told_s.append(time.monotonic())
+            self._producer.send(self._topic, over.to_bytes(), key=str(task_uuid).encode())
+        self._producer.flush()
+        return told_s
+
+
+async def _end(reader: asyncio.StreamReader) -> float:
+    while not State(await _next_state(reader)).is_final:
+        pass
+    return time.monotonic()
+
+
+async def _next_state(reader: asyncio.StreamReader) -> str:
+    while not (line := await reader.readline()).startswith(b"data: "):
+        assert line, "the stream has ended too early"
+    return json.loads(line.removeprefix(b"data: "))["state"]
+
+
+def _allow_descriptors(count: int) -> None:
+    """For this process and for the api, which inherits the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))

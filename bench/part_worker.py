@@ -1,0 +1,104 @@
+"""Jobs of 0.1 s with all slots busy: our transactions against plain publish and commit, in the same loop."""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+from kafka import KafkaConsumer, KafkaProducer
+
+from bench.report import Target, compare
+from bench.setup import Bench, kafka
+from common.jobs.outcome import Done
+from common.kafka import clients
+from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.records import Message
+from common.worker.worker import Worker, WorkerConfig
+from tests.support.common.kafka.group import Lab
+from tests.support.common.worker.fakes import FakeHandler, InThread, rules
+from tests.support.waiting import wait_for
+
+# The services' own numbers, and twice the larger, where transactions wait for one another.
+SLOTS = {2: Target("at least", 0.9), 4: Target("at least", 0.9), 8: None}
+JOB_S = 0.1
+PARTITIONS = 12
+JOBS_A_SLOT = 50
+
+
+def run(bench: Bench) -> None:
+    ways: dict[str, Callable[[str, int], float]] = {"ours": _transactions, "plain": _plain}
+    with kafka(bench) as bootstrap:
+        for way in ways.values():
+            way(bootstrap, max(SLOTS))  # until the broker's code is compiled, of which transactions take more
+        for slots, target in SLOTS.items():
+            rates: dict[str, list[float]] = {name: [] for name in ways}
+            for _ in range(2 * bench.sizes.repeats - 1):  # short runs, which differ by a tenth and more
+                for name in bench.shuffle.sample(list(ways), len(ways)):
+                    rates[name].append(ways[name](bootstrap, slots))
+            ours, plain = (statistics.median(rates[name]) for name in ways)
+            what = f"{slots} slots, jobs of {JOB_S:g} s"
+            other = "the same loop, plain send and commit"
+            bench.add(compare("worker", what, "jobs/s", ours, plain, other, target))
+
+
+def _transactions(bootstrap: str, slots: int) -> float:
+    lab = Lab(bootstrap, PARTITIONS)
+    group_id = lab.settings.kafka_group_id
+    producer = partial(clients.transactional_producer, lab.settings, group_id)
+    return _rate(lab, _consumer(lab), producer, slots)
+
+
+def _plain(bootstrap: str, slots: int) -> float:
+    lab = Lab(bootstrap, PARTITIONS)
+    consumer = _consumer(lab)
+    return _rate(lab, consumer, lambda: _Plain(lab, consumer), slots)
+
+
+def _consumer(lab: Lab) -> GuardedConsumer:
+    return clients.consumer(lab.settings, lab.settings.kafka_group_id, 60000)
+
+
+class _Plain:
+    """What the committer calls, without a transaction: each message and each offset by itself."""
+
+    def __init__(self, lab: Lab, consumer: KafkaConsumer):
+        self._producer = KafkaProducer(**clients.kafka_options(lab.settings), acks="all")
+        self._consumer = consumer
+        self._offsets: dict = {}
+        self.send = self._producer.send
+        self.close = self._producer.close
+
+    def begin_transaction(self) -> None:
+        pass
+
+    def send_offsets_to_transaction(self, offsets: dict, metadata: object) -> None:
+        self._offsets = offsets
+
+    def commit_transaction(self) -> None:
+        self._consumer.commit(self._offsets)
+
+
+def _rate(lab: Lab, consumer: GuardedConsumer, make_producer: Callable[[], object], slots: int) -> float:
+    """Jobs a second once all slots are busy, until the last job that is still in company."""
+    jobs = JOBS_A_SLOT * slots
+    lab.feed(range(jobs))
+    ends_s: list[float] = []
+
+    def sleep(record: object, context: object) -> Done:
+        threading.Event().wait(JOB_S)
+        result = Message(lab.settings.kafka_result_topic, b"k", b"1")
+        return Done((result,), after_commit=lambda: ends_s.append(time.monotonic()))
+
+    worker = Worker(
+        WorkerConfig(lab.settings.kafka_group_id, slots, 60000, 5, rules()),
+        FakeHandler(sleep),
+        lambda: consumer,
+        make_producer,
+    )
+    running = InThread(worker.run, [lab.settings.kafka_task_topic])
+    wait_for(lambda: len(ends_s) >= jobs, 300, f"{jobs} jobs")
+    worker.stop()
+    running.result()
+    counted = sorted(ends_s)[slots : jobs - slots]
+    return (len(counted) - 1) / (counted[-1] - counted[0])

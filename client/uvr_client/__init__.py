@@ -1,0 +1,52 @@
+"""UVR API from the other side: `UvrClient` for programs, the command `uvr` for people and scripts.
+
+It is installed alone, so it takes nothing from the services' packages.
+"""
+
+from uvr_client.client import UvrClient
+from uvr_client.errors import (
+    BadRequest,
+    Conflict,
+    DownloadFailed,
+    NoResult,
+    NotFound,
+    RequestError,
+    ServerError,
+    StemMismatch,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+    Unreachable,
+    UvrError,
+    WaitTimeout,
+)
+from uvr_client.models import Delivery, Result, State, Stem, Submission, Task, TaskEvent
+from uvr_client.transport import Patience
+from uvr_client.version import __version__
+
+__all__ = [
+    "BadRequest",
+    "Conflict",
+    "Delivery",
+    "DownloadFailed",
+    "NoResult",
+    "NotFound",
+    "Patience",
+    "RequestError",
+    "Result",
+    "ServerError",
+    "State",
+    "Stem",
+    "StemMismatch",
+    "Submission",
+    "Task",
+    "TaskEvent",
+    "TooManyRequests",
+    "Unauthorized",
+    "Unavailable",
+    "Unreachable",
+    "UvrClient",
+    "UvrError",
+    "WaitTimeout",
+    "__version__",
+]

@@ -1,0 +1,78 @@
+"""The api's answers: read as what they should be, or raised as the error that they are."""
+
+import json
+from typing import TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from uvr_client.errors import (
+    BadRequest,
+    Conflict,
+    NotFound,
+    RequestError,
+    ServerError,
+    TooManyRequests,
+    Unauthorized,
+    Unavailable,
+)
+
+M = TypeVar("M", bound=BaseModel)
+
+_KINDS: dict[int, type[RequestError]] = {
+    401: Unauthorized,
+    403: Unauthorized,
+    404: NotFound,
+    409: Conflict,
+    429: TooManyRequests,
+    502: Unavailable,
+    503: Unavailable,
+    504: Unavailable,
+}
+
+
+def read(model: type[M], text: str | bytes) -> M:
+    """Raises ServerError for what the api does not say."""
+    try:
+        return model.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the answer"
+        raise ServerError(200, f"not an answer of the api: {where}: {first['msg']}") from None
+
+
+def raise_for_status(response: httpx.Response) -> None:
+    """Raises the RequestError that a response is, unless it is none. Reads the body of one that is."""
+    status = response.status_code
+    if 200 <= status < 300:
+        return
+    body = _problem(response)
+    if status < 400:
+        where = response.headers.get("Location", "elsewhere")
+        raise ServerError(status, f"not an answer of the api: status {status}, to {where}")
+    kind = _KINDS.get(status, BadRequest if status < 500 else ServerError)
+    raise kind(
+        status,
+        _text(body, "detail") or _text(body, "error") or f"status {status}",
+        error_code=_text(body, "error_code"),
+        state=_text(body, "state"),
+        retry_after_s=retry_after_s(response),
+    )
+
+
+def retry_after_s(response: httpx.Response) -> float | None:
+    given = response.headers.get("Retry-After", "")
+    return float(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
+
+
+def _problem(response: httpx.Response) -> dict:
+    try:
+        body = json.loads(response.read())
+    except ValueError:  # a proxy's page
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _text(body: dict, name: str) -> str | None:
+    value = body.get(name)
+    return value if isinstance(value, str) else None

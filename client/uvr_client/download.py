@@ -1,0 +1,130 @@
+"""Stems from where their links lead, on the disk under their own names once they are whole and right."""
+
+import hashlib
+import os
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx
+
+from uvr_client.errors import DownloadFailed, StemMismatch
+from uvr_client.models import Stem
+from uvr_client.transport import Patience, http_client, said
+
+_CHUNK_BYTES = 1 << 20
+_MAX_REDIRECTS = 5
+# A name that the api gives must not lead out of the directory.
+_NAME = re.compile(r"[\w(][\w .()+-]{0,99}", re.ASCII)
+_EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,8}")
+
+
+class LinkRefused(DownloadFailed):
+    """The store does not take the link: it may have expired."""
+
+
+class Downloader:
+    """Fetches stems. The store gets no credentials of the api's: a link is its own."""
+
+    def __init__(self, timeout_s: float, patience: Patience):
+        self._patience = patience
+        self._http = http_client(timeout_s, follow_redirects=True, max_redirects=_MAX_REDIRECTS)
+
+    def fetch(self, name: str, stem: Stem, directory: Path) -> Path:
+        """The stem's file in `directory`; one that is there already and right is not fetched again.
+
+        Raises StemMismatch for other bytes than announced, LinkRefused, other DownloadFailed for
+        what the network or the disk does.
+        """
+        path = directory / file_name(name, stem.url)
+        part = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
+        try:
+            if _is_there(path, stem):
+                return path
+            directory.mkdir(parents=True, exist_ok=True)
+            try:
+                self._write(name, stem, part)
+                os.replace(part, path)
+            finally:
+                part.unlink(missing_ok=True)
+        except OSError as error:
+            raise DownloadFailed(f"{name}: {path}: {error.strerror or error}") from error
+        return path
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _write(self, name: str, stem: Stem, part: Path) -> None:
+        pauses_s = self._patience.pauses_s()
+        for _ in range(self._patience.tries - 1):
+            try:
+                self._write_once(name, stem, part)
+                return
+            except _MayPass as error:
+                self._patience.pause(error, next(pauses_s))
+        self._write_once(name, stem, part)
+
+    def _write_once(self, name: str, stem: Stem, part: Path) -> None:
+        digest, size_bytes = hashlib.sha256(), 0
+        with part.open("wb") as file:
+            for chunk in self._chunks(name, stem):
+                digest.update(chunk)
+                size_bytes += len(chunk)
+                if size_bytes > stem.bytes:
+                    raise StemMismatch(f"{name}: the link gives more than the {stem.bytes} bytes announced")
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if size_bytes != stem.bytes:
+            raise StemMismatch(f"{name}: the link gives {size_bytes} bytes, announced are {stem.bytes}")
+        if digest.hexdigest() != stem.sha256:
+            raise StemMismatch(f"{name}: sha256 is {digest.hexdigest()}, announced is {stem.sha256}")
+
+    def _chunks(self, name: str, stem: Stem) -> Iterator[bytes]:
+        try:
+            # The digest is that of the bytes as they are stored.
+            with self._http.stream("GET", stem.url, headers={"Accept-Encoding": "identity"}) as response:
+                _check(name, response)
+                yield from response.iter_bytes(_CHUNK_BYTES)
+        except httpx.TransportError as error:
+            kind = DownloadFailed if isinstance(error, httpx.UnsupportedProtocol) else _MayPass
+            raise kind(f"{name}: {said(error)}") from error
+        except (httpx.RequestError, httpx.InvalidURL) as error:
+            raise DownloadFailed(f"{name}: {said(error)}") from error
+
+
+class _MayPass(DownloadFailed):
+    """Worth another try."""
+
+
+def file_name(name: str, url: str) -> str:
+    """Raises DownloadFailed for what can be no file's name."""
+    if not _NAME.fullmatch(name):
+        raise DownloadFailed(f"the stem's name {name!r} can be no file's")
+    try:
+        extension = os.path.splitext(urlsplit(url).path)[1]
+    except ValueError as error:
+        raise DownloadFailed(f"{name}: the link is no address: {error}") from None
+    return name + (extension if _EXTENSION.fullmatch(extension) else "")
+
+
+def _check(name: str, response: httpx.Response) -> None:
+    status = response.status_code
+    if status == 200:
+        return
+    told = f"{name}: the store answers with status {status}"
+    if status in (401, 403):
+        raise LinkRefused(told)
+    raise (_MayPass if status in (408, 425, 429) or status >= 500 else DownloadFailed)(told)
+
+
+def _is_there(path: Path, stem: Stem) -> bool:
+    with suppress(FileNotFoundError):
+        if path.stat().st_size != stem.bytes:
+            return False
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == stem.sha256
+    return False

@@ -1,0 +1,158 @@
+"""Requests to the api, repeated where that can do no harm."""
+
+import ssl
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from enum import Enum, auto
+from functools import cache
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from uvr_client.answers import raise_for_status
+from uvr_client.errors import RequestError, Unavailable, Unreachable, UvrError
+from uvr_client.version import __version__
+
+# What is on this machine is not asked for through a proxy that the environment names.
+_LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+# With these nothing was sent.
+_UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
+
+
+class Repeat(Enum):
+    """When a request that has failed may be sent again."""
+
+    ANY = auto()  # it changes nothing, or the same if it comes twice
+    UNSENT = auto()  # only where it cannot have arrived
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How often a request is tried, and how long is waited in between.
+
+    `tell` hears of each error that is followed by another try, and in how many seconds. `outage_s` is how
+    long a stream may be away before it is given up.
+    """
+
+    tries: int = 4
+    first_pause_s: float = 0.5
+    longest_pause_s: float = 15.0
+    outage_s: float = 120.0
+    tell: Callable[[UvrError, float], None] = lambda error, pause_s: None
+    sleep: Callable[[float], None] = time.sleep
+    clock: Callable[[], float] = time.monotonic
+
+    def pauses_s(self) -> Iterator[float]:
+        """Longer and longer ones, without end."""
+        pause_s = self.first_pause_s
+        while True:
+            yield pause_s
+            pause_s = min(2 * pause_s, self.longest_pause_s)
+
+    def pause(self, error: UvrError, pause_s: float) -> None:
+        """`pause_s`, or as long as the api asks for. Raises `error` if that is too long."""
+        asked_s = (error.retry_after_s or 0.0) if isinstance(error, RequestError) else 0.0
+        if asked_s > self.longest_pause_s:
+            raise error
+        pause_s = max(pause_s, asked_s)
+        self.tell(error, pause_s)
+        self.sleep(pause_s)
+
+
+class Transport:
+    """A connection to one api. May be used from several threads."""
+
+    def __init__(
+        self, base_url: str, username: str, password: str, timeout_s: float, patience: Patience
+    ) -> None:
+        """Raises ValueError for what is no address of an api or no name, and for what `http_client` does."""
+        self.base_url, self.patience, self._timeout_s = checked(base_url), patience, timeout_s
+        if ":" in username:
+            raise ValueError("expected a user name without a colon")
+        self._http = http_client(timeout_s, httpx.BasicAuth(username, password))
+
+    def request(self, method: str, path: str, repeat: Repeat, **options: Any) -> httpx.Response:
+        """A successful answer. Raises UvrError when there is none after all tries."""
+        pauses_s = self.patience.pauses_s()
+        for _ in range(self.patience.tries - 1):
+            try:
+                return self._once(method, path, options)
+            except Unreachable as error:
+                if repeat is not Repeat.ANY and not isinstance(error.__cause__, _UNSENT):
+                    raise
+                self.patience.pause(error, next(pauses_s))
+            except Unavailable as error:
+                if repeat is not Repeat.ANY:
+                    raise
+                self.patience.pause(error, next(pauses_s))
+        return self._once(method, path, options)
+
+    def stream(
+        self, path: str, headers: Mapping[str, str], read_timeout_s: float
+    ) -> AbstractContextManager[httpx.Response]:
+        """An answer whose body is still to come. Raises httpx.RequestError."""
+        timeout = httpx.Timeout(self._timeout_s, read=read_timeout_s)
+        return self._http.stream("GET", self.base_url + path, headers=headers, timeout=timeout)
+
+    def unreachable(self, error: httpx.RequestError) -> Unreachable:
+        return Unreachable(f"the api at {self.base_url} does not answer: {said(error)}")
+
+    def close(self) -> None:
+        self._http.close()
+
+    def _once(self, method: str, path: str, options: Mapping[str, Any]) -> httpx.Response:
+        try:
+            response = self._http.request(method, self.base_url + path, **options)
+        except httpx.RequestError as error:
+            raise self.unreachable(error) from error
+        raise_for_status(response)
+        return response
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """To read all authorities takes a tenth of a second. SSL_CERT_FILE names others."""
+    return httpx.create_ssl_context()
+
+
+def http_client(timeout_s: float, auth: httpx.Auth | None = None, **options: Any) -> httpx.Client:
+    """Raises ValueError for proxies and certificates of the environment that are none."""
+    try:
+        return httpx.Client(
+            auth=auth,
+            verify=_tls(),
+            timeout=timeout_s,
+            headers={"User-Agent": f"uvr-client/{__version__}"},
+            # A connection that was idle for 5 s the api closes, perhaps just as the next request is sent.
+            limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=2.0),
+            mounts=dict.fromkeys(_LOOPBACK),
+            **options,
+        )
+    except (ImportError, httpx.InvalidURL) as error:
+        raise ValueError(f"the environment's proxy cannot be used: {error}") from error
+    except OSError as error:
+        raise ValueError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}") from error
+
+
+def said(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+def checked(base_url: str) -> str:
+    """Without a slash at the end. Raises ValueError."""
+    try:
+        parts = urlsplit(base_url)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_address = is_address and (parts.port is None or parts.port > 0) and base_url.isprintable()
+    except ValueError:
+        is_address = False
+    if not is_address:
+        raise ValueError("expected the api's address, such as http://127.0.0.1:8000")
+    if "@" in parts.netloc:
+        raise ValueError("expected the api's address without a user name or password in it")
+    if parts.query or parts.fragment:
+        raise ValueError("expected the api's address without a query")
+    return base_url.rstrip("/")

@@ -1,0 +1,62 @@
+"""Metrics for `GET /metrics`, in Prometheus' text format.
+
+Names and units are as Prometheus wants them. Labels have few values, all known at the start: each counter
+stands at 0 from then on, since of one that begins at 1 no rate tells its first event.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+from prometheus_client.registry import Collector
+
+from common.observability import health
+from common.observability.health import Checks
+
+# Numbers by the values of their labels.
+Numbers = Mapping[tuple[str, ...], float]
+
+
+def new_registry() -> CollectorRegistry:
+    """A registry of its own for each service, with the process's memory, CPU time and descriptors."""
+    disable_created_metrics()  # a series more for each counter that nobody asks for
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
+
+
+def exposition(registry: CollectorRegistry) -> tuple[str, bytes]:
+    """The content type and the text of what `/metrics` answers."""
+    return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
+
+
+class Reading(Collector):
+    """Numbers that are read when they are asked for, and so cost nothing in between."""
+
+    def __init__(
+        self,
+        family: type[GaugeMetricFamily] | type[CounterMetricFamily],
+        name: str,
+        documentation: str,
+        labels: Sequence[str],
+        read: Callable[[], Numbers],
+    ):
+        self._family, self._name, self._documentation = family, name, documentation
+        self._labels, self._read = labels, read
+
+    def collect(self) -> Iterable[Metric]:
+        family = self._family(self._name, self._documentation, labels=self._labels)
+        for values, number in self._read().items():
+            family.add_metric(values, number)
+        yield family
+
+
+def read_readiness(registry: CollectorRegistry, service: str, checks: Checks) -> None:
+    """Registers what `/readyz` says, so that an alert can see it."""
+
+    def numbers() -> Numbers:
+        return {(service,): float(health.is_ready(checks))}
+
+    documentation = "1 if /readyz answers 200, else 0."
+    registry.register(Reading(GaugeMetricFamily, "uvr_ready", documentation, ["service"], numbers))

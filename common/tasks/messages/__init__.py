@@ -1,0 +1,50 @@
+"""The messages between the services and the bodies of callbacks, a file for each topic.
+
+A reader takes any message whose `schema_version` it knows and ignores unknown fields, so that services of
+neighbouring versions work together.
+"""
+
+from common.tasks.messages.callback import FailureCallback, PublishedStem, SuccessCallback
+from common.tasks.messages.control import Cancel, StageSeen
+from common.tasks.messages.decoding import (
+    decode_cancel,
+    decode_delivery,
+    decode_result,
+    decode_result_record,
+    decode_stage_seen,
+    decode_status,
+    decode_task,
+)
+from common.tasks.messages.delivery import DeliveryAttempt
+from common.tasks.messages.fields import MAX_RUN, UndecodableMessage, fit_request_id
+from common.tasks.messages.result import Redelivery, Separated, SeparationFailed, StagedStem
+from common.tasks.messages.state import State, Times
+from common.tasks.messages.status import Status
+from common.tasks.messages.task import Task
+
+__all__ = [
+    "MAX_RUN",
+    "Cancel",
+    "DeliveryAttempt",
+    "FailureCallback",
+    "PublishedStem",
+    "Redelivery",
+    "Separated",
+    "SeparationFailed",
+    "StageSeen",
+    "StagedStem",
+    "State",
+    "Status",
+    "SuccessCallback",
+    "Task",
+    "Times",
+    "UndecodableMessage",
+    "decode_cancel",
+    "decode_delivery",
+    "decode_result",
+    "decode_result_record",
+    "decode_stage_seen",
+    "decode_status",
+    "decode_task",
+    "fit_request_id",
+]

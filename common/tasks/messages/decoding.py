@@ -1,0 +1,54 @@
+"""Messages from records' bytes."""
+
+from pydantic import ValidationError
+
+from common.tasks.messages.control import Cancel, StageSeen
+from common.tasks.messages.delivery import DeliveryAttempt
+from common.tasks.messages.fields import UndecodableMessage
+from common.tasks.messages.result import RESULT, RESULT_RECORD, Redelivery, Separated, SeparationFailed
+from common.tasks.messages.status import Status
+from common.tasks.messages.task import Task
+
+
+def decode_task(value: bytes | None) -> Task:
+    """Raises UndecodableMessage."""
+    return _decode(value, Task.model_validate_json)
+
+
+def decode_result(value: bytes | None) -> Separated | SeparationFailed:
+    """Raises UndecodableMessage, also for a redelivery, which is no result."""
+    return _decode(value, RESULT.validate_json)
+
+
+def decode_result_record(value: bytes | None) -> Separated | SeparationFailed | Redelivery:
+    """All that lies in the result topic. Raises UndecodableMessage."""
+    return _decode(value, RESULT_RECORD.validate_json)
+
+
+def decode_status(value: bytes | None) -> Status:
+    """Raises UndecodableMessage."""
+    return _decode(value, Status.model_validate_json)
+
+
+def decode_delivery(value: bytes | None) -> DeliveryAttempt:
+    """Raises UndecodableMessage."""
+    return _decode(value, DeliveryAttempt.model_validate_json)
+
+
+def decode_stage_seen(value: bytes | None) -> StageSeen:
+    """Raises UndecodableMessage."""
+    return _decode(value, StageSeen.model_validate_json)
+
+
+def decode_cancel(value: bytes | None) -> Cancel:
+    """Raises UndecodableMessage."""
+    return _decode(value, Cancel.model_validate_json)
+
+
+def _decode(value, validate):
+    try:
+        return validate(value or b"")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, first["loc"])) or "message"
+        raise UndecodableMessage(f"{where}: {first['msg']}") from None

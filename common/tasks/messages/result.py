@@ -1,0 +1,94 @@
+"""The messages of `uvr_results`."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field, TypeAdapter
+
+from common.tasks.messages.callback import FailureCallback
+from common.tasks.messages.fields import (
+    SCHEMA_VERSION,
+    Bytes,
+    Duration,
+    Gain,
+    MessageModel,
+    Moment,
+    RequestId,
+    Run,
+)
+from common.tasks.messages.state import Times
+
+
+class StagedStem(MessageModel):
+    """One complete stem in the stage: `key` is what `common.storage.stage` finds it by."""
+
+    key: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    bytes: Bytes
+    duration_s: Duration
+
+
+class _Result(MessageModel):
+    """`times` is when each state was entered on the way here, in seconds since the epoch.
+
+    `cancel_at` is the task's, `audio` its song's address without what is secret in it.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    task_uuid: UUID
+    hook_url: str | None = None
+    run: Run = 1
+    submitted_at: Moment
+    finished_at: Moment
+    request_id: RequestId = ""
+    user: str = ""
+    times: Times = Field(default_factory=dict)
+    cancel_at: Moment | None = None
+    audio: str | None = None
+
+
+class Separated(_Result):
+    """`uvr_results`: the stems are staged. `gain` is the one factor applied to all stems."""
+
+    status: Literal["success"] = "success"
+    stems: dict[str, StagedStem]
+    model: str
+    device: str
+    gain: Gain = 1.0
+
+
+class SeparationFailed(_Result):
+    """`uvr_results`: the task has ended without stems.
+
+    `unstored`: the store could not be had, so its callback goes out without a manifest.
+    """
+
+    unstored: bool = False
+    status: Literal["failed"] = "failed"
+    error_code: str
+    error_message: str
+
+
+class Redelivery(MessageModel):
+    """`uvr_results`: the callback of a run that is over goes out once more, with the same bytes and id.
+
+    `failure` is what it says where the run has failed; `unstored`: there is no manifest that holds it.
+    `user` and `request_id` are those of who asked for it, at `requested_at` in seconds since the epoch.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    status: Literal["redeliver"] = "redeliver"
+    task_uuid: UUID
+    hook_url: str
+    run: Run
+    requested_at: Moment
+    user: str = ""
+    request_id: RequestId = ""
+    failure: FailureCallback | None = None
+    unstored: bool = False
+
+
+Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]
+RESULT: TypeAdapter[Separated | SeparationFailed] = TypeAdapter(Result)
+ResultRecord = Annotated[Separated | SeparationFailed | Redelivery, Field(discriminator="status")]
+RESULT_RECORD: TypeAdapter[Separated | SeparationFailed | Redelivery] = TypeAdapter(ResultRecord)

@@ -1,0 +1,200 @@
+"""What must hold after a soak, looked for in its evidence: a violation for each thing that does not."""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from soak import songs
+from soak.evidence import Attempt, Evidence
+from soak.house import SETTINGS, Happened
+from soak.plan import LOST_HOOKS, LOST_SONGS, Job, Kind, Song
+
+_CRASH = "engine_crashed"
+_MAX_ATTEMPTS = 3
+_LOGGED_AFTER_S = 1.0
+_SESSION_S = float(SETTINGS["KAFKA_SESSION_TIMEOUT_MS"]) / 1000
+
+
+@dataclass(frozen=True)
+class Violation:
+    """`kind` is one of a few words, `text` says where."""
+
+    kind: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.text}"
+
+
+def violations(evidence: Evidence) -> list[Violation]:
+    parts = (_course, _fates, _states, _counts, _callbacks, _crashes, _stems, _leftovers)
+    return [violation for part in parts for violation in part(evidence)]
+
+
+def _course(evidence: Evidence) -> Iterator[Violation]:
+    if not evidence.drained:
+        yield Violation("not drained", "some records still waited or ran after the time allowed")
+
+
+def _fates(evidence: Evidence) -> Iterator[Violation]:
+    """Each job has the one end that its host and its receiver leave it."""
+    letters = defaultdict(set)
+    for letter in evidence.ledger.letters:
+        letters[letter.task_uuid].add(letter.error_code)
+    for job in evidence.plan.jobs:
+        task_uuid = evidence.task_uuids.get(job.number)
+        name = f"job {job.number} ({job.song}; hook {job.hook}; {task_uuid})"
+        callbacks = evidence.callbacks.get(job.number, [])
+        wanted_letter = LOST_HOOKS.get(job.hook)
+        if task_uuid is None:
+            yield Violation("lost", f"{name}: the api never took it")
+        elif not callbacks:
+            yield Violation("lost", f"{name}: no callback")
+        elif wanted_letter and wanted_letter not in letters[task_uuid]:
+            yield Violation("lost", f"{name}: no dead letter {wanted_letter}")
+        elif not wanted_letter and len(callbacks) <= _refused(job):
+            yield Violation("lost", f"{name}: no callback that the receiver took")
+        else:
+            yield from _wrong_end(job, name, json.loads(callbacks[-1].body), letters[task_uuid])
+
+
+def _states(evidence: Evidence) -> Iterator[Violation]:
+    """The api says of each task what its callback says."""
+    ends = {"success": "succeeded", "failed": "failed"}
+    for number, callbacks in evidence.callbacks.items():
+        task_uuid = evidence.task_uuids.get(number, "")
+        state, told = evidence.states.get(task_uuid), json.loads(callbacks[-1].body)["status"]
+        if state != ends[told]:
+            yield Violation("wrong state", f"{task_uuid}: the callback says {told}, the api {state}")
+
+
+def _refused(job: Job) -> int:
+    return job.hook_failures if job.hook.endswith("at first") else 0
+
+
+def _wrong_end(job: Job, name: str, body: dict, letters: set[str]) -> Iterator[Violation]:
+    code = body.get("error_code")
+    if code == _CRASH:
+        return  # whether that is fair is another check's
+    if code != LOST_SONGS.get(job.song):
+        yield Violation("wrong end", f"{name}: {body['status']} {code} {body.get('error_message', '')}")
+    if job.song in (Song.UNAVAILABLE, Song.DEAD) and code not in letters:
+        yield Violation("lost", f"{name}: no dead letter {code}")
+
+
+def _counts(evidence: Evidence) -> Iterator[Violation]:
+    """A result for each task record, and one last delivery for each result."""
+    ledger = evidence.ledger
+    tasks = Counter((str(t.task_uuid), t.run) for t in ledger.tasks)
+    results = Counter((str(r.task_uuid), r.run) for r in ledger.results)
+    ends = Counter((str(d.task_uuid), d.run) for d in ledger.deliveries if d.next_try_at is None)
+    known = set(evidence.task_uuids.values())
+    for run in tasks | results | ends:
+        name = f"{run[0]}.{run[1]}"
+        if run[0] not in known:
+            yield Violation("stray", f"{name} is no job's")
+        yield from _compared(name, "tasks", tasks[run], "results", results[run])
+        yield from _compared(name, "results", results[run], "ended deliveries", ends[run])
+    for text in ledger.backward:
+        yield Violation("offset went back", text)
+
+
+def _compared(
+    name: str, causes: str, cause_count: int, effects: str, effect_count: int
+) -> Iterator[Violation]:
+    said = f"{name} has {cause_count} {causes} and {effect_count} {effects}"
+    if effect_count > cause_count:
+        yield Violation("doubled", said)
+    elif effect_count < cause_count:
+        yield Violation("lost", said)
+
+
+def _callbacks(evidence: Evidence) -> Iterator[Violation]:
+    """One id and the same bytes for all callbacks of a run."""
+    for number, callbacks in evidence.callbacks.items():
+        name = f"job {number}"
+        task_uuid = evidence.task_uuids.get(number)
+        if any(c.task_uuid != task_uuid for c in callbacks):
+            yield Violation("callback", f"{name} got another task's: {[c.task_uuid for c in callbacks]}")
+        if ids := {c.webhook_id for c in callbacks} - {f"{task_uuid}.1"}:
+            yield Violation("callback", f"{name} has other ids: {sorted(ids)}")
+        bodies = Counter(c.body for c in callbacks)
+        if len(bodies) > 1:
+            shown = "; ".join(body.decode(errors="replace")[:300] for body in bodies)
+            yield Violation("callback", f"{name} got {len(bodies)} different bodies: {shown}")
+
+
+def _crashes(evidence: Evidence) -> Iterator[Violation]:
+    """A song may be blamed for crashes only where three of its attempts ended with their worker.
+
+    A worker that stands still for longer than its session is as good as dead to its group: nobody can tell.
+    Nor can a worker hand back what a stop's grace was too short for while the broker is away.
+    """
+    attempts = defaultdict(list)
+    for attempt in evidence.attempts:
+        attempts[attempt.task_uuid].append(attempt)
+    for result in evidence.ledger.results:
+        task_uuid = str(result.task_uuid)
+        if getattr(result, "error_code", None) != _CRASH:
+            continue
+        seen = attempts[task_uuid]
+        unseen = set(range(1, _MAX_ATTEMPTS + 1)) - {a.number for a in seen}
+        ends = [_how_it_ended(a, [*seen, None][n + 1], evidence) for n, a in enumerate(seen)]
+        if ends.count(Kind.KILL) + ends.count(Kind.FREEZE) + len(unseen) < _MAX_ATTEMPTS:
+            said = "; ".join(
+                f"attempt {a.number} at {a.worker}: {end or 'undisturbed'}"
+                for a, end in zip(seen, ends, strict=True)
+            )
+            yield Violation("unfair crash", f"{task_uuid} ({result.error_message}): {said}")
+
+
+def _how_it_ended(attempt: Attempt, following: Attempt | None, evidence: Evidence) -> Kind | None:
+    """What came first over the attempt's worker, before the task was taken again, and cost it its lease.
+
+    A kill after a freeze that outlasted the session has nothing to do with the attempt any more.
+    """
+    until_s = following.at_s if following else float("inf")
+    for h in evidence.happened:
+        is_brief = h.kind is Kind.FREEZE and h.until_s - h.at_s < _SESSION_S
+        # An attempt is logged after it was committed: what a thawed worker logs may have begun before.
+        met_s = h.until_s + _LOGGED_AFTER_S if h.kind is Kind.FREEZE else h.at_s
+        if h.target == attempt.worker and h.at_s <= until_s and met_s >= attempt.at_s and not is_brief:
+            return Kind.KILL if h.kind is Kind.STOP and _could_not_hand_back(h, until_s, evidence) else h.kind
+    return None
+
+
+def _could_not_hand_back(stop: Happened, until_s: float, evidence: Evidence) -> bool:
+    """The grace of a stop ran out, and the broker was away meanwhile."""
+    return any(
+        overstay.worker == stop.target and stop.at_s <= overstay.at_s <= until_s and h.at_s <= overstay.at_s
+        for overstay in evidence.overstays
+        for h in evidence.happened
+        if h.target == "broker" and h.until_s >= stop.at_s
+    )
+
+
+def _stems(evidence: Evidence) -> Iterator[Violation]:
+    """The links give what was announced, and that is what the job's song makes."""
+    for job in evidence.plan.jobs:
+        expected = {} if evidence.plan.options.real_engine else songs.stem_digests(job)
+        for body in {c.body for c in evidence.callbacks.get(job.number, [])}:
+            stems = json.loads(body).get("stems", {})
+            for name, stem in stems.items():
+                found = evidence.objects.get(stem["url"], "not fetched")
+                if found != stem["sha256"]:
+                    said = f"job {job.number} {name}: announced {stem['sha256']}, the link gives {found}"
+                    yield Violation("stem", said)
+                elif expected and expected[name] != stem["sha256"]:
+                    yield Violation("stem", f"job {job.number} {name}: not what its song makes")
+
+
+def _leftovers(evidence: Evidence) -> Iterator[Violation]:
+    for what, found in (
+        ("left in the stage", evidence.stage),
+        ("left in the temporary directories", evidence.temporary),
+        ("unfinished upload", evidence.unfinished),
+        ("process", evidence.incidents),
+    ):
+        for text in found:
+            yield Violation(what, text)

@@ -1,0 +1,131 @@
+"""All that is looked at in the end: what Kafka, the receiver, the store, the disks and the logs show."""
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from soak.house import Happened, House
+from soak.ledger import Ledger
+from soak.outside import Callback
+from soak.plan import Plan
+from tests.support.api.task_client import task
+from tests.support.waiting import below
+
+_ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)(?: request_id=\S+)?$")
+_GRACE_IS_OVER = re.compile(r"^(\S+ \S+) .*grace is over: \d+ jobs cancelled")
+_GETTERS = 8
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A processor's log says that it took a task; `at_s` is since the epoch."""
+
+    task_uuid: str
+    number: int
+    worker: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Overstay:
+    """A worker that was to stop says that its jobs took longer than it may wait."""
+
+    worker: str
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """`objects` are the sha256 of what each announced link gives, or why it gives nothing.
+
+    `states` is what the api says of each task, by task_uuid.
+
+    `incidents` are what processes did unasked; `stage`, `temporary` and `unfinished` what was left behind.
+    """
+
+    plan: Plan
+    task_uuids: dict[int, str]
+    callbacks: dict[int, list[Callback]]
+    ledger: Ledger
+    states: dict[str, str]
+    objects: dict[str, str]
+    unfinished: list[str]
+    stage: list[str]
+    temporary: list[str]
+    attempts: list[Attempt]
+    overstays: list[Overstay]
+    happened: list[Happened]
+    incidents: list[str]
+    drained: bool
+
+
+def states(house: House, task_uuids: Iterable[str]) -> dict[str, str]:
+    """Raises AssertionError for a task that the api does not know."""
+    url = house.services["api"].url
+    return {task_uuid: task(url, task_uuid)["state"] for task_uuid in task_uuids}
+
+
+def fetch_all(urls: list[str]) -> dict[str, str]:
+    with ThreadPoolExecutor(_GETTERS) as pool:
+        return dict(zip(urls, pool.map(_digest, urls), strict=True))
+
+
+def _digest(url: str) -> str:
+    try:
+        with requests.get(url, timeout=30, stream=True) as answer:
+            if answer.status_code != 200:
+                return f"HTTP status {answer.status_code}"
+            digest = hashlib.sha256()
+            for piece in answer.iter_content(1024 * 1024):
+                digest.update(piece)
+            return digest.hexdigest()
+    except requests.RequestException as error:
+        return f"{type(error).__name__}: {error}"
+
+
+def unfinished_uploads(house: House) -> list[str]:
+    address = house.store.address
+    answer = address.client().list_multipart_uploads(Bucket=address.bucket)
+    return [upload["Key"] for upload in answer.get("Uploads", [])]
+
+
+def files_below(directory: Path) -> list[str]:
+    """Relative to the directory."""
+    return sorted(str(Path(path).relative_to(directory)) for path in below(directory, files_only=True))
+
+
+def temporary_files(house: House) -> list[str]:
+    return [
+        f"{name}: {path}"
+        for name, service in house.services.items()
+        for path in files_below(service.directory / "temp")
+    ]
+
+
+def read_logs(house: House) -> tuple[list[Attempt], list[Overstay], Counter[str]]:
+    """With how often each worker was assigned partitions after its first assignment."""
+    attempts, overstays, rebalances = [], [], Counter()
+    for name, line in house.logs():
+        if " rebalance: assigned" in line:
+            rebalances[name] += 1
+        elif found := _ATTEMPT.match(line):
+            attempts.append(Attempt(found[2], int(found[3]), name, _at_s(found[1])))
+        elif found := _GRACE_IS_OVER.match(line):
+            overstays.append(Overstay(name, _at_s(found[1])))
+    return sorted(attempts, key=lambda a: a.at_s), overstays, rebalances
+
+
+def _at_s(text: str) -> float:
+    return datetime.strptime(text, "%Y-%m-%d %H:%M:%S,%f").timestamp()
+
+
+def announced_urls(bodies: list[dict[str, Any]]) -> list[str]:
+    return sorted({stem["url"] for body in bodies for stem in body.get("stems", {}).values()})

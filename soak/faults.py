@@ -1,0 +1,110 @@
+"""Services with a fault put in on purpose, which a soak must find: `python -m soak.faults NAME…`
+
+None of this is in the product; each stands for a rule of it that is left out.
+"""
+
+import faulthandler
+import signal
+import sys
+import zlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from kafka import KafkaProducer
+
+from common.jobs.outcome import Done, JobContext, Outcome
+from common.kafka.records import Record
+from common.settings.loading import load
+from common.settings.schema import ProcessorSettings
+from common.tasks.messages import decode_task
+from processor import __main__ as processor
+from processor import assembly
+from processor.handler import ProcessorHandler
+from soak.quick_processor import QuickEngine
+from uploader import __main__ as uploader
+from uploader.job import UploaderHandler
+from uploader.storage import Storage
+
+# The window between a publish and its commit, long enough for a schedule of some seconds to hit it.
+_WINDOW_S = 2.0
+
+
+class Forgetful(ProcessorHandler):
+    """Commits one task in five without publishing its result."""
+
+    def run(self, record: Record, context: JobContext) -> Outcome:
+        outcome = super().run(record, context)
+        if isinstance(outcome, Done) and _is_one_in_five(record, 0):
+            return replace(outcome, messages=())
+        return outcome
+
+
+class PublishesTwice(ProcessorHandler):
+    """Publishes one result in five twice."""
+
+    def run(self, record: Record, context: JobContext) -> Outcome:
+        outcome = super().run(record, context)
+        if isinstance(outcome, Done) and _is_one_in_five(record, 1):
+            return replace(outcome, messages=outcome.messages * 2)
+        return outcome
+
+
+class PublishesFirst(ProcessorHandler):
+    """Publishes as most consumers do: at once, and commits later. Needs kills to be seen."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        servers = load(ProcessorSettings).kafka_bootstrap_servers
+        self._producer = KafkaProducer(bootstrap_servers=servers, acks="all")
+
+    def run(self, record: Record, context: JobContext) -> Outcome:
+        outcome = super().run(record, context)
+        if not isinstance(outcome, Done):
+            return outcome
+        for message in outcome.messages:
+            self._producer.send(message.topic, key=message.key, value=message.value).get(timeout=30)
+        context.wait(_WINDOW_S)
+        return Done()
+
+
+class WithoutManifest(Storage):
+    """Builds each callback anew, with the time of that try in it."""
+
+    def get_manifest(self, key: str) -> bytes | None:
+        return None
+
+    def put_manifest(self, key: str, body: bytes) -> bytes:
+        return body
+
+
+class Untidy(UploaderHandler):
+    """Leaves the staged stems where they are."""
+
+    def _retire_staged(self, result: Any) -> None:
+        pass
+
+
+PROCESSORS = {"forget": Forgetful, "publish-twice": PublishesTwice, "publish-first": PublishesFirst}
+UPLOADERS = {"no-manifest": WithoutManifest, "untidy": Untidy}
+NAMES = (*PROCESSORS, *UPLOADERS)
+
+
+def _is_one_in_five(record: Record, remainder: int) -> bool:
+    return zlib.crc32(decode_task(record.value).task_uuid.bytes) % 5 == remainder
+
+
+def main(names: Sequence[str]) -> int:
+    """Runs the processor or the uploader, whichever the first fault is one of, with all of them."""
+    if names[0] in PROCESSORS:
+        assembly.ProcessorHandler = type("Faulty", tuple(PROCESSORS[name] for name in names), {})
+        return processor.main(QuickEngine)
+    for name in names:
+        faulty = UPLOADERS[name]
+        setattr(uploader, faulty.__base__.__name__, faulty)
+    return uploader.main()
+
+
+if __name__ == "__main__":
+    faulthandler.register(signal.SIGUSR1)
+    sys.exit(main(sys.argv[1:]))

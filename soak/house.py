@@ -1,0 +1,201 @@
+"""All processes of a soak: started, killed, frozen and stopped as the plan says, and watched in between."""
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+
+from soak.plan import Disturbance, Kind, Options, workers
+from tests.support.processes import ManagedProcess
+from tests.support.processor.centre_model import write_centre_model
+from tests.support.servers import KafkaServer, SeaweedServer
+from tests.support.stack import Service
+
+_STOP_TIMEOUT_S = 45.0
+# More tries than a store can be away for that is killed every three quarters of a minute on a busy machine.
+RETRY_DELAYS_S = (2, 4, 8, 16)
+CALLBACK_RETRIES = 6
+
+SETTINGS = {
+    "RETRY_DELAYS_S": ",".join(map(str, RETRY_DELAYS_S)),
+    "CALLBACK_RETRIES": str(CALLBACK_RETRIES),
+    "CALLBACK_TIMEOUT_S": "2",
+    "KAFKA_SESSION_TIMEOUT_MS": "6000",
+    "KAFKA_TOPIC_PARTITIONS": "6",
+    "KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS": "6000",
+    "KAFKA_UPLOADER_MAX_POLL_INTERVAL_MS": "6000",
+    "MODEL_NAME": "centre",
+}
+
+
+class _State(Enum):
+    UP = auto()
+    FROZEN = auto()
+    STOPPING = auto()
+    DOWN = auto()
+
+
+@dataclass
+class _Resident:
+    """One process. `due_s` is when its present disturbance is over."""
+
+    name: str
+    process: ManagedProcess
+    kill: Callable[[], None]
+    state: _State = _State.UP
+    due_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Happened:
+    """A disturbance as it was; points in time are since the epoch. A worker is away until `until_s`."""
+
+    target: str
+    kind: Kind
+    at_s: float
+    until_s: float
+
+
+class House:
+    """Used from one thread: the kernel kills what a thread has started when that thread ends."""
+
+    def __init__(self, directory: Path, options: Options, commands: dict[str, Sequence[str]], origins: str):
+        """`commands` are the module, and its arguments, that runs as `processor` and as `uploader`."""
+        for name in ("kafka", "store"):
+            (directory / name).mkdir(parents=True)
+        self.kafka = KafkaServer(directory / "kafka")
+        self.store = SeaweedServer(directory / "store", bucket="soak")
+        write_centre_model(directory / "models")
+        self.settings = {
+            **SETTINGS,
+            **self.store.address.environment(),
+            "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,
+            "MODEL_FILE_DIR": str(directory / "models"),
+            "TRUSTED_URL_PREFIXES": origins,
+        }
+        chosen = {name: commands[name.partition("-")[0]] for name in workers(options)}
+        self.services = {
+            name: Service(module, directory / "services" / name, self.settings, tuple(arguments))
+            for name, (module, *arguments) in {"api": ("api",), **chosen}.items()
+        }
+        self.stage = directory / "services" / "outputs"
+        self.happened: list[Happened] = []
+        self.incidents: list[str] = []
+        self._residents = {n: _Resident(n, s.process, s.kill) for n, s in self.services.items()}
+        self._residents["broker"] = _Resident("broker", self.kafka.process, self.kafka.kill)
+        self._residents["store"] = _Resident("store", self.store.process, self.store.kill)
+
+    def start(self) -> None:
+        """Returns once everything is ready."""
+        self.kafka.start()
+        self.store.start()
+        for service in self.services.values():
+            service.start()
+        self._wait_ready()
+
+    def begin(self, disturbance: Disturbance) -> None:
+        """Starts it, unless an earlier one of the same process is still under way."""
+        resident = self._residents[disturbance.target]
+        if resident.state is not _State.UP or resident.process.returncode is not None:
+            return
+        match disturbance.kind:
+            case Kind.KILL:
+                resident.kill()
+                resident.state = _State.DOWN
+            case Kind.FREEZE:
+                resident.process.freeze()
+                resident.state = _State.FROZEN
+            case Kind.STOP:
+                resident.process.signal(signal.SIGTERM)
+                resident.state = _State.STOPPING
+        resident.due_s = time.monotonic() + disturbance.lasts_s
+        now_s = time.time()
+        self.happened.append(Happened(resident.name, disturbance.kind, now_s, now_s + disturbance.lasts_s))
+
+    def tick(self) -> None:
+        """Ends the disturbances that are over; notes and mends what nobody has ordered."""
+        for resident in self._residents.values():
+            if resident.state is _State.UP:
+                self._watch(resident)
+            elif time.monotonic() >= resident.due_s:
+                self._end(resident)
+
+    @property
+    def calm(self) -> bool:
+        return all(r.state is _State.UP for r in self._residents.values())
+
+    def recover(self) -> None:
+        """Ends every disturbance at once, and waits until everything is ready again."""
+        for resident in self._residents.values():
+            resident.due_s = 0.0
+        while not self.calm:
+            self.tick()
+            time.sleep(0.1)
+        self._wait_ready()
+
+    def dump_threads(self) -> None:
+        """Has each stand-in processor write into its output what its threads wait for."""
+        for service in self.services.values():
+            if service.module.startswith("soak"):
+                service.process.signal(signal.SIGUSR1)
+
+    def stop_services(self) -> None:
+        """SIGTERM to all at once, in the end; notes who does not end well."""
+        for service in self.services.values():
+            service.process.signal(signal.SIGTERM)
+        for name, service in self.services.items():
+            code = service.stop()
+            if code not in (0, -signal.SIGTERM):
+                self.incidents.append(f"{name} ended with {code} at its stop: {_last_line(service.process)}")
+
+    def kill_all(self) -> None:
+        for resident in self._residents.values():
+            with contextlib.suppress(AssertionError):  # not started yet
+                resident.kill()
+
+    def logs(self) -> Iterator[tuple[str, str]]:
+        """Each service's name and a line of its log, of all its lives."""
+        for name, service in self.services.items():
+            for line in service.log().splitlines():
+                yield name, line
+
+    def _watch(self, resident: _Resident) -> None:
+        code = resident.process.returncode
+        if code is None:
+            return
+        now_s = time.time()
+        said = _last_line(resident.process)
+        self.incidents.append(f"{resident.name} has ended by itself, with {code}: {said}")
+        self.happened.append(Happened(resident.name, Kind.KILL, now_s, now_s))
+        resident.process.start()
+
+    def _end(self, resident: _Resident) -> None:
+        match resident.state:
+            case _State.FROZEN:
+                resident.process.thaw()
+            case _State.DOWN:
+                resident.process.start()
+            case _State.STOPPING:
+                code = resident.process.returncode
+                if code is None and time.monotonic() < resident.due_s + _STOP_TIMEOUT_S:
+                    return
+                if code is None:
+                    resident.kill()
+                # one that is still starting has no way yet to end in good order
+                if code not in (0, -signal.SIGTERM):
+                    said = _last_line(resident.process)
+                    self.incidents.append(f"{resident.name} ended with {code} on SIGTERM: {said}")
+                resident.process.start()
+        resident.state = _State.UP
+
+    def _wait_ready(self) -> None:
+        for service in self.services.values():
+            service.wait_ready()
+
+
+def _last_line(process: ManagedProcess) -> str:
+    lines = process.output().strip().splitlines()
+    return lines[-1] if lines else "it has said nothing"

@@ -1,0 +1,148 @@
+"""One soak from its plan to its report."""
+
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from kafka.errors import KafkaError
+
+from common.storage.stage import LocalStage
+from soak import checks, evidence, faults, ledger, table
+from soak.checks import Violation
+from soak.client import Users
+from soak.evidence import Evidence
+from soak.house import House
+from soak.outside import Outside
+from soak.plan import Kind, Options, Plan, make_plan
+from soak.table import Course
+from uploader.sweep import RETIRED_FOR_S
+
+log = logging.getLogger(__name__)
+
+_TICK_S = 0.05
+_LOOK_EVERY_S = 2.0
+_TIDY_TIMEOUT_S = 20.0
+
+
+@dataclass(frozen=True)
+class Report:
+    violations: list[Violation]
+    text: str
+
+
+def soak(options: Options, directory: Path) -> Report:
+    """Runs it with all its files below `directory`, which is left as it is then."""
+    plan = make_plan(options)
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "plan.json").write_text(plan.to_json())
+    outside = Outside(plan.jobs)
+    house = House(directory, options, _commands(options), outside.origins)
+    try:
+        log.info("starting everything in %s", directory)
+        house.start()
+        users = Users(house.services["api"].url, plan.jobs, outside.audio_urls, outside.hook_urls)
+        began_s = time.monotonic()
+        users.start()
+        _disturb(plan, house)
+        drained = _drain(options, house, users, outside)
+        duration_s = time.monotonic() - began_s
+        users.stop()
+        return _look(plan, house, outside, users, drained, duration_s)
+    finally:
+        house.kill_all()
+        outside.close()
+
+
+def _commands(options: Options) -> dict[str, tuple[str, ...]]:
+    commands = {"processor": ("soak.quick_processor",), "uploader": ("uploader",)}
+    if options.real_engine:
+        commands["processor"] = ("processor",)
+    for kind, known in (("processor", faults.PROCESSORS), ("uploader", faults.UPLOADERS)):
+        if chosen := [name for name in options.faults if name in known]:
+            commands[kind] = ("soak.faults", *chosen)
+    return commands
+
+
+def _disturb(plan: Plan, house: House) -> None:
+    began_s = time.monotonic()
+    waiting = list(reversed(plan.disturbances))
+    while (now_s := time.monotonic() - began_s) < plan.options.horizon_s:
+        while waiting and waiting[-1].at_s <= now_s:
+            house.begin(waiting.pop())
+        house.tick()
+        time.sleep(_TICK_S)
+    house.recover()
+    log.info("%d disturbances are over", len(house.happened))
+
+
+def _drain(options: Options, house: House, users: Users, outside: Outside) -> bool:
+    """Waits until nobody submits and no record waits; False when no callback comes for too long before."""
+    settings = ledger.settings_of(house.settings)
+    came, since_s = 0, time.monotonic()
+    while time.monotonic() - since_s < options.patience_s:
+        house.tick()
+        if outside.callback_count != came:
+            came, since_s = outside.callback_count, time.monotonic()
+        try:
+            if users.done and ledger.is_drained(settings):
+                return True
+        except KafkaError as error:
+            log.warning("looking at the lag: %r", error)
+        time.sleep(_LOOK_EVERY_S)
+    house.dump_threads()
+    return False
+
+
+def _look(
+    plan: Plan, house: House, outside: Outside, users: Users, drained: bool, duration_s: float
+) -> Report:
+    _await_tidiness(house)
+    swept = _sweep_after_kills(house)
+    house.tick()
+    callbacks = outside.callbacks()
+    bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
+    attempts, overstays, rebalances = evidence.read_logs(house)
+    assert attempts, "the logs tell of no attempt: who was killed in one cannot be told"
+    stage, temporary = evidence.files_below(house.stage) + swept, evidence.temporary_files(house)
+    states = evidence.states(house, set(users.task_uuids.values()))
+    house.stop_services()
+    found = Evidence(
+        plan=plan,
+        task_uuids=dict(users.task_uuids),
+        callbacks=callbacks,
+        ledger=ledger.read(ledger.settings_of(house.settings)),
+        states=states,
+        objects=evidence.fetch_all(evidence.announced_urls(bodies)),
+        unfinished=evidence.unfinished_uploads(house),
+        stage=stage,
+        temporary=temporary,
+        attempts=attempts,
+        overstays=overstays,
+        happened=house.happened,
+        incidents=[*house.incidents, *users.refusals],
+        drained=drained,
+    )
+    violations = checks.violations(found)
+    text = table.render(found, violations, Course(duration_s, rebalances, users.repeats))
+    return Report(violations, text)
+
+
+def _await_tidiness(house: House) -> None:
+    """What follows a job's transaction may take a moment; what is left then was forgotten."""
+    deadline_s = time.monotonic() + _TIDY_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        if not evidence.files_below(house.stage) and not evidence.temporary_files(house):
+            return
+        time.sleep(_TICK_S)
+
+
+def _sweep_after_kills(house: House) -> list[str]:
+    """An uploader that is killed between its transaction and what follows it leaves an attempt that it has
+    retired. The others sweep that minutes later; here it is done as of then. Names more than can be left so.
+    """
+    kills = sum(h.kind is Kind.KILL and h.target.startswith("uploader") for h in house.happened)
+    swept = LocalStage(house.stage).sweep(time.time() + RETIRED_FOR_S, RETIRED_FOR_S, math.inf)
+    return [f"{swept} retired attempts after {kills} kills of uploaders"] if swept > kills else []

@@ -1,0 +1,65 @@
+"""What a soak reports: one table, and a line for each violation."""
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+
+from soak.checks import Violation
+from soak.evidence import Evidence
+
+
+@dataclass(frozen=True)
+class Course:
+    """How the run went. `duration_s` is from the first submission until nothing waited any more."""
+
+    duration_s: float
+    rebalances: Counter[str]
+    repeated_submissions: int
+
+
+def render(evidence: Evidence, found: list[Violation], course: Course) -> str:
+    rows = list(_rows(evidence, found, course))
+    width = max(len(name) for name, _ in rows)
+    lines = [f"{name:<{width}}  {value}" for name, value in rows]
+    return "\n".join([*lines, "", *(str(violation) for violation in found)]).rstrip()
+
+
+def _rows(evidence: Evidence, found: list[Violation], course: Course):
+    options, ledger = evidence.plan.options, evidence.ledger
+    kinds = Counter(violation.kind for violation in found)
+    ends = Counter(_end(evidence, number) for number in range(options.jobs))
+    failures = Counter({code: count for code, count in ends.items() if code not in ("success", "none")})
+    happened = Counter(h.kind for h in evidence.happened)
+    again = sum(attempt.number > 1 for attempt in evidence.attempts)
+    yield "seed", options.seed
+    yield "jobs", options.jobs
+    yield "succeeded", ends["success"]
+    yield "failed", _listed(failures)
+    yield "lost", kinds["lost"]
+    yield "doubled", kinds["doubled"]
+    yield "retried", _listed(ledger.retried)
+    yield "attempts begun again", again
+    yield "dead-lettered", _listed(Counter(letter.error_code for letter in ledger.letters))
+    yield "callbacks sent", sum(len(callbacks) for callbacks in evidence.callbacks.values())
+    yield "submissions repeated", course.repeated_submissions
+    yield "disturbances", _listed(happened)
+    for kind in sorted(happened):
+        yield f"  {kind}", _listed(Counter(h.target for h in evidence.happened if h.kind == kind))
+    yield "rebalances", _listed(course.rebalances)
+    yield "offsets committed", ledger.commits
+    yield "duration", f"{course.duration_s:.0f} s"
+    yield "throughput", f"{options.jobs / course.duration_s:.2f} jobs/s"
+    yield "violations", _listed(kinds)
+
+
+def _end(evidence: Evidence, number: int) -> str:
+    callbacks = evidence.callbacks.get(number)
+    if not callbacks:
+        return "none"
+    body = json.loads(callbacks[-1].body)
+    return body.get("error_code") or body["status"]
+
+
+def _listed(counts: Counter[str]) -> str:
+    listed = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    return f"{sum(counts.values())}" + (f" ({listed})" if listed else "")

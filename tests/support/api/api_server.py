@@ -1,0 +1,63 @@
+"""The real api on a real port, in a thread: with a queue in memory and a view that the test feeds."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import uvicorn
+
+from api.app import create_app
+from api.http.listener import listen
+from api.http.protocol import GuardedProtocol
+from api.view.merge import of_task
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Task
+from tests.support.api.api_client import MemoryQueue
+from tests.support.api.stored_view import StoredView
+from tests.support.waiting import wait_for
+
+_PATIENCE_S = 30
+
+
+@dataclass
+class SeenQueue(MemoryQueue):
+    """A task that it is given is seen in `view` at once, as Kafka's records are soon."""
+
+    view: StoredView | None = None
+
+    async def publish(self, message: Any) -> None:
+        await super().publish(message)
+        if isinstance(message, Task) and self.view is not None:
+            self.view.tell(of_task(message))
+
+
+@dataclass(frozen=True)
+class ApiServer:
+    """`view.tell` is what the workers' records do."""
+
+    url: str
+    queue: SeenQueue
+    view: StoredView
+
+
+@contextmanager
+def api_server(**settings: Any) -> Iterator[ApiServer]:
+    view = StoredView()
+    queue = SeenQueue(view=view)
+    own = ApiSettings(api_host="127.0.0.1", api_port=0, **settings)
+    listener = listen(own)
+    config = uvicorn.Config(
+        create_app(own, queue, view), http=GuardedProtocol, ws="none", log_config=None, lifespan="on"
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    try:
+        wait_for(lambda: server.started, _PATIENCE_S, "start of the api")
+        yield ApiServer(f"http://127.0.0.1:{listener.getsockname()[1]}", queue, view)
+    finally:
+        view.end_watching()
+        server.should_exit = True
+        thread.join(_PATIENCE_S)

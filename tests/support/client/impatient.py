@@ -1,0 +1,45 @@
+"""Clients for tests, patient without waiting, and what the command has printed."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from itertools import count
+from typing import Any, Protocol
+
+from tests.support.paths import REPOSITORY
+from uvr_client import Patience
+
+
+def impatient(pauses_s: list[float] | None = None, clock: Callable[[], float] | None = None) -> Patience:
+    """Its pauses take no time: they are noted in `pauses_s`, and its clock goes on by a second a look."""
+    noted = [] if pauses_s is None else pauses_s
+    seconds = count()
+    return Patience(sleep=noted.append, clock=clock or (lambda: float(next(seconds))))
+
+
+class Printed(Protocol):
+    stdout: str
+
+
+def objects(result: Printed) -> list[dict[str, Any]]:
+    """Those of --json. Raises ValueError if anything else was printed among them."""
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+def process(
+    environment: dict[str, str], *arguments: str, stderr: int = subprocess.PIPE
+) -> subprocess.Popen[str]:
+    """The command `uvr` as a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "uvr_client", *arguments],
+        cwd=REPOSITORY / "client",
+        env=environment | {"PATH": os.environ["PATH"], "HOME": environment["XDG_CONFIG_HOME"]},
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        # A shell's background jobs ignore it, and their children do so too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )

@@ -1,0 +1,91 @@
+"""A service whose jobs sleep: the worker loop of the product with nothing else in it.
+
+    python -m tests.support.common.worker.sleeper
+
+Reads JSON `{"i": id, "s": seconds}` from the task topic and publishes `{"i", "attempt", "worker"}` to the
+result topic. With `"fail": n` the first n tries fail for now; with `"deaf": seconds` the first attempt does
+not notice for so long that it is to stop. SLEEPER_LOG gets a JSON line when a job starts and one when it
+ends.
+"""
+
+import json
+import os
+import sys
+import time
+
+from common.errors import ErrorCode, JobError, TransientError
+from common.jobs import retry
+from common.jobs.outcome import Done, JobContext, Outcome, Poison, RetrySchedule
+from common.kafka.records import Message, Record
+from common.observability import log
+from common.settings.loading import load_or_exit
+from common.settings.schema import ProcessorSettings
+from common.worker.metrics import WorkerMetrics
+from common.worker.service import Service
+
+
+class Sleeper:
+    def __init__(self, result_topic: str, worker_id: str, retries: int):
+        self._result_topic, self._worker_id = result_topic, worker_id
+        self._schedule = RetrySchedule("job", retries)
+        self._log = open(os.environ["SLEEPER_LOG"], "a", buffering=1)  # noqa: SIM115 - lives as long as we do
+
+    def run(self, record: Record, context: JobContext) -> Outcome:
+        try:
+            job = json.loads(record.value)
+        except ValueError as error:
+            return Poison(str(error))
+        self._note("start", job, record, context)
+        try:
+            time.sleep(job.get("deaf", 0) if context.attempt == 1 else 0)
+            context.wait(job["s"])
+        finally:
+            self._note("end", job, record, context)
+        if retry.history(record).tries(self._schedule) < job.get("fail", 0):
+            raise TransientError(ErrorCode.NETWORK_ERROR, "as it was told to")
+        return self._result(record, {"i": job["i"], "attempt": context.attempt, "worker": self._worker_id})
+
+    def _note(self, event: str, job: dict, record: Record, context: JobContext) -> None:
+        line = {
+            "event": event,
+            "at_ms": int(time.time() * 1000),
+            "i": job["i"],
+            "topic": record.topic,
+            "attempt": context.attempt,
+            "worker": self._worker_id,
+        }
+        self._log.write(json.dumps(line) + "\n")
+
+    def schedule(self, error: TransientError) -> RetrySchedule:
+        return self._schedule
+
+    def waiting(
+        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
+    ) -> tuple[Message, ...]:
+        return ()
+
+    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
+        return self._result(record, {"i": json.loads(record.value)["i"], "error": error.code})
+
+    def _result(self, record: Record, body: dict) -> Done:
+        return Done((Message(self._result_topic, record.key, json.dumps(body).encode()),))
+
+
+def main() -> int:
+    settings = load_or_exit(ProcessorSettings)
+    log.configure("sleeper", settings.log_dir, settings.log_level)
+    service = Service(
+        settings,
+        settings.kafka_task_topic,
+        settings.kafka_group_id,
+        settings.kafka_max_poll_interval_ms,
+        settings.slots,
+        Sleeper(settings.kafka_result_topic, settings.worker_id, len(settings.retry_delays_s)),
+        {},
+        WorkerMetrics.create("sleeper"),
+    )
+    return service.run(lambda stopping: None)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,76 @@
+"""A copy of the tree in which start_local.sh runs, as a user has it."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from local import broker
+from local.ports import free_ports
+from tests.support.paths import REPOSITORY
+
+NOT_COPIED = (
+    ".git",
+    ".venv*",
+    ".local",
+    ".env",
+    "__pycache__",
+    ".*_cache",
+)
+PORTS = (
+    "API_PORT",
+    "PROCESSOR_HEALTH_PORT",
+    "UPLOADER_HEALTH_PORT",
+    "KAFKA_PORT",
+    "KAFKA_CONTROLLER_PORT",
+    "S3_PORT",
+    "DEMO_PORT",
+)
+KEPT = (
+    "PATH",
+    "HOME",
+    "SSL_CERT_FILE",
+    "REQUESTS_CA_BUNDLE",
+    "PIP_INDEX_URL",
+    "UV_CACHE_DIR",
+    "UV_DEFAULT_INDEX",
+)
+
+
+# Of the top alone: `processor/models` is code.
+NOT_COPIED_FROM_THE_TOP = ("logs", "models", "outputs", "temp", "tests")
+
+
+def _not_copied(directory: str, names: list[str]) -> set[str]:
+    ignored = shutil.ignore_patterns(*NOT_COPIED)(directory, names)
+    return ignored | ({*NOT_COPIED_FROM_THE_TOP} & {*names} if Path(directory) == REPOSITORY else set())
+
+
+class Checkout:
+    """A copy of the tree with settings of its own."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        shutil.copytree(REPOSITORY, root, ignore=_not_copied)
+        self.env = {name: os.environ[name] for name in KEPT if name in os.environ}
+        self.env |= {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
+        self.env |= {
+            "UVR_VENV": sys.prefix,
+            "UVR_CACHE_DIR": str(broker.default_cache()),
+            "MODEL_NAME": "spleeter-2stems",
+            "DEVICE": "cpu",
+            "CC": "/bin/false",
+        }
+
+    def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["./start_local.sh", *arguments],
+            cwd=self.root,
+            env={**self.env, **settings},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=400,
+        )

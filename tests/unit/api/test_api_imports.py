@@ -1,0 +1,48 @@
+"""The light services start without what only the processor has, the client without anything of ours."""
+
+import subprocess
+import sys
+
+import pytest
+
+_PROCESSOR_ONLY = ("torch", "onnxruntime", "audio_separator", "numpy", "av", "librosa")
+_UPLOADER_ONLY = ("requests", "boto3", "botocore")
+_SERVICES = ("kafka", "fastapi", "uvicorn", "pydantic_settings", "api", "common", "processor", "uploader")
+_NOT_THE_CLIENTS = _PROCESSOR_ONLY + _UPLOADER_ONLY + _SERVICES
+
+# An import of one of these fails as it does where it is not installed.
+_REFUSING = """
+import importlib, sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {refused!r}:
+            raise ModuleNotFoundError("refused: " + name, name=name)
+sys.meta_path.insert(0, Refuse())
+sys.path.insert(0, "client")
+importlib.import_module({module!r})
+"""
+
+
+def start(module: str, refused: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    program = _REFUSING.format(refused=set(refused), module=module)
+    return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize(
+    ("module", "refused"),
+    [
+        ("api.app", _PROCESSOR_ONLY + _UPLOADER_ONLY),
+        ("api.__main__", _PROCESSOR_ONLY + _UPLOADER_ONLY),
+        ("uploader.job", _PROCESSOR_ONLY),
+        ("uploader.__main__", _PROCESSOR_ONLY),
+        ("uvr_client", (*_NOT_THE_CLIENTS, "typer", "rich")),
+        ("uvr_client.command", _NOT_THE_CLIENTS),
+    ],
+)
+def test_it_starts_without(module, refused):
+    done = start(module, refused)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_refusal_is_real():
+    assert "refused: json" in start("json", ("json",)).stderr

@@ -1,0 +1,66 @@
+"""The OpenAPI document against the app, with data that fits it and data that does not."""
+
+import re
+
+import schemathesis
+from hypothesis import HealthCheck, settings
+from schemathesis import GenerationMode, openapi
+from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from api.app import create_app
+from common.settings.schema import ApiSettings
+from tests.support.api.api_client import MemoryQueue
+from tests.support.api.stored_view import StoredView
+
+# Deterministic: the same requests in every run.
+_CONFIG = SchemathesisConfig.from_dict(
+    {
+        "seed": 1,
+        "generation": {"deterministic": True, "max-examples": 100},
+        "auth": {"openapi": {"HTTPBasic": {"username": "admin", "password": "password"}}},
+    }
+)
+# No schema can say which addresses are public, nor which tasks there are: `_refused_for_a_reason` looks.
+_EXCLUDED = [positive_data_acceptance]
+_REASONS = ("address_invalid", "address_blocked", "field_unknown")
+
+app = create_app(ApiSettings(auth_failures_per_minute=1_000_000), MemoryQueue(), StoredView())
+schema = openapi.from_asgi("/openapi.json", app, config=_CONFIG)
+
+
+def _refused_for_a_reason(context, response, case) -> None:
+    fits = case.meta is not None and case.meta.generation.mode is GenerationMode.POSITIVE
+    if fits and 400 <= response.status_code < 500:
+        problem = response.json()
+        is_unknown = response.status_code == 404 and "{task_uuid}" in case.path
+        is_no_cursor = problem["detail"].startswith("cursor:")
+        assert is_unknown or is_no_cursor or problem.get("error_code") in _REASONS, response.text
+
+
+def _status_is_named(context, response, case) -> None:
+    # `default` stands for the unexpected, and would let every status pass.
+    if case.method.upper() == case.operation.method.upper():
+        assert str(response.status_code) in case.operation.definition.raw["responses"], response.text
+
+
+_CHECKS = [_refused_for_a_reason, _status_is_named]
+
+
+def _test_of(method: str, path: str):
+    """A test function of one operation. All operations in one function would share its node id."""
+
+    @schema.include(method=method, path=path).parametrize()
+    @settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    def test(case: schemathesis.Case):
+        case.call_and_validate(excluded_checks=_EXCLUDED, additional_checks=_CHECKS)
+
+    return test
+
+
+for _result in schema.get_all_operations():
+    _operation = _result.ok()
+    _words = re.sub(r"[^a-z]+", "_", f"{_operation.method}{_operation.path}").strip("_")
+    globals()[f"test_every_answer_is_as_documented_{_words}"] = _test_of(
+        _operation.method.upper(), _operation.path
+    )

@@ -1,0 +1,134 @@
+"""What a terminal shows of tasks while somebody waits for them."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from tests.support.client.fake_api import task
+from uvr_client import Task
+from uvr_client.progress import Bars, Lines, Nothing, display
+from uvr_client.times import parse_since
+from uvr_client.view import duration, line, shown, tasks_table, when
+
+NOW_S = 1767225600.0
+
+
+def terminal() -> Console:
+    return Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+
+
+def last_line(console: Console) -> str:
+    """What stays there at the end; after it the cursor is shown again."""
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()[-2]
+
+
+def changed(state: str, **fields) -> Task:
+    return Task.model_validate(task(state, "e197436f-d0d0-404c-abd9-11222006d088", **fields))
+
+
+def test_a_terminal_gets_bars_and_all_else_lines_and_scripts_nothing():
+    assert isinstance(display(terminal(), silent=False), Bars)
+    assert isinstance(display(Console(file=io.StringIO()), silent=False), Lines)
+    assert type(display(terminal(), silent=True)) is Nothing
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        (
+            changed("queued", queue_place=3, queue_eta_s=75.2),
+            ["queued, place 3", "starts in about 1 min 15 s"],
+        ),
+        (changed("queued", next_try_at=NOW_S), ["queued, tries again at"]),
+        (changed("separating", progress=0.54), ["separating", "54 %"]),
+        (changed("succeeded", progress=1.0), ["succeeded", "100 %"]),
+        (changed("failed"), ["failed"]),
+        (changed("[red]\x1b[2J[/red]"), [r"[red]\x1b[2J[/red]"]),
+    ],
+)
+def test_a_bar_tells_stage_and_progress_and_how_long_still(told, expected):
+    console = terminal()
+    with Bars(console) as bars:
+        bars.show(told)
+    last = last_line(console)
+    for text in ["e197436f", *expected]:
+        assert text in last
+
+
+def test_each_task_has_one_bar_that_goes_on():
+    console = terminal()
+    with Bars(console) as bars:
+        for progress in (0.1, 0.2, 0.3):
+            bars.show(changed("separating", progress=progress))
+    assert last_line(console).count("e197436f") == 1
+
+
+def test_how_long_still_is_told_from_the_progress():
+    now_s = 0.0
+    console = Console(
+        file=io.StringIO(), force_terminal=True, width=120, color_system=None, get_time=lambda: now_s
+    )
+    with Bars(console) as bars:
+        for progress in (0.1, 0.2, 0.3, 0.4):
+            bars.show(changed("separating", progress=progress))
+            now_s += 10.0
+    assert "1 min 00 s left" in last_line(console)
+
+
+def test_one_line_tells_what_matters():
+    told = changed("queued", error_code="http_error", error_message="HTTP error: 503", next_try_at=NOW_S)
+    assert line(told).endswith(f"queued, tries again at {when(NOW_S)}, http_error: HTTP error: 503")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(-1, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (3599, "59 min 59 s"), (3661, "1 h 01 min")],
+)
+def test_a_duration_is_told_in_two_units_at_most(seconds, expected):
+    assert duration(seconds) == expected
+
+
+def test_a_time_that_is_none_is_shown_as_it_is():
+    assert when(1e300) == "1e+300"
+
+
+def test_what_is_shown_controls_nothing():
+    assert shown("a\tb\x00\x7f\u200f\ud800 é") == r"a\tb\x00\x7f\u200f\ud800 é"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected_s"),
+    [
+        ("90m", NOW_S - 5400),
+        ("2d", NOW_S - 172800),
+        ("2026-01-01", NOW_S),
+        ("2026-01-01T01:00:00+01:00", NOW_S),
+    ],
+)
+def test_a_time_is_a_duration_or_an_iso_time(text, expected_s):
+    assert parse_since(text, NOW_S) == expected_s
+
+
+@pytest.mark.parametrize("text", ["", "soon", "2", "-2h", "2026-13-01", "1" * 10 + "h"])
+def test_what_is_no_time_is_refused(text):
+    with pytest.raises(ValueError, match="expected a duration"):
+        parse_since(text, NOW_S)
+
+
+@pytest.mark.parametrize(
+    ("width", "song"),
+    [(500, "https://example.com/very long name of a song.flac"), (120, "…om/very long name of a song.flac")],
+)
+def test_a_list_has_room_for_songs_on_a_narrow_terminal_too(width, song):
+    address = "https://example.com/very long name of a song.flac"
+    told = changed("separating", progress=0.5, audio=address, hook_host="hooks.example.com")
+    console = Console(file=io.StringIO(), width=width)
+    console.print(tasks_table([told, changed("queued")], width))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert len(lines) == (3 if width == 500 else 4)
+    assert song.removeprefix("…") in "\n".join(lines)
+    assert "hooks.example.com" in "\n".join(lines)
+    assert all(len(line) <= width for line in lines)

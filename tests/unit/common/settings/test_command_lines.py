@@ -1,0 +1,43 @@
+"""An argument that a service does not know is told to whoever typed it, and starts nothing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import REPOSITORY
+
+
+def run(service: str, argument: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    # A service that started all the same would end for this setting, not wait for Kafka.
+    environment = {"PYTHONPATH": str(REPOSITORY), "LOG_LEVEL": "wrong"}
+    return subprocess.run(
+        [sys.executable, "-m", service, argument],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize(
+    ("service", "argument"),
+    [("api", "hash-pasword"), ("processor", "model"), ("uploader", "--verbose"), ("uploader", "")],
+)
+def test_an_unknown_argument_is_wrong_usage(tmp_path, service, argument):
+    done = run(service, argument, tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"usage: python -m {service}")
+
+
+@pytest.mark.parametrize(
+    ("service", "argument"), [("api", "--help"), ("processor", "-h"), ("uploader", "--help")]
+)
+def test_help_is_the_usage_on_standard_output(tmp_path, service, argument):
+    done = run(service, argument, tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith(f"usage: python -m {service}")

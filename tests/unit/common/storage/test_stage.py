@@ -1,0 +1,423 @@
+"""The stage: complete files or none, nobody's files but one's own, nothing left."""
+
+import errno
+import hashlib
+import os
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import pytest
+
+from common.observability.health import Check
+from common.storage import beneath
+from common.storage.beneath import ForeignEntry
+from common.storage.stage import LocalStage
+from tests.support.paths import REPOSITORY
+
+TASK = uuid4()
+PLACE = "tasks-3-7"
+DAY_S = 24 * 3600.0
+# To root's rights of access a directory's mode is nothing: they are given up first, which anybody may do.
+CHECK_WITHOUT_CAPABILITIES = """
+import ctypes, sys
+from pathlib import Path
+from common.storage.stage import LocalStage
+version_3 = 0x20080522
+assert ctypes.CDLL(None).capset((ctypes.c_uint32 * 2)(version_3, 0), (ctypes.c_uint32 * 6)()) == 0
+print(LocalStage(Path(sys.argv[1])).check())
+"""
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return LocalStage(tmp_path / "stage")
+
+
+@pytest.fixture
+def make(tmp_path):
+    def file(name="vocals.wav", data=b"RIFF"):
+        directory = tmp_path / "work" / uuid4().hex
+        directory.mkdir(parents=True)
+        path = directory / name
+        path.write_bytes(data)
+        return path
+
+    return file
+
+
+def files(stage):
+    return sorted(str(path.relative_to(stage.root)) for path in stage.root.rglob("*"))
+
+
+def names(stage):
+    """The files' keys."""
+    return [name for name in files(stage) if (stage.root / name).is_file()]
+
+
+def test_it_is_opened_with_all_above_it_and_nothing_in_it(tmp_path):
+    stage = LocalStage(tmp_path / "a" / "b")
+    for _ in range(2):
+        stage.open()
+        assert files(stage) == []
+    assert stage.check() == Check(True)
+
+
+def test_one_that_is_gone_is_not_ready_until_it_is_back(stage):
+    stage.open()
+    stage.root.rmdir()
+    assert stage.check() == Check(False, f"OUTPUT_DIR {stage.root}: No such file or directory")
+    stage.root.touch()
+    assert stage.check() == Check(False, f"OUTPUT_DIR {stage.root}: Not a directory")
+    stage.root.unlink()
+    stage.root.mkdir()
+    assert stage.check() == Check(True)
+
+
+@pytest.mark.parametrize(("mode", "ok"), [(0o755, True), (0o555, False), (0o655, False)])
+def test_one_that_cannot_be_written_is_not_ready(stage, mode, ok):
+    stage.open()
+    stage.root.chmod(mode)
+    command = [sys.executable, "-c", CHECK_WITHOUT_CAPABILITIES, stage.root]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    expected = Check(True) if ok else Check(False, f"OUTPUT_DIR {stage.root} cannot be written")
+    assert done.stdout.strip() == str(expected), done.stderr
+
+
+def test_a_file_is_moved_in_whole_and_described(stage, make):
+    source = make(data=b"some audio")
+    staged = stage.put(TASK, PLACE, 1, source)
+    assert staged.key == f"{TASK}/{PLACE}.1/vocals.wav"
+    assert staged.sha256 == hashlib.sha256(b"some audio").hexdigest()
+    assert staged.size_bytes == 10
+    assert stage.path(staged.key).read_bytes() == b"some audio"
+    assert not source.exists()
+    assert files(stage) == [str(TASK), f"{TASK}/{PLACE}.1", f"{TASK}/{PLACE}.1/vocals.wav"]
+
+
+def test_an_empty_file_is_a_file(stage, make):
+    assert stage.put(TASK, PLACE, 1, make(data=b"")).size_bytes == 0
+
+
+def test_a_source_that_is_not_there_stages_nothing(stage, tmp_path):
+    with pytest.raises(FileNotFoundError):
+        stage.put(TASK, PLACE, 1, tmp_path / "nothing.wav")
+    assert not [name for name in files(stage) if name.endswith((".wav", ".part"))]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "vocals.wav",
+        "a/b",
+        "a/b/c/d",
+        "/etc/passwd",
+        "/etc/a/passwd",
+        "../a/b",
+        "a/../b",
+        "a/b/..",
+        "../../../etc/passwd",
+    ],
+)
+def test_a_key_that_leads_elsewhere_is_refused(stage, key):
+    with pytest.raises(ValueError, match="not a key"):
+        stage.path(key)
+    for use in (stage.keep, stage.retire, stage.remove_retired):
+        with pytest.raises(ValueError, match="not a key"):
+            use(key)
+
+
+def test_what_is_retired_is_out_of_sight_and_then_goes_with_its_directories(stage, make):
+    vocals = stage.put(TASK, PLACE, 1, make("vocals.wav"))
+    other = stage.put(TASK, "tasks-3-8", 1, make("vocals.wav"))
+    stage.retire(vocals.key)
+    assert not stage.path(vocals.key).exists()
+    stage.remove_retired(vocals.key)
+    assert names(stage) == [other.key]
+    stage.retire(other.key)
+    stage.remove_retired(other.key)
+    assert files(stage) == []
+    assert stage.root.is_dir()
+
+
+def test_retiring_and_removing_twice_is_no_error(stage, make):
+    staged = stage.put(TASK, PLACE, 1, make())
+    for _ in range(2):
+        stage.retire(staged.key)
+    for _ in range(2):
+        stage.remove_retired(staged.key)
+    assert files(stage) == []
+
+
+def test_what_is_read_as_it_is_retired_and_removed_is_read_to_its_end(stage, make):
+    staged = stage.put(TASK, PLACE, 1, make(data=b"x" * 1_000_000))
+    with stage.path(staged.key).open("rb") as file:
+        stage.retire(staged.key)
+        stage.remove_retired(staged.key)
+        assert len(file.read()) == 1_000_000
+
+
+def test_an_attempt_staged_anew_after_it_was_retired_goes_too(stage, make):
+    """A worker frozen in the middle of an upload does not know that the result has been delivered."""
+    staged = stage.put(TASK, PLACE, 1, make())
+    stage.retire(staged.key)
+    stage.put(TASK, PLACE, 1, make())
+    stage.retire(staged.key)
+    stage.remove_retired(staged.key)
+    assert files(stage) == []
+
+
+def test_with_a_retired_attempt_those_before_it_go_and_none_after_it_or_of_another_record(stage, make):
+    announced = stage.put(TASK, PLACE, 2, make())
+    for place, attempt in [(PLACE, 1), (PLACE, 3), ("tasks-3-77", 1), (f"{PLACE}.1-0-4", 1)]:
+        stage.put(TASK, place, attempt, make())
+    stage.retire(announced.key)
+    stage.remove_retired(announced.key)
+    left = [f"{PLACE}.1-0-4.1", f"{PLACE}.3", "tasks-3-77.1"]
+    assert names(stage) == [f"{TASK}/{name}/vocals.wav" for name in left]
+
+
+def test_an_attempt_is_removed_with_what_it_left_half_written(stage, make):
+    kept = stage.put(TASK, PLACE, 2, make())
+    stage.put(TASK, PLACE, 1, make())
+    (stage.root / str(TASK) / f"{PLACE}.1" / "instrumental.wav.part").touch()
+    stage.remove_attempt(TASK, PLACE, 1)
+    assert [name for name in files(stage) if "." in name] == [f"{TASK}/{PLACE}.2", kept.key]
+
+
+def test_only_earlier_attempts_at_the_same_record_are_removed(stage, make):
+    other = uuid4()
+    for task, place, attempt in [
+        (TASK, PLACE, 1),
+        (TASK, PLACE, 2),
+        (TASK, PLACE, 3),
+        (TASK, PLACE, 10),
+        (TASK, "tasks-3-77", 1),
+        (TASK, "tasks-4-7", 1),
+        (TASK, f"{PLACE}.1-0-4", 1),
+        (other, PLACE, 1),
+    ]:
+        stage.put(task, place, attempt, make())
+    stage.remove_earlier_attempts(TASK, PLACE, 3)
+    left = {tuple(name.split("/")[:2]) for name in names(stage)}
+    of_task = {f"{PLACE}.3", f"{PLACE}.10", "tasks-3-77.1", "tasks-4-7.1", f"{PLACE}.1-0-4.1"}
+    assert left == {(str(TASK), name) for name in of_task} | {(str(other), f"{PLACE}.1")}
+
+
+def test_removing_what_was_never_there_is_no_error(stage):
+    key = f"{TASK}/{PLACE}.1/vocals.wav"
+    stage.remove_attempt(TASK, PLACE, 1)
+    stage.remove_earlier_attempts(TASK, PLACE, 3)
+    stage.keep(key)
+    stage.retire(key)
+    stage.remove_retired(key)
+    assert stage.sweep(0.0, 1.0, 1.0) == 0
+
+
+def test_workers_that_stage_and_remove_at_once_do_not_disturb_each_other(stage, make):
+    """One removes the task's directory as it becomes empty, while another makes its own below it."""
+    over = threading.Event()
+
+    def work(number):
+        for _ in range(200):
+            staged = stage.put(TASK, f"tasks-0-{number}", 1, make())
+            assert stage.path(staged.key).exists()
+            stage.retire(staged.key)
+            stage.remove_retired(staged.key)
+
+    def sweep():
+        while not over.is_set():
+            # Everything retired goes at once, and nothing else, however new.
+            stage.sweep(time.time(), 0.0, DAY_S)
+
+    with ThreadPoolExecutor(5) as pool:
+        sweeps = [pool.submit(sweep) for _ in range(2)]
+        for done in [pool.submit(work, number) for number in range(3)]:
+            done.result()
+        over.set()
+        for done in sweeps:
+            done.result()
+    assert files(stage) == []
+
+
+# The sweep
+
+
+def test_a_sweep_takes_what_was_retired_a_while_ago(stage, make):
+    staged = stage.put(TASK, PLACE, 1, make())
+    stage.retire(staged.key)
+    assert stage.sweep(time.time(), 300, DAY_S) == 0
+    assert stage.sweep(time.time() + 301, 300, DAY_S) == 1
+    assert files(stage) == []
+
+
+def test_a_sweep_takes_attempts_that_nobody_has_touched_for_long(stage, make):
+    old = stage.put(TASK, PLACE, 1, make())
+    half = stage.root / str(TASK) / f"{PLACE}.2" / "vocals.wav.part"
+    half.parent.mkdir()
+    half.touch()
+    (stage.root / str(TASK) / f"{PLACE}.3").mkdir()
+    assert stage.sweep(time.time() + DAY_S - 60, 300, DAY_S) == 0
+    assert stage.path(old.key).exists()
+    assert half.exists()
+    assert stage.sweep(time.time() + DAY_S + 60, 300, DAY_S) == 3
+    assert files(stage) == []
+
+
+@pytest.mark.parametrize("sign", ["a file", "kept"])
+def test_a_sweep_spares_an_attempt_with_a_sign_of_life(stage, make, sign):
+    staged = stage.put(TASK, PLACE, 1, make())
+    attempt_dir = stage.path(staged.key).parent
+    long_ago = time.time() - 9 * DAY_S
+    for path in (stage.path(staged.key), attempt_dir):
+        os.utime(path, (long_ago, long_ago))
+    if sign == "kept":
+        stage.keep(staged.key)
+    else:
+        (attempt_dir / "instrumental.wav.part").write_bytes(b"half")
+        os.utime(attempt_dir, (long_ago, long_ago))
+    assert stage.sweep(time.time(), 300, 8 * DAY_S) == 0
+    assert stage.path(staged.key).exists()
+
+
+def test_a_sweep_leaves_alone_what_is_not_named_as_ours(stage, tmp_path):
+    outside = tmp_path / "outside"
+    for directory in (
+        stage.root / "photos" / "tasks-0-1.1",
+        stage.root / str(TASK) / "notes",
+        stage.root / str(TASK) / "tasks-0-1.x",
+        outside / "tasks-0-1.1",
+    ):
+        directory.mkdir(parents=True)
+        (directory / "keep.txt").touch()
+    (stage.root / str(TASK) / "tasks-0-9.1").symlink_to(outside / "tasks-0-1.1")
+    (stage.root / str(uuid4())).symlink_to(outside)
+    before = files(stage), files(LocalStage(outside))
+    assert stage.sweep(time.time() + 99 * DAY_S, 300, DAY_S) == 0
+    assert (files(stage), files(LocalStage(outside))) == before
+
+
+def test_a_sweep_removes_a_tasks_directory_that_has_become_empty(stage):
+    (stage.root / str(TASK)).mkdir(parents=True)
+    stage.sweep(time.time(), 300, DAY_S)
+    assert files(stage) == []
+
+
+# Links, and what is no file
+
+
+@pytest.fixture
+def outside(tmp_path):
+    """A directory of somebody else, laid out as the stage is."""
+    directory = tmp_path / "outside"
+    (directory / f"{PLACE}.1").mkdir(parents=True)
+    (directory / f"{PLACE}.1" / "vocals.wav").write_bytes(b"secret")
+    (directory / "vocals.wav").write_bytes(b"secret")
+    return directory
+
+
+def plant(stage, outside, at):
+    """A link to `outside` at one component of the key of attempt 1."""
+    stage.root.mkdir(parents=True, exist_ok=True)
+    task = stage.root / str(TASK)
+    if at == "task":
+        task.symlink_to(outside)
+        return
+    task.mkdir()
+    if at == "attempt":
+        (task / f"{PLACE}.1").symlink_to(outside / f"{PLACE}.1")
+        return
+    (task / f"{PLACE}.1").mkdir()
+    (task / f"{PLACE}.1" / "vocals.wav").symlink_to(outside / "vocals.wav")
+
+
+@pytest.mark.parametrize("at", ["task", "attempt", "file"])
+def test_nothing_is_done_through_a_link(stage, outside, at):
+    plant(stage, outside, at)
+    key, before = f"{TASK}/{PLACE}.1/vocals.wav", snapshot(outside)
+    with pytest.raises(ForeignEntry):
+        stage.open_file(key)
+    stage.keep(key)
+    stage.sweep(time.time() + 99 * DAY_S, 300, DAY_S)
+    stage.retire(key)
+    stage.remove_retired(key)
+    stage.remove_attempt(TASK, PLACE, 1)
+    stage.remove_earlier_attempts(TASK, PLACE, 2)
+    assert snapshot(outside) == before
+
+
+@pytest.mark.parametrize("at", ["task", "attempt"])
+def test_nothing_is_staged_through_a_link(stage, make, outside, at):
+    plant(stage, outside, at)
+    before = snapshot(outside)
+    with pytest.raises(ForeignEntry):
+        stage.put(TASK, PLACE, 1, make())
+    assert snapshot(outside) == before
+
+
+@pytest.mark.parametrize("name", ["vocals.wav", "vocals.wav.part"])
+@pytest.mark.parametrize("other_disk", [False, True])
+def test_a_link_in_a_stems_place_is_replaced_and_what_it_names_stays(
+    stage, make, outside, name, other_disk, monkeypatch
+):
+    plant(stage, outside, "file")
+    directory = stage.root / str(TASK) / f"{PLACE}.1"
+    (directory / "vocals.wav").rename(directory / name)
+    if other_disk:
+        monkeypatch.setattr(beneath.os, "rename", refuse_across(beneath.os.rename))
+    staged = stage.put(TASK, PLACE, 1, make(data=b"a voice"))
+    assert (outside / "vocals.wav").read_bytes() == b"secret"
+    with stage.open_file(staged.key) as file:
+        assert file.read() == b"a voice"
+
+
+def refuse_across(rename):
+    """As the kernel does where source and target are on two file systems."""
+
+    def renamed(source, target, **directories):
+        if "src_dir_fd" not in directories:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        rename(source, target, **directories)
+
+    return renamed
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
+def test_what_is_no_regular_file_is_not_staged(stage, make, kind):
+    source = make()
+    secret = source.rename(source.with_name("secret"))
+    if kind == "link":
+        source.symlink_to(secret)
+    elif kind == "pipe":
+        os.mkfifo(source)
+    else:
+        source.mkdir()
+    with pytest.raises(ForeignEntry):
+        stage.put(TASK, PLACE, 1, source)
+    assert names(stage) == []
+
+
+@pytest.mark.parametrize("name", ["passwd", "vocals.sh", "Vocals.wav", ".wav", "vocals.wav.part", "a b.wav"])
+def test_a_file_that_is_named_as_no_stem_is_not_staged(stage, make, name):
+    with pytest.raises(ValueError, match="not a key"):
+        stage.put(TASK, PLACE, 1, make(name))
+
+
+def test_an_attempt_whose_name_is_none_removes_nothing(stage, make):
+    kept = stage.put(TASK, PLACE, 1, make())
+    for place in ("..", f"../{TASK}/{PLACE}", f"{PLACE}.1/..", "", "x" * 221):
+        stage.remove_attempt(TASK, place, 1)
+        stage.remove_earlier_attempts(TASK, place, 99)
+    assert names(stage) == [kept.key]
+
+
+def snapshot(directory):
+    """All that lies there, with contents and times."""
+    return {
+        str(path): (path.lstat().st_mtime, path.read_bytes() if path.is_file() else None)
+        for path in [directory, *directory.rglob("*")]
+    }

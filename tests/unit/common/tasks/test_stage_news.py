@@ -1,0 +1,264 @@
+"""Whether a processor's stage is one that uploaders see: what they announce, and what it makes of that."""
+
+import threading
+
+import pytest
+
+from common.errors import Cancelled, TransientError
+from common.kafka.records import Message
+from common.storage.stage import MARKER, LocalStage
+from common.tasks import messages
+from common.tasks.messages import StageSeen, UndecodableMessage
+from common.tasks.stage_news import StageAnnouncer, StageWatch
+from tests.support.waiting import wait_for
+
+OTHER = "00000000-0000-0000-0000-00000000000a"
+
+
+class Bench:
+    """A processor's stage and its watch; both clocks are `now_s`."""
+
+    def __init__(self, directory):
+        self.now_s = 1_000_000.0
+        self.stage = LocalStage(directory / "stage")
+        self.stage.open()
+        self.watch = StageWatch(self.stage, lambda: self.now_s, lambda: self.now_s)
+
+    def announced(self, stage: str, worker_id: str = "u1", ago_s: float = 0) -> None:
+        at = self.now_s - ago_s
+        self.watch.add(StageSeen(kind="stage_seen", worker_id=worker_id, stage=stage, at=at))
+
+    def ok(self) -> bool:
+        self.now_s += 2
+        return self.watch.check().ok
+
+
+@pytest.fixture
+def bench(tmp_path):
+    return Bench(tmp_path)
+
+
+# The marker
+
+
+def test_a_stage_is_marked_once_and_for_all_who_have_it(tmp_path):
+    stage = LocalStage(tmp_path)
+    assert stage.marker() is None
+    marked = stage.marked()
+    assert LocalStage(tmp_path).marked() == stage.marker() == marked
+    assert [path.name for path in tmp_path.iterdir()] == [MARKER]
+
+
+def test_two_stages_are_marked_differently(tmp_path):
+    stages = [LocalStage(tmp_path / name) for name in "ab"]
+    for stage in stages:
+        stage.open()
+    assert stages[0].marked() != stages[1].marked()
+
+
+@pytest.mark.parametrize("damage", ["", "no id", "x" * 5000, "\xff\xfe"])
+def test_a_damaged_marker_is_none_and_is_replaced(tmp_path, damage):
+    stage = LocalStage(tmp_path)
+    (tmp_path / MARKER).write_bytes(damage.encode("latin-1"))
+    assert stage.marker() is None
+    assert stage.marked() == stage.marker() is not None
+
+
+def test_a_link_in_the_markers_place_is_not_read(tmp_path):
+    stage = LocalStage(tmp_path / "stage")
+    stage.open()
+    secret = tmp_path / "secret"
+    secret.write_text(OTHER)
+    (stage.root / MARKER).symlink_to(secret)
+    with pytest.raises(OSError, match="a link"):
+        stage.marker()
+
+
+# What a processor makes of announcements
+
+
+def test_where_nobody_announces_nothing_is_held_up(bench):
+    assert bench.ok()
+
+
+def test_a_stage_that_an_uploader_sees_is_ready(bench):
+    bench.announced(bench.stage.marked())
+    assert bench.ok()
+
+
+@pytest.mark.parametrize("mine", ["unmarked", "marked"])
+def test_one_that_none_sees_is_not_and_says_why(bench, mine):
+    if mine == "marked":
+        bench.stage.marked()
+    bench.announced(OTHER)
+    found = bench.watch.check()
+    assert not found.ok
+    assert str(bench.stage.root) in found.detail
+    assert "u1" in found.detail
+
+
+def test_of_several_uploaders_one_that_sees_it_is_enough_and_the_others_are_named(bench):
+    bench.announced(OTHER, "u1")
+    bench.announced(bench.stage.marked(), "u2")
+    found = bench.watch.check()
+    assert found.ok
+    assert "u1" in found.detail
+    assert "u2" not in found.detail
+
+
+def test_an_uploader_that_can_mark_none_does_not_see_it(bench):
+    bench.announced("")
+    assert not bench.ok()
+    bench.announced("", "u2")
+    bench.stage.marked()
+    assert not bench.ok()
+
+
+def test_what_was_announced_long_ago_says_nothing_nor_does_what_is_far_in_the_future(bench):
+    bench.announced(OTHER, "u1", ago_s=200)
+    bench.announced(OTHER, "u2", ago_s=-200)
+    assert bench.ok()
+    bench.announced(OTHER, "u3")
+    assert not bench.ok()
+    bench.now_s += 200
+    assert bench.ok()
+
+
+def test_an_uploader_that_restarts_with_the_right_stage_mends_it(bench):
+    bench.announced(OTHER)
+    assert not bench.ok()
+    bench.announced(bench.stage.marked())
+    assert bench.ok()
+
+
+def test_a_stage_that_is_wiped_is_not_ready_until_an_uploader_has_marked_it_anew(bench):
+    bench.announced(bench.stage.marked())
+    assert bench.ok()
+    (bench.stage.root / MARKER).unlink()
+    assert not bench.ok()
+    anew = bench.stage.marked()
+    assert not bench.ok()
+    bench.announced(anew)
+    assert bench.ok()
+
+
+def test_a_stage_that_cannot_be_used_is_told_first(bench):
+    bench.announced(OTHER)
+    bench.stage.root.rmdir()
+    assert "No such file" in bench.watch.check().detail
+
+
+# Before jobs begin, and before their stems are staged
+
+
+def test_before_it_takes_jobs_it_waits_for_what_was_announced_and_then_for_its_stage(bench):
+    stopping, over = threading.Event(), threading.Event()
+    bench.announced(OTHER)
+
+    def wait() -> None:
+        bench.watch.wait(stopping)
+        over.set()
+
+    threading.Thread(target=wait, daemon=True).start()
+    bench.watch.catch_up()
+    assert not over.wait(0.3)
+    bench.announced(bench.stage.marked())
+    assert over.wait(20)
+
+
+def test_a_stop_ends_the_wait(bench):
+    stopping = threading.Event()
+    stopping.set()
+    bench.announced(OTHER)
+    bench.watch.wait(stopping)
+
+
+def test_stems_that_no_uploader_would_see_are_not_staged(bench):
+    bench.announced(bench.stage.marked())
+    bench.watch.wait_to_stage(lambda: None)
+    bench.announced(OTHER)
+
+    def pass_time() -> None:
+        bench.now_s += 6
+
+    with pytest.raises(TransientError, match="no uploader") as caught:
+        bench.watch.wait_to_stage(pass_time)
+    assert str(bench.stage.root) not in caught.value.message
+
+
+def test_a_job_that_is_to_stop_does_not_wait_for_its_stage(bench):
+    bench.announced(OTHER)
+
+    def stop() -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        bench.watch.wait_to_stage(stop)
+
+
+# What an uploader announces
+
+
+class Kept:
+    """An outbox that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.messages: list[Message] = []
+
+    def put(self, job: object, message: Message) -> None:
+        self.messages.append(message)
+
+    def drop(self, job: object) -> None: ...
+
+
+@pytest.fixture
+def announce(tmp_path):
+    stage, outbox, stopping = LocalStage(tmp_path / "stage"), Kept(), threading.Event()
+    stage.open()
+    StageAnnouncer(stage, "u1", "control", outbox, stopping, lambda: 5.0).start()
+    yield stage, outbox
+    stopping.set()
+
+
+def test_it_announces_its_stage_and_again_when_that_is_wiped(announce):
+    stage, outbox = announce
+    wait_for(lambda: outbox.messages, 20, "an announcement")
+    message = outbox.messages[0]
+    assert (message.topic, message.key) == ("control", b"stage/u1")
+    seen = messages.decode_stage_seen(message.value)
+    assert (seen.worker_id, seen.stage, seen.at) == ("u1", stage.marker(), 5.0)
+    (stage.root / MARKER).unlink()
+    anew = wait_for(lambda: [m for m in outbox.messages if m.value != message.value], 20, "another one")
+    assert messages.decode_stage_seen(anew[0].value).stage == stage.marker()
+
+
+def test_one_that_cannot_mark_its_stage_says_that_it_sees_none(announce):
+    stage, outbox = announce
+    wait_for(lambda: outbox.messages, 20, "an announcement")
+    (stage.root / MARKER).unlink()
+    stage.root.rmdir()
+    stages = lambda: [messages.decode_stage_seen(m.value).stage for m in outbox.messages]  # noqa: E731
+    wait_for(lambda: "" in stages(), 20, "an announcement of none")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"",
+        b"{}",
+        b'{"schema_version": 1, "worker_id": "u", "stage": "", "at": 1}',
+        b'{"schema_version": 1, "kind": "stage_seen", "worker_id": "u", "stage": "../x", "at": 1}',
+        b'{"schema_version": 1, "kind": "stage_seen", "worker_id": "u", "stage": "", "at": -1}',
+        b'{"schema_version": 1, "kind": "stage_seen", "worker_id": "u", "stage": "", "at": 1e999}',
+        b'{"schema_version": 2, "kind": "stage_seen", "worker_id": "u", "stage": "", "at": 1}',
+    ],
+)
+def test_what_is_no_announcement_is_none(value):
+    with pytest.raises(UndecodableMessage):
+        messages.decode_stage_seen(value)
+
+
+def test_an_announcement_is_no_cancel_to_readers_of_earlier_versions():
+    seen = StageSeen(kind="stage_seen", worker_id="u1", stage=OTHER, at=1.0)
+    with pytest.raises(UndecodableMessage):
+        messages.decode_cancel(seen.to_bytes())

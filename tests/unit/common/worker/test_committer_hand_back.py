@@ -1,0 +1,186 @@
+"""The committer and attempts that were stopped: what is handed back, and what is not."""
+
+from kafka.coordinator.base import ConsumerGroupMetadata
+from kafka.errors import KafkaTimeoutError
+
+from common.worker.commit_request import End
+from tests.support.common.worker.committer_harness import RESULT, Gate
+from tests.support.common.worker.fakes import InThread
+
+
+def test_a_stopped_attempt_is_handed_back_although_its_job_may_publish_nothing_more(bench):
+    b = bench()
+    lease = b.begun(4)
+    b.table.cancel_all()
+    b.committer.hand_back(lease)
+    assert (b.committed.offset, b.committed.counted(4)) == (4, 0)
+    assert b.committer.finish(lease, (RESULT,)) is End.NOT_COMMITTED
+    assert b.broker.messages == []
+
+
+def test_earlier_attempts_are_not_handed_back_with_it(bench):
+    b = bench()
+    b.begun(4)
+    lease = b.assignment.leases[4]
+    assert b.committer.begin(lease)
+    b.table.cancel_all()
+    b.committer.hand_back(lease)
+    assert b.committed.counted(4) == 1
+
+
+def test_an_attempt_is_handed_back_once_however_often_its_transaction_fails(bench):
+    b = bench()
+    lease = b.begun()
+    assert b.committer.begin(lease)
+    b.table.cancel_all()
+    b.script.next_time(committed=KafkaTimeoutError())
+    b.committer.hand_back(lease)
+    assert b.committed.counted(0) == b.table.counted(lease) == 1
+
+
+def test_without_the_partition_nothing_is_handed_back(bench):
+    b = bench()
+    lease = b.begun()
+    b.table.drop()
+    transactions = len(b.broker.transactions)
+    b.committer.hand_back(lease)
+    assert len(b.broker.transactions) == transactions
+    assert b.committed.counted(0) == 1
+
+
+def test_what_one_job_hands_back_leaves_what_another_finishes_in_one_transaction(bench):
+    gate = Gate(closed=False)
+    b = bench(gate)
+    stopped, other, first = b.begun(0), b.begun(1), b.begun(2)
+    gate.close()
+    asked = [InThread(b.committer.finish, first, (RESULT,))]
+    assert gate.reached.wait(10)
+    stopped.cancelled.set()
+    asked += [InThread(b.committer.hand_back, stopped), InThread(b.committer.finish, other, (RESULT,))]
+    b.wait_for_requests(2)
+    gate.open()
+    for one in asked:
+        one.result()
+    assert (b.committed.counted(0), b.committed.is_done(1), b.committed.offset) == (0, True, 0)
+
+
+# Partitions that are to move
+
+
+def move_on(b) -> None:
+    b.broker.group = ConsumerGroupMetadata("group", 2, "member-1", "w0")
+
+
+def test_what_a_move_stopped_is_handed_back_before_the_group_moves_on(bench):
+    b = bench()
+    b.begun(4)
+    b.begun(5)
+    b.committer.end_revoked(b.table.drop(), 1, 10)
+    assert (b.committed.counted(4), b.committed.counted(5), b.committed.offset) == (0, 0, 4)
+
+
+def test_once_the_group_has_moved_on_nothing_is_handed_back(bench):
+    gate = Gate(closed=False)
+    b = bench(gate)
+    stopped, other = b.begun(4), b.begun(5)
+    finish = b.held_finish(gate, other)
+    b.table.drop()
+    hand_back = InThread(b.committer.end_revoked, [stopped], 1, 10)
+    b.wait_for_requests(1)
+    move_on(b)
+    gate.open()
+    finish.result()
+    hand_back.result()
+    assert b.committed.counted(4) == 1
+
+
+def test_a_record_whose_result_was_sent_already_is_not_handed_back(bench):
+    b = bench()
+    lease = b.begun(4)
+    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    b.committer.end_revoked([lease], 1, 10)
+    assert b.committed.is_done(4)
+
+
+def test_beside_a_result_of_which_nobody_knows_nothing_is_handed_back(bench):
+    """It may be done at the broker: the state here, committed, would have it done again."""
+    leases = []
+
+    def lose(step: str) -> None:
+        if step == "committed" and leases and leases[0].finish_asked and leases[0].live:
+            b.table.drop()
+            raise KafkaTimeoutError
+
+    b = bench(lose)
+    leases += [b.begun(4), b.begun(5)]
+    assert b.committer.finish(leases[0], (RESULT,)) is End.UNKNOWN
+    b.committer.end_revoked(leases[1:], 1, 10)
+    assert b.committed.is_done(4)
+    assert b.committed.counted(5) == 1
+
+
+def test_nor_beside_one_that_a_stop_has_left_unknown(bench):
+    leases = []
+
+    def lose(step: str) -> None:
+        if step == "committed" and leases and leases[0].finish_asked and leases[0].live:
+            b.table.cancel_all()
+            raise KafkaTimeoutError
+
+    b = bench(lose)
+    leases += [b.begun(4), b.begun(5)]
+    assert b.committer.finish(leases[0], (RESULT,)) is End.UNKNOWN
+    b.committer.hand_back(leases[1])
+    assert b.committed.is_done(4)
+
+
+def test_a_result_that_waits_when_its_partition_is_revoked_is_published_before_the_group_moves_on(bench):
+    """Refused under the generation before, it would be done again, and its attempt would count."""
+    gate = Gate(closed=False)
+    b = bench(gate)
+    lease = b.begun(4)
+    finish = b.held_finish(gate, lease)
+    move_on(b)
+    revoked = b.table.drop(revoked_in=2)
+    waiting = InThread(b.committer.end_revoked, revoked, 2, 10)
+    gate.open()
+    assert finish.result() is End.COMMITTED
+    waiting.result()
+    assert b.broker.messages == [RESULT]
+    assert b.committed.is_done(4)
+
+
+def test_once_the_group_has_moved_on_a_revoked_result_is_not_published(bench):
+    gate = Gate(closed=False)
+    b = bench(gate)
+    lease = b.begun(4)
+    finish = b.held_finish(gate, lease)
+    b.table.drop(revoked_in=1)
+    move_on(b)
+    gate.open()
+    assert finish.result() is not End.COMMITTED
+    assert b.broker.messages == []
+
+
+def test_what_a_revoked_job_asks_for_afterwards_is_not_published(bench):
+    """An engine may die of the same signal that stops its job."""
+    b = bench()
+    lease = b.begun(4)
+    b.table.drop(revoked_in=1)
+    assert b.committer.finish(lease, (RESULT,)) is End.NOT_COMMITTED
+    assert b.broker.messages == []
+
+
+def test_what_a_stop_had_cancelled_before_is_not_published_when_its_partition_is_revoked(bench):
+    gate = Gate(closed=False)
+    b = bench(gate)
+    other, lease = b.begun(4), b.begun(5)
+    holding = b.held_finish(gate, other)
+    b.table.cancel_all()
+    finish = InThread(b.committer.finish, lease, (RESULT,))
+    b.wait_for_requests(1)
+    b.table.drop(revoked_in=1)
+    gate.open()
+    holding.result()
+    assert finish.result() is not End.COMMITTED
+    assert not b.committed.is_done(5)

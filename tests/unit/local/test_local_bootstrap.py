@@ -1,0 +1,58 @@
+"""The shell part of the set-up: how uv learns what pip knows of this machine's package index."""
+
+import subprocess
+from pathlib import Path
+
+from tests.support.paths import REPOSITORY
+
+NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX", "SSL_CERT_FILE")
+
+
+def _uv_settings(tmp_path: Path, pip_says: str, **env: str) -> dict[str, str]:
+    """What uv is started with when `pip config list` prints `pip_says`."""
+    python = tmp_path / "bin" / "python"
+    python.parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / "said").write_text(pip_says)
+    python.write_text(f"#!/bin/sh\ncat '{tmp_path}/said'\n")
+    python.chmod(0o755)
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", ". local/bootstrap.sh; with_pip_settings env"],
+        cwd=REPOSITORY,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), "UVR_VENV": str(tmp_path), **env},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    pairs = (line.partition("=") for line in result.stdout.splitlines())
+    return {name: value.strip() for name, _, value in pairs if name in NAMES}
+
+
+def test_without_any_setting_uv_uses_its_own_default(tmp_path):
+    assert _uv_settings(tmp_path, "") == {}
+
+
+def test_what_pip_is_configured_with_reaches_uv(tmp_path):
+    said = (
+        ":env:.disable-pip-version-check='1'\n"
+        "global.cert='/etc/ssl/own.pem'\n"
+        "global.extra-index-url='\\nhttps://a.example/simple\\nhttps://b.example/simple'\n"
+        "global.index-url='https://mirror.example/simple'\n"
+    )
+    assert _uv_settings(tmp_path, said) == {
+        "UV_DEFAULT_INDEX": "https://mirror.example/simple",
+        "UV_INDEX": "https://a.example/simple https://b.example/simple",
+        "SSL_CERT_FILE": "/etc/ssl/own.pem",
+    }
+
+
+def test_the_environment_wins_over_the_file_and_uv_over_pip(tmp_path):
+    said = "global.index-url='https://file.example/simple'\n"
+    of_pip = _uv_settings(tmp_path, said, PIP_INDEX_URL="https://pip.example/simple")
+    assert of_pip["UV_DEFAULT_INDEX"] == "https://pip.example/simple"
+    of_uv = _uv_settings(
+        tmp_path,
+        said,
+        PIP_INDEX_URL="https://pip.example/simple",
+        UV_DEFAULT_INDEX="https://uv.example/simple",
+    )
+    assert of_uv["UV_DEFAULT_INDEX"] == "https://uv.example/simple"

@@ -1,0 +1,147 @@
+"""Each program of the local stack gets the secrets that it needs, and no other."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local import config, execute, program_environment, store
+from local.errors import LocalError
+from tests.support.paths import REPOSITORY
+
+NEEDED = {
+    "BASIC_AUTH_PASSWORD": {"api"},
+    "WEBHOOK_SECRET": {"uploader"},
+    "KAFKA_SASL_PASSWORD": {"api", "processor", "processor-2", "uploader"},
+    "AWS_SECRET_ACCESS_KEY": {"api", "uploader"},
+    "AWS_SESSION_TOKEN": {"api", "uploader"},
+    "HTTPS_PROXY": {"processor", "processor-2", "uploader"},
+    "GITHUB_TOKEN": set(),
+    "DATABASE_URL": set(),
+    "SSH_AUTH_SOCK": set(),
+    "PIP_INDEX_URL": set(),
+    "WEED_JWT_SIGNING_KEY": set(),
+}
+PROGRAMS = ("kafka", "store", "demo-song", "api", "processor", "processor-2", "uploader")
+
+
+def loaded(root: Path, **given: str) -> config.LocalConfig:
+    return config.load(root, {"PATH": "/usr/bin", "HOME": str(root), "PROCESSORS": "2", **given})
+
+
+@pytest.mark.parametrize("given_servers", [True, False])
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_a_program_gets_the_secrets_that_it_needs(tmp_path, name, given_servers):
+    servers = {"KAFKA_BOOTSTRAP_SERVERS": "k:1", "S3_ENDPOINT_URL": "https://s3.example"}
+    secrets = {secret: f"marked {secret}" for secret in NEEDED}
+    stack = loaded(tmp_path, **secrets, **(servers if given_servers else {}))
+    env = program_environment.of_program(stack, name, stack.environment())
+    marked = {secret for secret, value in env.items() if "marked" in value}
+    expected = {secret for secret, programs in NEEDED.items() if name in programs}
+    if not given_servers:  # the local store has keys of its own
+        expected -= {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
+        assert ("AWS_SECRET_ACCESS_KEY" in env) == (name in ("api", "uploader"))
+    assert marked == expected
+    assert "PATH" in env
+
+
+def test_a_setting_in_small_letters_counts_and_is_kept_from_others_as_well(tmp_path):
+    stack = loaded(tmp_path, webhook_secret="marked", max_body_bytes="1")
+    everything = stack.environment()
+    assert "webhook_secret" in program_environment.of_program(stack, "uploader", everything)
+    assert "webhook_secret" not in program_environment.of_program(stack, "processor", everything)
+    assert "max_body_bytes" in program_environment.of_program(stack, "api", everything)
+
+
+def test_the_api_has_keys_of_the_store_that_only_read(tmp_path):
+    stack = loaded(tmp_path)
+    everything = stack.environment()
+    api, uploader = (
+        program_environment.of_program(stack, name, everything)["AWS_ACCESS_KEY_ID"]
+        for name in ("api", "uploader")
+    )
+    assert api != uploader
+    store.prepare(store.make_spec(stack.store_dir, "bucket", 8333))
+    identities = json.loads((stack.store_dir / "identities.json").read_text())["identities"]
+    actions = {who["credentials"][0]["accessKey"]: who["actions"] for who in identities}
+    assert actions[api] == ["Read:bucket"]
+    assert "Write" in actions[uploader]
+
+
+def test_what_is_left_for_a_programs_start_is_its_owners_alone(tmp_path):
+    stack = loaded(tmp_path, WEBHOOK_SECRET="whsec_x")
+    program_environment.write_all(stack, stack.environment())
+    for name in PROGRAMS:
+        assert program_environment.file_of(stack, name).stat().st_mode & 0o077 == 0
+    assert (stack.run_dir / "environment").stat().st_mode & 0o077 == 0
+
+
+def test_a_program_becomes_what_its_file_says(tmp_path):
+    file = tmp_path / "environment.json"
+    file.write_text(json.dumps({"OWN": "a 'b' %c", "PATH": "/usr/bin:/bin"}))
+    done = subprocess.run(
+        [sys.executable, "-m", "local.launch", str(file), "sh", "-c", 'echo "$OWN $HEALTH_PORT"'],
+        env={"HEALTH_PORT": "1", "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == "a 'b' %c 1\n"
+
+
+def test_processors_are_told_apart(tmp_path):
+    stack = loaded(tmp_path, WORKER_ID="me", PROCESSOR_HEALTH_PORT="9001")
+    everything = stack.environment()
+    first, second = (
+        program_environment.of_program(stack, name, everything) for name in ("processor", "processor-2")
+    )
+    assert (first["WORKER_ID"], second["WORKER_ID"]) == ("me", "me-2")
+    assert first["LOG_DIR"] != second["LOG_DIR"]
+    assert first["OUTPUT_DIR"] == second["OUTPUT_DIR"]
+    assert stack.service_environment("processor-2") == {"HEALTH_PORT": "9011"}
+    assert 9011 in stack.used_ports().values()
+    assert stack.services == ("api", "processor", "processor-2", "uploader")
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "two", "17", "1.5"])
+def test_a_wrong_number_of_processors_is_told(tmp_path, count):
+    with pytest.raises(LocalError, match=r"PROCESSORS: expected a number from 1 to 16 \(got"):
+        loaded(tmp_path, PROCESSORS=count)
+
+
+def test_a_processors_port_that_another_has_is_told(tmp_path):
+    with pytest.raises(LocalError, match="are both 8011"):
+        loaded(tmp_path, UPLOADER_HEALTH_PORT="8011")
+
+
+def test_without_the_demo_its_origin_is_not_trusted(tmp_path):
+    stack = loaded(tmp_path, DEMO_PORT="0", TRUSTED_URL_PREFIXES="http://127.0.0.1:9000")
+    assert stack.environment()["TRUSTED_URL_PREFIXES"] == "http://127.0.0.1:9000"
+    assert "demo-song" not in stack.supervised
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("admin", "password")),
+        ({"BASIC_AUTH_USERNAME": "bob", "BASIC_AUTH_PASSWORD": "x"}, ("bob", "x")),
+        ({"BASIC_AUTH_PASSWORD_FILE": "secret"}, ("admin", "from a file")),
+        ({"BASIC_AUTH_USERS_FILE": "users"}, (None, None)),
+        ({"UVR_USERNAME": "alice", "UVR_PASSWORD": "hers"}, ("alice", "hers")),
+    ],
+)
+def test_exec_tells_uvr_where_the_stack_is_and_who_asks(tmp_path, given, expected):
+    (tmp_path / "secret").write_text("from a file\n")
+    env = execute.environment(loaded(tmp_path, UVR_URL="https://else.example", API_PORT="8100", **given))
+    assert env["UVR_URL"] == "http://127.0.0.1:8100"
+    assert (env.get("UVR_USERNAME"), env.get("UVR_PASSWORD")) == expected
+    assert env["PATH"].split(os.pathsep)[0] == str(tmp_path / ".local" / "bin")
+
+
+def test_directories_of_settings_are_meant_from_the_checkout_wherever_a_command_runs(tmp_path):
+    env = execute.environment(loaded(tmp_path, OUTPUT_DIR="stage", BASIC_AUTH_USERS_FILE="users"))
+    assert env["OUTPUT_DIR"] == str(tmp_path / "stage")
+    assert env["BASIC_AUTH_USERS_FILE"] == str(tmp_path / "users")

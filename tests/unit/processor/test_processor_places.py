@@ -1,0 +1,66 @@
+"""Downloads beside separation: whose place they need, and when a slow one leaves its slot to another song."""
+
+import pytest
+
+from common.jobs.outcome import Deferred, Done
+from common.jobs.places import Claim
+from common.kafka.records import Record
+from common.settings.schema import ProcessorSettings
+from common.tasks.messages import decode_task
+from processor.places import claim_of, download_limits
+from tests.support.common.worker.fakes import FakeContext
+from tests.support.http_server import ScriptedServer, drip
+from tests.support.processor.processor_harness import FakeEngine, ProcessorBench
+
+
+@pytest.fixture
+def bench(tmp_path):
+    with ScriptedServer() as server:
+        yield ProcessorBench(tmp_path, server)
+
+
+def of_user(record: Record, user: str) -> Record:
+    task = decode_task(record.value).model_copy(update={"user": user})
+    return Record(record.topic, record.partition, record.offset, record.key, task.to_bytes())
+
+
+@pytest.mark.parametrize(
+    ("given", "total", "per_user"),
+    [
+        ({}, 8, 2),
+        ({"slots": 1}, 8, 2),
+        ({"slots": 4}, 16, 4),
+        ({"slots": 4, "download_slots": 3, "download_slots_per_user": 1}, 3, 1),
+    ],
+)
+def test_what_is_not_set_follows_from_the_processors_slots(given, total, per_user):
+    limits = download_limits(ProcessorSettings(**given))
+    assert (limits.total, limits.per_user) == (total, per_user)
+
+
+def test_every_task_needs_a_place_of_its_user_before_it_is_begun(bench):
+    assert claim_of(of_user(bench.record(), "alice")) == Claim("alice")
+    assert claim_of(bench.record()) == Claim("")
+    assert claim_of(Record("tasks", 0, 1, b"k", b"no task")) is None
+
+
+def test_without_a_place_nothing_is_fetched(bench):
+    outcome = bench.handler().run(bench.record(), FakeContext(has_place=False))
+    assert outcome == Deferred(Claim(""))
+    assert bench.server.requests() == []
+
+
+def test_a_download_gives_its_place_back_before_anything_else_is_done(bench):
+    context = FakeContext()
+    steps: list[list[str]] = []
+    engine = FakeEngine(then=lambda: steps.append(list(context.steps)))
+    assert isinstance(bench.handler(engine).run(bench.record(), context), Done)
+    assert steps == [["leave_place", "regain_slot"]]
+
+
+def test_a_slow_download_leaves_its_slot_and_has_it_again_before_the_song_is_prepared(bench):
+    bench.server.on("/slow.wav", drip(bench.song, 1.5))
+    context = FakeContext()
+    assert isinstance(bench.handler().run(bench.record("/slow.wav"), context), Done)
+    assert context.steps[0] == "leave_slot"
+    assert context.steps[-2:] == ["leave_place", "regain_slot"]

@@ -1,0 +1,53 @@
+import pytest
+
+from bench.part_scaling import steady_rate
+from bench.part_service import busy_share
+from bench.report import Row, Target, compare, table
+
+
+def test_a_target_is_met_on_its_limit():
+    assert Target("at least", 2.5).met(2.5)
+    assert not Target("at least", 2.5).met(2.49)
+    assert Target("at most", 1.1).met(1.1)
+    assert not Target("at most", 1.1).met(1.11)
+
+
+def test_a_comparison_says_how_many_times_the_other_ours_is():
+    row = compare("p", "w", "s", 3.0, 12.0, "rival", Target("at most", 0.25))
+    assert row.figure == 0.25
+    assert row.verdict == "pass"
+
+
+def test_the_table_names_what_was_missed_and_aligns_its_columns():
+    rows = [
+        Row("one", "quick", "s", 0.123, 0.123, load=1.0),
+        compare("two", "slow", "s", 1234.5, 1000.0, "rival", Target("at least", 7)),
+    ]
+    heading, first, second = table(rows).splitlines()
+    assert "0.123 s" in first
+    assert "1234 s" in second
+    assert "MISSED" in second
+    assert "MISSED" not in first
+    assert second.index("MISSED") > heading.index("target")
+    assert first.index("quick") == second.index("slow") == heading.index("what")
+
+
+def test_busy_is_the_share_from_the_first_begin_to_the_last_end():
+    assert busy_share([(10.0, 14.0), (15.0, 20.0)]) == pytest.approx(0.9)
+    assert busy_share([(15.0, 20.0), (10.0, 15.0)]) == pytest.approx(1.0)
+
+
+def test_the_steady_rate_is_that_of_the_time_in_which_all_have_work():
+    early = [(float(s), s + 1.0) for s in range(0, 10)]
+    late = [(s + 3.5, s + 4.5) for s in range(0, 10)]
+    assert steady_rate([early]) == pytest.approx(1.0)
+    assert steady_rate([early, late]) == pytest.approx(2.0)
+
+
+def test_gaps_between_jobs_lower_the_steady_rate():
+    assert steady_rate([[(0.0, 1.0), (1.5, 2.5), (3.0, 4.0)]]) == pytest.approx(3 / 4)
+
+
+def test_workers_that_were_never_busy_together_have_no_rate():
+    with pytest.raises(ValueError, match="never all busy"):
+        steady_rate([[(0.0, 1.0)], [(2.0, 3.0)]])

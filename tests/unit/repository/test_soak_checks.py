@@ -1,0 +1,207 @@
+"""The soak's plan, and what its checks make of evidence."""
+
+import dataclasses
+import json
+import struct
+from collections import Counter
+from types import SimpleNamespace
+from uuid import UUID
+
+import pytest
+
+from common.tasks.messages import DeliveryAttempt, SeparationFailed, Task
+from soak import checks
+from soak.evidence import Attempt, Evidence, Overstay
+from soak.house import Happened
+from soak.ledger import Ledger, Letter, backward_steps
+from soak.outside import Callback
+from soak.plan import Hook, Job, Kind, Options, Plan, Song, make_plan
+
+UUID_1 = UUID(int=1)
+JOB = Job(0, at_s=0, seconds=1, song=Song.MISSING, hook=Hook.HEALTHY, song_failures=1, hook_failures=1)
+
+
+def failed(code: str) -> SeparationFailed:
+    return SeparationFailed(
+        task_uuid=UUID_1,
+        hook_url="http://h",
+        submitted_at=0,
+        finished_at=1,
+        error_code=code,
+        error_message="why",
+    )
+
+
+def body(code: str | None, **others) -> bytes:
+    end = {"status": "failed", "error_code": code} if code else {"status": "success"}
+    return json.dumps({"task_uuid": str(UUID_1), **end, **others}).encode()
+
+
+def evidence(code: str = "http_error", **changes) -> Evidence:
+    """One song that was not there, as it should be, but for `changes`."""
+    delivery = DeliveryAttempt(
+        task_uuid=UUID_1, run=1, hook_url="http://h", try_number=1, started_at=1, took_s=0, status=204
+    )
+    task = Task(task_uuid=UUID_1, audio="http://a", hook_url="http://h", submitted_at=0)
+    sound = Evidence(
+        plan=Plan(Options(jobs=1), (JOB,), ()),
+        task_uuids={0: str(UUID_1)},
+        callbacks={0: [Callback(str(UUID_1), f"{UUID_1}.1", body(code))]},
+        ledger=Ledger([task], [failed(code)], [delivery], [], Counter()),
+        states={str(UUID_1): "failed"},
+        objects={},
+        unfinished=[],
+        stage=[],
+        temporary=[],
+        attempts=[],
+        overstays=[],
+        happened=[],
+        incidents=[],
+        drained=True,
+    )
+    return dataclasses.replace(sound, **changes)
+
+
+def kinds(found: Evidence) -> set[str]:
+    return {violation.kind for violation in checks.violations(found)}
+
+
+def ledger(**changes) -> Ledger:
+    return dataclasses.replace(evidence().ledger, **changes)
+
+
+def test_a_plan_is_its_seed_s_alone():
+    assert make_plan(Options(jobs=200, seed=5)) == make_plan(Options(jobs=200, seed=5))
+    assert make_plan(Options(jobs=200, seed=5)).jobs != make_plan(Options(jobs=200, seed=6)).jobs
+
+
+def test_other_numbers_of_workers_leave_the_jobs_as_they_are():
+    assert make_plan(Options(jobs=200)).jobs == make_plan(Options(jobs=200, processors=1)).jobs
+
+
+def test_what_ends_as_it_should_is_no_violation():
+    assert not checks.violations(evidence())
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"callbacks": {}}, "lost"),
+        ({"task_uuids": {}}, "lost"),
+        ({"drained": False}, "not drained"),
+        ({"states": {str(UUID_1): "separating"}}, "wrong state"),
+        ({"states": {}}, "wrong state"),
+        ({"ledger": ledger(results=[])}, "lost"),
+        ({"ledger": ledger(results=[failed("http_error")] * 2)}, "doubled"),
+        ({"ledger": ledger(deliveries=[])}, "lost"),
+        ({"ledger": ledger(backward=["from 5 to 3"])}, "offset went back"),
+        ({"stage": ["stem.wav"]}, "left in the stage"),
+        ({"temporary": ["input.wav"]}, "left in the temporary directories"),
+        ({"unfinished": ["vocals.wav"]}, "unfinished upload"),
+        ({"incidents": ["uploader-1 has ended by itself"]}, "process"),
+    ],
+)
+def test_what_is_missing_too_much_or_left_is_named(changes, kind):
+    assert kind in kinds(evidence(**changes))
+
+
+def test_a_healthy_song_that_failed_is_named():
+    plan = Plan(Options(jobs=1), (dataclasses.replace(JOB, song=Song.HEALTHY),), ())
+    assert "wrong end" in kinds(evidence(plan=plan))
+
+
+@pytest.mark.parametrize(
+    "second",
+    [
+        Callback(str(UUID_1), f"{UUID_1}.1", body("http_error", timestamp=2)),
+        Callback(str(UUID_1), f"{UUID_1}.2", body("http_error")),
+    ],
+)
+def test_a_callback_with_other_bytes_or_another_id_is_named(second):
+    first = evidence().callbacks[0][0]
+    assert "callback" in kinds(evidence(callbacks={0: [first, second]}))
+
+
+def test_a_dead_receiver_needs_a_dead_letter():
+    plan = Plan(Options(jobs=1), (dataclasses.replace(JOB, hook=Hook.DEAD),), ())
+    assert kinds(evidence(plan=plan)) == {"lost"}
+    letters = [Letter(str(UUID_1), "callback_failed")]
+    assert not kinds(evidence(plan=plan, ledger=ledger(letters=letters)))
+
+
+def test_a_crash_is_fair_after_three_kills_or_freezes_past_the_session_and_not_before():
+    attempts = [Attempt(str(UUID_1), n, "processor-1", at_s=10.0 * n) for n in (1, 2, 3)]
+    kills = [Happened("processor-1", Kind.KILL, at_s=10.0 * n + 1, until_s=10.0 * n + 2) for n in (1, 2, 3)]
+    elsewhere = dataclasses.replace(kills[1], target="processor-2")
+    crashed = evidence("engine_crashed", attempts=attempts, happened=kills)
+    assert not kinds(crashed)
+    assert kinds(dataclasses.replace(crashed, happened=[kills[0], elsewhere, kills[2]])) == {"unfair crash"}
+    frozen = Happened("processor-1", Kind.FREEZE, at_s=20.5, until_s=28.0)
+    assert not kinds(dataclasses.replace(crashed, happened=[kills[0], frozen, kills[2]]))
+    logged_when_thawed = dataclasses.replace(frozen, at_s=12.5, until_s=19.9)
+    assert not kinds(dataclasses.replace(crashed, happened=[kills[0], logged_when_thawed, kills[2]]))
+    long_before = dataclasses.replace(frozen, at_s=12.5, until_s=18.9)
+    assert kinds(dataclasses.replace(crashed, happened=[kills[0], long_before, kills[2]])) == {"unfair crash"}
+    shortly = dataclasses.replace(frozen, until_s=20.9)
+    assert not kinds(dataclasses.replace(crashed, happened=[kills[0], shortly, *kills[1:]]))
+
+
+@pytest.mark.parametrize(
+    ("overstays", "broker_away_s", "verdict"),
+    [
+        ([], (21, 22), {"unfair crash"}),
+        ([Overstay("processor-1", at_s=29)], (21, 22), set()),
+        ([Overstay("processor-2", at_s=29)], (21, 22), {"unfair crash"}),
+        ([Overstay("processor-1", at_s=29)], (29.5, 29.8), {"unfair crash"}),
+    ],
+)
+def test_a_stop_counts_as_a_kill_only_where_its_grace_ran_out_and_the_broker_was_away(
+    overstays, broker_away_s, verdict
+):
+    attempts = [Attempt(str(UUID_1), n, "processor-1", at_s=10.0 * n) for n in (1, 2, 3)]
+    happened = [
+        Happened("processor-1", Kind.KILL, at_s=11, until_s=12),
+        Happened("processor-1", Kind.STOP, at_s=20.5, until_s=29.9),
+        Happened("broker", Kind.KILL, *broker_away_s),
+        Happened("processor-1", Kind.KILL, at_s=31, until_s=32),
+    ]
+    crashed = evidence("engine_crashed", attempts=attempts, happened=happened, overstays=overstays)
+    assert kinds(crashed) == verdict
+
+
+def test_a_stem_that_is_not_what_was_announced_is_named():
+    url = "http://store/vocals.wav"
+    callback = Callback(str(UUID_1), f"{UUID_1}.1", body(None, stems={"vocals": {"url": url, "sha256": "a"}}))
+    found = evidence(callbacks={0: [callback]}, objects={url: "b"})
+    assert "stem" in kinds(found)
+
+
+def commit(offset: int, metadata: str = "", version: int = 4) -> SimpleNamespace:
+    """As Kafka 4 writes it, or as older brokers do."""
+    text = metadata.encode()
+    head = struct.pack(">hq", version, offset) + (struct.pack(">i", -1) if version >= 3 else b"")
+    length = bytes([len(text) + 1]) if version >= 4 else struct.pack(">h", len(text))
+    key = struct.pack(">hh1sh1si", 1, 1, b"g", 1, b"t", 0)
+    return SimpleNamespace(key=key, value=head + length + text + struct.pack(">q", 0))
+
+
+@pytest.mark.parametrize("version", [1, 3, 4])
+def test_offsets_that_only_go_on_are_in_order(version):
+    records = [commit(3, version=version), commit(3, version=version), commit(5, version=version)]
+    assert backward_steps(records) == ([], 3)
+
+
+def test_an_offset_that_goes_back_is_named():
+    (text,), _ = backward_steps([commit(5), commit(3), commit(4)])
+    assert text == "g went from (5, 5) back to (3, 3) in t[0]"
+
+
+def test_jobs_done_out_of_order_that_are_forgotten_again_are_named():
+    ahead = commit(5, '{"n":9,"a":{"5":1}}')
+    (text,), _ = backward_steps([ahead, commit(5, '{"n":7,"a":{"5":1}}')])
+    assert "(5, 9) back to (5, 7)" in text
+
+
+def test_what_the_broker_notes_of_members_is_no_commit():
+    member = SimpleNamespace(key=struct.pack(">hh1s", 2, 1, b"g"), value=b"")
+    assert backward_steps([member, SimpleNamespace(key=commit(1).key, value=None)]) == ([], 0)
