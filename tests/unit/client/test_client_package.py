@@ -1,4 +1,4 @@
-"""The client as `pip install ./client` installs it: by itself, anywhere."""
+"""Tests the client as `pip install ./client` installs it, without the rest of the repository."""
 
 import os
 import re
@@ -18,7 +18,7 @@ DIRECTORY = REPOSITORY / "client"
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Path:
-    """Where the wheel's content lies, as in a site-packages of its own."""
+    """Returns the directory that holds the wheel's content, like a site-packages of its own."""
     target = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(target)]
     done = subprocess.run(command, cwd=DIRECTORY, capture_output=True, text=True, timeout=120)
