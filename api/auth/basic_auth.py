@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 
 from fastapi import Request
-from fastapi.openapi.models import HTTPBase
-from fastapi.security.base import SecurityBase
 
 from api.auth.sign_in import Pair, SignIn, TooManySignIns
 from api.auth.users import read_users
@@ -19,22 +17,20 @@ from common.settings.schema import ApiSettings
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="UVR API", charset="UTF-8"'}
 
 
-class BasicAuth(SecurityBase):
-    """A dependency that gives the user's name, or ends the request with 401, 429 or 503.
+class BasicAuth:
+    """Finds out which user sends a request. A client that failed too often is refused whatever it sends.
 
-    Only wrong credentials count as failures, since a request without any guesses nothing. A client
-    that has failed too often is refused whatever it sends: else it could go on guessing.
+    Only wrong credentials count as failures: a request without credentials guesses nothing.
     """
 
     def __init__(self, settings: ApiSettings, clock: Callable[[], float], metrics: ApiMetrics):
-        """Raises ValueError for a users file that is wrong."""
-        self.model = HTTPBase(scheme="basic", description="one of the users that the operator has set up")
-        self.scheme_name = "HTTPBasic"
+        """Raise ValueError for a users file that is wrong."""
         self._metrics = metrics
         self._sign_in = make_sign_in(settings, clock)
         self._limiter = FailureLimiter(settings.auth_failures_per_minute, clock)
 
-    async def __call__(self, request: Request) -> str:
+    async def user_of(self, request: Request) -> str:
+        """Return the user's name. Raise ProblemError: 401, 429 or 503. Nothing of the body is read."""
         headers = request.headers.getlist("Authorization")
         if not headers:
             self._metrics.refused(Refusal.MISSING)

@@ -210,6 +210,13 @@ def test_the_documentation_is_linked_to_from_anywhere_and_read_by_no_script(clie
         assert ask(client, "GET", path, Origin="https://evil.example") == 403
 
 
+@pytest.mark.parametrize("name", ["start.js", "swagger-ui-bundle.js", "swagger-ui.css"])
+def test_the_files_of_the_documentation_are_for_our_own_page(client, name):
+    assert ask(client, "GET", f"/docs/{name}", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="no-cors") == 200
+    assert ask(client, "GET", f"/docs/{name}", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors") == 403
+    assert ask(client, "GET", f"/docs/{name}", Origin="https://evil.example") == 403
+
+
 def test_a_foreign_page_cannot_use_up_the_failed_sign_ins(client):
     wrong = basic("admin", "wrong")
     for _ in range(30):
