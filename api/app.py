@@ -11,9 +11,9 @@ from api.auth.basic_auth import BasicAuth
 from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
-from api.links.renewer import FreshLinks
+from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
-from api.publishing.publisher import TaskQueue
+from api.publishing.publisher import TaskPublisher
 from api.routes import cancel, probes, redelivery, submit, tasks
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
@@ -26,22 +26,22 @@ from common.settings.schema import ApiSettings
 
 def create_app(
     settings: ApiSettings,
-    queue: TaskQueue,
+    publisher: TaskPublisher,
     view: TaskView,
     clock: Callable[[], float] = time.monotonic,
     metrics: ApiMetrics | None = None,
 ) -> FastAPI:
-    """Make the app. It starts and closes `queue` and `view`. Raises ValueError for contradictory settings."""
-    parts = _make_parts(settings, queue, view, clock, metrics or ApiMetrics.create())
+    """Make the app, which starts and closes `publisher` and `view`. Raise ValueError for bad settings."""
+    parts = _make_parts(settings, publisher, view, clock, metrics or ApiMetrics.create())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await queue.start()
+        await publisher.start()
         await view.start()
         yield
         parts.links.close()
         await view.close()
-        await queue.close()
+        await publisher.close()
 
     app = FastAPI(
         title="UVR API",
@@ -75,19 +75,23 @@ def create_app(
 
 
 def _make_parts(
-    settings: ApiSettings, queue: TaskQueue, view: TaskView, clock: Callable[[], float], metrics: ApiMetrics
+    settings: ApiSettings,
+    publisher: TaskPublisher,
+    view: TaskView,
+    clock: Callable[[], float],
+    metrics: ApiMetrics,
 ) -> AppParts:
-    readiness = {"kafka": queue.check, "view": view.check}
+    readiness = {"kafka": publisher.check, "view": view.check}
     read_readiness(metrics.registry, "api", readiness)
     return AppParts(
         settings=settings,
-        queue=queue,
+        publisher=publisher,
         view=view,
         auth=BasicAuth(settings, clock, metrics),
         policy=AddressPolicy.from_settings(settings),
-        admission=Admission(settings, queue, view, metrics),
+        admission=Admission(settings, publisher, view, metrics),
         redelivery_limits=RedeliveryLimits(settings.redeliveries_per_minute, clock),
-        links=FreshLinks(settings),
+        links=LinkRenewer(settings),
         metrics=metrics,
         readiness=readiness,
     )

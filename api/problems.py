@@ -39,7 +39,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """Ends a request with this problem."""
+    """TopicEnds a request with this problem."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from fastapi import Request
 from api.auth.sign_in import Pair, SignIn, TooManySignIns
 from api.auth.users import read_users
 from api.limiter import FailureLimiter
-from api.metrics import ApiMetrics, Refusal
+from api.metrics import ApiMetrics, SignInRefusal
 from api.problems import ProblemError
 from common.settings.schema import ApiSettings
 
@@ -33,12 +33,12 @@ class BasicAuth:
         """Return the user's name. Raise ProblemError: 401, 429 or 503. Nothing of the body is read."""
         headers = request.headers.getlist("Authorization")
         if not headers:
-            self._metrics.refused(Refusal.MISSING)
+            self._metrics.refused(SignInRefusal.MISSING)
             raise ProblemError(401, "Authentication is required", headers=CHALLENGE)
         client = request.client.host if request.client else ""
         wait_s = self._limiter.retry_after_s(client)
         if wait_s > 0:
-            self._metrics.refused(Refusal.TOO_MANY_FAILURES)
+            self._metrics.refused(SignInRefusal.TOO_MANY_FAILURES)
             raise ProblemError(
                 429,
                 "Too many failed sign-ins from this address",
@@ -50,7 +50,7 @@ class BasicAuth:
             self._limiter.failed(client)
         user = await self._user(client, *credentials) if credentials else None
         if user is None:
-            self._metrics.refused(Refusal.WRONG)
+            self._metrics.refused(SignInRefusal.WRONG)
             raise ProblemError(401, "Wrong user name or password", headers=CHALLENGE)
         return user
 
@@ -64,7 +64,7 @@ class BasicAuth:
         try:
             user = await self._sign_in.check(name, password)
         except TooManySignIns:
-            self._metrics.refused(Refusal.BUSY)
+            self._metrics.refused(SignInRefusal.BUSY)
             if counts:
                 self._limiter.forgive(client)
             raise ProblemError(

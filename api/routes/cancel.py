@@ -55,6 +55,6 @@ async def cancel(status: VisibleTask, user: User, parts: Parts) -> TaskStatus:
     )
     with task_context(status.task_uuid):
         with confirmed_in_time("Cancel not stored", _NOT_CANCELLED):
-            await parts.queue.publish(cancellation)
+            await parts.publisher.publish(cancellation)
         log.info("Task cancelled by %s: run %d", user, status.run)
     return TaskStatus.of(status)  # without a place in the queue, because no worker will process the task

@@ -6,9 +6,9 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from api.auth.basic_auth import BasicAuth
-from api.links.renewer import FreshLinks
+from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
-from api.publishing.publisher import TaskQueue
+from api.publishing.publisher import TaskPublisher
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
 from api.view.view import TaskView
@@ -22,13 +22,13 @@ class AppParts:
     """Made once by `api.app.create_app`, which stores them in `app.state.parts`."""
 
     settings: ApiSettings
-    queue: TaskQueue
+    publisher: TaskPublisher
     view: TaskView
     auth: BasicAuth
     policy: AddressPolicy
     admission: Admission
     redelivery_limits: RedeliveryLimits
-    links: FreshLinks
+    links: LinkRenewer
     metrics: ApiMetrics
     readiness: Checks
 

@@ -55,7 +55,7 @@ async def redeliver(status: VisibleTask, user: User, parts: Parts) -> TaskStatus
     redelivery = _redelivery_of(status, user, time.time())
     with task_context(status.task_uuid), parts.redelivery_limits.counted(user, status):
         with confirmed_in_time("Redelivery not queued", _NOT_QUEUED):
-            await parts.queue.publish(redelivery)
+            await parts.publisher.publish(redelivery)
         log.info("Redelivery queued for %s: the callback of run %d", user, status.run)
     return TaskStatus.of(await parts.links.renewed(status))
 

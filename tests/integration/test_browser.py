@@ -118,7 +118,7 @@ def test_nothing_that_another_page_does_changes_or_asks_anything(chrome, api, pa
         chrome.open(page + "/").run(f"const API = {json.dumps(api.url)}; {attack(api.url)}")
         wait_for(lambda before=before: len(answered()) > before, _PATIENCE_S, f"the answer to {name}")
         assert {line.split()[2] for line in answered()[before:]} == {"403"}, (name, answered()[before:])
-    assert api.queue.tasks == api.queue.cancels == api.queue.redeliveries == []
+    assert api.publisher.tasks == api.publisher.cancels == api.publisher.redeliveries == []
 
 
 def test_a_name_that_was_pointed_to_this_machine_reads_nothing(chrome, api):
@@ -140,7 +140,7 @@ def test_pages_of_our_own_work(chrome, api, pages):
     tab.pass_over_policies()
     tab.visit(api.url + "/docs")
     assert tab.run(f"fetch('/generate', {json.dumps(_SIGNED)}).then(answer => answer.status)") == 200
-    assert len(api.queue.tasks) == 1
+    assert len(api.publisher.tasks) == 1
     # A link from another site.
     elsewhere = chrome.open(pages.url.replace("127.0.0.1", "localhost") + "/")
     elsewhere.run(f"location.href = {json.dumps(api.url + '/docs')}")

@@ -76,9 +76,9 @@ def test_a_song_can_be_submitted_from_the_page(chrome, api):
     tab.click(".auth-btn-wrapper .btn-done")
     tab.click("[id$='generate_generate_post'] .try-out__btn")
     tab.click("[id$='generate_generate_post'] .btn.execute")
-    wait_for(lambda: api.queue.tasks, _PATIENCE_S, "task")
-    assert [task.audio for task in api.queue.tasks] == ["https://example.com/song.mp3"]
-    wait_for(lambda: str(api.queue.tasks[0].task_uuid) in tab.text, _PATIENCE_S, "answer on the page")
+    wait_for(lambda: api.publisher.tasks, _PATIENCE_S, "task")
+    assert [task.audio for task in api.publisher.tasks] == ["https://example.com/song.mp3"]
+    wait_for(lambda: str(api.publisher.tasks[0].task_uuid) in tab.text, _PATIENCE_S, "answer on the page")
     assert tab.complaints == []
     assert f"{api.url}/generate" in tab.requested
 

@@ -17,7 +17,7 @@ from api.http.protocol import GuardedProtocol
 from api.view.merge import of_task
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task
-from tests.support.api.api_client import MemoryQueue
+from tests.support.api.api_client import MemoryPublisher
 from tests.support.api.stored_view import StoredView
 from tests.support.waiting import wait_for
 
@@ -25,7 +25,7 @@ _PATIENCE_S = 30
 
 
 @dataclass
-class SeenQueue(MemoryQueue):
+class SeenPublisher(MemoryPublisher):
     """A task that it is given is seen in `view` at once, as Kafka's records are soon."""
 
     view: StoredView | None = None
@@ -42,7 +42,7 @@ class ApiServer:
 
     url: str
     app: FastAPI
-    queue: SeenQueue
+    publisher: SeenPublisher
     view: StoredView
 
 
@@ -65,10 +65,10 @@ def _behind_prefix(app: ASGIApp, prefix: str) -> ASGIApp:
 def api_server(prefix: str = "", **settings: Any) -> Iterator[ApiServer]:
     """An api, behind a proxy that gives it the path `prefix` if there is one."""
     view = StoredView()
-    queue = SeenQueue(view=view)
+    publisher = SeenPublisher(view=view)
     own = ApiSettings(api_host="127.0.0.1", api_port=0, **settings)
     listener = listen(own)
-    app = create_app(own, queue, view)
+    app = create_app(own, publisher, view)
     served = _behind_prefix(app, prefix) if prefix else app
     config = uvicorn.Config(served, http=GuardedProtocol, ws="none", log_config=None, lifespan="on")
     server = uvicorn.Server(config)
@@ -76,7 +76,7 @@ def api_server(prefix: str = "", **settings: Any) -> Iterator[ApiServer]:
     thread.start()
     try:
         wait_for(lambda: server.started, _PATIENCE_S, "start of the api")
-        yield ApiServer(f"http://127.0.0.1:{listener.getsockname()[1]}{prefix}", app, queue, view)
+        yield ApiServer(f"http://127.0.0.1:{listener.getsockname()[1]}{prefix}", app, publisher, view)
     finally:
         view.end_watching()
         server.should_exit = True

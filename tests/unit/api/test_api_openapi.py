@@ -10,7 +10,7 @@ from api.routes.models import Deliveries, TaskPage, TaskStatus
 from api.submit.submission import Queued, Submission, task_uuid
 from api.view.merge import of_task
 from common.tasks.messages import Task
-from tests.support.api.api_client import ApiClient, MemoryQueue, basic
+from tests.support.api.api_client import ApiClient, MemoryPublisher, basic
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def knowing(**settings) -> ApiClient:
         (ApiClient(max_body_bytes=1), {}, 413),
         (ApiClient(), {"Content-Type": "audio/mpeg"}, 415),
         (knowing(max_queued_tasks=1), {}, 429),
-        (ApiClient(MemoryQueue(away="gone")), {}, 503),
+        (ApiClient(MemoryPublisher(away="gone")), {}, 503),
     ],
 )
 def test_real_answers_are_as_documented(document, client, request_headers, status):
