@@ -28,11 +28,11 @@ _MAX_MESSAGE_BYTES = 1 << 20
 _SECRET_NAME = re.compile("PASSWORD|SECRET|TOKEN|^AWS_", re.IGNORECASE)
 
 
-class LinkClosed(Exception):
+class ChannelClosed(Exception):
     """The other process has ended, or closed its end."""
 
 
-class Link:
+class Channel:
     """One end of a socket pair: a JSON object a line, both ways."""
 
     def __init__(self, end: socket.socket):
@@ -41,15 +41,15 @@ class Link:
         self._write_lock = threading.Lock()
 
     def send(self, message: dict) -> None:
-        """Raises LinkClosed."""
+        """Raises ChannelClosed."""
         try:
             with self._write_lock:
                 self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError as error:
-            raise LinkClosed(str(error)) from None
+            raise ChannelClosed(str(error)) from None
 
     def receive(self, timeout_s: float | None = None) -> dict | None:
-        """The next message, None when none came in time. Raises LinkClosed."""
+        """The next message, None when none came in time. Raises ChannelClosed."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while b"\n" not in self._buffer:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -58,9 +58,9 @@ class Link:
                     return None
                 data = self._socket.recv(65536)
             except (OSError, ValueError) as error:
-                raise LinkClosed(str(error)) from None
+                raise ChannelClosed(str(error)) from None
             if not data or len(self._buffer) > _MAX_MESSAGE_BYTES:
-                raise LinkClosed("closed")
+                raise ChannelClosed("closed")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
         return json.loads(line)
@@ -71,8 +71,8 @@ class Link:
 
 def spawn(
     module: str, arguments: list[str], environment: Mapping[str, str] | None = None
-) -> tuple[subprocess.Popen, Link]:
-    """Starts `python -m module ARGUMENTS` with a link. Raises OSError.
+) -> tuple[subprocess.Popen, Channel]:
+    """Starts `python -m module ARGUMENTS` with a channel. Raises OSError.
 
     It gets our environment without what is named like a secret, and `environment` on top.
     The parent-death signal goes by the thread that calls this: it must live as long as the child may.
@@ -92,15 +92,15 @@ def spawn(
         raise
     finally:
         theirs.close()
-    return process, Link(ours)
+    return process, Channel(ours)
 
 
 def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not _SECRET_NAME.search(name)}
 
 
-def attach(arguments: list[str]) -> tuple[Link, list[str]]:
-    """The child's side, to be called before anything slow: its link and its own arguments."""
+def attach(arguments: list[str]) -> tuple[Channel, list[str]]:
+    """The child's side, to be called before anything slow: its channel and its own arguments."""
     descriptor, parent = int(arguments[0]), int(arguments[1])
     # A signal to the whole group (Ctrl-C, a supervisor) is for the parent, which may still want the job done.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -109,21 +109,21 @@ def attach(arguments: list[str]) -> tuple[Link, list[str]]:
     memory.go_first()
     if os.getppid() != parent:  # it died before the signal was ordered
         os._exit(1)
-    return Link(socket.socket(fileno=descriptor)), arguments[2:]
+    return Channel(socket.socket(fileno=descriptor)), arguments[2:]
 
 
-def serve(link: Link, on_message: Callable[[dict], None]) -> None:
+def serve(channel: Channel, on_message: Callable[[dict], None]) -> None:
     """Reads messages in a thread of its own; the process ends at once when the parent is gone."""
 
     def read() -> None:
         try:
-            while (message := link.receive()) is not None:
+            while (message := channel.receive()) is not None:
                 on_message(message)
-        except LinkClosed:
+        except ChannelClosed:
             pass
         os._exit(0)
 
-    threading.Thread(target=read, name="link", daemon=True).start()
+    threading.Thread(target=read, name="channel", daemon=True).start()
 
 
 def kill(process: subprocess.Popen) -> None:

@@ -34,7 +34,7 @@ from common.tasks.stage_news import StageWatch
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from processor.engine.protocol import Separation, SeparationEngine
-from processor.metrics import ProcessorMetrics, Stage
+from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,7 @@ class ProcessorHandler:
                 raise
             Failpoint.STAGED.reach()
             # A worker that was frozen may have staged behind its successor's back: nobody announces that.
-            return Done((self._message(result), self._handed_on(result)), undo=unstage)
+            return Done((self._message(result), self._uploading(result)), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
         return self._brief_schedule if isinstance(error, UnlikelyError) else self._schedule
@@ -132,15 +132,15 @@ class ProcessorHandler:
             self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt + 1)
         status = self._statuses.job(task, queued_at=self._queued_at(record))
         failed = SeparationFailed(
-            **_origin(task),
+            **_shared_fields(task),
             finished_at=self._wall_clock(),
             error_code=error.code,
             error_message=error.message[:_MAX_ERROR_CHARS],
             times=dict(status.times),
         )
         # Not over yet: of two results of one run, side by side, only the uploader can say which one counts.
-        told = status.ended(State.DELIVERING, progress=None, **failure(error))
-        return Done((self._message(failed), told))
+        delivering = status.ended(State.DELIVERING, progress=None, **failure(error))
+        return Done((self._message(failed), delivering))
 
     def _tries(self, record: Record) -> int:
         return retry.history(record).tries(self._schedule)
@@ -155,7 +155,7 @@ class ProcessorHandler:
         """When a retry was queued: its record was written then. The task's own record says it itself."""
         return record.timestamp_ms / 1000 if self._tries(record) else None
 
-    def _handed_on(self, result: Separated) -> Message:
+    def _uploading(self, result: Separated) -> Message:
         """It waits for an uploader now."""
         return self._statuses.job(result).ended(State.UPLOADING, model=result.model, device=result.device)
 
@@ -166,12 +166,12 @@ class ProcessorHandler:
         with self._workspace(record, context) as directory:
             timed = self._metrics.worker.timed
             status.enter(State.DOWNLOADING)
-            with timed(Stage.DOWNLOAD):
+            with timed(Phase.DOWNLOAD):
                 fetched = self._download(task, directory, context, status)
             context.leave_place()
             context.regain_slot()
             status.enter(State.PREPARING)
-            with timed(Stage.PREPARE):
+            with timed(Phase.PREPARE):
                 mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
@@ -184,7 +184,7 @@ class ProcessorHandler:
             self._metrics.separated(mix.duration_s, separation.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)
-            with timed(Stage.STAGE):
+            with timed(Phase.STAGE):
                 return self._put_in_stage(task, record, context, separation, status.times)
 
     def _download(
@@ -215,7 +215,7 @@ class ProcessorHandler:
             )
             Failpoint.STAGING.reach()
         return Separated(
-            **_origin(task),
+            **_shared_fields(task),
             finished_at=self._wall_clock(),
             stems=stems,
             model=separation.model,
@@ -237,7 +237,7 @@ class ProcessorHandler:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _origin(task: Task) -> dict:
+def _shared_fields(task: Task) -> dict:
     return {
         "task_uuid": task.task_uuid,
         "hook_url": task.hook_url,

@@ -87,7 +87,7 @@ class Decoy:
             self._process = None
 
 
-class Watch:
+class OomKills:
     """Whether the killer has struck since this was made. `count` is `kill_count`; tests put in others."""
 
     def __init__(self, count: Callable[[], int | None]):

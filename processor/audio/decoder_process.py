@@ -13,23 +13,23 @@ _OPEN_FILES = 64
 
 
 def main(arguments: list[str]) -> None:
-    link, (source, target, max_duration_s, max_channels, *limits) = child_process.attach(arguments)
-    child_process.serve(link, lambda message: None)
+    channel, (source, target, max_duration_s, max_channels, *limits) = child_process.attach(arguments)
+    child_process.serve(channel, lambda message: None)
     from processor.audio import decode
 
     _limit(*map(int, limits))
-    link.send({"ready": True})  # what ends this process from here on is the file's doing
+    channel.send({"ready": True})  # what ends this process from here on is the file's doing
     try:
         result = decode.decode(Path(source), Path(target), float(max_duration_s), int(max_channels))
     except PermanentError as error:
-        link.send({"code": error.code, "message": error.message, "permanent": True})
+        channel.send({"code": error.code, "message": error.message, "permanent": True})
     except MemoryError:
         message = "The file is not audio that we can read: decoding it takes too much memory"
-        link.send({"code": ErrorCode.NOT_AUDIO, "message": message, "permanent": True})
+        channel.send({"code": ErrorCode.NOT_AUDIO, "message": message, "permanent": True})
     except OSError as error:
-        link.send(_as_answer(error))
+        channel.send(_as_answer(error))
     else:
-        link.send({"code": None, **dataclasses.asdict(result)})
+        channel.send({"code": None, **dataclasses.asdict(result)})
 
 
 def _as_answer(error: OSError) -> dict:

@@ -96,22 +96,22 @@ def prepare(
 
 
 def _converse(arguments: list[str], check: Callable[[], None]) -> dict:
-    process, link = _spawn(arguments)
+    process, channel = _spawn(arguments)
     decoding, answer = False, None
     try:
         while answer is None:
             check()
-            message = link.receive(_TICK_S)
+            message = channel.receive(_TICK_S)
             if message and "ready" in message:
                 decoding = True
             else:
                 answer = message
-    except child_process.LinkClosed:
+    except child_process.ChannelClosed:
         process.wait()
         raise _ended(process.returncode, decoding) from None
     finally:
         child_process.kill(process)
-        link.close()
+        channel.close()
     code = answer.pop("code")
     if code is None:
         return answer

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
-class Busy:
+class BusyClock:
     """For an engine that takes one job at a time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):

@@ -13,8 +13,8 @@ from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.observability.health import Check
 from processor import child_process, memory
 from processor.audio.wav import SAMPLE_RATE
-from processor.engine.busy_clock import Busy
-from processor.engine.fifo_turns import Turns
+from processor.engine.busy_clock import BusyClock
+from processor.engine.fifo_turns import FifoTurns
 from processor.engine.keeper import Keeper, Running
 from processor.engine.protocol import EngineConfig, Separation, StemFile
 
@@ -31,12 +31,12 @@ _OUT_OF_MEMORY = (
 class Engine:
     """Owns the child. `separate` may be called from several threads: one works, the others queue."""
 
-    def __init__(self, config: EngineConfig, oom_kills: Callable[[], int | None] = memory.kill_count):
+    def __init__(self, config: EngineConfig, count_oom_kills: Callable[[], int | None] = memory.kill_count):
         self._config = config
-        self._oom_kills = oom_kills
-        self._keeper = Keeper(config, oom_kills)
-        self._turns = Turns()
-        self._busy = Busy()
+        self._count_oom_kills = count_oom_kills
+        self._keeper = Keeper(config, count_oom_kills)
+        self._turns = FifoTurns()
+        self._busy = BusyClock()
 
     def start(self) -> None:
         """Returns at once; the child warms in the background."""
@@ -103,12 +103,12 @@ class Engine:
         on_progress: Callable[[float], None],
     ) -> Separation:
         request = {"do": "separate", "source": str(source), "target_dir": str(target_dir)}
-        watch = memory.Watch(self._oom_kills)
+        oom_kills = memory.OomKills(self._count_oom_kills)
         try:
-            running.link.send(request)
-            message = self._await_answer(running.link, check, on_progress)
-        except child_process.LinkClosed:
-            raise _crash(running, watch) from None
+            running.channel.send(request)
+            message = self._await_answer(running.channel, check, on_progress)
+        except child_process.ChannelClosed:
+            raise _crash(running, oom_kills) from None
         except BaseException:  # whatever stopped the job: the child must not go on with it
             self._cancel(running)
             raise
@@ -120,12 +120,12 @@ class Engine:
         raise error
 
     def _await_answer(
-        self, link: child_process.Link, check: Callable[[], None], on_progress: Callable[[float], None]
+        self, channel: child_process.Channel, check: Callable[[], None], on_progress: Callable[[float], None]
     ) -> dict:
         deadline = time.monotonic() + self._config.job_timeout_s
         while time.monotonic() < deadline:
             check()
-            message = link.receive(_TICK_S)
+            message = channel.receive(_TICK_S)
             if message is None:
                 continue
             if message["event"] != "progress":
@@ -139,12 +139,12 @@ class Engine:
         """Ends the child's work on this job: by its own leave, else by SIGKILL."""
         deadline = time.monotonic() + _CANCEL_GRACE_S
         try:
-            running.link.send({"do": "cancel"})
+            running.channel.send({"do": "cancel"})
             while time.monotonic() < deadline:
-                message = running.link.receive(_TICK_S)
+                message = running.channel.receive(_TICK_S)
                 if message and message["event"] != "progress":
                     return
-        except child_process.LinkClosed:
+        except child_process.ChannelClosed:
             pass
         self._keeper.discard(running, "a job was stopped")
 
@@ -162,12 +162,12 @@ def _job_error(message: dict) -> PermanentError | TransientError:
     return kind(ErrorCode(message["code"]), message["message"])
 
 
-def _crash(running: Running, watch: memory.Watch) -> CrashError | TransientError:
+def _crash(running: Running, oom_kills: memory.OomKills) -> CrashError | TransientError:
     running.process.wait()
     how = child_process.how_it_ended(running.process.returncode)
     if child_process.was_killed(running.process.returncode):
-        if watch.struck():
+        if oom_kills.struck():
             return TransientError(ErrorCode.OUT_OF_MEMORY, _OUT_OF_MEMORY)
-        if watch.struck() is None:
+        if oom_kills.struck() is None:
             how += " (out of memory, perhaps)"
     return CrashError(ErrorCode.ENGINE_CRASHED, f"The engine died while separating: {how}")

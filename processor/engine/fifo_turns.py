@@ -8,7 +8,7 @@ from contextlib import contextmanager
 _TICK_S = 0.05
 
 
-class Turns:
+class FifoTurns:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()

@@ -30,7 +30,7 @@ class Running:
     """A child that is ready. `jobs` counts those that it was given."""
 
     process: subprocess.Popen
-    link: child_process.Link
+    channel: child_process.Channel
     model: str
     device: str
     jobs: int = 0
@@ -39,9 +39,9 @@ class Running:
 class Keeper:
     """One thread, for the keeper's whole life, spawns all children: the parent-death signal goes by it."""
 
-    def __init__(self, config: EngineConfig, oom_kills: Callable[[], int | None]):
+    def __init__(self, config: EngineConfig, count_oom_kills: Callable[[], int | None]):
         self._config = config
-        self._oom_kills = oom_kills
+        self._count_oom_kills = count_oom_kills
         self._decoy = memory.Decoy()
         self._changed = threading.Condition()
         self._running: Running | None = None
@@ -121,10 +121,10 @@ class Keeper:
         self._decoy.close()
 
     def _await_end(self, running: Running) -> None:
-        watch = memory.Watch(self._oom_kills)
+        oom_kills = memory.OomKills(self._count_oom_kills)
         running.process.wait()
-        running.link.close()
-        reason = f"the engine ended: {_how_it_ended(running.process, watch)}"
+        running.channel.close()
+        reason = f"the engine ended: {_how_it_ended(running.process, oom_kills)}"
         if self._forget(running, reason) and not self._stopping.is_set():
             log.warning("%s", reason)
 
@@ -136,8 +136,8 @@ class Keeper:
         started = self._converse("processor.engine.process", arguments, _START_TIMEOUT_S)
         if started is None:
             return None
-        process, link, message = started
-        running = Running(process, link, message["model"], message["device"])
+        process, channel, message = started
+        running = Running(process, channel, message["model"], message["device"])
         log.info("engine ready: model %s on device %s", running.model, running.device)
         with self._changed:
             self._running = running
@@ -148,33 +148,33 @@ class Keeper:
         arguments = [self._config.model_name, str(self._config.model_dir)]
         done = self._converse("processor.models.fetch_process", arguments, _FETCH_TIMEOUT_S)
         if done:
-            process, link, _ = done
+            process, channel, _ = done
             process.wait()
-            link.close()
+            channel.close()
         self._fetched = done is not None
         return self._fetched
 
     def _converse(
         self, module: str, arguments: list[str], timeout_s: float
-    ) -> tuple[subprocess.Popen, child_process.Link, dict] | None:
+    ) -> tuple[subprocess.Popen, child_process.Channel, dict] | None:
         """Starts a child and waits for its first word; None, with the reason noted, if that is bad news."""
-        watch = memory.Watch(self._oom_kills)
+        oom_kills = memory.OomKills(self._count_oom_kills)
         try:
-            process, link = child_process.spawn(module, arguments, _CHILD_ENVIRONMENT)
+            process, channel = child_process.spawn(module, arguments, _CHILD_ENVIRONMENT)
         except OSError as error:
             return self._not_ready(f"cannot start a process: {error}")
         self._process = process
         if self._stopping.is_set():  # stop() may have looked before this child was there
             child_process.kill(process)
         try:
-            message = link.receive(timeout_s) or {"reason": f"no answer in {timeout_s:g} s"}
-        except child_process.LinkClosed:
+            message = channel.receive(timeout_s) or {"reason": f"no answer in {timeout_s:g} s"}
+        except child_process.ChannelClosed:
             process.wait()
-            message = {"reason": f"it died while starting: {_how_it_ended(process, watch)}"}
+            message = {"reason": f"it died while starting: {_how_it_ended(process, oom_kills)}"}
         if "reason" not in message:
-            return process, link, message
+            return process, channel, message
         child_process.kill(process)
-        link.close()
+        channel.close()
         return self._not_ready(message["reason"])
 
     def _not_ready(self, reason: str) -> None:
@@ -184,8 +184,7 @@ class Keeper:
             self._reason = reason
 
 
-def _how_it_ended(process: subprocess.Popen, watch: memory.Watch) -> str:
+def _how_it_ended(process: subprocess.Popen[bytes], oom_kills: memory.OomKills) -> str:
     how = child_process.how_it_ended(process.returncode)
-    return (
-        f"{how}, memory ran out" if child_process.was_killed(process.returncode) and watch.struck() else how
-    )
+    ran_out = child_process.was_killed(process.returncode) and oom_kills.struck()
+    return f"{how}, memory ran out" if ran_out else how

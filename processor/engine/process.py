@@ -19,7 +19,7 @@ _PROGRESS_INTERVAL_S = 0.2
 
 
 def main(arguments: list[str]) -> None:
-    link, rest = child_process.attach(arguments)
+    channel, rest = child_process.attach(arguments)
     model_name, model_dir, device, output_format = rest
     requests: queue.SimpleQueue[dict] = queue.SimpleQueue()
     cancelled = threading.Event()
@@ -31,17 +31,17 @@ def main(arguments: list[str]) -> None:
             cancelled.clear()
             requests.put(message)
 
-    child_process.serve(link, on_message)
+    child_process.serve(channel, on_message)
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s engine: %(message)s")
     try:
         job = _warm_up(model_name, Path(model_dir), device, output_format)
     except Exception as error:  # noqa: BLE001 (told to the parent, which says it in its health check)
-        link.send({"event": "failed", "reason": str(error) or type(error).__name__})
+        channel.send({"event": "failed", "reason": str(error) or type(error).__name__})
         sys.exit(1)
-    link.send({"event": "ready", **job.describe()})
+    channel.send({"event": "ready", **job.describe()})
     while True:
         message = requests.get()
-        link.send(job.run(link, cancelled, Path(message["source"]), Path(message["target_dir"])))
+        channel.send(job.run(channel, cancelled, Path(message["source"]), Path(message["target_dir"])))
 
 
 def _warm_up(model_name: str, model_dir: Path, requested: str, output_format: str) -> "_Job":
@@ -90,7 +90,7 @@ class _Job:
         return {"model": self._network.name, "device": self._device}
 
     def run(
-        self, link: child_process.Link, cancelled: threading.Event, source: Path, target_dir: Path
+        self, channel: child_process.Channel, cancelled: threading.Event, source: Path, target_dir: Path
     ) -> dict:
         separator = self._separator
 
@@ -100,7 +100,7 @@ class _Job:
 
         try:
             stems = separator.separate(
-                self._network, source, target_dir, self._format, _progress_sender(link), check
+                self._network, source, target_dir, self._format, _progress_sender(channel), check
             )
         except Cancelled:
             return {"event": "cancelled"}
@@ -114,14 +114,14 @@ class _Job:
         }
 
 
-def _progress_sender(link: child_process.Link):
+def _progress_sender(channel: child_process.Channel):
     last_s = 0.0
 
     def send(fraction: float) -> None:
         nonlocal last_s
         if fraction >= 1 or time.monotonic() - last_s >= _PROGRESS_INTERVAL_S:
             last_s = time.monotonic()
-            link.send({"event": "progress", "fraction": fraction})
+            channel.send({"event": "progress", "fraction": fraction})
 
     return send
 

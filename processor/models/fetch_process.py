@@ -8,14 +8,14 @@ from processor.models import model_files
 
 
 def main(arguments: list[str]) -> None:
-    link, (name, directory) = child_process.attach(arguments)
-    child_process.serve(link, lambda message: None)
+    channel, (name, directory) = child_process.attach(arguments)
+    child_process.serve(channel, lambda message: None)
     try:
         model_files.ensure(name, Path(directory), fetch=True)
     except model_files.ModelUnavailable as error:
-        link.send({"event": "failed", "reason": str(error)})
+        channel.send({"event": "failed", "reason": str(error)})
     else:
-        link.send({"event": "done"})
+        channel.send({"event": "done"})
 
 
 if __name__ == "__main__":
