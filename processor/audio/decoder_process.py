@@ -1,4 +1,4 @@
-"""The process that decodes a stranger's file: limited in memory, time, file size and open files."""
+"""Decodes a stranger's file, in a process with limits on memory, time, file size and open files."""
 
 import dataclasses
 import errno
@@ -8,17 +8,19 @@ from pathlib import Path
 
 from common.errors import ErrorCode, PermanentError
 from processor import child_process
+from processor.child_process import JsonObject
 
 _OPEN_FILES = 64
 
 
 def main(arguments: list[str]) -> None:
+    """Decode one file and send one message: the fields of `Decoded` with `code` None, or an error."""
     channel, (source, target, max_duration_s, max_channels, *limits) = child_process.attach(arguments)
     child_process.serve(channel, lambda message: None)
     from processor.audio import decode
 
     _limit(*map(int, limits))
-    channel.send({"ready": True})  # what ends this process from here on is the file's doing
+    channel.send({"ready": True})  # from here on only the file can end this process
     try:
         result = decode.decode(Path(source), Path(target), float(max_duration_s), int(max_channels))
     except PermanentError as error:
@@ -32,8 +34,8 @@ def main(arguments: list[str]) -> None:
         channel.send({"code": None, **dataclasses.asdict(result)})
 
 
-def _as_answer(error: OSError) -> dict:
-    # Its text would hold the path of a directory of ours.
+def _as_answer(error: OSError) -> JsonObject:
+    # Leave out the error's own text, which holds a path of this machine.
     if error.errno == errno.EFBIG:
         message = "The audio is longer than its decoder may write"
         return {"code": ErrorCode.TOO_LONG, "message": message, "permanent": True}

@@ -71,7 +71,7 @@ class Keeper:
 
     @property
     def stopped(self) -> bool:
-        """Whether `stop` was called."""
+        """Tell whether `stop` was called."""
         return self._stopping.is_set()
 
     @property
