@@ -1,4 +1,4 @@
-"""Makes or fetches the model in a process of its own: the export alone takes more memory than a job."""
+"""Fetches or makes a model in a process of its own, because making one takes more memory than a job."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,7 @@ from processor.models import model_files
 
 
 def main(arguments: list[str]) -> None:
+    """Fetch or make one model; send {"event": "done"} or {"event": "failed", "reason": …}."""
     channel, (name, directory) = child_process.attach(arguments)
     child_process.serve(channel, lambda message: None)
     try:
