@@ -15,7 +15,7 @@ _SPEED_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
 class Phase(StrEnum):
-    """The values of `stage` here. The wait for the engine is in none of them."""
+    """The values of the label `phase`. No phase includes the wait for the engine."""
 
     DOWNLOAD = "download"
     PREPARE = "prepare"

@@ -79,7 +79,7 @@ class Worker:
     ):
         """`may_begin` is asked before each poll, on the poll thread."""
         self._metrics = metrics or WorkerMetrics.create("worker")
-        self._on_outcome = partial(self._metrics.job_ended, config.rules)
+        self._on_outcome = partial(self._metrics.attempt_ended, config.rules)
         self._config = config
         self._handler = handler
         self._make_consumer = make_consumer

@@ -192,7 +192,7 @@ def test_a_commit_that_arrives_after_the_loss_changes_only_the_old_assignment():
     table.drop([partition()])
     current = loaded(table)
     commit(table, finish=[old])
-    assert current.progress == CommittedState()
+    assert current.committed_state == CommittedState()
 
 
 def test_an_assignment_that_repeats_itself_ends_the_leases_before_it():

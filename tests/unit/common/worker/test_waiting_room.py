@@ -161,7 +161,7 @@ def test_a_partition_with_as_many_leases_as_its_metadata_can_name_is_not_read_on
         table.set_aside(leased(table, offset))
     assert partition() in table.wanted({partition()}).paused
     assert table.admit(record(128)) is NotLeased.NOT_YET
-    (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).progress]
+    (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).committed_state]
     assert len(state.encode().metadata) < 4096
 
 
