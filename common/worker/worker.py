@@ -33,7 +33,7 @@ from common.worker.committer import Committer
 from common.worker.handover import Handover
 from common.worker.job_thread import JobThread
 from common.worker.lease import Lease, LeaseTable, NotLeased
-from common.worker.membership import Membership
+from common.kafka.membership import Membership
 from common.worker.metrics import WorkerMetrics
 from common.worker.partitions import Partitions
 from common.worker.waiting_room import NO_PLACES, PlaceRules, WaitingRoom
