@@ -1,4 +1,7 @@
-"""Is this worker still in its group, and does the group do what it should? What no client says by itself."""
+"""Watches whether a consumer is still in its group, and whether the group does what it should.
+
+The client reports neither by itself. "row N" is the fault's number in KAFKA_CONSUMER.md.
+"""
 
 import logging
 from collections.abc import Callable
@@ -13,46 +16,47 @@ _JOIN_TIMEOUT_S = 60.0
 _UNOWNED_AFTER_S = 5.0
 
 
+class ConsumerLost(Exception):
+    """This consumer cannot go on: close it and build a new one. The text says why."""
+
+
 class Membership:
-    """Looked at after every poll. Rows: KAFKA_CONSUMER.md."""
+    """Checks one consumer after each poll. Only the thread that polls may use it."""
 
-    def __init__(self, clock: Callable[[], float]):
-        self._clock = clock
-        self.begin()
+    def __init__(self, client: GuardedConsumer, clock: Callable[[], float]):
+        """`client` is about to join its group."""
+        self._client, self._clock = client, clock
+        self._last_heartbeat_s = self._last_stable_s = self._last_shared_out_s = clock()
 
-    def begin(self) -> None:
-        """A new consumer has begun to join."""
-        self._last_heartbeat_s = self._last_stable_s = self._last_shared_out_s = self._clock()
-
-    def watch(self, consumer: GuardedConsumer) -> str | None:
-        """Why the consumer has to be replaced, if it has. Raises Fenced."""
+    def check(self) -> None:
+        """Raise Fenced if another worker has our id, and ConsumerLost if the consumer must be replaced."""
         now = self._clock()
-        if not consumer.is_silently_fenced():
+        if not self._client.is_silently_fenced():
             self._last_heartbeat_s = now
         elif now - self._last_heartbeat_s > _FENCED_AFTER_S:
-            return self.fenced(consumer)
-        if not consumer.is_joining():
+            raise self.fenced()
+        if not self._client.is_joining():
             self._last_stable_s = now
         elif now - self._last_stable_s > _JOIN_TIMEOUT_S:
-            return f"not in the group for {_JOIN_TIMEOUT_S:.0f} s"
-        self._see_that_all_have_owners(consumer, now)
-        return None
+            raise ConsumerLost(f"not in the group for {_JOIN_TIMEOUT_S:.0f} s")
+        self._see_that_all_have_owners(now)
 
-    def fenced(self, consumer: GuardedConsumer) -> str:
-        """Why the consumer has to be replaced. Raises Fenced when another worker has our id for certain."""
-        if not consumer.may_be_forgotten():
-            raise Fenced(Fenced.__doc__)
-        # If there is another one after all, it is fenced by our join and stops.
-        return "the broker may have forgotten this member"
+    def fenced(self) -> Fenced | ConsumerLost:
+        """Return what a fenced member must raise: Fenced only if another worker has our id for certain."""
+        if not self._client.may_be_forgotten():
+            return Fenced(Fenced.__doc__)
+        # If there is another worker after all, our join fences that worker, and it stops.
+        return ConsumerLost("the broker may have forgotten this member")
 
-    def _see_that_all_have_owners(self, consumer: GuardedConsumer, now: float) -> None:
-        if consumer.follows_its_former_self():
-            # Row 20: nobody leads until we ask again; what nobody owns would stay so.
-            consumer.rejoin()
-        elif consumer.is_joining() or not consumer.withholds_partitions():
+    def _see_that_all_have_owners(self, now: float) -> None:
+        if self._client.follows_its_former_self():
+            # Row 20: nobody leads until we ask again, and a partition without an owner would stay without.
+            self._client.rejoin()
+        elif self._client.is_joining() or not self._client.withholds_partitions():
             self._last_shared_out_s = now
         elif now - self._last_shared_out_s > _UNOWNED_AFTER_S:
-            # Row 19: whoever gave partitions up asks for the assignment that gives them away; that got lost.
+            # Row 19: the member that gave partitions up asks for the assignment that gives them away. That
+            # request was lost.
             log.warning("rebalance: partitions without an owner, asking for another assignment")
-            consumer.rejoin()
+            self._client.rejoin()
             self._last_shared_out_s = now

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from kafka import KafkaProducer
 
 from common.kafka import clients
-from common.kafka.net_client import cleaned_up_client
 from common.kafka.records import Message
 from common.settings.schema import KafkaSettings
 
@@ -124,15 +123,9 @@ class KafkaOutbox:
 
 def status_producer(settings: KafkaSettings) -> KafkaProducer:
     """A producer without transactions, which gives up soon. Raises KafkaError."""
-    with cleaned_up_client() as net_client:
-        return KafkaProducer(
-            **clients.kafka_options(settings),
-            kafka_client=net_client,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=0,
-            request_timeout_ms=_REQUEST_TIMEOUT_MS,
-            delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
-            max_block_ms=_REQUEST_TIMEOUT_MS,
-            allow_auto_create_topics=False,
-        )
+    return clients.idempotent_producer(
+        settings,
+        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
+        max_block_ms=_REQUEST_TIMEOUT_MS,
+    )

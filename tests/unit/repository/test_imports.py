@@ -18,11 +18,9 @@ MOST_ROOMS = 13
 KAFKA_VALUES = {"ConsumerGroupMetadata", "OffsetAndMetadata", "OffsetSpec", "TopicPartition"}
 # These modules build a client of their own still. An entry goes when its module no longer does.
 KAFKA_BUILDERS = {
-    "api.publishing.kafka_session": {"KafkaAdminClient", "KafkaProducer"},
     "api.view.topic_ends": {"KafkaConsumer"},
     "common.deadletter.topic_reader": {"KafkaConsumer"},
     "common.lag": {"KafkaConsumer"},
-    "common.tasks.status_outbox": {"KafkaProducer"},
 }
 
 Graph = Mapping[str, set[str]]

@@ -7,7 +7,8 @@ from kafka import TopicPartition
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
-from common.worker.lease import Lease, LeaseTable, NotLeased
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
 from tests.support.common.worker.fakes import TOPIC, leased, loaded, partition, record
 from tests.support.common.worker.worker_harness import WorkerHarness
