@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import ErrorCode, JobError, TransientError, UnlikelyError, is_disk_full
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.jobs import retry
-from common.jobs.handler import JobContext
-from common.jobs.outcome import Deferred, Done, Outcome, Poison, RetrySchedule
+from common.jobs.handler import Job, JobContext
+from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison
+from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
-from common.outbound.addresses import without_secrets
 from common.outbound.guarded_session import Network
 from common.storage.stage import LocalStage
 from common.tasks import messages
@@ -31,6 +31,7 @@ from common.tasks.messages import (
     UndecodableMessage,
 )
 from common.tasks.stage_news import StageWatch
+from processor import results
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from processor.engine.protocol import Separation, SeparationEngine
@@ -81,17 +82,20 @@ class ProcessorHandler:
         self._stage = stage
         self._wall_clock = wall_clock
 
-    def run(self, record: Record, context: JobContext) -> Outcome:
+    def decode(self, record: Record) -> Task | Poison:
         try:
-            task = messages.decode_task(record.value)
+            return messages.decode_task(record.value)
         except UndecodableMessage as error:
             return Poison(str(error))
+
+    def run(self, job: Job[Task], context: JobContext) -> Outcome:
+        task, record = job.content, job.record
         if not context.take_place(claim := download_claim(task)):
             return Deferred(claim)
         with (
             task_context(task.task_uuid),
             request_context(task.request_id),
-            self._status(task, record, context) as status,
+            self._status(job, context) as status,
         ):
             log.info("task taken, attempt %d", context.counted)
             self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt)
@@ -108,51 +112,52 @@ class ProcessorHandler:
                     raise TransientError(ErrorCode.DISK_FULL, "The disk is full") from error
                 raise
             Failpoint.STAGED.reach()
-            # A worker that was frozen may have staged behind its successor's back: nobody announces that.
+            # A worker that was frozen may have staged its stems after another worker finished the task. Its
+            # transaction is refused, and `undo` removes them: no result names them.
             return Done((self._message(result), self._handed_on(result)), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
         return self._brief_schedule if isinstance(error, UnlikelyError) else self._schedule
 
-    def waiting(
-        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
-    ) -> tuple[Message, ...]:
-        """Raises UndecodableMessage for a record that `run` would put aside."""
-        task = messages.decode_task(record.value)
-        status = self._statuses.job(task, (self._tries(record) + 1,))
-        return (status.ended(State.QUEUED, next_try_at=next_try_at, **failure(error)),)
+    def after_failure(self, job: Job[Task], failed: Failed, decision: Decision, context: JobContext) -> Done:
+        match decision:
+            case Retry(at=next_try_at):
+                return Done((self._queued_again(job, failed.error, next_try_at),))
+            case GivenUp():
+                return self._give_up(job, failed.error, decision, context)
 
-    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
-        """Raises UndecodableMessage for a record that `run` would put aside."""
-        task = messages.decode_task(record.value)
+    def _queued_again(self, job: Job[Task], error: JobError, next_try_at: float) -> Message:
+        status = self._statuses.job(job.content, (self._tries(job) + 1,))
+        return status.ended(State.QUEUED, next_try_at=next_try_at, **failure(error))
+
+    def _give_up(self, job: Job[Task], error: JobError, decision: GivenUp, context: JobContext) -> Done:
+        task = job.content
         with task_context(task.task_uuid), request_context(task.request_id):
             log.error("task failed (%s): %s", error.code, error.message)
-            # After too many crashes `run` has not been called, and nobody else would remove what they left.
-            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt + 1)
-        status = self._statuses.job(task, queued_at=self._queued_at(record))
-        failed = SeparationFailed(
-            **_origin(task),
-            finished_at=self._wall_clock(),
-            error_code=error.code,
-            error_message=error.short_message,
-            times=dict(status.times),
-        )
-        # Not over yet: of two results of one run, side by side, only the uploader can say which one counts.
-        told = status.ended(State.DELIVERING, progress=None, **failure(error))
-        return Done((self._message(failed), told))
+            # After too many crashes `run` is not called, so the crashed attempts' stems are removed here.
+            self._stage.remove_earlier_attempts(task.task_uuid, job.record.file_label, context.attempt + 1)
+        status = self._statuses.job(task, queued_at=self._queued_at(job))
+        failed = results.separation_failed(task, error, self._wall_clock(), dict(status.times))
+        # The run is not over: of two results of one run, only the uploader can say which one counts.
+        delivering = status.ended(State.DELIVERING, progress=None, **failure(error))
+        letters = () if isinstance(error, PermanentError) else (decision.letter,)
+        return Done((self._message(failed), delivering, *letters))
 
-    def _tries(self, record: Record) -> int:
-        return retry.history(record).tries(self._schedule)
+    def _tries(self, job: Job[Task]) -> int:
+        return job.history.tries(self._schedule)
 
-    def _status(self, task: Task, record: Record, context: JobContext) -> JobStatus:
+    def _status(self, job: Job[Task], context: JobContext) -> JobStatus:
         handed_back = context.attempt - context.counted
         return self._statuses.job(
-            task, (self._tries(record),), context.attempt, handed_back, self._queued_at(record)
+            job.content, (self._tries(job),), context.attempt, handed_back, self._queued_at(job)
         )
 
-    def _queued_at(self, record: Record) -> float | None:
-        """When a retry was queued: its record was written then. The task's own record says it itself."""
-        return record.timestamp_ms / 1000 if self._tries(record) else None
+    def _queued_at(self, job: Job[Task]) -> float | None:
+        """Returns when a retry was queued, in seconds since the epoch; None for a task's first record.
+
+        A retry was queued when its record was written. The first record's message has its own time.
+        """
+        return job.record.timestamp_ms / 1000 if self._tries(job) else None
 
     def _handed_on(self, result: Separated) -> Message:
         """It waits for an uploader now."""
@@ -213,15 +218,7 @@ class ProcessorHandler:
                 duration_s=round(stem.duration_s, 3),
             )
             Failpoint.STAGING.reach()
-        return Separated(
-            **_origin(task),
-            finished_at=self._wall_clock(),
-            stems=stems,
-            model=separation.model,
-            device=separation.device,
-            gain=separation.gain,
-            times=times,
-        )
+        return results.separated(task, stems, separation, self._wall_clock(), times)
 
     @contextmanager
     def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
@@ -234,19 +231,6 @@ class ProcessorHandler:
             yield directory
         finally:
             shutil.rmtree(directory, ignore_errors=True)
-
-
-def _origin(task: Task) -> dict:
-    return {
-        "task_uuid": task.task_uuid,
-        "hook_url": task.hook_url,
-        "run": task.run,
-        "submitted_at": task.submitted_at,
-        "request_id": task.request_id,
-        "user": task.user,
-        "cancel_at": task.cancel_at,
-        "audio": without_secrets(task.audio),
-    }
 
 
 def _at_work(status: JobStatus) -> Callable[[float], None]:

@@ -12,7 +12,7 @@ from common.failpoint import Failpoint
 from common.storage.beneath import ForeignEntry
 from common.storage.links import Link
 from common.storage.stage import STEM_NAME, LocalStage, is_key
-from common.tasks.messages import Separated, StagedStem, SuccessCallback
+from common.tasks.messages import Separated, SeparationFailed, StagedStem, SuccessCallback
 from common.waiting import Pulse
 from uploader import callback
 from uploader.storage import RunKeys, Storage
@@ -66,8 +66,22 @@ def publish(
     return links
 
 
-def staged_keys(result: Separated) -> list[str]:
-    """The keys of its stems in the stage, without what no processor of ours can have staged for the task."""
+def retire(stage: LocalStage, result: Separated | SeparationFailed) -> None:
+    """Hides a result's staged stems from other attempts: the store has them, or nobody wants them."""
+    for key in _staged_keys(result):
+        stage.retire(key)
+
+
+def remove_retired(stage: LocalStage, result: Separated | SeparationFailed) -> None:
+    """Removes the staged stems that `retire` has hidden."""
+    for key in _staged_keys(result):
+        stage.remove_retired(key)
+
+
+def _staged_keys(result: Separated | SeparationFailed) -> list[str]:
+    """Returns the keys of a result's staged stems, without keys that its processor cannot have made."""
+    if isinstance(result, SeparationFailed):
+        return []
     return [stem.key for stem in result.stems.values() if is_key(stem.key, result.task_uuid)]
 
 

@@ -25,12 +25,6 @@ from common.waiting import DeadlineExceeded, Pulse, pulse_until
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _PREFIX = "whsec_"
-_CALLBACK_CODES = (
-    ErrorCode.CALLBACK_FAILED,
-    ErrorCode.CALLBACK_GONE,
-    ErrorCode.ADDRESS_INVALID,
-    ErrorCode.ADDRESS_BLOCKED,
-)
 
 
 @dataclass(frozen=True)
@@ -144,11 +138,6 @@ def as_error(delivery: Delivery) -> JobError | None:
             return TransientError(ErrorCode.CALLBACK_FAILED, f"Callback not delivered: {why}")
         case Refused(error=error):
             return error
-
-
-def is_about_callback(error: JobError) -> bool:
-    """Whether `as_error` has made it, or could have."""
-    return error.code in _CALLBACK_CODES
 
 
 def _is_secret(secret: str) -> bool:

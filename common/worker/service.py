@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
@@ -44,7 +45,7 @@ class Service:
         group_id: str,
         max_poll_interval_ms: int,
         slots: int,
-        handler: Handler,
+        handler: Handler[Any],
         checks: Checks,
         metrics: WorkerMetrics,
         places: PlaceRules = NO_PLACES,

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from kafka import KafkaProducer, TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaError
@@ -69,7 +70,7 @@ class Worker:
     def __init__(
         self,
         config: WorkerConfig,
-        handler: Handler,
+        handler: Handler[Any],
         make_consumer: Callable[[], GuardedConsumer],
         make_producer: Callable[[], KafkaProducer],
         clock: Callable[[], float] = time.monotonic,

@@ -12,10 +12,10 @@ from common.kafka.records import Message, Record
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.job_status import Statuses
-from common.tasks.messages import Separated, SeparationFailed, State, UndecodableMessage
+from common.tasks.messages import Separated, SeparationFailed, State
 from processor.metrics import ProcessorMetrics, Stage
 from tests.support.common.observability.exposition import Exposition
-from tests.support.common.worker.fakes import FakeContext, MemoryOutbox
+from tests.support.common.worker.fakes import FakeContext, MemoryOutbox, given_up, run, waiting_until
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.processor.processor_harness import STEMS, TASK_UUID, FakeEngine, ProcessorBench
 
@@ -48,7 +48,7 @@ def result_of(done) -> Separated | SeparationFailed:
 
 
 def test_the_stems_are_staged_and_announced(bench):
-    result = result_of(bench.handler().run(bench.record(), FakeContext(attempt=2)))
+    result = result_of(run(bench.handler(), bench.record(), FakeContext(attempt=2)))
     assert isinstance(result, Separated)
     assert (result.model, result.device, result.gain, result.finished_at) == ("centre", "cpu", 0.5, 99.0)
     assert sorted(stem.key for stem in result.stems.values()) == bench.staged()
@@ -72,7 +72,7 @@ def test_nothing_stays_after_an_engine_that_failed(bench, error):
         raise error
 
     with pytest.raises(type(error)):
-        bench.handler(FakeEngine(fail)).run(bench.record(), FakeContext())
+        run(bench.handler(FakeEngine(fail)), bench.record(), FakeContext())
     assert bench.staged() == []
     bench.assert_no_temporary_files()
 
@@ -84,7 +84,7 @@ def test_a_job_cancelled_between_two_stems_takes_the_first_back(bench):
         context.cancel_after = context.checks + 1
 
     with pytest.raises(Cancelled):
-        bench.handler(FakeEngine(cancel_after_one)).run(bench.record(), context)
+        run(bench.handler(FakeEngine(cancel_after_one)), bench.record(), context)
     assert bench.staged() == []
     bench.assert_no_temporary_files()
 
@@ -93,7 +93,7 @@ def test_a_job_cancelled_between_two_stems_takes_the_first_back(bench):
 def test_a_full_disk_is_transient_and_the_user_reads_no_path(bench, number):
     stage = FullStage(bench.stage.root, number)
     with pytest.raises(TransientError) as caught:
-        bench.handler(stage=stage).run(bench.record(), FakeContext())
+        run(bench.handler(stage=stage), bench.record(), FakeContext())
     assert caught.value.code == ErrorCode.DISK_FULL
     assert "secret" not in caught.value.message
     assert bench.staged() == []
@@ -103,14 +103,14 @@ def test_a_full_disk_is_transient_and_the_user_reads_no_path(bench, number):
 def test_a_download_that_fails_leaves_nothing(bench):
     bench.server.on("/gone.wav", serve(b"", status=404))
     with pytest.raises(JobError, match="404"):
-        bench.handler().run(bench.record("/gone.wav"), FakeContext())
+        run(bench.handler(), bench.record("/gone.wav"), FakeContext())
     bench.assert_no_temporary_files()
 
 
 def test_what_is_not_audio_leaves_nothing(bench):
     bench.server.on("/page.wav", serve(b"<html>no song here</html>" * 100))
     with pytest.raises(PermanentError) as caught:
-        bench.handler().run(bench.record("/page.wav"), FakeContext())
+        run(bench.handler(), bench.record("/page.wav"), FakeContext())
     assert caught.value.code == ErrorCode.NOT_AUDIO
     bench.assert_no_temporary_files()
 
@@ -118,7 +118,7 @@ def test_what_is_not_audio_leaves_nothing(bench):
 def test_earlier_attempts_of_this_record_are_removed_and_nothing_else(bench):
     bench.left_over(5, 1)
     other_record, later = bench.left_over(6, 1), bench.left_over(5, 3)
-    bench.handler().run(bench.record(), FakeContext(attempt=2))
+    run(bench.handler(), bench.record(), FakeContext(attempt=2))
     assert bench.staged() == sorted(
         [other_record, later, *(f"{TASK_UUID}/tasks-0-5.2/{name}.wav" for name in STEMS)]
     )
@@ -129,13 +129,13 @@ def test_a_job_given_up_after_crashes_leaves_nothing_of_them(bench):
         bench.left_over(5, attempt)
     other_record = bench.left_over(6, 1)
     error = PermanentError(ErrorCode.ENGINE_CRASHED)
-    bench.handler().give_up(bench.record(), error, FakeContext(attempt=4))
+    given_up(bench.handler(), bench.record(), error, FakeContext(attempt=4))
     assert bench.staged() == [other_record]
 
 
 def test_what_is_told_counts_as_the_limit_does_and_files_have_numbers_of_their_own(bench, caplog):
     caplog.set_level("INFO")
-    result = result_of(bench.handler().run(bench.record(), FakeContext(attempt=9, handed_back=8)))
+    result = result_of(run(bench.handler(), bench.record(), FakeContext(attempt=9, handed_back=8)))
     assert all("0-5.9/" in stem.key for stem in result.stems.values())
     assert "task taken, attempt 1" in caplog.text
 
@@ -144,14 +144,14 @@ def test_the_same_attempt_once_more_is_not_disturbed_by_its_old_directory(bench)
     old = bench.temp_dir / "tasks-0-5.1" / "stems"
     old.mkdir(parents=True)
     (old / "vocals.wav").write_bytes(b"old")
-    result_of(bench.handler().run(bench.record(), FakeContext()))
+    result_of(run(bench.handler(), bench.record(), FakeContext()))
     bench.assert_no_temporary_files()
 
 
 @pytest.mark.parametrize("text", ["x" * 5000, "\ud800 no text", "é" * 1000])
 def test_a_failure_is_announced_with_a_text_of_bounded_length(bench, text):
     error = PermanentError(ErrorCode.NOT_AUDIO, text)
-    failed = result_of(bench.handler().give_up(bench.record(), error, FakeContext()))
+    failed = result_of(given_up(bench.handler(), bench.record(), error, FakeContext()))
     assert isinstance(failed, SeparationFailed)
     assert failed.error_code == "not_audio"
     assert 0 < len(failed.error_message) <= 1000
@@ -160,15 +160,12 @@ def test_a_failure_is_announced_with_a_text_of_bounded_length(bench, text):
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b"[]", b'{"schema_version": 2}'])
 def test_what_is_no_task_is_poison(bench, value):
-    record = Record("tasks", 0, 0, None, value)
-    assert isinstance(bench.handler().run(record, FakeContext()), Poison)
-    with pytest.raises(UndecodableMessage):
-        bench.handler().give_up(record, PermanentError(ErrorCode.ENGINE_CRASHED), FakeContext())
+    assert isinstance(bench.handler().decode(Record("tasks", 0, 0, None, value)), Poison)
 
 
 def test_each_stage_is_timed_and_speed_is_audio_by_the_engines_own_time(bench):
     metrics = ProcessorMetrics.create()
-    bench.handler(metrics=metrics).run(bench.record(), FakeContext())
+    run(bench.handler(metrics=metrics), bench.record(), FakeContext())
     shown = Exposition.of(metrics.worker.registry)
     for stage in Stage:
         assert shown.value("uvr_stage_seconds_count", service="processor", stage=stage) == 1, stage
@@ -184,7 +181,7 @@ def test_a_job_that_fails_is_timed_up_to_there(bench):
         raise TransientError(ErrorCode.ENGINE_TIMEOUT)
 
     with pytest.raises(TransientError):
-        bench.handler(FakeEngine(fail), metrics=metrics).run(bench.record(), FakeContext())
+        run(bench.handler(FakeEngine(fail), metrics=metrics), bench.record(), FakeContext())
     shown = Exposition.of(metrics.worker.registry)
     counts = {stage: shown.value("uvr_stage_seconds_count", stage=stage) for stage in Stage}
     assert counts == {Stage.DOWNLOAD: 1, Stage.PREPARE: 1, Stage.SEPARATE: 0, Stage.STAGE: 0}
@@ -196,7 +193,7 @@ def statuses_of(messages_: tuple[Message, ...]) -> list[messages.Status]:
 
 
 def test_with_the_result_its_status_says_that_it_waits_for_an_uploader(bench):
-    done = bench.handler().run(bench.record(), FakeContext(attempt=2))
+    done = run(bench.handler(), bench.record(), FakeContext(attempt=2))
     (told,) = statuses_of(done.messages)
     assert (told.state, told.run, told.model, told.device) == (State.UPLOADING, 1, "centre", "cpu")
     entered = {State.QUEUED, State.DOWNLOADING, State.PREPARING, State.SEPARATING}
@@ -206,13 +203,15 @@ def test_with_the_result_its_status_says_that_it_waits_for_an_uploader(bench):
 
 def test_a_failure_is_told_before_its_callback_and_a_wait_says_until_when(bench):
     handler, error = bench.handler(), TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
-    (told,) = statuses_of(handler.give_up(bench.record(), error, FakeContext(attempt=3)).messages)
+    (told,) = statuses_of(given_up(handler, bench.record(), error, FakeContext(attempt=3)).messages)
     assert (told.state, told.error_code, told.error_message) == (
         "delivering",
         "http_error",
         "HTTP error: 503",
     )
-    (waiting,) = statuses_of(handler.waiting(bench.record(), error, 129.0, FakeContext(attempt=3)))
+    (waiting,) = statuses_of(
+        waiting_until(handler, bench.record(), error, 129.0, FakeContext(attempt=3)).messages
+    )
     assert (waiting.state, waiting.next_try_at, waiting.tries) == ("queued", 129.0, (1,))
     assert waiting.error_code == "http_error"
 
@@ -220,13 +219,13 @@ def test_a_failure_is_told_before_its_callback_and_a_wait_says_until_when(bench)
 def test_the_song_is_named_in_whatever_is_told_of_it_without_its_secrets(bench):
     handler, outbox, record = bench.handler(), MemoryOutbox(), bench.record("/song.wav?signature=TOPSECRET#x")
     handler._statuses = Statuses("status", outbox, lambda: 9.0)
-    done = handler.run(record, FakeContext())
+    done = run(handler, record, FakeContext())
     error = TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
-    given_up = handler.give_up(record, error, FakeContext())
-    told = [*outbox.statuses, *statuses_of((*done.messages, *given_up.messages))]
-    told += statuses_of(handler.waiting(record, error, 129.0, FakeContext()))
+    end = given_up(handler, record, error, FakeContext())
+    told = [*outbox.statuses, *statuses_of((*done.messages, *end.messages))]
+    told += statuses_of(waiting_until(handler, record, error, 129.0, FakeContext()).messages)
     results = [
-        messages.decode_result(m.value) for m in (*done.messages, *given_up.messages) if m.topic == "results"
+        messages.decode_result(m.value) for m in (*done.messages, *end.messages) if m.topic == "results"
     ]
     assert (len(told) > 5, len(results)) == (True, 2)
     assert {one.audio for one in (*told, *results)} == {bench.server.url + "/song.wav"}
@@ -237,13 +236,13 @@ def test_a_retry_was_queued_when_it_was_written_whatever_becomes_of_it(bench):
     handler._statuses = Statuses("status", outbox, lambda: 99.0)
     error = TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
     policy = retry.RetryPolicy("tasks", (30, 300))
-    waits = policy.next_try(bench.record(), error, handler.schedule(error), 50.0)
+    waits = policy.next_try(bench.record(), error, handler.schedule(error), 50.0).waiting
     again = Record(waits.topic, 0, 7, waits.key, waits.value, waits.headers, 50_000)
-    done, given_up = handler.run(again, FakeContext()), handler.give_up(again, error, FakeContext())
-    told = [*outbox.statuses, *statuses_of((*done.messages, *given_up.messages))]
+    done, end = run(handler, again, FakeContext()), given_up(handler, again, error, FakeContext())
+    told = [*outbox.statuses, *statuses_of((*done.messages, *end.messages))]
     results = [
-        messages.decode_result(m.value) for m in (*done.messages, *given_up.messages) if m.topic == "results"
+        messages.decode_result(m.value) for m in (*done.messages, *end.messages) if m.topic == "results"
     ]
     assert {one.times[State.QUEUED] for one in (*told, *results)} == {50.0}
     first = Record("tasks", 0, 5, b"k", waits.value, (), 50_000)
-    assert result_of(handler.run(first, FakeContext())).times[State.QUEUED] == 1.0
+    assert result_of(run(handler, first, FakeContext())).times[State.QUEUED] == 1.0
