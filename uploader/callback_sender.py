@@ -1,4 +1,4 @@
-"""Makes one try of a callback, and the record that tells anyone later what became of the try."""
+"""Makes one try of a callback, and the delivery record that reports the try."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -15,7 +15,7 @@ Content = TypeVar("Content")
 
 @dataclass(frozen=True)
 class Job(Generic[Content]):
-    """One record, decoded once: `content` is its message, `history` tells of its earlier tries."""
+    """One record, decoded once: `content` is its message, `history` has its earlier tries."""
 
     record: Record
     content: Content
@@ -72,7 +72,7 @@ class Handler(Protocol[Content]):
     """A service's work on records whose message is a `Content`. Several threads call it at once.
 
     The worker decodes each record once, runs the job, and decides about a retry. Only then does it ask for
-    the messages of a failure, so every message tells the same decision.
+    the messages of a failure, so all of them report the same decision.
     """
 
     def decode(self, record: Record) -> Content | Poison:
