@@ -16,7 +16,7 @@ from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison
 from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -35,7 +35,7 @@ from processor import results
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from processor.engine.protocol import Separation, SeparationEngine
-from processor.metrics import ProcessorMetrics, Stage
+from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class ProcessorHandler:
     def __init__(
         self,
         config: ProcessorConfig,
-        network: Network,
+        network: OutboundNetwork,
         engine: SeparationEngine,
         stage: LocalStage,
         statuses: Statuses,
@@ -97,15 +97,15 @@ class ProcessorHandler:
             request_context(task.request_id),
             self._status(job, context) as status,
         ):
-            log.info("task taken, attempt %d", context.counted)
+            log.info("task taken, attempt %d", context.counted_attempts)
             self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt)
 
             def unstage() -> None:
                 self._stage.remove_attempt(task.task_uuid, record.file_label, context.attempt)
 
             try:
-                with self._cancels.ending(task, context) as ending:
-                    result = self._separate(task, record, ending, status)
+                with self._cancels.stoppable(task, context) as stoppable:
+                    result = self._separate(task, record, stoppable, status)
             except BaseException as error:
                 unstage()
                 if is_disk_full(error):
@@ -147,7 +147,7 @@ class ProcessorHandler:
         return job.history.tries(self._schedule)
 
     def _status(self, job: Job[Task], context: JobContext) -> JobStatus:
-        handed_back = context.attempt - context.counted
+        handed_back = context.attempt - context.counted_attempts
         return self._statuses.job(
             job.content, (self._tries(job),), context.attempt, handed_back, self._queued_at(job)
         )
@@ -170,12 +170,12 @@ class ProcessorHandler:
         with self._workspace(record, context) as directory:
             timed = self._metrics.worker.timed
             status.enter(State.DOWNLOADING)
-            with timed(Stage.DOWNLOAD):
+            with timed(Phase.DOWNLOAD):
                 fetched = self._download(task, directory, context, status)
             context.leave_place()
             context.regain_slot()
             status.enter(State.PREPARING)
-            with timed(Stage.PREPARE):
+            with timed(Phase.PREPARE):
                 mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
@@ -188,7 +188,7 @@ class ProcessorHandler:
             self._metrics.separated(mix.duration_s, separation.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)
-            with timed(Stage.STAGE):
+            with timed(Phase.STAGE):
                 return self._put_in_stage(task, record, context, separation, status.times)
 
     def _download(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from common.observability import log
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.settings import command_line
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import UploaderSettings
@@ -17,7 +17,7 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageAnnouncer
 from common.tasks.status_outbox import KafkaOutbox, status_producer
-from common.worker.disk_metrics import read_disks
+from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
 from uploader.config import UploaderConfig
 from uploader.handler import UploaderHandler
@@ -41,7 +41,7 @@ def main() -> int:
         stage.open()
     storage, secrets = _storage_and_secrets(settings)
     metrics = UploaderMetrics.create()
-    read_disks(metrics.worker, {"output": settings.output_dir})
+    register_disks(metrics.worker, {"output": settings.output_dir})
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
@@ -98,7 +98,7 @@ def _make_handler(
 ) -> UploaderHandler:
     return UploaderHandler(
         UploaderConfig.from_settings(settings, secrets),
-        Network(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
         storage,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),

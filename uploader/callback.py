@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 
 from common.errors import JobError
-from common.storage.links import Link, first_expiry_s
+from common.storage.links import ResultLink, first_expiry_s
 from common.tasks.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
 
 
-def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: float) -> bytes:
+def success_body(result: Separated, links: Mapping[str, ResultLink], timestamp_s: float) -> bytes:
     """Returns the body for a success. `links`, by stem name, has one link for each stem of the result.
 
     `timestamp_s` is in seconds since the epoch.
@@ -80,5 +80,5 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
     )
 
 
-def _url(link: Link | None) -> str | None:
+def _url(link: ResultLink | None) -> str | None:
     return link.url if link else None

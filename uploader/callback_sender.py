@@ -7,9 +7,9 @@ from common.errors import JobError
 from common.failpoint import Failpoint
 from common.jobs.retry import Decision, Retry
 from common.kafka.records import Message
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed
-from common.waiting import Pulse
+from common.waiting import StopCheck
 from uploader import webhook
 from uploader.metrics import UploaderMetrics
 from uploader.webhook import Delivered, Delivery, Gone, Rejected
@@ -34,14 +34,14 @@ class CallbackTry:
 class CallbackSender:
     """Posts callbacks. `timeout_s` is for a whole POST; `wall_clock` gives seconds since the epoch."""
 
-    network: Network
+    network: OutboundNetwork
     secrets: Sequence[str]
     timeout_s: float
     delivery_topic: str
     wall_clock: Callable[[], float]
     metrics: UploaderMetrics
 
-    def post(self, hook_url: str, webhook_id: str, body: bytes, number: int, check: Pulse) -> CallbackTry:
+    def post(self, hook_url: str, webhook_id: str, body: bytes, number: int, check: StopCheck) -> CallbackTry:
         """Posts `body` once, as try `number`. Raises only what `check` raises."""
         started_at = self.wall_clock()
         answer = webhook.deliver(

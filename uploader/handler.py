@@ -12,7 +12,7 @@ from common.jobs.outcome import Done, Failed, Outcome, Poison
 from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -43,7 +43,7 @@ class UploaderHandler:
     def __init__(
         self,
         config: UploaderConfig,
-        network: Network,
+        network: OutboundNetwork,
         storage: Storage,
         stage: LocalStage,
         statuses: Statuses,
@@ -170,7 +170,7 @@ class UploaderHandler:
         self, job: Job[Content], result: Separated | SeparationFailed, context: JobContext
     ) -> JobStatus:
         tries = (self._callback_tries(job), job.history.tries(self._job_schedule))
-        return self._statuses.job(result, tries, context.attempt, context.attempt - context.counted)
+        return self._statuses.job(result, tries, context.attempt, context.attempt - context.counted_attempts)
 
     def _message(self, failed: SeparationFailed) -> Message:
         return Message(self._config.result_topic, str(failed.task_uuid).encode(), failed.to_bytes())

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from common.jobs.handler import JobContext
-
-_TICK_S = 0.2
+from common.waiting import wait_until
 
 
 class KeyedLocks:
@@ -20,9 +19,7 @@ class KeyedLocks:
     def hold(self, key: str, context: JobContext) -> Iterator[None]:
         """Holds the lock of `key` during the block. Raises Cancelled if the job must stop while it waits."""
         with self._changed:
-            while key in self._held:
-                self._changed.wait(_TICK_S)
-                context.check()
+            wait_until(self._changed, lambda: key not in self._held, context.check)
             self._held.add(key)
         try:
             yield

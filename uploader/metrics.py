@@ -10,7 +10,7 @@ from common.worker.metrics import WorkerMetrics
 from uploader.webhook import Delivered, Delivery, Gone, Refused, Rejected, TimedOut
 
 
-class Stage(StrEnum):
+class Phase(StrEnum):
     """The values of the label `stage` in the uploader."""
 
     UPLOAD = "upload"
@@ -29,7 +29,7 @@ class UploaderMetrics:
 
     @classmethod
     def create(cls) -> Self:
-        worker = WorkerMetrics.create("uploader", Stage)
+        worker = WorkerMetrics.create("uploader", Phase)
         callbacks = Counter(
             "uvr_callbacks",
             "Callbacks POSTed, by outcome: HTTP status, no answer, or an address that is not called.",
@@ -43,7 +43,7 @@ class UploaderMetrics:
     def called(self, answer: Delivery, took_s: float) -> None:
         """Notes one try of a callback, which took `took_s` seconds and was answered by `answer`."""
         self.callbacks.labels(class_of(answer)).inc()
-        self.worker.note_stage(Stage.CALLBACK, took_s)
+        self.worker.note_phase(Phase.CALLBACK, took_s)
 
 
 def class_of(answer: Delivery) -> str:

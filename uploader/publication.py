@@ -13,7 +13,7 @@ from common.tasks.job_status import JobStatus
 from common.tasks.messages import Separated, SeparationFailed, State
 from uploader import callback, stems
 from uploader.keyed_locks import KeyedLocks
-from uploader.metrics import Stage, UploaderMetrics
+from uploader.metrics import Phase, UploaderMetrics
 from uploader.places import run_id
 from uploader.storage import RunKeys, Storage
 
@@ -82,7 +82,7 @@ class Publisher:
         """Lets a cancel or a deadline end the run, unless the run has failed or its success was reported."""
         if isinstance(result, SeparationFailed) or is_reported:
             return nullcontext(context)
-        return self._cancels.ending(result, context)
+        return self._cancels.stoppable(result, context)
 
     def _body(
         self,
@@ -95,7 +95,7 @@ class Publisher:
         if isinstance(result, SeparationFailed):
             return callback.failure_body(result)
         status.enter(State.UPLOADING)
-        with self._metrics.worker.timed(Stage.UPLOAD):
+        with self._metrics.worker.timed(Phase.UPLOAD):
             links = stems.publish(result, keys, self._stage, self._storage, context.check, status.advance)
         return callback.success_body(result, links, self._wall_clock())
 

@@ -33,7 +33,7 @@ class JobContext(Protocol):
         """
 
     @property
-    def counted(self) -> int:
+    def counted_attempts(self) -> int:
         """The number of attempts, this one included, that count toward MAX_ATTEMPTS.
 
         An attempt that was stopped in good order does not count.

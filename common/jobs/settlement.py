@@ -75,7 +75,7 @@ class Settlement:
 
         For a record of which Kafka takes nothing else.
         """
-        topic, attempt = self._rules.dead_letter_topic, self._context.counted
+        topic, attempt = self._rules.dead_letter_topic, self._context.counted_attempts
         return Done(
             (dead_letters.bare_letter(topic, self._record, ErrorCode.INTERNAL_ERROR, reason, attempt),)
         )
@@ -108,7 +108,7 @@ class Settlement:
                 if next_try is not None:
                     return next_try
                 past = past.failed(schedule, error)
-            case CrashError() if self._context.counted < self._rules.max_attempts:
+            case CrashError() if self._context.counted_attempts < self._rules.max_attempts:
                 return _ReadAgain()
         return GivenUp(self._letter(error.code, error.message, past))
 
@@ -131,6 +131,6 @@ class Settlement:
 
     def _letter(self, code: ErrorCode, reason: str, past: History | None = None) -> Message:
         """`past` is the history for the letter, the record's own if None."""
-        topic, attempt = self._rules.dead_letter_topic, self._context.counted
+        topic, attempt = self._rules.dead_letter_topic, self._context.counted_attempts
         past = past or retry.history(self._record)
         return dead_letters.letter(topic, self._record, code, reason, attempt, past)

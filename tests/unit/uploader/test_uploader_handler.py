@@ -12,7 +12,7 @@ from common.kafka.records import Record
 from common.tasks.messages import SeparationFailed, decode_result
 from tests.support.common.worker.fakes import FakeContext, InThread
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader.uploader_harness import STEMS, TASK_UUID, UploaderBench
+from tests.support.uploader.uploader_harness import STEMS, TASK_UUID, UploaderHarness
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 REFUSED = PermanentError(ErrorCode.STORAGE_ERROR, "The result could not be stored: AccessDenied (403)")
@@ -21,21 +21,21 @@ MANIFEST = PREFIX + "manifest.json"
 
 
 @pytest.fixture
-def bench(tmp_path):
+def harness(tmp_path):
     with CallbackReceiver() as receiver:
-        yield UploaderBench(tmp_path, receiver)
+        yield UploaderHarness(tmp_path, receiver)
 
 
-def test_stems_then_manifest_then_callback(bench):
-    settled = bench.work(bench.staged())
-    assert bench.storage.calls == [
+def test_stems_then_manifest_then_callback(harness):
+    settled = harness.work(harness.staged())
+    assert harness.storage.calls == [
         ("get_manifest", MANIFEST),
         ("put_file", PREFIX + "vocals.wav"),
         ("put_file", PREFIX + "instrumental.wav"),
         ("put_manifest", MANIFEST),
     ]
-    (request,) = bench.requests()
-    assert request.body == bench.storage.objects[MANIFEST]
+    (request,) = harness.requests()
+    assert request.body == harness.storage.objects[MANIFEST]
     assert request.headers["webhook-id"] == f"{TASK_UUID}.1"
     body = request.json()
     assert (body["status"], body["task_uuid"], body["timestamp"]) == ("success", str(TASK_UUID), 99.0)
@@ -50,65 +50,65 @@ def test_stems_then_manifest_then_callback(bench):
     assert [m.topic for m in settled.done.messages] == ["deliveries", "status"]
 
 
-def test_staged_files_leave_sight_with_the_manifest_and_the_disk_with_the_commit(bench):
-    result = bench.staged()
-    done = bench.run(result)
-    assert not bench.stage.path(result.stems["vocals"].key).exists()
-    assert bench.files() == ["instrumental.wav", "vocals.wav"]
+def test_staged_files_leave_sight_with_the_manifest_and_the_disk_with_the_commit(harness):
+    result = harness.staged()
+    done = harness.run(result)
+    assert not harness.stage.path(result.stems["vocals"].key).exists()
+    assert harness.files() == ["instrumental.wav", "vocals.wav"]
     done.after_commit()
-    assert bench.files() == []
+    assert harness.files() == []
 
 
-def test_what_was_published_before_is_neither_uploaded_nor_built_again(bench):
-    bench.run(bench.staged())
-    bench.storage.calls.clear()
-    bench.run(bench.staged())
-    assert bench.storage.uploads == []
-    first, second = bench.requests()
+def test_what_was_published_before_is_neither_uploaded_nor_built_again(harness):
+    harness.run(harness.staged())
+    harness.storage.calls.clear()
+    harness.run(harness.staged())
+    assert harness.storage.uploads == []
+    first, second = harness.requests()
     assert first.body == second.body
     assert first.headers["webhook-id"] == second.headers["webhook-id"]
 
 
-def test_a_repeat_finds_the_manifest_even_when_its_staged_files_are_gone(bench):
-    result = bench.staged()
-    bench.run(result).after_commit()
-    assert bench.work(result).results == []
-    assert [body["status"] for body in bench.callbacks()] == ["success", "success"]
+def test_a_repeat_finds_the_manifest_even_when_its_staged_files_are_gone(harness):
+    result = harness.staged()
+    harness.run(result).after_commit()
+    assert harness.work(result).results == []
+    assert [body["status"] for body in harness.callbacks()] == ["success", "success"]
 
 
-def test_of_two_results_side_by_side_one_is_published_and_both_are_told_the_same(bench):
-    bench.storage.go_on.clear()
-    first = InThread(bench.run, bench.staged(offset=5))
-    assert bench.storage.entered.wait(10)
+def test_of_two_results_side_by_side_one_is_published_and_both_are_told_the_same(harness):
+    harness.storage.go_on.clear()
+    first = InThread(harness.run, harness.staged(offset=5))
+    assert harness.storage.entered.wait(10)
     second_context = FakeContext()
-    second = InThread(bench.run, bench.staged(offset=6), second_context)
+    second = InThread(harness.run, harness.staged(offset=6), second_context)
     while not second_context.checks:  # it waits for the first
         assert second.waits
-    bench.storage.go_on.set()
+    harness.storage.go_on.set()
     for job in (first, second):
         job.result().after_commit()
-    assert len(bench.storage.uploads) == 2
-    bodies = [request.body for request in bench.requests()]
+    assert len(harness.storage.uploads) == 2
+    bodies = [request.body for request in harness.requests()]
     assert bodies[0] == bodies[1]
-    assert bench.files() == []
+    assert harness.files() == []
 
 
-def test_the_first_manifest_is_what_is_sent_whoever_wrote_it(bench):
+def test_the_first_manifest_is_what_is_sent_whoever_wrote_it(harness):
     theirs = b'{"status": "success", "by": "another uploader"}'
 
     def be_overtaken(what: str, key: str) -> None:
         if what == "put_manifest":
-            bench.storage.objects.setdefault(key, theirs)
+            harness.storage.objects.setdefault(key, theirs)
 
-    bench.storage.fail = be_overtaken
-    bench.run(bench.staged())
-    assert bench.requests()[0].body == theirs
-    assert PREFIX + "vocals.wav" in bench.storage.objects
+    harness.storage.fail = be_overtaken
+    harness.run(harness.staged())
+    assert harness.requests()[0].body == theirs
+    assert PREFIX + "vocals.wav" in harness.storage.objects
 
 
-def test_a_failure_is_told_with_its_code_and_the_time_it_happened(bench):
-    assert bench.work(bench.failed()).results == []
-    assert bench.callbacks() == [
+def test_a_failure_is_told_with_its_code_and_the_time_it_happened(harness):
+    assert harness.work(harness.failed()).results == []
+    assert harness.callbacks() == [
         {
             "task_uuid": str(TASK_UUID),
             "status": "failed",
@@ -117,42 +117,42 @@ def test_a_failure_is_told_with_its_code_and_the_time_it_happened(bench):
             "error_message": "HTTP error: 404",
         }
     ]
-    assert bench.storage.uploads == []
+    assert harness.storage.uploads == []
 
 
-def test_a_job_that_is_cancelled_tells_nobody_and_keeps_the_staged_files(bench):
+def test_a_job_that_is_cancelled_tells_nobody_and_keeps_the_staged_files(harness):
     with pytest.raises(Cancelled):
-        bench.run(bench.staged(), FakeContext(cancel_after=0))
-    assert bench.callbacks() == []
-    assert len(bench.files()) == 2
+        harness.run(harness.staged(), FakeContext(cancel_after=0))
+    assert harness.callbacks() == []
+    assert len(harness.files()) == 2
     # and its key is free again
-    bench.run(bench.staged())
-    assert len(bench.callbacks()) == 1
+    harness.run(harness.staged())
+    assert len(harness.callbacks()) == 1
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b'{"status": "odd"}'])
-def test_what_is_no_result_is_poison(bench, value):
-    assert isinstance(bench.handler.decode(Record("results", 0, 0, None, value)), Poison)
+def test_what_is_no_result_is_poison(harness, value):
+    assert isinstance(harness.handler.decode(Record("results", 0, 0, None, value)), Poison)
 
 
 # The store fails
 
 
-def test_a_short_outage_is_ridden_out_and_the_user_hears_of_a_success_alone(bench):
-    bench.storage.fail = lambda what, key: DOWN
-    (waiting,) = bench.work(bench.staged()).results
+def test_a_short_outage_is_ridden_out_and_the_user_hears_of_a_success_alone(harness):
+    harness.storage.fail = lambda what, key: DOWN
+    (waiting,) = harness.work(harness.staged()).results
     assert waiting.topic == "results_retry_30s"
-    assert bench.callbacks() == []
-    bench.storage.fail = lambda what, key: None
-    bench.work_out(waiting)
-    assert [body["status"] for body in bench.callbacks()] == ["success"]
-    assert bench.files() == []
+    assert harness.callbacks() == []
+    harness.storage.fail = lambda what, key: None
+    harness.work_out(waiting)
+    assert [body["status"] for body in harness.callbacks()] == ["success"]
+    assert harness.files() == []
 
 
-def test_with_the_store_down_for_good_the_user_hears_of_it_and_the_stems_wait_for_a_replay(bench):
-    bench.storage.fail = lambda what, key: DOWN
-    tries = bench.work_out(bench.staged())
-    (body,) = bench.callbacks()
+def test_with_the_store_down_for_good_the_user_hears_of_it_and_the_stems_wait_for_a_replay(harness):
+    harness.storage.fail = lambda what, key: DOWN
+    tries = harness.work_out(harness.staged())
+    (body,) = harness.callbacks()
     assert (body["status"], body["error_code"], body["error_message"]) == (
         "failed",
         "storage_error",
@@ -161,141 +161,141 @@ def test_with_the_store_down_for_good_the_user_hears_of_it_and_the_stems_wait_fo
     (letter,) = [letter for settled in tries for letter in settled.letters]
     assert decode_result(letter.value).status == "success"
     assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"storage_error"
-    assert bench.files() == ["instrumental.wav", "vocals.wav"]
+    assert harness.files() == ["instrumental.wav", "vocals.wav"]
 
 
-def test_a_store_that_refuses_us_for_good_is_told_without_waiting(bench):
-    bench.storage.fail = lambda what, key: REFUSED
-    tries = bench.work_out(bench.staged())
+def test_a_store_that_refuses_us_for_good_is_told_without_waiting(harness):
+    harness.storage.fail = lambda what, key: REFUSED
+    tries = harness.work_out(harness.staged())
     assert not [r for settled in tries for r in settled.results if "retry" in r.topic]
-    assert [body["status"] for body in bench.callbacks()] == ["failed"]
+    assert [body["status"] for body in harness.callbacks()] == ["failed"]
 
 
-def test_bad_news_told_without_a_store_stays_the_same_when_the_store_is_back_with_other_news(bench):
-    bench.storage.fail = lambda what, key: REFUSED
-    bench.receiver.answer(500)
-    (unstored,) = bench.work(bench.failed()).results
-    assert bench.callbacks() == []
-    (waiting,) = bench.work(unstored).results
-    bench.storage.fail = lambda what, key: None
-    bench.storage.objects[MANIFEST] = b'{"status": "success"}'
-    bench.work(waiting)
-    first, second = bench.requests()
+def test_bad_news_told_without_a_store_stays_the_same_when_the_store_is_back_with_other_news(harness):
+    harness.storage.fail = lambda what, key: REFUSED
+    harness.receiver.answer(500)
+    (unstored,) = harness.work(harness.failed()).results
+    assert harness.callbacks() == []
+    (waiting,) = harness.work(unstored).results
+    harness.storage.fail = lambda what, key: None
+    harness.storage.objects[MANIFEST] = b'{"status": "success"}'
+    harness.work(waiting)
+    first, second = harness.requests()
     assert first.body == second.body
     assert first.json()["status"] == "failed"
 
 
-def test_what_was_told_from_a_manifest_is_not_told_otherwise_when_the_store_goes_away(bench):
-    bench.storage.objects[MANIFEST] = b'{"status": "success"}'
-    bench.receiver.answer(500)
-    (waiting,) = bench.work(bench.failed()).results
-    bench.storage.fail = lambda what, key: REFUSED
-    bench.work_out(waiting)
-    assert [body["status"] for body in bench.callbacks()] == ["success"]
+def test_what_was_told_from_a_manifest_is_not_told_otherwise_when_the_store_goes_away(harness):
+    harness.storage.objects[MANIFEST] = b'{"status": "success"}'
+    harness.receiver.answer(500)
+    (waiting,) = harness.work(harness.failed()).results
+    harness.storage.fail = lambda what, key: REFUSED
+    harness.work_out(waiting)
+    assert [body["status"] for body in harness.callbacks()] == ["success"]
 
 
-def test_a_manifest_that_was_written_although_the_store_said_no_is_the_truth(bench):
+def test_a_manifest_that_was_written_although_the_store_said_no_is_the_truth(harness):
     def write_and_say_no(what: str, key: str):
-        if what != "put_manifest" or key in bench.storage.objects:
+        if what != "put_manifest" or key in harness.storage.objects:
             return None
-        bench.storage.objects[key] = b'{"status": "success"}'
+        harness.storage.objects[key] = b'{"status": "success"}'
         return REFUSED
 
-    bench.storage.fail = write_and_say_no
-    bench.work_out(bench.staged())
-    assert [body["status"] for body in bench.callbacks()] == ["success"]
+    harness.storage.fail = write_and_say_no
+    harness.work_out(harness.staged())
+    assert [body["status"] for body in harness.callbacks()] == ["success"]
 
 
-def test_of_an_upload_that_failed_for_good_nothing_stays_in_the_store_but_the_manifest(bench):
-    bench.storage.objects["out/others/1/vocals.wav"] = b"not ours"
-    bench.storage.fail = lambda what, key: DOWN if key.endswith("instrumental.wav") else None
-    bench.work_out(bench.staged())
-    assert sorted(bench.storage.objects) == sorted([MANIFEST, "out/others/1/vocals.wav"])
-    assert json.loads(bench.storage.objects[MANIFEST])["status"] == "failed"
-    assert bench.files() == ["instrumental.wav", "vocals.wav"]
+def test_of_an_upload_that_failed_for_good_nothing_stays_in_the_store_but_the_manifest(harness):
+    harness.storage.objects["out/others/1/vocals.wav"] = b"not ours"
+    harness.storage.fail = lambda what, key: DOWN if key.endswith("instrumental.wav") else None
+    harness.work_out(harness.staged())
+    assert sorted(harness.storage.objects) == sorted([MANIFEST, "out/others/1/vocals.wav"])
+    assert json.loads(harness.storage.objects[MANIFEST])["status"] == "failed"
+    assert harness.files() == ["instrumental.wav", "vocals.wav"]
 
 
-def test_stems_that_lose_to_a_failure_s_manifest_do_not_stay(bench):
+def test_stems_that_lose_to_a_failure_s_manifest_do_not_stay(harness):
     def fail_first(what: str, key: str) -> None:
         if what == "put_manifest":
             failure = b'{"task_uuid": "%s", "status": "failed", "timestamp": 1, "error_code": "x", '
             failure += b'"error_message": "y"}'
-            bench.storage.objects.setdefault(key, failure % str(TASK_UUID).encode())
+            harness.storage.objects.setdefault(key, failure % str(TASK_UUID).encode())
 
-    bench.storage.fail = fail_first
-    bench.work(bench.staged())
-    assert list(bench.storage.objects) == [MANIFEST]
-    assert [body["status"] for body in bench.callbacks()] == ["failed"]
+    harness.storage.fail = fail_first
+    harness.work(harness.staged())
+    assert list(harness.storage.objects) == [MANIFEST]
+    assert [body["status"] for body in harness.callbacks()] == ["failed"]
 
 
 @pytest.mark.parametrize("error", [DOWN, REFUSED, CrashError(ErrorCode.ENGINE_CRASHED)])
-def test_a_failure_that_finds_a_success_tells_the_success_and_removes_nothing(bench, error):
+def test_a_failure_that_finds_a_success_tells_the_success_and_removes_nothing(harness, error):
     """A worker that did not know gives a result up that another has published."""
-    result = bench.staged()
-    bench.run(result)
-    given_up = bench.given_up(result, error)
+    result = harness.staged()
+    harness.run(result)
+    given_up = harness.given_up(result, error)
     failed = next(decode_result(m.value) for m in given_up.messages if m.topic == "results")
     assert isinstance(failed, SeparationFailed)
-    bench.work_out(failed)
-    assert [body["status"] for body in bench.callbacks()] == ["success", "success"]
-    assert {PREFIX + f"{name}.wav" for name in STEMS} < set(bench.storage.objects)
+    harness.work_out(failed)
+    assert [body["status"] for body in harness.callbacks()] == ["success", "success"]
+    assert {PREFIX + f"{name}.wav" for name in STEMS} < set(harness.storage.objects)
 
 
 # Replays
 
 
-def test_a_replay_takes_the_staged_files_where_they_are_still_there(bench):
-    bench.storage.fail = lambda what, key: REFUSED
-    result = bench.staged()
-    bench.work_out(result)
-    bench.storage.fail = lambda what, key: None
-    bench.work_out(result.model_copy(update={"run": 2}))
-    assert [(body["status"]) for body in bench.callbacks()] == ["failed", "success"]
-    assert bench.callbacks()[1]["vocals"].endswith("/2/vocals.wav")
-    assert [r.headers["webhook-id"] for r in bench.requests()] == [f"{TASK_UUID}.1", f"{TASK_UUID}.2"]
-    assert bench.files() == []
+def test_a_replay_takes_the_staged_files_where_they_are_still_there(harness):
+    harness.storage.fail = lambda what, key: REFUSED
+    result = harness.staged()
+    harness.work_out(result)
+    harness.storage.fail = lambda what, key: None
+    harness.work_out(result.model_copy(update={"run": 2}))
+    assert [(body["status"]) for body in harness.callbacks()] == ["failed", "success"]
+    assert harness.callbacks()[1]["vocals"].endswith("/2/vocals.wav")
+    assert [r.headers["webhook-id"] for r in harness.requests()] == [f"{TASK_UUID}.1", f"{TASK_UUID}.2"]
+    assert harness.files() == []
 
 
-def test_a_replay_of_a_delivered_result_copies_what_the_run_before_it_published(bench):
-    result = bench.staged()
-    bench.work_out(result)
-    bench.now_s = 500.0
+def test_a_replay_of_a_delivered_result_copies_what_the_run_before_it_published(harness):
+    result = harness.staged()
+    harness.work_out(result)
+    harness.now_s = 500.0
     for run in (3, 4):  # run 2 has left nothing
         if run == 4:  # the newest one is asked first
-            del bench.storage.objects[PREFIX + "manifest.json"]
-        bench.work_out(result.model_copy(update={"run": run}))
+            del harness.storage.objects[PREFIX + "manifest.json"]
+        harness.work_out(result.model_copy(update={"run": run}))
         for name in STEMS:
-            assert bench.storage.objects[f"out/{TASK_UUID}/{run}/{name}.wav"] == name.encode()
-    _, third, _ = bench.callbacks()
+            assert harness.storage.objects[f"out/{TASK_UUID}/{run}/{name}.wav"] == name.encode()
+    _, third, _ = harness.callbacks()
     assert third["vocals"] == f"https://store.example/out/{TASK_UUID}/3/vocals.wav"
     assert third["timestamp"] == 500.0
 
 
 @pytest.mark.parametrize("found", ["nothing", "a failure", "other bytes", "a manifest without its stems"])
-def test_a_replay_whose_stems_are_nowhere_fails_as_stage_missing(bench, found):
-    result = bench.staged()
+def test_a_replay_whose_stems_are_nowhere_fails_as_stage_missing(harness, found):
+    result = harness.staged()
     if found == "a failure":
-        bench.work_out(bench.failed())
+        harness.work_out(harness.failed())
     elif found != "nothing":
-        bench.work_out(result)
+        harness.work_out(result)
     if found == "a manifest without its stems":
-        del bench.storage.objects[PREFIX + "vocals.wav"]
+        del harness.storage.objects[PREFIX + "vocals.wav"]
     if found == "other bytes":
         stems = {n: s.model_copy(update={"sha256": "1" * 64}) for n, s in result.stems.items()}
         result = result.model_copy(update={"stems": stems})
     for name in STEMS:
-        bench.stage.path(result.stems[name].key).unlink(missing_ok=True)
-    bench.work_out(result.model_copy(update={"run": 2}))
-    body = bench.callbacks()[-1]
+        harness.stage.path(result.stems[name].key).unlink(missing_ok=True)
+    harness.work_out(result.model_copy(update={"run": 2}))
+    body = harness.callbacks()[-1]
     assert (body["status"], body["error_code"]) == ("failed", "stage_missing")
-    assert [key for key in bench.storage.objects if "/2/" in key] == [f"out/{TASK_UUID}/2/manifest.json"]
+    assert [key for key in harness.storage.objects if "/2/" in key] == [f"out/{TASK_UUID}/2/manifest.json"]
 
 
-def test_an_upload_tells_the_sweep_that_its_stems_are_still_wanted(bench):
-    bench.storage.fail = lambda what, key: DOWN if what == "put_file" else None
-    result = bench.staged()
-    attempt_dir = bench.stage.path(result.stems["vocals"].key).parent
+def test_an_upload_tells_the_sweep_that_its_stems_are_still_wanted(harness):
+    harness.storage.fail = lambda what, key: DOWN if what == "put_file" else None
+    result = harness.staged()
+    attempt_dir = harness.stage.path(result.stems["vocals"].key).parent
     kept = []
-    bench.stage.keep = kept.append
-    bench.work(result)
-    assert [bench.stage.path(key).parent for key in kept] == [attempt_dir]
+    harness.stage.keep = kept.append
+    harness.work(result)
+    assert [harness.stage.path(key).parent for key in kept] == [attempt_dir]
