@@ -25,7 +25,7 @@ class Intake:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Handler[Any],
         committer: Committer,
         leases: LeaseTable,
         partitions: Partitions,

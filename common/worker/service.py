@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from kafka.errors import KafkaError
 
@@ -47,7 +48,7 @@ class Service:
         group_id: str,
         max_poll_interval_ms: int,
         slots: int,
-        handler: Handler,
+        handler: Handler[Any],
         checks: Checks,
         metrics: WorkerMetrics,
         places: PlaceRules = NO_PLACES,

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from kafka.errors import KafkaError
 
@@ -66,7 +67,7 @@ class Worker:
     def __init__(
         self,
         config: WorkerConfig,
-        handler: Handler,
+        handler: Handler[Any],
         make_consumer: Callable[[], Consumer],
         make_producer: Callable[[], TransactionalProducer],
         clock: Callable[[], float] = time.monotonic,
