@@ -12,10 +12,8 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
-from http.client import BadStatusLine, HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +26,18 @@ from urllib3.util import create_urllib3_context
 
 from common.errors import ErrorCode, PermanentError
 from common.outbound import sockets
-from common.outbound.addresses import (
-    AddressPolicy,
-    Origin,
-    invalid,
-    is_literal,
-    own_address,
-    parse_origin,
-    unusable_name,
-    validate_text,
-)
+from common.outbound.addresses import AddressPolicy, Origin, parse_origin, validate_text
+from common.outbound.ip_addresses import is_literal
 from common.outbound.look_up import Resolver, look_up, public_addresses, system_resolver
 from common.outbound.own_address import same_end
+from common.outbound.refusals import invalid, own_address, unusable_name
 from common.outbound.request_target import redirect_url, request_target
-from common.waiting import DeadlineExceeded, StopCheck
+from common.waiting import StopCheck
 
 log = logging.getLogger(__name__)
 
 USER_AGENT = "uvr-api"
 MAX_REDIRECTS = 5
-# OpenSSL's codes for a certificate that no authority known here has signed.
-_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
-_MAX_RETRY_AFTER_S = 7 * 24 * 3600.0
 
 # Connects to one of the IP addresses, on a port, within seconds. See `sockets.connect`.
 Connector = Callable[[Sequence[str], int, float, StopCheck], socket.socket]
@@ -187,68 +175,3 @@ def _open(origin: Origin, network: OutboundNetwork, timeout_s: float, stop_check
 
 def _scheme(connection: HTTPConnection) -> str:
     return "https" if isinstance(connection, HTTPSConnection) else "http"
-
-
-# What a guarded exchange may raise beside JobError and what the caller's own `check` raises.
-NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, DeadlineExceeded)
-
-
-def is_timeout(error: Exception) -> bool:
-    """Whether one wait took too long (not the whole: that is DeadlineExceeded)."""
-    return isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
-
-
-def is_bad_certificate(error: BaseException) -> bool:
-    """Whether the host's certificate was refused, such as one that has expired or is for another name."""
-    return isinstance(_root_of(error), ssl.SSLCertVerificationError)
-
-
-def reason(error: BaseException) -> str:
-    """What went wrong, in a few words, without the address: its query may hold a secret."""
-    match _root_of(error):
-        case None:
-            return type(error).__name__
-        case IncompleteRead():
-            return "the answer ended too early"
-        case BadStatusLine() as told if not isinstance(told, OSError):
-            return "the answer is not HTTP"
-        case ssl.SSLCertVerificationError() as told:
-            return _about_certificate(told)
-        case told:
-            return printable((isinstance(told, OSError) and told.strerror) or str(told), 200)
-
-
-def _root_of(error: BaseException) -> OSError | HTTPException | None:
-    """The first cause, of those that say what happened on the network."""
-    root: OSError | HTTPException | None = None
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, (OSError, HTTPException)) and not isinstance(cause, requests.RequestException):
-            root = cause
-        cause = cause.__cause__ or cause.__context__
-    return root
-
-
-def _about_certificate(refused: ssl.SSLCertVerificationError) -> str:
-    why = printable(refused.verify_message, 200).rstrip(".")
-    told = f"the host's certificate is refused: {why}"
-    if refused.verify_code in _UNKNOWN_AUTHORITY:
-        told += ". The operator can name a private authority in OUTBOUND_CA_FILE"
-    return told
-
-
-def printable(text: str, limit: int) -> str:
-    """The beginning of what a server said, for a log or a message: a header may hold line ends."""
-    return "".join(c if c.isprintable() else "�" for c in text[:limit])
-
-
-def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """The seconds that `Retry-After` asks for, as a number or a date, at most a week. None if it does not."""
-    value = headers.get("Retry-After", "").strip()
-    if value.isascii() and value.isdigit():
-        return min(float(value), _MAX_RETRY_AFTER_S)
-    try:
-        seconds = parsedate_to_datetime(value).timestamp() - now_s
-    except (ValueError, OverflowError):
-        return None
-    return min(max(0.0, seconds), _MAX_RETRY_AFTER_S)

@@ -11,8 +11,10 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from common.outbound.addresses import Origin, check_public, is_literal, is_public, own_address, unusable_name
+from common.outbound.addresses import Origin
+from common.outbound.ip_addresses import check_public, is_literal, is_public
 from common.outbound.own_address import is_own
+from common.outbound.refusals import own_address, unusable_name
 from common.outbound.sockets import SLICE_S
 from common.waiting import StopCheck
 

@@ -7,14 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from common.outbound.addresses import (
-    AddressPolicy,
-    Origin,
-    check_public,
-    is_public,
-    parse_origin,
-    validate_text,
-)
+from common.outbound.addresses import AddressPolicy, Origin, parse_origin, validate_text
+from common.outbound.ip_addresses import check_public, is_public
 
 
 @dataclass(frozen=True)

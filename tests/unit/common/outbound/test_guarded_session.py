@@ -8,7 +8,8 @@ import requests
 
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import OutboundNetwork, reason
+from common.outbound.failures import reason
+from common.outbound.guarded_session import OutboundNetwork
 from common.waiting import DeadlineExceeded, deadline_check
 from tests.support.common.outbound.guarded import answering, fetch, go_on, trusting
 from tests.support.http_server import (

@@ -11,7 +11,8 @@ import requests
 
 from common.errors import Cancelled
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import OutboundNetwork, is_timeout, reason, retry_after_s
+from common.outbound.failures import is_timeout, reason, retry_after_s
+from common.outbound.guarded_session import OutboundNetwork
 from common.waiting import DeadlineExceeded, deadline_check
 from tests.support.common.outbound.guarded import fetch, go_on, trusting
 from tests.support.http_server import (
