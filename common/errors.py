@@ -1,4 +1,4 @@
-"""What a job can end in other than success: permanent or transient, each with its code."""
+"""The errors with which a job can fail, each with its code."""
 
 from enum import StrEnum
 
@@ -35,7 +35,7 @@ class ErrorCode(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-# Nobody wants a run any more that fails so: nothing of it is kept.
+# Nobody wants the stems of a run that fails with one of these: none are kept.
 UNWANTED = frozenset({ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED})
 
 
@@ -48,16 +48,16 @@ class JobError(Exception):
 
     @property
     def message(self) -> str:
-        """Text that any encoder takes: an undecodable file name in an error holds lone surrogates."""
+        """The text, fit for any encoder: an error with an undecodable file name holds lone surrogates."""
         return str(self).encode(errors="replace").decode()
 
 
 class PermanentError(JobError):
-    """The job can never be done, however often it is tried."""
+    """The job fails the same way however often it is tried."""
 
 
 class TransientError(JobError):
-    """The job could not be done now and may be done later."""
+    """The job could not be done now, but a later try may succeed."""
 
     def __init__(self, code: ErrorCode, message: str | None = None, retry_after_s: float | None = None):
         super().__init__(code, message)
@@ -67,13 +67,13 @@ class TransientError(JobError):
 class UnlikelyError(TransientError):
     """The job could not be done now, and a later try will hardly do better.
 
-    It is tried twice more within a minute, in case somebody mends it at once, and then given up.
+    Two retries follow within a minute, in case somebody mends the cause at once. Then the job fails.
     """
 
 
 class CrashError(JobError):
-    """The process that did the job has died of it, or with it."""
+    """The process that worked on the job has died, be it of this job or of another cause."""
 
 
 class Cancelled(Exception):
-    """The job was told to stop here, and is done elsewhere: nothing of it is published."""
+    """The job must stop here, since its record belongs to another worker now: nothing is published."""

@@ -1,7 +1,8 @@
-"""Which addresses from users we connect to: rules on text and on IP addresses, without any I/O.
+"""Decides which addresses from users we connect to, by their text and without any I/O.
 
-The api refuses what is wrong by its text alone; `common.outbound.guarded_session` applies the same policy
-again to what a connection is really made to, so that no difference between two parsers opens a way in.
+The api refuses an address that is wrong by its text alone. `common.outbound.guarded_session` applies the same
+policy again to the host and port of each connection, so that no difference between two parsers opens a way
+in.
 """
 
 import ipaddress
@@ -23,7 +24,7 @@ _BRACKETED = re.compile(r"\[[^\[\]]*\](:.*)?")
 
 
 class Origin(NamedTuple):
-    """Where a connection goes. `host` in lower case, without brackets or a final dot."""
+    """The other end of a connection. `host` is in lower case, without brackets or a final dot."""
 
     scheme: str
     host: str
@@ -31,25 +32,27 @@ class Origin(NamedTuple):
 
 
 class AddressSettings(Protocol):
+    """The settings that a policy is made of."""
+
     allowed_url_ports: tuple[int, ...]
     trusted_url_prefixes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class AddressPolicy:
-    """`trusted` origins skip the rules on ports and IP addresses, and nothing else does."""
+    """The operator's rules. Only `trusted` origins skip the rules on ports and IP addresses."""
 
     allowed_ports: frozenset[int]
     trusted: frozenset[Origin] = frozenset()
 
     @classmethod
     def from_settings(cls, settings: AddressSettings) -> "AddressPolicy":
-        """Raises ValueError for a trusted prefix that is no origin."""
+        """Makes the policy of a service. Raises ValueError for a trusted prefix that is no origin."""
         trusted = frozenset(_trusted_origin(prefix) for prefix in settings.trusted_url_prefixes)
         return cls(frozenset(settings.allowed_url_ports), trusted)
 
     def check_origin(self, origin: Origin) -> bool:
-        """True if the origin is trusted: its IP addresses need no check. Raises PermanentError."""
+        """Returns whether the origin is trusted, so that any IP address will do. Raises PermanentError."""
         if origin in self.trusted:
             return True
         if origin.port not in self.allowed_ports:
@@ -59,9 +62,9 @@ class AddressPolicy:
 
 
 def validate_text(url: str, policy: AddressPolicy) -> None:
-    """Refuses what is wrong by its text alone. Raises PermanentError (address_invalid, address_blocked).
+    """Refuses an address whose text is wrong. Raises PermanentError (address_invalid, address_blocked).
 
-    Names are not looked up. The error's message never holds more of the URL than its host.
+    Looks up no names. The error's message holds no more of the URL than its host.
     """
     origin = parse_origin(url)
     if policy.check_origin(origin):
@@ -74,13 +77,13 @@ def validate_text(url: str, policy: AddressPolicy) -> None:
 
 
 def parse_origin(url: str) -> Origin:
-    """Raises PermanentError (address_invalid)."""
+    """Reads scheme, host and port of an address. Raises PermanentError (address_invalid)."""
     if len(url) > MAX_URL_CHARACTERS:
         raise invalid(f"it is longer than {MAX_URL_CHARACTERS} characters")
     check_characters(url)
     try:
         parts = urlsplit(url)
-    except ValueError:  # it repeats the part with the password
+    except ValueError:  # whose text repeats the user name and password
         raise invalid("its host cannot be read") from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise invalid("it must begin with http:// or https://")
@@ -92,9 +95,9 @@ def parse_origin(url: str) -> Origin:
 
 
 def without_secrets(url: str) -> str | None:
-    """The address as others may see it: without query, fragment, user and password.
+    """Returns the address as others may see it: without query, fragment, user and password.
 
-    None for what is no http or https address, whose parts nobody can tell.
+    Returns None for any other text than an http or https address, since its secrets cannot be told.
     """
     try:
         parts = urlsplit(url)
@@ -107,13 +110,13 @@ def without_secrets(url: str) -> str | None:
 
 
 def host_of(url: str) -> str | None:
-    """The address's host, with its port if it names one; None for what is no http or https address."""
+    """Returns the host of an http or https address, with the port if the address names one; else None."""
     shown = without_secrets(url)
     return None if shown is None else urlsplit(shown).netloc
 
 
 def check_characters(text: str) -> None:
-    """Refuses what a parser of addresses might drop silently. Raises PermanentError (address_invalid)."""
+    """Refuses characters that a parser might drop silently. Raises PermanentError (address_invalid)."""
     if text != text.strip() or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
         raise invalid("it holds control characters, or spaces around it")
 
@@ -121,10 +124,10 @@ def check_characters(text: str) -> None:
 def _host(parts: SplitResult) -> str:
     host = parts.hostname or ""
     if "[" in parts.netloc or "]" in parts.netloc:
-        if not _BRACKETED.fullmatch(parts.netloc):  # older Pythons pass over what stands around the brackets
+        if not _BRACKETED.fullmatch(parts.netloc):  # older Pythons ignore text around the brackets
             raise invalid("its host cannot be read")
         return _ipv6(host)
-    # Full-width digits and ideographic dots become plain ones here, as they do where the name is used.
+    # IDNA turns full-width digits and ideographic dots into plain ones, as it will where the name is used.
     try:
         host = host.encode("idna").decode().lower().removesuffix(".")
     except UnicodeError:
@@ -147,7 +150,7 @@ def _ipv6(host: str) -> str:
 
 
 def _port(parts: SplitResult) -> int:
-    # An empty port ("http://host:/") is the default one, a zero is not.
+    # An empty port ("http://host:/") means the default port. Port 0 is an error.
     try:
         port = _DEFAULT_PORTS[parts.scheme] if parts.port is None else parts.port
     except ValueError:

@@ -15,37 +15,37 @@ _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 _MAX_RETRY_AFTER_S = 7 * 24 * 3600.0
 _MAX_REASON_CHARS = 200
 
-# What a guarded exchange may raise beside JobError and what the caller's own `check` raises.
+# The errors of a guarded exchange, beside JobError and the errors of the caller's own check.
 NETWORK_ERRORS = (requests.RequestException, urllib3.exceptions.HTTPError, DeadlineExceeded)
 
 
 def is_timeout(error: Exception) -> bool:
-    """Whether one wait took too long (not the whole: that is DeadlineExceeded)."""
+    """Returns whether one wait took too long. (DeadlineExceeded: the whole exchange did.)"""
     return isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError))
 
 
 def is_bad_certificate(error: BaseException) -> bool:
-    """Whether the host's certificate was refused, such as one that has expired or is for another name."""
+    """Returns whether the host's certificate was refused, such as an expired one or another name's."""
     return isinstance(_root_of(error), ssl.SSLCertVerificationError)
 
 
 def reason(error: BaseException) -> str:
-    """What went wrong, in a few words, without the address: its query may hold a secret."""
+    """Says in a few words what went wrong. Leaves the address out: its query may hold a secret."""
     match _root_of(error):
         case None:
             return type(error).__name__
         case IncompleteRead():
             return "the answer ended too early"
-        case BadStatusLine() as told if not isinstance(told, OSError):
+        case BadStatusLine() as root if not isinstance(root, OSError):
             return "the answer is not HTTP"
-        case ssl.SSLCertVerificationError() as told:
-            return _about_certificate(told)
-        case told:
-            return printable((isinstance(told, OSError) and told.strerror) or str(told), 200)
+        case ssl.SSLCertVerificationError() as root:
+            return _about_certificate(root)
+        case root:
+            return printable((isinstance(root, OSError) and root.strerror) or str(root), _MAX_REASON_CHARS)
 
 
 def _root_of(error: BaseException) -> OSError | HTTPException | None:
-    """The first cause, of those that say what happened on the network."""
+    """Returns the innermost cause that says what happened on the network, if there is one."""
     root: OSError | HTTPException | None = None
     cause: BaseException | None = error
     while cause is not None:
@@ -56,20 +56,20 @@ def _root_of(error: BaseException) -> OSError | HTTPException | None:
 
 
 def _about_certificate(refused: ssl.SSLCertVerificationError) -> str:
-    why = printable(refused.verify_message, 200).rstrip(".")
-    told = f"the host's certificate is refused: {why}"
+    why = printable(refused.verify_message, _MAX_REASON_CHARS).rstrip(".")
+    text = f"the host's certificate is refused: {why}"
     if refused.verify_code in _UNKNOWN_AUTHORITY:
-        told += ". The operator can name a private authority in OUTBOUND_CA_FILE"
-    return told
+        text += ". The operator can name a private authority in OUTBOUND_CA_FILE"
+    return text
 
 
 def printable(text: str, limit: int) -> str:
-    """The beginning of what a server said, for a log or a message: a header may hold line ends."""
+    """Returns the first `limit` characters of a server's text, fit for a log: a header may hold line ends."""
     return "".join(c if c.isprintable() else "�" for c in text[:limit])
 
 
 def retry_after_s(headers: Mapping[str, str], now_s: float) -> float | None:
-    """The seconds that `Retry-After` asks for, as a number or a date, at most a week. None if it does not."""
+    """Returns the seconds that `Retry-After` asks for, as a number or a date, at most a week. Else None."""
     value = headers.get("Retry-After", "").strip()
     if value.isascii() and value.isdigit():
         return min(float(value), _MAX_RETRY_AFTER_S)

@@ -1,11 +1,11 @@
-"""The only way from an address that a user gave us to the network.
+"""Sends requests to addresses that users gave. No other module connects to them.
 
-`requests`, with the connection itself replaced: one look-up for each connection, all its answers judged,
-and a socket opened to one of those very answers, so that a name cannot answer otherwise the second
-time. Host header, SNI and certificate check keep the name, and the request line asks for the path and query
-as they were given (`common.outbound.request_target`).
-(`requests-hardened` looks up through `socket.getaddrinfo` alone, judges the first answer only, and
-rewrites the host; its place in the adapter lies too high for a pinned socket.)
+The session is one of `requests` with its connections replaced. Each connection looks its host up once, checks
+every answer, and opens its socket to one of those answers: a second look-up could answer otherwise. The Host
+header, SNI and the certificate check keep the name. The request line asks for the path and query as they were
+given (`common.outbound.request_target`). We do not use `requests-hardened`: it looks up through
+`socket.getaddrinfo` alone, checks only the first answer, and rewrites the host. It works in the adapter,
+which is too high for a pinned socket.
 """
 
 import logging
@@ -45,10 +45,10 @@ Connector = Callable[[Sequence[str], int, float, StopCheck], socket.socket]
 
 @dataclass(frozen=True)
 class OutboundNetwork:
-    """How a service reaches users' addresses.
+    """The rules and the means by which a service reaches users' addresses.
 
-    `ca_file` holds certificate authorities that count beside the public ones. `refusal_step_s`: see
-    `look_up.public_addresses`.
+    `ca_file` holds certificate authorities that count beside the public ones, in PEM format.
+    `look_up.public_addresses` explains `refusal_step_s`.
     """
 
     policy: AddressPolicy
@@ -59,10 +59,10 @@ class OutboundNetwork:
 
 
 class GuardedSession(requests.Session):
-    """One exchange's session: make it, use it, close it. `stop_check` may end it at any time by raising.
+    """A session for one exchange: make it, use it, close it. `stop_check` ends the exchange by raising.
 
-    Requests raise PermanentError for addresses that are refused, and what `requests` raises. No proxy,
-    netrc or certificate setting comes from the environment; no redirect is followed by itself.
+    A request raises PermanentError for an address that is refused, and the errors of `requests`.
+    The environment sets no proxy, netrc or certificate. Only `get_following` follows redirects.
     """
 
     def __init__(self, network: OutboundNetwork, stop_check: StopCheck):
@@ -76,7 +76,7 @@ class GuardedSession(requests.Session):
         self.mount("https://", self._adapter)
 
     def prepare_request(self, request: requests.Request) -> requests.PreparedRequest:
-        # Before `requests` parses it: its own errors repeat the whole address, query included.
+        # Before `requests` parses the address: its errors repeat all of it, with the query.
         url = str(request.url)
         validate_text(url, self._policy)
         self._adapter.target = request_target(url)
@@ -86,10 +86,10 @@ class GuardedSession(requests.Session):
             raise invalid("its host cannot be used") from None
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None, so that `requests` follows nothing: it would read a redirect's body first, however long."""
+        """Returns None, so that `requests` follows no redirect: it would first read all of the body."""
 
     def get_following(self, url: str, timeout_s: float) -> requests.Response:
-        """GETs `url` through at most 5 redirects, each checked like the first. The body is not read."""
+        """GETs `url` through at most 5 redirects, each checked like `url` itself. Does not read the body."""
         for _ in range(MAX_REDIRECTS + 1):
             response = self.get(url, stream=True, timeout=timeout_s)
             target = response.headers.get("Location")
@@ -101,14 +101,14 @@ class GuardedSession(requests.Session):
 
 
 class _GuardedAdapter(HTTPAdapter):
-    """`target` is what the request line asks for, in place of the one that `requests` and urllib3 rewrite."""
+    """Makes guarded connections. Their request line asks for `target`, which nothing rewrites."""
 
     def __init__(self, network: OutboundNetwork, stop_check: StopCheck):
         self.network, self.stop_check, self.target = network, stop_check, "/"
         self._context: ssl.SSLContext | None = None
         super().__init__()
 
-    def init_poolmanager(self, *args, **kwargs) -> None:
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         guard = {"adapter": self}
         plain = type("Connection", (_GuardedConnection,), guard)
@@ -118,7 +118,12 @@ class _GuardedAdapter(HTTPAdapter):
             "https": type("TLSPool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": tls}),
         }
 
-    def build_connection_pool_key_attributes(self, request, verify, cert=None):
+    def build_connection_pool_key_attributes(
+        self,
+        request: requests.PreparedRequest,
+        verify: bool | str,
+        cert: str | tuple[str, str] | None = None,
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
         host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
         if host["scheme"] == "https":
             pool["ssl_context"] = self._tls_context()
@@ -134,7 +139,7 @@ class _GuardedAdapter(HTTPAdapter):
 
 
 class _GuardedConnection(HTTPConnection):
-    """Mixed into urllib3's connections: what is checked here is what is connected to."""
+    """A connection of urllib3 that connects to the very IP addresses that were checked."""
 
     adapter: _GuardedAdapter
 
@@ -154,9 +159,9 @@ class _GuardedConnection(HTTPConnection):
 
 
 def _open(origin: Origin, network: OutboundNetwork, timeout_s: float, stop_check: StopCheck) -> socket.socket:
-    """Connects to an origin, where the policy allows it.
+    """Connects to an origin if the policy allows that.
 
-    Raises JobError, OSError, TimeoutError, what `stop_check` raises.
+    Raises JobError, OSError, TimeoutError, and the errors of `stop_check`.
     """
     end_s = time.monotonic() + timeout_s
     trusted = network.policy.check_origin(origin)
