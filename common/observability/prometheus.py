@@ -1,7 +1,7 @@
 """Metrics for `GET /metrics`, in Prometheus' text format.
 
-Names and units are as Prometheus wants them. Labels have few values, all known at the start: each counter
-stands at 0 from then on, since of one that begins at 1 no rate tells its first event.
+Names and units follow Prometheus' conventions. Each label has few values, all known at the start, so that
+every counter starts at 0: a rate would miss the first event of a counter that starts at 1.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,25 +14,26 @@ from prometheus_client.registry import Collector
 from common.observability import health
 from common.observability.health import Checks
 
-# Numbers by the values of their labels.
+# Each number by the values of its labels.
 Numbers = Mapping[tuple[str, ...], float]
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry of its own for each service, with the process's memory, CPU time and descriptors."""
-    disable_created_metrics()  # a series more for each counter that nobody asks for
+    """Makes a service's registry, with the process's memory, CPU time and file descriptors."""
+    # Without this each counter would have a second series, with the time of its creation.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves its return type out
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     return registry
 
 
 def exposition(registry: CollectorRegistry) -> tuple[str, bytes]:
-    """The content type and the text of what `/metrics` answers."""
+    """Returns the content type and the text of the answer of `/metrics`."""
     return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
 
 
 class Reading(Collector):
-    """Numbers that are read when they are asked for, and so cost nothing in between."""
+    """A metric whose numbers are read only when `/metrics` is asked for."""
 
     def __init__(
         self,
@@ -53,7 +54,7 @@ class Reading(Collector):
 
 
 def read_readiness(registry: CollectorRegistry, service: str, checks: Checks) -> None:
-    """Registers what `/readyz` says, so that an alert can see it."""
+    """Registers the answer of `/readyz` as a metric, so that an alert can use it."""
 
     def numbers() -> Numbers:
         return {(service,): float(health.is_ready(checks))}
