@@ -1,1 +1,1 @@
-"""What the services share. Imports go one way only: see `[tool.importlinter]` in pyproject.toml."""
+"""The code that the services share. Imports go one way: see `[tool.importlinter]` in pyproject.toml."""

@@ -90,7 +90,7 @@ class DeadLetter:
 
     @property
     def tries(self) -> int:
-        """How often the job was tried: a crash adds an attempt at the record, a retry adds a record."""
+        """The number of tries of the job. A crash adds an attempt at the record, a retry adds a record."""
         attempt = self.header(dead_letters.ATTEMPT) or ""
         is_number = attempt.isdecimal() and len(attempt) <= _MAX_DIGITS
         return max(sum(self.history.failed_tries.values()), int(attempt) if is_number else 1)

@@ -127,9 +127,9 @@ class _JsonFormatter(logging.Formatter):
 class RateLimit(logging.Filter):
     """Lets `limit` records of each level pass in `period_s` seconds: a lost broker would flood the log.
 
-    A record beyond the limit still passes if it names an error that no other record has named in the period,
-    since the reason of a failure may come last. The first record of its level in a period says how many were
-    left out before.
+    The reason of a failure may come last. So a record beyond the limit passes, too, if it names an error that
+    no other record has named in the period. The first record of its level in a period says how many were left
+    out before.
     """
 
     def __init__(self, limit: int, period_s: float, clock: Callable[[], float] = time.monotonic):

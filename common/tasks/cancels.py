@@ -77,8 +77,8 @@ class Cancels:
     def stoppable(self, run: Run, context: JobContext) -> Iterator[JobContext]:
         """Gives a context whose `check` raises PermanentError (cancelled, deadline_exceeded) to stop the run.
 
-        The same error is raised before the block begins if the run is to stop already, and in place of an
-        error of the block after which the job would be tried again.
+        Raises that error itself before the block begins, if the run is to stop already. If the block ends
+        with an error that leads to a retry, raises it in place of that error.
         """
         self._wait_until_all_are_known(context.check)
         stoppable = _StoppableContext(context, lambda: self._check(run))

@@ -101,7 +101,7 @@ class StageWatch:
 
     @property
     def ok(self) -> bool:
-        """Whether the last check was good. Never blocks, unlike a directory of another host."""
+        """True if the last check was good. Never blocks, unlike a directory of another host."""
         return self._last.ok
 
     def add(self, seen: StageSeen) -> None:
