@@ -97,7 +97,7 @@ def parse_origin(url: str) -> Origin:
 def without_secrets(url: str) -> str | None:
     """Returns the address as others may see it: without query, fragment, user and password.
 
-    Returns None for any other text than an http or https address, since its secrets cannot be told.
+    Returns None for any other text than an http or https address, since its secrets cannot be found.
     """
     try:
         parts = urlsplit(url)

@@ -1,4 +1,4 @@
-"""What is said again in the log, and when."""
+"""Repeated log lines are left out for a period."""
 
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 

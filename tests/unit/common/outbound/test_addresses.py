@@ -1,4 +1,4 @@
-"""What an address from a user may be: by its text, and by the IP addresses behind it."""
+"""Addresses from users are judged by their text, and by the IP addresses behind it."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The guarded session against real servers: what it connects to and what it follows."""
+"""The guarded session connects to real servers and follows redirects, where that is allowed."""
 
 import socket
 import ssl
@@ -83,7 +83,7 @@ class TestWhereItConnects:
     @pytest.mark.parametrize("host", ["[::1]", "[0:0:0:0:0:0:0:1]", "[::0001]"])
     def test_a_trusted_address_is_the_same_however_it_is_written(self, host):
         port = _closed_port()
-        # Not a PermanentError: it was allowed to connect, and nobody was there.
+        # Not a PermanentError: the connection was allowed, and nobody listened.
         with pytest.raises(requests.ConnectionError):
             fetch(f"http://{host}:{port}/song.wav", trusting(f"http://[::1]:{port}"))
 
