@@ -139,12 +139,12 @@ class TestFirstSuccess:
 
 
 class TestKeep:
-    def test_each_failure_told_and_followed_by_a_longer_pause(self, errors):
+    def test_each_failure_is_reported_and_followed_by_a_longer_pause(self, errors):
         time = Time(sleeps=4)
         time.backoff().keep(refuse, refuse, time.stopping, errors.append)
         assert (len(errors), time.pauses) == (4, [1, 2, 4, 5])
 
-    def test_a_connection_is_closed_before_its_failure_told(self):
+    def test_a_connection_is_closed_before_its_failure_is_reported(self):
         time, events = Time(sleeps=1), []
 
         @contextlib.contextmanager
