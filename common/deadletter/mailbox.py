@@ -53,7 +53,7 @@ class Mailbox:
             return None
         own = self.replayed_letters.get(letter.id)
         run = max(own or 0, self.replayed_tasks.get(letter.message.task_uuid, 0))
-        # The replay of a redelivery has the same run, so a run that is not later counts as its own.
+        # The letter's own replay counts even if its run is not later: a redelivery keeps its run.
         return run if own is not None or run > letter.message.run else None
 
 
