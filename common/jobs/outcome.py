@@ -7,6 +7,7 @@ from typing import Protocol
 from common.errors import JobError, TransientError
 from common.jobs.places import Claim
 from common.kafka.records import Message, Record
+from common.waiting import StopCheck
 
 
 def nothing() -> None:
@@ -119,7 +120,7 @@ class JobContext(Protocol):
         A worker's death from here on counts against the record once at most.
         """
 
-    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         """Waits for a slot again, before any record that is not begun.
 
         Raises Cancelled, and what `check` raises, which is asked several times a second.

@@ -9,6 +9,7 @@ from common.jobs.outcome import Deferred, Done, Dropped, Failed, Handler, Outcom
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.transaction import Unpublishable
+from common.waiting import StopCheck
 from common.worker.commit_request import End
 from common.worker.committer import Committer
 from common.worker.lease import Lease, LeaseTable
@@ -50,7 +51,7 @@ class LeaseContext:
     def leave_slot(self) -> None:
         self._seat.leave_slot()
 
-    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         self._seat.regain_slot(check or self.check)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from common.errors import Cancelled
 from common.jobs.places import Claim
+from common.waiting import StopCheck
 from common.worker.committer import Committer
 from common.worker.lease import Lease, LeaseTable
 from common.worker.waiting_room import HeldPlace
@@ -76,7 +77,7 @@ class Seat:
         self._lease.holds_slot = False
         self._on_slot_free()
 
-    def regain_slot(self, check: Callable[[], None]) -> None:
+    def regain_slot(self, check: StopCheck) -> None:
         """Waits until the job may work again. Raises Cancelled, and what `check` raises."""
         if not self._is_aside:
             return

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
-from common.waiting import DeadlineExceeded, deadline_check
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor import child_process
 from processor.audio.wav import SAMPLE_RATE, frame_bytes
 
@@ -69,7 +69,7 @@ def prepare(
     source: Path,
     target: Path,
     limits: AudioLimits,
-    check: Callable[[], None],
+    check: StopCheck,
     decoder_limits: DecoderLimits | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PreparedAudio:
@@ -95,7 +95,7 @@ def prepare(
     return PreparedAudio(path=target, duration_s=answer["frames"] / SAMPLE_RATE, **answer)
 
 
-def _converse(arguments: list[str], check: Callable[[], None]) -> dict:
+def _converse(arguments: list[str], check: StopCheck) -> dict:
     process, link = _spawn(arguments)
     decoding, answer = False, None
     try:

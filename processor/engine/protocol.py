@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from common.waiting import StopCheck
+
 
 @dataclass(frozen=True)
 class EngineConfig:
@@ -49,7 +51,7 @@ class SeparationEngine(Protocol):
         self,
         source: Path,
         target_dir: Path,
-        check: Callable[[], None],
+        check: StopCheck,
         on_progress: Callable[[float], None],
     ) -> Separation:
         """Separates a prepared WAV into files in `target_dir`, in which nobody else writes meanwhile.
