@@ -42,7 +42,7 @@ def test_a_song_goes_through_and_everything_survives_stop_and_sigkill(checkout):
 
     again = checkout.run(API_PORT="1")
     assert again.returncode == 0
-    assert "running already" in again.stdout
+    assert "already running" in again.stdout
     assert "Settings have changed" in again.stdout
     status = checkout.run("status")
     assert status.returncode == 0
@@ -67,7 +67,7 @@ def test_a_song_goes_through_and_everything_survives_stop_and_sigkill(checkout):
     os.kill(supervisor_pid, 9)
     orphaned = checkout.run("status")
     assert orphaned.returncode == 1
-    assert "Its supervisor is gone" in orphaned.stdout
+    assert "The supervisor of UVR API is gone" in orphaned.stdout
     assert checkout.run("stop").returncode == 0
     assert leftovers.find(checkout.root) == []
 
@@ -101,7 +101,10 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(checkout):
         result = checkout.run()
     assert result.returncode == 1
     port = checkout.env["S3_PORT"]
-    assert result.stdout == f"error: port {port} is in use (S3_PORT): stop what uses it or set S3_PORT=...\n"
+    assert result.stdout == (
+        f"error: port {port} is in use (S3_PORT): "
+        "stop the program that uses it, or set S3_PORT to another port\n"
+    )
     assert leftovers.find(checkout.root) == []
 
 

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from api.__main__ import _LAST_ANSWERS_S
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
-from local import config, store
+from local import service_settings, store
 from tests.support.deploy import compose
 from tests.support.deploy.compose import COMPOSE_FILE, GPU_FILE, TRIO
 from tests.support.paths import REPOSITORY
@@ -55,7 +55,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def names_of(service: str) -> set[str]:
     kind = KINDS[service]
-    return {config.variable_name(kind, name) for name in kind.model_fields}
+    return {service_settings.variable_name(kind, name) for name in kind.model_fields}
 
 
 def environment(service: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -109,7 +109,7 @@ def test_what_dotenv_sets_reaches_the_service_under_its_own_name(service: str):
 def test_without_dotenv_all_is_as_the_settings_default_it_but_for_the_container(
     service: str, monkeypatch: pytest.MonkeyPatch
 ):
-    for name in config.setting_names():
+    for name in service_settings.names():
         monkeypatch.delenv(name, raising=False)
     inside = {"WORKER_ID": "me", "API_PUBLISHED_HOST": "127.0.0.1", **INSIDE, **OWN_SERVERS}
     # It is published on loopback, and asked by its service's name from other containers.
@@ -166,7 +166,7 @@ def test_without_a_file_of_the_hosts_nothing_is_asked_of_it(name: str):
 
 def test_every_secret_can_be_given_as_a_file():
     secrets = {
-        config.variable_name(kind, name)
+        service_settings.variable_name(kind, name)
         for kind in KINDS.values()
         for name, field in kind.model_fields.items()
         if SecretStr in (field.annotation, *get_args(field.annotation))
