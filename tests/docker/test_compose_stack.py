@@ -1,6 +1,6 @@
-"""docker-compose.yml under a real engine: what the README says of it, done by its own commands.
+"""Tests docker-compose.yml with a real engine, by the commands of the README.
 
-The tests are one story about one stack: each finds it ready, and leaves it so.
+The tests share one stack: each finds it ready and leaves it ready.
 """
 
 import json
@@ -29,7 +29,7 @@ from tests.support.trio import fetch_stem
 from tests.support.waiting import wait_for
 
 SERVERS = ("kafka", "seaweedfs")
-# What differs from the local stack's broker: where it listens, and the voters by name.
+# These properties differ from the local stack's broker: its addresses, directories and voters.
 PLACES = {
     "listeners",
     "advertised.listeners",
@@ -84,7 +84,7 @@ def test_a_song_of_the_host_goes_all_the_way(stack: Stack, tmp_path: Path):
     samples = audio.feelings(0.9).mix[: 44100 * 5]
     body = stack.separate(samples, tmp_path)
     assert body["status"] == "success", body
-    # the link is for clients, who reach the store where it is published
+    # Clients reach the store at its published address, so the link must have that address.
     assert body["vocals"].startswith(f"{STORE}/uvr-stems/")
     parts = [fetch_stem(body[name], tmp_path) for name in ("vocals", "instrumental")]
     assert np.abs(sum(parts) - samples * np.float32(body["gain"])).max() <= 1.01 / 32768
@@ -164,13 +164,13 @@ def test_an_upgrade_leaves_kafka_and_the_store_as_they_are(stack: Stack):
 def test_each_container_ends_in_order_and_in_time(stack: Stack):
     stack.project.compose("stop")
     codes = {name: stack.project.inspect(name)["State"]["ExitCode"] for name in (*TRIO, *SERVERS)}
-    # Java ends with the signal's number
+    # Java's exit code contains the signal's number.
     assert codes == {"api": 0, "processor": 0, "uploader": 0, "kafka": 143, "seaweedfs": 0}
 
 
 def test_songs_are_there_after_down_and_up_and_in_a_restored_backup(stack: Stack, tmp_path: Path):
     stack.project.compose("down")
-    stack.project.run(readme_block("tar czf"))  # which begins with a stop, and ends with `up`
+    stack.project.run(readme_block("tar czf"))  # the block begins with a stop and ends with `up`
     known = stack.listed()
     assert len(known) == stack.songs
     stack.project.compose("down", "--volumes")
@@ -202,7 +202,7 @@ def test_a_wrong_setting_and_a_taken_worker_id_are_told_at_once(stack: Stack):
     with pytest.raises(AssertionError, match="unhealthy"):
         stack.up(OUTPUT_FORMAT="aiff")
     state = stack.project.inspect("processor")["State"]
-    # no check but the first ones, which Docker would not have counted within a start period
+    # Every check counts as failed, so none began in the start period, where Docker ignores failures.
     assert len(state["Health"]["Log"]) == state["Health"]["FailingStreak"]
     assert "exit code 64" in state["Health"]["Log"][-1]["Output"]
     assert "OUTPUT_FORMAT" in stack.project.compose("logs", "processor")

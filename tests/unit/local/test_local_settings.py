@@ -1,4 +1,4 @@
-"""`.env.example` and the settings classes say the same, and `.env` files are read as one expects."""
+"""Tests that `.env.example` agrees with the settings classes, and how `.env` files are read."""
 
 import re
 import shlex
@@ -19,7 +19,7 @@ LOCAL_NAMES = {
     "DEMO_PORT",
     "PROCESSORS",
 }
-# processor and uploader have different defaults
+# The default of each depends on the service.
 NO_ONE_DEFAULT = {"HEALTH_PORT", "WORKER_ID", "S3_BUCKET_NAME"}
 
 
