@@ -19,6 +19,7 @@ from api.routes.redelivery import make_redelivery_router
 from api.routes.submit import make_router
 from api.routes.tasks import make_tasks_router
 from api.view.view import TaskView
+from common import __version__
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
@@ -45,7 +46,7 @@ def create_app(
 
     app = FastAPI(
         title="UVR API",
-        version="1",
+        version=__version__,
         description=documentation.DESCRIPTION,
         lifespan=lifespan,
         redirect_slashes=False,

@@ -14,6 +14,7 @@ from pydantic.json_schema import models_json_schema
 from api import documentation_page
 from api.problems import MEDIA_TYPE, Problem
 from api.submit.submission import Submission
+from common import __version__
 from common.tasks.messages import State
 
 DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a
@@ -145,7 +146,11 @@ HEALTH: dict[str, Any] = {
     "responses": {
         200: {
             "description": "The process answers",
-            "content": {"application/json": {"example": {"status": "healthy", "timestamp": 1750000000.0}}},
+            "content": {
+                "application/json": {
+                    "example": {"status": "healthy", "timestamp": 1750000000.0, "version": __version__}
+                }
+            },
         }
     },
 }

@@ -16,7 +16,7 @@ from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
 from common.tasks.stage_news import StageWatch
 from common.tasks.status_outbox import KafkaOutbox, status_producer
-from common.worker.disk_metrics import read_disks
+from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
 from processor.assembly import engine_config, make_handler
 from processor.engine.engine import Engine
@@ -41,7 +41,7 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     engine = make_engine(engine_config(settings))
     metrics = ProcessorMetrics.create()
     metrics.read_engine(lambda: engine.busy_s)
-    read_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
+    register_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     stages = StageWatch(stage)

@@ -3,7 +3,7 @@
 import time
 
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.settings.loading import exit_if_unusable
 from common.settings.schema import ProcessorSettings
 from common.storage.stage import LocalStage
@@ -58,7 +58,7 @@ def make_handler(
             download_limits(settings),
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
         ),
-        Network(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
         engine,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),

@@ -1,6 +1,5 @@
 """A task's life in the processor: download, prepare, separate, stage, announce."""
 
-import errno
 import logging
 import shutil
 import time
@@ -9,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
+from common.errors import ErrorCode, JobError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.jobs import retry
-from common.jobs.outcome import Deferred, Done, JobContext, Outcome, Poison, RetrySchedule
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Deferred, Done, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.addresses import without_secrets
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -34,12 +34,11 @@ from common.tasks.stage_news import StageWatch
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from processor.engine.protocol import Separation, SeparationEngine
-from processor.metrics import ProcessorMetrics, Stage
+from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
 
 log = logging.getLogger(__name__)
 
-_MAX_ERROR_CHARS = 1_000
 # Most downloads are over by then, so that a processor seldom begins more songs than it has slots.
 _SLOT_KEPT_S = 0.5
 
@@ -61,7 +60,7 @@ class ProcessorHandler:
     def __init__(
         self,
         config: ProcessorConfig,
-        network: Network,
+        network: OutboundNetwork,
         engine: SeparationEngine,
         stage: LocalStage,
         statuses: Statuses,
@@ -94,18 +93,18 @@ class ProcessorHandler:
             request_context(task.request_id),
             self._status(task, record, context) as status,
         ):
-            log.info("task taken, attempt %d", context.counted)
-            self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt)
+            log.info("task taken, attempt %d", context.counted_attempts)
+            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt)
 
             def unstage() -> None:
-                self._stage.remove_attempt(task.task_uuid, record.place, context.attempt)
+                self._stage.remove_attempt(task.task_uuid, record.file_label, context.attempt)
 
             try:
-                with self._cancels.ending(task, context) as ending:
-                    result = self._separate(task, record, ending, status)
+                with self._cancels.stoppable(task, context) as stoppable:
+                    result = self._separate(task, record, stoppable, status)
             except BaseException as error:
                 unstage()
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if is_disk_full(error):
                     raise TransientError(ErrorCode.DISK_FULL, "The disk is full") from error
                 raise
             Failpoint.STAGED.reach()
@@ -129,13 +128,13 @@ class ProcessorHandler:
         with task_context(task.task_uuid), request_context(task.request_id):
             log.error("task failed (%s): %s", error.code, error.message)
             # After too many crashes `run` has not been called, and nobody else would remove what they left.
-            self._stage.remove_earlier_attempts(task.task_uuid, record.place, context.attempt + 1)
+            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt + 1)
         status = self._statuses.job(task, queued_at=self._queued_at(record))
         failed = SeparationFailed(
             **_origin(task),
             finished_at=self._wall_clock(),
             error_code=error.code,
-            error_message=error.message[:_MAX_ERROR_CHARS],
+            error_message=error.short_message,
             times=dict(status.times),
         )
         # Not over yet: of two results of one run, side by side, only the uploader can say which one counts.
@@ -146,7 +145,7 @@ class ProcessorHandler:
         return retry.history(record).tries(self._schedule)
 
     def _status(self, task: Task, record: Record, context: JobContext) -> JobStatus:
-        handed_back = context.attempt - context.counted
+        handed_back = context.attempt - context.counted_attempts
         return self._statuses.job(
             task, (self._tries(record),), context.attempt, handed_back, self._queued_at(record)
         )
@@ -166,12 +165,12 @@ class ProcessorHandler:
         with self._workspace(record, context) as directory:
             timed = self._metrics.worker.timed
             status.enter(State.DOWNLOADING)
-            with timed(Stage.DOWNLOAD):
+            with timed(Phase.DOWNLOAD):
                 fetched = self._download(task, directory, context, status)
             context.leave_place()
             context.regain_slot()
             status.enter(State.PREPARING)
-            with timed(Stage.PREPARE):
+            with timed(Phase.PREPARE):
                 mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
@@ -184,7 +183,7 @@ class ProcessorHandler:
             self._metrics.separated(mix.duration_s, separation.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)
-            with timed(Stage.STAGE):
+            with timed(Phase.STAGE):
                 return self._put_in_stage(task, record, context, separation, status.times)
 
     def _download(
@@ -206,7 +205,7 @@ class ProcessorHandler:
         stems = {}
         for name, stem in separation.stems.items():
             context.check()
-            staged = self._stage.put(task.task_uuid, record.place, context.attempt, stem.path)
+            staged = self._stage.put(task.task_uuid, record.file_label, context.attempt, stem.path)
             stems[name] = StagedStem(
                 key=staged.key,
                 sha256=staged.sha256,
@@ -227,7 +226,7 @@ class ProcessorHandler:
     @contextmanager
     def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
         """A directory for one attempt, removed with all that is in it."""
-        directory = self._config.temp_dir / f"{record.place}.{context.attempt}"
+        directory = self._config.temp_dir / f"{record.file_label}.{context.attempt}"
         # An offset that an operator has set back brings the same attempt once more.
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)

@@ -14,7 +14,7 @@ from common.worker.metrics import WorkerMetrics
 _SPEED_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
-class Stage(StrEnum):
+class Phase(StrEnum):
     """The values of `stage` here. The wait for the engine is in none of them."""
 
     DOWNLOAD = "download"
@@ -31,7 +31,7 @@ class ProcessorMetrics:
 
     @classmethod
     def create(cls) -> Self:
-        worker = WorkerMetrics.create("processor", Stage)
+        worker = WorkerMetrics.create("processor", Phase)
         return cls(
             worker,
             Counter("uvr_separated_audio_seconds", "Audio that was separated.", registry=worker.registry),
@@ -45,7 +45,7 @@ class ProcessorMetrics:
 
     def separated(self, audio_s: float, took_s: float) -> None:
         """The engine has worked for `took_s` on a song of `audio_s`."""
-        self.worker.note_stage(Stage.SEPARATE, took_s)
+        self.worker.note_phase(Phase.SEPARATE, took_s)
         self.audio_seconds.inc(audio_s)
         if took_s > 0:
             self.speed.observe(audio_s / took_s)

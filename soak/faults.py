@@ -13,7 +13,8 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from common.jobs.outcome import Done, JobContext, Outcome
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Done, Outcome
 from common.kafka.records import Record
 from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
@@ -23,7 +24,7 @@ from processor import assembly
 from processor.handler import ProcessorHandler
 from soak.quick_processor import QuickEngine
 from uploader import __main__ as uploader
-from uploader.job import UploaderHandler
+from uploader.handler import UploaderHandler
 from uploader.storage import Storage
 
 # The window between a publish and its commit, long enough for a schedule of some seconds to hit it.

@@ -6,7 +6,7 @@ import time
 
 from common.observability import log
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.settings import command_line
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import UploaderSettings
@@ -16,10 +16,10 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import Statuses
 from common.tasks.stage_news import StageAnnouncer
 from common.tasks.status_outbox import KafkaOutbox, status_producer
-from common.worker.disk_metrics import read_disks
+from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
 from uploader.config import UploaderConfig
-from uploader.job import UploaderHandler
+from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
@@ -46,7 +46,7 @@ def main() -> int:
     sweeper = Sweeper(stage, storage.multipart, settings.s3_prefix, settings.stage_retention_s)
     bucket = BucketWatch(storage.check_bucket, time.monotonic)
     metrics = UploaderMetrics.create()
-    read_disks(metrics.worker, {"output": settings.output_dir})
+    register_disks(metrics.worker, {"output": settings.output_dir})
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
@@ -59,7 +59,7 @@ def main() -> int:
         settings.slots,
         UploaderHandler(
             UploaderConfig.from_settings(settings, secrets),
-            Network(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+            OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
             storage,
             stage,
             Statuses(settings.kafka_status_topic, outbox, time.time),

@@ -5,13 +5,11 @@ from collections.abc import Callable, Mapping
 from pydantic import ValidationError
 
 from common.errors import JobError
-from common.storage.links import Link, first_expiry_s
+from common.storage.links import ResultLink, first_expiry_s
 from common.tasks.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
 
-_MAX_ERROR_CHARS = 1_000
 
-
-def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: float) -> bytes:
+def success_body(result: Separated, links: Mapping[str, ResultLink], timestamp_s: float) -> bytes:
     """`links` by stem name, one for each stem of the result."""
     callback = SuccessCallback(
         task_uuid=result.task_uuid,
@@ -72,12 +70,12 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         request_id=result.request_id,
         finished_at=wall_clock(),
         error_code=error.code,
-        error_message=error.message[:_MAX_ERROR_CHARS],
+        error_message=error.short_message,
         user=result.user,
         times=result.times,
         audio=result.audio,
     )
 
 
-def _url(link: Link | None) -> str | None:
+def _url(link: ResultLink | None) -> str | None:
     return link.url if link else None

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from common.errors import JobError, TransientError
 from common.failpoint import Failpoint
 from common.kafka.records import Message
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed
-from common.waiting import Pulse
+from common.waiting import StopCheck
 from uploader import webhook
 from uploader.metrics import UploaderMetrics
 from uploader.webhook import Delivered, Delivery, Gone, Rejected
@@ -21,7 +21,7 @@ NextDelay = Callable[[TransientError], int | None]
 class Courier:
     """`timeout_s` is for a POST altogether; `wall_clock` gives seconds since the epoch."""
 
-    network: Network
+    network: OutboundNetwork
     secrets: Sequence[str]
     timeout_s: float
     delivery_topic: str
@@ -34,7 +34,7 @@ class Courier:
         webhook_id: str,
         body: bytes,
         try_number: int,
-        check: Pulse,
+        check: StopCheck,
         next_delay_s: NextDelay,
     ) -> tuple[JobError | None, Message]:
         """What went wrong, if anything, and the delivery's record, for a result that has a `hook_url`.

@@ -4,9 +4,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.jobs.outcome import JobContext
-
-_TICK_S = 0.2
+from common.jobs.handler import JobContext
+from common.waiting import wait_until
 
 
 class KeyedLocks:
@@ -18,9 +17,7 @@ class KeyedLocks:
     def hold(self, key: str, context: JobContext) -> Iterator[None]:
         """Waits for the key. Raises Cancelled when the job must stop meanwhile."""
         with self._changed:
-            while key in self._held:
-                self._changed.wait(_TICK_S)
-                context.check()
+            wait_until(self._changed, lambda: key not in self._held, context.check)
             self._held.add(key)
         try:
             yield

@@ -10,7 +10,7 @@ from common.worker.metrics import WorkerMetrics
 from uploader.webhook import Delivered, Delivery, Gone, Refused, Rejected, TimedOut
 
 
-class Stage(StrEnum):
+class Phase(StrEnum):
     """The values of `stage` here."""
 
     UPLOAD = "upload"
@@ -27,7 +27,7 @@ class UploaderMetrics:
 
     @classmethod
     def create(cls) -> Self:
-        worker = WorkerMetrics.create("uploader", Stage)
+        worker = WorkerMetrics.create("uploader", Phase)
         callbacks = Counter(
             "uvr_callbacks",
             "Callbacks POSTed, by what came of it: a status, no answer, or an address that is not called.",
@@ -41,7 +41,7 @@ class UploaderMetrics:
     def called(self, answer: Delivery, took_s: float) -> None:
         """A callback was POSTed once, or kept from being."""
         self.callbacks.labels(class_of(answer)).inc()
-        self.worker.note_stage(Stage.CALLBACK, took_s)
+        self.worker.note_phase(Phase.CALLBACK, took_s)
 
 
 def class_of(answer: Delivery) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common.failpoint import Failpoint
-from common.waiting import Pulse
+from common.waiting import StopCheck
 from uploader.storage_errors import code_of
 from uploader.verified import VerifiedFile
 
@@ -30,7 +30,7 @@ class MultipartUploads:
         file: VerifiedFile,
         key: str,
         content_type: str,
-        check: Pulse,
+        check: StopCheck,
         sent: Callable[[int], None],
     ) -> None:
         """Uploads `file`; `check` may stop it between parts, which then leaves nothing.

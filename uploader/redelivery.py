@@ -3,7 +3,8 @@
 import logging
 
 from common.errors import ErrorCode, JobError, PermanentError
-from common.jobs.outcome import Done, Failed, JobContext, Outcome
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Done, Failed, Outcome
 from common.tasks.messages import Redelivery
 from uploader.delivery import Courier, NextDelay
 from uploader.storage import RunKeys, Storage

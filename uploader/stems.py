@@ -10,10 +10,10 @@ from typing import BinaryIO
 from common.errors import ErrorCode, PermanentError
 from common.failpoint import Failpoint
 from common.storage.beneath import ForeignEntry
-from common.storage.links import Link
+from common.storage.links import ResultLink
 from common.storage.stage import STEM_NAME, LocalStage, is_key
 from common.tasks.messages import Separated, StagedStem, SuccessCallback
-from common.waiting import Pulse
+from common.waiting import StopCheck
 from uploader import callback
 from uploader.storage import RunKeys, Storage
 from uploader.verified import VerifiedFile, mismatch
@@ -30,9 +30,9 @@ def publish(
     keys: RunKeys,
     stage: LocalStage,
     storage: Storage,
-    check: Pulse,
+    check: StopCheck,
     on_progress: Callable[[float], None] = lambda fraction: None,
-) -> dict[str, Link]:
+) -> dict[str, ResultLink]:
     """The links of all stems, by name, once they are in the store under this run's own keys.
 
     `on_progress` gets 0 to 1, by bytes.
@@ -91,7 +91,7 @@ def _open(stage: LocalStage, stem: StagedStem) -> BinaryIO:
         raise mismatch(f"The staged file {name} is a link, or no file") from None
 
 
-def _copy(name: str, stem: StagedStem, key: str, keys: RunKeys, storage: Storage, check: Pulse) -> bool:
+def _copy(name: str, stem: StagedStem, key: str, keys: RunKeys, storage: Storage, check: StopCheck) -> bool:
     """Whether an earlier run had the same bytes, which are now under `key` too."""
     for earlier, published in _successes_before(keys, storage, check):
         if name in published.stems and published.stems[name].sha256 == stem.sha256:
@@ -103,7 +103,7 @@ def _copy(name: str, stem: StagedStem, key: str, keys: RunKeys, storage: Storage
 
 
 def _successes_before(
-    keys: RunKeys, storage: Storage, check: Pulse
+    keys: RunKeys, storage: Storage, check: StopCheck
 ) -> Iterator[tuple[RunKeys, SuccessCallback]]:
     """The newest first."""
     for run in reversed(range(1, keys.run)):

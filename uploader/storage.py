@@ -12,9 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.settings.schema import UploaderSettings
-from common.storage.links import Link, LinkMaker
+from common.storage.links import LinkMaker, ResultLink
 from common.storage.s3_client import make_client
-from common.waiting import Pulse
+from common.waiting import StopCheck
 from uploader.multipart import PART_BYTES, MultipartUploads, md5
 from uploader.places import callback_limits
 from uploader.storage_errors import (
@@ -98,7 +98,7 @@ class Storage:
         self,
         file: VerifiedFile,
         key: str,
-        check: Pulse,
+        check: StopCheck,
         sent: Callable[[int], None] = lambda size_bytes: None,
     ) -> None:
         """Uploads `file` to `key`, over what may be there; `check` may stop it between parts of 16 MiB.
@@ -178,7 +178,7 @@ class Storage:
         except (BotoCoreError, ClientError) as error:
             log.warning("objects of a failed run may stay at %s: %s", keys.directory, error)
 
-    def url(self, key: str) -> Link:
+    def url(self, key: str) -> ResultLink:
         """As LinkMaker.url. Raises JobError."""
         with job_errors("link"):
             return self._links.url(key)

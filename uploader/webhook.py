@@ -15,13 +15,13 @@ from common.outbound.addresses import validate_text
 from common.outbound.guarded_session import (
     NETWORK_ERRORS,
     GuardedSession,
-    Network,
+    OutboundNetwork,
     is_bad_certificate,
     is_timeout,
     reason,
     retry_after_s,
 )
-from common.waiting import DeadlineExceeded, Pulse, pulse_until
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _PREFIX = "whsec_"
@@ -100,8 +100,8 @@ def deliver(
     body: bytes,
     webhook_id: str,
     secrets: Sequence[str],
-    network: Network,
-    check: Pulse,
+    network: OutboundNetwork,
+    check: StopCheck,
     timeout_s: float,
     wall_clock: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
@@ -110,11 +110,11 @@ def deliver(
 
     Redirects are not followed. Raises only what `check` raises, which is asked several times a second.
     """
-    pulse = pulse_until(timeout_s, check, clock)
+    stop_check = deadline_check(timeout_s, check, clock)
     headers = {"Content-Type": "application/json", **_signature(body, webhook_id, secrets, wall_clock())}
     try:
         validate_text(url, network.policy)
-        with GuardedSession(network, pulse) as session:
+        with GuardedSession(network, stop_check) as session:
             response = session.post(url, data=body, headers=headers, stream=True, timeout=timeout_s)
             with response:
                 _read_answer(response)

@@ -2,15 +2,14 @@
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
-from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 
 from common.failpoint import Failpoint
-from common.kafka import topics
-from common.kafka.clients import discard_producer, kafka_options
-from common.kafka.net_client import closed_on_error
+from common.kafka import clients, topics
+from common.kafka.clients import discard_producer
+from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Cancel, Redelivery, Task
 
@@ -57,26 +56,21 @@ class KafkaSession:
         }
         delivery_timeout_ms = int(delivery_timeout_s * 1000)
         request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms)
-        options = {
-            **kafka_options(settings),
+        options: dict[str, Any] = {
             "request_timeout_ms": request_timeout_ms,
             "bootstrap_timeout_ms": int(connect_timeout_s * 1000),
             "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
         }
-        with closed_on_error() as net_client:
+        with cleaned_up_client() as net_client:
+            options["kafka_client"] = net_client
             # Without api_version a constructor waits until it has found the broker, or raises.
-            self._admin = KafkaAdminClient(**options, kafka_client=net_client)
+            self._admin = clients.admin(settings, **options)
             topics.ensure(self._admin, settings)
-            self._producer = KafkaProducer(
-                **options,
-                kafka_client=net_client,
-                acks="all",
-                enable_idempotence=True,
-                # Records that come while another is under way share the next request anyway.
-                linger_ms=0,
+            self._producer = clients.idempotent_producer(
+                settings,
                 delivery_timeout_ms=delivery_timeout_ms,
                 max_block_ms=request_timeout_ms,
-                allow_auto_create_topics=False,
+                **options,
             )
         try:
             for topic in self._topics.values():

@@ -17,9 +17,10 @@ from api.submit.admission import Admission, Admitted
 from api.submit.submission import Queued, digest, parse, refuse_files, task_uuid
 from api.submit.unknown_fields import shown
 from api.view.view import TaskView
+from common import __version__
 from common.observability.health import report
 from common.observability.log import current_request_id, task_context
-from common.observability.prometheus import exposition, read_readiness
+from common.observability.prometheus import exposition, register_readiness
 from common.outbound.addresses import AddressPolicy, without_secrets
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task
@@ -49,7 +50,7 @@ def make_router(
 ) -> APIRouter:
     router = APIRouter()
     checks = {"kafka": queue.check, "view": view.check}
-    read_readiness(metrics.registry, "api", checks)
+    register_readiness(metrics.registry, "api", checks)
     admission = Admission(settings, queue, view, metrics)
 
     @router.post("/generate", response_model_exclude_none=True, **documentation.GENERATE)
@@ -98,7 +99,7 @@ def make_router(
     @router.get("/livez", **documentation.HEALTH)
     async def health() -> JSONResponse:
         """The process answers."""
-        return JSONResponse({"status": "healthy", "timestamp": time.time()})
+        return JSONResponse({"status": "healthy", "timestamp": time.time(), "version": __version__})
 
     @router.get("/readyz", **documentation.READY)
     async def ready() -> Response:

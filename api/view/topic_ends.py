@@ -10,8 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from api.view.read_position import Offsets
-from common.kafka import clients
-from common.kafka.net_client import closed_on_error
+from common.kafka.groupless import topic_source
 from common.settings.schema import KafkaSettings
 
 _TIMEOUT_MS = 4000
@@ -59,10 +58,4 @@ class Ends:
 
 def ends_client(settings: KafkaSettings) -> KafkaConsumer:
     """It sees what is in open transactions too. Raises KafkaError."""
-    with closed_on_error() as net_client:
-        return KafkaConsumer(
-            **clients.kafka_options(settings),
-            kafka_client=net_client,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-        )
+    return topic_source(settings)

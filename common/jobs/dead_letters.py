@@ -41,7 +41,7 @@ def letter(topic: str, record: Record, error_code: str, reason: str, attempt: in
 
 def bare_letter(topic: str, record: Record, error_code: str, reason: str, attempt: int) -> Message:
     """For a record of which nothing can be written: `uvr-origin` tells where it lies."""
-    return Message(topic, None, b"", ((ORIGIN, record.origin.encode()), *_why(error_code, reason, attempt)))
+    return Message(topic, None, b"", ((ORIGIN, record.location.encode()), *_why(error_code, reason, attempt)))
 
 
 def _why(error_code: str, reason: str, attempt: int) -> tuple[tuple[str, bytes], ...]:

@@ -63,7 +63,7 @@ def history(record: Record) -> History:
     """From the headers; a record without them is on its first try, and its own origin."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     return History(
-        headers.get(ORIGIN, record.origin),
+        headers.get(ORIGIN, record.location),
         _counts(headers.get(TRIES, "")),
         headers.get(FIRST_ERROR),
         headers.get(LAST_ERROR),

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Deferred, Done, Dropped, Failed, Handler, JobContext, Outcome, Poison
+from common.jobs.handler import Handler, JobContext
+from common.jobs.outcome import Deferred, Done, Dropped, Failed, Outcome, Poison
 from common.jobs.retry import RetryPolicy
 from common.kafka.records import Message, Record
 
@@ -51,7 +52,7 @@ class Settlement:
 
     def bare_letter(self, reason: str) -> Done:
         """For a record of which nothing can be written: a letter that tells where it is."""
-        topic, attempt = self._rules.dead_letter_topic, self._context.counted
+        topic, attempt = self._rules.dead_letter_topic, self._context.counted_attempts
         return Done(
             (dead_letters.bare_letter(topic, self._record, ErrorCode.INTERNAL_ERROR, reason, attempt),)
         )
@@ -62,7 +63,7 @@ class Settlement:
                 schedule = self._handler.schedule(error)
                 return self._rules.retries.delay_s(self._record, error, schedule) is not None
             case CrashError():
-                return self._context.counted < self._rules.max_attempts
+                return self._context.counted_attempts < self._rules.max_attempts
         return False
 
     def _again(self, failed: Failed) -> Done | None:
@@ -101,5 +102,5 @@ class Settlement:
         past = retry.history(self._record)
         if isinstance(error, TransientError):
             past = past.failed(self._handler.schedule(error), error)
-        topic, attempt = self._rules.dead_letter_topic, self._context.counted
+        topic, attempt = self._rules.dead_letter_topic, self._context.counted_attempts
         return dead_letters.letter(topic, self._record, code, reason, attempt, past)

@@ -13,7 +13,7 @@ from kafka.errors import KafkaError
 
 from common.kafka.assignor import EvenTopicsAssignor
 from common.kafka.guarded_consumer import GuardedConsumer
-from common.kafka.net_client import closed_on_error
+from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings, TransactionSettings, WorkerSettings
 
 log = logging.getLogger(__name__)
@@ -117,7 +117,7 @@ def transactional_producer(
         "allow_auto_create_topics": False,
         **overrides,
     }
-    with closed_on_error() as net_client:
+    with cleaned_up_client() as net_client:
         producer = KafkaProducer(**options, kafka_client=net_client)
     try:
         producer.init_transactions()
@@ -125,6 +125,22 @@ def transactional_producer(
         discard_producer(producer)
         raise
     return producer
+
+
+def idempotent_producer(settings: KafkaSettings, **overrides: Any) -> KafkaProducer:
+    """A producer without transactions: each record is sent at once, and in order. Raises KafkaError."""
+    with cleaned_up_client() as net_client:
+        options = {
+            **kafka_options(settings),
+            "kafka_client": net_client,
+            "acks": "all",
+            "enable_idempotence": True,
+            # Records that come while another is under way share the next request anyway.
+            "linger_ms": 0,
+            "allow_auto_create_topics": False,
+            **overrides,
+        }
+        return KafkaProducer(**options)
 
 
 def discard_producer(producer: KafkaProducer) -> None:
@@ -137,10 +153,10 @@ def discard_producer(producer: KafkaProducer) -> None:
         producer._sender.force_close()
 
 
-def admin(settings: KafkaSettings) -> KafkaAdminClient:
+def admin(settings: KafkaSettings, **overrides: Any) -> KafkaAdminClient:
     """Raises KafkaError."""
-    with closed_on_error() as net_client:
-        return KafkaAdminClient(**kafka_options(settings), kafka_client=net_client)
+    with cleaned_up_client() as net_client:
+        return KafkaAdminClient(**{**kafka_options(settings), "kafka_client": net_client, **overrides})
 
 
 def leave_group(settings: WorkerSettings, group_id: str) -> None:

@@ -12,7 +12,7 @@ from common.worker.committed_state import Step
 from common.worker.lease import Lease
 
 
-class End(Enum):
+class CommitResult(Enum):
     """What is known of a request's transaction. Only the first two are for certain."""
 
     COMMITTED = auto()
@@ -32,7 +32,7 @@ class CommitRequest:
     messages: Sequence[Message] = ()
     generation: int | None = None
     undo: Callable[[], None] = nothing
-    end: End = End.UNKNOWN
+    result: CommitResult = CommitResult.UNKNOWN
     refusal: Unpublishable | None = None
     answered: threading.Event = field(default_factory=threading.Event)
     _is_left: bool = False
@@ -46,27 +46,27 @@ class CommitRequest:
         if self.step is not Step.HAND_BACK:
             return self.lease.live or self.lease.revoked_in == generation
         assignment = self.lease.assignment
-        return not assignment.is_unclear and (assignment.live or self.generation == generation)
+        return not assignment.may_be_behind_broker and (assignment.live or self.generation == generation)
 
-    def answer(self, end: End) -> None:
+    def answer(self, result: CommitResult) -> None:
         with self._lock:
-            self.end = end
+            self.result = result
             self.answered.set()
             is_left = self._is_left
-        if is_left and end is End.NOT_COMMITTED:
+        if is_left and result is CommitResult.NOT_COMMITTED:
             threading.Thread(target=self.undo, name=f"undo {self.lease}", daemon=True).start()
 
     def refuse(self, refusal: Unpublishable) -> None:
         self.refusal = refusal
-        self.answer(End.NOT_COMMITTED)
+        self.answer(CommitResult.NOT_COMMITTED)
 
-    def leave(self) -> End:
+    def leave(self) -> CommitResult:
         """What is known now; nobody waits any more. Raises Unpublishable if it was refused."""
         with self._lock:
             if self.refusal is not None:
                 raise self.refusal
             self._is_left = not self.answered.is_set()
-            return self.end
+            return self.result
 
 
 def steps(batch: Iterable[CommitRequest]) -> list[tuple[Step, Lease]]:

@@ -29,9 +29,10 @@ from common.kafka.fencing import raise_if_fenced
 from common.kafka.records import Message
 from common.kafka.transaction import UnclearEnd, Unpublishable, publish
 from common.observability.repeats import Repeats
+from common.waiting import Backoff
 from common.worker import committed_state
 from common.worker.commit_queue import CommitQueue
-from common.worker.commit_request import CommitRequest, End, messages, steps
+from common.worker.commit_request import CommitRequest, CommitResult, messages, steps
 from common.worker.committed_state import Step
 from common.worker.lease import Lease, LeaseTable
 
@@ -85,9 +86,11 @@ class Committer:
 
     def begin(self, lease: Lease) -> bool:
         """Commits one more attempt of the record. False: the lease is lost, do not start."""
-        return self._ask(CommitRequest(Step.BEGIN, lease)) is End.COMMITTED
+        return self._ask(CommitRequest(Step.BEGIN, lease)) is CommitResult.COMMITTED
 
-    def finish(self, lease: Lease, messages: Sequence[Message], undo: Callable[[], None] = nothing) -> End:
+    def finish(
+        self, lease: Lease, messages: Sequence[Message], undo: Callable[[], None] = nothing
+    ) -> CommitResult:
         """Publishes and commits. Waits while the lease holds.
 
         After UNKNOWN `undo` is called, should it turn out later that nothing was committed. Raises
@@ -95,7 +98,7 @@ class Committer:
         """
         request = CommitRequest(Step.FINISH, lease, messages, undo=undo)
         # Before it is asked: from here on the record may be done without our knowing, and is not handed back.
-        lease.finish_answered = request.answered
+        lease.result_answered = request.answered
         return self._ask(request)
 
     def hand_back(self, lease: Lease) -> None:
@@ -104,9 +107,9 @@ class Committer:
 
     def resume(self, lease: Lease) -> bool:
         """Lets an attempt that was handed back count again. False: the lease is lost, do not go on."""
-        return self._ask(CommitRequest(Step.RESUME, lease)) is End.COMMITTED
+        return self._ask(CommitRequest(Step.RESUME, lease)) is CommitResult.COMMITTED
 
-    def set_aside(self, lease: Lease, messages: Sequence[Message]) -> End:
+    def set_aside(self, lease: Lease, messages: Sequence[Message]) -> CommitResult:
         """Takes an attempt back whose record waits for a place, and publishes `messages` with that."""
         return self._ask(CommitRequest(Step.HAND_BACK, lease, messages))
 
@@ -118,7 +121,7 @@ class Committer:
         """
         answers: list[threading.Event] = []
         for lease in leases:
-            answered = lease.finish_answered
+            answered = lease.result_answered
             if answered is None:
                 request = CommitRequest(Step.HAND_BACK, lease, generation=generation)
                 self._requests.put(request)
@@ -133,7 +136,7 @@ class Committer:
         """There is a producer: what is asked for can be committed."""
         return self._producer is not None
 
-    def _ask(self, request: CommitRequest) -> End:
+    def _ask(self, request: CommitRequest) -> CommitResult:
         self._requests.put(request)
         # The client's calls wait for an absent broker without limit (row 14), and a request that comes after
         # the end is read by nobody: no job may wait longer than there is somebody to answer it.
@@ -160,11 +163,11 @@ class Committer:
         failures = 0
         while True:
             metadata = self._group().group_metadata()
-            end = End.UNKNOWN if unclear else End.NOT_COMMITTED
+            end = CommitResult.UNKNOWN if unclear else CommitResult.NOT_COMMITTED
             batch = self._drop_lost(batch, end, metadata.generation_id)
             if self._stopping.is_set():
                 for request in batch:
-                    request.answer(End.UNKNOWN)
+                    request.answer(CommitResult.UNKNOWN)
                 return
             if not batch:
                 return
@@ -244,14 +247,16 @@ class Committer:
         # The state first: a job thread that wakes up reads its attempt from it.
         self._leases.apply(steps(batch))
         for request in batch:
-            request.answer(End.COMMITTED)
+            request.answer(CommitResult.COMMITTED)
 
-    def _drop_lost(self, batch: list[CommitRequest], end: End, generation_id: int) -> list[CommitRequest]:
+    def _drop_lost(
+        self, batch: list[CommitRequest], end: CommitResult, generation_id: int
+    ) -> list[CommitRequest]:
         for request in batch:
             is_lost = request.step is Step.FINISH and not request.permitted(generation_id)
-            if end is End.UNKNOWN and is_lost:
+            if end is CommitResult.UNKNOWN and is_lost:
                 # First: what is handed back beside it would bring its record to life, if it is done.
-                request.lease.assignment.is_unclear = True
+                request.lease.assignment.may_be_behind_broker = True
         permitted = [request for request in batch if request.permitted(generation_id)]
         for request in batch:
             if request not in permitted:
@@ -263,13 +268,10 @@ class Committer:
         if self._producer is not None:
             clients.discard_producer(self._producer)
             self._producer = None
-        delay_s = 0.1
-        while not self._stopping.is_set():
-            try:
-                self._producer = self._make_producer()
-                return
-            except KafkaError as error:
-                if self._repeats.is_news("producer", error):
-                    log.warning("no transactional producer yet: %r", error)
-                self._stopping.wait(delay_s)
-                delay_s = min(2 * delay_s, 5.0)
+        self._producer = Backoff(0.1, 5.0).first_success(
+            self._make_producer, self._stopping, self._no_producer, KafkaError
+        )
+
+    def _no_producer(self, error: Exception) -> None:
+        if self._repeats.is_news("producer", error):
+            log.warning("no transactional producer yet: %r", error)

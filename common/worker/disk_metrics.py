@@ -11,12 +11,12 @@ from common.observability.prometheus import Numbers
 from common.worker.metrics import WorkerMetrics
 
 
-def read_disks(metrics: WorkerMetrics, directories: Mapping[str, Path]) -> None:
+def register_disks(metrics: WorkerMetrics, directories: Mapping[str, Path]) -> None:
     """Registers the free and the whole bytes of the file systems of `directories`, by their names here."""
     found = {name: path.absolute() for name, path in directories.items()}
     free, size = partial(_bytes, found, "free"), partial(_bytes, found, "total")
-    metrics.read("uvr_disk_free_bytes", "Free space for a directory.", ("directory",), free)
-    metrics.read("uvr_disk_size_bytes", "The size of its file system.", ("directory",), size)
+    metrics.register_gauge("uvr_disk_free_bytes", "Free space for a directory.", ("directory",), free)
+    metrics.register_gauge("uvr_disk_size_bytes", "The size of its file system.", ("directory",), size)
 
 
 def _bytes(directories: Mapping[str, Path], field: Literal["free", "total"]) -> Numbers:

@@ -5,11 +5,12 @@ import threading
 from collections.abc import Callable
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
-from common.jobs.outcome import Deferred, Done, Dropped, Failed, Handler, Outcome
+from common.jobs.handler import Handler
+from common.jobs.outcome import Deferred, Done, Dropped, Failed, Outcome
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.transaction import Unpublishable
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
 from common.worker.lease import Lease, LeaseTable
 from common.worker.seat import Seat
@@ -31,7 +32,7 @@ class LeaseContext:
     def __init__(self, lease: Lease, leases: LeaseTable, seat: Seat):
         self._lease, self._seat = lease, seat
         self.attempt = leases.attempts(lease)
-        self.counted = leases.counted(lease)
+        self.counted_attempts = leases.counted_attempts(lease)
 
     def check(self) -> None:
         if not self._lease.live:
@@ -159,13 +160,13 @@ class JobThread:
             end = self._committer.set_aside(self._lease, outcome.messages)
         except Unpublishable:
             return False  # the record's end tells why
-        if end is not End.COMMITTED:
+        if end is not CommitResult.COMMITTED:
             return False
         self._awaited = outcome.claim
         return True
 
     def _work(self, context: LeaseContext) -> Outcome:
-        if context.counted > self._rules.max_attempts:
+        if context.counted_attempts > self._rules.max_attempts:
             given_up = f"given up: {self._rules.max_attempts} attempts were begun and none of them ended"
             return Failed(CrashError(ErrorCode.ENGINE_CRASHED, given_up))
         try:
@@ -205,8 +206,8 @@ class JobThread:
         if done is None:
             return None
         match self._committer.finish(self._lease, done.messages, done.undo):
-            case End.COMMITTED:
+            case CommitResult.COMMITTED:
                 return done
-            case End.NOT_COMMITTED:
+            case CommitResult.NOT_COMMITTED:
                 done.undo()
         return None

@@ -17,7 +17,7 @@ from kafka.structs import OffsetAndMetadata
 
 from common.kafka.records import Record
 from common.worker import committed_state
-from common.worker.committed_state import Progress, Step
+from common.worker.committed_state import CommittedState, Step
 from common.worker.quarantine import Quarantine
 
 log = logging.getLogger(__name__)
@@ -33,9 +33,9 @@ class Assignment:
         self.partition = partition
         self.live = True
         self.loaded = False
-        self.progress = Progress()
-        # a transaction of it may have been committed unseen: `progress` may be behind the broker's
-        self.is_unclear = False
+        self.committed_state = CommittedState()
+        # a transaction of it may have been committed unseen: `committed_state` may be behind the broker's
+        self.may_be_behind_broker = False
         self.seek_to: int | None = None
         self.held_at: int | None = None
         # the head of a retry topic, and when it is due by the table's clock
@@ -49,7 +49,7 @@ class Assignment:
         for lease in leases:
             # Before its end, so that the committer never sees it ended without. A failure that the end itself
             # causes is asked for later, and one of an earlier stop is not live.
-            if lease.live and lease.finish_asked:
+            if lease.live and lease.result_asked:
                 lease.revoked_in = revoked_in
         self.live = False
         for lease in leases:
@@ -65,7 +65,7 @@ class Lease:
         self.record = record
         self.cancelled = threading.Event()
         # of the request for its result's commit, once there is one
-        self.finish_answered: threading.Event | None = None
+        self.result_answered: threading.Event | None = None
         # the generation in which its partition was revoked while that request waited
         self.revoked_in: int | None = None
         # Until its work is done. What is left then is to wait for a transaction, and the next record's
@@ -83,15 +83,15 @@ class Lease:
         return self.assignment.live and not self.cancelled.is_set()
 
     @property
-    def finish_asked(self) -> bool:
-        return self.finish_answered is not None
+    def result_asked(self) -> bool:
+        return self.result_answered is not None
 
     def __repr__(self) -> str:
         partition = self.assignment.partition
         return f"{partition.topic}[{partition.partition}]@{self.offset}"
 
 
-class Refusal(Enum):
+class NotLeased(Enum):
     """Why a polled record was not leased."""
 
     ALREADY_DONE = auto()
@@ -150,47 +150,47 @@ class LeaseTable:
     def load(self, assignment: Assignment, committed: OffsetAndMetadata | None) -> None:
         """Says what the broker has for an assignment. Without a commit the client's reset rule decides."""
         with self._lock:
-            assignment.progress = committed_state.decode(committed)
+            assignment.committed_state = committed_state.decode(committed)
             assignment.seek_to = None if committed is None else committed.offset
             assignment.loaded = True
 
-    def admit(self, record: Record, wait_s: float = 0.0) -> "Lease | Refusal":
+    def admit(self, record: Record, wait_s: float = 0.0) -> "Lease | NotLeased":
         """A lease for a polled record, or why there is none now. `wait_s` is how long it has to wait."""
         partition = TopicPartition(record.topic, record.partition)
         with self._lock:
             assignment = self._assignments.get(partition)
             if assignment is None or assignment.seek_to is not None:
-                return Refusal.NOT_OURS
+                return NotLeased.NOT_OURS
             if not assignment.loaded or self._begins_nothing() or partition in self._held_back:
-                return Refusal.NOT_YET
-            assignment.progress = self._without_vanished(assignment, record.offset)
-            if assignment.progress.is_done(record.offset) or record.offset in assignment.leases:
-                return Refusal.ALREADY_DONE
+                return NotLeased.NOT_YET
+            assignment.committed_state = self._without_vanished(assignment, record.offset)
+            if assignment.committed_state.is_done(record.offset) or record.offset in assignment.leases:
+                return NotLeased.ALREADY_DONE
             if self._waits(assignment, record.offset, wait_s):
-                return Refusal.NOT_YET
+                return NotLeased.NOT_YET
             if (partition, record.offset) in self._running:
                 assignment.held_at = record.offset  # an earlier lease's job has not noticed its end yet
-                return Refusal.NOT_YET
+                return NotLeased.NOT_YET
             if self._slots_full() or len(assignment.leases) >= _MOST_OPEN:
-                return Refusal.NOT_YET
+                return NotLeased.NOT_YET
             lease = Lease(assignment, record)
-            assignment.progress = assignment.progress.admitted(record.offset)
+            assignment.committed_state = assignment.committed_state.admitted(record.offset)
             assignment.leases[record.offset] = lease
             self._running[partition, record.offset] = lease
             return lease
 
     def _waits(self, assignment: Assignment, offset: int, wait_s: float) -> bool:
         """A record waits once, by a clock that does not jump; one that was begun before has waited."""
-        if wait_s > 0 and assignment.waits_for != offset and not assignment.progress.attempts(offset):
+        if wait_s > 0 and assignment.waits_for != offset and not assignment.committed_state.attempts(offset):
             assignment.waits_for, assignment.due_s = offset, self._clock() + wait_s
         return assignment.waits_for == offset and assignment.due_s > self._clock()
 
     @staticmethod
-    def _without_vanished(assignment: Assignment, offset: int) -> Progress:
+    def _without_vanished(assignment: Assignment, offset: int) -> CommittedState:
         """Reading goes upward from the first unfinished record: one below, and not running, is in the log no
         more (retention). Kept, it would hold the committed offset back for ever."""
-        vanished = [o for o in assignment.progress.active if o < offset and o not in assignment.leases]
-        state = assignment.progress
+        vanished = [o for o in assignment.committed_state.active if o < offset and o not in assignment.leases]
+        state = assignment.committed_state
         for gone in vanished:
             log.warning("%s@%d is no longer in the log: passed over", assignment.partition, gone)
             state = state.finished(gone)
@@ -202,7 +202,7 @@ class LeaseTable:
             assignment = lease.assignment
             self._running.pop(_key(lease), None)
             assignment.leases.pop(lease.offset, None)
-            if lease.live and not assignment.progress.is_done(lease.offset):
+            if lease.live and not assignment.committed_state.is_done(lease.offset):
                 due = assignment.seek_to
                 assignment.seek_to = lease.offset if due is None else min(due, lease.offset)
                 assignment.waits_for, assignment.due_s = None, 0.0  # it is read before the head that waits
@@ -286,12 +286,12 @@ class LeaseTable:
             for lease in self._running.values():
                 lease.cancelled.set()
 
-    def proposed(self, steps: Iterable[tuple[Step, Lease]]) -> dict[Assignment, Progress]:
+    def proposed(self, steps: Iterable[tuple[Step, Lease]]) -> dict[Assignment, CommittedState]:
         """What the committed state would be after `steps`, by assignment."""
         with self._lock:
-            states: dict[Assignment, Progress] = {}
+            states: dict[Assignment, CommittedState] = {}
             for step, lease in steps:
-                state = states.get(lease.assignment, lease.assignment.progress)
+                state = states.get(lease.assignment, lease.assignment.committed_state)
                 states[lease.assignment] = state.after(step, lease.offset)
             return states
 
@@ -299,16 +299,16 @@ class LeaseTable:
         """The same, after it was committed. Records admitted meanwhile stay in the state."""
         with self._lock:
             for step, lease in steps:
-                lease.assignment.progress = lease.assignment.progress.after(step, lease.offset)
+                lease.assignment.committed_state = lease.assignment.committed_state.after(step, lease.offset)
 
     def attempts(self, lease: Lease) -> int:
         with self._lock:
-            return lease.assignment.progress.attempts(lease.offset)
+            return lease.assignment.committed_state.attempts(lease.offset)
 
-    def counted(self, lease: Lease) -> int:
+    def counted_attempts(self, lease: Lease) -> int:
         """Attempts that were begun and not handed back."""
         with self._lock:
-            return lease.assignment.progress.counted(lease.offset)
+            return lease.assignment.committed_state.counted_attempts(lease.offset)
 
     @property
     def running_count(self) -> int:
@@ -330,7 +330,7 @@ class LeaseTable:
         return sum(lease.holds_slot or lease.wants_slot for lease in self._running.values()) >= self._slots
 
     @property
-    def settled(self) -> bool:
+    def all_positioned(self) -> bool:
         """Every partition that we have is loaded and stands where it should be read."""
         with self._lock:
             return all(a.loaded and a.seek_to is None for a in self._assignments.values())

@@ -24,7 +24,7 @@ from common.observability.prometheus import Numbers, Reading, new_registry
 _STAGE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 
-class JobEnd(StrEnum):
+class AttemptResult(StrEnum):
     """The values of `outcome`: what became of one attempt at a record."""
 
     SUCCEEDED = "succeeded"
@@ -69,7 +69,9 @@ class WorkerMetrics:
                 made.labels(service, value)
             return made
 
-        jobs = counter("uvr_jobs", "Attempts at a task or result, by what became of them.", "outcome", JobEnd)
+        jobs = counter(
+            "uvr_jobs", "Attempts at a task or result, by what became of them.", "outcome", AttemptResult
+        )
         stage_seconds = Histogram(
             "uvr_stage_seconds",
             "How long the stages of jobs took that came through them.",
@@ -117,7 +119,7 @@ class WorkerMetrics:
         """`done` is what was committed of the outcome, None if nothing is known to be."""
         end = _end(rules, outcome, done)
         self.jobs.labels(self.service, end).inc()
-        if end is JobEnd.RETRIED and isinstance(outcome, Failed):
+        if end is AttemptResult.RETRIED and isinstance(outcome, Failed):
             self.retries.labels(self.service, outcome.error.code).inc()
         for message in done.messages if done else ():
             if message.topic == rules.dead_letter_topic:
@@ -131,7 +133,7 @@ class WorkerMetrics:
     def overran(self) -> None:
         self.poll_overruns.labels(self.service).inc()
 
-    def read(
+    def register_gauge(
         self, name: str, documentation: str, labels: Sequence[str], numbers: Callable[[], Numbers]
     ) -> None:
         """Registers a gauge that is read whenever it is asked for."""
@@ -142,19 +144,19 @@ class WorkerMetrics:
         self.registry.register(Reading(GaugeMetricFamily, name, documentation, ["service", *labels], ours))
 
 
-def _end(rules: JobRules, outcome: Outcome, done: Done | None) -> JobEnd:
+def _end(rules: JobRules, outcome: Outcome, done: Done | None) -> AttemptResult:
     if done is None:
         crashed = isinstance(outcome, Failed) and isinstance(outcome.error, CrashError)
-        return JobEnd.RETRIED if crashed else JobEnd.DROPPED
+        return AttemptResult.RETRIED if crashed else AttemptResult.DROPPED
     match outcome:
         case Deferred():
-            return JobEnd.DEFERRED
+            return AttemptResult.DEFERRED
         case Poison():
-            return JobEnd.PUT_ASIDE
+            return AttemptResult.PUT_ASIDE
         case Failed(error) if error.code in UNWANTED:
-            return JobEnd.UNWANTED
+            return AttemptResult.UNWANTED
         case Failed():
             again = any(rules.retries.is_for_later(message.topic) for message in done.messages)
-            return JobEnd.RETRIED if again else JobEnd.FAILED
+            return AttemptResult.RETRIED if again else AttemptResult.FAILED
     # A result that Kafka does not take has become a failure.
-    return JobEnd.SUCCEEDED if done is outcome else JobEnd.FAILED
+    return AttemptResult.SUCCEEDED if done is outcome else AttemptResult.FAILED

@@ -39,7 +39,7 @@ class Seat:
 
     def begin_turn(self, may_wait: Callable[[], bool]) -> None:
         """Waits for the turn. Raises Cancelled once the job may not wait for it any more."""
-        alone = self._is_last(self._leases.counted(self._lease))
+        alone = self._is_last(self._leases.counted_attempts(self._lease))
         self._leases.quarantine.begin(alone, may_wait)
         self._alone = alone
 
@@ -70,7 +70,7 @@ class Seat:
             return
         self._leases.quarantine.step_aside(self._alone)
         self._alone, self._is_aside = None, True
-        if self._leases.counted(self._lease) > 1:
+        if self._leases.counted_attempts(self._lease) > 1:
             self._committer.hand_back(self._lease)
             self.is_handed_back = True
         self._lease.holds_slot = False
@@ -83,7 +83,7 @@ class Seat:
         while not self._leases.regain_slot(self._lease):
             self._lease.cancelled.wait(_TICK_S)
             check()
-        counted = self._leases.counted(self._lease)
+        counted = self._leases.counted_attempts(self._lease)
         alone = self._is_last(counted if self.is_handed_back else counted - 1)
         self._leases.quarantine.come_back(alone, lambda: self._lease.live)
         self._alone, self._is_aside = alone, False

@@ -10,16 +10,17 @@ from functools import partial
 from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from common.jobs.outcome import Handler
+from common.jobs.handler import Handler
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules
 from common.kafka import clients, hanging_transactions, retry_topics, topics
 from common.kafka.fencing import Fenced
 from common.observability.health import Check, Checks, Exposition, HealthServer
-from common.observability.prometheus import Numbers, exposition, read_readiness
+from common.observability.prometheus import Numbers, exposition, register_readiness
 from common.observability.repeats import Repeats
 from common.settings.loading import exit_for_bad_settings
 from common.settings.schema import WorkerSettings
+from common.waiting import Backoff
 from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
@@ -32,6 +33,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 # Like a bad setting, this is not mended by a restart: supervisors are told of this exit code.
 EXIT_FENCED = 65
+_TOPICS_AGAIN_S = 2.0
 
 
 class Service:
@@ -91,10 +93,12 @@ class Service:
         def held() -> Numbers:
             return {(): float(self._worker.waiting_count)}
 
-        read_readiness(metrics.registry, metrics.service, checks)
-        metrics.read("uvr_jobs_running", "Jobs under way.", (), running)
-        metrics.read("uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held)
-        metrics.read(
+        register_readiness(metrics.registry, metrics.service, checks)
+        metrics.register_gauge("uvr_jobs_running", "Jobs under way.", (), running)
+        metrics.register_gauge(
+            "uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held
+        )
+        metrics.register_gauge(
             "uvr_consumer_lag_records",
             "Records of this worker's partitions that it has not taken, as far as its last fetch told.",
             ("topic",),
@@ -148,14 +152,13 @@ class Service:
     def _ensure_topics(self) -> set[str]:
         """The topics that there are; none when told to stop before Kafka could be reached."""
         repeats = Repeats()
-        while not self.stopping.is_set():
-            try:
-                return self._create_missing_topics()
-            except KafkaError as error:
-                if repeats.is_news(error):
-                    log.warning("Kafka cannot be reached, or the topics not created: %r", error)
-                self.stopping.wait(2.0)
-        return set()
+
+        def failed(error: Exception) -> None:
+            if repeats.is_news(error):
+                log.warning("Kafka cannot be reached, or the topics not created: %r", error)
+
+        backoff = Backoff(_TOPICS_AGAIN_S, _TOPICS_AGAIN_S)
+        return backoff.first_success(self._create_missing_topics, self.stopping, failed, KafkaError) or set()
 
     def _watch_for_hanging_transactions(self) -> None:
         arguments = (self._settings, self._scope, self.stopping)

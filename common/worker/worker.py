@@ -20,7 +20,7 @@ from kafka import KafkaProducer, TopicPartition
 from kafka.errors import FencedInstanceIdError, KafkaError
 
 from common.jobs import retry
-from common.jobs.outcome import Handler
+from common.jobs.handler import Handler
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules
 from common.kafka import clients
@@ -29,10 +29,11 @@ from common.kafka.partition_names import partition_names
 from common.kafka.records import Record
 from common.observability.health import Check
 from common.observability.repeats import Repeats
+from common.waiting import Backoff
 from common.worker.committer import Committer
 from common.worker.handover import Handover
 from common.worker.job_thread import JobThread
-from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.lease import Lease, LeaseTable, NotLeased
 from common.worker.membership import Membership
 from common.worker.metrics import WorkerMetrics
 from common.worker.partitions import Partitions
@@ -45,6 +46,7 @@ _BUSY_POLL_MS = 100
 # Row 4: shorter polls starve a rebalance.
 _SHORT_POLL_MS = 20
 _CANCEL_GRACE_S = 5.0
+_CONNECT_AGAIN_S = 1.0
 _COMMITTER_STOP_S = 2.0
 
 
@@ -147,7 +149,7 @@ class Worker:
         generation = consumer.group_metadata().generation_id
         partitions = partition_names(self._leases.partitions)
         detail = f"generation {generation}, partitions {partitions}, {self._leases.running_count} jobs"
-        return Check(self._leases.settled, detail)
+        return Check(self._leases.all_positioned, detail)
 
     def lag(self) -> Counter[str]:
         """By topic, the records of our partitions that are not taken yet, as far as the last fetch told.
@@ -170,20 +172,19 @@ class Worker:
         return self._room.count
 
     def _connect(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                consumer = self._make_consumer()
-            except KafkaError as error:
-                if self._repeats.is_news("connect", error):
-                    log.warning("Kafka cannot be reached: %r", error)
-                self._stopping.wait(1.0)
-                continue
-            consumer.share_with(self._handover.needs, self._handover.drain)
-            consumer.subscribe(list(self._topics), listener=self._partitions.listener())
-            self._consumer = consumer
-            self._membership.begin()
-            self._last_poll_s = self._clock()
+        backoff = Backoff(_CONNECT_AGAIN_S, _CONNECT_AGAIN_S)
+        consumer = backoff.first_success(self._make_consumer, self._stopping, self._not_connected, KafkaError)
+        if consumer is None:
             return
+        consumer.share_with(self._handover.needs, self._handover.drain)
+        consumer.subscribe(list(self._topics), listener=self._partitions.listener())
+        self._consumer = consumer
+        self._membership.begin()
+        self._last_poll_s = self._clock()
+
+    def _not_connected(self, error: Exception) -> None:
+        if self._repeats.is_news("connect", error):
+            log.warning("Kafka cannot be reached: %r", error)
 
     def _tick(self) -> None:
         if self._fatal is not None:
@@ -210,7 +211,7 @@ class Worker:
         self._slot_freed.clear()
 
     def _poll_ms(self) -> int:
-        if not self._leases.settled or self._leases.slots_full:
+        if not self._leases.all_positioned or self._leases.slots_full:
             return _SHORT_POLL_MS
         return _BUSY_POLL_MS if self._leases.running_count else _IDLE_POLL_MS
 
@@ -221,9 +222,9 @@ class Worker:
         match self._leases.admit(record, retry.wait_s(record, self._config.rules.wall_clock())):
             case Lease() as lease:
                 self._seat(lease)
-            case Refusal.NOT_YET:
+            case NotLeased.NOT_YET:
                 self._partitions.read_again(TopicPartition(raw.topic, raw.partition), raw.offset)
-            case Refusal.ALREADY_DONE:
+            case NotLeased.ALREADY_DONE:
                 log.info("%s[%d]@%d is done or running: skipped", raw.topic, raw.partition, raw.offset)
 
     def _seat(self, lease: Lease) -> None:

@@ -6,7 +6,7 @@ import resource
 import sys
 from pathlib import Path
 
-from common.errors import ErrorCode, PermanentError
+from common.errors import ErrorCode, PermanentError, is_disk_full
 from processor import child_process
 
 _OPEN_FILES = 64
@@ -37,7 +37,7 @@ def _as_answer(error: OSError) -> dict:
     if error.errno == errno.EFBIG:
         message = "The audio is longer than its decoder may write"
         return {"code": ErrorCode.TOO_LONG, "message": message, "permanent": True}
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return {"code": ErrorCode.DISK_FULL, "message": "The disk is full", "permanent": False}
     message = f"Decoding failed: {error.strerror}"
     return {"code": ErrorCode.INTERNAL_ERROR, "message": message, "permanent": False}

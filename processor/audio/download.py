@@ -1,6 +1,5 @@
 """Fetches a task's audio: within limits of size and time, whole or not at all."""
 
-import errno
 import logging
 import re
 import shutil
@@ -12,20 +11,20 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.outbound.addresses import validate_text
 from common.outbound.guarded_session import (
     NETWORK_ERRORS,
     GuardedSession,
-    Network,
+    OutboundNetwork,
     is_bad_certificate,
     is_timeout,
     printable,
     reason,
     retry_after_s,
 )
-from common.waiting import DeadlineExceeded, Pulse, pulse_until
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor.audio.minimum_rate import MinimumRate
 
 log = logging.getLogger(__name__)
@@ -76,8 +75,8 @@ def download(
     url: str,
     directory: Path,
     limits: DownloadLimits,
-    network: Network,
-    check: Pulse,
+    network: OutboundNetwork,
+    check: StopCheck,
     on_progress: Callable[[float], None] = lambda fraction: None,
     clocks: Clocks = Clocks(),
     free_bytes: Callable[[Path], int] = _free_bytes,
@@ -128,20 +127,20 @@ class _Download:
         self,
         limits: DownloadLimits,
         path: Path,
-        check: Pulse,
+        check: StopCheck,
         on_progress: Callable[[float], None],
         clocks: Clocks,
         free_bytes: Callable[[Path], int],
     ):
         self._limits, self._path, self._clocks, self._free_bytes = limits, path, clocks, free_bytes
         self._on_progress = on_progress
-        self._until_deadline = pulse_until(limits.deadline_s, check, clocks.monotonic)
+        self._until_deadline = deadline_check(limits.deadline_s, check, clocks.monotonic)
         self._rate = MinimumRate(limits.min_bytes_per_s, clocks.monotonic)
         self._began_s = self._reported_s = clocks.monotonic()
         self._expected_bytes: int | None = None
         self._received_bytes = self._reported_bytes = 0
 
-    def run(self, url: str, network: Network) -> DownloadedFile:
+    def run(self, url: str, network: OutboundNetwork) -> DownloadedFile:
         with GuardedSession(network, self._pulse) as session:
             response = session.get_following(url, self._limits.timeout_s)
             with response:
@@ -254,6 +253,6 @@ def _as_job_error(error: BaseException, limits: DownloadLimits) -> BaseException
         return UnlikelyError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
     if isinstance(error, NETWORK_ERRORS):
         return TransientError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return TransientError(ErrorCode.DISK_FULL, "The disk became full during the download")
     return error

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
-from common.waiting import DeadlineExceeded, pulse_until
+from common.waiting import DeadlineExceeded, deadline_check
 from processor import child_process
 from processor.audio.wav import SAMPLE_RATE, frame_bytes
 
@@ -81,10 +81,10 @@ def prepare(
     """
     within = decoder_limits or DecoderLimits.for_audio(limits)
     arguments = [source.resolve(), target.resolve(), *astuple(limits), *astuple(within)]
-    pulse = pulse_until(within.wall_s, check, clock)
+    stop_check = deadline_check(within.wall_s, check, clock)
     complete = False
     try:
-        answer = _converse([str(argument) for argument in arguments], pulse)
+        answer = _converse([str(argument) for argument in arguments], stop_check)
         complete = True
     except DeadlineExceeded:
         message = f"The decoder hung: it was not done after {within.wall_s} s"

@@ -5,6 +5,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from common.waiting import wait_until
+
 _TICK_S = 0.05
 
 
@@ -21,9 +23,7 @@ class Turns:
             self._queue.append(ticket)
         try:
             with self._changed:
-                while self._queue[0] is not ticket:
-                    self._changed.wait(_TICK_S)
-                    check()
+                wait_until(self._changed, lambda: self._queue[0] is ticket, check, _TICK_S)
             yield
         finally:
             with self._changed:

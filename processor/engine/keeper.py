@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.observability.health import Check
+from common.waiting import Backoff
 from processor import child_process, memory
 from processor.engine.protocol import EngineConfig
 
@@ -104,7 +105,7 @@ class Keeper:
     # From here on: the keeper's thread.
 
     def _keep(self) -> None:
-        backoff_s = _MIN_BACKOFF_S
+        backoff = Backoff(_MIN_BACKOFF_S, _MAX_BACKOFF_S)
         while not self._stopping.is_set():
             self._decoy.keep()
             try:
@@ -114,10 +115,9 @@ class Keeper:
             except Exception as error:  # noqa: BLE001 (the loop's edge: without this thread there is no engine)
                 running = self._not_ready(f"{type(error).__name__}: {error}")
             if running and running.jobs:  # it was sound: its successor need not wait
-                backoff_s = _MIN_BACKOFF_S
+                backoff.reset()
             else:
-                self._stopping.wait(backoff_s)
-                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+                backoff.pause(self._stopping)
         self._decoy.close()
 
     def _await_end(self, running: Running) -> None:

@@ -3,7 +3,6 @@
 Sends {"event": "ready" | "failed" | "progress" | "done" | "error", ...}; takes {"do": "separate" | "cancel"}.
 """
 
-import errno
 import logging
 import queue
 import sys
@@ -12,7 +11,7 @@ import time
 from pathlib import Path
 from types import ModuleType
 
-from common.errors import Cancelled, ErrorCode, JobError, TransientError
+from common.errors import Cancelled, ErrorCode, JobError, TransientError, is_disk_full
 from processor import child_process
 
 _PROGRESS_INTERVAL_S = 0.2
@@ -139,7 +138,7 @@ def _describe(error: Exception) -> dict:
     code = ErrorCode.INTERNAL_ERROR
     if batches.is_out_of_memory(error):
         code = ErrorCode.OUT_OF_MEMORY
-    elif getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+    elif is_disk_full(error):
         code, text = ErrorCode.DISK_FULL, f"Disk full: {error}"
     logging.getLogger(__name__).warning("separation failed", exc_info=error)
     return {"code": code, "message": text, "permanent": False}

@@ -29,6 +29,8 @@ from tests.support.processor.centre_model import write_centre_model
 from tests.support.trio import fetch_stem
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 SERVERS = ("kafka", "seaweedfs")
 # What differs from the local stack's broker: where it listens, and the voters by name.
 PLACES = {

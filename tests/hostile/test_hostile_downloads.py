@@ -9,7 +9,7 @@ from common.errors import ErrorCode, JobError, PermanentError, TransientError
 from common.jobs.outcome import RetrySchedule
 from common.jobs.retry import RetryPolicy
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import Clocks, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from tests.support.common.worker.fakes import record
@@ -34,7 +34,7 @@ def server():
 @pytest.fixture
 def fetch(server, tmp_path):
     web = Internet({"public.test": [[PUBLIC]]}, {PUBLIC: server.port})
-    network = Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
+    network = OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
 
     def fetch(script: Script, limits: DownloadLimits = LIMITS, path: str = "/song.wav", **kwargs):
         server.on(path, script)

@@ -12,7 +12,7 @@ from common.errors import PermanentError
 from common.jobs.outcome import RetrySchedule
 from common.jobs.retry import RetryPolicy
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from tests.support.common.worker.fakes import record
 from tests.support.http_server import (
     Script,
@@ -46,7 +46,7 @@ def server():
 @pytest.fixture
 def post(server):
     web = Internet({"public.test": [[PUBLIC]]}, {PUBLIC: server.port})
-    network = Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
+    network = OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
 
     def post(
         script: Script, secrets=(), timeout_s: float = 60.0, now_s: float = 100.0, id_="msg"

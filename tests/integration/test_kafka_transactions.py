@@ -13,7 +13,7 @@ from kafka.structs import OffsetAndMetadata
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.records import Message, Record
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
 from common.worker.lease import LeaseTable
 from tests.support.common.kafka.group import Lab, Polling
@@ -188,7 +188,7 @@ class TestRow8CommitCanReturnAsIfAllWereWellAlthoughTheMessageIsGone:
         committer = Committer(table, lambda: consumer, make_producer, pytest.fail)
         committer.start()
         messages = [Message(lab.settings.kafka_result_topic, b"k", value) for value in (b"1", b"2")]
-        assert committer.finish(lease, messages) is End.COMMITTED
+        assert committer.finish(lease, messages) is CommitResult.COMMITTED
         committer.stop(10)
         assert len(made) == 2
         assert lab.results() == [1, 2]

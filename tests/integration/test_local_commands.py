@@ -19,7 +19,7 @@ from tests.support.documented_commands import CLAIMS, IN_THE_STACK, documented, 
 from tests.support.local.checkout import Checkout
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
 SECRETS = {
     "BASIC_AUTH_PASSWORD": "the api's",

@@ -20,7 +20,7 @@ from uuid import uuid4
 from common.errors import JobError
 from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.messages import Task
 from processor.audio.download import DownloadLimits
@@ -42,7 +42,7 @@ class NoEngine:
 def main(directory: Path, kinds: list[list[str]], count: int) -> None:
     logging.disable()
     origins = frozenset(parse_origin(origin) for origin, path, code in kinds if origin)
-    network = Network(AddressPolicy(frozenset({80, 443}), origins), _resolve)
+    network = OutboundNetwork(AddressPolicy(frozenset({80, 443}), origins), _resolve)
     config = ProcessorConfig("results", directory / "temp", 3, _LIMITS, AudioLimits(60, 8))
     handler = ProcessorHandler(config, network, NoEngine(), LocalStage(directory / "stage"), statuses())
     with ThreadPoolExecutor(_SLOTS) as slots:

@@ -12,7 +12,7 @@ from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.records import Message, Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import NoOutbox, Statuses
@@ -20,9 +20,9 @@ from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, Separa
 from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig
-from uploader.job import UploaderHandler
+from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
-from uploader.storage import Link, RunKeys
+from uploader.storage import ResultLink, RunKeys
 from uploader.verified import VerifiedFile
 
 TASK_UUID = uuid4()
@@ -81,8 +81,8 @@ class FakeStorage:
         self._call("get_manifest", key)
         return self.objects.get(key)
 
-    def url(self, key: str) -> Link:
-        return Link(f"https://store.example/{key}", 1234.0)
+    def url(self, key: str) -> ResultLink:
+        return ResultLink(f"https://store.example/{key}", 1234.0)
 
     def copy(self, source: str, target: str, size_bytes: int) -> bool:
         self._call("copy", target)
@@ -135,7 +135,7 @@ def record(result: Separated | SeparationFailed | Redelivery) -> Record:
     return Record("results", 0, 7, str(TASK_UUID).encode(), result.to_bytes())
 
 
-class UploaderBench:
+class UploaderHarness:
     """`now_s` is what the handler and the worker take the time to be."""
 
     def __init__(self, directory: Path, receiver: CallbackReceiver, storage=None, callback_retries: int = 2):
@@ -144,7 +144,7 @@ class UploaderBench:
         self.now_s = 99.0
         self._callback_retries = callback_retries
         policy = AddressPolicy(frozenset({80}), frozenset({parse_origin(receiver.origin)}))
-        self.network = Network(policy)
+        self.network = OutboundNetwork(policy)
         self.metrics = UploaderMetrics.create()
         self.cancels = Cancels(lambda: self.now_s)
         self.handler = self.new_handler()

@@ -42,7 +42,7 @@ class Gate:
         self._open.set()
 
 
-class Bench:
+class Harness:
     """A committer on a table with one loaded partition, in front of a broker in memory."""
 
     def __init__(self, script=None, ack=lambda message: None, group=None, make=None):

@@ -197,7 +197,7 @@ class FakeContext:
     steps: list[str] = field(default_factory=list, init=False)
 
     @property
-    def counted(self) -> int:
+    def counted_attempts(self) -> int:
         return self.attempt - self.handed_back
 
     def check(self) -> None:

@@ -15,7 +15,8 @@ import time
 
 from common.errors import ErrorCode, JobError, TransientError
 from common.jobs import retry
-from common.jobs.outcome import Done, JobContext, Outcome, Poison, RetrySchedule
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Done, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability import log
 from common.settings.loading import load_or_exit

@@ -120,7 +120,7 @@ class FakeConsumer:
         self.closed = True
 
 
-class WorkerBench:
+class WorkerHarness:
     """A worker on such consumers; `now_s` is what it takes for the time, `away` that none can be made."""
 
     def __init__(

@@ -10,10 +10,11 @@ from functools import partial
 from common.errors import UNWANTED, ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.failpoint import Failpoint
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Deferred, Done, Failed, JobContext, Outcome, Poison, RetrySchedule
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -23,10 +24,10 @@ from uploader import callback, stems, webhook
 from uploader.config import UploaderConfig
 from uploader.delivery import Courier
 from uploader.keyed_locks import KeyedLocks
-from uploader.metrics import Stage, UploaderMetrics
-from uploader.news import of_delivery, of_failure, of_waiting
+from uploader.metrics import Phase, UploaderMetrics
 from uploader.places import callback_claim, run_id
 from uploader.redelivery import Redeliverer
+from uploader.status_messages import of_delivery, of_failure, of_waiting
 from uploader.storage import RunKeys, Storage
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ class UploaderHandler:
     def __init__(
         self,
         config: UploaderConfig,
-        network: Network,
+        network: OutboundNetwork,
         storage: Storage,
         stage: LocalStage,
         statuses: Statuses,
@@ -143,7 +144,7 @@ class UploaderHandler:
 
     def _status(self, record: Record, result: Separated | SeparationFailed, context: JobContext) -> JobStatus:
         return self._statuses.job(
-            result, self._tries(record), context.attempt, context.attempt - context.counted
+            result, self._tries(record), context.attempt, context.attempt - context.counted_attempts
         )
 
     def _published(
@@ -167,9 +168,9 @@ class UploaderHandler:
         if published is not None:
             log.info("published before: the callback goes out as it was")
             return published
-        with self._ending(record, result, context) as ending:
-            body = self._body(result, keys, ending, status)
-            ending.check()
+        with self._ending(record, result, context) as stoppable:
+            body = self._body(result, keys, stoppable, status)
+            stoppable.check()
         Failpoint.UPLOADED.reach()
         return self._storage.put_manifest(keys.manifest, body)
 
@@ -179,7 +180,7 @@ class UploaderHandler:
         """A run that has failed, or whose success was told, does not end otherwise any more."""
         if isinstance(result, SeparationFailed) or self._calls_before(record):
             return nullcontext(context)
-        return self._cancels.ending(result, context)
+        return self._cancels.stoppable(result, context)
 
     def _body(
         self,
@@ -192,7 +193,7 @@ class UploaderHandler:
         if isinstance(result, SeparationFailed):
             return callback.failure_body(result)
         status.enter(State.UPLOADING)
-        with self._metrics.worker.timed(Stage.UPLOAD):
+        with self._metrics.worker.timed(Phase.UPLOAD):
             links = stems.publish(result, keys, self._stage, self._storage, context.check, status.advance)
         return callback.success_body(result, links, self._wall_clock())
 
@@ -276,7 +277,7 @@ class UploaderHandler:
 
     def _letter(self, record: Record, error: JobError, context: JobContext) -> Message:
         topic, past = self._config.dead_letter_topic, retry.history(record)
-        return dead_letters.letter(topic, record, error.code, error.message, context.counted, past)
+        return dead_letters.letter(topic, record, error.code, error.message, context.counted_attempts, past)
 
     def _message(self, failed: SeparationFailed) -> Message:
         return Message(self._config.result_topic, str(failed.task_uuid).encode(), failed.to_bytes())
