@@ -42,7 +42,7 @@ def run(config: LocalConfig, command: list[str]) -> int:
 
 
 def environment(config: LocalConfig) -> dict[str, str]:
-    """All that the stack says, and where `uvr` finds it and who asks.
+    """All that the stack says, where `uvr` finds it, who asks, and where Python finds `uvr_client`.
 
     `uvr` asks this stack, whatever UVR_URL says. A user and a password that the caller names come first.
     """
@@ -51,7 +51,8 @@ def environment(config: LocalConfig) -> dict[str, str]:
     if credentials:
         env.setdefault("UVR_USERNAME", credentials[0])
         env.setdefault("UVR_PASSWORD", credentials[1])
-    return env | {"UVR_URL": config.api_url}
+    modules = os.pathsep.join((env["PYTHONPATH"], str(config.root / "client")))
+    return env | {"UVR_URL": config.api_url, "PYTHONPATH": modules}
 
 
 def _model_in_use(config: LocalConfig) -> str | None:

@@ -28,6 +28,7 @@ GUIDE = (REPOSITORY / "KAFKA_CONSUMER.md").read_text()
 API = (REPOSITORY / "docs" / "api.md").read_text()
 SETTINGS = (REPOSITORY / "docs" / "settings.md").read_text()
 MONITORING = (REPOSITORY / "docs" / "monitoring.md").read_text()
+FOR_CONTRIBUTORS = [REPOSITORY / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")]
 EVERYTHING = "\n".join(page.read_text() for page in PAGES)
 
 # Ends of callbacks and records of ours, which a user never sees in a failure callback.
@@ -131,7 +132,10 @@ def metrics_in_the_table() -> set[str]:
 
 def test_every_metric_in_the_table_is_in_the_code():
     made = metrics_in_code()
-    assert metrics_in_the_table() - made - {f"{name}_total" for name in made} == set()
+    assert (
+        metrics_in_the_table() - made - {f"{name}{end}" for name in made for end in ("_total", "_info")}
+        == set()
+    )
 
 
 COMMAND_MODULES = sorted(set(re.findall(r"python -m ([a-z_.]+)", EVERYTHING)) - {"pytest"})
@@ -190,7 +194,7 @@ def links(page: Path) -> list[str]:
     return re.findall(r"\]\(([^)\s]+)\)", documents.prose(page))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name_of)
+@pytest.mark.parametrize("page", [*PAGES, *FOR_CONTRIBUTORS], ids=name_of)
 def test_every_link_within_the_repository_leads_somewhere(page: Path):
     for link in links(page):
         if re.match(r"https?://", link):
