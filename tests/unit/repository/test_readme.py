@@ -27,9 +27,16 @@ README = (REPOSITORY / "README.md").read_text()
 GUIDE = (REPOSITORY / "KAFKA_CONSUMER.md").read_text()
 API = (REPOSITORY / "docs" / "api.md").read_text()
 SETTINGS = (REPOSITORY / "docs" / "settings.md").read_text()
+ARCHITECTURE = (REPOSITORY / "docs" / "architecture.md").read_text()
 MONITORING = (REPOSITORY / "docs" / "monitoring.md").read_text()
 FOR_CONTRIBUTORS = [REPOSITORY / name for name in ("CONTRIBUTING.md", "CHANGELOG.md")]
 EVERYTHING = "\n".join(page.read_text() for page in PAGES)
+
+PRODUCT = [
+    path
+    for folder in ("api", "common", "processor", "uploader")
+    for path in (REPOSITORY / folder).rglob("*.py")
+]
 
 # Ends of callbacks and records of ours, which a user never sees in a failure callback.
 INTERNAL_CODES = {ErrorCode.INVALID_MESSAGE, ErrorCode.CALLBACK_FAILED, ErrorCode.CALLBACK_GONE}
@@ -120,8 +127,7 @@ def test_every_example_in_python_compiles(fence: documents.Fence):
 
 
 def metrics_in_code() -> set[str]:
-    folders = ("api", "common", "processor", "uploader")
-    texts = [path.read_text() for folder in folders for path in (REPOSITORY / folder).rglob("*.py")]
+    texts = [path.read_text() for path in PRODUCT]
     return {name for text in texts for name in re.findall(r'"(uvr_[a-z_]+)"', text)}
 
 
@@ -182,6 +188,25 @@ def test_every_row_of_the_crash_table_names_its_test(row: str):
 @pytest.mark.parametrize("point", Failpoint)
 def test_every_failpoint_is_in_the_crash_table(point: Failpoint):
     assert any(f"`{point}`" in row for row in CRASH_ROWS)
+
+
+FILES_NAMED = sorted(set(re.findall(r"`([a-z_/]+\.(?:py|sh))`", EVERYTHING)))
+
+
+@pytest.mark.parametrize("name", FILES_NAMED)
+def test_every_file_that_the_documents_name_exists(name: str):
+    found = (REPOSITORY / name).exists() if "/" in name else any(REPOSITORY.glob(f"[!.]*/**/{name}"))
+    assert found or (REPOSITORY / name).exists()
+
+
+def thread_names() -> set[str]:
+    texts = [path.read_text() for path in PRODUCT]
+    return {name for text in texts for name in re.findall(r'name(?:_prefix)?=f?"([a-z][a-z-]*)["\s]', text)}
+
+
+@pytest.mark.parametrize("name", sorted(thread_names()))
+def test_every_thread_is_in_the_architectures_tables(name: str):
+    assert re.search(rf"^\|.*`{name}( …)?`.*\|.*\|.*\|", ARCHITECTURE, re.MULTILINE)
 
 
 def anchors(page: Path) -> set[str]:
