@@ -1,4 +1,4 @@
-"""A task's life in the processor: download, prepare, separate, stage, announce."""
+"""Runs a task's job in the processor: download, prepare, separate, stage, publish the result."""
 
 import logging
 import shutil
@@ -15,7 +15,6 @@ from common.jobs.handler import JobContext
 from common.jobs.outcome import Deferred, Done, Outcome, Poison, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
-from common.outbound.addresses import without_secrets
 from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
@@ -27,10 +26,10 @@ from common.tasks.messages import (
     StagedStem,
     State,
     Task,
-    Times,
     UndecodableMessage,
 )
 from common.tasks.stage_news import StageWatch
+from processor import results
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from processor.engine.protocol import Separation, SeparationEngine
@@ -39,13 +38,16 @@ from processor.places import download_claim
 
 log = logging.getLogger(__name__)
 
-# Most downloads are over by then, so that a processor seldom begins more songs than it has slots.
+# 0.5 s: most downloads end sooner, so a processor seldom begins more songs than it has slots.
 _SLOT_KEPT_S = 0.5
 
 
 @dataclass(frozen=True)
 class ProcessorConfig:
-    """`temp_dir` belongs to this process alone."""
+    """The handler's settings; `download` and `audio` limit each song.
+
+    `temp_dir` belongs to this process alone. `retries` counts the tries after the first.
+    """
 
     result_topic: str
     temp_dir: Path
@@ -55,7 +57,10 @@ class ProcessorConfig:
 
 
 class ProcessorHandler:
-    """Turns records of the task topic into results. Several jobs at once; the engine takes one at a time."""
+    """Turns records of the task topic into results.
+
+    Thread-safe: several jobs run at once, and the engine takes one of them at a time.
+    """
 
     def __init__(
         self,
@@ -82,6 +87,7 @@ class ProcessorHandler:
         self._wall_clock = wall_clock
 
     def run(self, record: Record, context: JobContext) -> Outcome:
+        """Separate the record's song and stage its stems; see `Handler`."""
         try:
             task = messages.decode_task(record.value)
         except UndecodableMessage as error:
@@ -108,38 +114,39 @@ class ProcessorHandler:
                     raise TransientError(ErrorCode.DISK_FULL, "The disk is full") from error
                 raise
             Failpoint.STAGED.reach()
-            # A worker that was frozen may have staged behind its successor's back: nobody announces that.
-            return Done((self._message(result), self._handed_on(result)), undo=unstage)
+            # `undo`: a worker that was frozen may have lost the record meanwhile, and another one staged it.
+            return Done((self._message(result), self._uploading(result)), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
+        """Return the retry schedule for `error`: a short one for errors that a retry seldom mends."""
         return self._brief_schedule if isinstance(error, UnlikelyError) else self._schedule
 
     def waiting(
         self, record: Record, error: TransientError, next_try_at: float, context: JobContext
     ) -> tuple[Message, ...]:
-        """Raises UndecodableMessage for a record that `run` would put aside."""
+        """Return the status of a task that waits until `next_try_at`, in seconds since the epoch.
+
+        Raises UndecodableMessage for a record that `run` would reject.
+        """
         task = messages.decode_task(record.value)
         status = self._statuses.job(task, (self._tries(record) + 1,))
         return (status.ended(State.QUEUED, next_try_at=next_try_at, **failure(error)),)
 
     def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
-        """Raises UndecodableMessage for a record that `run` would put aside."""
+        """Return the failure's result and status.
+
+        Raises UndecodableMessage for a record that `run` would reject.
+        """
         task = messages.decode_task(record.value)
         with task_context(task.task_uuid), request_context(task.request_id):
             log.error("task failed (%s): %s", error.code, error.message)
-            # After too many crashes `run` has not been called, and nobody else would remove what they left.
+            # After too many crashes `run` is not called, so what they left is removed here.
             self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt + 1)
         status = self._statuses.job(task, queued_at=self._queued_at(record))
-        failed = SeparationFailed(
-            **_origin(task),
-            finished_at=self._wall_clock(),
-            error_code=error.code,
-            error_message=error.short_message,
-            times=dict(status.times),
-        )
-        # Not over yet: of two results of one run, side by side, only the uploader can say which one counts.
-        told = status.ended(State.DELIVERING, progress=None, **failure(error))
-        return Done((self._message(failed), told))
+        failed = results.failed(task, error, self._wall_clock(), dict(status.times))
+        # DELIVERING, not FAILED: where one run has two results, the uploader decides which one counts.
+        delivering = status.ended(State.DELIVERING, progress=None, **failure(error))
+        return Done((self._message(failed), delivering))
 
     def _tries(self, record: Record) -> int:
         return retry.history(record).tries(self._schedule)
@@ -151,11 +158,14 @@ class ProcessorHandler:
         )
 
     def _queued_at(self, record: Record) -> float | None:
-        """When a retry was queued: its record was written then. The task's own record says it itself."""
+        """Return when a retry was queued, in seconds since the epoch: the record's own time.
+
+        Returns None for a first try, whose task holds the time itself.
+        """
         return record.timestamp_ms / 1000 if self._tries(record) else None
 
-    def _handed_on(self, result: Separated) -> Message:
-        """It waits for an uploader now."""
+    def _uploading(self, result: Separated) -> Message:
+        """Return the status of a task that waits for an uploader."""
         return self._statuses.job(result).ended(State.UPLOADING, model=result.model, device=result.device)
 
     def _message(self, result: Separated | SeparationFailed) -> Message:
@@ -178,18 +188,19 @@ class ProcessorHandler:
             stems_dir.mkdir()
             status.enter(State.SEPARATING)
             began_s = time.monotonic()
-            separation = self._engine.separate(mix.path, stems_dir, context.check, _at_work(status))
+            separation = self._engine.separate(mix.path, stems_dir, context.check, _progress_of(status))
             log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
             self._metrics.separated(mix.duration_s, separation.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)
             with timed(Phase.STAGE):
-                return self._put_in_stage(task, record, context, separation, status.times)
+                stems = self._put_in_stage(task, record, context, separation)
+                return results.separated(task, separation, stems, self._wall_clock(), status.times)
 
     def _download(
         self, task: Task, directory: Path, context: JobContext, status: JobStatus
     ) -> DownloadedFile:
-        """Leaves the slot to another song when the host is slow."""
+        """Download the song; give the slot to another song when the download takes over `_SLOT_KEPT_S`."""
         slot_until_s = time.monotonic() + _SLOT_KEPT_S
 
         def check() -> None:
@@ -200,8 +211,8 @@ class ProcessorHandler:
         return download(task.audio, directory, self._config.download, self._network, check, status.advance)
 
     def _put_in_stage(
-        self, task: Task, record: Record, context: JobContext, separation: Separation, times: Times
-    ) -> Separated:
+        self, task: Task, record: Record, context: JobContext, separation: Separation
+    ) -> dict[str, StagedStem]:
         stems = {}
         for name, stem in separation.stems.items():
             context.check()
@@ -213,21 +224,13 @@ class ProcessorHandler:
                 duration_s=round(stem.duration_s, 3),
             )
             Failpoint.STAGING.reach()
-        return Separated(
-            **_origin(task),
-            finished_at=self._wall_clock(),
-            stems=stems,
-            model=separation.model,
-            device=separation.device,
-            gain=separation.gain,
-            times=times,
-        )
+        return stems
 
     @contextmanager
     def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
-        """A directory for one attempt, removed with all that is in it."""
+        """Yield an empty directory for one attempt; remove it with its contents afterwards."""
         directory = self._config.temp_dir / f"{record.file_label}.{context.attempt}"
-        # An offset that an operator has set back brings the same attempt once more.
+        # The directory may exist: an operator who resets an offset repeats the same attempt.
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         try:
@@ -236,20 +239,7 @@ class ProcessorHandler:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _origin(task: Task) -> dict:
-    return {
-        "task_uuid": task.task_uuid,
-        "hook_url": task.hook_url,
-        "run": task.run,
-        "submitted_at": task.submitted_at,
-        "request_id": task.request_id,
-        "user": task.user,
-        "cancel_at": task.cancel_at,
-        "audio": without_secrets(task.audio),
-    }
-
-
-def _at_work(status: JobStatus) -> Callable[[float], None]:
+def _progress_of(status: JobStatus) -> Callable[[float], None]:
     def on_progress(fraction: float) -> None:
         status.advance(fraction)
         Failpoint.SEPARATING.reach()

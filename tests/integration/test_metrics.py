@@ -58,9 +58,9 @@ def test_the_processor_has_counted_and_timed_the_job(after_a_song):
     processor = after_a_song["processor"]
     assert processor.value("uvr_jobs_total") == 1
     assert processor.value("uvr_jobs_total", outcome="succeeded") == 1
-    for stage in Phase:
-        assert processor.value("uvr_stage_seconds_count", stage=stage) == 1
-        assert processor.value("uvr_stage_seconds_sum", stage=stage) > 0
+    for phase in Phase:
+        assert processor.value("uvr_stage_seconds_count", stage=phase) == 1
+        assert processor.value("uvr_stage_seconds_sum", stage=phase) > 0
     assert processor.value("uvr_separated_audio_seconds_total") == pytest.approx(2, abs=0.01)
     assert processor.value("uvr_separation_speed_ratio_count") == 1
     busy_s = processor.value("uvr_engine_busy_seconds_total")

@@ -1,4 +1,4 @@
-"""The client as `pip install ./client` installs it: by itself, anywhere."""
+"""Tests the client as `pip install ./client` installs it, without the rest of the repository."""
 
 import os
 import re
