@@ -8,11 +8,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import ErrorCode, JobError, TransientError, UnlikelyError, is_disk_full
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.jobs import retry
-from common.jobs.handler import JobContext
-from common.jobs.outcome import Deferred, Done, Outcome, Poison, RetrySchedule
+from common.jobs.handler import Job, JobContext
+from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison
+from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.guarded_session import OutboundNetwork
@@ -86,18 +87,20 @@ class ProcessorHandler:
         self._stage = stage
         self._wall_clock = wall_clock
 
-    def run(self, record: Record, context: JobContext) -> Outcome:
-        """Separate the record's song and stage its stems; see `Handler`."""
+    def decode(self, record: Record) -> Task | Poison:
         try:
-            task = messages.decode_task(record.value)
+            return messages.decode_task(record.value)
         except UndecodableMessage as error:
             return Poison(str(error))
+
+    def run(self, job: Job[Task], context: JobContext) -> Outcome:
+        task, record = job.content, job.record
         if not context.take_place(claim := download_claim(task)):
             return Deferred(claim)
         with (
             task_context(task.task_uuid),
             request_context(task.request_id),
-            self._status(task, record, context) as status,
+            self._status(job, context) as status,
         ):
             log.info("task taken, attempt %d", context.counted_attempts)
             self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt)
@@ -121,48 +124,45 @@ class ProcessorHandler:
         """Return the retry schedule for `error`: a short one for errors that a retry seldom mends."""
         return self._brief_schedule if isinstance(error, UnlikelyError) else self._schedule
 
-    def waiting(
-        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
-    ) -> tuple[Message, ...]:
-        """Return the status of a task that waits until `next_try_at`, in seconds since the epoch.
+    def after_failure(self, job: Job[Task], failed: Failed, decision: Decision, context: JobContext) -> Done:
+        match decision:
+            case Retry(at=next_try_at):
+                return Done((self._queued_again(job, failed.error, next_try_at),))
+            case GivenUp():
+                return self._give_up(job, failed.error, decision, context)
 
-        Raises UndecodableMessage for a record that `run` would reject.
-        """
-        task = messages.decode_task(record.value)
-        status = self._statuses.job(task, (self._tries(record) + 1,))
-        return (status.ended(State.QUEUED, next_try_at=next_try_at, **failure(error)),)
+    def _queued_again(self, job: Job[Task], error: JobError, next_try_at: float) -> Message:
+        status = self._statuses.job(job.content, (self._tries(job) + 1,))
+        return status.ended(State.QUEUED, next_try_at=next_try_at, **failure(error))
 
-    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
-        """Return the failure's result and status.
-
-        Raises UndecodableMessage for a record that `run` would reject.
-        """
-        task = messages.decode_task(record.value)
+    def _give_up(self, job: Job[Task], error: JobError, decision: GivenUp, context: JobContext) -> Done:
+        task = job.content
         with task_context(task.task_uuid), request_context(task.request_id):
             log.error("task failed (%s): %s", error.code, error.message)
-            # After too many crashes `run` is not called, so what they left is removed here.
-            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt + 1)
-        status = self._statuses.job(task, queued_at=self._queued_at(record))
+            # After too many crashes `run` is not called, so the crashed attempts' stems are removed here.
+            self._stage.remove_earlier_attempts(task.task_uuid, job.record.file_label, context.attempt + 1)
+        status = self._statuses.job(task, queued_at=self._queued_at(job))
         failed = results.failed(task, error, self._wall_clock(), dict(status.times))
-        # DELIVERING, not FAILED: where one run has two results, the uploader decides which one counts.
+        # The run is not over: of two results of one run, only the uploader can say which one counts.
         delivering = status.ended(State.DELIVERING, progress=None, **failure(error))
-        return Done((self._message(failed), delivering))
+        letters = () if isinstance(error, PermanentError) else (decision.letter,)
+        return Done((self._message(failed), delivering, *letters))
 
-    def _tries(self, record: Record) -> int:
-        return retry.history(record).tries(self._schedule)
+    def _tries(self, job: Job[Task]) -> int:
+        return job.history.tries(self._schedule)
 
-    def _status(self, task: Task, record: Record, context: JobContext) -> JobStatus:
+    def _status(self, job: Job[Task], context: JobContext) -> JobStatus:
         handed_back = context.attempt - context.counted_attempts
         return self._statuses.job(
-            task, (self._tries(record),), context.attempt, handed_back, self._queued_at(record)
+            job.content, (self._tries(job),), context.attempt, handed_back, self._queued_at(job)
         )
 
-    def _queued_at(self, record: Record) -> float | None:
-        """Return when a retry was queued, in seconds since the epoch: the record's own time.
+    def _queued_at(self, job: Job[Task]) -> float | None:
+        """Returns when a retry was queued, in seconds since the epoch; None for a task's first record.
 
-        Returns None for a first try, whose task holds the time itself.
+        A retry was queued when its record was written. The first record's message has its own time.
         """
-        return record.timestamp_ms / 1000 if self._tries(record) else None
+        return job.record.timestamp_ms / 1000 if self._tries(job) else None
 
     def _uploading(self, result: Separated) -> Message:
         """Return the status of a task that waits for an uploader."""

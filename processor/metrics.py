@@ -15,7 +15,7 @@ _SPEED_BUCKETS = (0.25, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)
 
 
 class Phase(StrEnum):
-    """The phases of a job, the values of the label `stage`. No phase includes the wait for the engine."""
+    """The values of the label `phase`. No phase includes the wait for the engine."""
 
     DOWNLOAD = "download"
     PREPARE = "prepare"

@@ -1,27 +1,43 @@
 """The interfaces between the worker and a service: Handler does the work, JobContext serves it."""
 
 from collections.abc import Callable
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
 
-from common.errors import JobError, TransientError
-from common.jobs.outcome import Done, Outcome, RetrySchedule
+from common.errors import TransientError
+from common.jobs.outcome import Done, Failed, Outcome, Poison
 from common.jobs.places import Claim
-from common.kafka.records import Message, Record
+from common.jobs.retry import Decision, History, RetrySchedule
+from common.kafka.records import Record
+
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True)
+class Job(Generic[Content]):
+    """One record, decoded once: `content` is its message, `history` has its earlier tries."""
+
+    record: Record
+    content: Content
+    history: History
 
 
 class JobContext(Protocol):
-    """What the worker lends a running job."""
+    """Lends a running job what only the worker has: attempt numbers, places, slots, the order to stop."""
 
     @property
     def attempt(self) -> int:
-        """How often this record has been begun, this time included: 1 the first time.
+        """The number of this attempt at the record, from 1.
 
-        A retry is a record of its own, and counts from 1 again.
+        A retry is a record of its own, so its attempts are numbered from 1 again.
         """
 
     @property
     def counted_attempts(self) -> int:
-        """Those of the attempts that count against the record: not those that were stopped in good order."""
+        """The number of attempts, this one included, that count toward MAX_ATTEMPTS.
+
+        An attempt that was stopped in good order does not count.
+        """
 
     def check(self) -> None:
         """Raises Cancelled once the job must stop. Cheap; call it at least every 200 ms of work."""
@@ -30,43 +46,50 @@ class JobContext(Protocol):
         """Sleeps, and raises Cancelled as soon as the job must stop."""
 
     def take_place(self, claim: Claim) -> bool:
-        """Takes one of the worker's places, unless the job has it already. False: end in Deferred.
+        """Takes one of the worker's places, unless the job has one already.
 
-        The job may have lost its slot then.
+        Returns False when no place is free: the job must end in Deferred, and may have lost its slot.
         """
 
     def leave_place(self) -> None:
-        """Gives the place back. The end of the job does so too."""
+        """Gives the place back. The end of the job gives it back too."""
 
     def leave_slot(self) -> None:
-        """Lets another job begin: this one waits for somebody else's network and does little beside it.
+        """Lets another job begin, because this one mostly waits for somebody else's network.
 
-        A worker's death from here on counts against the record once at most.
+        If the worker dies after this call, the death counts against the record once at most.
         """
 
     def regain_slot(self, check: Callable[[], None] | None = None) -> None:
-        """Waits for a slot again, before any record that is not begun.
+        """Waits for a slot, ahead of every record that has not begun.
 
-        Raises Cancelled, and what `check` raises, which is asked several times a second.
+        Calls `check` (the context's own if None) several times a second. Raises Cancelled, and what `check`
+        raises.
         """
 
 
-class Handler(Protocol):
-    """A service's work. Called from several threads at once."""
+class Handler(Protocol[Content]):
+    """A service's work on records whose message is a `Content`. Several threads call it at once.
 
-    def run(self, record: Record, context: JobContext) -> Outcome:
-        """Does the job. May raise JobError (taken as Failed) and Cancelled (taken as Dropped)."""
+    The worker decodes each record once, runs the job, and decides about a retry. Only then does it ask for
+    the messages of a failure, so all of them report the same decision.
+    """
+
+    def decode(self, record: Record) -> Content | Poison:
+        """Returns the record's message, or Poison for a record that holds none."""
+
+    def run(self, job: Job[Content], context: JobContext) -> Outcome:
+        """Does the job. A JobError that it raises is taken as Failed, Cancelled as Dropped."""
 
     def schedule(self, error: TransientError) -> RetrySchedule:
-        """How often a job is tried again that has failed with `error`."""
+        """Returns the schedule under which a job that failed with `error` is tried again."""
 
-    def waiting(
-        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
-    ) -> tuple[Message, ...]:
-        """What is published beside the record that waits until `next_try_at` (seconds since the epoch)."""
+    def after_failure(
+        self, job: Job[Content], failed: Failed, decision: Decision, context: JobContext
+    ) -> Done:
+        """Returns what is published for a failed attempt, and what follows the commit.
 
-    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
-        """What is published for a job that has failed and is not tried again. May raise Cancelled.
-
-        Unless the error is a PermanentError, the worker puts a dead letter beside it, for a replay.
+        `run` may not have been called: after MAX_ATTEMPTS crashes the worker gives the record up unrun.
+        The worker adds the record that waits for a Retry. It does not add a GivenUp's dead letter: publish
+        `decision.letter` unless nobody could want a replay. May raise Cancelled when the record is given up.
         """

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
-from common.jobs.outcome import RetrySchedule
-from common.jobs.retry import RetryPolicy
+from common.jobs.retry import RetryPolicy, RetrySchedule
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import Clocks, DownloadLimits, download
@@ -74,7 +73,7 @@ def test_retry_after_is_rounded_up_to_the_next_delay_and_capped(fetch, status, v
     error = failing(fetch, script, clocks=Clocks(wall=lambda: 100.0))
     assert isinstance(error, TransientError)
     policy = RetryPolicy("tasks", [30, 300, 3600])
-    assert policy.delay_s(record(1), error, RetrySchedule("job", 3)) == delay_s
+    assert policy.next_try(record(1), error, RetrySchedule("job", 3), 0.0).at == delay_s
 
 
 @pytest.mark.parametrize(
