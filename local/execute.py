@@ -51,7 +51,8 @@ def environment(config: LocalConfig) -> dict[str, str]:
     if credentials:
         env.setdefault("UVR_USERNAME", credentials[0])
         env.setdefault("UVR_PASSWORD", credentials[1])
-    return env | {"UVR_URL": config.api_url}
+    modules = os.pathsep.join((env["PYTHONPATH"], str(config.root / "client")))
+    return env | {"UVR_URL": config.api_url, "PYTHONPATH": modules}
 
 
 def _model_in_use(config: LocalConfig) -> str | None:

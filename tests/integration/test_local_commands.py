@@ -64,7 +64,7 @@ class Stack(Checkout):
 
     def ports_of(self, text: str) -> str:
         """`text` of a document with the ports of this stack in the places of the usual ones."""
-        usual = {"8000": "API_PORT", "8765": "DEMO_PORT"}
+        usual = {"8000": "API_PORT", "8001": "PROCESSOR_HEALTH_PORT", "8765": "DEMO_PORT"}
         return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda match: self.env[usual[match[0]]], text)
 
 
