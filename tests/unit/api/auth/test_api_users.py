@@ -59,7 +59,7 @@ def test_a_wrong_line_is_told_by_its_number_alone(tmp_path, line):
     assert "alice" not in told
 
 
-@pytest.mark.parametrize(("content", "why"), [(b"", "a user at least"), (b"\xff\xfe", "not UTF-8")])
+@pytest.mark.parametrize(("content", "why"), [(b"", "at least one user"), (b"\xff\xfe", "not UTF-8")])
 def test_a_file_without_users_is_refused(tmp_path, content, why):
     path = tmp_path / "users"
     path.write_bytes(content)
