@@ -68,7 +68,7 @@ def main() -> None:
     metrics.count_connections(lambda: connections.open)
     config = uvicorn.Config(
         app,
-        http=partial(GuardedProtocol, connections=connections, turns=Turns()),  # type: ignore[arg-type]
+        http=partial(GuardedProtocol, connections=connections, turns=Turns()),  # type: ignore[arg-type]  # a class only, by its type
         loop="asyncio",  # other loops would not call our listener's `accept`
         ws="none",
         log_config=None,

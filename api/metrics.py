@@ -64,18 +64,24 @@ class ApiMetrics:
     def create(cls) -> Self:
         registry = new_registry()
         sign_in_refusals = Counter(
-            "uvr_sign_in_refusals", "Requests without a right sign-in, by why.", ["reason"], registry=registry
+            "uvr_sign_in_refusals",
+            "Requests without a valid sign-in, by reason.",
+            ["reason"],
+            registry=registry,
         )
         for sign_in_refusal in SignInRefusal:
             sign_in_refusals.labels(sign_in_refusal)
         task_refusals = Counter(
-            "uvr_task_refusals", "Submissions that became no task, by why.", ["reason"], registry=registry
+            "uvr_task_refusals",
+            "Valid submissions that became no task, by reason.",
+            ["reason"],
+            registry=registry,
         )
         for task_refusal in TaskRefusal:
             task_refusals.labels(task_refusal)
         ended = Counter(
             "uvr_connections_ended",
-            "Connections that were refused, or cut off so that another had room, by which limit.",
+            "Connections that were refused, or cut off to make room for another, by limit.",
             ["how", "limit"],
             registry=registry,
         )
@@ -84,7 +90,7 @@ class ApiMetrics:
                 ended.labels(how, limit)
         skipped = Counter(
             "uvr_view_records_skipped",
-            "Records that the view has passed over, since they are no messages of ours.",
+            "Records that the view has skipped, because they are no valid messages.",
             ["kind"],
             registry=registry,
         )

@@ -17,6 +17,10 @@ from common.tasks.messages import State
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+UNEXPECTED_ERROR = (
+    "The request could not be handled, because of an unexpected error; please try again. If it happens "
+    "again, give the operator the X-Request-Id"
+)
 
 
 class Problem(BaseModel):
@@ -39,7 +43,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """TopicEnds a request with this problem."""
+    """Ends a request with a problem."""
 
     def __init__(
         self,

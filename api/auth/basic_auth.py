@@ -34,14 +34,18 @@ class BasicAuth:
         headers = request.headers.getlist("Authorization")
         if not headers:
             self._metrics.refused(SignInRefusal.MISSING)
-            raise ProblemError(401, "Authentication is required", headers=CHALLENGE)
+            raise ProblemError(
+                401,
+                "Authentication is required: send a user name and a password by HTTP Basic",
+                headers=CHALLENGE,
+            )
         client = request.client.host if request.client else ""
         wait_s = self._limiter.retry_after_s(client)
         if wait_s > 0:
             self._metrics.refused(SignInRefusal.TOO_MANY_FAILURES)
             raise ProblemError(
                 429,
-                "Too many failed sign-ins from this address",
+                f"Too many failed sign-ins from this address; please try again in {math.ceil(wait_s)} s",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
         # Of two headers, a proxy before us may have read the other one.

@@ -22,7 +22,9 @@ async def read_body(request: Request, max_bytes: int, deadline_s: float = _DEADL
         async with asyncio.timeout(deadline_s):
             return await _read(request, max_bytes)
     except TimeoutError:
-        raise ProblemError(408, f"The body did not arrive within {deadline_s:.0f} s") from None
+        raise ProblemError(
+            408, f"The body did not arrive within {deadline_s:.0f} s; please send it again"
+        ) from None
     except ClientDisconnect:
         raise ProblemError(400, "The body ended before it was complete") from None
 
@@ -37,4 +39,4 @@ async def _read(request: Request, max_bytes: int) -> bytes:
 
 
 def _too_large(max_bytes: int) -> ProblemError:
-    return ProblemError(413, f"The body is larger than {max_bytes} bytes")
+    return ProblemError(413, f"The body is larger than {max_bytes} bytes, the limit by MAX_BODY_BYTES")

@@ -86,13 +86,14 @@ class CrossOrigin:
 class BehindProxy(ProxyHeadersMiddleware):
     """Takes the client and the host of a request from the headers of the proxies in FORWARDED_ALLOW_IPS."""
 
+    # uvicorn and starlette describe the same ASGI calls by different types.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         if scope["type"] == "http" and scope.get("client") and scope["client"][0] in self.trusted_hosts:
             given = Headers(scope=scope).getlist("X-Forwarded-Host")
             # Each proxy of a chain appends the host that it was asked for.
             names = [name.strip() for value in given for name in value.split(",")]
             scope = {**scope, _FORWARDED_HOST: tuple(filter(None, names))}
-        await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+        await super().__call__(scope, receive, send)  # type: ignore[arg-type]  # as above
 
 
 def _is_over_loopback(scope: Scope) -> bool:

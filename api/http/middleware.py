@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import ApiMetrics
-from api.problems import problem
+from api.problems import UNEXPECTED_ERROR, problem
 from common.observability.log import request_context
 from common.tasks.messages import fit_request_id
 
@@ -60,7 +60,7 @@ class EveryRequest:
                 log.exception("unexpected error")
                 if status:  # an answer has begun: the server closes the connection
                     raise
-                await problem(500, "The request could not be handled")(scope, receive, send_with_headers)
+                await problem(500, UNEXPECTED_ERROR)(scope, receive, send_with_headers)
             finally:
                 self._metrics.answered(routed, status)
                 _log(scope, status, (self._clock() - began_s) * 1000)
@@ -75,10 +75,12 @@ def _refusal(scope: Scope) -> ASGIApp | None:
     """Return the answer to a request that uvicorn should not have let through, else None."""
     headers = Headers(scope=scope)
     if scope["http_version"] not in ("1.0", "1.1"):
-        return _closing(505, "This server speaks HTTP/1.1")
+        return _closing(505, "This server understands only HTTP/1.0 and HTTP/1.1")
     # A proxy before us may have used the other header (RFC 9112, 6.3): request smuggling.
     if "Content-Length" in headers and "Transfer-Encoding" in headers:
-        return _closing(400, "The request has both Content-Length and Transfer-Encoding")
+        return _closing(
+            400, "The request has both Content-Length and Transfer-Encoding: send only one of them"
+        )
     # h11 limits a head only while it waits for more: it does not measure a head that comes in one piece.
     if _head_bytes(scope) > _MAX_HEAD_BYTES:
         return _closing(

@@ -58,11 +58,12 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         self._place: Place | None = None
         self._next_is_held = self._is_piled_up = False
 
+    # A TCP server's transports are `Transport`s; the base class allows any `BaseTransport`.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         watched = WatchedTransport(transport, self.loop, self.write_deadline_s, self._stalled, self._stepped)
         # An answer that the kernel does not take at once is paused: at most one piece of it is in our memory.
         transport.set_write_buffer_limits(high=0)
-        super().connection_made(watched)  # type: ignore[arg-type]
+        super().connection_made(watched)  # type: ignore[arg-type]  # it delegates to a Transport
         if self._connections is not None:
             self._place = self._connections.place_of(transport.get_extra_info("peername"))
         if self._place is not None:
@@ -73,7 +74,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        self.transport.unwatch()  # type: ignore[attr-defined]
+        self.transport.unwatch()  # type: ignore[attr-defined]  # a WatchedTransport
         super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> bytearray:

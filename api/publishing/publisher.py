@@ -157,7 +157,7 @@ class KafkaPublisher:
     def _try_to_connect(self) -> _Connection | None:
         try:
             connection = _Connection(self._connect())
-        except Exception as error:
+        except Exception as error:  # the keeper's thread must go on, whatever a client raises
             reason = _describe(error)
             if reason != self._logged_reason:
                 log.warning("Kafka is away: %s", reason, exc_info=not isinstance(error, KafkaError))
@@ -173,7 +173,7 @@ class KafkaPublisher:
         while not (connection.over.wait(self._probe_interval_s) or self._stop.is_set()):
             try:
                 connection.session.probe()
-            except Exception as error:
+            except Exception as error:  # as above
                 if not isinstance(error, KafkaError | OSError):
                     log.warning("a probe of Kafka failed", exc_info=True)
                 return f"Kafka does not answer: {_describe(error)}"

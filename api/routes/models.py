@@ -192,7 +192,7 @@ def decode_cursor(cursor: str) -> Position:
     try:
         submitted_at, task_uuid = _CURSOR.unpack(base64.b64decode(cursor, b"-_", validate=True))
     except (binascii.Error, ValueError, struct.error):
-        raise ProblemError(400, "cursor: expected that of a `next` link") from None
+        raise ProblemError(400, "cursor: expected the cursor of a `next` link") from None
     return Position(submitted_at, UUID(bytes=task_uuid))
 
 

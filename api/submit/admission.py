@@ -70,7 +70,8 @@ class Admission:
         self._metrics.task_refused(TaskRefusal.KEY_REUSED)
         raise ProblemError(
             409,
-            f"This Idempotency-Key is that of task {first.task_uuid}, which was submitted with another body",
+            f"This Idempotency-Key belongs to task {first.task_uuid}, which was submitted with another body: "
+            "use a new key",
             error_code=TaskRefusal.KEY_REUSED,
             task_uuid=first.task_uuid,
         )
@@ -112,10 +113,14 @@ class Admission:
             room_s = None
         raise ProblemError(
             429,
-            f"{what}, where {most} may wait; please submit this one later",
+            f"{what}, and {_allowed(most)}; please submit this one later",
             error_code=refusal,
             headers={"Retry-After": str(_retry_after_s(room_s))},
         )
+
+
+def _allowed(most: int) -> str:
+    return f"{most} {'is' if most == 1 else 'are'} allowed"
 
 
 def _in_queue(count: int) -> str:

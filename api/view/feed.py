@@ -96,9 +96,8 @@ class Feed:
                 with contextlib.closing(self._connect()) as source:
                     self._read_until_change(source)
                 backoff_s = _FIRST_BACKOFF_S
-            except (
-                Exception
-            ) as error:  # the edge of the loop: without this thread the api knows nothing of any task
+            # All exceptions end here, at the edge of the loop: without this thread the api knows of no task.
+            except Exception as error:
                 reason = str(error) or type(error).__name__
                 if reason != self.reason:
                     known = isinstance(error, KafkaError | TopicMissing)
@@ -127,7 +126,7 @@ class Feed:
                 pruned_s = now_s
                 self._prune()
         if not self._stopping.is_set():
-            log.warning("the view's file is gone: it is made anew from %d records", sum(ends.values()))
+            log.warning("the view's file is gone: it is read again from %d records", sum(ends.values()))
 
     def _begin(self, source: Source, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
         """Open the file, and seek to the offsets in it. Return the ends of the partitions."""
@@ -137,7 +136,7 @@ class Feed:
         self._store.open(origin)
         offsets = self._store.offsets()
         if any(offsets.get(partition, 0) > end for partition, end in ends.items()):
-            log.warning("the topics are not those that the view was read from: it is made anew")
+            log.warning("the topics are not those that the view was read from: it is read again")
             self._store.remove()
             self._store.open(origin)
             offsets = {}
@@ -162,7 +161,7 @@ class Feed:
         if self._stuck:
             names = ", ".join(f"{topic}/{number}" for topic, number in self._stuck)
             if not self.reason:
-                log.warning("nothing is read of %s, though there are records", names)
+                log.warning("nothing is read of %s, although there are records", names)
             self.reason = f"nothing is read of {names}"
         else:
             self.reason = ""
@@ -200,7 +199,7 @@ class Feed:
     def _skip(self, kind: str, what: str) -> None:
         self._skipped(kind)
         if self._repeats.is_news(kind):
-            log.warning("passed over, and not shown by the view: %s", what)
+            log.warning("skipped, and not shown by the view: %s", what)
 
     def _decoded(self, records: Mapping[TopicPartition, list[Any]]) -> Batch:
         batch = Batch()

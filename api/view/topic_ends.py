@@ -50,7 +50,9 @@ class TopicEnds:
             partitions = [TopicPartition(self._topic, number) for number in numbers]
             ends: Offsets = self._client.end_offsets(partitions, timeout_ms=_TIMEOUT_MS)
             return ends
-        except Exception as error:
+        except (
+            Exception
+        ) as error:  # whatever a client raises, its next use may fail as well: make another one
             client, self._client = self._client, None
             if client is not None:
                 with contextlib.suppress(KafkaError):

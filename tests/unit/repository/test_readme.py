@@ -12,7 +12,7 @@ from tests.support.paths import REPOSITORY
 README = (REPOSITORY / "README.md").read_text()
 GUIDE = (REPOSITORY / "KAFKA_CONSUMER.md").read_text()
 
-# TopicEnds of callbacks and records of ours, which a user never sees in a failure callback.
+# Ends of callbacks and records of ours, which a user never sees in a failure callback.
 INTERNAL_CODES = {ErrorCode.INVALID_MESSAGE, ErrorCode.CALLBACK_FAILED, ErrorCode.CALLBACK_GONE}
 
 
