@@ -19,7 +19,8 @@ from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
 from api.view.view import TaskView
-from common.observability.prometheus import read_readiness
+from common import __version__
+from common.observability.prometheus import register_readiness
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
@@ -45,7 +46,7 @@ def create_app(
 
     app = FastAPI(
         title="UVR API",
-        version="1",
+        version=__version__,
         description=document.DESCRIPTION,
         # Relative to the document's own address: the api may stand behind a path prefix of a proxy.
         servers=[{"url": ".", "description": "this api"}],
@@ -82,7 +83,7 @@ def _make_parts(
     metrics: ApiMetrics,
 ) -> AppParts:
     readiness = {"kafka": publisher.check, "view": view.check}
-    read_readiness(metrics.registry, "api", readiness)
+    register_readiness(metrics.registry, "api", readiness)
     return AppParts(
         settings=settings,
         publisher=publisher,

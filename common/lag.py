@@ -16,11 +16,12 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from common.kafka import clients, retry_topics
+from common.kafka.groupless import read_to_ends, topic_source
 from common.settings import command_line
 from common.settings.loading import load_or_exit
 from common.settings.schema import CommandSettings, KafkaSettings
 from common.worker import committed_state
-from common.worker.committed_state import Progress
+from common.worker.committed_state import CommittedState
 
 _USAGE = "usage: python -m common.lag  (its settings are environment variables)"
 EXIT_UNAVAILABLE = 69
@@ -37,11 +38,8 @@ class PartitionLag:
 
 def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag]:
     """One for each partition of the topic and of its retry topics. Raises KafkaError."""
-    consumer = KafkaConsumer(
-        **clients.kafka_options(settings), group_id=group_id, enable_auto_commit=False,
-        isolation_level="read_committed", allow_auto_create_topics=False,
-    )  # fmt: skip
-    with contextlib.closing(consumer):
+    source = topic_source(settings, group_id=group_id, isolation_level="read_committed")
+    with contextlib.closing(source) as consumer:
         partitions = [
             TopicPartition(topic, n)
             for topic in retry_topics.family(base, consumer.topics())
@@ -55,22 +53,17 @@ def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag
         return [_lag(partition, counts[partition], state) for partition, state in states.items()]
 
 
-def _lag(partition: TopicPartition, unread: int, state: Progress) -> PartitionLag:
-    running = {offset: counted for offset in state.active if (counted := state.counted(offset))}
+def _lag(partition: TopicPartition, unread: int, state: CommittedState) -> PartitionLag:
+    running = {offset: counted for offset in state.active if (counted := state.counted_attempts(offset))}
     return PartitionLag(partition, unread + len(state.active) - len(running), running)
 
 
 def _count(consumer: KafkaConsumer, begins: dict[TopicPartition, int]) -> Counter[TopicPartition]:
-    """The records from each offset to the present end."""
-    consumer.assign(list(begins))
-    for partition, first in consumer.beginning_offsets(list(begins)).items():
-        consumer.seek(partition, max(first, begins[partition]))
-    ends = consumer.end_offsets(list(begins))
-    counts: Counter[TopicPartition] = Counter()
-    while any(consumer.position(partition) < end for partition, end in ends.items()):
-        for partition, records in consumer.poll(timeout_ms=500).items():
-            counts[partition] += len(records)
-    return counts
+    """Counts the records from each offset, or the first that is left behind it, to the present end."""
+    firsts = consumer.beginning_offsets(list(begins))
+    there = {partition: max(firsts[partition], begin) for partition, begin in begins.items()}
+    records = read_to_ends(consumer, there, consumer.end_offsets(list(begins)))
+    return Counter(TopicPartition(record.topic, record.partition) for record in records)
 
 
 def _print(group_id: str, found: Sequence[PartitionLag]) -> None:

@@ -1,1 +1,1 @@
-"""What the container images and operators need beside the services."""
+"""Holds, probes and prepares containers, and keeps the files that operators need for monitoring."""

@@ -1,12 +1,13 @@
-"""Runs a service as its container's command; one that a restart would not mend is held instead.
+"""Runs a service as its container's command, and holds the container where a restart would not help.
 
     python -m deploy.hold processor
 
-Docker restarts by policy and knows no exit codes: `unless-stopped` would start a worker with bad settings
-again for ever, or let two workers with one WORKER_ID fence each other in turns; `on-failure` would not bring
-a service back when the host has been restarted. So the policy is `unless-stopped`, and a service that ends
-with one of HELD leaves its container running, unhealthy and doing nothing, until it is stopped. The file
-`state_file("held")` tells the health check so.
+Docker restarts containers by policy, whatever their exit code. `unless-stopped` would restart a worker with
+bad settings for ever. It would also let two workers with the same WORKER_ID fence each other in turns.
+`on-failure` would not bring a service back after the host has restarted.
+
+So the policy is `unless-stopped`. When a service ends with a code in HELD, its container stays: unhealthy and
+idle, until somebody stops it. The file `state_file("held")` tells the health check.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# EXIT_BAD_SETTINGS and EXIT_FENCED: their modules would cost this process 50 MB
+# EXIT_BAD_SETTINGS and EXIT_FENCED. Importing them from their modules would cost this process 50 MB.
 HELD = (64, 65)
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _WAITED_FOR = {*_STOP, signal.SIGCHLD}
@@ -24,15 +25,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def state_file(name: str) -> Path:
-    """A file in the container's temporary directory, by which this process and the health check talk."""
+    """Return the path of a file in the container's temporary directory. The health check reads the file."""
     return Path(os.environ.get("TMPDIR") or "/tmp", f"uvr-{name}")
 
 
 def main(arguments: list[str]) -> int:
-    """`arguments` go to `python -m`. Returns the exit code, as a shell gives it for a signal."""
-    for name in ("held", "was-ready"):  # of an earlier run, where the directory is kept
+    """Run `python -m` with the arguments. Return the exit code; for a signal, the code that a shell gives."""
+    for name in ("held", "was-ready"):  # an earlier run's files stay where the directory is kept
         state_file(name).unlink(missing_ok=True)
-    # Blocked and waited for, so that none is lost between the start of the service and that of a handler.
+    # Block signals before the service starts, and wait for them: a handler set later could miss one.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     service = subprocess.Popen([sys.executable, "-m", *arguments], preexec_fn=_begin)
     stopping = False
@@ -48,7 +49,7 @@ def main(arguments: list[str]) -> int:
 
 
 def _hold(service: str, code: int) -> None:
-    """Waits for the container's end."""
+    """Say why the service has ended, then wait until the container is stopped."""
     why = f"{service} has ended for good (exit code {code})"
     state_file("held").write_text(f"{why}: docker compose logs {service} says why")
     print(f"{why}: mend what it says above, then docker compose up -d --force-recreate {service}", flush=True)
@@ -56,7 +57,7 @@ def _hold(service: str, code: int) -> None:
 
 
 def _begin() -> None:
-    """In the new process: it takes signals again, and ends with us."""
+    """Let the new process take signals again, and have the kernel end it with this one."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITED_FOR)
 

@@ -1,11 +1,11 @@
-"""Makes compose's own store ready for the uploader: its keys before it starts, its bucket afterwards.
+"""Prepares the store of docker-compose.yml: its keys before it starts, its bucket afterwards.
 
     python -m deploy.store keys DIRECTORY
     python -m deploy.store bucket
 
-`keys` writes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the content of AWS_SECRET_ACCESS_KEY_FILE), or
-a pair of random ones that stays, twice: to `identities.json` for SeaweedFS, and to `credentials`, which boto3
-reads as ~/.aws/credentials.
+`keys` writes one pair of keys into two files: `identities.json` for SeaweedFS, and `credentials`, which boto3
+reads as ~/.aws/credentials. The pair is AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the content of
+AWS_SECRET_ACCESS_KEY_FILE. Without these, the first call makes a random pair, and later calls keep it.
 """
 
 import configparser
@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import boto3
+from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -67,7 +68,7 @@ def _secret_key() -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    # Readable for the store's user too: the volume is what keeps others out.
+    # Readable for the store's user too. Only containers that mount the volume see the files.
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(text)
     temporary.chmod(0o644)
@@ -75,7 +76,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def make_bucket(settings: UploaderSettings) -> None:
-    """Returns once the bucket is there and takes objects. Raises BotoCoreError or ClientError."""
+    """Return once the bucket exists and takes objects. Raise BotoCoreError or ClientError after 120 s."""
     secret = settings.aws_secret_access_key
     s3 = boto3.client(
         "s3",
@@ -97,14 +98,14 @@ def make_bucket(settings: UploaderSettings) -> None:
             time.sleep(_RETRY_S)
 
 
-def _make_bucket(s3, bucket: str) -> None:
+def _make_bucket(s3: BaseClient, bucket: str) -> None:
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         s3.create_bucket(Bucket=bucket)
-    # A bucket can be seen before there is a volume to write to.
+    # SeaweedFS shows a bucket before it has a volume to write to.
     s3.put_object(Bucket=bucket, Key=_TRIAL_KEY, Body=b"")
     s3.delete_object(Bucket=bucket, Key=_TRIAL_KEY)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import AliasChoices
 
 from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
-from local import dotenv, store
+from local import env_file, store
 from local.broker import BrokerSpec
 from local.errors import LocalError
 from local.port_settings import PORTS, check_distinct, read_ports
@@ -213,7 +213,7 @@ class LocalConfig:
 def load(root: Path, environ: Mapping[str, str]) -> LocalConfig:
     """Raises LocalError for a wrong `.env` or a port that is none."""
     # An empty variable counts as unset, as for the services; but an empty password is an error of theirs.
-    every = {**dotenv.read(root / ".env"), **environ}
+    every = {**env_file.read(root / ".env"), **environ}
     given = {name: value for name, value in every.items() if value or name.startswith("BASIC_AUTH_")}
     if "S3_ENDPOINT_URL" not in given:
         # they would name an identity that the local store doesn't know, or a profile that isn't there

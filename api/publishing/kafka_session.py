@@ -1,16 +1,14 @@
 """One connection to Kafka: a producer whose writes are confirmed, and an admin client."""
 
+import contextlib
 import logging
 from collections.abc import Callable
 from typing import Protocol
 
-from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaError
 
 from common.failpoint import Failpoint
-from common.kafka import topics
-from common.kafka.clients import discard_producer, kafka_options
-from common.kafka.net_client import closed_on_error
+from common.kafka import clients, topics
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Cancel, Redelivery, Task
 
@@ -58,32 +56,22 @@ class KafkaSession:
         delivery_timeout_ms = int(delivery_timeout_s * 1000)
         request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms)
         options = {
-            **kafka_options(settings),
             "request_timeout_ms": request_timeout_ms,
+            # The constructors wait this long for the broker, and then raise.
             "bootstrap_timeout_ms": int(connect_timeout_s * 1000),
             "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
         }
-        with closed_on_error() as net_client:
-            # Without `api_version` the constructor waits for the broker, or raises.
-            self._admin = KafkaAdminClient(**options, kafka_client=net_client)
+        with contextlib.ExitStack() as on_error:
+            self._admin = clients.admin(settings, **options)
+            on_error.callback(self._admin.close)
             topics.ensure(self._admin, settings)
-            self._producer = KafkaProducer(
-                **options,
-                kafka_client=net_client,
-                acks="all",
-                enable_idempotence=True,
-                # No lingering: records that arrive during a request share the next request anyway.
-                linger_ms=0,
-                delivery_timeout_ms=delivery_timeout_ms,
-                max_block_ms=request_timeout_ms,
-                allow_auto_create_topics=False,
+            self._producer = clients.idempotent_producer(
+                settings, **options, delivery_timeout_ms=delivery_timeout_ms, max_block_ms=request_timeout_ms
             )
-        try:
+            on_error.callback(self._close_producer, 0)
             for topic in self._topics.values():
                 self._producer.partitions_for(topic)
-        except BaseException:
-            self.close(0)
-            raise
+            on_error.pop_all()
 
     def send(self, message: Sendable, confirmed: Confirmed) -> None:
         topic, key = self._topics[type(message)], str(message.task_uuid).encode()
@@ -111,4 +99,4 @@ class KafkaSession:
             self._producer.close(timeout=timeout_s)
         except KafkaError as error:  # raised when records are left; the sender's thread then still runs
             log.warning("records given up while closing the producer: %s", error)
-            discard_producer(self._producer)
+            clients.discard_producer(self._producer)

@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 
 from api.publishing.kafka_session import Sendable, Session
 from common.observability.health import Check
+from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -143,37 +144,31 @@ class KafkaPublisher:
             self._connected.set()
 
     def _keep(self) -> None:
-        backoff_s = _FIRST_BACKOFF_S
+        backoff = Backoff(_FIRST_BACKOFF_S, _LAST_BACKOFF_S)
         while not self._stop.is_set():
-            connection = self._try_to_connect()
-            if connection is None:
-                self._stop.wait(backoff_s)
-                backoff_s = min(backoff_s * 2, _LAST_BACKOFF_S)
-                continue
-            backoff_s = _FIRST_BACKOFF_S
+            session = backoff.first_success(self._connect, self._stop, self._is_away)
+            if session is None:
+                return
+            log.info("connected to Kafka")
+            self._logged_reason = ""
+            connection = _Connection(session)
             self._on_loop(self._set, connection, "")
             self._retire(connection, self._watch(connection))
 
-    def _try_to_connect(self) -> _Connection | None:
-        try:
-            connection = _Connection(self._connect())
-        except Exception as error:  # the keeper's thread must go on, whatever a client raises
-            reason = _describe(error)
-            if reason != self._logged_reason:
-                log.warning("Kafka is away: %s", reason, exc_info=not isinstance(error, KafkaError))
-            self._logged_reason = reason
-            self._on_loop(self._set, None, reason)
-            return None
-        log.info("connected to Kafka")
-        self._logged_reason = ""
-        return connection
+    def _is_away(self, error: Exception) -> None:
+        reason = _describe(error)
+        if reason != self._logged_reason:
+            known = isinstance(error, KafkaError)
+            log.warning("Kafka is away: %s", reason, exc_info=None if known else error)
+        self._logged_reason = reason
+        self._on_loop(self._set, None, reason)
 
     def _watch(self, connection: _Connection) -> str:
         """Probe the session until it is over, and return the reason."""
         while not (connection.over.wait(self._probe_interval_s) or self._stop.is_set()):
             try:
                 connection.session.probe()
-            except Exception as error:  # as above
+            except Exception as error:  # the keeper must go on, whatever a client raises
                 if not isinstance(error, KafkaError | OSError):
                     log.warning("a probe of Kafka failed", exc_info=True)
                 return f"Kafka does not answer: {_describe(error)}"

@@ -7,6 +7,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from api.routes.parts import Parts
 from api.routes.responses import Answers, answer
+from common import __version__
 from common.observability.health import report
 from common.observability.prometheus import exposition
 
@@ -14,7 +15,11 @@ router = APIRouter(tags=["probes"])
 metrics_router = APIRouter(tags=["probes"])
 
 _KAFKA_IS_AWAY = "Unable to bootstrap from ['localhost:9092']"
-_ALIVE: Answers = {200: answer("The process answers", {"status": "healthy", "timestamp": 1750000000.0})}
+_ALIVE: Answers = {
+    200: answer(
+        "The process answers", {"status": "healthy", "timestamp": 1750000000.0, "version": __version__}
+    )
+}
 _READY: Answers = {
     200: answer(
         "Tasks can be queued. `view` says how much the api knows of the tasks that were queued",
@@ -46,7 +51,7 @@ _METRICS: Answers = {200: answer("Prometheus' text format", "uvr_tasks_queued_to
 @router.get("/livez", responses=_ALIVE)
 async def health() -> JSONResponse:
     """Check that the process answers."""
-    return JSONResponse({"status": "healthy", "timestamp": time.time()})
+    return JSONResponse({"status": "healthy", "timestamp": time.time(), "version": __version__})
 
 
 @router.get("/readyz", responses=_READY)

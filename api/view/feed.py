@@ -26,6 +26,7 @@ from common.observability.repeats import Repeats
 from common.settings.schema import KafkaSettings
 from common.tasks import messages
 from common.tasks.messages import UndecodableMessage
+from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -89,23 +90,19 @@ class Feed:
             self._store.close()
 
     def _run(self) -> None:
-        backoff_s = _FIRST_BACKOFF_S
         self._read_position.heard()
-        while not self._stopping.is_set():
-            try:
-                with contextlib.closing(self._connect()) as source:
-                    self._read_until_change(source)
-                backoff_s = _FIRST_BACKOFF_S
-            # All exceptions end here, at the edge of the loop: without this thread the api knows of no task.
-            except Exception as error:
-                reason = str(error) or type(error).__name__
-                if reason != self.reason:
-                    known = isinstance(error, KafkaError | TopicMissing)
-                    log.warning("the view is not fed: %s", reason, exc_info=not known)
-                self.reason = reason
-                self._stopping.wait(backoff_s)
-                backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
+        backoff = Backoff(_FIRST_BACKOFF_S, _LAST_BACKOFF_S)
+        backoff.keep(
+            lambda: contextlib.closing(self._connect()), self._read_until_change, self._stopping, self._failed
+        )
         self._store.close()
+
+    def _failed(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if reason != self.reason:
+            known = isinstance(error, KafkaError | TopicMissing)
+            log.warning("the view is not fed: %s", reason, exc_info=None if known else error)
+        self.reason = reason
 
     def _read_until_change(self, source: Source) -> None:
         partitions = partitions_of(source, self._topics)

@@ -10,8 +10,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from api.view.read_position import Offsets
-from common.kafka import clients
-from common.kafka.net_client import closed_on_error
+from common.kafka.groupless import topic_source
 from common.settings.schema import KafkaSettings
 
 _TIMEOUT_MS = 4000
@@ -50,9 +49,7 @@ class TopicEnds:
             partitions = [TopicPartition(self._topic, number) for number in numbers]
             ends: Offsets = self._client.end_offsets(partitions, timeout_ms=_TIMEOUT_MS)
             return ends
-        except (
-            Exception
-        ) as error:  # whatever a client raises, its next use may fail as well: make another one
+        except Exception as error:  # whatever a client raises: its next use may fail as well
             client, self._client = self._client, None
             if client is not None:
                 with contextlib.suppress(KafkaError):
@@ -62,10 +59,4 @@ class TopicEnds:
 
 def ends_client(settings: KafkaSettings) -> KafkaConsumer:
     """Return a consumer whose end offsets include open transactions. Raise KafkaError."""
-    with closed_on_error() as net_client:
-        return KafkaConsumer(
-            **clients.kafka_options(settings),
-            kafka_client=net_client,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-        )
+    return topic_source(settings)

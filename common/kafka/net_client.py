@@ -11,7 +11,7 @@ from kafka.net.selector import NetworkSelector
 
 
 @contextmanager
-def closed_on_error() -> Iterator[Callable[..., KafkaNetClient]]:
+def cleaned_up_client() -> Iterator[Callable[..., KafkaNetClient]]:
     """Gives the argument `kafka_client` for clients made in the block; closes them when it raises.
 
     In kafka-python 3.0.12 a constructor that raises leaves its sockets to the garbage collector, and

@@ -17,13 +17,13 @@ class Record:
     timestamp_ms: int = 0
 
     @property
-    def origin(self) -> str:
-        """Where it lies, for people and for the headers of what comes of it."""
+    def location(self) -> str:
+        """`topic/partition/offset`, for people and for headers."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     @property
-    def place(self) -> str:
-        """Where it lies, as a name for files: no two records have the same."""
+    def file_label(self) -> str:
+        """`topic-partition-offset`, for names of files and directories: no two records share one."""
         return f"{self.topic}-{self.partition}-{self.offset}"
 
 

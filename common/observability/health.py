@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 
+from common import __version__
+
 log = logging.getLogger(__name__)
 
 
@@ -110,7 +112,12 @@ def _handler(
             if path in ("/livez", "/health"):
                 result = alive()
                 status = "healthy" if result.ok else "unhealthy"
-                body = {"status": status, "timestamp": time.time(), "detail": result.detail}
+                body = {
+                    "status": status,
+                    "timestamp": time.time(),
+                    "detail": result.detail,
+                    "version": __version__,
+                }
                 self._answer(200 if result.ok else 503, body)
             elif path == "/readyz":
                 self._answer(*report(checks, time.time()))

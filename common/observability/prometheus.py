@@ -6,11 +6,18 @@ stands at 0 from then on, since of one that begins at 1 no rate tells its first 
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from common import __version__
 from common.observability import health
 from common.observability.health import Checks
 
@@ -19,10 +26,12 @@ Numbers = Mapping[tuple[str, ...], float]
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry of its own for each service, with the process's memory, CPU time and descriptors."""
+    """Return a registry with the service's version and the process's memory, CPU time and descriptors."""
     disable_created_metrics()  # a series more for each counter that nobody asks for
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    build = Gauge("uvr_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
+    build.labels(__version__).set(1)
     return registry
 
 
@@ -52,7 +61,7 @@ class Reading(Collector):
         yield family
 
 
-def read_readiness(registry: CollectorRegistry, service: str, checks: Checks) -> None:
+def register_readiness(registry: CollectorRegistry, service: str, checks: Checks) -> None:
     """Registers what `/readyz` says, so that an alert can see it."""
 
     def numbers() -> Numbers:

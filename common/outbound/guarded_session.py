@@ -41,7 +41,7 @@ from common.outbound.addresses import (
 from common.outbound.look_up import Resolver, look_up, public_addresses, system_resolver
 from common.outbound.own_address import same_end
 from common.outbound.request_target import redirect_url, request_target
-from common.waiting import DeadlineExceeded, Pulse
+from common.waiting import DeadlineExceeded, StopCheck
 
 log = logging.getLogger(__name__)
 
@@ -51,12 +51,12 @@ MAX_REDIRECTS = 5
 _UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
 _MAX_RETRY_AFTER_S = 7 * 24 * 3600.0
 
-# IP addresses, port, seconds, pulse: a socket connected to one of the addresses, see `interruptible.connect`.
-Connector = Callable[[Sequence[str], int, float, Pulse], socket.socket]
+# Connects to one of the IP addresses, on a port, within seconds. See `sockets.connect`.
+Connector = Callable[[Sequence[str], int, float, StopCheck], socket.socket]
 
 
 @dataclass(frozen=True)
-class Network:
+class OutboundNetwork:
     """How a service reaches users' addresses.
 
     `ca_file` holds certificate authorities that count beside the public ones. `refusal_step_s`: see
@@ -71,19 +71,19 @@ class Network:
 
 
 class GuardedSession(requests.Session):
-    """One exchange's session: make it, use it, close it. `pulse` may end it at any time by raising.
+    """One exchange's session: make it, use it, close it. `stop_check` may end it at any time by raising.
 
     Requests raise PermanentError for addresses that are refused, and what `requests` raises. No proxy,
     netrc or certificate setting comes from the environment; no redirect is followed by itself.
     """
 
-    def __init__(self, network: Network, pulse: Pulse):
+    def __init__(self, network: OutboundNetwork, stop_check: StopCheck):
         super().__init__()
         self.trust_env = False
         self.headers["User-Agent"] = USER_AGENT
         self.headers["Accept-Encoding"] = "identity"
         self._policy = network.policy
-        self._adapter = _GuardedAdapter(network, pulse)
+        self._adapter = _GuardedAdapter(network, stop_check)
         self.mount("http://", self._adapter)
         self.mount("https://", self._adapter)
 
@@ -115,8 +115,8 @@ class GuardedSession(requests.Session):
 class _GuardedAdapter(HTTPAdapter):
     """`target` is what the request line asks for, in place of the one that `requests` and urllib3 rewrite."""
 
-    def __init__(self, network: Network, pulse: Pulse):
-        self.network, self.pulse, self.target = network, pulse, "/"
+    def __init__(self, network: OutboundNetwork, stop_check: StopCheck):
+        self.network, self.stop_check, self.target = network, stop_check, "/"
         self._context: ssl.SSLContext | None = None
         super().__init__()
 
@@ -141,7 +141,7 @@ class _GuardedAdapter(HTTPAdapter):
             self._context = create_urllib3_context()
             if self.network.ca_file:
                 self._context.load_verify_locations(self.network.ca_file)
-            sockets.interrupt_tls(self._context, self.pulse)
+            sockets.interrupt_tls(self._context, self.stop_check)
         return self._context
 
 
@@ -158,26 +158,26 @@ class _GuardedConnection(HTTPConnection):
         origin = parse_origin(f"{_scheme(self)}://{host}:{self.port}")
         timeout_s = self.timeout or socket.getdefaulttimeout() or 30.0
         try:
-            return _open(origin, self.adapter.network, timeout_s, self.adapter.pulse)
+            return _open(origin, self.adapter.network, timeout_s, self.adapter.stop_check)
         except TimeoutError as error:
             raise ConnectTimeoutError(self, str(error)) from error
         except OSError as error:
             raise NewConnectionError(self, str(error)) from error
 
 
-def _open(origin: Origin, network: Network, timeout_s: float, pulse: Pulse) -> socket.socket:
+def _open(origin: Origin, network: OutboundNetwork, timeout_s: float, stop_check: StopCheck) -> socket.socket:
     """Connects to an origin, where the policy allows it.
 
-    Raises JobError, OSError, TimeoutError, what `pulse` raises.
+    Raises JobError, OSError, TimeoutError, what `stop_check` raises.
     """
     end_s = time.monotonic() + timeout_s
     trusted = network.policy.check_origin(origin)
     if trusted:
-        addresses = look_up(network.resolve, origin, timeout_s, pulse)
+        addresses = look_up(network.resolve, origin, timeout_s, stop_check)
     else:
-        addresses = public_addresses(network.resolve, origin, timeout_s, pulse, network.refusal_step_s)
+        addresses = public_addresses(network.resolve, origin, timeout_s, stop_check, network.refusal_step_s)
     log.debug("%s is at %s", origin.host, ", ".join(addresses))
-    sock = network.connect(addresses, origin.port, end_s - time.monotonic(), pulse)
+    sock = network.connect(addresses, origin.port, end_s - time.monotonic(), stop_check)
     if not trusted and same_end(sock, addresses):
         sock.close()
         log.warning("%s is refused: both ends of the connection have the same address", origin.host)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from common.outbound.addresses import Origin, check_public, is_literal, is_public, own_address, unusable_name
 from common.outbound.own_address import is_own
 from common.outbound.sockets import SLICE_S
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ def system_resolver(host: str, port: int) -> list[str]:
 
 
 def public_addresses(
-    resolve: Resolver, origin: Origin, timeout_s: float, pulse: Pulse, step_s: float = SLICE_S
+    resolve: Resolver, origin: Origin, timeout_s: float, stop_check: StopCheck, step_s: float = SLICE_S
 ) -> Sequence[str]:
     """Returns the IP addresses of an origin that is not trusted, all of them public and none our own.
 
@@ -41,7 +41,7 @@ def public_addresses(
     """
     began_s = time.monotonic()
     try:
-        addresses = look_up(resolve, origin, timeout_s, pulse)
+        addresses = look_up(resolve, origin, timeout_s, stop_check)
         if is_literal(origin.host):
             _check_literal(addresses, origin.host)
             return addresses
@@ -53,7 +53,7 @@ def public_addresses(
     if refusal is None:
         return addresses
     log.warning("%s is refused: %s", origin.host, refusal)
-    _wait_for_step(began_s, step_s, pulse)
+    _wait_for_step(began_s, step_s, stop_check)
     raise unusable_name(origin.host)
 
 
@@ -72,8 +72,8 @@ def _why_refused(addresses: Sequence[str]) -> str | None:
     return None
 
 
-def look_up(resolve: Resolver, origin: Origin, timeout_s: float, pulse: Pulse) -> Sequence[str]:
-    """Waits for `resolve` in slices. Raises OSError, TimeoutError, what `pulse` raises."""
+def look_up(resolve: Resolver, origin: Origin, timeout_s: float, stop_check: StopCheck) -> Sequence[str]:
+    """Waits for `resolve` in slices. Raises OSError, TimeoutError, what `stop_check` raises."""
     # The C library's look-up cannot be interrupted; left behind, it ends by its own time-outs.
     answers: list[Sequence[str]] = []
     failures: list[OSError] = []
@@ -90,7 +90,7 @@ def look_up(resolve: Resolver, origin: Origin, timeout_s: float, pulse: Pulse) -
     threading.Thread(target=work, name="look-up", daemon=True).start()
     end_s = time.monotonic() + timeout_s
     while not finished.wait(SLICE_S):
-        pulse()
+        stop_check()
         if time.monotonic() >= end_s:
             raise TimeoutError(f"the name {origin.host} was not looked up in time")
     if not answers or not answers[0]:
@@ -102,7 +102,7 @@ def _no_such_name(why: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_NONAME, why)
 
 
-def _wait_for_step(began_s: float, step_s: float, pulse: Pulse) -> None:
-    pulse()
+def _wait_for_step(began_s: float, step_s: float, stop_check: StopCheck) -> None:
+    stop_check()
     if step_s:
         time.sleep(-(time.monotonic() - began_s) % step_s)

@@ -1,7 +1,7 @@
-"""Sockets that ask `pulse` several times a second whether they may go on waiting.
+"""Sockets that ask `stop_check` several times a second whether they may go on waiting.
 
 A socket's own time-out starts afresh with every byte, so a peer that drips one each minute holds its
-reader for ever. Here every wait is cut into slices, and `pulse` between them may raise (a deadline, a
+reader for ever. Here every wait is cut into slices, and `stop_check` between them may raise (a deadline, a
 cancelled job): the exception leaves the socket's methods as it is. All of it runs in the caller's thread.
 """
 
@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 SLICE_S = 0.15
 
@@ -21,7 +21,7 @@ SLICE_S = 0.15
 class _Interruptible:
     """Mixed into a socket class. `settimeout` sets how long one operation may wait in all."""
 
-    pulse: Pulse
+    stop_check: StopCheck
     _limit_s: float | None = None
 
     def settimeout(self, value: float | None) -> None:
@@ -42,7 +42,7 @@ class _Interruptible:
     def _sliced(self, operation: Callable[[], int]):
         began_s = time.monotonic()
         while True:
-            self.pulse()
+            self.stop_check()
             try:
                 return operation()
             except TimeoutError:
@@ -51,9 +51,9 @@ class _Interruptible:
 
 
 class InterruptibleSocket(_Interruptible, socket.socket):
-    def __init__(self, pulse: Pulse, family: int):
+    def __init__(self, stop_check: StopCheck, family: int):
         super().__init__(family, socket.SOCK_STREAM)
-        self.pulse = pulse
+        self.stop_check = stop_check
 
 
 class _InterruptibleTLSSocket(_Interruptible, ssl.SSLSocket):
@@ -61,14 +61,18 @@ class _InterruptibleTLSSocket(_Interruptible, ssl.SSLSocket):
         self._sliced(lambda: super(_InterruptibleTLSSocket, self).do_handshake(block))
 
 
-def interrupt_tls(context: ssl.SSLContext, pulse: Pulse) -> None:
+def interrupt_tls(context: ssl.SSLContext, stop_check: StopCheck) -> None:
     """Makes the sockets of `context` interruptible, from their handshake on."""
-    # `wrap_socket` makes the object and shakes hands in one call, so `pulse` must come with the class.
-    context.sslsocket_class = type("TLSSocket", (_InterruptibleTLSSocket,), {"pulse": staticmethod(pulse)})
+    # `wrap_socket` makes the object and shakes hands in one call, so `stop_check` must come with the class.
+    context.sslsocket_class = type(
+        "TLSSocket", (_InterruptibleTLSSocket,), {"stop_check": staticmethod(stop_check)}
+    )
 
 
-def connect(addresses: Sequence[str], port: int, timeout_s: float, pulse: Pulse) -> InterruptibleSocket:
-    """Connects to the first IP address that answers. Raises OSError, TimeoutError, what `pulse` raises.
+def connect(
+    addresses: Sequence[str], port: int, timeout_s: float, stop_check: StopCheck
+) -> InterruptibleSocket:
+    """Connects to the first IP address that answers. Raises OSError, TimeoutError, what `stop_check` raises.
 
     The addresses share `timeout_s`, so that a first one that leads nowhere leaves time for the next.
     """
@@ -77,18 +81,18 @@ def connect(addresses: Sequence[str], port: int, timeout_s: float, pulse: Pulse)
     for index, address in enumerate(addresses):
         share_s = (end_s - time.monotonic()) / (len(addresses) - index)
         try:
-            return _connect_one(address, port, share_s, pulse)
+            return _connect_one(address, port, share_s, stop_check)
         except OSError as error:
             failure = error
     raise failure
 
 
-def _connect_one(address: str, port: int, timeout_s: float, pulse: Pulse) -> InterruptibleSocket:
-    sock = InterruptibleSocket(pulse, socket.AF_INET6 if ":" in address else socket.AF_INET)
+def _connect_one(address: str, port: int, timeout_s: float, stop_check: StopCheck) -> InterruptibleSocket:
+    sock = InterruptibleSocket(stop_check, socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
         sock.setblocking(False)
         _raise_for(sock.connect_ex((address, port)))
-        _await_connection(sock, time.monotonic() + timeout_s, pulse)
+        _await_connection(sock, time.monotonic() + timeout_s, stop_check)
         sock.settimeout(timeout_s)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
@@ -97,11 +101,11 @@ def _connect_one(address: str, port: int, timeout_s: float, pulse: Pulse) -> Int
     return sock
 
 
-def _await_connection(sock: socket.socket, end_s: float, pulse: Pulse) -> None:
+def _await_connection(sock: socket.socket, end_s: float, stop_check: StopCheck) -> None:
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     while True:
-        pulse()
+        stop_check()
         if poll.poll(SLICE_S * 1000):
             break
         if time.monotonic() >= end_s:

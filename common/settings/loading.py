@@ -1,6 +1,5 @@
 """Reads settings once, at a service's start, and ends the process where they will not do."""
 
-import errno
 import os
 import re
 import sys
@@ -11,6 +10,8 @@ from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
+
+from common.errors import is_disk_full
 
 T = TypeVar("T", bound=BaseSettings)
 
@@ -51,7 +52,7 @@ def exit_if_unusable(name: str, directory: Path) -> Iterator[None]:
         yield
     except OSError as error:
         reason = f"{name} {directory}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # not for ever: supervisors are to try again
+        if is_disk_full(error):  # not for ever: supervisors are to try again
             sys.exit(f"cannot start: {reason}")
         exit_for_bad_settings(reason)
 

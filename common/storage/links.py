@@ -13,14 +13,14 @@ from common.storage.s3_client import make_client
 
 
 @dataclass(frozen=True)
-class Link:
+class ResultLink:
     """Where a client gets an object; `expires_at_s` is since the epoch, None for ever."""
 
     url: str
     expires_at_s: float | None
 
 
-def first_expiry_s(links: Iterable[Link]) -> float | None:
+def first_expiry_s(links: Iterable[ResultLink]) -> float | None:
     """When the first of them expires, since the epoch; None where all are for ever."""
     return min((link.expires_at_s for link in links if link.expires_at_s is not None), default=None)
 
@@ -41,7 +41,7 @@ class LinkMaker:
             session or boto3.session.Session(), settings, outside, connect_timeout=5, read_timeout=10, tries=1
         )
 
-    def url(self, key: str) -> Link:
+    def url(self, key: str) -> ResultLink:
         """Public under S3_PUBLIC_DOMAIN, else presigned for S3_URL_EXPIRES_S. Raises BotoCoreError.
 
         Credentials that expire by themselves (roles) end a presigned link with them.
@@ -49,12 +49,12 @@ class LinkMaker:
         if self._settings.s3_public_domain:
             domain = self._settings.s3_public_domain.rstrip("/")
             base = domain if "://" in domain else f"https://{domain}"
-            return Link(f"{base}/{quote(key)}", None)
+            return ResultLink(f"{base}/{quote(key)}", None)
         expires_s = self._settings.s3_url_expires_s
         expires_at_s = float(int(self._wall_clock()) + expires_s)
         target = {"Bucket": self._bucket, "Key": key}
         url = self._signer.generate_presigned_url("get_object", Params=target, ExpiresIn=expires_s)
-        return Link(url, expires_at_s)
+        return ResultLink(url, expires_at_s)
 
     def key(self, url: str) -> str | None:
         """The key of the object that a presigned `url` leads to; None when it is in another bucket."""

@@ -20,6 +20,7 @@ from common.settings.schema import KafkaSettings
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.messages import StageSeen, UndecodableMessage
+from common.waiting import Backoff
 from common.worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
@@ -72,22 +73,20 @@ class ControlReader:
     def count_skipped(self, metrics: WorkerMetrics) -> None:
         """Registers how many records were passed over, since they are no messages of ours."""
         documentation = "Records of the control topic that were passed over since the start."
-        metrics.read("uvr_cancels_skipped", documentation, [], lambda: {(): float(self._skipped)})
+        metrics.register_gauge("uvr_cancels_skipped", documentation, [], lambda: {(): float(self._skipped)})
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                with contextlib.closing(self._connect()) as source:
-                    self._spell(source)
-            except Exception as error:  # noqa: BLE001 - the loop's edge: without this thread nothing is cancelled
-                self._cancels.fall_behind()
-                if isinstance(error, TopicMissing) and self._stages:
-                    self._stages.catch_up()  # nobody can have announced any
-                if self._repeats.is_news(error):
-                    # At a first start nobody has made the topics yet.
-                    level = logging.INFO if isinstance(error, TopicMissing) else logging.WARNING
-                    log.log(level, "cancels are not heard of: %r", error)
-                self._stopping.wait(_BACKOFF_S)
+        backoff = Backoff(_BACKOFF_S, _BACKOFF_S)
+        backoff.keep(lambda: contextlib.closing(self._connect()), self._spell, self._stopping, self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        self._cancels.fall_behind()
+        if isinstance(error, TopicMissing) and self._stages:
+            self._stages.catch_up()  # nobody can have announced any
+        if self._repeats.is_news(error):
+            # At a first start nobody has made the topics yet.
+            level = logging.INFO if isinstance(error, TopicMissing) else logging.WARNING
+            log.log(level, "cancels are not heard of: %r", error)
 
     def _spell(self, source: Source) -> None:
         partitions = partitions_of(source, (self._topic,))

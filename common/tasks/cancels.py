@@ -13,11 +13,11 @@ from typing import Protocol
 from uuid import UUID
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
-from common.jobs.outcome import JobContext
+from common.jobs.handler import JobContext
 from common.jobs.places import Claim
 from common.kafka.topics import STATUS_RETENTION_S
 from common.tasks.messages import Cancel
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 log = logging.getLogger(__name__)
 
@@ -73,20 +73,20 @@ class Cancels:
         self._all_known.set()
 
     @contextmanager
-    def ending(self, run: Run, context: JobContext) -> Iterator[JobContext]:
+    def stoppable(self, run: Run, context: JobContext) -> Iterator[JobContext]:
         """`context`, but that its `check` also ends the job when its run is to end.
 
         It raises PermanentError then (cancelled, deadline_exceeded). So does this, before anything is begun
         and in place of an error after which the job would be tried again.
         """
         self._wait_until_all_are_known(context.check)
-        ending = _EndingContext(context, lambda: self._check(run))
-        ending.check()
+        stoppable = _StoppableContext(context, lambda: self._check(run))
+        stoppable.check()
         try:
-            yield ending
+            yield stoppable
         except (TransientError, CrashError):
             # The next try would end as soon as it is reached, which may be in an hour.
-            ending.check()
+            stoppable.check()
             raise
 
     def _check(self, run: Run) -> None:
@@ -97,7 +97,7 @@ class Cancels:
             message = "The task was not done within the time that it was given (cancel_after_s)"
             raise PermanentError(ErrorCode.DEADLINE_EXCEEDED, message)
 
-    def _wait_until_all_are_known(self, check: Pulse) -> None:
+    def _wait_until_all_are_known(self, check: StopCheck) -> None:
         if self._all_known.is_set():
             return
         with self._lock:
@@ -117,10 +117,10 @@ class Cancels:
                 del self._runs[task_uuid]
 
 
-class _EndingContext:
+class _StoppableContext:
     """A JobContext with one more reason to stop."""
 
-    def __init__(self, context: JobContext, check_run: Pulse):
+    def __init__(self, context: JobContext, check_run: StopCheck):
         self._context, self._check_run = context, check_run
 
     @property
@@ -128,8 +128,8 @@ class _EndingContext:
         return self._context.attempt
 
     @property
-    def counted(self) -> int:
-        return self._context.counted
+    def counted_attempts(self) -> int:
+        return self._context.counted_attempts
 
     def check(self) -> None:
         self._context.check()  # first: who has lost the lease may not say how the run ends
@@ -144,7 +144,7 @@ class _EndingContext:
     def leave_slot(self) -> None:
         self._context.leave_slot()
 
-    def regain_slot(self, check: Pulse | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         self._context.regain_slot(check or self.check)
 
     def wait(self, timeout_s: float) -> None:

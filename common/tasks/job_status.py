@@ -13,7 +13,6 @@ from common.kafka.records import Message
 from common.outbound.addresses import without_secrets
 from common.tasks.messages import Separated, SeparationFailed, State, Status, Task
 
-_MAX_ERROR_CHARS = 1_000
 # The share of the whole run at which each state begins: separating takes most of the time.
 _BEGINS: Mapping[State, float] = {
     State.QUEUED: 0.0,
@@ -146,7 +145,7 @@ class JobStatus:
 
 def failure(error: JobError) -> dict[str, str]:
     """The fields that tell of a failure."""
-    return {"error_code": error.code, "error_message": error.message[:_MAX_ERROR_CHARS]}
+    return {"error_code": error.code, "error_message": error.short_message}
 
 
 def _lasting_key(task_uuid: object) -> bytes:

@@ -17,7 +17,7 @@ from common.observability.repeats import Repeats
 from common.storage.stage import LocalStage
 from common.tasks.job_status import Outbox
 from common.tasks.messages import StageSeen
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 log = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ class StageWatch:
         while not stopping.is_set() and not self.check().ok:
             stopping.wait(_TICK_S)
 
-    def wait_to_stage(self, check: Pulse) -> None:
+    def wait_to_stage(self, check: StopCheck) -> None:
         """Before stems are staged: waits for a moment where no uploader would see them.
 
         Raises TransientError (stage_missing) when that lasts, and what `check` raises.

@@ -3,15 +3,16 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kafka import KafkaProducer
 
 from common.kafka import clients
-from common.kafka.net_client import closed_on_error
 from common.kafka.records import Message
 from common.settings.schema import KafkaSettings
+from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,6 @@ class KafkaOutbox:
     def __init__(self, connect: Callable[[], KafkaProducer], clock: Callable[[], float] = time.monotonic):
         """`connect` may block and raise: only the outbox's own thread calls it."""
         self._connect, self._clock = connect, clock
-        self._producer: KafkaProducer | None = None
         self._boxes: dict[object, _Box] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -69,37 +69,42 @@ class KafkaOutbox:
             self._boxes.pop(job, None)
 
     def _run(self) -> None:
-        backoff_s = _INTERVAL_S
-        while not self._stopping.is_set():
-            try:
-                self._send_what_is_due()
-                backoff_s = _INTERVAL_S
-            except Exception as error:  # noqa: BLE001 - the loop's edge: the client raises more than it documents
-                log.info("statuses do not go out: %r", error)
-                self._discard()
-                self._stopping.wait(backoff_s)
-                backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
-        self._discard()
+        backoff = Backoff(_INTERVAL_S, _LAST_BACKOFF_S)
+        backoff.keep(self._connected, self._send_until_broken, self._stopping, self._failed)
 
-    def _send_what_is_due(self) -> None:
-        self._wait_for_one()
-        if self._broken.is_set():
-            self._discard()
-        if self._producer is None and not self._stopping.is_set():
-            self._producer = self._connect()
-        # Taken only now: while a connection was made they have grown old.
-        for message in self._take():
-            future = self._producer.send(message.topic, key=message.key, value=message.value)
-            future.add_errback(self._on_error)
+    def _failed(self, error: Exception) -> None:
+        log.info("statuses do not go out: %r", error)
 
-    def _wait_for_one(self) -> None:
+    @contextmanager
+    def _connected(self) -> Iterator[KafkaProducer]:
+        """Makes a producer as soon as a message is due, and discards it after its use."""
+        if not self._wait_for_one():
+            yield None
+            return
+        self._broken.clear()
+        producer = self._connect()
+        try:
+            yield producer
+        finally:
+            clients.discard_producer(producer)
+
+    def _send_until_broken(self, producer: KafkaProducer) -> None:
+        # Messages are taken only now: while the connection was made, newer ones may have replaced them.
+        while self._wait_for_one() and not self._broken.is_set():
+            for message in self._take():
+                future = producer.send(message.topic, key=message.key, value=message.value)
+                future.add_errback(self._on_error)
+
+    def _wait_for_one(self) -> bool:
+        """Returns True once a message is due, and False when the outbox is stopped."""
         with self._changed:
             while not self._stopping.is_set():
                 due = [box.due_s for box in self._boxes.values() if box.message is not None]
                 wait_s = min(due) - self._clock() if due else None
                 if wait_s is not None and wait_s <= 0:
-                    return
+                    return True
                 self._changed.wait(wait_s)
+        return False
 
     def _take(self) -> list[Message]:
         with self._changed:
@@ -115,24 +120,12 @@ class KafkaOutbox:
         log.debug("a status was not taken: %r", error)
         self._broken.set()
 
-    def _discard(self) -> None:
-        producer, self._producer = self._producer, None
-        self._broken.clear()
-        if producer is not None:
-            clients.discard_producer(producer)
-
 
 def status_producer(settings: KafkaSettings) -> KafkaProducer:
     """A producer without transactions, which gives up soon. Raises KafkaError."""
-    with closed_on_error() as net_client:
-        return KafkaProducer(
-            **clients.kafka_options(settings),
-            kafka_client=net_client,
-            acks="all",
-            enable_idempotence=True,
-            linger_ms=0,
-            request_timeout_ms=_REQUEST_TIMEOUT_MS,
-            delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
-            max_block_ms=_REQUEST_TIMEOUT_MS,
-            allow_auto_create_topics=False,
-        )
+    return clients.idempotent_producer(
+        settings,
+        request_timeout_ms=_REQUEST_TIMEOUT_MS,
+        delivery_timeout_ms=_DELIVERY_TIMEOUT_MS,
+        max_block_ms=_REQUEST_TIMEOUT_MS,
+    )

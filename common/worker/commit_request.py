@@ -1,4 +1,4 @@
-"""What job threads ask of the committer, and what they get to know."""
+"""Requests of the job threads to the committer, and the answers."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -12,8 +12,8 @@ from common.worker.committed_state import Step
 from common.worker.lease import Lease
 
 
-class End(Enum):
-    """What is known of a request's transaction. Only the first two are for certain."""
+class CommitResult(Enum):
+    """What is known of a request's transaction. Only the first two are certain."""
 
     COMMITTED = auto()
     NOT_COMMITTED = auto()
@@ -22,9 +22,12 @@ class End(Enum):
 
 @dataclass(eq=False)
 class CommitRequest:
-    """What a job's thread asks of the committer, and waits for.
+    """One step of one record, to be committed with `messages`. The thread that asks waits for the answer.
 
-    `undo` is called, on a thread of its own, if it is found not to be committed when nobody waits any more.
+    `undo` is called on a thread of its own, if nothing was committed and that is found only after the thread
+    that asked has given up waiting. `generation` is the one that revokes the partition of a HAND_BACK.
+
+    The fields up to `undo` are constant. The lock guards the answer: `result`, `refusal` and `_is_left`.
     """
 
     step: Step
@@ -32,41 +35,44 @@ class CommitRequest:
     messages: Sequence[Message] = ()
     generation: int | None = None
     undo: Callable[[], None] = nothing
-    end: End = End.UNKNOWN
+    result: CommitResult = CommitResult.UNKNOWN
     refusal: Unpublishable | None = None
     answered: threading.Event = field(default_factory=threading.Event)
     _is_left: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def permitted(self, generation: int) -> bool:
-        """A partition that was revoked is nobody else's in that generation.
+        """Whether the lease still allows the commit in the group's `generation`.
 
-        A job that was stopped for it may still hand its attempt back, and a result that was waiting is done.
+        A revoked partition is nobody else's in the generation that revokes it. In that generation a job that
+        was stopped may still hand its attempt back, and a result that was waiting may still be committed.
         """
         if self.step is not Step.HAND_BACK:
             return self.lease.live or self.lease.revoked_in == generation
         assignment = self.lease.assignment
-        return not assignment.is_unclear and (assignment.live or self.generation == generation)
+        return not assignment.may_be_behind_broker and (assignment.live or self.generation == generation)
 
-    def answer(self, end: End) -> None:
-        with self._lock:
-            self.end = end
-            self.answered.set()
-            is_left = self._is_left
-        if is_left and end is End.NOT_COMMITTED:
-            threading.Thread(target=self.undo, name=f"undo {self.lease}", daemon=True).start()
+    def answer(self, result: CommitResult) -> None:
+        self._answer(result)
 
     def refuse(self, refusal: Unpublishable) -> None:
-        self.refusal = refusal
-        self.answer(End.NOT_COMMITTED)
+        self._answer(CommitResult.NOT_COMMITTED, refusal)
 
-    def leave(self) -> End:
-        """What is known now; nobody waits any more. Raises Unpublishable if it was refused."""
+    def _answer(self, result: CommitResult, refusal: Unpublishable | None = None) -> None:
+        with self._lock:
+            self.result, self.refusal = result, refusal
+            self.answered.set()
+            is_left = self._is_left
+        if is_left and result is CommitResult.NOT_COMMITTED:
+            threading.Thread(target=self.undo, name=f"undo {self.lease}", daemon=True).start()
+
+    def leave(self) -> CommitResult:
+        """End the wait, and return what is known now. Raises Unpublishable if the messages were refused."""
         with self._lock:
             if self.refusal is not None:
                 raise self.refusal
             self._is_left = not self.answered.is_set()
-            return self.end
+            return self.result
 
 
 def steps(batch: Iterable[CommitRequest]) -> list[tuple[Step, Lease]]:

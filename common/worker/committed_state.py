@@ -34,7 +34,7 @@ class Step(Enum):
 
 
 @dataclass(frozen=True)
-class Progress:
+class CommittedState:
     """State of one partition. `active` maps offsets to attempts begun (0: handed out, not begun).
 
     Attempts are never counted down, since files are named by them; `handed_back` counts those of no account.
@@ -54,16 +54,16 @@ class Progress:
     def attempts(self, offset: int) -> int:
         return self.active.get(offset, 0)
 
-    def counted(self, offset: int) -> int:
+    def counted_attempts(self, offset: int) -> int:
         """The attempts that were begun and not handed back."""
         return self.attempts(offset) - self.handed_back.get(offset, 0)
 
-    def admitted(self, offset: int) -> "Progress":
+    def admitted(self, offset: int) -> "CommittedState":
         """The record is in hand; what lies before it has been read."""
         active = {**self.active, offset: self.attempts(offset)}
         return replace(self, next_offset=max(self.next_offset, offset + 1), active=active)
 
-    def after(self, step: Step, offset: int) -> "Progress":
+    def after(self, step: Step, offset: int) -> "CommittedState":
         if step is Step.FINISH:
             return self.finished(offset)
         if step is Step.BEGIN:
@@ -72,11 +72,11 @@ class Progress:
         if step is Step.RESUME:
             others = _without(self.handed_back, offset)
             return replace(self, handed_back=others | ({offset: handed_back - 1} if handed_back > 1 else {}))
-        if not self.counted(offset):  # done, never begun, or handed back before
+        if not self.counted_attempts(offset):  # done, never begun, or handed back before
             return self
         return replace(self, handed_back={**self.handed_back, offset: handed_back + 1})
 
-    def finished(self, offset: int) -> "Progress":
+    def finished(self, offset: int) -> "CommittedState":
         return replace(
             self, active=_without(self.active, offset), handed_back=_without(self.handed_back, offset)
         )
@@ -90,14 +90,14 @@ class Progress:
         return OffsetAndMetadata(self.offset, metadata, -1)
 
 
-def decode(committed: OffsetAndMetadata | None) -> Progress:
-    """What was committed; a group that has committed nothing yet has an empty Progress.
+def decode(committed: OffsetAndMetadata | None) -> CommittedState:
+    """What was committed; a group that has committed nothing yet has an empty CommittedState.
 
     Metadata that is not ours, or not of this offset (an operator has moved it), means that everything
     below the offset is done, and nothing else.
     """
     if committed is None:
-        return Progress()
+        return CommittedState()
     found = _parse(committed.metadata) if committed.metadata else None
     if found is not None and found.offset == committed.offset:
         return found
@@ -107,10 +107,10 @@ def decode(committed: OffsetAndMetadata | None) -> Progress:
             committed.metadata,
             committed.offset,
         )
-    return Progress(committed.offset)
+    return CommittedState(committed.offset)
 
 
-def _parse(metadata: str) -> Progress | None:
+def _parse(metadata: str) -> CommittedState | None:
     try:
         fields = json.loads(metadata)
         counts = {int(offset): n if isinstance(n, list) else [n, 0] for offset, n in fields["a"].items()}
@@ -118,7 +118,7 @@ def _parse(metadata: str) -> Progress | None:
             return None
         if any(not 0 <= int(n) <= _MAX_COUNT for pair in counts.values() for n in pair):
             return None
-        return Progress(
+        return CommittedState(
             int(fields["n"]),
             {offset: int(begun) for offset, (begun, _) in counts.items()},
             {offset: int(back) for offset, (_, back) in counts.items() if back},

@@ -3,15 +3,18 @@
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
-from common.jobs.outcome import Deferred, Done, Dropped, Failed, Handler, Outcome
+from common.jobs.handler import Handler
+from common.jobs.outcome import Deferred, Done, Dropped, Failed, Outcome
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.transaction import Unpublishable
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
-from common.worker.lease import Lease, LeaseTable
+from common.worker.lease import Lease
+from common.worker.lease_table import LeaseTable
 from common.worker.seat import Seat
 from common.worker.waiting_room import HeldPlace, WaitingRoom, no_waiting_room
 
@@ -31,7 +34,7 @@ class LeaseContext:
     def __init__(self, lease: Lease, leases: LeaseTable, seat: Seat):
         self._lease, self._seat = lease, seat
         self.attempt = leases.attempts(lease)
-        self.counted = leases.counted(lease)
+        self.counted_attempts = leases.counted_attempts(lease)
 
     def check(self) -> None:
         if not self._lease.live:
@@ -60,7 +63,7 @@ class JobThread:
     def __init__(
         self,
         lease: Lease,
-        handler: Handler,
+        handler: Handler[Any],
         committer: Committer,
         leases: LeaseTable,
         rules: JobRules,
@@ -123,7 +126,7 @@ class JobThread:
         """No attempt is begun for it."""
         try:
             outcome = Deferred(claim)
-            self._on_outcome(outcome, self._publish(outcome, self._context()))
+            self._on_outcome(outcome, self._publish(outcome, self._settlement(self._context())))
         except Exception:
             log.exception("%s: could not be put off", self._lease)
         finally:
@@ -132,6 +135,9 @@ class JobThread:
     def _context(self) -> LeaseContext:
         return LeaseContext(self._lease, self._leases, self._seat)
 
+    def _settlement(self, context: LeaseContext) -> Settlement:
+        return Settlement(self._lease.record, self._handler, context, self._rules, str(self._lease))
+
     def _may_wait(self) -> bool:
         return self._lease.live and not self._leases.draining
 
@@ -139,12 +145,13 @@ class JobThread:
         if not self._committer.begin(self._lease):
             return
         context = self._context()
-        outcome = self._work(context)
+        settlement = self._settlement(context)
+        outcome = self._work(settlement, context)
         self._seat.end_work()
         if isinstance(outcome, Deferred) and self._wait_for_place(outcome):
             self._on_outcome(outcome, Done(outcome.messages))
             return
-        done = self._publish(outcome, context)
+        done = self._publish(outcome, settlement)
         self._on_outcome(outcome, done)
         if done is None:
             log.info("%s dropped: nothing published", self._lease)
@@ -159,17 +166,17 @@ class JobThread:
             end = self._committer.set_aside(self._lease, outcome.messages)
         except Unpublishable:
             return False  # the record's end tells why
-        if end is not End.COMMITTED:
+        if end is not CommitResult.COMMITTED:
             return False
         self._awaited = outcome.claim
         return True
 
-    def _work(self, context: LeaseContext) -> Outcome:
-        if context.counted > self._rules.max_attempts:
+    def _work(self, settlement: Settlement, context: LeaseContext) -> Outcome:
+        if context.counted_attempts > self._rules.max_attempts:
             given_up = f"given up: {self._rules.max_attempts} attempts were begun and none of them ended"
             return Failed(CrashError(ErrorCode.ENGINE_CRASHED, given_up))
         try:
-            return self._handler.run(self._lease.record, context)
+            return settlement.run()
         except Cancelled:
             return Dropped()
         except JobError as error:
@@ -179,13 +186,12 @@ class JobThread:
             # Its text may name our paths, and goes to a stranger: the log has it.
             return Failed(TransientError(ErrorCode.INTERNAL_ERROR, f"Internal error: {type(error).__name__}"))
 
-    def _publish(self, outcome: Outcome, context: LeaseContext) -> Done | None:
+    def _publish(self, outcome: Outcome, settlement: Settlement) -> Done | None:
         """Settles and commits. None: nothing is known to be published.
 
         What Kafka never takes is no reason to try for ever, nor to lose the record: the job has failed then;
         if that cannot be written either, a letter without anything of the record tells where it is.
         """
-        settlement = Settlement(self._lease.record, self._handler, context, self._rules, str(self._lease))
         done = settlement.settle(outcome)
         if not self._lease.live and not self._seat.is_handed_back:
             # Whatever it ended in: an engine may die of the same signal that stops its job. Only here: once a
@@ -205,8 +211,8 @@ class JobThread:
         if done is None:
             return None
         match self._committer.finish(self._lease, done.messages, done.undo):
-            case End.COMMITTED:
+            case CommitResult.COMMITTED:
                 return done
-            case End.NOT_COMMITTED:
+            case CommitResult.NOT_COMMITTED:
                 done.undo()
         return None

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from common.errors import Cancelled
+from common.waiting import wait_until
 
-_TICK_S = 0.2
 # For jobs that have stepped aside. They may take an hour, and their deaths do not count (common.worker.seat).
 _ASIDE_PATIENCE_S = 10.0
 
@@ -101,7 +101,8 @@ class Quarantine:
                 self._changed.notify_all()
 
     def _wait(self, live: Callable[[], bool], ready: Callable[[], bool]) -> None:
-        while not ready():
-            self._changed.wait(_TICK_S)
+        def check() -> None:
             if not live():
                 raise Cancelled
+
+        wait_until(self._changed, ready, check)

@@ -6,20 +6,23 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
-from common.jobs.outcome import Handler
+from common.jobs.handler import Handler
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules
 from common.kafka import clients, hanging_transactions, retry_topics, topics
+from common.kafka.consumer import Consumer
 from common.kafka.fencing import Fenced
+from common.kafka.transaction import TransactionalProducer
 from common.observability.health import Check, Checks, Exposition, HealthServer
-from common.observability.prometheus import Numbers, exposition, read_readiness
+from common.observability.prometheus import Numbers, exposition, register_readiness
 from common.observability.repeats import Repeats
 from common.settings.loading import exit_for_bad_settings
 from common.settings.schema import WorkerSettings
+from common.waiting import Backoff
 from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
@@ -32,6 +35,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 # Like a bad setting, this is not mended by a restart: supervisors are told of this exit code.
 EXIT_FENCED = 65
+_TOPICS_AGAIN_S = 2.0
 
 
 class Service:
@@ -44,7 +48,7 @@ class Service:
         group_id: str,
         max_poll_interval_ms: int,
         slots: int,
-        handler: Handler,
+        handler: Handler[Any],
         checks: Checks,
         metrics: WorkerMetrics,
         places: PlaceRules = NO_PLACES,
@@ -71,7 +75,7 @@ class Service:
                 keeps_membership=settings.keep_membership,
             ),
             handler,
-            lambda: clients.consumer(settings, group_id, max_poll_interval_ms),
+            lambda: Consumer.connect(settings, group_id, max_poll_interval_ms),
             self._make_producer,
             metrics=metrics,
             places=places,
@@ -91,10 +95,12 @@ class Service:
         def held() -> Numbers:
             return {(): float(self._worker.waiting_count)}
 
-        read_readiness(metrics.registry, metrics.service, checks)
-        metrics.read("uvr_jobs_running", "Jobs under way.", (), running)
-        metrics.read("uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held)
-        metrics.read(
+        register_readiness(metrics.registry, metrics.service, checks)
+        metrics.register_gauge("uvr_jobs_running", "Jobs under way.", (), running)
+        metrics.register_gauge(
+            "uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held
+        )
+        metrics.register_gauge(
             "uvr_consumer_lag_records",
             "Records of this worker's partitions that it has not taken, as far as its last fetch told.",
             ("topic",),
@@ -129,15 +135,15 @@ class Service:
         self.stopping.set()
         self._worker.stop()
 
-    def _make_producer(self) -> KafkaProducer:
+    def _make_producer(self) -> TransactionalProducer:
         # Asked for at start and after each failed transaction: one reason for those is a topic that is gone.
         self._create_missing_topics()
         name = f"{self._group_id}-{self._settings.worker_id}"
-        producer = clients.transactional_producer(self._settings, name)
+        producer = TransactionalProducer.connect(self._settings, name)
         try:
             hanging_transactions.end_own(self._settings, self._scope, name)
         except BaseException:
-            clients.discard_producer(producer)
+            producer.discard()
             raise
         return producer
 
@@ -148,14 +154,13 @@ class Service:
     def _ensure_topics(self) -> set[str]:
         """The topics that there are; none when told to stop before Kafka could be reached."""
         repeats = Repeats()
-        while not self.stopping.is_set():
-            try:
-                return self._create_missing_topics()
-            except KafkaError as error:
-                if repeats.is_news(error):
-                    log.warning("Kafka cannot be reached, or the topics not created: %r", error)
-                self.stopping.wait(2.0)
-        return set()
+
+        def failed(error: Exception) -> None:
+            if repeats.is_news(error):
+                log.warning("Kafka cannot be reached, or the topics not created: %r", error)
+
+        backoff = Backoff(_TOPICS_AGAIN_S, _TOPICS_AGAIN_S)
+        return backoff.first_success(self._create_missing_topics, self.stopping, failed, KafkaError) or set()
 
     def _watch_for_hanging_transactions(self) -> None:
         arguments = (self._settings, self._scope, self.stopping)

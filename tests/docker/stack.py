@@ -1,6 +1,5 @@
 """The running project for the tests: songs through it, and what it says of them."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from tests.support import audio
 from tests.support.api import task_client
 from tests.support.api.api_process import submit
 from tests.support.http_server import ScriptedServer, serve
-from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
 API, STORE = "http://127.0.0.1:8000", "http://127.0.0.1:8333"
@@ -68,15 +66,6 @@ class Stack:
 
     def view_is_read(self) -> bool:
         return task_client.ask(API, "/readyz").json()["checks"]["view"]["detail"] == "caught up"
-
-
-def readme_block(text: str) -> str:
-    """The block of commands in the README that has this text in it."""
-    blocks = re.findall(
-        r"^```\w*\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    (block,) = [block for block in blocks if text in block]
-    return block
 
 
 def properties(text: str) -> dict[str, str]:

@@ -95,6 +95,7 @@ def descriptors(api: Service) -> list[int]:
     return [int(name) for name in os.listdir(f"/proc/{api.pid}/fd")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "most_descriptors"), [("/openapi.json", None), ("/docs/swagger-ui-bundle.js", 1024)]
 )

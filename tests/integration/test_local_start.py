@@ -16,7 +16,7 @@ import soundfile
 from local import leftovers
 from tests.support.local.checkout import Checkout
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
 
 @pytest.fixture

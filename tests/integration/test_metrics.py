@@ -5,8 +5,8 @@ import urllib.request
 
 import pytest
 
-from common.worker.metrics import JobEnd
-from processor.metrics import Stage
+from common.worker.metrics import AttemptResult
+from processor.metrics import Phase
 from tests.support import audio
 from tests.support.common.kafka.group import Lab
 from tests.support.common.observability.exposition import Exposition
@@ -58,21 +58,21 @@ def test_the_processor_has_counted_and_timed_the_job(after_a_song):
     processor = after_a_song["processor"]
     assert processor.value("uvr_jobs_total") == 1
     assert processor.value("uvr_jobs_total", outcome="succeeded") == 1
-    for stage in Stage:
-        assert processor.value("uvr_stage_seconds_count", stage=stage) == 1
-        assert processor.value("uvr_stage_seconds_sum", stage=stage) > 0
+    for phase in Phase:
+        assert processor.value("uvr_phase_seconds_count", phase=phase) == 1
+        assert processor.value("uvr_phase_seconds_sum", phase=phase) > 0
     assert processor.value("uvr_separated_audio_seconds_total") == pytest.approx(2, abs=0.01)
     assert processor.value("uvr_separation_speed_ratio_count") == 1
     busy_s = processor.value("uvr_engine_busy_seconds_total")
-    assert busy_s >= processor.value("uvr_stage_seconds_sum", stage="separate") > 0
+    assert busy_s >= processor.value("uvr_phase_seconds_sum", phase="separate") > 0
 
 
 def test_the_uploader_has_counted_and_timed_the_job(after_a_song):
     uploader = after_a_song["uploader"]
     assert uploader.value("uvr_callbacks_total", **{"class": "2xx"}) == 1
     assert uploader.value("uvr_callbacks_total") == 1
-    assert uploader.value("uvr_stage_seconds_count", stage="upload") == 1
-    assert uploader.value("uvr_stage_seconds_count", stage="callback") == 1
+    assert uploader.value("uvr_phase_seconds_count", phase="upload") == 1
+    assert uploader.value("uvr_phase_seconds_count", phase="callback") == 1
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -135,14 +135,14 @@ def test_what_fails_is_counted_by_what_became_of_it_and_no_marker_is_left_as_lag
         return found if ended == 3 and not found.value("uvr_consumer_lag_records") else None
 
     found = wait_for(settled, 30, "three records that are over, and no lag")
-    assert {end: found.value("uvr_jobs_total", outcome=end) for end in JobEnd} == {
-        JobEnd.SUCCEEDED: 1,
-        JobEnd.FAILED: 1,
-        JobEnd.UNWANTED: 0,
-        JobEnd.RETRIED: 2,
-        JobEnd.DEFERRED: 0,
-        JobEnd.PUT_ASIDE: 1,
-        JobEnd.DROPPED: 0,
+    assert {end: found.value("uvr_jobs_total", outcome=end) for end in AttemptResult} == {
+        AttemptResult.SUCCEEDED: 1,
+        AttemptResult.FAILED: 1,
+        AttemptResult.UNWANTED: 0,
+        AttemptResult.RETRIED: 2,
+        AttemptResult.DEFERRED: 0,
+        AttemptResult.PUT_ASIDE: 1,
+        AttemptResult.DROPPED: 0,
     }
     assert found.value("uvr_retries_total", code="network_error") == 2
     assert found.value("uvr_dead_letters_total", code="invalid_message") == 1

@@ -16,7 +16,7 @@ from tests.support.waiting import wait_for
 SLEEPER = "tests.support.common.worker.sleeper"
 
 
-class Bench:
+class Harness:
     """One sleeper after the other, in a lab with one partition a topic unless `partitions` says otherwise."""
 
     def __init__(self, bootstrap: str, stack: Stack, delays_s=(1, 2), partitions: int = 1):
@@ -44,8 +44,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(kafka, stack):
-    return lambda **options: Bench(kafka.bootstrap, stack, **options)
+def harness(kafka, stack):
+    return lambda **options: Harness(kafka.bootstrap, stack, **options)
 
 
 def failing(number: int, times: int = 1, seconds: float = 0) -> dict:
@@ -60,8 +60,8 @@ def numbers(results: list[dict]) -> list[int]:
     return [result["i"] for result in results]
 
 
-def test_what_fails_for_now_is_done_after_its_delay_in_order_and_others_go_on_meanwhile(bench):
-    b = bench(delays_s=(5,))
+def test_what_fails_for_now_is_done_after_its_delay_in_order_and_others_go_on_meanwhile(harness):
+    b = harness(delays_s=(5,))
     b.start(PROCESSOR_SLOTS="1")
     b.lab.feed([failing(0), failing(1), failing(2), good(3), good(4)])
     assert numbers(b.lab.wait_for_results(2)) == [3, 4]
@@ -74,8 +74,8 @@ def test_what_fails_for_now_is_done_after_its_delay_in_order_and_others_go_on_me
     assert [e["i"] for e in b.starts()] == [0, 1, 2, 3, 4, 0, 1, 2]
 
 
-def test_out_of_tries_it_has_failed_and_its_letter_has_the_whole_history(bench):
-    b = bench()
+def test_out_of_tries_it_has_failed_and_its_letter_has_the_whole_history(harness):
+    b = harness()
     b.start()
     b.lab.feed([failing(0, times=9), good(1)])
     results = b.lab.wait_for_results(2)
@@ -90,8 +90,8 @@ def test_out_of_tries_it_has_failed_and_its_letter_has_the_whole_history(bench):
     assert headers[dead_letters.ERROR_CODE] == b"network_error"
 
 
-def test_a_worker_that_is_killed_while_records_wait_loses_none_and_doubles_none(bench):
-    b = bench(delays_s=(3,), partitions=2)
+def test_a_worker_that_is_killed_while_records_wait_loses_none_and_doubles_none(harness):
+    b = harness(delays_s=(3,), partitions=2)
     worker = b.start()
     b.lab.feed(failing(n) for n in range(6))
     b.wait_for_waiting(6, 3)
@@ -101,8 +101,8 @@ def test_a_worker_that_is_killed_while_records_wait_loses_none_and_doubles_none(
     assert [len(b.starts(n)) for n in range(6)] == [2] * 6
 
 
-def test_records_of_a_delay_that_is_no_longer_set_are_done_all_the_same(bench):
-    b = bench(delays_s=(4,))
+def test_records_of_a_delay_that_is_no_longer_set_are_done_all_the_same(harness):
+    b = harness(delays_s=(4,))
     worker = b.start()
     b.lab.feed([failing(0)])
     b.wait_for_waiting(1, 4)
@@ -111,8 +111,8 @@ def test_records_of_a_delay_that_is_no_longer_set_are_done_all_the_same(bench):
     assert numbers(b.lab.wait_for_results(1)) == [0]
 
 
-def test_what_waits_for_a_brief_schedule_is_read_like_the_others(bench):
-    b = bench(delays_s=(600,))
+def test_what_waits_for_a_brief_schedule_is_read_like_the_others(harness):
+    b = harness(delays_s=(600,))
     topic = retry_topics.topic(b.lab.settings.kafka_task_topic, retry_topics.BRIEF_DELAY_S)
     with contextlib.closing(
         KafkaProducer(bootstrap_servers=b.lab.settings.kafka_bootstrap_servers)
@@ -122,8 +122,8 @@ def test_what_waits_for_a_brief_schedule_is_read_like_the_others(bench):
     assert numbers(b.lab.wait_for_results(1)) == [7]
 
 
-def test_attempts_that_a_stop_cut_short_do_not_count(bench):
-    b = bench()
+def test_attempts_that_a_stop_cut_short_do_not_count(harness):
+    b = harness()
     b.lab.feed([good(0, seconds=600)])
     worker = b.start(SHUTDOWN_GRACE_S="0", MAX_ATTEMPTS="2")
     for stops in (1, 2, 3):
@@ -135,8 +135,8 @@ def test_attempts_that_a_stop_cut_short_do_not_count(bench):
     assert b.lab.results() == []
 
 
-def test_a_job_that_is_killed_in_its_retry_begins_its_second_attempt_there(bench):
-    b = bench()
+def test_a_job_that_is_killed_in_its_retry_begins_its_second_attempt_there(harness):
+    b = harness()
     worker = b.start()
     b.lab.feed([failing(0, seconds=2)])
     b.wait_for_starts(2, number=0)  # in the retry topic of 1 s now

@@ -11,7 +11,7 @@ from tests.support.api.stored_view import StoredView
 from tests.support.api.users import write_users
 from tests.support.client.fake_api import FakeApi
 from tests.support.client.impatient import impatient
-from tests.support.common.worker.committer_harness import Bench
+from tests.support.common.worker.committer_harness import Harness
 from uvr_client.command import app
 
 NOISY = ("kafka", "urllib3", "botocore", "boto3", "s3transfer")
@@ -41,11 +41,11 @@ def views_are_released():
 
 
 @pytest.fixture
-def bench():
-    made: list[Bench] = []
+def harness():
+    made: list[Harness] = []
 
-    def make(*args, **kwargs) -> Bench:
-        made.append(Bench(*args, **kwargs))
+    def make(*args, **kwargs) -> Harness:
+        made.append(Harness(*args, **kwargs))
         made[-1].committer.start()
         return made[-1]
 

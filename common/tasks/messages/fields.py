@@ -9,13 +9,13 @@ SCHEMA_VERSION = 1
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def fit_request_id(given: Any) -> str:
+def request_id_or_empty(given: Any) -> str:
     """`given` if it can stand in any log line as it is, else nothing."""
     return given if isinstance(given, str) and _REQUEST_ID.fullmatch(given) else ""
 
 
 # A line in a log is no reason to refuse a task.
-RequestId = Annotated[str, BeforeValidator(fit_request_id)]
+RequestId = Annotated[str, BeforeValidator(request_id_or_empty)]
 
 # Bounds that no right message comes near. Beyond them a reader's arithmetic, or its database, would fail.
 # Each replay is a run, and the uploader looks for the stems of all runs before.

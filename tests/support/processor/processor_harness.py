@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Task
@@ -40,13 +40,15 @@ class FakeEngine:
         return Separation(stems, 0.5, "centre", "cpu", 0.1)
 
 
-class ProcessorBench:
+class ProcessorHarness:
     def __init__(self, directory: Path, server: ScriptedServer):
         self.directory, self.server = directory, server
         self.temp_dir = directory / "temp"
         self.stage = LocalStage(directory / "stage")
         song = audio.write(directory / "song.wav", audio.noise(0.2))
-        self.network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin(server.origin)})))
+        self.network = OutboundNetwork(
+            AddressPolicy(frozenset({80}), frozenset({parse_origin(server.origin)}))
+        )
         self.song = song.read_bytes()
         server.on("/song.wav", serve(self.song, content_type="audio/wav"))
         song.unlink()

@@ -13,7 +13,10 @@ from tests.support.paths import REPOSITORY
 REQUIREMENTS = sorted(REPOSITORY.glob("requirements*.txt"))
 
 
-@pytest.mark.parametrize("script", ["start_local.sh", "run_tests.sh", ".ci/run", "local/bootstrap.sh"])
+@pytest.mark.parametrize(
+    "script",
+    ["start_local.sh", "lint.sh", "run_tests.sh", ".ci/run", "local/bootstrap.sh", "requirements/compile.sh"],
+)
 def test_scripts_parse(script):
     assert subprocess.run(["bash", "-n", str(REPOSITORY / script)]).returncode == 0
 

@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
-from local import config, dotenv, lifecycle
+from local import config, env_file, lifecycle
 from local.errors import LocalError
 from tests.support.paths import REPOSITORY
 
@@ -37,7 +37,7 @@ def test_the_example_names_every_setting_once_and_no_other():
 
 
 def test_copying_the_example_as_it_is_sets_nothing():
-    assert dotenv.read(REPOSITORY / ".env.example") == {}
+    assert env_file.read(REPOSITORY / ".env.example") == {}
 
 
 @pytest.mark.parametrize("kind", [ApiSettings, ProcessorSettings, UploaderSettings])
@@ -63,7 +63,7 @@ def test_a_dotenv_file_has_plain_lines_quotes_and_comments(tmp_path):
         "# a comment\n\nPLAIN=value\nexport EXPORTED = spaced \nHASH=a#b\nCOMMENT=a # b\nEMPTY=\n"
         "ONLY= # none\nSINGLE='a # b'\nDOUBLE=\"x=y\" # z\nDOLLAR=$HOME\n"
     )
-    assert dotenv.read(file) == {
+    assert env_file.read(file) == {
         "PLAIN": "value",
         "EXPORTED": "spaced",
         "HASH": "a#b",
@@ -80,7 +80,25 @@ def test_a_line_that_is_none_is_named(tmp_path):
     file = tmp_path / ".env"
     file.write_text("A=1\nwhat is this\n")
     with pytest.raises(LocalError, match=r"\.env, line 2: expected KEY=VALUE"):
-        dotenv.read(file)
+        env_file.read(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("\n\nALONE\n", 3), ("A=1\n\n=2\n", 3), ("A-B=1\n", 1), ("A=1\r\n\r\nB='open\r\nC=3\r\n", 3)],
+    ids=["no value", "no name", "no name of a variable", "a quote that stays open"],
+)
+def test_the_line_at_fault_is_counted_from_the_top(tmp_path, text, line):
+    file = tmp_path / ".env"
+    file.write_bytes(text.encode())
+    with pytest.raises(LocalError, match=rf"\.env, line {line}: expected KEY=VALUE"):
+        env_file.read(file)
+
+
+def test_a_dotenv_file_of_another_editor_is_read_alike(tmp_path):
+    file = tmp_path / ".env"
+    file.write_bytes("\ufeffA=1\r\n\r\nB = \"two\\nlines\" \r\nC='it\\'s'".encode())
+    assert env_file.read(file) == {"A": "1", "B": "two\nlines", "C": "it's"}
 
 
 def test_the_environment_wins_over_the_file(tmp_path):

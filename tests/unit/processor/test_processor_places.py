@@ -8,15 +8,15 @@ from common.kafka.records import Record
 from common.settings.schema import ProcessorSettings
 from common.tasks.messages import decode_task
 from processor.places import claim_of, download_limits
-from tests.support.common.worker.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext, run
 from tests.support.http_server import ScriptedServer, drip
-from tests.support.processor.processor_harness import FakeEngine, ProcessorBench
+from tests.support.processor.processor_harness import FakeEngine, ProcessorHarness
 
 
 @pytest.fixture
-def bench(tmp_path):
+def harness(tmp_path):
     with ScriptedServer() as server:
-        yield ProcessorBench(tmp_path, server)
+        yield ProcessorHarness(tmp_path, server)
 
 
 def of_user(record: Record, user: str) -> Record:
@@ -38,29 +38,29 @@ def test_what_is_not_set_follows_from_the_processors_slots(given, total, per_use
     assert (limits.total, limits.per_user) == (total, per_user)
 
 
-def test_every_task_needs_a_place_of_its_user_before_it_is_begun(bench):
-    assert claim_of(of_user(bench.record(), "alice")) == Claim("alice")
-    assert claim_of(bench.record()) == Claim("")
+def test_every_task_needs_a_place_of_its_user_before_it_is_begun(harness):
+    assert claim_of(of_user(harness.record(), "alice")) == Claim("alice")
+    assert claim_of(harness.record()) == Claim("")
     assert claim_of(Record("tasks", 0, 1, b"k", b"no task")) is None
 
 
-def test_without_a_place_nothing_is_fetched(bench):
-    outcome = bench.handler().run(bench.record(), FakeContext(has_place=False))
+def test_without_a_place_nothing_is_fetched(harness):
+    outcome = run(harness.handler(), harness.record(), FakeContext(has_place=False))
     assert outcome == Deferred(Claim(""))
-    assert bench.server.requests() == []
+    assert harness.server.requests() == []
 
 
-def test_a_download_gives_its_place_back_before_anything_else_is_done(bench):
+def test_a_download_gives_its_place_back_before_anything_else_is_done(harness):
     context = FakeContext()
     steps: list[list[str]] = []
     engine = FakeEngine(then=lambda: steps.append(list(context.steps)))
-    assert isinstance(bench.handler(engine).run(bench.record(), context), Done)
+    assert isinstance(run(harness.handler(engine), harness.record(), context), Done)
     assert steps == [["leave_place", "regain_slot"]]
 
 
-def test_a_slow_download_leaves_its_slot_and_has_it_again_before_the_song_is_prepared(bench):
-    bench.server.on("/slow.wav", drip(bench.song, 1.5))
+def test_a_slow_download_leaves_its_slot_and_has_it_again_before_the_song_is_prepared(harness):
+    harness.server.on("/slow.wav", drip(harness.song, 1.5))
     context = FakeContext()
-    assert isinstance(bench.handler().run(bench.record("/slow.wav"), context), Done)
+    assert isinstance(run(harness.handler(), harness.record("/slow.wav"), context), Done)
     assert context.steps[0] == "leave_slot"
     assert context.steps[-2:] == ["leave_place", "regain_slot"]

@@ -5,7 +5,7 @@ import pytest
 from common.errors import ErrorCode, PermanentError
 from tests.support.common.observability.exposition import Exposition
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader.uploader_harness import UploaderBench
+from tests.support.uploader.uploader_harness import UploaderHarness
 from uploader.metrics import UploaderMetrics, class_of
 from uploader.webhook import Delivered, Gone, Refused, Rejected, TimedOut, Unreachable
 
@@ -39,14 +39,14 @@ def test_an_answer_is_of_one_class_which_stands_at_zero_before(answer, expected)
 
 def test_a_result_that_is_delivered_at_its_second_try(tmp_path):
     with CallbackReceiver() as receiver:
-        bench = UploaderBench(tmp_path, receiver)
+        harness = UploaderHarness(tmp_path, receiver)
         receiver.answer(503)
-        (waiting,) = bench.work(bench.staged()).results
+        (waiting,) = harness.work(harness.staged()).results
         receiver.answer(204)
-        bench.work(waiting)
-    shown = Exposition.of(bench.metrics.worker.registry)
+        harness.work(waiting)
+    shown = Exposition.of(harness.metrics.worker.registry)
     assert shown.value("uvr_callbacks_total", **{"class": "5xx"}) == 1
     assert shown.value("uvr_callbacks_total", **{"class": "2xx"}) == 1
-    assert shown.value("uvr_stage_seconds_count", service="uploader", stage="callback") == 2
+    assert shown.value("uvr_phase_seconds_count", service="uploader", phase="callback") == 2
     # the second try has found the manifest
-    assert shown.value("uvr_stage_seconds_count", service="uploader", stage="upload") == 1
+    assert shown.value("uvr_phase_seconds_count", service="uploader", phase="upload") == 1

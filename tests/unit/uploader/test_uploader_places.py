@@ -11,7 +11,7 @@ from common.settings.schema import UploaderSettings
 from common.tasks.messages import Redelivery, State
 from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader.uploader_harness import TASK_UUID, UploaderBench, record
+from tests.support.uploader.uploader_harness import TASK_UUID, UploaderHarness, record
 from uploader.places import callback_claim, callback_limits, claim_of
 
 
@@ -22,16 +22,16 @@ def receiver():
 
 
 @pytest.fixture
-def bench(tmp_path, receiver):
-    return UploaderBench(tmp_path, receiver)
+def harness(tmp_path, receiver):
+    return UploaderHarness(tmp_path, receiver)
 
 
-def asked(bench, run: int = 1) -> Redelivery:
-    return Redelivery(task_uuid=TASK_UUID, hook_url=bench.receiver.hook_url, run=run, requested_at=1.0)
+def asked(harness, run: int = 1) -> Redelivery:
+    return Redelivery(task_uuid=TASK_UUID, hook_url=harness.receiver.hook_url, run=run, requested_at=1.0)
 
 
-def claim(bench, hook_url: str, user: str = "a", run: int = 1):
-    result = bench.failed().model_copy(update={"hook_url": hook_url, "user": user, "run": run})
+def claim(harness, hook_url: str, user: str = "a", run: int = 1):
+    result = harness.failed().model_copy(update={"hook_url": hook_url, "user": user, "run": run})
     return callback_claim(result)
 
 
@@ -48,20 +48,20 @@ def settings(**given) -> UploaderSettings:
     return UploaderSettings(s3_bucket_name="stems", **given)
 
 
-def test_one_user_leaves_others_places_at_the_same_host_and_elsewhere(bench):
+def test_one_user_leaves_others_places_at_the_same_host_and_elsewhere(harness):
     places = Places(callback_limits(settings()))
     here, there = "http://a.example/hook", "http://b.example/hook"
-    assert taken_until_full(places, [claim(bench, here, "a", run) for run in range(100)]) == 4
-    assert taken_until_full(places, [claim(bench, there, "a", run) for run in range(100, 200)]) == 4
-    assert not places.fits(claim(bench, "http://c.example/", "a", 300))
-    assert places.fits(claim(bench, here, "b", 400))
+    assert taken_until_full(places, [claim(harness, here, "a", run) for run in range(100)]) == 4
+    assert taken_until_full(places, [claim(harness, there, "a", run) for run in range(100, 200)]) == 4
+    assert not places.fits(claim(harness, "http://c.example/", "a", 300))
+    assert places.fits(claim(harness, here, "b", 400))
 
 
-def test_one_host_leaves_other_hosts_places_whoever_its_users_are(bench):
+def test_one_host_leaves_other_hosts_places_whoever_its_users_are(harness):
     places = Places(callback_limits(settings()))
-    crowd = [claim(bench, "http://a.example/hook", f"user-{run}", run) for run in range(100)]
+    crowd = [claim(harness, "http://a.example/hook", f"user-{run}", run) for run in range(100)]
     assert taken_until_full(places, crowd) == 16
-    assert places.fits(claim(bench, "http://b.example/hook", "another", 200))
+    assert places.fits(claim(harness, "http://b.example/hook", "another", 200))
 
 
 @pytest.mark.parametrize(
@@ -87,42 +87,42 @@ def test_what_is_not_set_follows_from_the_uploaders_slots(given, total, per_user
         ("http://a.example:99999/", "http://[::1/", True),  # nobody is called there
     ],
 )
-def test_a_receivers_host_is_its_name_and_port_however_they_are_written(bench, one, other, is_same):
-    assert (claim(bench, one) == claim(bench, other)) is is_same
+def test_a_receivers_host_is_its_name_and_port_however_they_are_written(harness, one, other, is_same):
+    assert (claim(harness, one) == claim(harness, other)) is is_same
 
 
-def test_two_callbacks_of_one_run_are_never_under_way_at_once(bench):
+def test_two_callbacks_of_one_run_are_never_under_way_at_once(harness):
     places = Places(callback_limits(settings()))
-    places.take(callback_claim(bench.failed()))
-    assert not places.fits(callback_claim(asked(bench)))
-    assert places.fits(callback_claim(asked(bench, run=2)))
+    places.take(callback_claim(harness.failed()))
+    assert not places.fits(callback_claim(asked(harness)))
+    assert places.fits(callback_claim(asked(harness, run=2)))
 
 
-def test_only_a_record_whose_stems_are_published_waits_before_it_is_begun(bench):
-    first = record(bench.staged())
+def test_only_a_record_whose_stems_are_published_waits_before_it_is_begun(harness):
+    first = record(harness.staged())
     again = Record("results_retry_30s", 0, 7, first.key, first.value)
-    unstored = bench.failed().model_copy(update={"unstored": True})
+    unstored = harness.failed().model_copy(update={"unstored": True})
     assert claim_of(first) is None
-    assert claim_of(record(bench.failed())) is None
+    assert claim_of(record(harness.failed())) is None
     assert claim_of(Record("results_retry_30s", 0, 7, b"k", first.value, ((TRIES, b'{"job":1}'),))) is None
     assert claim_of(Record("results", 0, 7, b"k", b"no result")) is None
     assert claim_of(Record("results", 0, 7, b"k", None)) is None
-    assert claim_of(record(bench.staged().model_copy(update={"hook_url": None}))) is None
+    assert claim_of(record(harness.staged().model_copy(update={"hook_url": None}))) is None
     # Without a failed try it was deferred for want of a place.
-    for known in (again, record(unstored), record(asked(bench))):
+    for known in (again, record(unstored), record(asked(harness))):
         assert claim_of(known) is not None
     called = Record("results_retry_30s", 0, 7, b"k", first.value, ((TRIES, b'{"callback":2}'),))
-    assert claim_of(called) == callback_claim(bench.staged())
+    assert claim_of(called) == callback_claim(harness.staged())
 
 
-def test_a_result_without_a_place_is_published_and_told_and_calls_nobody(bench):
+def test_a_result_without_a_place_is_published_and_told_and_calls_nobody(harness):
     context = FakeContext(has_place=False)
-    outcome = bench.run(bench.staged(), context)
+    outcome = harness.run(harness.staged(), context)
     assert isinstance(outcome, Deferred)
-    assert outcome.claim == callback_claim(bench.staged())
-    assert bench.requests() == []
-    assert f"out/{TASK_UUID}/1/manifest.json" in bench.storage.objects
-    settled = bench.settle(outcome)
+    assert outcome.claim == callback_claim(harness.staged())
+    assert harness.requests() == []
+    assert f"out/{TASK_UUID}/1/manifest.json" in harness.storage.objects
+    settled = harness.settle(outcome)
     (status,) = settled.statuses
     assert (status.state, status.next_try_at) == (State.DELIVERING, None)
     assert status.result is not None
@@ -131,25 +131,25 @@ def test_a_result_without_a_place_is_published_and_told_and_calls_nobody(bench):
 
 
 @pytest.mark.parametrize("kind", ["success", "failed", "redelivery"])
-def test_what_was_deferred_goes_out_with_the_same_bytes_and_no_try_counted(bench, kind):
-    results = {"success": bench.staged(), "failed": bench.failed(), "redelivery": asked(bench)}
+def test_what_was_deferred_goes_out_with_the_same_bytes_and_no_try_counted(harness, kind):
+    results = {"success": harness.staged(), "failed": harness.failed(), "redelivery": asked(harness)}
     if kind == "redelivery":
-        bench.work(bench.staged())
-    outcome = bench.run(results[kind], FakeContext(has_place=False))
-    (waiting,) = bench.settle(outcome).results
+        harness.work(harness.staged())
+    outcome = harness.run(results[kind], FakeContext(has_place=False))
+    (waiting,) = harness.settle(outcome).results
     assert (waiting.topic, waiting.value) == ("results_retry_30s", results[kind].to_bytes())
     assert TRIES not in dict(waiting.headers)
-    before = len(bench.requests())
-    (delivery,) = bench.work(waiting).deliveries
+    before = len(harness.requests())
+    (delivery,) = harness.work(waiting).deliveries
     assert (delivery.try_number, delivery.error_code) == (1, None)
-    assert len(bench.requests()) == before + 1
-    assert bench.requests()[-1].headers["webhook-id"] == f"{TASK_UUID}.1"
+    assert len(harness.requests()) == before + 1
+    assert harness.requests()[-1].headers["webhook-id"] == f"{TASK_UUID}.1"
 
 
-def test_a_failed_try_keeps_its_count_while_it_waits_for_a_place(bench):
-    bench.receiver.answer(500)
-    (second,) = bench.work(bench.staged()).results
-    (deferred,) = bench.settle(bench.run(second, FakeContext(has_place=False)), second).results
+def test_a_failed_try_keeps_its_count_while_it_waits_for_a_place(harness):
+    harness.receiver.answer(500)
+    (second,) = harness.work(harness.staged()).results
+    (deferred,) = harness.settle(harness.run(second, FakeContext(has_place=False)), second).results
     assert dict(deferred.headers)[TRIES] == b'{"callback":1}'
-    (delivery,) = bench.work(deferred).deliveries
+    (delivery,) = harness.work(deferred).deliveries
     assert (delivery.try_number, delivery.error_code) == (2, ErrorCode.CALLBACK_FAILED)

@@ -5,9 +5,8 @@ import pytest
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.jobs import dead_letters, retry
 from common.tasks.messages import Redelivery, State, Status
-from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader.uploader_harness import TASK_UUID, Settled, UploaderBench, record
+from tests.support.uploader.uploader_harness import TASK_UUID, Settled, UploaderHarness, record
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 MANIFEST = f"out/{TASK_UUID}/1/manifest.json"
@@ -20,13 +19,13 @@ def receiver():
 
 
 @pytest.fixture
-def bench(tmp_path, receiver):
-    return UploaderBench(tmp_path, receiver)
+def harness(tmp_path, receiver):
+    return UploaderHarness(tmp_path, receiver)
 
 
-def over(bench: UploaderBench, result) -> Status:
+def over(harness: UploaderHarness, result) -> Status:
     """What the api knows of the run once it has ended."""
-    told = [status for settled in bench.work_out(result) for status in settled.statuses]
+    told = [status for settled in harness.work_out(result) for status in settled.statuses]
     assert told[-1].state.is_final
     return Status.model_validate_json(told[-1].to_bytes())
 
@@ -44,8 +43,8 @@ def asked_for(known: Status, requested_at: float = 200.0):
     return record(asked)
 
 
-def assert_same_callback(bench: UploaderBench, count: int) -> None:
-    requests = bench.requests()
+def assert_same_callback(harness: UploaderHarness, count: int) -> None:
+    requests = harness.requests()
     assert len(requests) == count
     assert {request.body for request in requests} == {requests[0].body}
     assert {request.headers["webhook-id"] for request in requests} == {f"{TASK_UUID}.1"}
@@ -56,44 +55,44 @@ def statuses(tries: list[Settled]) -> list[Status]:
 
 
 @pytest.mark.parametrize("kind", ["success", "failed"])
-def test_the_same_bytes_go_out_under_the_same_id(bench, kind):
-    known = over(bench, bench.staged() if kind == "success" else bench.failed())
-    bench.now_s = 5000.0
-    bench.handler = bench.new_handler()
-    before = dict(bench.storage.objects)
-    tries = bench.work_out(asked_for(known))
-    assert_same_callback(bench, 2)
-    assert bench.storage.objects == before
+def test_the_same_bytes_go_out_under_the_same_id(harness, kind):
+    known = over(harness, harness.staged() if kind == "success" else harness.failed())
+    harness.now_s = 5000.0
+    harness.handler = harness.new_handler()
+    before = dict(harness.storage.objects)
+    tries = harness.work_out(asked_for(known))
+    assert_same_callback(harness, 2)
+    assert harness.storage.objects == before
     assert statuses(tries) == []
     (noted,) = tries[0].deliveries
     assert (noted.try_number, noted.status, noted.redelivery_requested_at) == (1, 204, 200.0)
 
 
-def test_a_failure_without_a_manifest_goes_out_as_it_was_even_when_there_is_one_by_now(bench):
-    bench.storage.fail = lambda what, key: DOWN
-    known = over(bench, bench.failed())
+def test_a_failure_without_a_manifest_goes_out_as_it_was_even_when_there_is_one_by_now(harness):
+    harness.storage.fail = lambda what, key: DOWN
+    known = over(harness, harness.failed())
     assert known.unstored
-    bench.storage.fail = lambda what, key: None
-    bench.storage.objects[MANIFEST] = b"that of another result of the same run"
-    bench.work_out(asked_for(known))
-    assert_same_callback(bench, 2)
+    harness.storage.fail = lambda what, key: None
+    harness.storage.objects[MANIFEST] = b"that of another result of the same run"
+    harness.work_out(asked_for(known))
+    assert_same_callback(harness, 2)
 
 
-def test_a_failure_that_nobody_was_told_of_is_told_and_kept(bench):
+def test_a_failure_that_nobody_was_told_of_is_told_and_kept(harness):
     crashed = CrashError(ErrorCode.ENGINE_CRASHED, "given up")
-    given_up = bench.handler.give_up(record(bench.failed()), crashed, FakeContext())
+    given_up = harness.given_up(harness.failed(), crashed)
     (known,) = Settled(given_up).statuses
-    bench.work_out(asked_for(known))
-    (request,) = bench.requests()
-    assert request.body == bench.storage.objects[MANIFEST]
+    harness.work_out(asked_for(known))
+    (request,) = harness.requests()
+    assert request.body == harness.storage.objects[MANIFEST]
     assert request.json()["error_code"] == "http_error"
 
 
-def test_it_has_all_the_tries_of_a_callback_and_is_kept_when_nobody_takes_it(bench):
-    known = over(bench, bench.staged())
-    bench.receiver.answer(500)
-    tries = bench.work_out(asked_for(known))
-    assert_same_callback(bench, 4)
+def test_it_has_all_the_tries_of_a_callback_and_is_kept_when_nobody_takes_it(harness):
+    known = over(harness, harness.staged())
+    harness.receiver.answer(500)
+    tries = harness.work_out(asked_for(known))
+    assert_same_callback(harness, 4)
     noted = [delivery for settled in tries for delivery in settled.deliveries]
     assert [d.try_number for d in noted] == [1, 2, 3]
     assert [d.next_try_at for d in noted] == [99.0 + 30, 99.0 + 300, None]
@@ -102,41 +101,41 @@ def test_it_has_all_the_tries_of_a_callback_and_is_kept_when_nobody_takes_it(ben
     assert dict(letter.headers)[retry.TRIES] == b'{"callback":3}'
     assert statuses(tries) == []
     # Its replay is the same redelivery.
-    bench.receiver.answer(204)
-    bench.work_out(record(Redelivery.model_validate_json(letter.value)))
-    assert_same_callback(bench, 5)
+    harness.receiver.answer(204)
+    harness.work_out(record(Redelivery.model_validate_json(letter.value)))
+    assert_same_callback(harness, 5)
 
 
-def test_a_receiver_that_is_gone_is_asked_once(bench):
-    known = over(bench, bench.staged())
-    bench.receiver.answer(410)
-    (settled,) = bench.work_out(asked_for(known))
+def test_a_receiver_that_is_gone_is_asked_once(harness):
+    known = over(harness, harness.staged())
+    harness.receiver.answer(410)
+    (settled,) = harness.work_out(asked_for(known))
     (letter,) = settled.letters
     assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"callback_gone"
     assert settled.statuses == []
 
 
-def test_a_store_that_is_away_is_waited_for_and_each_try_noted(bench):
-    known = over(bench, bench.staged())
-    bench.storage.fail = lambda what, key: DOWN
-    (waiting,) = (settled := bench.work(asked_for(known))).results
+def test_a_store_that_is_away_is_waited_for_and_each_try_noted(harness):
+    known = over(harness, harness.staged())
+    harness.storage.fail = lambda what, key: DOWN
+    (waiting,) = (settled := harness.work(asked_for(known))).results
     (noted,) = settled.deliveries
     assert (noted.try_number, noted.status, noted.error_code) == (1, None, "storage_error")
     assert noted.next_try_at == 99.0 + 30
-    bench.storage.fail = lambda what, key: None
-    bench.work_out(waiting)
-    assert_same_callback(bench, 2)
+    harness.storage.fail = lambda what, key: None
+    harness.work_out(waiting)
+    assert_same_callback(harness, 2)
 
 
 @pytest.mark.parametrize("error", [DOWN, PermanentError(ErrorCode.STORAGE_ERROR, "AccessDenied"), None])
-def test_a_callback_that_cannot_be_read_is_given_up_with_a_letter_and_makes_no_failure(bench, error):
-    known = over(bench, bench.staged())
+def test_a_callback_that_cannot_be_read_is_given_up_with_a_letter_and_makes_no_failure(harness, error):
+    known = over(harness, harness.staged())
     if error is None:
-        bench.storage.objects.clear()
+        harness.storage.objects.clear()
     else:
-        bench.storage.fail = lambda what, key: error
-    tries = bench.work_out(asked_for(known))
-    assert len(bench.requests()) == 1
+        harness.storage.fail = lambda what, key: error
+    tries = harness.work_out(asked_for(known))
+    assert len(harness.requests()) == 1
     assert statuses(tries) == []
     assert tries[-1].results == []
     (letter,) = tries[-1].letters
@@ -144,14 +143,14 @@ def test_a_callback_that_cannot_be_read_is_given_up_with_a_letter_and_makes_no_f
     assert tries[-1].deliveries[-1].error_code == "storage_error"
 
 
-def test_one_that_kills_its_worker_says_nothing_of_the_run(bench):
-    known = over(bench, bench.staged())
+def test_one_that_kills_its_worker_says_nothing_of_the_run(harness):
+    known = over(harness, harness.staged())
     crashed = CrashError(ErrorCode.ENGINE_CRASHED, "given up: 3 attempts were begun")
-    assert bench.handler.give_up(asked_for(known), crashed, FakeContext()).messages == ()
+    assert [m.topic for m in harness.given_up(asked_for(known), crashed).messages] == ["dead"]
 
 
-def test_the_end_of_a_run_tells_all_that_a_redelivery_needs(bench):
-    known = over(bench, bench.failed())
+def test_the_end_of_a_run_tells_all_that_a_redelivery_needs(harness):
+    known = over(harness, harness.failed())
     assert known.state is State.FAILED
-    assert (known.hook_url, known.unstored) == (bench.receiver.hook_url, False)
-    assert known.failure.to_bytes() == bench.storage.objects[MANIFEST]
+    assert (known.hook_url, known.unstored) == (harness.receiver.hook_url, False)
+    assert known.failure.to_bytes() == harness.storage.objects[MANIFEST]

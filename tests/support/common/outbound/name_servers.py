@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import DownloadLimits, download
 from tests.support.common.outbound.own_host import enter_namespace
 
@@ -72,7 +72,7 @@ def use_own_name_server(directory: Path) -> None:
 def told(name: str, directory: Path) -> str:
     limits = DownloadLimits(max_bytes=1000, deadline_s=30)
     try:
-        network = Network(AddressPolicy(frozenset({80})))
+        network = OutboundNetwork(AddressPolicy(frozenset({80})))
         download(f"http://{name}.test/", directory, limits, network, lambda: None)
     except JobError as error:
         return f"{type(error).__name__} {error.message}"

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.waiting import wait_for
@@ -87,7 +87,7 @@ def main() -> None:
     with ScriptedServer() as trusted, tempfile.TemporaryDirectory() as directory:
         origins = map(parse_origin, (trusted.origin, f"http://{V4}:{TRUSTED_PORT}"))
         policy = AddressPolicy(frozenset({PORT, CLOSED_PORT}), frozenset(origins))
-        network = Network(policy, lambda host, port: names.get(host, [host]))
+        network = OutboundNetwork(policy, lambda host, port: names.get(host, [host]))
         limits = DownloadLimits(max_bytes=1000, deadline_s=30, timeout_s=5)
 
         def fetch(url: str) -> Callable[[], object]:

@@ -4,10 +4,10 @@ import threading
 
 from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
-from common.worker.commit_request import CommitRequest, End
-from common.worker.committed_state import Progress, Step
+from common.worker.commit_request import CommitRequest, CommitResult
+from common.worker.committed_state import CommittedState, Step
 from common.worker.job_thread import JobThread, OnOutcome
-from common.worker.lease import LeaseTable
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import FakeHandler, leased, loaded, partition, rules
 from tests.support.waiting import wait_for
 
@@ -22,13 +22,13 @@ class Ledger:
     def begin(self, lease) -> bool:
         return self._commit(Step.BEGIN, lease)
 
-    def finish(self, lease, messages, undo=None) -> End:
+    def finish(self, lease, messages, undo=None) -> CommitResult:
         if any(map(self.refuse, messages)):
             raise Unpublishable("too large")
         if not self._commit(Step.FINISH, lease):
-            return End.NOT_COMMITTED
+            return CommitResult.NOT_COMMITTED
         self.published += messages
-        return End.COMMITTED
+        return CommitResult.COMMITTED
 
     def hand_back(self, lease) -> None:
         self._commit(Step.HAND_BACK, lease)
@@ -36,11 +36,11 @@ class Ledger:
     def resume(self, lease) -> bool:
         return self._commit(Step.RESUME, lease)
 
-    def set_aside(self, lease, messages) -> End:
+    def set_aside(self, lease, messages) -> CommitResult:
         if not self._commit(Step.HAND_BACK, lease):
-            return End.NOT_COMMITTED
+            return CommitResult.NOT_COMMITTED
         self.published += messages
-        return End.COMMITTED
+        return CommitResult.COMMITTED
 
     def _commit(self, step: Step, lease) -> bool:
         if not CommitRequest(step, lease).permitted(1):
@@ -60,7 +60,7 @@ class Desk:
     ):
         self.on_outcome = on_outcome
         self.table = LeaseTable(slots=2)
-        begun = Progress(1, {0: attempts_before}).encode() if attempts_before else None
+        begun = CommittedState(1, {0: attempts_before}).encode() if attempts_before else None
         self.assignment = loaded(self.table, committed=begun)
         self.ledger = Ledger(self.table, refuse)
 
@@ -76,7 +76,7 @@ class Desk:
 
     @property
     def done(self) -> bool:
-        return self.assignment.progress.is_done(0)
+        return self.assignment.committed_state.is_done(0)
 
     @property
     def will_be_read_again(self) -> bool:

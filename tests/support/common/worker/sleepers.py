@@ -12,7 +12,7 @@ from kafka.errors import KafkaError
 
 from common.kafka import clients
 from common.worker import committed_state
-from common.worker.committed_state import Progress
+from common.worker.committed_state import CommittedState
 from tests.support.common.kafka.group import Lab
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
@@ -79,7 +79,7 @@ class OffsetWatch:
         self._lab = lab
         self.samples = 0
         self.faults: list[str] = []
-        self._last = {lab.partition(n): Progress() for n in range(lab.partition_count)}
+        self._last = {lab.partition(n): CommittedState() for n in range(lab.partition_count)}
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="offset watch", daemon=True)
 
@@ -111,7 +111,7 @@ class OffsetWatch:
                     found = self._consumer.committed(partition, metadata=True, timeout_ms=2000)
                     self._compare(partition, committed_state.decode(found))
 
-    def _compare(self, partition, found: Progress) -> None:
+    def _compare(self, partition, found: CommittedState) -> None:
         last, self._last[partition] = self._last[partition], found
         self.samples += 1
         undone = [o for o in range(last.next_offset) if last.is_done(o) and not found.is_done(o)]

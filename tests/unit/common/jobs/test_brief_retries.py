@@ -10,21 +10,21 @@ import pytest
 
 from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Failed, RetrySchedule
-from common.jobs.retry import RetryPolicy, brief_schedule
+from common.jobs.outcome import Failed
+from common.jobs.retry import RetryPolicy, RetrySchedule, brief_schedule
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka import retry_topics
 from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.tasks.messages import Redelivery, SeparationFailed, State, decode_result
 from processor.audio.download import DownloadLimits, download
 from tests.support.common.outbound.guarded import go_on
-from tests.support.common.worker.fakes import FakeContext, record
+from tests.support.common.worker.fakes import FakeContext, record, run
 from tests.support.http_server import CallbackReceiver, ScriptedServer, serve
 from tests.support.paths import TLS
-from tests.support.processor.processor_harness import ProcessorBench
-from tests.support.uploader.uploader_harness import Settled, UploaderBench, as_record
+from tests.support.processor.processor_harness import ProcessorHarness
+from tests.support.uploader.uploader_harness import Settled, UploaderHarness, as_record
 from tests.support.uploader.uploader_harness import record as result_record
 from uploader.webhook import as_error, deliver
 
@@ -39,13 +39,21 @@ AWAY = TransientError(ErrorCode.NETWORK_ERROR, "reset")
 
 def again(given: Record, error: TransientError, schedule: RetrySchedule, policy=POLICY) -> Record:
     """The record as it is read from the topic where it has waited."""
-    return as_record(policy.next_try(given, error, schedule, 0.0))
+    return as_record(policy.next_try(given, error, schedule, 0.0).waiting)
+
+
+def delay_s_of(
+    policy: RetryPolicy, given: Record, error: TransientError, schedule: RetrySchedule
+) -> int | None:
+    """How long until the next try; None when there is none."""
+    next_try = policy.next_try(given, error, schedule, 0.0)
+    return None if next_try is None else int(next_try.at)
 
 
 class TestTheSchedule:
     def test_three_tries_are_over_within_a_minute(self):
         given, waits = record(0), []
-        while (delay_s := POLICY.delay_s(given, UNLIKELY, brief_schedule(JOB))) is not None:
+        while (delay_s := delay_s_of(POLICY, given, UNLIKELY, brief_schedule(JOB))) is not None:
             waits.append(delay_s)
             given = again(given, UNLIKELY, brief_schedule(JOB))
             assert given.topic == f"tasks_retry_{delay_s}s"
@@ -57,7 +65,7 @@ class TestTheSchedule:
     )
     def test_no_wait_is_longer_than_the_first_of_the_others(self, delays_s, waits):
         policy, given, found = RetryPolicy("tasks", delays_s), record(0), []
-        while (delay_s := policy.delay_s(given, UNLIKELY, brief_schedule(JOB))) is not None:
+        while (delay_s := delay_s_of(policy, given, UNLIKELY, brief_schedule(JOB))) is not None:
             found.append(delay_s)
             given = again(given, UNLIKELY, brief_schedule(JOB), policy)
             assert policy.is_for_later(given.topic)
@@ -78,9 +86,9 @@ class TestTheSchedule:
     def test_another_failure_between_begins_it_anew_and_the_whole_has_an_end(self):
         given = again(again(record(0), UNLIKELY, brief_schedule(JOB)), AWAY, JOB)
         assert retry.history(given).failed_tries == {"job": 2}
-        assert POLICY.delay_s(given, UNLIKELY, brief_schedule(JOB)) == 20
+        assert delay_s_of(POLICY, given, UNLIKELY, brief_schedule(JOB)) == 20
         given = again(given, UNLIKELY, brief_schedule(JOB))
-        assert POLICY.delay_s(given, AWAY, JOB) is None
+        assert delay_s_of(POLICY, given, AWAY, JOB) is None
 
     def test_it_resets_what_the_others_reset(self):
         callback = RetrySchedule("callback", 26, resets=("job", retry.BRIEF))
@@ -88,13 +96,13 @@ class TestTheSchedule:
         assert retry.history(given).failed_tries == {"brief": 1, "callback": 1}
 
 
-def answering(answer) -> Network:
+def answering(answer) -> OutboundNetwork:
     def resolve(host: str, port: int) -> Sequence[str]:
         if isinstance(answer, OSError):
             raise answer
         return answer
 
-    return Network(AddressPolicy(frozenset({80, 443})), resolve, refusal_step_s=0)
+    return OutboundNetwork(AddressPolicy(frozenset({80, 443})), resolve, refusal_step_s=0)
 
 
 NO_SUCH_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -104,18 +112,18 @@ REFUSED_NAMES = [NO_SUCH_NAME, ["10.0.0.1"]]
 
 class TestATask:
     @pytest.fixture
-    def bench(self, tmp_path):
+    def harness(self, tmp_path):
         with ScriptedServer() as server:
-            yield ProcessorBench(tmp_path, server)
+            yield ProcessorHarness(tmp_path, server)
 
-    def tries(self, bench: ProcessorBench, url: str) -> list[Settled]:
+    def tries(self, harness: ProcessorHarness, url: str) -> list[Settled]:
         """Every try of a task, as the worker settles it."""
-        handler, given, tries = bench.handler(), bench.record(), []
+        handler, given, tries = harness.handler(), harness.record(), []
         task = json.loads(given.value) | {"audio": url}
         given = replace(given, value=json.dumps(task).encode())
         while given is not None:
             with pytest.raises(JobError) as caught:
-                handler.run(given, FakeContext())
+                run(handler, given, FakeContext())
             rules = JobRules("dead", 3, RetryPolicy("tasks", DELAYS_S), lambda: 0.0)
             settlement = Settlement(given, handler, FakeContext(), rules, "the task")
             tries.append(Settled(settlement.settle(Failed(caught.value))))
@@ -125,9 +133,9 @@ class TestATask:
         return tries
 
     @pytest.mark.parametrize("answer", REFUSED_NAMES, ids=str)
-    def test_a_name_that_leads_nowhere_is_told_at_once_and_given_up_after_three(self, bench, answer):
-        bench.network = answering(answer)
-        tries = self.tries(bench, "http://nobody.test/song.wav")
+    def test_a_name_that_leads_nowhere_is_told_at_once_and_given_up_after_three(self, harness, answer):
+        harness.network = answering(answer)
+        tries = self.tries(harness, "http://nobody.test/song.wav")
         assert len(tries) == 3
         for number, settled in enumerate(tries[:2], 1):
             (told,) = settled.statuses
@@ -140,38 +148,38 @@ class TestATask:
         (letter,) = tries[-1].letters
         assert dict(letter.headers)[retry.TRIES] == b'{"brief":3,"job":3}'
 
-    def test_neither_name_is_told_from_the_other_by_anything(self, bench):
+    def test_neither_name_is_told_from_the_other_by_anything(self, harness):
         told = []
         for answer in REFUSED_NAMES:
-            bench.network = answering(answer)
-            tries = self.tries(bench, "http://nobody.test/song.wav")
+            harness.network = answering(answer)
+            tries = self.tries(harness, "http://nobody.test/song.wav")
             told.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
         first, second = (repr(one) for one in told)
         assert first == second
 
-    def test_a_resolver_that_is_away_keeps_the_usual_delays(self, bench):
-        bench.network = answering(RESOLVER_AWAY)
-        tries = self.tries(bench, "http://nobody.test/song.wav")
+    def test_a_resolver_that_is_away_keeps_the_usual_delays(self, harness):
+        harness.network = answering(RESOLVER_AWAY)
+        tries = self.tries(harness, "http://nobody.test/song.wav")
         waits = [settled.statuses[0].next_try_at for settled in tries[:-1]]
         assert waits == [30.0, 300.0, 3600.0]
 
 
 class TestACallback:
     @pytest.fixture
-    def bench(self, tmp_path):
+    def harness(self, tmp_path):
         with CallbackReceiver() as receiver:
-            yield UploaderBench(tmp_path, receiver, callback_retries=26)
+            yield UploaderHarness(tmp_path, receiver, callback_retries=26)
 
-    def work_out(self, bench: UploaderBench, answer) -> list[Settled]:
-        bench.network = answering(answer)
-        bench.handler = bench.new_handler()
-        given = result_record(bench.failed())
+    def work_out(self, harness: UploaderHarness, answer) -> list[Settled]:
+        harness.network = answering(answer)
+        harness.handler = harness.new_handler()
+        given = result_record(harness.failed())
         hook = json.loads(given.value) | {"hook_url": "http://nobody.test/hook"}
-        return bench.work_out(replace(given, value=json.dumps(hook).encode()))
+        return harness.work_out(replace(given, value=json.dumps(hook).encode()))
 
     @pytest.mark.parametrize("answer", REFUSED_NAMES, ids=str)
-    def test_a_name_that_leads_nowhere_is_told_at_once_and_given_up_after_three(self, bench, answer):
-        tries = self.work_out(bench, answer)
+    def test_a_name_that_leads_nowhere_is_told_at_once_and_given_up_after_three(self, harness, answer):
+        tries = self.work_out(harness, answer)
         noted = [delivery for settled in tries for delivery in settled.deliveries]
         assert [d.next_try_at for d in noted] == [99.0 + 20, 99.0 + 20, None]
         assert [d.try_number for d in noted] == [1, 2, 3]
@@ -182,22 +190,22 @@ class TestACallback:
         assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"address_blocked"
         assert dict(letter.headers)[retry.TRIES] == b'{"brief":3,"callback":3}'
 
-    def test_neither_name_is_told_from_the_other_by_anything(self, bench):
+    def test_neither_name_is_told_from_the_other_by_anything(self, harness):
         told = []
         for answer in REFUSED_NAMES:
-            tries = self.work_out(bench, answer)
+            tries = self.work_out(harness, answer)
             told.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
         first, second = (repr(one) for one in told)
         assert first == second
 
-    def test_a_resolver_that_is_away_keeps_the_usual_delays(self, bench):
-        tries = self.work_out(bench, RESOLVER_AWAY)
+    def test_a_resolver_that_is_away_keeps_the_usual_delays(self, harness):
+        tries = self.work_out(harness, RESOLVER_AWAY)
         assert len(tries) == 27
 
-    def test_a_redelivery_is_given_up_as_soon(self, bench):
-        bench.network = answering(NO_SUCH_NAME)
-        bench.handler = bench.new_handler()
-        ended = bench.failed()
+    def test_a_redelivery_is_given_up_as_soon(self, harness):
+        harness.network = answering(NO_SUCH_NAME)
+        harness.handler = harness.new_handler()
+        ended = harness.failed()
         asked = Redelivery(
             task_uuid=ended.task_uuid,
             hook_url="http://nobody.test/hook",
@@ -205,8 +213,8 @@ class TestACallback:
             requested_at=5.0,
             failure=None,
         )
-        bench.storage.objects[f"out/{ended.task_uuid}/1/manifest.json"] = b"{}"
-        tries = bench.work_out(result_record(asked))
+        harness.storage.objects[f"out/{ended.task_uuid}/1/manifest.json"] = b"{}"
+        tries = harness.work_out(result_record(asked))
         noted = [delivery for settled in tries for delivery in settled.deliveries]
         assert [d.next_try_at for d in noted] == [99.0 + 20, 99.0 + 20, None]
 
@@ -237,7 +245,9 @@ def test_a_certificate_that_is_refused_is_told_and_hardly_worth_another_try(
     with secure(certificate) as server:
         origin = f"https://{name}:{server.port}"
         policy = AddressPolicy(frozenset(), frozenset({parse_origin(origin)}))
-        network = Network(policy, lambda host, port: ["127.0.0.1"], authority and str(TLS / authority))
+        network = OutboundNetwork(
+            policy, lambda host, port: ["127.0.0.1"], authority and str(TLS / authority)
+        )
         limits = DownloadLimits(max_bytes=1000, deadline_s=30)
         with pytest.raises(UnlikelyError) as caught:
             download(f"{origin}/song.wav?sig=s3cret", tmp_path, limits, network, go_on)
@@ -254,7 +264,7 @@ def test_a_certificate_that_is_refused_is_told_and_hardly_worth_another_try(
 def test_a_handshake_that_fails_otherwise_keeps_the_usual_delays(tmp_path):
     with ScriptedServer() as plain:
         origin = f"https://song.test:{plain.port}"
-        network = Network(
+        network = OutboundNetwork(
             AddressPolicy(frozenset(), frozenset({parse_origin(origin)})), lambda host, port: ["127.0.0.1"]
         )
         with pytest.raises(TransientError) as caught:

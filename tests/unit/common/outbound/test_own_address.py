@@ -10,7 +10,7 @@ import pytest
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound import sockets
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.outbound.own_address import is_own, same_end
 from tests.support.common.outbound.guarded import fetch
 from tests.support.http_server import ScriptedServer
@@ -69,8 +69,8 @@ class Near(sockets.InterruptibleSocket):
 
 
 def connected_from(near: tuple, server: ScriptedServer, opened: list[Near]):
-    def connect(addresses, port, timeout_s, pulse):
-        sock = Near(pulse, socket.AF_INET)
+    def connect(addresses, port, timeout_s, stop_check):
+        sock = Near(stop_check, socket.AF_INET)
         sock.name = near
         sock.settimeout(timeout_s)
         sock.connect(("127.0.0.1", server.port))
@@ -93,7 +93,7 @@ def test_where_only_the_connection_tells_nothing_is_sent(answer, near):
     """The kernel may allow to bind to any address; then both ends of the connection tell."""
     opened: list[Near] = []
     with ScriptedServer() as server:
-        network = Network(
+        network = OutboundNetwork(
             AddressPolicy(frozenset({80})),
             lambda host, port: [answer],
             connect=connected_from(near, server, opened),

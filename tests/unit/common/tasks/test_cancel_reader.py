@@ -74,7 +74,7 @@ def cancel(number: int) -> bytes:
 
 def is_cancelled(cancels: Cancels, number: int) -> bool:
     try:
-        with cancels.ending(task(number), FakeContext()):
+        with cancels.stoppable(task(number), FakeContext()):
             return False
     except PermanentError:
         return True

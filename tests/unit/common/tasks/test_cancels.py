@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, TransientError
-from common.jobs.outcome import JobContext
+from common.jobs.handler import JobContext
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Cancel, Task
 from tests.support.common.worker.fakes import FakeContext, InThread
@@ -31,7 +31,7 @@ def begin(
 ) -> ErrorCode | None:
     """What a job of this run ends in for good; None if it gets to its end."""
     try:
-        with cancels.ending(run, context or FakeContext()) as ending:
+        with cancels.stoppable(run, context or FakeContext()) as ending:
             work(ending)
     except PermanentError as error:
         return error.code
@@ -118,20 +118,20 @@ def test_what_went_wrong_for_good_before_is_told():
 def test_who_has_lost_the_lease_does_not_say_how_the_run_ends():
     cancels = Cancels()
     cancels.add(cancel())
-    with pytest.raises(Cancelled), cancels.ending(task(), FakeContext(cancel_after=0)):
+    with pytest.raises(Cancelled), cancels.stoppable(task(), FakeContext(cancel_after=0)):
         pass
 
 
 def test_the_context_is_its_jobs_own_but_for_its_checks():
-    with Cancels().ending(task(), FakeContext(attempt=3)) as context:
-        assert (context.attempt, context.counted) == (3, 3)
+    with Cancels().stoppable(task(), FakeContext(attempt=3)) as context:
+        assert (context.attempt, context.counted_attempts) == (3, 3)
 
 
 def test_a_job_waits_until_all_cancels_are_known():
     cancels = Cancels()
     cancels.fall_behind()
     job = Waiting(cancels)
-    with pytest.raises(Cancelled), cancels.ending(task(2), FakeContext(cancel_after=2)):
+    with pytest.raises(Cancelled), cancels.stoppable(task(2), FakeContext(cancel_after=2)):
         pass
     assert job.waits
     cancels.add(cancel())

@@ -15,7 +15,7 @@ from tests.support.waiting import wait_for
 OTHER = "00000000-0000-0000-0000-00000000000a"
 
 
-class Bench:
+class Harness:
     """A processor's stage and its watch; both clocks are `now_s`."""
 
     def __init__(self, directory):
@@ -34,8 +34,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path):
-    return Bench(tmp_path)
+def harness(tmp_path):
+    return Harness(tmp_path)
 
 
 # The marker
@@ -77,123 +77,123 @@ def test_a_link_in_the_markers_place_is_not_read(tmp_path):
 # What a processor makes of announcements
 
 
-def test_where_nobody_announces_nothing_is_held_up(bench):
-    assert bench.ok()
+def test_where_nobody_announces_nothing_is_held_up(harness):
+    assert harness.ok()
 
 
-def test_a_stage_that_an_uploader_sees_is_ready(bench):
-    bench.announced(bench.stage.marked())
-    assert bench.ok()
+def test_a_stage_that_an_uploader_sees_is_ready(harness):
+    harness.announced(harness.stage.marked())
+    assert harness.ok()
 
 
 @pytest.mark.parametrize("mine", ["unmarked", "marked"])
-def test_one_that_none_sees_is_not_and_says_why(bench, mine):
+def test_one_that_none_sees_is_not_and_says_why(harness, mine):
     if mine == "marked":
-        bench.stage.marked()
-    bench.announced(OTHER)
-    found = bench.watch.check()
+        harness.stage.marked()
+    harness.announced(OTHER)
+    found = harness.watch.check()
     assert not found.ok
-    assert str(bench.stage.root) in found.detail
+    assert str(harness.stage.root) in found.detail
     assert "u1" in found.detail
 
 
-def test_of_several_uploaders_one_that_sees_it_is_enough_and_the_others_are_named(bench):
-    bench.announced(OTHER, "u1")
-    bench.announced(bench.stage.marked(), "u2")
-    found = bench.watch.check()
+def test_of_several_uploaders_one_that_sees_it_is_enough_and_the_others_are_named(harness):
+    harness.announced(OTHER, "u1")
+    harness.announced(harness.stage.marked(), "u2")
+    found = harness.watch.check()
     assert found.ok
     assert "u1" in found.detail
     assert "u2" not in found.detail
 
 
-def test_an_uploader_that_can_mark_none_does_not_see_it(bench):
-    bench.announced("")
-    assert not bench.ok()
-    bench.announced("", "u2")
-    bench.stage.marked()
-    assert not bench.ok()
+def test_an_uploader_that_can_mark_none_does_not_see_it(harness):
+    harness.announced("")
+    assert not harness.ok()
+    harness.announced("", "u2")
+    harness.stage.marked()
+    assert not harness.ok()
 
 
-def test_what_was_announced_long_ago_says_nothing_nor_does_what_is_far_in_the_future(bench):
-    bench.announced(OTHER, "u1", ago_s=200)
-    bench.announced(OTHER, "u2", ago_s=-200)
-    assert bench.ok()
-    bench.announced(OTHER, "u3")
-    assert not bench.ok()
-    bench.now_s += 200
-    assert bench.ok()
+def test_what_was_announced_long_ago_says_nothing_nor_does_what_is_far_in_the_future(harness):
+    harness.announced(OTHER, "u1", ago_s=200)
+    harness.announced(OTHER, "u2", ago_s=-200)
+    assert harness.ok()
+    harness.announced(OTHER, "u3")
+    assert not harness.ok()
+    harness.now_s += 200
+    assert harness.ok()
 
 
-def test_an_uploader_that_restarts_with_the_right_stage_mends_it(bench):
-    bench.announced(OTHER)
-    assert not bench.ok()
-    bench.announced(bench.stage.marked())
-    assert bench.ok()
+def test_an_uploader_that_restarts_with_the_right_stage_mends_it(harness):
+    harness.announced(OTHER)
+    assert not harness.ok()
+    harness.announced(harness.stage.marked())
+    assert harness.ok()
 
 
-def test_a_stage_that_is_wiped_is_not_ready_until_an_uploader_has_marked_it_anew(bench):
-    bench.announced(bench.stage.marked())
-    assert bench.ok()
-    (bench.stage.root / MARKER).unlink()
-    assert not bench.ok()
-    anew = bench.stage.marked()
-    assert not bench.ok()
-    bench.announced(anew)
-    assert bench.ok()
+def test_a_stage_that_is_wiped_is_not_ready_until_an_uploader_has_marked_it_anew(harness):
+    harness.announced(harness.stage.marked())
+    assert harness.ok()
+    (harness.stage.root / MARKER).unlink()
+    assert not harness.ok()
+    anew = harness.stage.marked()
+    assert not harness.ok()
+    harness.announced(anew)
+    assert harness.ok()
 
 
-def test_a_stage_that_cannot_be_used_is_told_first(bench):
-    bench.announced(OTHER)
-    bench.stage.root.rmdir()
-    assert "No such file" in bench.watch.check().detail
+def test_a_stage_that_cannot_be_used_is_told_first(harness):
+    harness.announced(OTHER)
+    harness.stage.root.rmdir()
+    assert "No such file" in harness.watch.check().detail
 
 
 # Before jobs begin, and before their stems are staged
 
 
-def test_before_it_takes_jobs_it_waits_for_what_was_announced_and_then_for_its_stage(bench):
+def test_before_it_takes_jobs_it_waits_for_what_was_announced_and_then_for_its_stage(harness):
     stopping, over = threading.Event(), threading.Event()
-    bench.announced(OTHER)
+    harness.announced(OTHER)
 
     def wait() -> None:
-        bench.watch.wait(stopping)
+        harness.watch.wait(stopping)
         over.set()
 
     threading.Thread(target=wait, daemon=True).start()
-    bench.watch.catch_up()
+    harness.watch.catch_up()
     assert not over.wait(0.3)
-    bench.announced(bench.stage.marked())
+    harness.announced(harness.stage.marked())
     assert over.wait(20)
 
 
-def test_a_stop_ends_the_wait(bench):
+def test_a_stop_ends_the_wait(harness):
     stopping = threading.Event()
     stopping.set()
-    bench.announced(OTHER)
-    bench.watch.wait(stopping)
+    harness.announced(OTHER)
+    harness.watch.wait(stopping)
 
 
-def test_stems_that_no_uploader_would_see_are_not_staged(bench):
-    bench.announced(bench.stage.marked())
-    bench.watch.wait_to_stage(lambda: None)
-    bench.announced(OTHER)
+def test_stems_that_no_uploader_would_see_are_not_staged(harness):
+    harness.announced(harness.stage.marked())
+    harness.watch.wait_to_stage(lambda: None)
+    harness.announced(OTHER)
 
     def pass_time() -> None:
-        bench.now_s += 6
+        harness.now_s += 6
 
     with pytest.raises(TransientError, match="no uploader") as caught:
-        bench.watch.wait_to_stage(pass_time)
-    assert str(bench.stage.root) not in caught.value.message
+        harness.watch.wait_to_stage(pass_time)
+    assert str(harness.stage.root) not in caught.value.message
 
 
-def test_a_job_that_is_to_stop_does_not_wait_for_its_stage(bench):
-    bench.announced(OTHER)
+def test_a_job_that_is_to_stop_does_not_wait_for_its_stage(harness):
+    harness.announced(OTHER)
 
     def stop() -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
-        bench.watch.wait_to_stage(stop)
+        harness.watch.wait_to_stage(stop)
 
 
 # What an uploader announces

@@ -5,7 +5,7 @@ import json
 import pytest
 from kafka.structs import OffsetAndMetadata
 
-from common.worker.committed_state import Progress, Step, decode
+from common.worker.committed_state import CommittedState, Step, decode
 
 _BROKERS_METADATA_LIMIT_BYTES = 4096
 _MOST_SLOTS = 128
@@ -16,11 +16,11 @@ def committed(offset: int, metadata: str | None) -> OffsetAndMetadata:
 
 
 def test_a_group_without_a_commit_has_done_nothing():
-    assert decode(None) == Progress()
+    assert decode(None) == CommittedState()
 
 
 def test_the_offset_is_the_first_unfinished_record():
-    state = Progress().admitted(3).admitted(4).admitted(5).finished(4)
+    state = CommittedState().admitted(3).admitted(4).admitted(5).finished(4)
     assert (state.offset, state.next_offset) == (3, 6)
     assert state.is_done(4)
     assert not state.is_done(3)
@@ -28,11 +28,11 @@ def test_the_offset_is_the_first_unfinished_record():
 
 
 def test_with_nothing_running_the_offset_is_the_next_record():
-    assert Progress().admitted(3).finished(3).offset == 4
+    assert CommittedState().admitted(3).finished(3).offset == 4
 
 
 def test_jobs_that_end_out_of_order_move_the_offset_only_past_what_is_done():
-    state = Progress().admitted(0).admitted(1).admitted(2)
+    state = CommittedState().admitted(0).admitted(1).admitted(2)
     offsets = []
     for offset in (2, 0, 1):
         state = state.finished(offset)
@@ -41,13 +41,13 @@ def test_jobs_that_end_out_of_order_move_the_offset_only_past_what_is_done():
 
 
 def test_offsets_without_a_record_are_passed_over():
-    state = Progress().admitted(3).finished(3).admitted(7)
+    state = CommittedState().admitted(3).finished(3).admitted(7)
     assert state.offset == 7
     assert state.finished(7).offset == 8
 
 
 def test_attempts_count_begins_and_survive_the_way_through_the_broker():
-    state = Progress().admitted(3).after(Step.BEGIN, 3).after(Step.BEGIN, 3).admitted(4)
+    state = CommittedState().admitted(3).after(Step.BEGIN, 3).after(Step.BEGIN, 3).admitted(4)
     taken_over = decode(state.encode())
     assert taken_over == state
     assert taken_over.attempts(3) == 2
@@ -56,40 +56,40 @@ def test_attempts_count_begins_and_survive_the_way_through_the_broker():
 
 
 def test_an_attempt_that_is_handed_back_does_not_count_and_its_number_is_not_used_again():
-    state = Progress().admitted(3).after(Step.BEGIN, 3).after(Step.HAND_BACK, 3).after(Step.BEGIN, 3)
+    state = CommittedState().admitted(3).after(Step.BEGIN, 3).after(Step.HAND_BACK, 3).after(Step.BEGIN, 3)
     taken_over = decode(state.encode())
     assert taken_over == state
-    assert (taken_over.attempts(3), taken_over.counted(3)) == (2, 1)
+    assert (taken_over.attempts(3), taken_over.counted_attempts(3)) == (2, 1)
     assert not taken_over.is_done(3)
 
 
 def test_no_more_attempts_are_handed_back_than_were_begun():
-    state = Progress().admitted(3).after(Step.BEGIN, 3).after(Step.HAND_BACK, 3)
+    state = CommittedState().admitted(3).after(Step.BEGIN, 3).after(Step.HAND_BACK, 3)
     assert state.after(Step.HAND_BACK, 3) == state
 
 
 def test_what_is_done_is_not_brought_to_life_by_handing_back():
-    state = Progress().admitted(3).after(Step.BEGIN, 3).after(Step.FINISH, 3)
+    state = CommittedState().admitted(3).after(Step.BEGIN, 3).after(Step.FINISH, 3)
     assert state.after(Step.HAND_BACK, 3) == state
 
 
 def test_of_a_finished_record_nothing_is_kept():
-    state = Progress().admitted(3).after(Step.BEGIN, 3).after(Step.HAND_BACK, 3).after(Step.FINISH, 3)
+    state = CommittedState().admitted(3).after(Step.BEGIN, 3).after(Step.HAND_BACK, 3).after(Step.FINISH, 3)
     assert json.loads(state.encode().metadata) == {"n": 4, "a": {}}
 
 
 def test_a_finished_record_is_done_whatever_its_attempts():
-    assert Progress().admitted(3).after(Step.BEGIN, 3).after(Step.FINISH, 3).is_done(3)
+    assert CommittedState().admitted(3).after(Step.BEGIN, 3).after(Step.FINISH, 3).is_done(3)
 
 
 def test_the_bytes_are_those_of_the_documented_format():
-    encoded = Progress(20, {18: 3, 19: 2}, {18: 1}).encode()
+    encoded = CommittedState(20, {18: 3, 19: 2}, {18: 1}).encode()
     assert encoded.offset == 18
     assert json.loads(encoded.metadata) == {"n": 20, "a": {"18": [3, 1], "19": 2}}
 
 
 def test_the_metadata_of_the_most_slots_fits_into_the_brokers_limit():
-    state = Progress()
+    state = CommittedState()
     for offset in range(10**15, 10**15 + _MOST_SLOTS):
         state = state.admitted(offset).after(Step.BEGIN, offset)
     assert len(state.encode().metadata) < _BROKERS_METADATA_LIMIT_BYTES
@@ -120,21 +120,21 @@ def test_the_metadata_of_the_most_slots_fits_into_the_brokers_limit():
     ],
 )
 def test_metadata_that_is_not_ours_leaves_the_offset_alone(metadata):
-    assert decode(committed(5, metadata)) == Progress(5)
+    assert decode(committed(5, metadata)) == CommittedState(5)
 
 
 @pytest.mark.parametrize("offset", [0, 12, 50])
 def test_an_offset_moved_beneath_our_metadata_is_what_counts(offset):
-    ours = Progress(20, {19: 2}).encode()
+    ours = CommittedState(20, {19: 2}).encode()
     moved = decode(committed(offset, ours.metadata))
-    assert moved == Progress(offset)
+    assert moved == CommittedState(offset)
     assert not moved.is_done(offset)
 
 
 def test_an_attempt_that_goes_on_after_it_was_handed_back_counts_again():
-    state = Progress(3, {2: 2})
+    state = CommittedState(3, {2: 2})
     back = state.after(Step.HAND_BACK, 2)
-    assert (back.attempts(2), back.counted(2)) == (2, 1)
+    assert (back.attempts(2), back.counted_attempts(2)) == (2, 1)
     assert back.after(Step.RESUME, 2) == state
     twice = back.after(Step.HAND_BACK, 2)
     assert twice.after(Step.RESUME, 2) == back

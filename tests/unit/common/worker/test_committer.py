@@ -13,23 +13,23 @@ from kafka.errors import (
 )
 
 from common.kafka.fencing import Fenced
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from tests.support.common.worker.committer_harness import RESULT
 from tests.support.common.worker.fakes import FakeBroker, FakeProducer, Script, leased
 from tests.support.waiting import wait_for
 
 
-def test_an_attempt_is_committed_before_the_job_starts(bench):
-    b = bench()
+def test_an_attempt_is_committed_before_the_job_starts(harness):
+    b = harness()
     lease = b.begun(4)
     assert (b.committed.offset, b.committed.attempts(4)) == (4, 1)
     assert b.table.attempts(lease) == 1
     assert b.broker.messages == []
 
 
-def test_a_result_and_its_offset_go_together(bench):
-    b = bench()
-    assert b.committer.finish(b.begun(4), (RESULT,)) is End.COMMITTED
+def test_a_result_and_its_offset_go_together(harness):
+    b = harness()
+    assert b.committer.finish(b.begun(4), (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.transactions[-1] == [RESULT]
     assert b.committed.is_done(4)
     assert b.committed.offset == 5
@@ -37,41 +37,41 @@ def test_a_result_and_its_offset_go_together(bench):
 
 @pytest.mark.parametrize("step", ["begin", "send", "offsets", "commit"])
 @pytest.mark.parametrize("error", [KafkaTimeoutError(), AssertionError(), RuntimeError("inside the client")])
-def test_a_transaction_that_failed_is_tried_again_with_a_new_producer(bench, step, error):
-    b = bench()
+def test_a_transaction_that_failed_is_tried_again_with_a_new_producer(harness, step, error):
+    b = harness()
     lease = b.begun()
     b.script.next_time(**{step: error})
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
     assert len(b.producers) == 2
     assert b.producers[0].closed
     assert not b.fatal
 
 
-def test_a_commit_that_raised_and_did_commit_is_not_published_again(bench):
-    b = bench()
+def test_a_commit_that_raised_and_did_commit_is_not_published_again(harness):
+    b = harness()
     lease = b.begun()
     b.script.next_time(committed=KafkaTimeoutError())
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
-    assert b.assignment.progress.is_done(0)
+    assert b.assignment.committed_state.is_done(0)
 
 
-def test_an_attempt_that_did_commit_unseen_counts_once(bench):
-    b = bench(Script(committed=[KafkaTimeoutError()]))
+def test_an_attempt_that_did_commit_unseen_counts_once(harness):
+    b = harness(Script(committed=[KafkaTimeoutError()]))
     lease = b.begun()
     assert b.table.attempts(lease) == b.committed.attempts(0) == 1
 
 
-def test_a_message_that_was_not_acknowledged_is_not_committed(bench):
+def test_a_message_that_was_not_acknowledged_is_not_committed(harness):
     answers = [KafkaTimeoutError(), None]
-    b = bench(ack=lambda message: answers.pop(0))
-    assert b.committer.finish(b.begun(), (RESULT,)) is End.COMMITTED
+    b = harness(ack=lambda message: answers.pop(0))
+    assert b.committer.finish(b.begun(), (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
     assert b.script.count("committed") == 2  # the attempt's, and one of the two for the result
 
 
-def test_what_is_committed_cannot_be_read_and_nothing_is_published_until_it_can(bench):
+def test_what_is_committed_cannot_be_read_and_nothing_is_published_until_it_can(harness):
     class Deaf(FakeBroker):
         def fresh_committed(self, partition, timeout_ms):
             found = super().fresh_committed(partition, timeout_ms)
@@ -79,59 +79,59 @@ def test_what_is_committed_cannot_be_read_and_nothing_is_published_until_it_can(
                 raise KafkaTimeoutError
             return found
 
-    b = bench()
+    b = harness()
     b.broker.__class__ = Deaf
     lease = b.begun()
     b.script.next_time(committed=KafkaTimeoutError())
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.reads == 3
     assert b.broker.messages == [RESULT]
 
 
-def test_a_lost_lease_publishes_nothing(bench):
-    b = bench()
+def test_a_lost_lease_publishes_nothing(harness):
+    b = harness()
     lease = b.begun()
     b.table.drop()
-    assert b.committer.finish(lease, (RESULT,)) is End.NOT_COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.NOT_COMMITTED
     assert b.broker.messages == []
 
 
 @pytest.mark.parametrize("step", ["begin", "send", "offsets", "commit"])
-def test_a_lease_lost_while_its_transaction_fails_is_not_tried_again(bench, step):
+def test_a_lease_lost_while_its_transaction_fails_is_not_tried_again(harness, step):
     def lose(at: str) -> None:
         if at == step and b.table.running_count and armed.is_set():
             b.table.drop()
             raise KafkaConnectionError
 
     armed = threading.Event()
-    b = bench(lose)
+    b = harness(lose)
     lease = b.begun()
     armed.set()
     # Only the commit itself leaves anything unknown.
-    end = End.UNKNOWN if step == "commit" else End.NOT_COMMITTED
+    end = CommitResult.UNKNOWN if step == "commit" else CommitResult.NOT_COMMITTED
     assert b.committer.finish(lease, (RESULT,)) is end
     assert b.broker.messages == []
 
 
-def test_a_generation_that_changed_after_the_lease_check_is_refused_by_the_broker(bench):
+def test_a_generation_that_changed_after_the_lease_check_is_refused_by_the_broker(harness):
     def move_on(step: str) -> None:
         if step == "begin" and armed.is_set():
             armed.clear()
             b.broker.group = ConsumerGroupMetadata("group", 2, "member-1", "w0")
 
     armed = threading.Event()
-    b = bench(move_on)
+    b = harness(move_on)
     lease = b.begun()
     armed.set()
     assert (
-        b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+        b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     )  # the lease held: tried again under the new generation
     assert b.broker.messages == [RESULT]
     assert len(b.producers) == 2
 
 
 @pytest.mark.parametrize("joining", [(-1, ""), (-1, "member-1"), (2, "")])
-def test_nothing_is_committed_without_a_generation(bench, joining):
+def test_nothing_is_committed_without_a_generation(harness, joining):
     class Rejoining(FakeBroker):
         """Out of the group for the next few times it is asked."""
 
@@ -141,31 +141,31 @@ def test_nothing_is_committed_without_a_generation(bench, joining):
             self.asked += 1
             return ConsumerGroupMetadata("group", *joining, "w0") if self.asked < 5 else self.group
 
-    b = bench()
+    b = harness()
     lease = b.begun()
     b.broker.__class__ = Rejoining
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     assert b.broker.messages == [RESULT]
     assert set(b.broker.generations) == {1}
 
 
-def test_fenced_with_our_current_member_id_it_is_another_worker(bench):
-    b = bench(Script(offsets=[FencedInstanceIdError()]))
+def test_fenced_with_our_current_member_id_it_is_another_worker(harness):
+    b = harness(Script(offsets=[FencedInstanceIdError()]))
     lease = leased(b.table, 0)
     assert not b.committer.begin(lease)
     wait_for(lambda: b.fatal, 10, "fatal error")
     assert isinstance(b.fatal[0], Fenced)
 
 
-def test_fenced_by_a_broker_that_may_have_forgotten_us_it_is_tried_again(bench):
-    b = bench(Script(offsets=[FencedInstanceIdError()]))
+def test_fenced_by_a_broker_that_may_have_forgotten_us_it_is_tried_again(harness):
+    b = harness(Script(offsets=[FencedInstanceIdError()]))
     b.broker.forgets = True
     assert b.committer.begin(leased(b.table, 0))
     assert not b.fatal
 
 
 @pytest.mark.parametrize("error", [FencedInstanceIdError(), KafkaError("FencedInstanceIdError: old")])
-def test_fenced_with_an_older_member_id_it_was_our_own_rejoin(bench, error):
+def test_fenced_with_an_older_member_id_it_was_our_own_rejoin(harness, error):
     def rejoin(step: str) -> None:
         if step == "offsets" and not done:
             done.append(step)
@@ -173,18 +173,18 @@ def test_fenced_with_an_older_member_id_it_was_our_own_rejoin(bench, error):
             raise error
 
     done: list[str] = []
-    b = bench(rejoin)
+    b = harness(rejoin)
     assert b.committer.begin(leased(b.table, 0))
     assert not b.fatal
 
 
-def test_an_illegal_generation_is_no_fencing(bench):
-    b = bench(Script(offsets=[IllegalGenerationError()]))
+def test_an_illegal_generation_is_no_fencing(harness):
+    b = harness(Script(offsets=[IllegalGenerationError()]))
     assert b.committer.begin(leased(b.table, 0))
     assert not b.fatal
 
 
-def test_a_producer_that_cannot_be_made_is_tried_again(bench):
+def test_a_producer_that_cannot_be_made_is_tried_again(harness):
     tries: list[int] = []
 
     def make() -> FakeProducer:
@@ -193,23 +193,23 @@ def test_a_producer_that_cannot_be_made_is_tried_again(bench):
             raise KafkaTimeoutError
         return b.make_producer()
 
-    b = bench(make=lambda: make())
+    b = harness(make=lambda: make())
     assert b.committer.begin(leased(b.table, 0))
     assert len(tries) == 3
     assert b.committer.ready
 
 
-def test_without_a_producer_the_committer_is_not_ready(bench):
+def test_without_a_producer_the_committer_is_not_ready(harness):
     def refuse() -> FakeProducer:
         raise KafkaTimeoutError
 
-    assert not bench(make=refuse).committer.ready
+    assert not harness(make=refuse).committer.ready
 
 
-def test_a_producer_that_breaks_in_the_making_is_fatal_and_jobs_are_answered(bench):
+def test_a_producer_that_breaks_in_the_making_is_fatal_and_jobs_are_answered(harness):
     def broken() -> FakeProducer:
         raise ValueError("a bad option")
 
-    b = bench(make=broken)
+    b = harness(make=broken)
     assert not b.committer.begin(leased(b.table, 0))
     assert isinstance(b.fatal[0], ValueError)

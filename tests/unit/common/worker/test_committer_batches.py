@@ -6,7 +6,7 @@ from kafka.errors import KafkaTimeoutError, MessageSizeTooLargeError
 
 from common.kafka.records import Message
 from common.kafka.transaction import Unpublishable
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from tests.support.common.worker.committer_harness import RESULT, Gate
 from tests.support.common.worker.fakes import InThread, Script, leased
 
@@ -26,9 +26,9 @@ def asked_while_a_result_is_sent(b, gate: Gate) -> list[InThread]:
 
 
 @pytest.mark.parametrize(("held_at", "transactions"), [("begin", 1), ("offsets", 2), ("commit", 2)])
-def test_attempts_share_a_transaction_until_its_offsets_are_sent(bench, held_at, transactions):
+def test_attempts_share_a_transaction_until_its_offsets_are_sent(harness, held_at, transactions):
     gate = Gate(at=held_at)
-    b = bench(gate)
+    b = harness(gate)
     first = InThread(b.committer.begin, leased(b.table, 0))
     assert gate.reached.wait(10)
     asked = [InThread(b.committer.begin, leased(b.table, offset)) for offset in range(1, 5)]
@@ -39,37 +39,37 @@ def test_attempts_share_a_transaction_until_its_offsets_are_sent(bench, held_at,
     assert all(b.committed.attempts(offset) == 1 for offset in range(5))
 
 
-def test_what_is_asked_for_while_a_result_is_sent_goes_with_it(bench):
+def test_what_is_asked_for_while_a_result_is_sent_goes_with_it(harness):
     gate = Gate(at="send")
-    b = bench(gate)
+    b = harness(gate)
     asked = asked_while_a_result_is_sent(b, gate)
     gate.open()
-    assert [one.result() for one in asked] == [End.COMMITTED, True, End.COMMITTED]
+    assert [one.result() for one in asked] == [CommitResult.COMMITTED, True, CommitResult.COMMITTED]
     assert b.broker.transactions[-1] == [RESULT, OTHER]
     assert (b.committed.offset, b.committed.attempts(2)) == (2, 1)
 
 
 @pytest.mark.parametrize("step", ["offsets", "commit", "committed"])
-def test_what_joined_a_transaction_that_failed_is_tried_again_with_it(bench, step):
+def test_what_joined_a_transaction_that_failed_is_tried_again_with_it(harness, step):
     gate, script = Gate(at="send"), Script()
 
     def held_then_broken(at: str) -> None:
         gate(at)
         script(at)
 
-    b = bench(held_then_broken)
+    b = harness(held_then_broken)
     asked = asked_while_a_result_is_sent(b, gate)
     script.next_time(**{step: KafkaTimeoutError()})
     gate.open()
-    assert [one.result() for one in asked] == [End.COMMITTED, True, End.COMMITTED]
+    assert [one.result() for one in asked] == [CommitResult.COMMITTED, True, CommitResult.COMMITTED]
     assert b.broker.messages == [RESULT, OTHER]
     assert (b.committed.offset, b.committed.attempts(2)) == (2, 1)
 
 
-def test_of_several_that_join_a_refused_one_does_not_stop_the_others(bench):
+def test_of_several_that_join_a_refused_one_does_not_stop_the_others(harness):
     gate = Gate(at="send")
     large = Message("results", b"k", b"large")
-    b = bench(gate, ack=lambda message: MessageSizeTooLargeError() if message == large else None)
+    b = harness(gate, ack=lambda message: MessageSizeTooLargeError() if message == large else None)
     leases = [b.begun(offset) for offset in range(3)]
     first = InThread(b.committer.finish, leases[0], (RESULT,))
     assert gate.reached.wait(10)
@@ -77,15 +77,15 @@ def test_of_several_that_join_a_refused_one_does_not_stop_the_others(bench):
     other = InThread(b.committer.finish, leases[2], (OTHER,))
     b.wait_for_requests(2)
     gate.open()
-    assert [one.result() for one in (first, other)] == [End.COMMITTED] * 2
+    assert [one.result() for one in (first, other)] == [CommitResult.COMMITTED] * 2
     with pytest.raises(Unpublishable):
         refused.result()
     assert sorted(b.broker.messages, key=str) == sorted([RESULT, OTHER], key=str)
 
 
-def test_of_several_one_lost_lease_does_not_stop_the_others(bench):
+def test_of_several_one_lost_lease_does_not_stop_the_others(harness):
     gate = Gate()
-    b = bench(gate)
+    b = harness(gate)
     first = InThread(b.committer.begin, leased(b.table, 0))
     assert gate.reached.wait(10)
     kept, lost = leased(b.table, 1), leased(b.table, 2)
@@ -97,10 +97,10 @@ def test_of_several_one_lost_lease_does_not_stop_the_others(bench):
     assert b.committed.attempts(2) == 0
 
 
-def test_what_the_next_generation_hands_back_waits_for_its_own_transaction(bench):
+def test_what_the_next_generation_hands_back_waits_for_its_own_transaction(harness):
     """Judged by the open one's generation it would not be permitted, and the attempt would count."""
     gate = Gate(closed=False, at="begin")
-    b = bench(gate)
+    b = harness(gate)
     moved, other = b.begun(4), b.begun(5)
     finish = b.held_finish(gate, other)
     b.broker.group = ConsumerGroupMetadata("group", 2, "member-1", "w0")
@@ -110,4 +110,4 @@ def test_what_the_next_generation_hands_back_waits_for_its_own_transaction(bench
     gate.open()
     finish.result()
     hand_back.result()
-    assert b.committed.counted(4) == 0
+    assert b.committed.counted_attempts(4) == 0

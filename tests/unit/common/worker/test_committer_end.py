@@ -5,15 +5,15 @@ import threading
 import pytest
 from kafka.errors import KafkaTimeoutError
 
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from common.worker.lease import Lease
 from tests.support.common.worker.committer_harness import RESULT, Gate
 from tests.support.common.worker.fakes import FakeProducer, InThread, leased
 
 
-def test_stop_finishes_what_was_asked_for(bench):
+def test_stop_finishes_what_was_asked_for(harness):
     gate = Gate()
-    b = bench(gate)
+    b = harness(gate)
     first = InThread(b.committer.begin, leased(b.table, 0))
     assert gate.reached.wait(10)
     asked = [InThread(b.committer.begin, leased(b.table, offset)) for offset in (1, 2)]
@@ -25,17 +25,17 @@ def test_stop_finishes_what_was_asked_for(bench):
     assert b.producers[-1].closed
 
 
-def test_what_is_asked_after_the_end_is_answered(bench):
-    b = bench()
+def test_what_is_asked_after_the_end_is_answered(harness):
+    b = harness()
     lease = b.begun()
     b.committer.stop(5)
-    assert b.committer.finish(lease, (RESULT,)) is End.UNKNOWN
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.UNKNOWN
     assert b.broker.messages == []
 
 
-def test_stop_answers_jobs_whose_transaction_hangs_in_the_client(bench):
+def test_stop_answers_jobs_whose_transaction_hangs_in_the_client(harness):
     gate = Gate(at="offsets")
-    b = bench(gate)
+    b = harness(gate)
     asked = [InThread(b.committer.begin, leased(b.table, offset)) for offset in range(2)]
     assert gate.reached.wait(10)
     b.committer.stop(0.1)
@@ -43,9 +43,9 @@ def test_stop_answers_jobs_whose_transaction_hangs_in_the_client(bench):
     gate.open()
 
 
-def test_a_job_whose_lease_ends_while_its_transaction_hangs_is_answered(bench):
+def test_a_job_whose_lease_ends_while_its_transaction_hangs_is_answered(harness):
     gate = Gate(at="offsets")
-    b = bench(gate)
+    b = harness(gate)
     asked = InThread(b.committer.begin, leased(b.table, 0))
     assert gate.reached.wait(10)
     b.table.drop()
@@ -53,9 +53,9 @@ def test_a_job_whose_lease_ends_while_its_transaction_hangs_is_answered(bench):
     gate.open()
 
 
-def test_a_job_whose_lease_ends_at_the_very_end_of_its_transaction_still_hears_of_it(bench):
+def test_a_job_whose_lease_ends_at_the_very_end_of_its_transaction_still_hears_of_it(harness):
     gate = Gate(closed=False, at="committed")
-    b = bench(gate)
+    b = harness(gate)
     lease = b.begun()
     gate.close()
     asked = InThread(b.committer.finish, lease, (RESULT,))
@@ -73,12 +73,12 @@ def test_a_job_whose_lease_ends_at_the_very_end_of_its_transaction_still_hears_o
     b.table.drop()
     assert lost_seen.wait(10)
     gate.open()
-    assert asked.result() is End.COMMITTED
+    assert asked.result() is CommitResult.COMMITTED
 
 
 @pytest.mark.parametrize("fails", [True, False])
 def test_what_a_job_that_no_longer_waits_has_left_is_undone_once_it_is_known_not_to_be_committed(
-    bench, fails
+    harness, fails
 ):
     gate = Gate(closed=False, at="offsets")
 
@@ -87,13 +87,13 @@ def test_what_a_job_that_no_longer_waits_has_left_is_undone_once_it_is_known_not
         if fails and gate.reached.is_set() and step == "offsets":
             raise KafkaTimeoutError("the broker was away")
 
-    b = bench(script)
+    b = harness(script)
     lease, undone = b.begun(), threading.Event()
     gate.close()
     asked = InThread(b.committer.finish, lease, (RESULT,), undone.set)
     assert gate.reached.wait(10)
     b.table.drop()
-    assert asked.result() is End.UNKNOWN
+    assert asked.result() is CommitResult.UNKNOWN
     assert not undone.is_set()
     gate.open()
     if fails:
@@ -105,11 +105,11 @@ def test_what_a_job_that_no_longer_waits_has_left_is_undone_once_it_is_known_not
         assert b.broker.messages == [RESULT]
 
 
-def test_stop_answers_jobs_that_wait_for_a_producer(bench):
+def test_stop_answers_jobs_that_wait_for_a_producer(harness):
     def refuse() -> FakeProducer:
         raise KafkaTimeoutError
 
-    b = bench(make=refuse)
+    b = harness(make=refuse)
     asked = InThread(b.committer.begin, leased(b.table, 0))
     b.committer.stop(0.1)
     assert asked.result() is False

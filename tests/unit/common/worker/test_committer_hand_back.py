@@ -3,54 +3,54 @@
 from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaTimeoutError
 
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from tests.support.common.worker.committer_harness import RESULT, Gate
 from tests.support.common.worker.fakes import InThread
 
 
-def test_a_stopped_attempt_is_handed_back_although_its_job_may_publish_nothing_more(bench):
-    b = bench()
+def test_a_stopped_attempt_is_handed_back_although_its_job_may_publish_nothing_more(harness):
+    b = harness()
     lease = b.begun(4)
     b.table.cancel_all()
     b.committer.hand_back(lease)
-    assert (b.committed.offset, b.committed.counted(4)) == (4, 0)
-    assert b.committer.finish(lease, (RESULT,)) is End.NOT_COMMITTED
+    assert (b.committed.offset, b.committed.counted_attempts(4)) == (4, 0)
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.NOT_COMMITTED
     assert b.broker.messages == []
 
 
-def test_earlier_attempts_are_not_handed_back_with_it(bench):
-    b = bench()
+def test_earlier_attempts_are_not_handed_back_with_it(harness):
+    b = harness()
     b.begun(4)
     lease = b.assignment.leases[4]
     assert b.committer.begin(lease)
     b.table.cancel_all()
     b.committer.hand_back(lease)
-    assert b.committed.counted(4) == 1
+    assert b.committed.counted_attempts(4) == 1
 
 
-def test_an_attempt_is_handed_back_once_however_often_its_transaction_fails(bench):
-    b = bench()
+def test_an_attempt_is_handed_back_once_however_often_its_transaction_fails(harness):
+    b = harness()
     lease = b.begun()
     assert b.committer.begin(lease)
     b.table.cancel_all()
     b.script.next_time(committed=KafkaTimeoutError())
     b.committer.hand_back(lease)
-    assert b.committed.counted(0) == b.table.counted(lease) == 1
+    assert b.committed.counted_attempts(0) == b.table.counted_attempts(lease) == 1
 
 
-def test_without_the_partition_nothing_is_handed_back(bench):
-    b = bench()
+def test_without_the_partition_nothing_is_handed_back(harness):
+    b = harness()
     lease = b.begun()
     b.table.drop()
     transactions = len(b.broker.transactions)
     b.committer.hand_back(lease)
     assert len(b.broker.transactions) == transactions
-    assert b.committed.counted(0) == 1
+    assert b.committed.counted_attempts(0) == 1
 
 
-def test_what_one_job_hands_back_leaves_what_another_finishes_in_one_transaction(bench):
+def test_what_one_job_hands_back_leaves_what_another_finishes_in_one_transaction(harness):
     gate = Gate(closed=False)
-    b = bench(gate)
+    b = harness(gate)
     stopped, other, first = b.begun(0), b.begun(1), b.begun(2)
     gate.close()
     asked = [InThread(b.committer.finish, first, (RESULT,))]
@@ -61,7 +61,7 @@ def test_what_one_job_hands_back_leaves_what_another_finishes_in_one_transaction
     gate.open()
     for one in asked:
         one.result()
-    assert (b.committed.counted(0), b.committed.is_done(1), b.committed.offset) == (0, True, 0)
+    assert (b.committed.counted_attempts(0), b.committed.is_done(1), b.committed.offset) == (0, True, 0)
 
 
 # Partitions that are to move
@@ -71,17 +71,17 @@ def move_on(b) -> None:
     b.broker.group = ConsumerGroupMetadata("group", 2, "member-1", "w0")
 
 
-def test_what_a_move_stopped_is_handed_back_before_the_group_moves_on(bench):
-    b = bench()
+def test_what_a_move_stopped_is_handed_back_before_the_group_moves_on(harness):
+    b = harness()
     b.begun(4)
     b.begun(5)
     b.committer.end_revoked(b.table.drop(), 1, 10)
-    assert (b.committed.counted(4), b.committed.counted(5), b.committed.offset) == (0, 0, 4)
+    assert (b.committed.counted_attempts(4), b.committed.counted_attempts(5), b.committed.offset) == (0, 0, 4)
 
 
-def test_once_the_group_has_moved_on_nothing_is_handed_back(bench):
+def test_once_the_group_has_moved_on_nothing_is_handed_back(harness):
     gate = Gate(closed=False)
-    b = bench(gate)
+    b = harness(gate)
     stopped, other = b.begun(4), b.begun(5)
     finish = b.held_finish(gate, other)
     b.table.drop()
@@ -91,89 +91,89 @@ def test_once_the_group_has_moved_on_nothing_is_handed_back(bench):
     gate.open()
     finish.result()
     hand_back.result()
-    assert b.committed.counted(4) == 1
+    assert b.committed.counted_attempts(4) == 1
 
 
-def test_a_record_whose_result_was_sent_already_is_not_handed_back(bench):
-    b = bench()
+def test_a_record_whose_result_was_sent_already_is_not_handed_back(harness):
+    b = harness()
     lease = b.begun(4)
-    assert b.committer.finish(lease, (RESULT,)) is End.COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.COMMITTED
     b.committer.end_revoked([lease], 1, 10)
     assert b.committed.is_done(4)
 
 
-def test_beside_a_result_of_which_nobody_knows_nothing_is_handed_back(bench):
+def test_beside_a_result_of_which_nobody_knows_nothing_is_handed_back(harness):
     """It may be done at the broker: the state here, committed, would have it done again."""
     leases = []
 
     def lose(step: str) -> None:
-        if step == "committed" and leases and leases[0].finish_asked and leases[0].live:
+        if step == "committed" and leases and leases[0].result_asked and leases[0].live:
             b.table.drop()
             raise KafkaTimeoutError
 
-    b = bench(lose)
+    b = harness(lose)
     leases += [b.begun(4), b.begun(5)]
-    assert b.committer.finish(leases[0], (RESULT,)) is End.UNKNOWN
+    assert b.committer.finish(leases[0], (RESULT,)) is CommitResult.UNKNOWN
     b.committer.end_revoked(leases[1:], 1, 10)
     assert b.committed.is_done(4)
-    assert b.committed.counted(5) == 1
+    assert b.committed.counted_attempts(5) == 1
 
 
-def test_nor_beside_one_that_a_stop_has_left_unknown(bench):
+def test_nor_beside_one_that_a_stop_has_left_unknown(harness):
     leases = []
 
     def lose(step: str) -> None:
-        if step == "committed" and leases and leases[0].finish_asked and leases[0].live:
+        if step == "committed" and leases and leases[0].result_asked and leases[0].live:
             b.table.cancel_all()
             raise KafkaTimeoutError
 
-    b = bench(lose)
+    b = harness(lose)
     leases += [b.begun(4), b.begun(5)]
-    assert b.committer.finish(leases[0], (RESULT,)) is End.UNKNOWN
+    assert b.committer.finish(leases[0], (RESULT,)) is CommitResult.UNKNOWN
     b.committer.hand_back(leases[1])
     assert b.committed.is_done(4)
 
 
-def test_a_result_that_waits_when_its_partition_is_revoked_is_published_before_the_group_moves_on(bench):
+def test_a_result_that_waits_when_its_partition_is_revoked_is_published_before_the_group_moves_on(harness):
     """Refused under the generation before, it would be done again, and its attempt would count."""
     gate = Gate(closed=False)
-    b = bench(gate)
+    b = harness(gate)
     lease = b.begun(4)
     finish = b.held_finish(gate, lease)
     move_on(b)
     revoked = b.table.drop(revoked_in=2)
     waiting = InThread(b.committer.end_revoked, revoked, 2, 10)
     gate.open()
-    assert finish.result() is End.COMMITTED
+    assert finish.result() is CommitResult.COMMITTED
     waiting.result()
     assert b.broker.messages == [RESULT]
     assert b.committed.is_done(4)
 
 
-def test_once_the_group_has_moved_on_a_revoked_result_is_not_published(bench):
+def test_once_the_group_has_moved_on_a_revoked_result_is_not_published(harness):
     gate = Gate(closed=False)
-    b = bench(gate)
+    b = harness(gate)
     lease = b.begun(4)
     finish = b.held_finish(gate, lease)
     b.table.drop(revoked_in=1)
     move_on(b)
     gate.open()
-    assert finish.result() is not End.COMMITTED
+    assert finish.result() is not CommitResult.COMMITTED
     assert b.broker.messages == []
 
 
-def test_what_a_revoked_job_asks_for_afterwards_is_not_published(bench):
+def test_what_a_revoked_job_asks_for_afterwards_is_not_published(harness):
     """An engine may die of the same signal that stops its job."""
-    b = bench()
+    b = harness()
     lease = b.begun(4)
     b.table.drop(revoked_in=1)
-    assert b.committer.finish(lease, (RESULT,)) is End.NOT_COMMITTED
+    assert b.committer.finish(lease, (RESULT,)) is CommitResult.NOT_COMMITTED
     assert b.broker.messages == []
 
 
-def test_what_a_stop_had_cancelled_before_is_not_published_when_its_partition_is_revoked(bench):
+def test_what_a_stop_had_cancelled_before_is_not_published_when_its_partition_is_revoked(harness):
     gate = Gate(closed=False)
-    b = bench(gate)
+    b = harness(gate)
     other, lease = b.begun(4), b.begun(5)
     holding = b.held_finish(gate, other)
     b.table.cancel_all()
@@ -182,5 +182,5 @@ def test_what_a_stop_had_cancelled_before_is_not_published_when_its_partition_is
     b.table.drop(revoked_in=1)
     gate.open()
     holding.result()
-    assert finish.result() is not End.COMMITTED
+    assert finish.result() is not CommitResult.COMMITTED
     assert not b.committed.is_done(5)

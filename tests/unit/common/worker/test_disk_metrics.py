@@ -3,14 +3,14 @@
 import shutil
 from pathlib import Path
 
-from common.worker.disk_metrics import read_disks
+from common.worker.disk_metrics import register_disks
 from common.worker.metrics import WorkerMetrics
 from tests.support.common.observability.exposition import Exposition
 
 
 def shown(directories: dict[str, Path]) -> Exposition:
     metrics = WorkerMetrics.create("processor")
-    read_disks(metrics, directories)
+    register_disks(metrics, directories)
     return Exposition.of(metrics.registry)
 
 

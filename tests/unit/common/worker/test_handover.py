@@ -4,7 +4,8 @@ import pytest
 from kafka import TopicPartition
 
 from common.worker.handover import Handover
-from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import leased, loaded, partition, record
 from tests.support.waiting import wait_for
 
@@ -30,7 +31,7 @@ class Member:
         return self.waiting
 
 
-class Bench:
+class Harness:
     """Three partitions of one worker, by a clock that `now_s` sets."""
 
     def __init__(self, longest_s: float = 3600, leaves: bool = True, slots: int = 8):
@@ -55,12 +56,12 @@ class Bench:
         return self.member.asked
 
     def end(self, lease: Lease) -> None:
-        lease.assignment.progress = lease.assignment.progress.finished(lease.offset)
+        lease.assignment.committed_state = lease.assignment.committed_state.finished(lease.offset)
         self.table.end(lease)
 
 
 def test_partitions_whose_records_are_worked_on_are_busy_and_no_others():
-    b = Bench()
+    b = Harness()
     lease = leased(b.table, 0, 1)
     assert b.busy() == [1]
     b.end(lease)
@@ -68,17 +69,17 @@ def test_partitions_whose_records_are_worked_on_are_busy_and_no_others():
 
 
 def test_what_ends_with_its_lease_is_not_busy_though_its_thread_still_runs():
-    b = Bench()
+    b = Harness()
     leased(b.table, 0, 1)
     b.table.drop([partition(1)])
     assert b.busy() == []
 
 
 def test_nothing_is_begun_on_what_another_is_to_have_until_it_is_not_wanted_any_more():
-    b = Bench()
+    b = Harness()
     leased(b.table, 0, 1)
     b.drain(1)
-    assert b.table.admit(record(1, 1)) is Refusal.NOT_YET
+    assert b.table.admit(record(1, 1)) is NotLeased.NOT_YET
     assert b.table.wanted({partition(n) for n in range(3)}).paused == {partition(1)}
     b.drain()
     assert b.table.wanted({partition(n) for n in range(3)}).paused == set()
@@ -86,7 +87,7 @@ def test_nothing_is_begun_on_what_another_is_to_have_until_it_is_not_wanted_any_
 
 
 def test_what_waits_is_told_though_it_was_not_known_when_another_joined():
-    b = Bench(slots=1)
+    b = Harness(slots=1)
     leased(b.table, 0, 0)
     b.handover.needs(set())
     b.member.waiting = {partition(1)}
@@ -100,7 +101,7 @@ def test_what_waits_is_told_though_it_was_not_known_when_another_joined():
 
 
 def test_a_loss_in_the_first_moments_and_in_a_rejoin_is_noticed():
-    b = Bench(slots=1)
+    b = Harness(slots=1)
     leased(b.table, 0, 0)
     b.handover.needs(set())
     b.drain()
@@ -113,7 +114,7 @@ def test_a_loss_in_the_first_moments_and_in_a_rejoin_is_noticed():
 
 
 def test_what_waits_for_a_free_slot_of_this_worker_moves_nothing():
-    b = Bench(slots=2)
+    b = Harness(slots=2)
     leased(b.table, 0, 0)
     b.handover.needs(set())
     b.table.drop([partition(2)])
@@ -122,7 +123,7 @@ def test_what_waits_for_a_free_slot_of_this_worker_moves_nothing():
 
 
 def test_it_asks_once_it_is_idle_and_once_a_second_at_most():
-    b = Bench()
+    b = Harness()
     leases = [leased(b.table, 0, n) for n in range(3)]
     b.drain(1)
     assert b.asked_after(30) == 0
@@ -133,7 +134,7 @@ def test_it_asks_once_it_is_idle_and_once_a_second_at_most():
 
 
 def test_another_partition_of_the_topic_that_is_idle_is_given_in_its_place():
-    b = Bench()
+    b = Harness()
     leases = [leased(b.table, 0, n) for n in range(3)]
     b.drain(1)
     assert b.asked_after(5) == 0
@@ -143,7 +144,7 @@ def test_another_partition_of_the_topic_that_is_idle_is_given_in_its_place():
 
 
 def test_it_does_not_ask_within_a_second_of_an_assignment_nor_while_one_is_under_way():
-    b = Bench()
+    b = Harness()
     b.drain(1)
     assert b.asked_after(0.9) == 0
     b.member.joining = True
@@ -151,14 +152,14 @@ def test_it_does_not_ask_within_a_second_of_an_assignment_nor_while_one_is_under
 
 
 def test_where_nothing_is_to_be_given_up_it_never_asks():
-    b = Bench()
+    b = Harness()
     b.end(leased(b.table, 0))
     b.drain()
     assert b.asked_after(60) == 0
 
 
 def test_what_is_to_go_the_longest_is_named_first():
-    b = Bench()
+    b = Harness()
     for number in range(3):
         leased(b.table, 0, number)
     b.drain(2)
@@ -168,7 +169,7 @@ def test_what_is_to_go_the_longest_is_named_first():
 
 
 def test_after_the_longest_time_it_is_busy_no_more_and_goes():
-    b = Bench(longest_s=60)
+    b = Harness(longest_s=60)
     for number in range(3):
         leased(b.table, 0, number)
     b.drain(1)
@@ -179,7 +180,7 @@ def test_after_the_longest_time_it_is_busy_no_more_and_goes():
 
 
 def test_with_no_time_at_all_nothing_is_busy():
-    b = Bench(longest_s=0)
+    b = Harness(longest_s=0)
     leased(b.table, 0)
     assert b.busy() == []
     b.table.drain()
@@ -188,7 +189,7 @@ def test_with_no_time_at_all_nothing_is_busy():
 
 
 def test_one_that_stops_gives_up_what_is_idle_if_its_jobs_take_longer_than_a_second():
-    b = Bench()
+    b = Harness()
     lease = leased(b.table, 0)
     b.now_s += 100
     b.table.drain()
@@ -202,7 +203,7 @@ def test_one_that_stops_gives_up_what_is_idle_if_its_jobs_take_longer_than_a_sec
 
 @pytest.mark.parametrize("leaves", [True, False])
 def test_one_that_stops_without_jobs_or_comes_back_asks_for_nothing(leaves):
-    b = Bench(leaves=leaves)
+    b = Harness(leaves=leaves)
     if not leaves:
         leased(b.table, 0)
     b.table.drain()
@@ -211,7 +212,7 @@ def test_one_that_stops_without_jobs_or_comes_back_asks_for_nothing(leaves):
 
 
 def test_with_full_slots_it_looks_for_what_waits_elsewhere_and_not_otherwise():
-    b = Bench()
+    b = Harness()
     leases = [leased(b.table, offset) for offset in range(7)]
     b.asked_after(10)
     assert b.member.looks == 0

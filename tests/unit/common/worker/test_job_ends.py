@@ -6,7 +6,7 @@ from common.errors import CrashError, ErrorCode
 from common.jobs import dead_letters
 from common.jobs.outcome import Done, Dropped, Poison
 from common.kafka.records import Message
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from tests.support.common.worker.fakes import FakeHandler
 from tests.support.common.worker.job_harness import Desk, returning
 
@@ -28,7 +28,7 @@ def stopped_with(desk: Desk, stop) -> FakeHandler:
 def test_an_attempt_that_a_shutdown_stops_does_not_count():
     desk = Desk(attempts_before=2)
     assert desk.run(stopped_with(desk, desk.table.cancel_all)) == []
-    assert desk.assignment.progress.counted(0) == 2
+    assert desk.assignment.committed_state.counted_attempts(0) == 2
     assert not desk.done
 
 
@@ -40,7 +40,7 @@ def test_what_a_shutdown_made_of_the_job_does_not_count_either():
         raise CrashError(ErrorCode.ENGINE_CRASHED)
 
     assert desk.run(FakeHandler(run)) == []
-    assert desk.assignment.progress.counted(0) == 0
+    assert desk.assignment.committed_state.counted_attempts(0) == 0
 
 
 def test_what_a_stopped_job_did_all_the_same_is_undone():
@@ -53,33 +53,33 @@ def test_what_a_stopped_job_did_all_the_same_is_undone():
 
     assert desk.run(FakeHandler(run)) == []
     assert undone == ["undone"]
-    assert desk.assignment.progress.counted(0) == 0
+    assert desk.assignment.committed_state.counted_attempts(0) == 0
 
 
 def test_an_attempt_whose_partition_has_left_is_not_handed_back():
     desk = Desk(attempts_before=1)
     desk.run(stopped_with(desk, desk.table.drop))
-    assert desk.assignment.progress.counted(0) == 2
+    assert desk.assignment.committed_state.counted_attempts(0) == 2
 
 
 def test_a_job_that_stops_unasked_counts_so_that_it_is_not_read_again_for_ever():
     desk = Desk()
     desk.run(FakeHandler(returning(Dropped())))
-    assert desk.assignment.progress.counted(0) == 1
+    assert desk.assignment.committed_state.counted_attempts(0) == 1
     assert desk.will_be_read_again
 
 
-@pytest.mark.parametrize("end", [End.UNKNOWN, End.NOT_COMMITTED])
-def test_an_attempt_whose_result_was_sent_is_not_handed_back(end: End):
+@pytest.mark.parametrize("end", [CommitResult.UNKNOWN, CommitResult.NOT_COMMITTED])
+def test_an_attempt_whose_result_was_sent_is_not_handed_back(end: CommitResult):
     desk = Desk()
 
-    def finish(lease, messages) -> End:
+    def finish(lease, messages) -> CommitResult:
         desk.table.cancel_all()
         return end
 
     desk.ledger.finish = finish
     desk.run(FakeHandler(returning(Done((RESULT,)))))
-    assert desk.assignment.progress.counted(0) == 1
+    assert desk.assignment.committed_state.counted_attempts(0) == 1
 
 
 # What Kafka never takes
@@ -124,4 +124,4 @@ def test_a_job_that_waits_for_its_turn_does_not_begin_in_a_worker_that_stops():
     with desk.table.quarantine.turn(False, lambda: True):
         desk.run(FakeHandler(lambda record, context: began.append(record)), lambda lease: desk.table.drain())
     assert began == []
-    assert desk.assignment.progress.attempts(0) == 2
+    assert desk.assignment.committed_state.attempts(0) == 2

@@ -6,7 +6,7 @@ from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, Tran
 from common.jobs import dead_letters
 from common.jobs.outcome import Done, Dropped, Failed, Poison
 from common.kafka.records import Message
-from common.worker.commit_request import End
+from common.worker.commit_request import CommitResult
 from tests.support.common.worker.fakes import FakeHandler
 from tests.support.common.worker.job_harness import Desk, raising, returning
 
@@ -26,9 +26,9 @@ def test_a_done_job_publishes_and_then_does_what_follows():
 
 @pytest.mark.parametrize(
     ("end", "effects"),
-    [(End.COMMITTED, ["after"]), (End.NOT_COMMITTED, ["undo"]), (End.UNKNOWN, [])],
+    [(CommitResult.COMMITTED, ["after"]), (CommitResult.NOT_COMMITTED, ["undo"]), (CommitResult.UNKNOWN, [])],
 )
-def test_what_follows_is_done_or_undone_only_for_certain(end: End, effects: list[str]):
+def test_what_follows_is_done_or_undone_only_for_certain(end: CommitResult, effects: list[str]):
     desk = Desk()
     desk.ledger.finish = lambda lease, messages, undo: end
     seen: list[str] = []
@@ -87,7 +87,7 @@ def test_an_unexpected_error_is_tried_again():
 def test_a_crash_publishes_nothing_and_the_record_is_read_again_at_once():
     desk = Desk()
     assert desk.run(FakeHandler(raising(CRASH))) == []
-    assert desk.assignment.progress.attempts(0) == 1
+    assert desk.assignment.committed_state.attempts(0) == 1
     assert desk.will_be_read_again
 
 

@@ -2,8 +2,9 @@
 
 from kafka.structs import OffsetAndMetadata
 
-from common.worker.committed_state import Progress, Step
-from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.committed_state import CommittedState, Step
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import leased, loaded, partition, record
 
 
@@ -15,7 +16,7 @@ def commit(table: LeaseTable, begin=(), finish=()) -> dict:
     return {assignment.partition: state for assignment, state in states.items()}
 
 
-def finish(table: LeaseTable, lease: Lease) -> Progress:
+def finish(table: LeaseTable, lease: Lease) -> CommittedState:
     (state,) = commit(table, finish=[lease]).values()
     table.end(lease)
     return state
@@ -30,14 +31,14 @@ def test_a_record_is_leased_once():
     lease = leased(table, 0)
     assert lease.live
     assert table.running_count == 1
-    assert table.admit(record(0)) is Refusal.ALREADY_DONE
+    assert table.admit(record(0)) is NotLeased.ALREADY_DONE
 
 
 def test_what_is_done_is_not_leased_again():
     table = LeaseTable(slots=4)
-    loaded(table, committed=Progress(20, {18: 1}).encode())
+    loaded(table, committed=CommittedState(20, {18: 1}).encode())
     assert leased(table, 18)
-    assert table.admit(record(19)) is Refusal.ALREADY_DONE
+    assert table.admit(record(19)) is NotLeased.ALREADY_DONE
     assert leased(table, 20)
 
 
@@ -47,7 +48,7 @@ def test_with_all_slots_taken_a_record_is_put_back_and_everything_paused():
     loaded(table, 1)
     lease = leased(table, 0)
     assert table.slots_full
-    assert table.admit(record(1)) is Refusal.NOT_YET
+    assert table.admit(record(1)) is NotLeased.NOT_YET
     both = {partition(0), partition(1)}
     assert table.wanted(both).paused == both
     finish(table, lease)
@@ -79,7 +80,7 @@ def test_records_admitted_between_proposal_and_commit_stay_in_hand():
     table.proposed([(Step.FINISH, first)])
     leased(table, 1)
     table.apply([(Step.FINISH, first)])
-    assert assignment.progress == Progress(2, {1: 0})
+    assert assignment.committed_state == CommittedState(2, {1: 0})
 
 
 # Loading and seeking
@@ -88,11 +89,11 @@ def test_records_admitted_between_proposal_and_commit_stay_in_hand():
 def test_nothing_is_taken_before_the_committed_state_is_loaded():
     table = LeaseTable(slots=4)
     (assignment,) = table.assign([partition()])
-    assert table.admit(record(0)) is Refusal.NOT_YET
+    assert table.admit(record(0)) is NotLeased.NOT_YET
     assert table.wanted({partition()}).paused == {partition()}
-    assert not table.settled
+    assert not table.all_positioned
     table.load(assignment, None)
-    assert table.settled
+    assert table.all_positioned
     assert leased(table, 0)
 
 
@@ -100,8 +101,8 @@ def test_a_record_of_the_old_position_is_not_taken_while_a_seek_is_due():
     table = LeaseTable(slots=4)
     (assignment,) = table.assign([partition()])
     table.load(assignment, OffsetAndMetadata(7, "", -1))
-    assert table.admit(record(3)) is Refusal.NOT_OURS
-    assert table.admit(record(9)) is Refusal.NOT_OURS
+    assert table.admit(record(3)) is NotLeased.NOT_OURS
+    assert table.admit(record(9)) is NotLeased.NOT_OURS
     assert table.wanted({partition()}).seeks == {partition(): 7}
     assert table.wanted({partition()}).seeks == {}
     assert leased(table, 7)
@@ -122,7 +123,7 @@ def test_an_answer_for_an_earlier_assignment_loads_nothing():
     (current,) = table.assign([partition()])
     table.load(earlier, OffsetAndMetadata(900, "", -1))
     assert not current.loaded
-    assert table.admit(record(0)) is Refusal.NOT_YET
+    assert table.admit(record(0)) is NotLeased.NOT_YET
 
 
 def test_an_offset_that_an_operator_has_set_back_runs_the_records_again():
@@ -133,14 +134,14 @@ def test_an_offset_that_an_operator_has_set_back_runs_the_records_again():
 
 def test_unfinished_records_that_left_the_log_do_not_hold_the_offset_back():
     table = LeaseTable(slots=4)
-    loaded(table, committed=Progress(20, {4: 1, 18: 2}).encode())
+    loaded(table, committed=CommittedState(20, {4: 1, 18: 2}).encode())
     lease = leased(table, 30)  # retention has taken everything below
     assert finish(table, lease).offset == 31
 
 
 def test_running_records_below_the_one_read_are_not_taken_for_lost():
     table = LeaseTable(slots=4)
-    loaded(table, committed=Progress(20, {4: 1, 18: 2}).encode())
+    loaded(table, committed=CommittedState(20, {4: 1, 18: 2}).encode())
     leases = [leased(table, offset) for offset in (4, 18, 20)]
     assert finish(table, leases[2]).offset == 4
 
@@ -156,7 +157,7 @@ def test_a_partition_that_leaves_ends_its_leases_and_no_others():
     table.drop([partition(0)])
     assert gone.cancelled.is_set()
     assert (gone.live, kept.live) == (False, True)
-    assert table.admit(record(1, 0)) is Refusal.NOT_OURS
+    assert table.admit(record(1, 0)) is NotLeased.NOT_OURS
     assert table.partitions == {partition(1)}
 
 
@@ -166,7 +167,7 @@ def test_a_partition_that_comes_back_waits_for_the_job_that_still_runs():
     old = leased(table, 0)
     table.drop([partition()])
     loaded(table)
-    assert table.admit(record(0)) is Refusal.NOT_YET
+    assert table.admit(record(0)) is NotLeased.NOT_YET
     assert table.wanted({partition()}).paused == {partition()}
     table.end(old)
     assert table.wanted({partition()}).paused == set()
@@ -192,7 +193,7 @@ def test_a_commit_that_arrives_after_the_loss_changes_only_the_old_assignment():
     table.drop([partition()])
     current = loaded(table)
     commit(table, finish=[old])
-    assert current.progress == Progress()
+    assert current.committed_state == CommittedState()
 
 
 def test_an_assignment_that_repeats_itself_ends_the_leases_before_it():
@@ -212,7 +213,7 @@ def test_a_job_that_ended_without_its_record_done_is_read_again():
     first, second = leased(table, 0), leased(table, 1)
     table.end(second)
     table.end(first)
-    assert table.admit(record(2)) is Refusal.NOT_OURS
+    assert table.admit(record(2)) is NotLeased.NOT_OURS
     assert table.wanted({partition()}).seeks == {partition(): 0}
     assert leased(table, 0)
     assert leased(table, 1)
@@ -230,7 +231,7 @@ def test_a_drain_takes_nothing_new_and_lets_what_runs_go_on():
     loaded(table)
     lease = leased(table, 0)
     table.drain()
-    assert table.admit(record(1)) is Refusal.NOT_YET
+    assert table.admit(record(1)) is NotLeased.NOT_YET
     assert table.wanted({partition()}).paused == {partition()}
     assert lease.live
 
@@ -251,6 +252,6 @@ def test_jobs_with_lost_leases_are_cancelled_too_and_hold_their_slots_until_they
     lease = leased(table, 0)
     table.drop()
     loaded(table, 1)
-    assert table.admit(record(0, 1)) is Refusal.NOT_YET
+    assert table.admit(record(0, 1)) is NotLeased.NOT_YET
     table.end(lease)
     assert leased(table, 0, 1)

@@ -2,8 +2,9 @@
 
 from kafka.structs import OffsetAndMetadata
 
-from common.worker.committed_state import Progress, Step
-from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.committed_state import CommittedState, Step
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import leased, loaded, partition, record
 
 
@@ -23,7 +24,7 @@ def test_a_partition_whose_head_is_not_due_is_paused_until_it_is_and_others_are_
     table = LeaseTable(4, clock)
     loaded(table, 0)
     loaded(table, 1)
-    assert table.admit(record(0), wait_s=30) is Refusal.NOT_YET
+    assert table.admit(record(0), wait_s=30) is NotLeased.NOT_YET
     assert (is_read(table, 0), is_read(table, 1)) == (False, True)
     assert leased(table, 0, 1)
     clock.now_s += 29.9
@@ -49,7 +50,7 @@ def test_the_next_head_waits_for_itself():
     table.admit(record(0), wait_s=30)
     clock.now_s += 30
     table.admit(record(0), wait_s=0)
-    assert table.admit(record(1), wait_s=5) is Refusal.NOT_YET
+    assert table.admit(record(1), wait_s=5) is NotLeased.NOT_YET
     assert not is_read(table)
     clock.now_s += 5
     assert is_read(table)
@@ -61,12 +62,12 @@ def test_a_crashed_record_below_a_head_that_waits_is_read_at_once_and_the_head_s
     loaded(table)
     crashed = leased(table, 0)
     table.apply([(Step.BEGIN, crashed)])
-    assert table.admit(record(1), wait_s=30) is Refusal.NOT_YET
+    assert table.admit(record(1), wait_s=30) is NotLeased.NOT_YET
     table.end(crashed)
     wanted = table.wanted({partition()})
     assert (wanted.seeks, wanted.paused) == ({partition(): 0}, set())
     assert leased(table, 0)
-    assert table.admit(record(1), wait_s=30) is Refusal.NOT_YET
+    assert table.admit(record(1), wait_s=30) is NotLeased.NOT_YET
     assert not is_read(table)
 
 
@@ -82,7 +83,7 @@ def test_a_job_that_ends_well_does_not_wake_the_head_that_waits():
 
 def test_a_record_that_was_begun_before_has_waited_even_if_our_clock_says_otherwise():
     table = LeaseTable(4, Clock())
-    loaded(table, committed=Progress(1, {0: 1}).encode())
+    loaded(table, committed=CommittedState(1, {0: 1}).encode())
     assert isinstance(table.admit(record(0), wait_s=30), Lease)
 
 
@@ -102,6 +103,6 @@ def test_records_that_wait_hold_neither_a_slot_nor_the_committed_offset():
     loaded(table, 1)
     table.admit(record(0), wait_s=30)
     assert table.running_count == 0
-    assert assignment.progress == Progress()
-    assert table.settled
+    assert assignment.committed_state == CommittedState()
+    assert table.all_positioned
     assert leased(table, 0, 1)

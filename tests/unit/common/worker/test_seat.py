@@ -9,11 +9,11 @@ from common.errors import Cancelled
 from common.jobs.outcome import Done
 from common.kafka.records import Message
 from common.worker import committed_state
-from common.worker.committed_state import Progress
+from common.worker.committed_state import CommittedState
 from common.worker.quarantine import Quarantine
 from tests.support.common.worker.fakes import TOPIC, FakeHandler, leased
 from tests.support.common.worker.job_harness import Desk
-from tests.support.common.worker.worker_harness import WorkerBench
+from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.waiting import wait_for
 
 RESULT = Message("results", b"k", b"done")
@@ -24,10 +24,10 @@ class Two:
 
     def __init__(self, begun: dict[int, int], slots: int = 2):
         self.go_on, self.order = threading.Event(), []
-        self.bench = WorkerBench(self._run, log=[b"0", b"1"], slots=slots)
-        self.bench.worker._leases.quarantine = Quarantine(aside_patience_s=0.1)
+        self.harness = WorkerHarness(self._run, log=[b"0", b"1"], slots=slots)
+        self.harness.worker._leases.quarantine = Quarantine(aside_patience_s=0.1)
         self.partition = TopicPartition(TOPIC, 0)
-        self.bench.broker.offsets[self.partition] = Progress(2, begun).encode()
+        self.harness.broker.offsets[self.partition] = CommittedState(2, begun).encode()
 
     def _run(self, record, context):
         self.order.append(f"begin {record.value.decode()}")
@@ -38,16 +38,16 @@ class Two:
         self.order.append(f"end {record.value.decode()}")
         return Done((Message("results", b"k", record.value),))
 
-    def committed(self) -> Progress:
-        return committed_state.decode(self.bench.broker.offsets[self.partition])
+    def committed(self) -> CommittedState:
+        return committed_state.decode(self.harness.broker.offsets[self.partition])
 
     def run(self) -> None:
-        running = self.bench.start()
+        running = self.harness.start()
         wait_for(lambda: "end 1" in self.order, 20, "the second job's end")
         self.while_aside = self.committed()
         self.go_on.set()
-        self.bench.wait_for_results(2)
-        self.bench.worker.stop()
+        self.harness.wait_for_results(2)
+        self.harness.worker.stop()
         running.result()
 
 
@@ -63,7 +63,7 @@ def test_others_work_meanwhile_those_on_their_last_attempt_too(begun, slots):
 def test_a_death_meanwhile_counts_once_at_most(before, meanwhile):
     two = Two({0: before, 1: 0})
     two.run()
-    assert (two.while_aside.attempts(0), two.while_aside.counted(0)) == (before + 1, meanwhile)
+    assert (two.while_aside.attempts(0), two.while_aside.counted_attempts(0)) == (before + 1, meanwhile)
     assert two.committed().offset == 2
 
 
@@ -71,12 +71,12 @@ def test_a_job_that_works_again_counts_again():
     desk, seen = Desk(attempts_before=1), []
 
     def run(record, context):
-        seen.append(desk.assignment.progress.counted(0))
+        seen.append(desk.assignment.committed_state.counted_attempts(0))
         context.leave_slot()
-        seen.append(desk.assignment.progress.counted(0))
+        seen.append(desk.assignment.committed_state.counted_attempts(0))
         context.regain_slot()
-        seen.append(desk.assignment.progress.counted(0))
-        assert desk.assignment.progress.attempts(0) == context.attempt == 2  # it is the same one
+        seen.append(desk.assignment.committed_state.counted_attempts(0))
+        assert desk.assignment.committed_state.attempts(0) == context.attempt == 2  # it is the same one
         return Done((RESULT,))
 
     assert desk.run(FakeHandler(run)) == [RESULT]
@@ -94,7 +94,7 @@ def test_a_job_that_is_stopped_while_it_waits_for_its_slot_drops_its_work():
         return Done((RESULT,))
 
     assert desk.run(FakeHandler(run)) == []
-    assert desk.assignment.progress.counted(0) == 0
+    assert desk.assignment.committed_state.counted_attempts(0) == 0
 
 
 def test_a_job_that_waits_for_its_slot_hears_what_its_own_check_says():

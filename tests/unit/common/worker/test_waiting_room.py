@@ -7,10 +7,11 @@ from kafka import TopicPartition
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
-from common.worker.lease import Lease, LeaseTable, Refusal
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
 from tests.support.common.worker.fakes import TOPIC, leased, loaded, partition, record
-from tests.support.common.worker.worker_harness import WorkerBench
+from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.waiting import wait_for
 
 HOST = ("host", "a.example:443")
@@ -160,8 +161,8 @@ def test_a_partition_with_as_many_leases_as_its_metadata_can_name_is_not_read_on
     for offset in range(128):
         table.set_aside(leased(table, offset))
     assert partition() in table.wanted({partition()}).paused
-    assert table.admit(record(128)) is Refusal.NOT_YET
-    (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).progress]
+    assert table.admit(record(128)) is NotLeased.NOT_YET
+    (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).committed_state]
     assert len(state.encode().metadata) < 4096
 
 
@@ -176,7 +177,7 @@ def test_a_job_that_left_its_slot_has_the_next_one_before_a_record_that_is_not_b
     second = leased(table, 1)
     assert not table.regain_slot(first)
     second.holds_slot = False
-    assert table.admit(record(2)) is Refusal.NOT_YET
+    assert table.admit(record(2)) is NotLeased.NOT_YET
     assert table.regain_slot(first)
     assert table.slots_full
 
@@ -214,7 +215,7 @@ def test_records_whose_user_has_no_place_are_not_begun_and_others_pass_them():
         return Done((Message("results", b"k", record.value),))
 
     log = [b"a1", b"a2", b"a3", b"a4", b"b1", b"b2"]
-    b = WorkerBench(run, log=log, places=by_first_letter(Limits(per_user=2)), grace_s=0)
+    b = WorkerHarness(run, log=log, places=by_first_letter(Limits(per_user=2)), grace_s=0)
     running = b.start()
     assert b.wait_for_results(2) == [b"b1", b"b2"]
     assert sorted(begun) == [b"a1", b"a2", b"b1", b"b2"]
@@ -235,7 +236,7 @@ def test_each_that_waits_is_done_once_in_its_order():
         return Done((Message("results", b"k", record.value),))
 
     log = [b"a%02d" % n for n in range(30)]
-    b = WorkerBench(run, log=log, places=by_first_letter(Limits(per_user=1)))
+    b = WorkerHarness(run, log=log, places=by_first_letter(Limits(per_user=1)))
     running = b.start()
     assert b.wait_for_results(30) == log
     assert begun == log
@@ -248,7 +249,7 @@ def test_a_job_without_its_place_hands_its_attempt_back_and_goes_on_once_there_i
     attempts = []
 
     def run(record, context):
-        attempts.append((record.value, context.attempt, context.counted))
+        attempts.append((record.value, context.attempt, context.counted_attempts))
         if not context.take_place(Claim("a")):
             return Deferred(Claim("a"), (Message("told", b"k", record.value),))
         context.leave_slot()
@@ -257,7 +258,7 @@ def test_a_job_without_its_place_hands_its_attempt_back_and_goes_on_once_there_i
         return Done((Message("results", b"k", record.value),))
 
     rules = PlaceRules(Limits(per_user=1), lambda record: None)
-    b = WorkerBench(run, log=[b"1"], places=rules)
+    b = WorkerHarness(run, log=[b"1"], places=rules)
     running = b.start()
     wait_for(lambda: attempts, 20, "the first record's job")
     b.log.append(b"2")
@@ -271,7 +272,7 @@ def test_a_job_without_its_place_hands_its_attempt_back_and_goes_on_once_there_i
 
 def test_what_finds_no_room_to_wait_comes_again_later_and_no_attempt_was_begun():
     log = [b"a%03d" % n for n in range(100)]
-    b = WorkerBench(log=log, places=by_first_letter(Limits(total=0)))
+    b = WorkerHarness(log=log, places=by_first_letter(Limits(total=0)))
     running = b.start()
     wait_for(lambda: len(b.broker.messages) + b.worker.waiting_count == 100, 20, "all records' fate")
     later = b.broker.messages[0]
@@ -292,7 +293,7 @@ def test_what_waits_when_its_partition_leaves_is_not_started():
         context.wait(60)
         return Done()
 
-    b = WorkerBench(run, log=[b"a1", b"a2"], places=by_first_letter(Limits(per_user=1)), grace_s=0)
+    b = WorkerHarness(run, log=[b"a1", b"a2"], places=by_first_letter(Limits(per_user=1)), grace_s=0)
     running = b.start()
     wait_for(lambda: b.worker.waiting_count, 20, "a record that waits")
     b.away.set()

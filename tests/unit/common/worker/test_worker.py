@@ -11,7 +11,7 @@ from common.jobs.outcome import Done
 from common.kafka.fencing import Fenced
 from common.kafka.records import Message
 from tests.support.common.worker.fakes import TOPIC, FakeProducer
-from tests.support.common.worker.worker_harness import WorkerBench
+from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.waiting import wait_for
 
 
@@ -20,7 +20,7 @@ def values(count: int) -> list[bytes]:
 
 
 def test_every_record_is_done_once():
-    b = WorkerBench(log=values(20))
+    b = WorkerHarness(log=values(20))
     running = b.start()
     assert b.wait_for_results(20) == sorted(values(20))
     wait_for(lambda: b.broker.offsets[TopicPartition(TOPIC, 0)].offset == 20, 10, "committed end")
@@ -39,7 +39,7 @@ def test_while_a_result_is_being_committed_the_next_record_has_its_slot():
             commits.append(step)
             assert len(commits) != 2 or go_on.wait(20)
 
-    b = WorkerBench(log=values(3), slots=1)
+    b = WorkerHarness(log=values(3), slots=1)
     b.make_producer = lambda: FakeProducer(b.broker, hold_the_first_result)
     running = b.start()
     wait_for(lambda: len(commits) == 2, 20, "the first result's commit")
@@ -57,7 +57,7 @@ def test_while_a_result_is_being_committed_the_next_record_has_its_slot():
     "error", [KafkaError("odd"), AssertionError(), KeyError("inside"), RuntimeError("closed")]
 )
 def test_after_a_poll_that_raises_a_new_consumer_goes_on(error):
-    b = WorkerBench(log=values(3))
+    b = WorkerHarness(log=values(3))
     running = b.start()
     b.wait_for_results(3)
     b.consumer.errors.append(error)
@@ -82,7 +82,7 @@ def test_jobs_of_a_consumer_that_broke_are_cancelled_and_done_again():
                 cancelled.set()
         return Done((Message("results", b"k", record.value),))
 
-    b = WorkerBench(run, log=values(1))
+    b = WorkerHarness(run, log=values(1))
     running = b.start()
     assert first.wait(20)
     b.away.set()
@@ -98,7 +98,7 @@ def test_jobs_of_a_consumer_that_broke_are_cancelled_and_done_again():
 
 @pytest.mark.parametrize("error", [KafkaConnectionError(), AssertionError(), RuntimeError("inside")])
 def test_a_committed_state_that_cannot_be_read_is_asked_for_again(error):
-    b = WorkerBench(log=values(2))
+    b = WorkerHarness(log=values(2))
     b.read_errors.append(error)
     running = b.start()
     assert b.wait_for_results(2) == values(2)
@@ -107,7 +107,7 @@ def test_a_committed_state_that_cannot_be_read_is_asked_for_again(error):
 
 
 def test_a_committer_that_breaks_ends_an_idle_worker_with_its_error():
-    b = WorkerBench()
+    b = WorkerHarness()
 
     def broken():
         raise ValueError("a bad option")
@@ -119,7 +119,7 @@ def test_a_committer_that_breaks_ends_an_idle_worker_with_its_error():
 
 
 def test_fenced_by_its_poll_the_worker_stops():
-    b = WorkerBench()
+    b = WorkerHarness()
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
     b.consumer.errors.append(FencedInstanceIdError())
@@ -128,7 +128,7 @@ def test_fenced_by_its_poll_the_worker_stops():
 
 
 def test_fenced_by_a_broker_that_may_have_forgotten_it_the_worker_joins_afresh():
-    b = WorkerBench()
+    b = WorkerHarness()
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
     b.broker.forgets = True
@@ -144,7 +144,7 @@ def test_fenced_by_a_broker_that_may_have_forgotten_it_the_worker_joins_afresh()
 
 
 def test_fenced_in_silence_the_worker_stops_but_not_at_the_first_sign():
-    b = WorkerBench()
+    b = WorkerHarness()
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
     b.consumer.silent = True
@@ -157,7 +157,7 @@ def test_fenced_in_silence_the_worker_stops_but_not_at_the_first_sign():
 
 
 def test_a_join_that_never_ends_makes_a_new_consumer():
-    b = WorkerBench()
+    b = WorkerHarness()
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
     b.consumer.joining = True
@@ -168,7 +168,7 @@ def test_a_join_that_never_ends_makes_a_new_consumer():
 
 
 def test_partitions_that_stay_without_an_owner_are_shared_out_again():
-    b = WorkerBench()
+    b = WorkerHarness()
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
     b.consumer.withholds = True
@@ -183,7 +183,7 @@ def test_partitions_that_stay_without_an_owner_are_shared_out_again():
 
 
 def test_a_member_that_is_led_by_its_former_self_asks_for_an_assignment_at_once():
-    b = WorkerBench()
+    b = WorkerHarness()
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
     b.consumer.follows_itself = True
@@ -193,7 +193,7 @@ def test_a_member_that_is_led_by_its_former_self_asks_for_an_assignment_at_once(
 
 
 def test_an_overrun_of_the_poll_interval_is_logged_with_its_name(caplog):
-    b = WorkerBench()
+    b = WorkerHarness()
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
     b.now_s += 61
@@ -206,7 +206,7 @@ def test_an_overrun_of_the_poll_interval_is_logged_with_its_name(caplog):
 
 
 def test_stopped_before_kafka_was_reached_it_ends():
-    b = WorkerBench()
+    b = WorkerHarness()
     b.away.set()
     running = b.start()
     b.worker.stop()
@@ -222,7 +222,7 @@ def test_a_stop_lets_jobs_finish_while_it_goes_on_polling():
         assert go_on.wait(20)
         return Done((Message("results", b"k", record.value),))
 
-    b = WorkerBench(run, log=values(1))
+    b = WorkerHarness(run, log=values(1))
     running = b.start()
     assert started.wait(20)
     b.worker.stop()
@@ -243,7 +243,7 @@ def test_past_the_grace_a_job_that_notices_nothing_does_not_hold_the_worker():
         never.wait(60)
         return Done((Message("results", b"k", record.value),))
 
-    b = WorkerBench(run, log=values(1))
+    b = WorkerHarness(run, log=values(1))
     running = b.start()
     assert started.wait(20)
     b.worker.stop()
@@ -260,7 +260,7 @@ def test_past_the_grace_a_job_that_notices_nothing_does_not_hold_the_worker():
 
 
 def test_a_worker_that_lost_its_broker_does_not_try_to_leave_the_group():
-    b = WorkerBench()
+    b = WorkerHarness()
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 1, 20, "polls")
     b.consumer.cut_off = True
@@ -273,7 +273,7 @@ def test_a_worker_that_lost_its_broker_does_not_try_to_leave_the_group():
 
 
 def test_readiness_names_what_is_missing():
-    b = WorkerBench()
+    b = WorkerHarness()
     assert "joining" in b.worker.check().detail
     running = b.start()
     wait_for(lambda: b.worker.check().ok, 20, "readiness")
@@ -287,7 +287,7 @@ def test_readiness_names_what_is_missing():
 
 
 def test_without_a_producer_it_is_not_ready():
-    b = WorkerBench()
+    b = WorkerHarness()
 
     def refuse():
         raise KafkaConnectionError
@@ -304,7 +304,7 @@ def test_without_a_producer_it_is_not_ready():
 
 
 def test_while_it_may_not_begin_it_takes_nothing_gives_its_partitions_up_and_takes_them_again_afterwards():
-    b = WorkerBench(log=[b"1"])
+    b = WorkerHarness(log=[b"1"])
     b.may_begin = False
     running = b.start()
     wait_for(lambda: b.consumers and b.consumer.polls > 3, 20, "polls")

@@ -5,38 +5,38 @@ import pytest
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.tasks.job_status import Statuses
 from common.tasks.messages import State
-from tests.support.common.worker.fakes import FakeContext, MemoryOutbox
+from tests.support.common.worker.fakes import MemoryOutbox
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader.uploader_harness import TASK_UUID, UploaderBench, record
+from tests.support.uploader.uploader_harness import TASK_UUID, UploaderHarness
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 
 
 @pytest.fixture
-def bench(tmp_path):
+def harness(tmp_path):
     with CallbackReceiver() as receiver:
-        yield UploaderBench(tmp_path, receiver)
+        yield UploaderHarness(tmp_path, receiver)
 
 
-def test_a_delivered_success_has_the_links_of_its_callback(bench):
-    (told,) = bench.work(bench.staged()).statuses
-    (body,) = bench.callbacks()
+def test_a_delivered_success_has_the_links_of_its_callback(harness):
+    (told,) = harness.work(harness.staged()).statuses
+    (body,) = harness.callbacks()
     assert (told.state, told.progress, told.model, told.error_code) == ("succeeded", 1.0, "centre", None)
     assert told.result.model_dump(mode="json", exclude_none=True) == body
     assert told.times.keys() == {State.QUEUED, State.UPLOADING, State.DELIVERING, State.SUCCEEDED}
 
 
-def test_a_failed_run_is_over_with_its_own_error_whatever_becomes_of_the_callback(bench):
-    bench.receiver.answer(500)
-    told = [status for settled in bench.work_out(bench.failed()) for status in settled.statuses]
+def test_a_failed_run_is_over_with_its_own_error_whatever_becomes_of_the_callback(harness):
+    harness.receiver.answer(500)
+    told = [status for settled in harness.work_out(harness.failed()) for status in settled.statuses]
     assert {(s.state, s.error_code) for s in told} == {("failed", "http_error")}
     # So that it can be told how many callbacks of a user wait.
     assert [s.callback_next_try_at for s in told] == [99.0 + 30, 99.0 + 300, None]
 
 
-def test_a_callback_that_waits_is_being_delivered_and_one_that_is_lost_leaves_a_success(bench):
-    bench.receiver.answer(500)
-    told = [status for settled in bench.work_out(bench.staged()) for status in settled.statuses]
+def test_a_callback_that_waits_is_being_delivered_and_one_that_is_lost_leaves_a_success(harness):
+    harness.receiver.answer(500)
+    told = [status for settled in harness.work_out(harness.staged()) for status in settled.statuses]
     assert [s.state for s in told] == ["delivering", "delivering", "succeeded"]
     assert [s.tries for s in told] == [(1, 0), (2, 0), (2, 0)]
     assert [s.next_try_at for s in told] == [99.0 + 30, 99.0 + 300, None]
@@ -44,38 +44,38 @@ def test_a_callback_that_waits_is_being_delivered_and_one_that_is_lost_leaves_a_
     assert {s.result.task_uuid for s in told} == {TASK_UUID}
 
 
-def test_a_store_that_is_away_is_waited_for_and_given_up(bench):
-    bench.storage.fail = lambda what, key: DOWN if what == "put_file" else None
-    told = [status for settled in bench.work_out(bench.staged()) for status in settled.statuses]
+def test_a_store_that_is_away_is_waited_for_and_given_up(harness):
+    harness.storage.fail = lambda what, key: DOWN if what == "put_file" else None
+    told = [status for settled in harness.work_out(harness.staged()) for status in settled.statuses]
     assert [s.state for s in told] == ["uploading", "uploading", "delivering", "failed"]
     assert [s.tries for s in told[:2]] == [(0, 1), (0, 2)]
     assert {s.error_code for s in told} == {"storage_error"}
 
 
-def test_a_run_whose_callback_could_not_be_read_again_has_failed(bench):
-    bench.receiver.answer(500)
-    (second,) = bench.work(bench.staged()).results
+def test_a_run_whose_callback_could_not_be_read_again_has_failed(harness):
+    harness.receiver.answer(500)
+    (second,) = harness.work(harness.staged()).results
     refused = PermanentError(ErrorCode.STORAGE_ERROR, "AccessDenied")
-    bench.storage.fail = lambda what, key: refused
-    assert [s.state for s in bench.work(second).statuses] == ["failed"]
+    harness.storage.fail = lambda what, key: refused
+    assert [s.state for s in harness.work(second).statuses] == ["failed"]
 
 
-def test_who_waits_for_stems_hears_of_them_before_the_receiver_has_answered(bench):
+def test_who_waits_for_stems_hears_of_them_before_the_receiver_has_answered(harness):
     outbox = MemoryOutbox()
-    bench.handler._statuses = Statuses("status", outbox, lambda: 99.0)
-    bench.run(bench.staged())
+    harness.handler._statuses = Statuses("status", outbox, lambda: 99.0)
+    harness.run(harness.staged())
     before = outbox.statuses[-1]
-    (body,) = bench.callbacks()
+    (body,) = harness.callbacks()
     assert before.state is State.DELIVERING
     assert before.result.model_dump(mode="json", exclude_none=True) == body
 
 
-def test_the_song_is_named_in_every_status_of_its_result(bench):
+def test_the_song_is_named_in_every_status_of_its_result(harness):
     song = {"audio": "https://example.com/song.mp3"}
-    bench.receiver.answer(500)
-    for result in (bench.staged(), bench.failed()):
-        tries = bench.work_out(result.model_copy(update=song))
+    harness.receiver.answer(500)
+    for result in (harness.staged(), harness.failed()):
+        tries = harness.work_out(result.model_copy(update=song))
         told = [status for settled in tries for status in settled.statuses]
         assert {status.audio for status in told} == {song["audio"]}
-    unpublished = bench.handler.give_up(record(bench.staged().model_copy(update=song)), DOWN, FakeContext())
+    unpublished = harness.given_up(harness.staged().model_copy(update=song), DOWN)
     assert all(song["audio"].encode() in message.value for message in unpublished.messages)
