@@ -1,4 +1,4 @@
-"""A proxy in front of a store that thinks for a while before it passes an upload on."""
+"""A proxy in front of a store that delays uploads."""
 
 import socket
 import threading
