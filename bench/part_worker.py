@@ -12,8 +12,10 @@ from bench.report import Target, compare
 from bench.setup import Bench, kafka
 from common.jobs.outcome import Done
 from common.kafka import clients
+from common.kafka.consumer import Consumer
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.records import Message
+from common.kafka.transaction import TransactionalProducer
 from common.worker.worker import Worker, WorkerConfig
 from tests.support.common.kafka.group import Lab
 from tests.support.common.worker.fakes import FakeHandler, InThread, rules
@@ -93,8 +95,8 @@ def _rate(lab: Lab, consumer: GuardedConsumer, make_producer: Callable[[], objec
     worker = Worker(
         WorkerConfig(lab.settings.kafka_group_id, slots, 60000, 5, rules()),
         FakeHandler(sleep),
-        lambda: consumer,
-        make_producer,
+        lambda: Consumer(consumer),
+        lambda: TransactionalProducer(make_producer()),
     )
     running = InThread(worker.run, [lab.settings.kafka_task_topic])
     wait_for(lambda: len(ends_s) >= jobs, 300, f"{jobs} jobs")

@@ -1,4 +1,4 @@
-"""A task's life in the processor: download, prepare, separate, stage, announce."""
+"""Runs a task's job in the processor: download, prepare, separate, stage, publish the result."""
 
 import logging
 import shutil
@@ -27,7 +27,6 @@ from common.tasks.messages import (
     StagedStem,
     State,
     Task,
-    Times,
     UndecodableMessage,
 )
 from common.tasks.stage_news import StageWatch
@@ -40,13 +39,16 @@ from processor.places import download_claim
 
 log = logging.getLogger(__name__)
 
-# Most downloads are over by then, so that a processor seldom begins more songs than it has slots.
+# 0.5 s: most downloads end sooner, so a processor seldom begins more songs than it has slots.
 _SLOT_KEPT_S = 0.5
 
 
 @dataclass(frozen=True)
 class ProcessorConfig:
-    """`temp_dir` belongs to this process alone."""
+    """The handler's settings; `download` and `audio` limit each song.
+
+    `temp_dir` belongs to this process alone. `retries` counts the tries after the first.
+    """
 
     result_topic: str
     temp_dir: Path
@@ -56,7 +58,10 @@ class ProcessorConfig:
 
 
 class ProcessorHandler:
-    """Turns records of the task topic into results. Several jobs at once; the engine takes one at a time."""
+    """Turns records of the task topic into results.
+
+    Thread-safe: several jobs run at once, and the engine takes one of them at a time.
+    """
 
     def __init__(
         self,
@@ -112,11 +117,11 @@ class ProcessorHandler:
                     raise TransientError(ErrorCode.DISK_FULL, "The disk is full") from error
                 raise
             Failpoint.STAGED.reach()
-            # A worker that was frozen may have staged its stems after another worker finished the task. Its
-            # transaction is refused, and `undo` removes them: no result names them.
-            return Done((self._message(result), self._handed_on(result)), undo=unstage)
+            # `undo`: a worker that was frozen may have lost the record meanwhile, and another one staged it.
+            return Done((self._message(result), self._uploading(result)), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
+        """Return the retry schedule for `error`: a short one for errors that a retry seldom mends."""
         return self._brief_schedule if isinstance(error, UnlikelyError) else self._schedule
 
     def after_failure(self, job: Job[Task], failed: Failed, decision: Decision, context: JobContext) -> Done:
@@ -137,7 +142,7 @@ class ProcessorHandler:
             # After too many crashes `run` is not called, so the crashed attempts' stems are removed here.
             self._stage.remove_earlier_attempts(task.task_uuid, job.record.file_label, context.attempt + 1)
         status = self._statuses.job(task, queued_at=self._queued_at(job))
-        failed = results.separation_failed(task, error, self._wall_clock(), dict(status.times))
+        failed = results.failed(task, error, self._wall_clock(), dict(status.times))
         # The run is not over: of two results of one run, only the uploader can say which one counts.
         delivering = status.ended(State.DELIVERING, progress=None, **failure(error))
         letters = () if isinstance(error, PermanentError) else (decision.letter,)
@@ -159,8 +164,8 @@ class ProcessorHandler:
         """
         return job.record.timestamp_ms / 1000 if self._tries(job) else None
 
-    def _handed_on(self, result: Separated) -> Message:
-        """It waits for an uploader now."""
+    def _uploading(self, result: Separated) -> Message:
+        """Return the status of a task that waits for an uploader."""
         return self._statuses.job(result).ended(State.UPLOADING, model=result.model, device=result.device)
 
     def _message(self, result: Separated | SeparationFailed) -> Message:
@@ -183,18 +188,19 @@ class ProcessorHandler:
             stems_dir.mkdir()
             status.enter(State.SEPARATING)
             began_s = time.monotonic()
-            separation = self._engine.separate(mix.path, stems_dir, context.check, _at_work(status))
+            separation = self._engine.separate(mix.path, stems_dir, context.check, _progress_of(status))
             log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
             self._metrics.separated(mix.duration_s, separation.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)
             with timed(Phase.STAGE):
-                return self._put_in_stage(task, record, context, separation, status.times)
+                stems = self._put_in_stage(task, record, context, separation)
+                return results.separated(task, separation, stems, self._wall_clock(), status.times)
 
     def _download(
         self, task: Task, directory: Path, context: JobContext, status: JobStatus
     ) -> DownloadedFile:
-        """Leaves the slot to another song when the host is slow."""
+        """Download the song; give the slot to another song when the download takes over `_SLOT_KEPT_S`."""
         slot_until_s = time.monotonic() + _SLOT_KEPT_S
 
         def check() -> None:
@@ -205,8 +211,8 @@ class ProcessorHandler:
         return download(task.audio, directory, self._config.download, self._network, check, status.advance)
 
     def _put_in_stage(
-        self, task: Task, record: Record, context: JobContext, separation: Separation, times: Times
-    ) -> Separated:
+        self, task: Task, record: Record, context: JobContext, separation: Separation
+    ) -> dict[str, StagedStem]:
         stems = {}
         for name, stem in separation.stems.items():
             context.check()
@@ -218,13 +224,13 @@ class ProcessorHandler:
                 duration_s=round(stem.duration_s, 3),
             )
             Failpoint.STAGING.reach()
-        return results.separated(task, stems, separation, self._wall_clock(), times)
+        return stems
 
     @contextmanager
     def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
-        """A directory for one attempt, removed with all that is in it."""
+        """Yield an empty directory for one attempt; remove it with its contents afterwards."""
         directory = self._config.temp_dir / f"{record.file_label}.{context.attempt}"
-        # An offset that an operator has set back brings the same attempt once more.
+        # The directory may exist: an operator who resets an offset repeats the same attempt.
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         try:
@@ -233,7 +239,7 @@ class ProcessorHandler:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _at_work(status: JobStatus) -> Callable[[float], None]:
+def _progress_of(status: JobStatus) -> Callable[[float], None]:
     def on_progress(fraction: float) -> None:
         status.advance(fraction)
         Failpoint.SEPARATING.reach()

@@ -1,21 +1,23 @@
-"""Builds the results that the processor announces: a task's staged stems, or its failure."""
+"""Builds the results that a job publishes: its staged stems, or why it failed."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from common.errors import JobError
 from common.outbound.addresses import without_secrets
+from common.tasks.job_status import failure
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, Task, Times
 from processor.engine.protocol import Separation
 
 
 def separated(
-    task: Task, stems: dict[str, StagedStem], separation: Separation, finished_at: float, times: Times
+    task: Task, separation: Separation, stems: Mapping[str, StagedStem], finished_at: float, times: Times
 ) -> Separated:
-    """`finished_at` is in seconds since the epoch; `times` is when the task entered each state."""
+    """Return the result of a separated song. `finished_at` and `times` are in seconds since the epoch."""
     return Separated(
         **_shared_fields(task),
         finished_at=finished_at,
-        stems=stems,
+        stems=dict(stems),
         model=separation.model,
         device=separation.device,
         gain=separation.gain,
@@ -23,19 +25,14 @@ def separated(
     )
 
 
-def separation_failed(task: Task, error: JobError, finished_at: float, times: Times) -> SeparationFailed:
-    """`finished_at` is in seconds since the epoch; `times` is when the task entered each state."""
-    return SeparationFailed(
-        **_shared_fields(task),
-        finished_at=finished_at,
-        error_code=error.code,
-        error_message=error.short_message,
-        times=times,
-    )
+def failed(task: Task, error: JobError, finished_at: float, times: Times) -> SeparationFailed:
+    """Return the result of a failed task. `finished_at` and `times` are in seconds since the epoch."""
+    fields = {**_shared_fields(task), **failure(error)}
+    return SeparationFailed(**fields, finished_at=finished_at, times=times)
 
 
 def _shared_fields(task: Task) -> dict[str, Any]:
-    """Returns the fields that every result takes over from its task."""
+    """Return the fields that a result takes over from its task."""
     return {
         "task_uuid": task.task_uuid,
         "hook_url": task.hook_url,

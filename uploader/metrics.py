@@ -11,7 +11,7 @@ from uploader.webhook import Delivered, Delivery, Gone, Refused, Rejected, Timed
 
 
 class Phase(StrEnum):
-    """The values of the label `stage` in the uploader."""
+    """The values of the label `phase`."""
 
     UPLOAD = "upload"
     CALLBACK = "callback"

@@ -1,15 +1,14 @@
 """One spell of being connected to Kafka: a producer whose writes are confirmed, and an admin client."""
 
+import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from kafka.errors import KafkaError
 
 from common.failpoint import Failpoint
 from common.kafka import clients, topics
-from common.kafka.clients import discard_producer
-from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Cancel, Redelivery, Task
 
@@ -56,28 +55,23 @@ class KafkaSession:
         }
         delivery_timeout_ms = int(delivery_timeout_s * 1000)
         request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms)
-        options: dict[str, Any] = {
+        options = {
             "request_timeout_ms": request_timeout_ms,
+            # Without api_version a constructor waits until it has found the broker, or raises.
             "bootstrap_timeout_ms": int(connect_timeout_s * 1000),
             "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
         }
-        with cleaned_up_client() as net_client:
-            options["kafka_client"] = net_client
-            # Without api_version a constructor waits until it has found the broker, or raises.
+        with contextlib.ExitStack() as on_error:
             self._admin = clients.admin(settings, **options)
+            on_error.callback(self._admin.close)
             topics.ensure(self._admin, settings)
             self._producer = clients.idempotent_producer(
-                settings,
-                delivery_timeout_ms=delivery_timeout_ms,
-                max_block_ms=request_timeout_ms,
-                **options,
+                settings, **options, delivery_timeout_ms=delivery_timeout_ms, max_block_ms=request_timeout_ms
             )
-        try:
+            on_error.callback(self._close_producer, 0)
             for topic in self._topics.values():
                 self._producer.partitions_for(topic)
-        except BaseException:
-            self.close(0)
-            raise
+            on_error.pop_all()
 
     def send(self, message: Sendable, confirmed: Confirmed) -> None:
         topic, key = self._topics[type(message)], str(message.task_uuid).encode()
@@ -105,4 +99,4 @@ class KafkaSession:
             self._producer.close(timeout=timeout_s)
         except KafkaError as error:  # raised when records are left, with the sender's thread still running
             log.warning("records given up while closing the producer: %s", error)
-            discard_producer(self._producer)
+            clients.discard_producer(self._producer)

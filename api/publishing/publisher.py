@@ -24,7 +24,7 @@ _PROBE_INTERVAL_S = 5.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 2.0
 
 
-class QueueUnavailable(Exception):
+class PublisherUnavailable(Exception):
     """It was not confirmed in time. It may still be done, if Kafka has taken it after all."""
 
 
@@ -40,11 +40,11 @@ class _Connection:
     over: threading.Event = field(default_factory=threading.Event)
 
 
-class TaskQueue(Protocol):
+class TaskPublisher(Protocol):
     async def start(self) -> None: ...
 
     async def publish(self, message: Sendable) -> None:
-        """Returns once it is safely queued. Raises QueueUnavailable."""
+        """Returns once it is safely queued. Raises PublisherUnavailable."""
 
     def check(self) -> Check:
         """Whether tasks can be queued, from what is already known."""
@@ -52,8 +52,8 @@ class TaskQueue(Protocol):
     async def close(self) -> None: ...
 
 
-class KafkaQueue:
-    """A TaskQueue on Kafka sessions, each of which is replaced as soon as anything in it fails.
+class KafkaPublisher:
+    """A TaskPublisher on Kafka sessions, each of which is replaced as soon as anything in it fails.
 
     A keeper thread connects, probes and closes sessions, for all of that blocks. The event loop owns the
     rest of the state. Replacing is cheap (some 50 ms) and mends what a producer of kafka-python cannot
@@ -88,7 +88,7 @@ class KafkaQueue:
 
     async def publish(self, message: Sendable) -> None:
         if self._waiting >= self._max_waiting:
-            raise QueueUnavailable("too many tasks wait for Kafka")
+            raise PublisherUnavailable("too many tasks wait for Kafka")
         self._waiting += 1
         connection = None
         try:
@@ -99,10 +99,10 @@ class KafkaQueue:
         except TimeoutError:
             reason = "Kafka did not confirm in time" if connection else self._reason
             self._lost(connection, reason)
-            raise QueueUnavailable(reason) from None
+            raise PublisherUnavailable(reason) from None
         except (KafkaError, _NotConfirmed) as error:
             self._lost(connection, _describe(error))
-            raise QueueUnavailable(_describe(error)) from error
+            raise PublisherUnavailable(_describe(error)) from error
         finally:
             self._waiting -= 1
 

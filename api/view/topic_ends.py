@@ -16,7 +16,7 @@ from common.settings.schema import KafkaSettings
 _TIMEOUT_MS = 4000
 
 
-class Ends:
+class TopicEnds:
     """Asks from a thread of its own; those who ask while it is busy share the next answer."""
 
     def __init__(self, connect: Callable[[], KafkaConsumer], topic: str):

@@ -4,17 +4,16 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from uuid import UUID
 
-from kafka import KafkaProducer
 from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
 
 from common.deadletter.topic_reader import records
-from common.kafka import clients, hanging_transactions, topics
+from common.kafka import hanging_transactions, topics
 from common.kafka.records import Message
+from common.kafka.transaction import TransactionalProducer
 from common.settings.schema import KafkaSettings, TransactionSettings
 from common.tasks import messages
 from common.tasks.messages import Separated, UndecodableMessage
 
-_ACK_TIMEOUT_S = 30.0
 _FENCED = (ProducerFencedError, InvalidProducerEpochError)
 
 Publish = Callable[[Sequence[Message]], None]
@@ -33,22 +32,17 @@ def publisher(settings: TransactionSettings) -> Iterator[Publish]:
     """
     name = f"{settings.kafka_dead_letter_topic}_replay"
     with _fencing_told():
-        producer = clients.transactional_producer(settings, name)
+        producer = TransactionalProducer.connect(settings, name)
     try:
         hanging_transactions.end_own(settings, hanging_transactions.Scope(topics.names(settings), name), name)
         yield lambda batch: _publish(batch, producer)
     finally:
-        clients.discard_producer(producer)
+        producer.discard()
 
 
-def _publish(batch: Sequence[Message], producer: KafkaProducer) -> None:
+def _publish(batch: Sequence[Message], producer: TransactionalProducer) -> None:
     with _fencing_told():
-        producer.begin_transaction()
-        sent = [producer.send(m.topic, key=m.key, value=m.value, headers=list(m.headers)) for m in batch]
-        # Row 8: the commit alone can return as if all were well although a message is gone.
-        for acknowledgement in sent:
-            acknowledgement.get(timeout=_ACK_TIMEOUT_S)
-        producer.commit_transaction()
+        producer.publish(batch)
 
 
 @contextlib.contextmanager

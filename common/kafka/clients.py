@@ -1,10 +1,11 @@
-"""Kafka's clients with the settings and guards that kafka-python 3.0.12 needs.
+"""Makes Kafka's clients with the settings and guards that kafka-python 3.0.12 needs.
 
 "row N" is the fault's number in KAFKA_CONSUMER.md.
 """
 
 import logging
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer
@@ -20,20 +21,20 @@ log = logging.getLogger(__name__)
 
 # Row 15: a fetched batch is drained before the next partition gets a turn; our records are small.
 _MAX_PARTITION_FETCH_BYTES = 4096
-# Row 13: the producer sleeps this long whenever the last transaction's markers are still being written. It
-# also looks this often for the answer of a broker that hangs, which costs a few percent of a core.
+# Row 13: the producer sleeps this long whenever the last transaction's markers are still being written. The
+# producer also checks this often for the answer of a broker that hangs, which costs a few percent of a core.
 _RETRY_BACKOFF_MS = 2
 _PRODUCER_MAX_BLOCK_MS = 15000
 _CLOSE_TIMEOUT_MS = 2000
-# Callers try again; a longer wait would only make them deaf to SIGTERM.
+# Callers try again. During a longer wait they would not react to SIGTERM.
 _BOOTSTRAP_TIMEOUT_MS = 5000
-# The default of 30 s outlasts a session: after an outage the members would come back too late to keep their
-# partitions, and every running job would be done again.
+# The client's default of 30 s is longer than a session. After an outage the members would come back too late
+# to keep their partitions, and every running job would be done again.
 _RECONNECT_BACKOFF_MAX_MS = 1000
 
 
 def kafka_options(settings: KafkaSettings) -> dict[str, Any]:
-    """How to reach Kafka, as arguments of any client of kafka-python."""
+    """Return the arguments by which any client of kafka-python reaches Kafka."""
     options: dict[str, Any] = {
         "bootstrap_servers": settings.kafka_bootstrap_servers.split(","),
         "security_protocol": settings.kafka_security_protocol,
@@ -55,26 +56,26 @@ def kafka_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def tell_brokers(settings: KafkaSettings) -> None:
-    """Says on standard error which brokers a command is about to ask, for the eyes of whoever typed it.
+    """Print on standard error which brokers a command is about to ask.
 
-    What the client itself says of a lost broker, many times over, is left to the command to say once.
+    The client's own log lines are turned off: it repeats that a broker is lost, which the command says once.
     """
     logging.getLogger("kafka").setLevel(logging.CRITICAL)
     print(f"asking Kafka at {settings.kafka_bootstrap_servers}", file=sys.stderr, flush=True)
 
 
 def instance_id(settings: WorkerSettings) -> str:
-    """The static member's `group.instance.id`."""
+    """Return the static member's `group.instance.id`."""
     return settings.worker_id
 
 
 def consumer(settings: WorkerSettings, group_id: str, max_poll_interval_ms: int) -> GuardedConsumer:
-    """A consumer that is not subscribed yet. Raises KafkaError."""
+    """Return a client that is not subscribed yet. Raises KafkaError."""
     return GuardedConsumer(**consumer_options(settings, group_id, max_poll_interval_ms))
 
 
 def consumer_options(settings: WorkerSettings, group_id: str, max_poll_interval_ms: int) -> dict[str, Any]:
-    """The arguments of a worker's consumer; KAFKA_CONSUMER.md says why each is as it is."""
+    """Return the arguments of a worker's consumer. KAFKA_CONSUMER.md gives the reason for each."""
     return {
         **kafka_options(settings),
         "group_id": group_id,
@@ -83,7 +84,7 @@ def consumer_options(settings: WorkerSettings, group_id: str, max_poll_interval_
         "max_poll_records": 1,
         "max_poll_interval_ms": max_poll_interval_ms,
         "session_timeout_ms": settings.kafka_session_timeout_ms,
-        # By these the others hear of a rebalance: a restarted leader waits for them.
+        # A heartbeat's answer tells a member of a rebalance: a restarted leader waits until all have heard.
         "heartbeat_interval_ms": min(1000, settings.kafka_session_timeout_ms // 4),
         "auto_offset_reset": "earliest",
         "isolation_level": "read_committed",
@@ -97,6 +98,7 @@ def consumer_options(settings: WorkerSettings, group_id: str, max_poll_interval_
 
 
 def close_consumer(client: KafkaConsumer) -> None:
+    """End the consumer's connections, and log what fails with that."""
     try:
         client.close(autocommit=False, timeout_ms=_CLOSE_TIMEOUT_MS)
     except KafkaError as error:
@@ -106,19 +108,17 @@ def close_consumer(client: KafkaConsumer) -> None:
 def transactional_producer(
     settings: TransactionSettings, transactional_id: str, **overrides: Any
 ) -> KafkaProducer:
-    """A producer whose earlier self's open transaction has been ended. Raises KafkaError."""
-    options = {
-        **kafka_options(settings),
-        "transactional_id": transactional_id,
-        "acks": "all",
-        "transaction_timeout_ms": settings.kafka_transaction_timeout_ms,
-        "retry_backoff_ms": _RETRY_BACKOFF_MS,
-        "max_block_ms": _PRODUCER_MAX_BLOCK_MS,
-        "allow_auto_create_topics": False,
-        **overrides,
-    }
-    with cleaned_up_client() as net_client:
-        producer = KafkaProducer(**options, kafka_client=net_client)
+    """Return a producer once the open transaction of the earlier one is over. Raises KafkaError."""
+    producer = _producer(
+        {
+            **kafka_options(settings),
+            "transactional_id": transactional_id,
+            "transaction_timeout_ms": settings.kafka_transaction_timeout_ms,
+            "retry_backoff_ms": _RETRY_BACKOFF_MS,
+            "max_block_ms": _PRODUCER_MAX_BLOCK_MS,
+            **overrides,
+        }
+    )
     try:
         producer.init_transactions()
     except BaseException:
@@ -127,24 +127,23 @@ def transactional_producer(
     return producer
 
 
-def idempotent_producer(settings: KafkaSettings, **overrides: Any) -> KafkaProducer:
-    """A producer without transactions: each record is sent at once, and in order. Raises KafkaError."""
+def idempotent_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
+    """Return a producer without transactions, which sends each record at once. Raises KafkaError.
+
+    `options` are further ones of the client.
+    """
+    return _producer({**kafka_options(settings), "enable_idempotence": True, "linger_ms": 0, **options})
+
+
+def _producer(options: Mapping[str, Any]) -> KafkaProducer:
     with cleaned_up_client() as net_client:
-        options = {
-            **kafka_options(settings),
-            "kafka_client": net_client,
-            "acks": "all",
-            "enable_idempotence": True,
-            # Records that come while another is under way share the next request anyway.
-            "linger_ms": 0,
-            "allow_auto_create_topics": False,
-            **overrides,
-        }
-        return KafkaProducer(**options)
+        return KafkaProducer(
+            **{"acks": "all", "allow_auto_create_topics": False, **options}, kafka_client=net_client
+        )
 
 
 def discard_producer(producer: KafkaProducer) -> None:
-    """Ends a producer at once, whatever it still holds."""
+    """End a producer at once, whatever it still holds."""
     try:
         producer.close(timeout=0)
     except (KafkaError, AssertionError, ValueError) as error:
@@ -153,14 +152,17 @@ def discard_producer(producer: KafkaProducer) -> None:
         producer._sender.force_close()
 
 
-def admin(settings: KafkaSettings, **overrides: Any) -> KafkaAdminClient:
-    """Raises KafkaError."""
+def admin(settings: KafkaSettings, **options: Any) -> KafkaAdminClient:
+    """Return an admin client. `options` are further ones of the client. Raises KafkaError."""
     with cleaned_up_client() as net_client:
-        return KafkaAdminClient(**{**kafka_options(settings), "kafka_client": net_client, **overrides})
+        return KafkaAdminClient(**{**kafka_options(settings), **options}, kafka_client=net_client)
 
 
 def leave_group(settings: WorkerSettings, group_id: str) -> None:
-    """Row 11: a static member never leaves by `close()`; this hands its partitions on at once."""
+    """Remove this worker from its group, so that its partitions move at once. Raises KafkaError.
+
+    Row 11: a static member never leaves by `close()`.
+    """
     client = admin(settings)
     try:
         client.remove_group_members(group_id, [MemberToRemove(group_instance_id=instance_id(settings))])

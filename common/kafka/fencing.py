@@ -1,4 +1,7 @@
-"""Two workers with one id: how either learns of it."""
+"""How either of two workers with one id finds out about the other.
+
+"row N" is the fault's number in KAFKA_CONSUMER.md.
+"""
 
 from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import FencedInstanceIdError
@@ -8,15 +11,24 @@ class Fenced(Exception):
     """Another worker runs with this WORKER_ID."""
 
 
+def is_member(snapshot: ConsumerGroupMetadata) -> bool:
+    """Whether the snapshot is of a member that has joined its group.
+
+    Row 9: the broker takes offsets of generation -1, so nothing may be committed with another snapshot.
+    """
+    return bool(snapshot.generation_id >= 0 and snapshot.member_id)
+
+
 def raise_if_fenced(
     error: BaseException,
     snapshot: ConsumerGroupMetadata,
     current: ConsumerGroupMetadata,
     may_be_forgotten: bool,
 ) -> None:
-    """Row 10: with our current member id it is another worker's doing, with an older one our rejoin's.
+    """Raise Fenced if the broker refused `snapshot` because another worker has our id.
 
-    Row 22: who may be forgotten will join afresh, which the poll thread sees to.
+    Row 10: a refusal of our current member id is another worker's doing, one of an older id is our rejoin's.
+    Row 22: a member that may be forgotten will join afresh, which the poll thread sees to.
     """
     if may_be_forgotten or not _mentions(error, FencedInstanceIdError):
         return

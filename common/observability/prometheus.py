@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from prometheus_client import (
     CollectorRegistry,
-    Info,
+    Gauge,
     ProcessCollector,
     disable_created_metrics,
     generate_latest,
@@ -30,7 +30,8 @@ def new_registry() -> CollectorRegistry:
     disable_created_metrics()  # a series more for each counter that nobody asks for
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
-    Info("uvr_build", "The version that runs.", registry=registry).info({"version": __version__})
+    build = Gauge("uvr_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
+    build.labels(__version__).set(1)
     return registry
 
 

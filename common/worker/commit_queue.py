@@ -1,4 +1,4 @@
-"""What waits to be committed, and which of it goes into one transaction."""
+"""The queue of what is to be committed. It decides which requests go into one transaction."""
 
 import queue
 import time
@@ -8,17 +8,18 @@ from common.kafka.records import Message
 from common.worker.commit_request import CommitRequest, messages
 from common.worker.committed_state import Step
 
-# Within it a slot that has become free is mostly taken again; sending the ended job's result takes as long.
+# 10 ms: long enough for the next job to begin, no longer than sending the ended job's result takes anyway.
 _COMPANY_S = 0.01
 
 
 class CommitQueue:
-    """Asked by any thread, read by one."""
+    """Any thread may call `put`, `close` and `len`. All else is called by the committer's thread alone."""
 
     def __init__(self, max_batch: int, company_s: float = _COMPANY_S):
         """`company_s`: how long an ended job's transaction stays open for the attempt that follows it."""
         self._max_batch, self._company_s = max_batch, company_s
-        self._requests: queue.SimpleQueue[CommitRequest | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[CommitRequest | None] = queue.SimpleQueue()  # thread-safe
+        # The committer's thread owns the fields below.
         self._put_back: CommitRequest | None = None
         self._is_closed = False
         self._company_until_s = 0.0
@@ -30,11 +31,11 @@ class CommitQueue:
         self._requests.put(request)
 
     def close(self) -> None:
-        """What comes after it is not read."""
+        """End the queue: requests that are put later are not read."""
         self._requests.put(None)
 
     def next_batch(self) -> list[CommitRequest]:
-        """Waits for a request, and takes those that are there with it. Empty: closed, and all was read."""
+        """Wait for a request, and return it with those that are there. Empty: the queue has ended."""
         batch = self._take(self._max_batch, None, lambda request: True)
         self._company_until_s = time.monotonic() + self._company_s
         return batch
@@ -42,10 +43,10 @@ class CommitQueue:
     def rounds(
         self, batch: list[CommitRequest], may_join: Callable[[CommitRequest], bool]
     ) -> Iterator[list[Message]]:
-        """The messages of the last batch, then of those that join it, by which `batch` grows.
+        """Yield the messages of the last batch, then of each request that joins it; `batch` grows by those.
 
-        Waits for the attempts that its ended jobs make room for: after this transaction they would wait for
-        all of it. What may not join is in the next batch.
+        Wait for the attempts that the batch's ended jobs make room for: if they came after this transaction,
+        they would wait for all of it. A request that may not join is in the next batch.
         """
         yield messages(batch)
         while joined := self._company(batch, may_join):

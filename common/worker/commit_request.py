@@ -1,4 +1,4 @@
-"""What job threads ask of the committer, and what they get to know."""
+"""Requests of the job threads to the committer, and the answers."""
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -13,7 +13,7 @@ from common.worker.lease import Lease
 
 
 class CommitResult(Enum):
-    """What is known of a request's transaction. Only the first two are for certain."""
+    """What is known of a request's transaction. Only the first two are certain."""
 
     COMMITTED = auto()
     NOT_COMMITTED = auto()
@@ -22,9 +22,12 @@ class CommitResult(Enum):
 
 @dataclass(eq=False)
 class CommitRequest:
-    """What a job's thread asks of the committer, and waits for.
+    """One step of one record, to be committed with `messages`. The thread that asks waits for the answer.
 
-    `undo` is called, on a thread of its own, if it is found not to be committed when nobody waits any more.
+    `undo` is called on a thread of its own, if nothing was committed and that is found only after the thread
+    that asked has given up waiting. `generation` is the one that revokes the partition of a HAND_BACK.
+
+    The fields up to `undo` are constant. The lock guards the answer: `result`, `refusal` and `_is_left`.
     """
 
     step: Step
@@ -39,9 +42,10 @@ class CommitRequest:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def permitted(self, generation: int) -> bool:
-        """A partition that was revoked is nobody else's in that generation.
+        """Whether the lease still allows the commit in the group's `generation`.
 
-        A job that was stopped for it may still hand its attempt back, and a result that was waiting is done.
+        A revoked partition is nobody else's in the generation that revokes it. In that generation a job that
+        was stopped may still hand its attempt back, and a result that was waiting may still be committed.
         """
         if self.step is not Step.HAND_BACK:
             return self.lease.live or self.lease.revoked_in == generation
@@ -49,19 +53,21 @@ class CommitRequest:
         return not assignment.may_be_behind_broker and (assignment.live or self.generation == generation)
 
     def answer(self, result: CommitResult) -> None:
+        self._answer(result)
+
+    def refuse(self, refusal: Unpublishable) -> None:
+        self._answer(CommitResult.NOT_COMMITTED, refusal)
+
+    def _answer(self, result: CommitResult, refusal: Unpublishable | None = None) -> None:
         with self._lock:
-            self.result = result
+            self.result, self.refusal = result, refusal
             self.answered.set()
             is_left = self._is_left
         if is_left and result is CommitResult.NOT_COMMITTED:
             threading.Thread(target=self.undo, name=f"undo {self.lease}", daemon=True).start()
 
-    def refuse(self, refusal: Unpublishable) -> None:
-        self.refusal = refusal
-        self.answer(CommitResult.NOT_COMMITTED)
-
     def leave(self) -> CommitResult:
-        """What is known now; nobody waits any more. Raises Unpublishable if it was refused."""
+        """End the wait, and return what is known now. Raises Unpublishable if the messages were refused."""
         with self._lock:
             if self.refusal is not None:
                 raise self.refusal

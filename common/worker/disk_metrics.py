@@ -1,4 +1,4 @@
-"""How much room there is where a service writes."""
+"""Metrics of the free space in the directories that a service writes to."""
 
 import os
 import shutil
@@ -12,7 +12,7 @@ from common.worker.metrics import WorkerMetrics
 
 
 def register_disks(metrics: WorkerMetrics, directories: Mapping[str, Path]) -> None:
-    """Registers the free and the whole bytes of the file systems of `directories`, by their names here."""
+    """Register the free and the total bytes of the file system of each of `directories`, by its name."""
     found = {name: path.absolute() for name, path in directories.items()}
     free, size = partial(_bytes, found, "free"), partial(_bytes, found, "total")
     metrics.register_gauge("uvr_disk_free_bytes", "Free space for a directory.", ("directory",), free)
@@ -20,16 +20,16 @@ def register_disks(metrics: WorkerMetrics, directories: Mapping[str, Path]) -> N
 
 
 def _bytes(directories: Mapping[str, Path], field: Literal["free", "total"]) -> Numbers:
-    numbers = {}
+    numbers: dict[tuple[str, ...], float] = {}
     for name, path in directories.items():
         try:
             usage = shutil.disk_usage(_existing(path))
-        except OSError:  # it must not hide the other numbers
+        except OSError:  # one directory that cannot be read must not hide the others' numbers
             continue
         numbers[(name,)] = float(getattr(usage, field))
     return numbers
 
 
 def _existing(path: Path) -> Path:
-    """The directory, or the one above it that it will be made in."""
+    """Return the directory, or the nearest parent that exists if it is not made yet."""
     return next(parent for parent in (path, *path.parents) if os.path.exists(parent))

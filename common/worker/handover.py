@@ -15,7 +15,7 @@ from kafka import TopicPartition
 
 from common.kafka.member_data import Needs
 from common.kafka.partition_names import partition_names
-from common.worker.lease import LeaseTable
+from common.worker.lease_table import LeaseTable
 
 log = logging.getLogger(__name__)
 

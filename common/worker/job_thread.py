@@ -13,7 +13,8 @@ from common.jobs.settlement import JobRules, Settlement
 from common.kafka.transaction import Unpublishable
 from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
-from common.worker.lease import Lease, LeaseTable
+from common.worker.lease import Lease
+from common.worker.lease_table import LeaseTable
 from common.worker.seat import Seat
 from common.worker.waiting_room import HeldPlace, WaitingRoom, no_waiting_room
 

@@ -1,4 +1,4 @@
-"""What both consumers count and measure."""
+"""The metrics that the processor and the uploader have in common."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -7,11 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Histogram,
-)
+from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 
 from common.errors import UNWANTED, CrashError, ErrorCode
@@ -21,34 +17,35 @@ from common.jobs.settlement import JobRules
 from common.observability.prometheus import Numbers, Reading, new_registry
 
 # From a small file to a long song on a slow machine.
-_STAGE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
+_PHASE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 
 
 class AttemptResult(StrEnum):
-    """The values of `outcome`: what became of one attempt at a record."""
+    """How one attempt at a record ended: the values of the label `outcome`."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    """For good: what that means for its user is published."""
+    """The job failed for good, and the failure is published for its user."""
     RETRIED = "retried"
-    """It waits for its next try, or is read again after a crash."""
+    """The record waits for its next try, or is read again after a crash."""
     UNWANTED = "unwanted"
-    """Its run was cancelled, or its deadline has passed."""
+    """The run was cancelled, or its deadline has passed."""
     DEFERRED = "deferred"
-    """It waits until its user or its receiver has a free place. Nothing counts."""
+    """The record waits until its user or its receiver has a free place. No attempt and no try counts."""
     PUT_ASIDE = "put_aside"
-    """It is no message: it is in the dead letters."""
+    """The record is no message: it went to the dead letters."""
     DROPPED = "dropped"
-    """Stopped, or not known to be committed: another attempt ends it, here or elsewhere."""
+    """The attempt was stopped, or no commit of it is known. Another attempt ends the job."""
 
 
 @dataclass(frozen=True)
 class WorkerMetrics:
-    """What both consumers have. `service` is a label of each."""
+    """The metrics of a worker. `service` is a label of each."""
 
     service: str
     registry: CollectorRegistry
     jobs: Counter
+    phase_seconds: Histogram
     stage_seconds: Histogram
     retries: Counter
     dead_letters: Counter
@@ -58,9 +55,9 @@ class WorkerMetrics:
 
     @classmethod
     def create(
-        cls, service: str, stages: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
+        cls, service: str, phases: Iterable[str] = (), clock: Callable[[], float] = time.monotonic
     ) -> Self:
-        """`stages` are those that `timed` is used with."""
+        """Make the metrics in a registry of their own. `phases` are the names that `timed` is used with."""
         registry = new_registry()
 
         def counter(name: str, documentation: str, label: str, values: Iterable[str]) -> Counter:
@@ -69,18 +66,7 @@ class WorkerMetrics:
                 made.labels(service, value)
             return made
 
-        jobs = counter(
-            "uvr_jobs", "Attempts at a task or result, by what became of them.", "outcome", AttemptResult
-        )
-        stage_seconds = Histogram(
-            "uvr_stage_seconds",
-            "How long the stages of jobs took that came through them.",
-            ["service", "stage"],
-            registry=registry,
-            buckets=_STAGE_BUCKETS_S,
-        )
-        for stage in stages:
-            stage_seconds.labels(service, stage)
+        attempts = "Attempts at a task or result, by what became of them."
         poll_overruns = Counter(
             "uvr_poll_overruns",
             "Times between two polls above the allowed.",
@@ -88,11 +74,14 @@ class WorkerMetrics:
             registry=registry,
         )
         poll_overruns.labels(service)
+        phases = tuple(phases)
         return cls(
             service,
             registry,
-            jobs,
-            stage_seconds,
+            counter("uvr_jobs", attempts, "outcome", AttemptResult),
+            _durations(registry, service, "phase", phases),
+            # the earlier name, for dashboards: it goes with the next release
+            _durations(registry, service, "stage", phases),
             counter("uvr_retries", "Tries that failed and are made again, by why.", "code", ErrorCode),
             counter("uvr_dead_letters", "Records put into the dead letters, by why.", "code", ErrorCode),
             counter(
@@ -106,20 +95,21 @@ class WorkerMetrics:
         )
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
-        """Notes how long its block takes, unless that raises."""
+    def timed(self, phase: str) -> Iterator[None]:
+        """Measure how long the block takes, unless the block raises."""
         began_s = self.clock()
         yield
-        self.note_stage(stage, self.clock() - began_s)
+        self.note_phase(phase, self.clock() - began_s)
 
-    def note_stage(self, stage: str, seconds: float) -> None:
-        self.stage_seconds.labels(self.service, stage).observe(seconds)
+    def note_phase(self, phase: str, seconds: float) -> None:
+        for histogram in (self.phase_seconds, self.stage_seconds):
+            histogram.labels(self.service, phase).observe(seconds)
 
-    def job_ended(self, rules: JobRules, outcome: Outcome, done: Done | None) -> None:
-        """`done` is what was committed of the outcome, None if nothing is known to be."""
-        end = _end(rules, outcome, done)
-        self.jobs.labels(self.service, end).inc()
-        if end is AttemptResult.RETRIED and isinstance(outcome, Failed):
+    def attempt_ended(self, rules: JobRules, outcome: Outcome, done: Done | None) -> None:
+        """Count an attempt. `done` is what was committed of its outcome, None if no commit is known."""
+        result = _result(rules, outcome, done)
+        self.jobs.labels(self.service, result).inc()
+        if result is AttemptResult.RETRIED and isinstance(outcome, Failed):
             self.retries.labels(self.service, outcome.error.code).inc()
         for message in done.messages if done else ():
             if message.topic == rules.dead_letter_topic:
@@ -127,7 +117,7 @@ class WorkerMetrics:
                 self.dead_letters.labels(self.service, code).inc()
 
     def rebalanced(self, change: str) -> None:
-        """`change` is assigned or revoked."""
+        """Count a rebalance. `change` is assigned or revoked."""
         self.rebalances.labels(self.service, change).inc()
 
     def overran(self) -> None:
@@ -136,15 +126,29 @@ class WorkerMetrics:
     def register_gauge(
         self, name: str, documentation: str, labels: Sequence[str], numbers: Callable[[], Numbers]
     ) -> None:
-        """Registers a gauge that is read whenever it is asked for."""
+        """Register a gauge whose `numbers` are read whenever the metrics are scraped."""
 
-        def ours() -> Numbers:
+        def with_service() -> Numbers:
             return {(self.service, *values): number for values, number in numbers().items()}
 
-        self.registry.register(Reading(GaugeMetricFamily, name, documentation, ["service", *labels], ours))
+        labels = ["service", *labels]
+        self.registry.register(Reading(GaugeMetricFamily, name, documentation, labels, with_service))
 
 
-def _end(rules: JobRules, outcome: Outcome, done: Done | None) -> AttemptResult:
+def _durations(registry: CollectorRegistry, service: str, label: str, phases: Iterable[str]) -> Histogram:
+    made = Histogram(
+        f"uvr_{label}_seconds",
+        "How long each phase of a job took, of the jobs that came through the phase.",
+        ["service", label],
+        registry=registry,
+        buckets=_PHASE_BUCKETS_S,
+    )
+    for phase in phases:
+        made.labels(service, phase)
+    return made
+
+
+def _result(rules: JobRules, outcome: Outcome, done: Done | None) -> AttemptResult:
     if done is None:
         crashed = isinstance(outcome, Failed) and isinstance(outcome.error, CrashError)
         return AttemptResult.RETRIED if crashed else AttemptResult.DROPPED

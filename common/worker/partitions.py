@@ -9,28 +9,32 @@ from collections.abc import Callable, Iterable
 
 from kafka import TopicPartition
 
-from common.kafka.guarded_consumer import GuardedConsumer, Listener
+from common.kafka.consumer import Consumer
 from common.kafka.partition_names import partition_names
 from common.observability.repeats import Repeats
 from common.worker.committer import Committer
-from common.worker.lease import Assignment, Lease, LeaseTable
+from common.worker.lease import Assignment, Lease
+from common.worker.lease_table import LeaseTable
 from common.worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
 _LOAD_TIMEOUT_MS = 10000
-# The client's I/O stands still for it.
+# The client's I/O stands still during this time.
 _REVOKED_GRACE_S = 1.0
 
 
 class Partitions:
-    """Between the consumer and the lease table."""
+    """Stands between the consumer and the lease table.
+
+    Each method says which thread calls it. The fields are constant but for `_assigned_before`.
+    """
 
     def __init__(
         self,
         leases: LeaseTable,
         committer: Committer,
-        consumer: Callable[[], GuardedConsumer],
+        consumer: Callable[[], Consumer],
         stopping: threading.Event,
         metrics: WorkerMetrics,
     ):
@@ -40,34 +44,27 @@ class Partitions:
         self._consumer = consumer
         self._stopping = stopping
         self._metrics = metrics
+        self._repeats = Repeats()  # thread-safe
+        # Owned by the client's I/O thread.
         self._assigned_before = False
-        self._repeats = Repeats()
 
-    def listener(self) -> Listener:
-        """Hears of every rebalance of one consumer."""
-        return Listener(self._assigned, self._revoked, self._drop)
+    def subscribe(self, consumer: Consumer, topics: Iterable[str]) -> None:
+        """Join the group, and hear of every rebalance of this consumer. On the poll thread."""
+        consumer.subscribe(list(topics), self._assigned, self._revoked, self._drop)
 
     def steer(self) -> None:
-        """Seeks, pauses and resumes as the leases want it. On the poll thread."""
+        """Seek, pause and resume as the leases want it. On the poll thread."""
         consumer = self._consumer()
         assigned = consumer.assignment()
         wanted = self._leases.wanted(assigned)
-        for partition, offset in wanted.seeks.items():
-            consumer.seek(partition, offset)
-        # Row 5: a newly assigned partition arrives unpaused, so that this is said again on every tick.
-        paused = consumer.paused()
-        if pause := wanted.paused - paused:
-            consumer.pause(*pause)
-        if resume := (paused & assigned) - wanted.paused:
-            consumer.resume(*resume)
+        consumer.steer(assigned, wanted.seeks, wanted.paused)
 
     def read_again(self, partition: TopicPartition, offset: int) -> None:
-        """Puts a polled record back. On the poll thread."""
-        consumer = self._consumer()
-        if consumer.is_assigned(partition):
-            consumer.seek(partition, offset)
+        """Put a polled record back. On the poll thread."""
+        self._consumer().read_again(partition, offset)
 
     def _assigned(self, partitions: Iterable[TopicPartition]) -> None:
+        """On the client's I/O thread."""
         partitions = list(partitions)
         event = "rebalance: assigned" if self._assigned_before else "first assignment:"
         log.info("%s %s", event, partition_names(partitions))
@@ -78,12 +75,15 @@ class Partitions:
             threading.Thread(target=self._load, args=(assignment,), name="loader", daemon=True).start()
 
     def _revoked(self, partitions: Iterable[TopicPartition]) -> None:
+        """On the client's I/O thread."""
         generation = self._consumer().group_metadata().generation_id
         leases = self._drop(partitions, generation)
-        # Moving is no crash: a long job that moves three times would be given up for it.
+        # A move is no crash: were the attempts not handed back, a long job that moves three times would be
+        # given up.
         self._committer.end_revoked(leases, generation, _REVOKED_GRACE_S)
 
     def _drop(self, partitions: Iterable[TopicPartition], revoked_in: int | None = None) -> list[Lease]:
+        """On the client's I/O thread."""
         partitions = list(partitions)
         if not self._stopping.is_set() and self._leases.partitions & set(partitions):
             log.warning("rebalance: lost or revoked %s", partition_names(partitions))
@@ -91,10 +91,11 @@ class Partitions:
         return self._leases.drop(partitions, revoked_in)
 
     def _load(self, assignment: Assignment) -> None:
+        """On a loader thread of the assignment's own."""
         while assignment.live:
             try:
                 committed = self._consumer().fresh_committed(assignment.partition, _LOAD_TIMEOUT_MS)
-            except Exception as error:  # noqa: BLE001 - the loop's edge: unread, it would never be worked on
+            except Exception as error:  # noqa: BLE001 - the loop's edge: a partition must be loaded to be read
                 if self._repeats.is_news("load", error):
                     log.info("reading what %s has committed: %r", assignment.partition, error)
                 self._stopping.wait(0.1)

@@ -1,7 +1,7 @@
 """Keeps what a running job holds of its worker: a slot, a turn beside other jobs, and a place for waiting.
 
-A job that waits for somebody else's network leaves its slot and its turn. Another job has the slot then, and
-a record on its last attempt, which works alone (quarantine.py), waits for no slow host or receiver.
+A job that waits for somebody else's network leaves its slot and its turn. Then another job has the slot. A
+record on its last attempt, which works alone (quarantine.py), does not wait for a slow host or receiver.
 """
 
 from collections.abc import Callable
@@ -9,16 +9,18 @@ from collections.abc import Callable
 from common.errors import Cancelled
 from common.jobs.places import Claim
 from common.worker.committer import Committer
-from common.worker.lease import Lease, LeaseTable
+from common.worker.lease import Lease
+from common.worker.lease_table import LeaseTable
 from common.worker.waiting_room import HeldPlace
 
 _TICK_S = 0.05
-# A receiver that answers at once has its places free again by then: to be begun anew costs two transactions.
+# A receiver that answers at once has its places free again within this time. Without the wait the record
+# would be begun anew, which costs two transactions.
 _PATIENCE_S = 0.5
 
 
 class Seat:
-    """Used by the job's own thread."""
+    """Used by the job's own thread alone, which owns every field."""
 
     def __init__(
         self,
@@ -33,12 +35,12 @@ class Seat:
         self._max_attempts, self._on_slot_free = max_attempts, on_slot_free
         self.place = place
         self.is_handed_back = False
-        # whether the turn is one of a job that works alone; None: there is no turn
+        # whether the turn is that of a job that works alone; None: the job has no turn
         self._alone: bool | None = None
         self._is_aside = False
 
     def begin_turn(self, may_wait: Callable[[], bool]) -> None:
-        """Waits for the turn. Raises Cancelled once the job may not wait for it any more."""
+        """Wait for the turn. Raises Cancelled once `may_wait` says no."""
         alone = self._is_last(self._leases.counted_attempts(self._lease))
         self._leases.quarantine.begin(alone, may_wait)
         self._alone = alone
@@ -51,21 +53,21 @@ class Seat:
         self._alone, self._is_aside = None, False
 
     def end_work(self) -> None:
-        """What is left of the job is its transaction."""
-        self._lease.holds_slot = False
+        """Give up the slot and the place: only the job's transaction is left."""
+        self._leases.leave_slot(self._lease)
         self.place.leave()
         self._on_slot_free()
 
     def take_place(self, claim: Claim) -> bool:
-        """Whether the job has this place. It is waited for a moment, without the slot."""
+        """Take the place, after a moment's wait without the slot if need be. False: there is none."""
         if self.place.take(claim):
             return True
-        self._lease.holds_slot = False
+        self._leases.leave_slot(self._lease)
         self._on_slot_free()
         return self.place.take(claim, _PATIENCE_S)
 
     def leave_slot(self) -> None:
-        """Lets others work. A worker's death meanwhile never makes this record one on its last attempt."""
+        """Let others work. A worker's death meanwhile never puts this record on its last attempt."""
         if self._alone is None:
             return
         self._leases.quarantine.step_aside(self._alone)
@@ -73,11 +75,11 @@ class Seat:
         if self._leases.counted_attempts(self._lease) > 1:
             self._committer.hand_back(self._lease)
             self.is_handed_back = True
-        self._lease.holds_slot = False
+        self._leases.leave_slot(self._lease)
         self._on_slot_free()
 
     def regain_slot(self, check: Callable[[], None]) -> None:
-        """Waits until the job may work again. Raises Cancelled, and what `check` raises."""
+        """Wait until the job may work again. Raises Cancelled, and what `check` raises."""
         if not self._is_aside:
             return
         while not self._leases.regain_slot(self._lease):

@@ -8,14 +8,15 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from common.jobs.handler import Handler
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules
 from common.kafka import clients, hanging_transactions, retry_topics, topics
+from common.kafka.consumer import Consumer
 from common.kafka.fencing import Fenced
+from common.kafka.transaction import TransactionalProducer
 from common.observability.health import Check, Checks, Exposition, HealthServer
 from common.observability.prometheus import Numbers, exposition, register_readiness
 from common.observability.repeats import Repeats
@@ -74,7 +75,7 @@ class Service:
                 keeps_membership=settings.keep_membership,
             ),
             handler,
-            lambda: clients.consumer(settings, group_id, max_poll_interval_ms),
+            lambda: Consumer.connect(settings, group_id, max_poll_interval_ms),
             self._make_producer,
             metrics=metrics,
             places=places,
@@ -134,15 +135,15 @@ class Service:
         self.stopping.set()
         self._worker.stop()
 
-    def _make_producer(self) -> KafkaProducer:
+    def _make_producer(self) -> TransactionalProducer:
         # Asked for at start and after each failed transaction: one reason for those is a topic that is gone.
         self._create_missing_topics()
         name = f"{self._group_id}-{self._settings.worker_id}"
-        producer = clients.transactional_producer(self._settings, name)
+        producer = TransactionalProducer.connect(self._settings, name)
         try:
             hanging_transactions.end_own(self._settings, self._scope, name)
         except BaseException:
-            clients.discard_producer(producer)
+            producer.discard()
             raise
         return producer
 

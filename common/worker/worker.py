@@ -1,9 +1,9 @@
-"""The worker: a thread that only polls, jobs beside it, and one thread that commits.
+"""The worker: one thread that only polls, job threads beside it, and one thread that commits.
 
-    poll thread      poll · a slot free? start the record's job · each tick: seek, pause, resume
-    loader threads   one a newly assigned partition: what the broker has committed for it (partitions.py)
-    job threads      attempt, work, outcome (common.worker.job_thread)
-    committer        every transaction (common.worker.committer)
+    poll thread      polls, takes records while a slot is free; before each poll it seeks, pauses, resumes
+    loader threads   one for each new partition: reads what the broker has committed (partitions.py)
+    job threads      attempt, work, outcome (job_thread.py)
+    committer        every transaction (committer.py)
 
 A job of any length never delays a poll, so the group never takes the worker for dead.
 """
@@ -17,35 +17,30 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from kafka import KafkaProducer, TopicPartition
-from kafka.errors import FencedInstanceIdError, KafkaError
+from kafka.errors import KafkaError
 
-from common.jobs import retry
 from common.jobs.handler import Handler
-from common.jobs.places import Claim
 from common.jobs.settlement import JobRules
-from common.kafka import clients
-from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.consumer import SHORTEST_POLL_MS, Consumer
+from common.kafka.membership import ConsumerLost
 from common.kafka.partition_names import partition_names
-from common.kafka.records import Record
+from common.kafka.transaction import TransactionalProducer
 from common.observability.health import Check
 from common.observability.repeats import Repeats
 from common.waiting import Backoff
 from common.worker.committer import Committer
 from common.worker.handover import Handover
-from common.worker.job_thread import JobThread
-from common.worker.lease import Lease, LeaseTable, NotLeased
-from common.worker.membership import Membership
+from common.worker.intake import Intake
+from common.worker.lease_table import LeaseTable
 from common.worker.metrics import WorkerMetrics
 from common.worker.partitions import Partitions
-from common.worker.waiting_room import NO_PLACES, PlaceRules, WaitingRoom
+from common.worker.poll_watch import PollWatch
+from common.worker.waiting_room import NO_PLACES, PlaceRules
 
 log = logging.getLogger(__name__)
 
 _IDLE_POLL_MS = 500
 _BUSY_POLL_MS = 100
-# Row 4: shorter polls starve a rebalance.
-_SHORT_POLL_MS = 20
 _CANCEL_GRACE_S = 5.0
 _CONNECT_AGAIN_S = 1.0
 _COMMITTER_STOP_S = 2.0
@@ -53,7 +48,7 @@ _COMMITTER_STOP_S = 2.0
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """Whom one worker belongs to, and its limits."""
+    """The group that one worker belongs to, and the worker's limits."""
 
     group_id: str
     slots: int
@@ -67,48 +62,57 @@ class WorkerConfig:
 
 
 class Worker:
-    """Consumes topics with `handler` until `stop()`. `run` owns the calling thread."""
+    """Consumes topics with `handler` until `stop()`. The thread that calls `run` is the poll thread."""
 
     def __init__(
         self,
         config: WorkerConfig,
         handler: Handler[Any],
-        make_consumer: Callable[[], GuardedConsumer],
-        make_producer: Callable[[], KafkaProducer],
+        make_consumer: Callable[[], Consumer],
+        make_producer: Callable[[], TransactionalProducer],
         clock: Callable[[], float] = time.monotonic,
         metrics: WorkerMetrics | None = None,
         places: PlaceRules = NO_PLACES,
         may_begin: Callable[[], bool] = lambda: True,
     ):
         """`may_begin` is asked before each poll, on the poll thread."""
+        # These are constant, and the objects are thread-safe or say their owner.
         self._metrics = metrics or WorkerMetrics.create("worker")
-        self._on_outcome = partial(self._metrics.job_ended, config.rules)
         self._config = config
-        self._handler = handler
         self._make_consumer = make_consumer
         self._clock = clock
         self._may_begin = may_begin
-        self._leases = LeaseTable(config.slots, clock)
-        self._claim_of = places.claim_of
-        self._room = WaitingRoom(places.limits, self._resume)
-        self._committer = Committer(self._leases, lambda: self._consumer, make_producer, self._fail)
-        self._consumer: GuardedConsumer | None = None
-        self._topics: Sequence[str] = ()
         self._stopping = threading.Event()
         self._slot_freed = threading.Event()
-        self._fatal: BaseException | None = None
+        self._leases = LeaseTable(config.slots, clock)
+        self._committer = Committer(self._leases, self._current_consumer, make_producer, self._fail)
         self._partitions = Partitions(
-            self._leases, self._committer, lambda: self._consumer, self._stopping, self._metrics
+            self._leases, self._committer, self._current_consumer, self._stopping, self._metrics
         )
-        self._membership = Membership(clock)
+        self._intake = Intake(
+            handler,
+            self._committer,
+            self._leases,
+            self._partitions,
+            config.rules,
+            places,
+            self._slot_freed.set,
+            partial(self._metrics.attempt_ended, config.rules),
+        )
         self._handover = Handover(
             self._leases, config.drain_on_rebalance_s, not config.keeps_membership, clock
         )
+        self._polls = PollWatch(config.max_poll_interval_ms, self._metrics.overran, clock)
+        # Written by the poll thread, read by any thread.
+        self._consumer: Consumer | None = None
+        # Written by the committer's thread before it sets `_stopping`, read by the poll thread.
+        self._fatal: BaseException | None = None
+        # The poll thread owns these.
+        self._topics: Sequence[str] = ()
         self._repeats = Repeats()
-        self._last_poll_s = clock()
 
     def run(self, topics: Sequence[str]) -> None:
-        """Works until stopped. Raises Fenced when another worker has our id, and what broke otherwise."""
+        """Work until stopped. Raises Fenced when another worker has our id, and what broke otherwise."""
         self._topics = topics
         self._connect()
         if self._consumer is None:  # stopped before Kafka could be reached
@@ -124,25 +128,24 @@ class Worker:
         finally:
             self._leases.drop()
             self._committer.stop(_COMMITTER_STOP_S)
-            clients.close_consumer(self._consumer)
+            self._consumer.close()
 
     def stop(self) -> None:
-        """Take nothing new; finish what runs within the grace. Any thread, and signal handlers."""
+        """Take nothing new; finish what runs within the grace. For any thread, and for signal handlers."""
         self._stopping.set()
 
     @property
     def can_leave(self) -> bool:
-        """It has been in the group, and Kafka has answered lately."""
+        """Whether the worker has been in the group, and Kafka has answered lately."""
         return self._consumer is not None and not self._consumer.is_cut_off()
 
     def check(self) -> Check:
-        """For `/readyz`: a member of the group, polling, with its partitions loaded."""
+        """Say for `/readyz` whether this is a member of the group that polls, with its partitions loaded."""
         consumer = self._consumer
         if consumer is None or consumer.is_joining():
             return Check(False, "joining the consumer group")
-        idle_s = self._clock() - self._last_poll_s
-        if idle_s * 1000 > self._config.max_poll_interval_ms:
-            return Check(False, f"no poll for {idle_s:.0f} s")
+        if (overdue_s := self._polls.overdue_s()) is not None:
+            return Check(False, f"no poll for {overdue_s:.0f} s")
         if consumer.is_cut_off():
             return Check(False, "Kafka does not answer")
         if not self._committer.ready:
@@ -153,9 +156,9 @@ class Worker:
         return Check(self._leases.all_positioned, detail)
 
     def lag(self) -> Counter[str]:
-        """By topic, the records of our partitions that are not taken yet, as far as the last fetch told.
+        """Return the records of our partitions that are not taken yet, by topic, as of the last fetch.
 
-        Transaction markers count as records; a worker that has no free slot fetches nothing. Any thread.
+        Transaction markers count as records. A worker that has no free slot fetches nothing. Any thread.
         """
         counts: Counter[str] = Counter()
         if self._consumer is not None:
@@ -169,8 +172,13 @@ class Worker:
 
     @property
     def waiting_count(self) -> int:
-        """The records that are read and wait for a place."""
-        return self._room.count
+        """How many records are read and wait for a place."""
+        return self._intake.waiting_count
+
+    def _current_consumer(self) -> Consumer:
+        """Return the consumer of now, on any thread. Only called once there has been one."""
+        assert self._consumer is not None
+        return self._consumer
 
     def _connect(self) -> None:
         backoff = Backoff(_CONNECT_AGAIN_S, _CONNECT_AGAIN_S)
@@ -178,10 +186,9 @@ class Worker:
         if consumer is None:
             return
         consumer.share_with(self._handover.needs, self._handover.drain)
-        consumer.subscribe(list(self._topics), listener=self._partitions.listener())
+        self._partitions.subscribe(consumer, self._topics)
         self._consumer = consumer
-        self._membership.begin()
-        self._last_poll_s = self._clock()
+        self._polls.restart()
 
     def _not_connected(self, error: Exception) -> None:
         if self._repeats.is_news("connect", error):
@@ -190,101 +197,39 @@ class Worker:
     def _tick(self) -> None:
         if self._fatal is not None:
             raise self._fatal
-        self._note_overrun()
+        self._polls.note_poll()
         self._leases.pause(not self._may_begin())
         self._partitions.steer()  # what a job's end has freed is read by this poll already
+        consumer = self._current_consumer()
         try:
-            polled = self._consumer.poll(timeout_ms=self._poll_ms())
-        except FencedInstanceIdError:
-            self._rebuild(self._membership.fenced(self._consumer))
+            records = consumer.poll(self._poll_ms())
+            for record in records:
+                self._intake.take(record)
+            consumer.check_membership()
+        except ConsumerLost as lost:
+            self._rebuild(str(lost))
             return
-        except Exception as error:  # noqa: BLE001 - the loop's edge: the client raises more than it documents
-            self._rebuild(f"poll failed: {error!r}")
-            return
-        for records in polled.values():
-            for raw in records:
-                self._take(raw)
-        self._watch_membership()
-        if self._leases.slots_full and not self._consumer.is_joining():
-            # Nothing can be taken before a slot is free: wait for that rather than in the next poll, which
-            # does not hear of it.
-            self._slot_freed.wait((_IDLE_POLL_MS - _SHORT_POLL_MS) / 1000)
+        self._handover.watch(consumer)
+        if self._leases.slots_full and not consumer.is_joining():
+            # Nothing can be taken before a slot is free. Wait for a slot here rather than in the next poll,
+            # which does not hear of one.
+            self._slot_freed.wait((_IDLE_POLL_MS - SHORTEST_POLL_MS) / 1000)
         self._slot_freed.clear()
 
     def _poll_ms(self) -> int:
         if not self._leases.all_positioned or self._leases.slots_full:
-            return _SHORT_POLL_MS
+            return SHORTEST_POLL_MS
         return _BUSY_POLL_MS if self._leases.running_count else _IDLE_POLL_MS
-
-    def _take(self, raw) -> None:
-        record = Record(
-            raw.topic, raw.partition, raw.offset, raw.key, raw.value, tuple(raw.headers), raw.timestamp
-        )
-        match self._leases.admit(record, retry.wait_s(record, self._config.rules.wall_clock())):
-            case Lease() as lease:
-                self._seat(lease)
-            case NotLeased.NOT_YET:
-                self._partitions.read_again(TopicPartition(raw.topic, raw.partition), raw.offset)
-            case NotLeased.ALREADY_DONE:
-                log.info("%s[%d]@%d is done or running: skipped", raw.topic, raw.partition, raw.offset)
-
-    def _seat(self, lease: Lease) -> None:
-        """Starts the record's job with the place that it needs, or lets it wait for that."""
-        claim = self._claim_of(lease.record)
-        if claim is None or self._room.take(claim):
-            self._job(lease, claim).start()
-        elif self._room.has_room(lease, claim):
-            self._leases.set_aside(lease)
-            self._room.enter(lease, claim)
-        else:
-            self._job(lease).put_off(claim)
-
-    def _resume(self, lease: Lease, claim: Claim) -> bool:
-        """On any thread: a lease that waited has its place."""
-        if not self._leases.resume(lease):
-            return False
-        self._job(lease, claim).start()
-        return True
-
-    def _job(self, lease: Lease, claim: Claim | None = None) -> JobThread:
-        return JobThread(
-            lease,
-            self._handler,
-            self._committer,
-            self._leases,
-            self._config.rules,
-            self._slot_freed.set,
-            self._on_outcome,
-            self._room,
-            claim,
-        )
-
-    def _note_overrun(self) -> None:
-        now = self._clock()
-        gap_s, self._last_poll_s = now - self._last_poll_s, now
-        if gap_s * 1000 > self._config.max_poll_interval_ms:
-            log.warning(
-                "max.poll.interval.ms exceeded: %.1f s between two polls (%d ms allowed)",
-                gap_s,
-                self._config.max_poll_interval_ms,
-            )
-            self._metrics.overran()
-
-    def _watch_membership(self) -> None:
-        if reason := self._membership.watch(self._consumer):
-            self._rebuild(reason)
-        else:
-            self._handover.watch(self._consumer)
 
     def _rebuild(self, reason: str) -> None:
         log.warning("building a new consumer: %s", reason)
         self._leases.drop()
-        clients.close_consumer(self._consumer)
+        self._current_consumer().close()
         self._slot_freed.wait(0.3)
         self._connect()
 
     def _finish_running(self) -> None:
-        """Goes on polling, so that the membership and with it the leases last until the jobs have ended."""
+        """Go on polling, so that the membership and with it the leases last until the jobs have ended."""
         self._leases.drain()
         log.info("stopping: %d jobs to finish", self._leases.running_count)
         self._tick_until_idle(self._config.shutdown_grace_s)
@@ -299,5 +244,6 @@ class Worker:
             self._tick()
 
     def _fail(self, error: BaseException) -> None:
+        """On the committer's thread."""
         self._fatal = error
         self._stopping.set()

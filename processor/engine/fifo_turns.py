@@ -1,4 +1,4 @@
-"""First come, first served: a job that waits for the engine is not overtaken by one that comes after it."""
+"""Gives jobs their turns at the engine, first come, first served."""
 
 import threading
 from collections import deque
@@ -10,14 +10,16 @@ from common.waiting import wait_until
 _TICK_S = 0.05
 
 
-class Turns:
+class FifoTurns:
+    """One turn at a time, in the order in which they were asked for. Thread-safe."""
+
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()
 
     @contextmanager
     def turn(self, check: Callable[[], None]) -> Iterator[None]:
-        """Waits for the turn; `check` may raise meanwhile, and then there is none."""
+        """Wait for the turn, and hold it for the `with` block. `check` may raise to give up the wait."""
         ticket = object()
         with self._changed:
             self._queue.append(ticket)

@@ -15,8 +15,10 @@ from common.jobs.handler import JobContext
 from common.jobs.outcome import Done, Outcome
 from common.kafka import clients
 from common.kafka.assignor import EvenTopicsAssignor
+from common.kafka.consumer import Consumer
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.records import Message, Record
+from common.kafka.transaction import TransactionalProducer
 from common.worker.worker import Worker, WorkerConfig
 from tests.support.common.kafka.group import Lab, Polling
 from tests.support.common.kafka.members import dynamic_options, member, member_options
@@ -46,8 +48,8 @@ class Running:
         self.worker = Worker(
             WorkerConfig(lab.settings.kafka_group_id, 1, INTERVAL_MS, 5, rules()),
             FakeHandler(run),
-            make_consumer,
-            make_producer,
+            lambda: Consumer(make_consumer()),
+            lambda: TransactionalProducer(make_producer()),
         )
         self._thread = InThread(self.worker.run, [lab.settings.kafka_task_topic])
 

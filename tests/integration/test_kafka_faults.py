@@ -13,8 +13,10 @@ from kafka.coordinator.assignors.range import RangePartitionAssignor
 
 from common.jobs.outcome import Done
 from common.kafka import clients
+from common.kafka.consumer import Consumer
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.records import Record
+from common.kafka.transaction import TransactionalProducer
 from common.worker.worker import Worker, WorkerConfig
 from tests.support.common.kafka.group import Lab, Polling
 from tests.support.common.kafka.members import bare_member, dynamic_member, member, member_options
@@ -117,8 +119,8 @@ class TestRow5ANewlyAssignedPartitionArrivesUnpaused:
         worker = Worker(
             WorkerConfig(lab.settings.kafka_group_id, 1, 60000, 5, rules()),
             FakeHandler(lambda record, context: records.append(record) or Done()),
-            lambda: consumer,
-            lambda: clients.transactional_producer(lab.settings, "row5"),
+            lambda: Consumer(consumer),
+            lambda: TransactionalProducer.connect(lab.settings, "row5"),
         )
         thread = threading.Thread(target=worker.run, args=([lab.settings.kafka_task_topic],))
         thread.start()

@@ -15,8 +15,9 @@ from kafka.structs import OffsetAndMetadata
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.records import Record
+from common.kafka.transaction import TransactionalProducer
 from common.worker.committer import Committer
-from common.worker.lease import LeaseTable
+from common.worker.lease_table import LeaseTable
 from tests.support.common.kafka.group import Lab, Polling
 from tests.support.common.kafka.members import member, member_options
 from tests.support.waiting import wait_for
@@ -105,7 +106,7 @@ class TestRow9TheBrokerTakesOffsetsOfNoGeneration:
         committer = Committer(
             table,
             lambda: joining,
-            lambda: clients.transactional_producer(lab.settings, "row9-ours"),
+            lambda: TransactionalProducer.connect(lab.settings, "row9-ours"),
             pytest.fail,
         )
         committer.start()

@@ -13,9 +13,10 @@ from kafka.structs import OffsetAndMetadata
 from common.kafka import clients
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.records import Message, Record
+from common.kafka.transaction import TransactionalProducer
 from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
-from common.worker.lease import LeaseTable
+from common.worker.lease_table import LeaseTable
 from tests.support.common.kafka.group import Lab, Polling
 from tests.support.common.kafka.members import member
 from tests.support.waiting import wait_for
@@ -97,7 +98,7 @@ class TestRow7OffsetsOfARefusedTransactionStayInTheProducer:
                 # The refused attempt's lease ends before it can be tried again.
                 table.drop([lab.partition(0)])
             made.append(clients.transactional_producer(lab.settings, "row7-ours"))
-            return made[-1]
+            return TransactionalProducer(made[-1])
 
         committer = Committer(table, lambda: group, make_producer, pytest.fail, max_batch=1)
         committer.start()
@@ -183,7 +184,7 @@ class TestRow8CommitCanReturnAsIfAllWereWellAlthoughTheMessageIsGone:
         def make_producer():
             producer = self.producer(lab)
             made.append(producer)
-            return _Frozen(producer, self.FREEZE_S) if len(made) == 1 else producer
+            return TransactionalProducer(_Frozen(producer, self.FREEZE_S) if len(made) == 1 else producer)
 
         committer = Committer(table, lambda: consumer, make_producer, pytest.fail)
         committer.start()

@@ -58,21 +58,21 @@ def test_the_processor_has_counted_and_timed_the_job(after_a_song):
     processor = after_a_song["processor"]
     assert processor.value("uvr_jobs_total") == 1
     assert processor.value("uvr_jobs_total", outcome="succeeded") == 1
-    for stage in Phase:
-        assert processor.value("uvr_stage_seconds_count", stage=stage) == 1
-        assert processor.value("uvr_stage_seconds_sum", stage=stage) > 0
+    for phase in Phase:
+        assert processor.value("uvr_phase_seconds_count", phase=phase) == 1
+        assert processor.value("uvr_phase_seconds_sum", phase=phase) > 0
     assert processor.value("uvr_separated_audio_seconds_total") == pytest.approx(2, abs=0.01)
     assert processor.value("uvr_separation_speed_ratio_count") == 1
     busy_s = processor.value("uvr_engine_busy_seconds_total")
-    assert busy_s >= processor.value("uvr_stage_seconds_sum", stage="separate") > 0
+    assert busy_s >= processor.value("uvr_phase_seconds_sum", phase="separate") > 0
 
 
 def test_the_uploader_has_counted_and_timed_the_job(after_a_song):
     uploader = after_a_song["uploader"]
     assert uploader.value("uvr_callbacks_total", **{"class": "2xx"}) == 1
     assert uploader.value("uvr_callbacks_total") == 1
-    assert uploader.value("uvr_stage_seconds_count", stage="upload") == 1
-    assert uploader.value("uvr_stage_seconds_count", stage="callback") == 1
+    assert uploader.value("uvr_phase_seconds_count", phase="upload") == 1
+    assert uploader.value("uvr_phase_seconds_count", phase="callback") == 1
 
 
 @pytest.mark.parametrize("name", SERVICES)

@@ -71,7 +71,7 @@ API = {
 }
 
 CLIENT = {
-    "pip install ./client": RunBy("test_client_package.py", '"hatchling", "build", "--target", "wheel"'),
+    "pip install ./client": RunBy("test_client_package.py", '"hatchling", "build", "--target", kind'),
     f"{_PIP} -r requirements-client.txt": NotRun(_DOWNLOADS),
     "cd client && python -m uvr_client --help": IN_THE_STACK,
     "./start_local.sh exec uvr submit http://127.0.0.1:8765/audio_example.mp3 "

@@ -37,7 +37,7 @@ def submit(client: UvrClient) -> UUID:
 def test_what_was_submitted_is_queued_and_found(api, client):
     submission = client.submit(**SONG)
     assert (submission.status, submission.message) == ("queued", "Task has been queued for processing")
-    task = api.queue.tasks[-1]
+    task = api.publisher.tasks[-1]
     assert (task.task_uuid, task.audio, task.hook_url) == (submission.task_uuid, *SONG.values())
     found = client.status(submission.task_uuid)
     assert (found.task_uuid, found.state, found.user) == (submission.task_uuid, State.QUEUED, "admin")
@@ -138,10 +138,10 @@ def test_what_is_wrong_in_a_request_is_told_with_its_code(client):
 
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb", "k" * 256])
 def test_a_key_that_can_be_none_is_told(api, client, key):
-    queued = len(api.queue.tasks)
+    queued = len(api.publisher.tasks)
     with pytest.raises(BadRequest, match="Idempotency-Key"):
         client.submit(**SONG, idempotency_key=key)
-    assert len(api.queue.tasks) == queued
+    assert len(api.publisher.tasks) == queued
 
 
 def test_an_address_that_is_no_text_is_the_apis_to_refuse(client):
@@ -152,7 +152,7 @@ def test_an_address_that_is_no_text_is_the_apis_to_refuse(client):
 def test_while_kafka_is_away_it_is_tried_again_and_then_told(api):
     pauses_s = []
     patience = impatient(pauses_s)
-    api.queue.away = "Kafka is away"
+    api.publisher.away = "Kafka is away"
     try:
         with (
             UvrClient(api.url, "admin", "password", patience=patience) as client,
@@ -160,7 +160,7 @@ def test_while_kafka_is_away_it_is_tried_again_and_then_told(api):
         ):
             client.submit(**SONG)
     finally:
-        api.queue.away = ""
+        api.publisher.away = ""
     assert caught.value.retry_after_s == 10
     assert pauses_s == [10] * (patience.tries - 1)
 

@@ -1,4 +1,4 @@
-"""Tests the requests of UvrClient, and how it reads answers, against a server that follows the api's contract."""
+"""Tests the requests of UvrClient, and how it reads answers, against a server that follows the contract."""
 
 import pytest
 

@@ -40,7 +40,7 @@ def test_an_interruption_ends_the_process_without_the_interpreters_own_end():
     command = [sys.executable, "-c", _INTERRUPTED_BESIDE_ONE_THAT_PRINTS]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=REPOSITORY / "client", **pipes) as ending:
-        # Nothing reads standard error: once its pipe is full, the thread is blocked in a write until the process ends.
+        # Nothing reads standard error: once its pipe is full, the thread blocks in a write until the end.
         wait_for(lambda: _is_full(ending.stderr), 60, "a full pipe")
         ending.stdin.write(b"\n")
         ending.stdin.flush()

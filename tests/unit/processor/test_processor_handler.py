@@ -167,9 +167,9 @@ def test_each_stage_is_timed_and_speed_is_audio_by_the_engines_own_time(harness)
     metrics = ProcessorMetrics.create()
     run(harness.handler(metrics=metrics), harness.record(), FakeContext())
     shown = Exposition.of(metrics.worker.registry)
-    for stage in Phase:
-        assert shown.value("uvr_stage_seconds_count", service="processor", stage=stage) == 1, stage
-    assert shown.value("uvr_stage_seconds_sum", stage="separate") == 0.1
+    for phase in Phase:
+        assert shown.value("uvr_phase_seconds_count", service="processor", phase=phase) == 1, phase
+    assert shown.value("uvr_phase_seconds_sum", phase="separate") == 0.1
     assert shown.value("uvr_separated_audio_seconds_total") == pytest.approx(0.2, abs=0.001)
     assert shown.value("uvr_separation_speed_ratio_sum") == pytest.approx(2, abs=0.01)
 
@@ -183,7 +183,7 @@ def test_a_job_that_fails_is_timed_up_to_there(harness):
     with pytest.raises(TransientError):
         run(harness.handler(FakeEngine(fail), metrics=metrics), harness.record(), FakeContext())
     shown = Exposition.of(metrics.worker.registry)
-    counts = {stage: shown.value("uvr_stage_seconds_count", stage=stage) for stage in Phase}
+    counts = {phase: shown.value("uvr_phase_seconds_count", phase=phase) for phase in Phase}
     assert counts == {Phase.DOWNLOAD: 1, Phase.PREPARE: 1, Phase.SEPARATE: 0, Phase.STAGE: 0}
     assert shown.value("uvr_separated_audio_seconds_total") == 0
 

@@ -30,7 +30,7 @@ SETTINGS = (REPOSITORY / "docs" / "settings.md").read_text()
 MONITORING = (REPOSITORY / "docs" / "monitoring.md").read_text()
 EVERYTHING = "\n".join(page.read_text() for page in (*PAGES, *MORE_PAGES))
 
-# Ends of callbacks and records of ours, which a user never sees in a failure callback.
+# TopicEnds of callbacks and records of ours, which a user never sees in a failure callback.
 INTERNAL_CODES = {ErrorCode.INVALID_MESSAGE, ErrorCode.CALLBACK_FAILED, ErrorCode.CALLBACK_GONE}
 
 

@@ -47,6 +47,6 @@ def test_a_result_that_is_delivered_at_its_second_try(tmp_path):
     shown = Exposition.of(harness.metrics.worker.registry)
     assert shown.value("uvr_callbacks_total", **{"class": "5xx"}) == 1
     assert shown.value("uvr_callbacks_total", **{"class": "2xx"}) == 1
-    assert shown.value("uvr_stage_seconds_count", service="uploader", stage="callback") == 2
+    assert shown.value("uvr_phase_seconds_count", service="uploader", phase="callback") == 2
     # the second try has found the manifest
-    assert shown.value("uvr_stage_seconds_count", service="uploader", stage="upload") == 1
+    assert shown.value("uvr_phase_seconds_count", service="uploader", phase="upload") == 1

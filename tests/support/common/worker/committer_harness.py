@@ -3,9 +3,10 @@
 import threading
 
 from common.kafka.records import Message
+from common.kafka.transaction import TransactionalProducer
 from common.worker.committed_state import decode
 from common.worker.committer import Committer
-from common.worker.lease import LeaseTable
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import (
     FakeBroker,
     FakeProducer,
@@ -57,9 +58,9 @@ class Harness:
             self.table, lambda: group or self.broker, make or self.make_producer, self.fatal.append
         )
 
-    def make_producer(self) -> FakeProducer:
+    def make_producer(self) -> TransactionalProducer:
         self.producers.append(FakeProducer(self.broker, self.script, self._ack))
-        return self.producers[-1]
+        return TransactionalProducer(self.producers[-1])
 
     def wait_for_requests(self, count: int) -> None:
         wait_for(lambda: len(self.committer._requests) >= count, 10, f"{count} requests that wait")

@@ -21,7 +21,8 @@ from common.jobs.settlement import JobRules
 from common.kafka.records import Message, Record
 from common.tasks import messages
 from common.tasks.job_status import NoOutbox, Outbox, Statuses
-from common.worker.lease import Assignment, Lease, LeaseTable
+from common.worker.lease import Assignment, Lease
+from common.worker.lease_table import LeaseTable
 
 TOPIC = "tasks"
 

@@ -7,7 +7,7 @@ from common.kafka.transaction import Unpublishable
 from common.worker.commit_request import CommitRequest, CommitResult
 from common.worker.committed_state import CommittedState, Step
 from common.worker.job_thread import JobThread, OnOutcome
-from common.worker.lease import LeaseTable
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import FakeHandler, leased, loaded, partition, rules
 from tests.support.waiting import wait_for
 

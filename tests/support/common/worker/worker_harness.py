@@ -8,7 +8,9 @@ from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError
 
 from common.jobs.outcome import Done
+from common.kafka.consumer import Consumer
 from common.kafka.records import Message
+from common.kafka.transaction import TransactionalProducer
 from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
@@ -148,18 +150,18 @@ class WorkerHarness:
             config,
             handler,
             self._make_consumer,
-            lambda: self.make_producer(),
+            lambda: TransactionalProducer(self.make_producer()),
             lambda: self.now_s,
             self.metrics,
             places,
             lambda: self.may_begin,
         )
 
-    def _make_consumer(self) -> FakeConsumer:
+    def _make_consumer(self) -> Consumer:
         if self.away.is_set():
             raise KafkaConnectionError
         self.consumers.append(FakeConsumer(self.log, self.broker, self.read_errors))
-        return self.consumers[-1]
+        return Consumer(self.consumers[-1], lambda: self.now_s)
 
     def start(self) -> InThread:
         return InThread(self.worker.run, [TOPIC])

@@ -6,7 +6,7 @@ from common.kafka.records import Message
 from common.worker.commit_queue import CommitQueue
 from common.worker.commit_request import CommitRequest
 from common.worker.committed_state import Step
-from common.worker.lease import LeaseTable
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import InThread, leased, loaded
 
 _ENDLESS_S = 3600.0

@@ -4,7 +4,8 @@ import pytest
 from kafka import TopicPartition
 
 from common.worker.handover import Handover
-from common.worker.lease import Lease, LeaseTable, NotLeased
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import leased, loaded, partition, record
 from tests.support.waiting import wait_for
 

@@ -3,7 +3,8 @@
 from kafka.structs import OffsetAndMetadata
 
 from common.worker.committed_state import CommittedState, Step
-from common.worker.lease import Lease, LeaseTable, NotLeased
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import leased, loaded, partition, record
 
 
@@ -192,7 +193,7 @@ def test_a_commit_that_arrives_after_the_loss_changes_only_the_old_assignment():
     table.drop([partition()])
     current = loaded(table)
     commit(table, finish=[old])
-    assert current.progress == CommittedState()
+    assert current.committed_state == CommittedState()
 
 
 def test_an_assignment_that_repeats_itself_ends_the_leases_before_it():

@@ -3,7 +3,8 @@
 from kafka.structs import OffsetAndMetadata
 
 from common.worker.committed_state import CommittedState, Step
-from common.worker.lease import Lease, LeaseTable, NotLeased
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from tests.support.common.worker.fakes import leased, loaded, partition, record
 
 

@@ -7,7 +7,8 @@ from kafka import TopicPartition
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
-from common.worker.lease import Lease, LeaseTable, NotLeased
+from common.worker.lease import Lease, NotLeased
+from common.worker.lease_table import LeaseTable
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
 from tests.support.common.worker.fakes import TOPIC, leased, loaded, partition, record
 from tests.support.common.worker.worker_harness import WorkerHarness
@@ -161,7 +162,7 @@ def test_a_partition_with_as_many_leases_as_its_metadata_can_name_is_not_read_on
         table.set_aside(leased(table, offset))
     assert partition() in table.wanted({partition()}).paused
     assert table.admit(record(128)) is NotLeased.NOT_YET
-    (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).progress]
+    (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).committed_state]
     assert len(state.encode().metadata) < 4096
 
 

@@ -27,7 +27,7 @@ def measured(run, refuse=lambda message: False, **options) -> Exposition:
     """What is shown after one job."""
     metrics = WorkerMetrics.create("processor")
     handler = FakeHandler(run, **options)
-    Desk(refuse=refuse, on_outcome=partial(metrics.job_ended, rules())).run(handler)
+    Desk(refuse=refuse, on_outcome=partial(metrics.attempt_ended, rules())).run(handler)
     return Exposition.of(metrics.registry)
 
 
@@ -90,6 +90,7 @@ def test_counters_stand_at_zero_before_anything_happens():
     shown = Exposition.of(WorkerMetrics.create("uploader", ["upload"]).registry)
     assert {labels["outcome"] for labels in shown.labels("uvr_jobs_total")} == set(AttemptResult)
     assert {labels["code"] for labels in shown.labels("uvr_dead_letters_total")} == set(ErrorCode)
+    assert shown.labels("uvr_phase_seconds_count") == [{"service": "uploader", "phase": "upload"}]
     assert shown.labels("uvr_stage_seconds_count") == [{"service": "uploader", "stage": "upload"}]
     assert len(shown.labels("uvr_rebalances_total")) == 2
     assert len(shown.labels("uvr_poll_overruns_total")) == 1
@@ -102,7 +103,7 @@ def test_every_number_is_of_its_service_and_each_registry_its_own():
     assert Exposition.of(second.registry).value("uvr_poll_overruns_total") == 0
 
 
-def test_a_stage_is_timed_only_if_it_was_come_through():
+def test_a_phase_is_timed_only_if_it_was_come_through():
     now_s = iter([10.0, 14.5, 20.0])
     metrics = WorkerMetrics.create("processor", ["download"], lambda: next(now_s))
     with metrics.timed("download"):
@@ -110,7 +111,9 @@ def test_a_stage_is_timed_only_if_it_was_come_through():
     with pytest.raises(ValueError, match="away"), metrics.timed("download"):
         raise ValueError("away")
     shown = Exposition.of(metrics.registry)
-    assert shown.value("uvr_stage_seconds_sum", stage="download") == 4.5
+    assert shown.value("uvr_phase_seconds_sum", phase="download") == 4.5
+    assert shown.value("uvr_phase_seconds_count", phase="download") == 1
+    assert shown.value("uvr_stage_seconds_sum", stage="download") == 4.5  # the name of earlier releases
     assert shown.value("uvr_stage_seconds_count", stage="download") == 1
 
 

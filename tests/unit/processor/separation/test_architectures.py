@@ -16,13 +16,13 @@ from tests.support.processor.whole_file import Library
 LSB = 1 / 32768
 
 
-def load(name: str, directory: Path | None = None) -> loaded_model.Network:
+def load(name: str, directory: Path | None = None) -> loaded_model.LoadedModel:
     return loaded_model.load(
         model_files.ensure(name, directory or random_directory(), fetch=False), device.CPU
     )
 
 
-def streamed(loaded: loaded_model.Network, mix: np.ndarray) -> dict[str, np.ndarray]:
+def streamed(loaded: loaded_model.LoadedModel, mix: np.ndarray) -> dict[str, np.ndarray]:
     """[frame, 2] by stem, with the residual."""
     answers = np.concatenate(list(loaded.estimate(as_mix(mix))), axis=2)
     stems = {name: answer.T for name, answer in zip(loaded.stems, answers, strict=True)}
