@@ -1,4 +1,4 @@
-"""Which test runs each command of the README and of docs/, and why the others are run by none.
+"""Which test runs each command of the documents, and why the others are run by none.
 
 `test_documented_commands.py` fails for a command that is in no table here, and for an entry that no page has.
 """
@@ -71,7 +71,7 @@ API = {
 }
 
 CLIENT = {
-    "pip install ./client": RunBy("test_client_package.py", '"hatchling", "build", "--target", kind'),
+    "pip install ./client": RunBy("test_client_package.py", 'build("wheel", source, target)'),
     f"{_PIP} -r requirements-client.txt": NotRun(_DOWNLOADS),
     "cd client && python -m uvr_client --help": IN_THE_STACK,
     "./start_local.sh exec uvr submit http://127.0.0.1:8765/audio_example.mp3 "
@@ -181,8 +181,34 @@ TESTING = {
     "python -m soak": NotRun("a thousand songs take too long; test_soak.py runs the same command with few"),
 }
 
+_FIREWALL = NotRun("it changes the firewall of the host, which no test may")
+_GREP = NotRun("an operator's look into a log; tests/crash look for the same words in it")
+
+TOP = {
+    "grep rebalance logs/processor.log": _GREP,
+    "grep max.poll.interval.ms logs/processor.log": _GREP,
+    "curl -s http://127.0.0.1:8001/readyz": IN_THE_STACK,
+    **{
+        "kafka-consumer-groups.sh --bootstrap-server localhost:9092 --describe "
+        f"--group uvr_processor_group{end}": NotRun("the tool comes with a Kafka distribution, not with ours")
+        for end in ("", " --members")
+    },
+    "python -m common.lag": IN_THE_STACK,
+    "for net in 10.0.0.0/8 100.64.0.0/10 169.254.0.0/16 172.16.0.0/12 192.168.0.0/16; do "
+    "iptables -I DOCKER-USER -s 172.18.0.0/16 -d $net -j REJECT done": _FIREWALL,
+    "iptables -I DOCKER-USER -s 172.18.0.0/16 -d 172.18.0.0/16 -j RETURN": _FIREWALL,
+    "iptables -I INPUT -s 172.18.0.0/16 -m conntrack --ctstate NEW -j REJECT": _FIREWALL,
+    "ip6tables -I DOCKER-USER -s fd00:18::/64 ! -d 2000::/3 -j REJECT": _FIREWALL,
+    "ip6tables -I DOCKER-USER -s fd00:18::/64 -d fd00:18::/64 -j RETURN": _FIREWALL,
+    "ip6tables -I INPUT -s fd00:18::/64 -m conntrack --ctstate NEW -j REJECT": _FIREWALL,
+    "for f in requirements-api.txt requirements-uploader.txt requirements-processor.txt; do "
+    "pipx run pip-audit --require-hashes --disable-pip -r $f done": NotRun(
+        "it asks a database of known holes on the internet, which no test reaches"
+    ),
+}
+
 CLAIMS: dict[str, RunBy | NotRun] = (
-    README | API | CLIENT | LOCAL | DOCKER | MONITORING | PRODUCTION | SETTINGS | TESTING
+    README | TOP | API | CLIENT | LOCAL | DOCKER | MONITORING | PRODUCTION | SETTINGS | TESTING
 )
 # Pages whose `console` blocks are what somebody's terminal showed once.
 TRANSCRIPTS = {

@@ -1,4 +1,4 @@
-"""The documents for people, README.md and docs/, and the commands, links and code in them."""
+"""The documents for people, at the top and in docs/, and the commands, links and code in them."""
 
 import re
 import textwrap
@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tests.support.paths import REPOSITORY
 
-PAGES = (REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md")))
-# Both stay at the top, and are held to the same rules for links.
-MORE_PAGES = (REPOSITORY / "KAFKA_CONSUMER.md", REPOSITORY / "SECURITY.md")
+PAGES = (
+    *(REPOSITORY / name for name in ("README.md", "KAFKA_CONSUMER.md", "SECURITY.md")),
+    *sorted((REPOSITORY / "docs").rglob("*.md")),
+)
 SHELL = ("sh", "console")
 _FENCE = re.compile(r"^( *)```([^\n`]*)\n(.*?)^\1```$", re.DOTALL | re.MULTILINE)
 

@@ -1,4 +1,4 @@
-"""Every command in the README and in docs/ is run by a test, or a table says why it is not."""
+"""Every command in the documents is run by a test, or a table says why it is not."""
 
 import re
 from collections.abc import Iterator
