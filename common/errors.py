@@ -62,11 +62,11 @@ class JobError(Exception):
 
 
 class PermanentError(JobError):
-    """The job can never be done, however often it is tried."""
+    """The job fails the same way however often it is tried."""
 
 
 class TransientError(JobError):
-    """The job could not be done now and may be done later."""
+    """The job could not be done now, but a later try may succeed."""
 
     def __init__(self, code: ErrorCode, message: str | None = None, retry_after_s: float | None = None):
         super().__init__(code, message)

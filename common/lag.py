@@ -1,8 +1,8 @@
-"""How far each group is: `python -m common.lag` prints a line a partition that has work left.
+"""Shows how much work each group has left: `python -m common.lag` prints a line for each partition.
 
-Waiting records are those that nobody has begun, in a retry topic mostly because they are not due, or because
-they wait for a place; running ones are shown with their attempts. The records are read and counted, since
-offsets count transaction markers.
+Waiting records have not begun: in a retry topic most are not due yet, others wait for a place. Running
+records are shown with their attempts. The command reads and counts the records, because offsets also count
+transaction markers.
 """
 
 import contextlib
@@ -29,7 +29,7 @@ EXIT_UNAVAILABLE = 69
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """`running` maps offsets to attempts, counted as MAX_ATTEMPTS counts them."""
+    """The work left in a partition. `running` maps offsets to the attempts that count toward MAX_ATTEMPTS."""
 
     partition: TopicPartition
     waiting: int
@@ -37,7 +37,7 @@ class PartitionLag:
 
 
 def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag]:
-    """One for each partition of the topic and of its retry topics. Raises KafkaError."""
+    """Returns the lag of each partition of topic `base` and of its retry topics. Raises KafkaError."""
     source = topic_source(settings, group_id=group_id, isolation_level="read_committed")
     with contextlib.closing(source) as consumer:
         partitions = [
@@ -88,6 +88,7 @@ def _sum(found: Iterable[PartitionLag]) -> str:
 
 
 def main() -> int:
+    """Prints the lag of both groups, and returns the exit code."""
     command_line.refuse(sys.argv[1:], _USAGE)
     settings = load_or_exit(CommandSettings)
     clients.tell_brokers(settings)

@@ -79,7 +79,7 @@ class Backoff:
     ) -> T | None:
         """Calls `attempt` until it returns, and returns its result; None when `stopping` is set before.
 
-        Each of `errors` is told to `failed` and followed by a pause. Raises the other errors.
+        Passes each of `errors` to `failed` and pauses. Raises all other errors.
         """
         while not stopping.is_set():
             try:
@@ -101,7 +101,7 @@ class Backoff:
     ) -> None:
         """Connects, uses the connection and closes it, over and over until `stopping` is set.
 
-        Any error is told to `failed` and followed by a pause. The pauses begin anew once `use` has returned
+        Passes any error to `failed` and pauses. The pauses begin anew once `use` has returned
         by itself, or has worked for longer than `last_s`.
         """
         while not stopping.is_set():

@@ -1,1 +1,1 @@
-"""Holds, probes and prepares containers, and keeps the files that operators need for monitoring."""
+"""Runs the services inside containers, checks their health, and prepares the compose store."""

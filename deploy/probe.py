@@ -1,10 +1,10 @@
-"""Checks a container's health: waits until the service is ready, and fails at once where it is held.
+"""Checks a container's health: waits until the service is ready, and fails at once if it is held.
 
     python -m deploy.probe http://127.0.0.1:8001/readyz START_S
 
-The exit code is 0 when the address answers 200. The check waits up to START_S for the first such answer, and
-up to 60 s after that. The patience is here because Docker's own start period would hide a held service.
-`docker inspect` shows the output, which is the last answer.
+The exit code is 0 when the address answers 200. The check waits up to START_S until the first 200, afterwards
+up to 60 s. The waiting is here, because Docker's start period would hide that a service is held. The output
+is the last answer, which `docker inspect` shows.
 """
 
 import http.client
@@ -21,7 +21,10 @@ _INTERVAL_S = 0.5
 
 
 def main(url: str, start_s: float, was_ready: Path, held: Path) -> int:
-    """Return the exit code. Create `was_ready` at the first 200; `held` exists while the service is held."""
+    """Waits for 200 and returns the exit code.
+
+    The file `was_ready` is made once the service is ready; the file `held` exists while the service is held.
+    """
     deadline = time.monotonic() + (_PATIENCE_S if was_ready.exists() else start_s)
     while True:
         if held.exists():

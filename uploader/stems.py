@@ -11,7 +11,8 @@ from common.errors import ErrorCode, PermanentError
 from common.failpoint import Failpoint
 from common.storage.beneath import ForeignEntry
 from common.storage.links import ResultLink
-from common.storage.stage import STEM_NAME, LocalStage, is_key
+from common.storage.stage import LocalStage
+from common.storage.stage_keys import STEM_NAME, is_key
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, SuccessCallback
 from common.waiting import StopCheck
 from uploader import callback

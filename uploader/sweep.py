@@ -6,7 +6,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from common.storage.stage import STEM_FILE, LocalStage
+from common.storage.stage import LocalStage
+from common.storage.stage_keys import STEM_FILE
 from uploader.multipart import MultipartUploads
 
 log = logging.getLogger(__name__)

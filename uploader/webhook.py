@@ -12,15 +12,8 @@ from standardwebhooks import Webhook
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.outbound.addresses import validate_text
-from common.outbound.guarded_session import (
-    NETWORK_ERRORS,
-    GuardedSession,
-    OutboundNetwork,
-    is_bad_certificate,
-    is_timeout,
-    reason,
-    retry_after_s,
-)
+from common.outbound.failures import NETWORK_ERRORS, is_bad_certificate, is_timeout, reason, retry_after_s
+from common.outbound.guarded_session import GuardedSession, OutboundNetwork
 from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 
 _MAX_ANSWER_BYTES = 64 * 1024

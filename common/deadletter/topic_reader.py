@@ -1,7 +1,8 @@
 """Reads a topic once, from its beginning or a point in time to its present end."""
 
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 from kafka import KafkaConsumer, TopicPartition
 from kafka.admin import OffsetSpec
@@ -12,7 +13,9 @@ from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 
 
-def records(settings: KafkaSettings, topic: str, since_s: float = 0.0) -> Iterator[Record]:
+def records(
+    settings: KafkaSettings, topic: str, since_s: float = 0.0, clock: Callable[[], float] = time.monotonic
+) -> Iterator[Record]:
     """Yields every committed record that was written up to now; none if there is no such topic.
 
     `since_s` is in seconds since the epoch: earlier records are left out. Waits for transactions that are
@@ -22,7 +25,7 @@ def records(settings: KafkaSettings, topic: str, since_s: float = 0.0) -> Iterat
     with contextlib.closing(topic_source(settings, isolation_level="read_committed")) as consumer:
         partitions = [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())]
         ends = _ends(settings, partitions)
-        for r in read_to_ends(consumer, _begins(consumer, partitions, since_s), ends):
+        for r in read_to_ends(consumer, _begins(consumer, partitions, since_s), ends, clock):
             yield Record(r.topic, r.partition, r.offset, r.key, r.value, r.headers, r.timestamp)
 
 

@@ -1,6 +1,5 @@
 """The interfaces between the worker and a service: Handler does the work, JobContext serves it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
@@ -9,6 +8,7 @@ from common.jobs.outcome import Done, Failed, Outcome, Poison
 from common.jobs.places import Claim
 from common.jobs.retry import Decision, History, RetrySchedule
 from common.kafka.records import Record
+from common.waiting import StopCheck
 
 Content = TypeVar("Content")
 
@@ -60,7 +60,7 @@ class JobContext(Protocol):
         If the worker dies after this call, the death counts against the record once at most.
         """
 
-    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         """Waits for a slot, ahead of every record that has not begun.
 
         Calls `check` (the context's own if None) several times a second. Raises Cancelled, and what `check`

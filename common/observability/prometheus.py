@@ -1,7 +1,7 @@
 """Metrics for `GET /metrics`, in Prometheus' text format.
 
-Names and units are as Prometheus wants them. Labels have few values, all known at the start: each counter
-stands at 0 from then on, since of one that begins at 1 no rate tells its first event.
+Names and units follow Prometheus' conventions. Each label has few values, all known at the start, so that
+every counter starts at 0: a rate would miss the first event of a counter that starts at 1.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,13 +21,14 @@ from common import __version__
 from common.observability import health
 from common.observability.health import Checks
 
-# Numbers by the values of their labels.
+# Each number by the values of its labels.
 Numbers = Mapping[tuple[str, ...], float]
 
 
 def new_registry() -> CollectorRegistry:
     """Return a registry with the service's version and the process's memory, CPU time and descriptors."""
-    disable_created_metrics()  # a series more for each counter that nobody asks for
+    # Without this each counter would have a second series, with the time of its creation.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves its return type out
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     build = Gauge("uvr_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
@@ -36,12 +37,12 @@ def new_registry() -> CollectorRegistry:
 
 
 def exposition(registry: CollectorRegistry) -> tuple[str, bytes]:
-    """The content type and the text of what `/metrics` answers."""
+    """Returns the content type and the text of the answer of `/metrics`."""
     return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
 
 
 class Reading(Collector):
-    """Numbers that are read when they are asked for, and so cost nothing in between."""
+    """A metric whose numbers are read only when `/metrics` is asked for."""
 
     def __init__(
         self,

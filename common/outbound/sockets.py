@@ -1,8 +1,8 @@
-"""Sockets that ask `stop_check` several times a second whether they may go on waiting.
+"""Sockets whose waits can be ended: they call `stop_check` several times a second.
 
-A socket's own time-out starts afresh with every byte, so a peer that drips one each minute holds its
-reader for ever. Here every wait is cut into slices, and `stop_check` between them may raise (a deadline, a
-cancelled job): the exception leaves the socket's methods as it is. All of it runs in the caller's thread.
+A socket's own time-out starts afresh with every byte, so a peer that sends a byte each minute holds its
+reader for ever. Here every wait is cut into slices. `stop_check`, called between them, ends the wait by
+raising, for a deadline or a cancelled job. All of this runs in the caller's thread.
 """
 
 import errno
@@ -12,13 +12,21 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from common.waiting import StopCheck
 
 SLICE_S = 0.15
 
+T = TypeVar("T")
 
-class _Interruptible:
+if TYPE_CHECKING:
+    _MixedInto = socket.socket
+else:
+    _MixedInto = object
+
+
+class _Interruptible(_MixedInto):
     """Mixed into a socket class. `settimeout` sets how long one operation may wait in all."""
 
     stop_check: StopCheck
@@ -31,15 +39,18 @@ class _Interruptible:
     def gettimeout(self) -> float | None:
         return self._limit_s
 
-    def recv_into(self, *args, **kwargs) -> int:
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
         return self._sliced(lambda: super(_Interruptible, self).recv_into(*args, **kwargs))
 
-    def sendall(self, data, flags: int = 0) -> None:
+    def sendall(self, data: Any, flags: int = 0) -> None:
         rest = memoryview(data).cast("B")
         while rest:
-            rest = rest[self._sliced(lambda part=rest: self.send(part, flags)) :]
+            rest = rest[self._send_some(rest, flags) :]
 
-    def _sliced(self, operation: Callable[[], int]):
+    def _send_some(self, data: memoryview, flags: int) -> int:
+        return self._sliced(lambda: self.send(data, flags))
+
+    def _sliced(self, operation: Callable[[], T]) -> T:
         began_s = time.monotonic()
         while True:
             self.stop_check()
@@ -51,6 +62,8 @@ class _Interruptible:
 
 
 class InterruptibleSocket(_Interruptible, socket.socket):
+    """A TCP socket."""
+
     def __init__(self, stop_check: StopCheck, family: int):
         super().__init__(family, socket.SOCK_STREAM)
         self.stop_check = stop_check
@@ -72,9 +85,10 @@ def interrupt_tls(context: ssl.SSLContext, stop_check: StopCheck) -> None:
 def connect(
     addresses: Sequence[str], port: int, timeout_s: float, stop_check: StopCheck
 ) -> InterruptibleSocket:
-    """Connects to the first IP address that answers. Raises OSError, TimeoutError, what `stop_check` raises.
+    """Connects to the first IP address that answers.
 
     The addresses share `timeout_s`, so that a first one that leads nowhere leaves time for the next.
+    Raises OSError, TimeoutError, and the errors of `stop_check`.
     """
     end_s = time.monotonic() + timeout_s
     failure: OSError = OSError("the name has no address")

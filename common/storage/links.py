@@ -1,4 +1,4 @@
-"""Links to the bucket's objects: public below a domain, or presigned, for which nobody asks the store."""
+"""Makes links to the bucket's objects: below a public domain, or presigned, without asking the store."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,19 +14,19 @@ from common.storage.s3_client import make_client
 
 @dataclass(frozen=True)
 class ResultLink:
-    """Where a client gets an object; `expires_at_s` is since the epoch, None for ever."""
+    """The URL of one object. `expires_at_s` is in seconds since the epoch; None: the link never expires."""
 
     url: str
     expires_at_s: float | None
 
 
 def first_expiry_s(links: Iterable[ResultLink]) -> float | None:
-    """When the first of them expires, since the epoch; None where all are for ever."""
+    """Returns when the first link expires, in seconds since the epoch; None if none ever does."""
     return min((link.expires_at_s for link in links if link.expires_at_s is not None), default=None)
 
 
 class LinkMaker:
-    """Several threads may use it at once. It costs some 25 MB and 0.3 s: make one a process."""
+    """Makes links, for several threads at once. A maker costs some 25 MB and 0.3 s: have one a process."""
 
     def __init__(
         self,
@@ -42,9 +42,10 @@ class LinkMaker:
         )
 
     def url(self, key: str) -> ResultLink:
-        """Public under S3_PUBLIC_DOMAIN, else presigned for S3_URL_EXPIRES_S. Raises BotoCoreError.
+        """Returns a public link under S3_PUBLIC_DOMAIN, else one presigned for S3_URL_EXPIRES_S.
 
-        Credentials that expire by themselves (roles) end a presigned link with them.
+        A presigned link also ends when the credentials that signed it expire, as those of roles do.
+        Raises BotoCoreError.
         """
         if self._settings.s3_public_domain:
             domain = self._settings.s3_public_domain.rstrip("/")
@@ -57,7 +58,7 @@ class LinkMaker:
         return ResultLink(url, expires_at_s)
 
     def key(self, url: str) -> str | None:
-        """The key of the object that a presigned `url` leads to; None when it is in another bucket."""
+        """Returns the key of the object behind a presigned `url`; None if it is in another bucket."""
         parts = urlsplit(url)
         path = unquote(parts.path).removeprefix("/")
         if (parts.hostname or "").startswith(f"{self._bucket}."):

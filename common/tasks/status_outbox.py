@@ -1,4 +1,4 @@
-"""Sends what may be lost: the latest status of each job, at most once a second, from a thread of its own."""
+"""Sends the latest status of each job, at most once a second, from a thread of its own. It may be lost."""
 
 import logging
 import threading
@@ -25,17 +25,17 @@ _JOIN_TIMEOUT_S = 1.0
 
 @dataclass
 class _Box:
-    """One job's: `due_s` is when the next may go, `message` what will go then."""
+    """The box of one job: `message` will be sent when the clock reaches `due_s`."""
 
     message: Message | None
     due_s: float
 
 
 class KafkaOutbox:
-    """An Outbox on a plain producer, which is replaced as soon as anything in it fails."""
+    """An Outbox with a producer without transactions, which is replaced as soon as anything fails."""
 
     def __init__(self, connect: Callable[[], KafkaProducer], clock: Callable[[], float] = time.monotonic):
-        """`connect` may block and raise: only the outbox's own thread calls it."""
+        """`connect` may block and raise, since only the outbox's own thread calls it."""
         self._connect, self._clock = connect, clock
         self._boxes: dict[object, _Box] = {}
         self._changed = threading.Condition()
@@ -47,7 +47,7 @@ class KafkaOutbox:
         self._thread.start()
 
     def stop(self) -> None:
-        """Sends nothing more. Returns soon, whatever the producer is doing."""
+        """Sends nothing more. Returns soon, even while the producer blocks."""
         self._stopping.set()
         with self._changed:
             self._changed.notify()
@@ -58,7 +58,7 @@ class KafkaOutbox:
             box = self._boxes.get(job)
             if box is None:
                 box = self._boxes[job] = _Box(None, self._clock())
-            # Who waits already waits for this box's time.
+            # With a message in the box, the sender already waits until it is due; no wake-up is needed.
             is_news = box.message is None
             box.message = message
             if is_news:
@@ -116,13 +116,13 @@ class KafkaOutbox:
             return taken
 
     def _on_error(self, error: BaseException) -> None:
-        # An idempotent producer that has given a record up cannot go on with its sequence.
+        # An idempotent producer cannot go on with its sequence after it has given a record up.
         log.debug("a status was not taken: %r", error)
         self._broken.set()
 
 
 def status_producer(settings: KafkaSettings) -> KafkaProducer:
-    """A producer without transactions, which gives up soon. Raises KafkaError."""
+    """Makes the outbox's producer, which gives up soon. Raises KafkaError."""
     return clients.idempotent_producer(
         settings,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,

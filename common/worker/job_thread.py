@@ -11,6 +11,7 @@ from common.jobs.outcome import Deferred, Done, Dropped, Failed, Outcome
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.transaction import Unpublishable
+from common.waiting import StopCheck
 from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
 from common.worker.lease import Lease
@@ -53,7 +54,7 @@ class LeaseContext:
     def leave_slot(self) -> None:
         self._seat.leave_slot()
 
-    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         self._seat.regain_slot(check or self.check)
 
 

@@ -14,14 +14,13 @@ import requests
 from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.outbound.addresses import validate_text
-from common.outbound.guarded_session import (
+from common.outbound.failures import (
     NETWORK_ERRORS,
-    GuardedSession,
-    OutboundNetwork,
     is_bad_certificate,
     is_timeout,
     reason,
 )
+from common.outbound.guarded_session import GuardedSession, OutboundNetwork
 from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor.audio import http_answer
 from processor.audio.minimum_rate import MinimumRate

@@ -5,7 +5,7 @@ import logging
 import requests
 
 from common.errors import ErrorCode, PermanentError, TransientError
-from common.outbound.guarded_session import printable, retry_after_s
+from common.outbound.failures import printable, retry_after_s
 
 log = logging.getLogger(__name__)
 

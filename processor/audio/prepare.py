@@ -8,7 +8,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
-from common.waiting import DeadlineExceeded, deadline_check
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor import child_process
 from processor.audio.wav import SAMPLE_RATE, frame_bytes
 from processor.child_process import Channel, JsonObject
@@ -73,7 +73,7 @@ def prepare(
     source: Path,
     target: Path,
     limits: AudioLimits,
-    check: Callable[[], None],
+    check: StopCheck,
     decoder_limits: DecoderLimits | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PreparedAudio:
@@ -99,7 +99,7 @@ def prepare(
     return PreparedAudio(path=target, duration_s=answer["frames"] / SAMPLE_RATE, **answer)
 
 
-def _converse(arguments: list[str], check: Callable[[], None]) -> JsonObject:
+def _converse(arguments: list[str], check: StopCheck) -> JsonObject:
     """Run the decoder's process; return the fields of `Decoded`."""
     process, channel = _spawn(arguments)
     decoding, answer = False, None

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.observability.health import Check
+from common.waiting import StopCheck
 from processor import child_process, memory
 from processor.audio.wav import SAMPLE_RATE
 from processor.child_process import JsonObject
@@ -70,7 +71,7 @@ class Engine:
         self._keeper.stop()
 
     def separate(
-        self, source: Path, target_dir: Path, check: Callable[[], None], on_progress: Callable[[float], None]
+        self, source: Path, target_dir: Path, check: StopCheck, on_progress: Callable[[float], None]
     ) -> Separation:
         """Separate one song; see SeparationEngine."""
         with self._turns.turn(check):
@@ -90,7 +91,7 @@ class Engine:
                 if running.jobs >= self._config.max_jobs:
                     self._keeper.discard(running, f"recycled after {running.jobs} jobs")
 
-    def _await_running(self, check: Callable[[], None]) -> Running:
+    def _await_running(self, check: StopCheck) -> Running:
         deadline = time.monotonic() + _RESTART_TIMEOUT_S
         while time.monotonic() < deadline and not self._keeper.stopped:
             check()
@@ -103,7 +104,7 @@ class Engine:
         running: Running,
         source: Path,
         target_dir: Path,
-        check: Callable[[], None],
+        check: StopCheck,
         on_progress: Callable[[float], None],
     ) -> Separation:
         request = {"do": "separate", "source": str(source), "target_dir": str(target_dir)}
@@ -124,7 +125,7 @@ class Engine:
         raise error
 
     def _await_answer(
-        self, channel: child_process.Channel, check: Callable[[], None], on_progress: Callable[[float], None]
+        self, channel: child_process.Channel, check: StopCheck, on_progress: Callable[[float], None]
     ) -> JsonObject:
         deadline = time.monotonic() + self._config.job_timeout_s
         while time.monotonic() < deadline:

@@ -2,10 +2,10 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.waiting import wait_until
+from common.waiting import StopCheck, wait_until
 
 _TICK_S = 0.05
 
@@ -18,7 +18,7 @@ class FifoTurns:
         self._queue: deque[object] = deque()
 
     @contextmanager
-    def turn(self, check: Callable[[], None]) -> Iterator[None]:
+    def turn(self, check: StopCheck) -> Iterator[None]:
         """Wait for the turn, and hold it for the `with` block. `check` may raise to give up the wait."""
         ticket = object()
         with self._changed:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from common.waiting import StopCheck
+
 
 @dataclass(frozen=True)
 class EngineConfig:
@@ -52,7 +54,7 @@ class SeparationEngine(Protocol):
         self,
         source: Path,
         target_dir: Path,
-        check: Callable[[], None],
+        check: StopCheck,
         on_progress: Callable[[float], None],
     ) -> Separation:
         """Separate a prepared WAV into files in `target_dir`, which nothing else writes to meanwhile.

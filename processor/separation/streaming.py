@@ -18,6 +18,7 @@ import numpy as np
 import soundfile
 
 from common.errors import ErrorCode, PermanentError, TransientError
+from common.waiting import StopCheck
 from processor.audio.stem_writer import MAX_LEVEL, Format, StemWriter, max_stem_bytes
 from processor.audio.wav import CHANNELS, SAMPLE_RATE
 from processor.separation.loaded_model import LoadedModel
@@ -50,7 +51,7 @@ class _Job:
     source: Path
     frames: int
     report: Callable[[float], None]
-    check: Callable[[], None]
+    check: StopCheck
 
     def open_mix(self, scale: float = 1.0) -> Read:
         """Reads float32 [2, n] from the beginning."""
@@ -80,7 +81,7 @@ def separate(
     target_dir: Path,
     format: Format,
     on_progress: Callable[[float], None],
-    check: Callable[[], None],
+    check: StopCheck,
 ) -> Stems:
     """Writes `<stem>.<format>` for all stems, or nothing.
 

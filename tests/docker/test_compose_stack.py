@@ -1,6 +1,6 @@
 """docker-compose.yml under a real engine: what docs/docker.md says of it, done by its own commands.
 
-The tests are one story about one stack: each finds it ready, and leaves it so.
+The tests share one stack: each finds it ready and leaves it ready.
 """
 
 import json
@@ -32,7 +32,7 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.slow
 
 SERVERS = ("kafka", "seaweedfs")
-# What differs from the local stack's broker: where it listens, and the voters by name.
+# These properties differ from the local stack's broker: its addresses, directories and voters.
 PLACES = {
     "listeners",
     "advertised.listeners",
@@ -87,7 +87,7 @@ def test_a_song_of_the_host_goes_all_the_way(stack: Stack, tmp_path: Path):
     samples = audio.feelings(0.9).mix[: 44100 * 5]
     body = stack.separate(samples, tmp_path)
     assert body["status"] == "success", body
-    # the link is for clients, who reach the store where it is published
+    # Clients reach the store at its published address, so the link must have that address.
     assert body["vocals"].startswith(f"{STORE}/uvr-stems/")
     parts = [fetch_stem(body[name], tmp_path) for name in ("vocals", "instrumental")]
     assert np.abs(sum(parts) - samples * np.float32(body["gain"])).max() <= 1.01 / 32768
@@ -177,7 +177,7 @@ def test_an_upgrade_leaves_kafka_and_the_store_as_they_are(stack: Stack):
 def test_each_container_ends_in_order_and_in_time(stack: Stack):
     stack.project.compose("stop")
     codes = {name: stack.project.inspect(name)["State"]["ExitCode"] for name in (*TRIO, *SERVERS)}
-    # Java ends with the signal's number
+    # Java's exit code contains the signal's number.
     assert codes == {"api": 0, "processor": 0, "uploader": 0, "kafka": 143, "seaweedfs": 0}
 
 
@@ -217,7 +217,7 @@ def test_a_wrong_setting_and_a_taken_worker_id_are_told_at_once(stack: Stack):
     with pytest.raises(AssertionError, match="unhealthy"):
         stack.up(OUTPUT_FORMAT="aiff")
     state = stack.project.inspect("processor")["State"]
-    # no check but the first ones, which Docker would not have counted within a start period
+    # Every check counts as failed, so none began in the start period, where Docker ignores failures.
     assert len(state["Health"]["Log"]) == state["Health"]["FailingStreak"]
     assert "exit code 64" in state["Health"]["Log"][-1]["Output"]
     assert "OUTPUT_FORMAT" in stack.project.compose("logs", "processor")

@@ -1,4 +1,4 @@
-"""The local stack as its user works with it: what is printed is run, and who else can see what."""
+"""Tests the local stack as its user works with it: the printed commands run, and files stay private."""
 
 import json
 import os
@@ -30,7 +30,7 @@ NEEDED = {"api": {"BASIC_AUTH_PASSWORD"}, "uploader": {"WEBHOOK_SECRET"}}
 
 
 class Stack(Checkout):
-    """A checkout whose stack runs with two processors; `started` is what the start has printed."""
+    """A checkout whose stack runs with two processors; `started` is the output of the start."""
 
     def __init__(self, root: Path):
         super().__init__(root)
@@ -38,7 +38,7 @@ class Stack(Checkout):
         self.env |= SECRETS | {"PROCESSORS": "2"}
 
     def run_here(self, command: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
-        """Runs a shell's line in `directory`, with `start_local.sh` named by its path."""
+        """Runs a shell command in `directory`, with the path of `start_local.sh`."""
         line = command.replace("./start_local.sh", shlex.quote(str(self.root / "start_local.sh")))
         return subprocess.run(
             ["bash", "-c", line],
@@ -81,7 +81,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def curls(text: str) -> list[str]:
-    """The commands of curl in `text`, each with the lines that continue it."""
+    """Returns the curl commands in `text`, each with its continuation lines."""
     return re.findall(r"^ *(curl -u (?:.*\\\n)*.*)$", text, re.MULTILINE)
 
 
@@ -103,11 +103,11 @@ def answered(stack: Stack, command: str, tmp_path: Path) -> str:
 
 def test_the_line_that_is_printed_submits_a_song_that_is_separated(stack, tmp_path):
     (line,) = curls(stack.started)
-    assert '-u "admin"' in line  # a password of one's own is not printed: curl asks for it
+    assert '-u "admin"' in line  # curl asks for a password that the user has set: it is not printed
     task = stack.wait_for_success(answered(stack, line, tmp_path))
     link = task["result"]["vocals"]
     assert requests.get(link, timeout=10).status_code == 200
-    # Made with keys that read and do nothing else.
+    # The link is signed with keys that can only read.
     uploaders = json.loads((stack.root / ".local" / "data" / "store" / "keys.json").read_text())
     assert uploaders["access_key"] not in link
 
@@ -179,7 +179,7 @@ def test_nobody_else_can_read_what_the_stack_keeps(stack):
         for path in (stack.root / directory, *(stack.root / directory).rglob("*")):
             try:
                 assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
-            except FileNotFoundError:  # a running server's, gone meanwhile
+            except FileNotFoundError:  # a file of a running server, removed since it was listed
                 continue
 
 
@@ -212,7 +212,7 @@ def test_uvr_works_in_the_stacks_environment(stack, tmp_path):
     line = f"./start_local.sh exec uvr submit {song} --download stems"
     done = stack.run_here(line, tmp_path, UVR_URL="http://elsewhere.invalid")
     assert done.returncode == 0, done
-    assert len(list((tmp_path / "stems").glob("*/*.wav"))) == 2  # in the directory where it was called
+    assert len(list((tmp_path / "stems").glob("*/*.wav"))) == 2  # in the directory of the call
     assert "succeeded" in stack.run_here("./start_local.sh exec uvr list", tmp_path).stdout
 
 
@@ -261,7 +261,7 @@ def test_the_documents_line_for_one_more_processor_makes_one_that_loses_no_song(
         for task_uuid in submitted.stdout.split():
             stack.wait_for_success(task_uuid)
         log = (tmp_path / "logs" / "second" / "processor.log").read_text()
-        assert "separated on cpu" in log  # it has done some of them
+        assert "separated on cpu" in log  # it has processed some of the songs
     finally:
         process.terminate()
         process.wait(60)
@@ -282,10 +282,10 @@ def test_the_demos_host_gives_its_song_and_takes_its_callbacks_alone(stack):
 
 
 def test_uninstall_stops_what_runs_and_removes_it(stack, tmp_path):
-    """The last one of this file."""
+    """Must be the last test of this file."""
     refused = stack.run("uninstall")
     assert refused.returncode == 1
-    assert "say --yes where nobody can be asked" in refused.stdout
+    assert "without a terminal to ask at, add --yes" in refused.stdout
     assert (stack.root / ".local").exists()
     done = stack.run("uninstall", "--yes")
     assert done.returncode == 0, done.stdout
@@ -294,5 +294,5 @@ def test_uninstall_stops_what_runs_and_removes_it(stack, tmp_path):
     for name in (".local", "logs", "models"):
         assert not (stack.root / name).exists()
     assert not list(stack.root.rglob("__pycache__"))
-    assert os.path.exists(stack.env["UVR_VENV"])  # made elsewhere, for another checkout
+    assert os.path.exists(stack.env["UVR_VENV"])  # it belongs to another checkout
     assert stack.run("uninstall", "--yes").stdout == "There is nothing to remove.\n"

@@ -7,7 +7,7 @@ from common.settings.types import Origins, Ports, checked_origins, split
 
 
 class AddressSettings(CommonSettings):
-    """Which addresses users may name."""
+    """The rules on addresses that users name."""
 
     allowed_url_ports: Ports = (80, 443, 8080, 8443)
     """The ports that an address may have, unless its origin is trusted."""

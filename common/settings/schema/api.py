@@ -46,7 +46,7 @@ class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
     auth_failures_per_minute: Positive = 20
     """How many wrong sign-ins an address has a minute before it must wait."""
     redeliveries_per_minute: Positive = 60
-    """How many redeliveries a user may ask for each minute; `api.routes.redelivery` limits each task too."""
+    """How many redeliveries a user may ask for each minute. api.routes.redelivery limits them for a task."""
     max_queued_tasks: Annotated[int, Field(ge=0)] = 0
     """How many tasks may wait before a submission is refused. 0 sets no limit."""
     max_queued_tasks_per_user: Annotated[int, Field(ge=0)] = 0

@@ -10,7 +10,7 @@ from common.settings.types import Delays, Positive, split
 
 
 class KafkaSettings(CommonSettings):
-    """How to reach Kafka, which topics to use, and how to create the ones that are missing."""
+    """The way to Kafka, the topics, and the properties of topics that are missing and created."""
 
     kafka_bootstrap_servers: str = Field("localhost:9092", pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$")
     """Brokers as host:port, with commas between them. One that answers is enough to find the others."""

@@ -51,7 +51,6 @@ class UploaderSettings(WorkerSettings, StoreSettings):
     def _waiting_stems_are_kept(self) -> Self:
         if self.stage_retention_s * 1000 < self.kafka_retention_ms:
             raise ValueError(
-                "STAGE_RETENTION_S: expected at least KAFKA_RETENTION_MS, "
-                "else stems are removed that a result needs"
+                "STAGE_RETENTION_S: expected at least KAFKA_RETENTION_MS, or results outlive their stems"
             )
         return self

@@ -1,6 +1,6 @@
 """The messages between the services and the bodies of callbacks, a file for each topic.
 
-A reader takes any message whose `schema_version` it knows and ignores unknown fields, so that services of
+A reader takes any message whose `schema_version` it knows, and ignores unknown fields. So services of
 neighbouring versions work together.
 """
 

@@ -126,7 +126,7 @@ class TestFirstSuccess:
         assert time.backoff().first_success(attempt, time.stopping, errors.append, OSError) == "done"
         assert (time.pauses, [str(error) for error in errors]) == ([1, 2], ["1", "2"])
 
-    def test_ends_with_nothing_when_it_is_told_to_stop(self, errors):
+    def test_ends_with_nothing_when_it_told_to_stop(self, errors):
         time = Time(sleeps=2)
         assert time.backoff().first_success(refuse, time.stopping, errors.append) is None
         assert len(errors) == 2
@@ -139,27 +139,27 @@ class TestFirstSuccess:
 
 
 class TestKeep:
-    def test_each_failure_is_told_and_followed_by_a_longer_pause(self, errors):
+    def test_each_failure_is_reported_and_followed_by_a_longer_pause(self, errors):
         time = Time(sleeps=4)
         time.backoff().keep(refuse, refuse, time.stopping, errors.append)
         assert (len(errors), time.pauses) == (4, [1, 2, 4, 5])
 
-    def test_a_connection_is_closed_before_its_failure_is_told(self):
-        time, told = Time(sleeps=1), []
+    def test_a_connection_is_closed_before_its_failure_is_reported(self):
+        time, events = Time(sleeps=1), []
 
         @contextlib.contextmanager
         def connect() -> Iterator[str]:
             try:
                 yield "connection"
             finally:
-                told.append("closed")
+                events.append("closed")
 
         def use(connection: str) -> None:
-            told.append(connection)
+            events.append(connection)
             refuse()
 
-        time.backoff().keep(connect, use, time.stopping, lambda error: told.append(str(error)))
-        assert told == ["connection", "closed", "away"]
+        time.backoff().keep(connect, use, time.stopping, lambda error: events.append(str(error)))
+        assert events == ["connection", "closed", "away"]
 
     def test_use_that_returns_is_followed_by_no_pause_and_begins_the_pauses_anew(self, errors):
         time, uses = Time(sleeps=4), iter([False, False, True, False, False])
@@ -181,7 +181,7 @@ class TestKeep:
         time.backoff().keep(contextlib.nullcontext, use, time.stopping, errors.append)
         assert time.pauses == [1, 2, 1, 2]
 
-    def test_nothing_is_begun_once_it_is_told_to_stop(self, errors):
+    def test_nothing_is_begun_once_it_told_to_stop(self, errors):
         time = Time()
         time.stopping.set()
         time.backoff().keep(refuse, refuse, time.stopping, errors.append)

@@ -1,4 +1,4 @@
-"""deploy/alerts.yml as Prometheus reads it. Whether its metrics exist: tests/integration/test_metrics.py."""
+"""Tests deploy/alerts.yml as Prometheus reads it. tests/integration/test_metrics.py tests its metrics."""
 
 import re
 

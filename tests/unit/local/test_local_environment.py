@@ -1,4 +1,4 @@
-"""Each program of the local stack gets the secrets that it needs, and no other."""
+"""Tests that each program of the local stack gets the secrets that it needs, and no others."""
 
 import json
 import os

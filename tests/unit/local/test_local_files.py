@@ -1,4 +1,4 @@
-"""What is handed out: scripts that parse, requirements that name no machine, configuration that holds."""
+"""Tests that scripts parse, that requirements are pinned, and that supervisord's configuration is right."""
 
 import configparser
 import re
@@ -62,7 +62,7 @@ def test_supervision_restarts_a_crash_and_not_a_bad_setting(tmp_path):
         section = parsed[f"program:{name}"]
         assert section["autorestart"] == "unexpected"
         assert section["exitcodes"] == "0,64,65"
-        # else supervisord retries what ends early, whatever its exit code is
+        # Otherwise supervisord retries a program that ends early, whatever its exit code.
         assert section["startsecs"] == "0"
 
 

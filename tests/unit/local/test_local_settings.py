@@ -1,4 +1,4 @@
-"""`.env.example` and the settings classes say the same, and `.env` files are read as one expects."""
+"""Tests that `.env.example` agrees with the settings classes, and how `.env` files are read."""
 
 import re
 import shlex
@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
-from local import config, env_file, lifecycle
+from local import config, env_file, lifecycle, service_settings
 from local.errors import LocalError
 from tests.support.paths import REPOSITORY
 
@@ -19,7 +19,7 @@ LOCAL_NAMES = {
     "DEMO_PORT",
     "PROCESSORS",
 }
-# processor and uploader have different defaults
+# The default of each depends on the service.
 NO_ONE_DEFAULT = {"HEALTH_PORT", "WORKER_ID", "S3_BUCKET_NAME"}
 
 
@@ -33,7 +33,7 @@ def test_the_example_names_every_setting_once_and_no_other():
     lines = (REPOSITORY / ".env.example").read_text().splitlines()
     names = [line[1:].partition("=")[0] for line in lines if re.match(r"#[A-Z0-9_]+=", line)]
     assert len(names) == len(set(names))
-    assert set(names) == config.setting_names() | LOCAL_NAMES
+    assert set(names) == service_settings.names() | LOCAL_NAMES
 
 
 def test_copying_the_example_as_it_is_sets_nothing():
@@ -42,7 +42,7 @@ def test_copying_the_example_as_it_is_sets_nothing():
 
 @pytest.mark.parametrize("kind", [ApiSettings, ProcessorSettings, UploaderSettings])
 def test_the_example_has_the_defaults(kind, monkeypatch):
-    for name in config.setting_names():
+    for name in service_settings.names():
         monkeypatch.delenv(name, raising=False)
     required = {"s3_bucket_name": "bucket"} if kind is UploaderSettings else {}
     by_default = kind(**required).model_dump()
@@ -52,7 +52,7 @@ def test_the_example_has_the_defaults(kind, monkeypatch):
             monkeypatch.setenv(name, value)
     assert kind(**required).model_dump() == by_default
     for field, value in by_default.items():
-        name = config.variable_name(kind, field)
+        name = service_settings.variable_name(kind, field)
         if value not in (None, "", ()) and name not in NO_ONE_DEFAULT:
             assert examples[name] != "", f"{name} has the default {value!r}"
 

@@ -1,4 +1,4 @@
-"""Fetching through the guarded session in tests."""
+"""Fetches through the guarded session in tests."""
 
 from collections.abc import Sequence
 
@@ -11,14 +11,14 @@ def go_on() -> None:
 
 
 def trusting(*origins: str, **network) -> OutboundNetwork:
-    """A network that may reach these origins, and else the public ports 80 and 443."""
+    """Makes a network that may reach these origins, and public hosts on ports 80 and 443."""
     return OutboundNetwork(
         AddressPolicy(frozenset({80, 443}), frozenset(map(parse_origin, origins))), **network
     )
 
 
 def answering(*addresses: str) -> tuple[Resolver, list[str]]:
-    """A resolver, and the names that it was asked for."""
+    """Returns a resolver, and the list of names that it was asked for."""
     asked: list[str] = []
 
     def resolve(host: str, port: int) -> Sequence[str]:
@@ -29,6 +29,6 @@ def answering(*addresses: str) -> tuple[Resolver, list[str]]:
 
 
 def fetch(url: str, network: OutboundNetwork, stop_check=go_on, timeout_s: float = 30.0) -> tuple[int, bytes]:
-    """Status and body."""
+    """Returns the status and the body."""
     with GuardedSession(network, stop_check) as session, session.get_following(url, timeout_s) as response:
         return response.status_code, response.raw.read()

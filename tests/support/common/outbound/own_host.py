@@ -1,4 +1,4 @@
-"""A host with public IP addresses of its own, made in a network namespace, and what is refused there.
+"""Makes a host with public IP addresses in a network namespace, and tries to reach itself there.
 
     python -m tests.support.common.outbound.own_host
 
@@ -109,13 +109,13 @@ def main() -> None:
             ways[f"redirect {host}"] = fetch(hop)
         ways["port closed"] = fetch(f"http://{V4}:{CLOSED_PORT}/")
         ways["trusted, port closed"] = fetch(f"http://{V4}:{TRUSTED_PORT}/")
-        told = {way: code_of(act) for way, act in ways.items()}
+        errors = {way: code_of(act) for way, act in ways.items()}
         connected = [was_connected_to(listener) for listener in listeners]
-        # Else nothing would be shown by the silence.
+        # The listeners can be reached: without this, their silence above would prove nothing.
         for listener in listeners:
             socket.create_connection(listener.getsockname()[:2]).close()
         reachable = [was_connected_to(listener) for listener in listeners]
-    print(json.dumps({"told": told, "connected": connected, "reachable": reachable}))
+    print(json.dumps({"errors": errors, "connected": connected, "reachable": reachable}))
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from common.jobs.settlement import JobRules
 from common.kafka.records import Message, Record
 from common.tasks import messages
 from common.tasks.job_status import NoOutbox, Outbox, Statuses
+from common.waiting import StopCheck
 from common.worker.lease import Assignment, Lease
 from common.worker.lease_table import LeaseTable
 
@@ -222,7 +223,7 @@ class FakeContext:
     def leave_slot(self) -> None:
         self.steps.append("leave_slot")
 
-    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         self.steps.append("regain_slot")
 
 

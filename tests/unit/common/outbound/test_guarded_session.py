@@ -1,4 +1,4 @@
-"""The guarded session against real servers: what it connects to and what it follows."""
+"""The guarded session connects to real servers and follows redirects, where that is allowed."""
 
 import socket
 import ssl
@@ -8,7 +8,8 @@ import requests
 
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import OutboundNetwork, reason
+from common.outbound.failures import reason
+from common.outbound.guarded_session import OutboundNetwork
 from common.waiting import DeadlineExceeded, deadline_check
 from tests.support.common.outbound.guarded import answering, fetch, go_on, trusting
 from tests.support.http_server import (
@@ -82,7 +83,7 @@ class TestWhereItConnects:
     @pytest.mark.parametrize("host", ["[::1]", "[0:0:0:0:0:0:0:1]", "[::0001]"])
     def test_a_trusted_address_is_the_same_however_it_is_written(self, host):
         port = _closed_port()
-        # Not a PermanentError: it was allowed to connect, and nobody was there.
+        # Not a PermanentError: the connection was allowed, and nobody listened.
         with pytest.raises(requests.ConnectionError):
             fetch(f"http://{host}:{port}/song.wav", trusting(f"http://[::1]:{port}"))
 

@@ -1,4 +1,4 @@
-"""The guarded session against real servers: how waits end, and what an error says."""
+"""Exchanges with real servers end in time, and their errors say why."""
 
 import socket
 import threading
@@ -11,7 +11,8 @@ import requests
 
 from common.errors import Cancelled
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import OutboundNetwork, is_timeout, reason, retry_after_s
+from common.outbound.failures import is_timeout, reason, retry_after_s
+from common.outbound.guarded_session import OutboundNetwork
 from common.waiting import DeadlineExceeded, deadline_check
 from tests.support.common.outbound.guarded import fetch, go_on, trusting
 from tests.support.http_server import (
@@ -108,7 +109,7 @@ class TestHowItEnds:
 
     @pytest.mark.parametrize("answer", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), []])
     def test_a_trusted_name_that_is_not_there_is_a_network_error(self, answer):
-        # The operator has named it, so it is no slip: it comes back with its container.
+        # The operator has named the host, so its absence is temporary: it comes back with its container.
         def resolve(host: str, port: int) -> Sequence[str]:
             if isinstance(answer, OSError):
                 raise answer

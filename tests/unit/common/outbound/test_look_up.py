@@ -1,4 +1,4 @@
-"""Names that lead nowhere a user may go: all alike to the user, and told apart in the log."""
+"""Refused names look all alike to the user, and the log tells them apart."""
 
 import json
 import logging
@@ -142,13 +142,13 @@ def test_the_system_s_resolver_tells_a_name_that_is_not_there_from_a_name_server
         check=True,
         cwd=REPOSITORY,
     )
-    told = {name: error.replace(f"{name}.test", "NAME") for name, error in json.loads(ran.stdout).items()}
+    errors = {name: error.replace(f"{name}.test", "NAME") for name, error in json.loads(ran.stdout).items()}
     refused = (
         "UnlikelyError The address is blocked: the name NAME does not exist, or is not at a public address. "
         "The operator can allow an origin in TRUSTED_URL_PREFIXES"
     )
     away = "TransientError Network error: Temporary failure in name resolution"
-    assert told == {
+    assert errors == {
         "no-such-name": refused,
         "no-address": refused,
         "private": refused,

@@ -1,4 +1,4 @@
-"""Settings from the environment: the contract's names and defaults, and clear words for what is wrong."""
+"""Settings from the environment have the contract's names and defaults. Wrong ones are explained clearly."""
 
 import ast
 import os
@@ -15,7 +15,7 @@ from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    """What the machine that runs the tests has set must not count."""
+    """Removes the settings of the machine that runs the tests."""
     for kind in (ApiSettings, ProcessorSettings, UploaderSettings):
         for name, field in kind.model_fields.items():
             choices = getattr(field.validation_alias, "choices", ())
@@ -305,7 +305,7 @@ def test_an_api_needs_no_store_and_an_uploader_does():
 
 
 def test_every_setting_is_described():
-    """By a docstring below it, where a person who reads the schema looks."""
+    """A docstring below each setting describes it."""
     folder = Path(schema.__file__).parent
     bodies = [
         kind.body

@@ -1,4 +1,4 @@
-"""Which jobs end because of their run, and when: at once, before they begin, instead of another try."""
+"""Jobs whose run is over stop at once, before they begin, and in place of a retry."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -29,7 +29,7 @@ def begin(
     context: FakeContext | None = None,
     work: Callable[[JobContext], object] = lambda context: None,
 ) -> ErrorCode | None:
-    """What a job of this run ends in for good; None if it gets to its end."""
+    """Returns the permanent error of a job of this run; None if the job reaches its end."""
     try:
         with cancels.stoppable(run, context or FakeContext()) as ending:
             work(ending)
@@ -39,7 +39,7 @@ def begin(
 
 
 class Waiting(InThread):
-    """A job that waits for the cancels."""
+    """Starts a job that waits for the cancels."""
 
     def __init__(self, cancels: Cancels):
         context = FakeContext()
@@ -147,7 +147,7 @@ def test_jobs_do_not_wait_for_ever_and_not_one_after_another():
     now_s[0] = 10.0
     assert first.result() is None
     assert begin(cancels, task(), FakeContext(cancel_after=1)) is None
-    # Once they could be read again, the next time is another one.
+    # After the cancels could be read again, the next outage has a patience of its own.
     cancels.catch_up()
     cancels.fall_behind()
     second = Waiting(cancels)

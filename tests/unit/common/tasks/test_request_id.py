@@ -1,4 +1,4 @@
-"""One request's id in the logs of all three services: it travels with the task and its result."""
+"""A request's id is in the logs of all three services, since the task and its result carry it."""
 
 import json
 import re
@@ -26,7 +26,7 @@ GONE = PermanentError(ErrorCode.HTTP_ERROR, "HTTP error: 404")
 
 
 def task_of(headers) -> tuple[str, Task]:
-    """The id that the api answered with, and the task as it lies in Kafka."""
+    """Returns the id in the api's answer, and the task's record in Kafka."""
     client = ApiClient()
     answer = client.generate(headers=headers)
     (task,) = client.queue.tasks
