@@ -58,7 +58,7 @@ class Batches:
     def _halve(self, error: Exception) -> None:
         self._release()
         if self.size == 1 or self._halved:
-            message = f"out of memory with {self.size} at once: {error}"
+            message = f"out of memory with {self.size} chunks at once: {error}"
             raise TransientError(ErrorCode.OUT_OF_MEMORY, message) from error
         self.size = (self.size + 1) // 2
         self._halved = True

@@ -126,7 +126,7 @@ def _beside(
         for group, answer in pending:
             yield group, answer.result()
     finally:
-        # Do not wait: a reader may stop early, and need not wait for the network.
+        # Do not wait for the network: the reader may have stopped early.
         pool.shutdown(wait=False, cancel_futures=True)
 
 

@@ -133,7 +133,7 @@ def _spool_answers(job: _Job, peak: float, spool: BinaryIO) -> float:
     for answer in job.model.estimate(mix):
         stems = np.ascontiguousarray(answer.transpose(2, 0, 1), np.float32) * np.float32(1 / scale)
         if not np.isfinite(stems).all():
-            raise TransientError(ErrorCode.INTERNAL_ERROR, "the model's answer is not a number")
+            raise TransientError(ErrorCode.INTERNAL_ERROR, "the model's answer holds NaN or infinite samples")
         all_stems = _with_residual(job.model, stems, again(len(stems)).T)
         loudest = max(loudest, *(float(np.abs(stem).max()) for stem in all_stems))
         spool.write(stems.tobytes())

@@ -83,7 +83,7 @@ def library_model(files: ModelFiles, device: DeviceChoice) -> Any:
         from audio_separator.separator.architectures.demucs_separator import DemucsSeparator
         from audio_separator.separator.uvr_lib_v5.demucs.pretrained import get_model
 
-        # This puts `demucs` on the path, whose classes checkpoints name.
+        # The constructor puts the package `demucs`, whose classes checkpoints name, on the path.
         DemucsSeparator(library.common_config(files, device), {})
         # The library reads every file of a directory and fails at files of other models.
         for path in (files.path, *files.parts):
