@@ -1,9 +1,9 @@
-"""The processor with an engine that notes when it works.
+"""Runs the processor with an engine that records when it works.
 
     ENGINE_SPANS=FILE python -m bench.measured_processor
 
-FILE gets a line of JSON, `[from, until]` in seconds since the epoch, for each job that the engine did. With
-ENGINE_SLEEP_S the engine is a stand-in that sleeps, and takes one job at a time as the real one does.
+FILE gets a line of JSON for each song that the engine separated: `[from, until]` in seconds since the epoch.
+With ENGINE_SLEEP_S the engine is a stand-in that sleeps, and takes one song at a time as the real one does.
 """
 
 import json
@@ -22,7 +22,7 @@ Span = tuple[float, float]
 
 
 def spans(path: Path) -> list[Span]:
-    """What has been noted in `path` so far, in order."""
+    """Return the spans recorded in `path` so far, in order."""
     return [tuple(json.loads(line)) for line in path.read_text().splitlines()] if path.exists() else []
 
 
@@ -33,7 +33,7 @@ def _note(began_s: float) -> None:
 
 class MeasuredEngine(Engine):
     def _run(self, *arguments) -> Separation:
-        """The child has the job for as long as this takes; waiting for one's turn is before it."""
+        """Separate one song and record the time; the wait for the turn is over before."""
         began_s = time.time()
         separation = super()._run(*arguments)
         _note(began_s)

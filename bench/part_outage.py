@@ -1,4 +1,4 @@
-"""How soon the services work again once a lost broker is back, and how much they log while it is away."""
+"""Measures how soon the services work again after a broker outage, and how much they log during it."""
 
 import contextlib
 import time
@@ -15,7 +15,7 @@ _PROCESSOR = "bench.measured_processor"
 _JOBS = 60
 _FLOWING = 5
 _PATIENCE_S = 300
-# Until then jobs end that were under way, and each connection and time-out (of 10 s) tells of its own end.
+# 15 s: by then running jobs have ended, and each connection and time-out (of 10 s) has logged its end.
 _CALM_AFTER_S = 15
 
 
@@ -52,7 +52,10 @@ def run(bench: Bench) -> None:
 
 
 def _outage(bench: Bench, broker: KafkaServer, trio: Trio) -> tuple[float, float]:
-    """Seconds from the broker's return until a new job is taken and one that was waiting has ended; lines."""
+    """Return the seconds to recovery, and the most lines that a service logged per minute of the outage.
+
+    Recovery is the time from the broker's return until a new job is taken and a waiting job has ended.
+    """
     url = trio.song(song(bench.directory, 1).read_bytes())
     tasks = [trio.submit(url) for _ in range(_JOBS)]
     wait_for(lambda: _ended(trio, tasks) >= _FLOWING, _PATIENCE_S, "jobs that flow")

@@ -1,8 +1,8 @@
-"""The processor with a stand-in engine: quick, and its stems are known beforehand.
+"""Runs the processor with a quick stand-in engine, whose stems are known beforehand.
 
-python -m soak.quick_processor
+    python -m soak.quick_processor
 
-SIGUSR1 makes it write what each of its threads does to standard error.
+SIGUSR1 makes it write the stacks of its threads to standard error.
 """
 
 import faulthandler
@@ -19,13 +19,13 @@ from processor.engine.protocol import Separation, StemFile
 from soak.songs import RATE, stem_names, write_stems
 from tests.support.processor.stand_in_engine import StandInEngine
 
-# Long enough to be hit by a kill, short enough for a thousand.
+# Long enough to be hit by a kill, short enough for a thousand songs.
 _WORK_PER_SONG = 0.6
 _MAX_WORK_S = 4.0
 
 
 class QuickEngine(StandInEngine):
-    """Takes a share of the song's length, then writes the stems."""
+    """Works for a share of the song's length, then writes the stems."""
 
     def separate(
         self,

@@ -1,4 +1,4 @@
-"""What stand-in engines share: they are always ready, and wait under their job's checks."""
+"""The base of stand-in engines, which are always ready and work under their job's checks."""
 
 import time
 
@@ -27,7 +27,7 @@ class StandInEngine:
 
     @staticmethod
     def work(seconds: float, check: StopCheck) -> None:
-        """Takes so long; `check` may raise to stop."""
+        """Work for `seconds`; `check` may raise to stop."""
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:
             check()
