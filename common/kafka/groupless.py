@@ -1,4 +1,4 @@
-"""Topics that are read without a group, from wherever the reader says, by one who reads on for good."""
+"""Reads topics without a group, from any offset, for readers that go on for good."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
@@ -11,7 +11,7 @@ from common.settings.schema import KafkaSettings
 
 
 class Source(Protocol):
-    """What is read: a KafkaConsumer without a group."""
+    """The methods of a KafkaConsumer that a reader without a group uses."""
 
     def partitions_for_topic(self, topic: str) -> set[int] | None: ...
     def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
@@ -28,7 +28,7 @@ class TopicMissing(Exception):
 
 
 def partitions_of(source: Source, topics: Iterable[str]) -> list[TopicPartition]:
-    """Those of all `topics`, in order. Raises TopicMissing."""
+    """Return the partitions of all `topics`, in order. Raises TopicMissing."""
     found = []
     for topic in topics:
         numbers = source.partitions_for_topic(topic)
@@ -39,7 +39,7 @@ def partitions_of(source: Source, topics: Iterable[str]) -> list[TopicPartition]
 
 
 def topic_source(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
-    """A Source; `options` are further ones of the consumer. Raises KafkaError."""
+    """Return a Source. `options` are further ones of the consumer. Raises KafkaError."""
     with cleaned_up_client() as net_client:
         return KafkaConsumer(
             **clients.kafka_options(settings),
