@@ -52,13 +52,10 @@ class CommitRequest:
         assignment = self.lease.assignment
         return not assignment.may_be_behind_broker and (assignment.live or self.generation == generation)
 
-    def answer(self, result: CommitResult) -> None:
-        self._answer(result)
-
     def refuse(self, refusal: Unpublishable) -> None:
-        self._answer(CommitResult.NOT_COMMITTED, refusal)
+        self.answer(CommitResult.NOT_COMMITTED, refusal)
 
-    def _answer(self, result: CommitResult, refusal: Unpublishable | None = None) -> None:
+    def answer(self, result: CommitResult, refusal: Unpublishable | None = None) -> None:
         with self._lock:
             self.result, self.refusal = result, refusal
             self.answered.set()
