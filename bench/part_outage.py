@@ -3,6 +3,7 @@
 import contextlib
 import time
 
+from bench.engine_spans import MEASURED_PROCESSOR
 from bench.report import Row, Target
 from bench.setup import Bench, store
 from bench.songs import song
@@ -11,7 +12,6 @@ from tests.support.stack import Stack
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
 
-_PROCESSOR = "bench.measured_processor"
 _JOBS = 60
 _FLOWING = 5
 _PATIENCE_S = 300
@@ -28,7 +28,7 @@ def run(bench: Bench) -> None:
         ending.callback(stack.kill_all)
         trio = Trio(stack, broker.bootstrap, s3, bench.model_dir, ENGINE_SLEEP_S="0.5")
         ending.callback(trio.close)
-        trio.start("api", _PROCESSOR, "uploader", ENGINE_SPANS=str(stack.directory / "spans"))
+        trio.start("api", MEASURED_PROCESSOR, "uploader", ENGINE_SPANS=str(stack.directory / "spans"))
         recovered_s, lines = [], []
         for _ in range(bench.sizes.repeats):
             found = _outage(bench, broker, trio)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from bench.measured_processor import Span, spans
+from bench.engine_spans import MEASURED_PROCESSOR, Span, spans
 from bench.report import Target, compare
 from bench.setup import Bench, kafka
 from bench.songs import song
@@ -56,7 +56,7 @@ def _rate(bench: Bench, bootstrap: str, origin: str, url: str, count: int) -> fl
     ]
     try:
         for path in noted:
-            stack.start("bench.measured_processor", {**settings, "ENGINE_SPANS": str(path)}, wait=False)
+            stack.start(MEASURED_PROCESSOR, {**settings, "ENGINE_SPANS": str(path)}, wait=False)
         for service in stack.services:
             service.wait_ready(_SPARE_S)
         lab.feed(tasks)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import library
-from bench.measured_processor import Span, spans
+from bench.engine_spans import MEASURED_PROCESSOR, Span, spans
 from bench.report import Row, Target, compare
 from bench.separating import SEGMENT_SIZE, Separating
 from bench.setup import MODEL, Bench, kafka, store
@@ -20,7 +20,6 @@ from tests.support.stack import Stack
 from tests.support.trio import Trio
 
 _TIMEOUT_S = 1800
-_PROCESSOR = "bench.measured_processor"
 _LOADED, _COMMAND = "one loaded Separator, in a loop", "the library's command, in a loop"
 # The targets are for songs of this length or more.
 _LONG_S = 240
@@ -59,7 +58,7 @@ def _service(bench: Bench) -> Iterator[_Service]:
     with kafka(bench) as bootstrap, store(bench) as s3:
         trio = Trio(stack, bootstrap, s3, bench.model_dir, **settings)
         try:
-            trio.start("api", _PROCESSOR, "uploader")
+            trio.start("api", MEASURED_PROCESSOR, "uploader")
             yield _Service(trio, noted)
         finally:
             stack.kill_all()

@@ -22,7 +22,7 @@ from common.tasks.messages import Task
 from processor import __main__ as processor
 from processor import assembly
 from processor.handler import ProcessorHandler
-from soak.quick_processor import QuickEngine
+from tests.support.processor.stand_in_processor import StandInEngine
 from uploader import __main__ as uploader
 from uploader.storage import Storage
 
@@ -98,7 +98,7 @@ def main(names: Sequence[str]) -> int:
     """Run the processor or the uploader, the one of the first fault, with all faults in `names`."""
     if names[0] in PROCESSORS:
         assembly.ProcessorHandler = type("Faulty", tuple(PROCESSORS[name] for name in names), {})
-        return processor.main(QuickEngine)
+        return processor.main(StandInEngine)
     for name in names:
         faulty = UPLOADERS[name]
         setattr(uploader, faulty.__base__.__name__, faulty)

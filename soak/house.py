@@ -9,6 +9,7 @@ from enum import Enum, auto
 from pathlib import Path
 
 from soak.plan import Disturbance, Kind, Options, workers
+from soak.songs import ENGINE_SETTINGS
 from tests.support.processes import ManagedProcess
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.servers import KafkaServer, SeaweedServer
@@ -28,7 +29,9 @@ SETTINGS = {
     "KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS": "6000",
     "KAFKA_UPLOADER_MAX_POLL_INTERVAL_MS": "6000",
     "MODEL_NAME": "centre",
+    **ENGINE_SETTINGS,
 }
+STAND_IN_PROCESSOR = "tests.support.processor.stand_in_processor"
 
 
 class _State(Enum):
@@ -139,7 +142,7 @@ class House:
     def dump_threads(self) -> None:
         """Make each stand-in processor write its threads' stacks to its output."""
         for service in self.services.values():
-            if service.module.startswith("soak"):
+            if service.module in (STAND_IN_PROCESSOR, "soak.faults"):
                 service.process.signal(signal.SIGUSR1)
 
     def stop_services(self) -> None:

@@ -14,7 +14,7 @@ from soak import checks, evidence, faults, ledger, table
 from soak.checks import Violation
 from soak.client import Users
 from soak.evidence import Evidence
-from soak.house import House
+from soak.house import STAND_IN_PROCESSOR, House
 from soak.outside import Outside
 from soak.plan import Kind, Options, Plan, make_plan
 from soak.table import Course
@@ -59,7 +59,7 @@ def soak(options: Options, directory: Path) -> Report:
 
 
 def _commands(options: Options) -> dict[str, tuple[str, ...]]:
-    commands = {"processor": ("soak.quick_processor",), "uploader": ("uploader",)}
+    commands = {"processor": (STAND_IN_PROCESSOR,), "uploader": ("uploader",)}
     if options.real_engine:
         commands["processor"] = ("processor",)
     for kind, known in (("processor", faults.PROCESSORS), ("uploader", faults.UPLOADERS)):

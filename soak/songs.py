@@ -2,8 +2,7 @@
 
 import hashlib
 import io
-from pathlib import Path
-from typing import BinaryIO
+import json
 
 import numpy as np
 import soundfile
@@ -12,6 +11,9 @@ from soak.plan import Job
 
 RATE = 44100
 _SHARES = {"vocals": 0.25, "instrumental": 0.75}
+# The stand-in engine's settings. It works 0.6 s for each second of a song: long enough for a kill to hit it,
+# short enough for a thousand songs.
+ENGINE_SETTINGS = {"ENGINE_SLEEP_SHARE": "0.6", "ENGINE_STEM_SHARES": json.dumps(_SHARES)}
 _PATTERN_FRAMES = 4410
 
 
@@ -25,20 +27,12 @@ def song(job: Job) -> bytes:
     return buffer.getvalue()
 
 
-def write_stems(mix: np.ndarray, targets: dict[str, Path | BinaryIO]) -> None:
-    """Write the stand-in engine's stems of a mix, float32 [frame, 2]: fixed shares of the mix, in 16 bits."""
-    for name, target in targets.items():
-        soundfile.write(target, mix * np.float32(_SHARES[name]), RATE, format="WAV", subtype="PCM_16")
-
-
 def stem_digests(job: Job) -> dict[str, str]:
     """Return the sha256 of each stem that the stand-in engine makes of the job's song."""
     mix, _ = soundfile.read(io.BytesIO(song(job)), dtype="float32")
-    buffers = {name: io.BytesIO() for name in _SHARES}
-    write_stems(mix, buffers)
-    return {name: hashlib.sha256(buffer.getvalue()).hexdigest() for name, buffer in buffers.items()}
-
-
-def stem_names() -> tuple[str, ...]:
-    """Return the names of the stand-in engine's stems."""
-    return tuple(_SHARES)
+    digests = {}
+    for name, share in _SHARES.items():
+        buffer = io.BytesIO()
+        soundfile.write(buffer, mix * np.float32(share), RATE, format="WAV", subtype="PCM_16")
+        digests[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
+    return digests
