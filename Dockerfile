@@ -1,22 +1,22 @@
-# A target a service: docker build --target api|processor|uploader .
-# Only the processor's image has torch and CUDA's libraries (some 7 GB); none has a compiler or apt packages.
+# Each service has a target: docker build --target api|processor|uploader .
+# Only the processor's image has torch and the CUDA libraries (about 7 GB). No image has a compiler or apt packages.
 
-# To follow the tag again: docker build --build-arg PYTHON_IMAGE=python:3.12-slim-bookworm ...
+# To use the newest image of the tag: docker build --build-arg PYTHON_IMAGE=python:3.12-slim-bookworm ...
 ARG PYTHON_IMAGE=python:3.12.15-slim-bookworm@sha256:54c85f3c47607a77f32adec749d3c81d1348bf25833671f512b26a9b6d778cb3
 
-# uv installs the packages below. It is in none of the images.
+# uv installs the packages below. No service's image contains uv.
 FROM ${PYTHON_IMAGE} AS tools
 WORKDIR /build
 COPY requirements-uv.txt ./
 RUN pip install --no-cache-dir --target /tools --no-deps --require-hashes --only-binary :all: -r requirements-uv.txt
 
 FROM ${PYTHON_IMAGE} AS runtime
-# A new volume takes over the owner of the directory that it is mounted at.
+# A new volume gets the owner of the directory at which it is mounted.
 RUN groupadd --gid 10001 uvr \
     && useradd --uid 10001 --gid uvr --create-home --shell /usr/sbin/nologin uvr \
     && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /view /home/uvr/.aws \
     && python -m venv --without-pip /venv
-# Caches of libraries (numba's, CUDA's) go where a read-only container can write.
+# Libraries (numba, CUDA) put their caches below /tmp, where a read-only container can write.
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -31,9 +31,9 @@ ENV PATH=/venv/bin:$PATH \
     OUTPUT_DIR=/outputs
 WORKDIR /app
 
-# Each service's packages are installed where they stay: a stage that is copied from would keep them on the disk a
-# second time. Bytecode is compiled here, because the images are read-only where they run.
-# --no-deps, because what a requirements file leaves out is left out on purpose.
+# Each service's packages are installed in the stage that becomes its image. Copying them from another stage would
+# keep them on the disk twice. Bytecode is compiled here, because the containers are read-only.
+# --no-deps: the requirements files are complete, and leave out some dependencies on purpose.
 FROM runtime AS api-packages
 RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
     --mount=type=bind,source=requirements-api.txt,target=/tmp/requirements-api.txt \

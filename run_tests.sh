@@ -1,14 +1,29 @@
 #!/usr/bin/env bash
-# Sets up what is missing, checks the style, the imports and the types, then runs the tests. Arguments go to pytest.
-# Without any, two processes share out the files, the slow ones first, since most tests wait for other processes.
+# Sets up what is missing, checks the code as ./lint.sh does, then runs the tests.
+#
+#   ./run_tests.sh              every test that is not marked `slow`
+#   ./run_tests.sh --all        every test
+#   ./run_tests.sh PATH...      the tests in these files and folders, the slow ones too
+#
+# Further arguments go to pytest.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . local/bootstrap.sh
 
-bootstrap requirements.txt requirements-local.txt requirements-client.txt requirements-test.txt
-"$VENV/bin/python" -m ruff check .
-"$VENV/bin/python" -m ruff format --check .
-PYTHONPATH=client "$VENV/bin/lint-imports" --no-logo
-"$VENV/bin/python" -m mypy
-(($#)) || set -- -n 2 --dist loadfile --no-loadscope-reorder
+# Most tests wait for other processes, so four processes keep two cores busy.
+together=(-n 4 --dist loadfile --no-loadscope-reorder)
+case ${1:-} in
+  '')
+    say "every test but the slow ones: at most 8 minutes on two cores"
+    set -- -m "not slow" "${together[@]}"
+    ;;
+  --all)
+    say "every test: at most 15 minutes on two cores"
+    shift
+    set -- "${together[@]}" "$@"
+    ;;
+  *) [[ ! -d $1 ]] || set -- "${together[@]}" "$@" ;;
+esac
+
+./lint.sh
 exec "$VENV/bin/python" -m pytest "$@"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The whole of UVR API on this machine: no Docker, no root, no Java, no compiler.
+# Runs the whole of UVR API on this machine, without Docker, root, Java or a compiler.
 set -euo pipefail
 export UVR_CALLER_DIRECTORY=$PWD
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
@@ -10,15 +10,15 @@ usage() {
   cat <<'USAGE'
 usage: ./start_local.sh [COMMAND]
 
-  up (default)    set up what is missing, start everything in the background, wait until it is ready
-  demo            up, then a real song through the whole system; leaves its stems as files
-  status          what runs, and whether it is ready
-  logs [SERVICE] [-f]
-                  the last lines of the logs (kafka, store, api, processor, uploader); -f follows them
+  up (default)    install what is missing, start everything in the background, wait until it is ready
+  demo            up, then separate a song with the whole system and save its stems as files
+  status          show each program and whether it is ready
+  logs [SERVICE…] [-f]
+                  print the last lines of the logs (kafka, store, api, processor, uploader); -f follows them
   exec COMMAND…   run a command with the stack's environment, such as: exec uvr list
-  stop            end everything; what was stored stays
+  stop            stop everything; tasks and stems are kept
   uninstall [--yes]
-                  say what the set-up has put on this machine, ask, and remove it
+                  list everything that the set-up has put on this machine, ask, and remove it
 
 Settings come from the environment and from .env (see .env.example). PROCESSORS=2 starts two processors.
 USAGE
@@ -26,7 +26,7 @@ USAGE
 
 case ${1:-up} in
   up | demo) bootstrap requirements.txt requirements-local.txt requirements-client.txt ;;
-  stop | status | logs | exec) venv_works || fail "nothing is set up here yet: run ./start_local.sh" ;;
+  stop | status | logs | exec) venv_works || fail "UVR API is not installed here yet: run ./start_local.sh" ;;
   uninstall)
     uninstall "${@:2}"
     exit

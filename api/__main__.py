@@ -21,7 +21,7 @@ from api.http.protocol import GuardedProtocol
 from api.http.turns import Turns
 from api.metrics import ApiMetrics
 from api.publishing.kafka_session import KafkaSession
-from api.publishing.publisher import KafkaQueue
+from api.publishing.publisher import KafkaPublisher
 from api.view.view import KafkaView
 from common.observability import log
 from common.settings import command_line
@@ -42,14 +42,16 @@ def main() -> None:
         log.configure("api", settings.log_dir, settings.log_level, settings.log_format)
     # Less than what the client waits for: what was answered with 503 must not be queued long after.
     delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
-    queue = KafkaQueue(lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s)
+    publisher = KafkaPublisher(
+        lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s
+    )
     metrics = ApiMetrics.create()
     try:
         view = KafkaView.from_settings(settings, metrics.record_skipped)
     except OSError as error:
         exit_for_bad_settings(f"VIEW_FILE {settings.view_file}: {error.strerror}")
     try:
-        app = create_app(settings, queue, view, metrics=metrics)
+        app = create_app(settings, publisher, view, metrics=metrics)
     except ValueError as error:
         exit_for_bad_settings(str(error))
     try:

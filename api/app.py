@@ -6,67 +6,93 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from api import documentation, problems
+from api import problems
 from api.auth.basic_auth import BasicAuth
+from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
-from api.links.renewer import FreshLinks
+from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
-from api.publishing.publisher import TaskQueue
-from api.routes import tasks
-from api.routes.cancel import make_steering_router
-from api.routes.redelivery import make_redelivery_router
-from api.routes.submit import make_router
-from api.routes.tasks import make_tasks_router
+from api.publishing.publisher import TaskPublisher
+from api.routes import cancel, probes, redelivery, submit, tasks
+from api.routes.parts import AppParts
+from api.routes.redelivery_limits import RedeliveryLimits
+from api.submit.admission import Admission
 from api.view.view import TaskView
+from common import __version__
+from common.observability.prometheus import register_readiness
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
 
 def create_app(
     settings: ApiSettings,
-    queue: TaskQueue,
+    publisher: TaskPublisher,
     view: TaskView,
     clock: Callable[[], float] = time.monotonic,
     metrics: ApiMetrics | None = None,
 ) -> FastAPI:
-    """`queue` and `view` start and close with the app. Raises ValueError for settings that contradict."""
-    metrics = metrics or ApiMetrics.create()
-    links = FreshLinks(settings)
+    """Make the app, which starts and closes `publisher` and `view`. Raise ValueError for bad settings."""
+    parts = _make_parts(settings, publisher, view, clock, metrics or ApiMetrics.create())
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await queue.start()
+        await publisher.start()
         await view.start()
         yield
-        links.close()
+        parts.links.close()
         await view.close()
-        await queue.close()
+        await publisher.close()
 
     app = FastAPI(
         title="UVR API",
-        version="1",
-        description=documentation.DESCRIPTION,
+        version=__version__,
+        description=document.DESCRIPTION,
+        # Relative to the document's own address: the api may stand behind a path prefix of a proxy.
+        servers=[{"url": ".", "description": "this api"}],
         lifespan=lifespan,
         redirect_slashes=False,
-        openapi_url=None,  # see `documentation.add_page`
+        openapi_url=None,  # see `api.documentation`
         docs_url=None,
         redoc_url=None,
     )
-    # The last one added sees a request first.
+    app.state.parts = parts
+    # The last middleware that is added sees a request first.
     app.add_middleware(CrossOrigin, settings=settings)
-    app.add_middleware(EveryRequest, metrics=metrics)
+    app.add_middleware(EveryRequest, metrics=parts.metrics)
     if settings.forwarded_allow_ips:
         app.add_middleware(BehindProxy, trusted_hosts=settings.forwarded_allow_ips)
     problems.install(app)
     tasks.install(app)
-    documentation.install(app)
+    document.install(app)
     if settings.api_docs:
-        documentation.add_page(app)
-    auth = BasicAuth(settings, clock, metrics)
-    policy = AddressPolicy.from_settings(settings)
-    app.include_router(make_router(settings, queue, view, auth, policy, metrics))
-    app.include_router(make_tasks_router(settings, view, auth, links))
-    app.include_router(make_redelivery_router(settings, queue, view, auth, links, clock))
-    app.include_router(make_steering_router(settings, queue, view, auth))
+        document.add_route(app)
+        swagger_ui.install(app)
+    for routes in (submit, probes, tasks, redelivery, cancel):
+        app.include_router(routes.router)
+    if settings.api_metrics:
+        app.include_router(probes.metrics_router)
     return app
+
+
+def _make_parts(
+    settings: ApiSettings,
+    publisher: TaskPublisher,
+    view: TaskView,
+    clock: Callable[[], float],
+    metrics: ApiMetrics,
+) -> AppParts:
+    readiness = {"kafka": publisher.check, "view": view.check}
+    register_readiness(metrics.registry, "api", readiness)
+    return AppParts(
+        settings=settings,
+        publisher=publisher,
+        view=view,
+        auth=BasicAuth(settings, clock, metrics),
+        policy=AddressPolicy.from_settings(settings),
+        admission=Admission(settings, publisher, view, metrics),
+        redelivery_limits=RedeliveryLimits(settings.redeliveries_per_minute, clock),
+        links=LinkRenewer(settings),
+        metrics=metrics,
+        readiness=readiness,
+    )

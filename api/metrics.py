@@ -14,7 +14,7 @@ from common.observability.prometheus import Reading, new_registry
 _NO_ROUTE = "none"
 
 
-class Refusal(StrEnum):
+class SignInRefusal(StrEnum):
     """The values of `reason`: why somebody was not let in."""
 
     MISSING = "missing"
@@ -66,7 +66,7 @@ class ApiMetrics:
         refusals = Counter(
             "uvr_sign_in_refusals", "Requests without a right sign-in, by why.", ["reason"], registry=registry
         )
-        for reason in Refusal:
+        for reason in SignInRefusal:
             refusals.labels(reason)
         task_refusals = Counter(
             "uvr_task_refusals", "Submissions that became no task, by why.", ["reason"], registry=registry
@@ -117,7 +117,7 @@ class ApiMetrics:
     def connection_ended(self, how: Ended, limit: Limit) -> None:
         self.connections_ended.labels(how, limit).inc()
 
-    def refused(self, reason: Refusal) -> None:
+    def refused(self, reason: SignInRefusal) -> None:
         self.sign_in_refusals.labels(reason).inc()
 
     def task_refused(self, reason: TaskRefusal) -> None:

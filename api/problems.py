@@ -22,20 +22,24 @@ MEDIA_TYPE = "application/problem+json"
 class Problem(BaseModel):
     """The body of every answer that is an error."""
 
-    type: str = Field("about:blank", description="about:blank: `title` says what the status means")
+    type: str = Field(default="about:blank", description="about:blank: `title` says what the status means")
     title: str = Field(description="the status in words")
     status: int = Field(description="the HTTP status")
     detail: str = Field(description="what is wrong with this request, for people")
     error: str = Field(description="the same text as `detail`")
     error_code: str | None = Field(
-        None, description="which kind of error, for programs, where there are kinds"
+        default=None, description="the kind of error, for programs, where there are kinds"
     )
-    task_uuid: UUID | None = Field(None, description="the task that it is about, where there is one")
-    state: State | None = Field(None, description="the task's, where that is what is in the way")
+    task_uuid: UUID | None = Field(
+        default=None, description="the task that the problem is about, where there is one"
+    )
+    state: State | None = Field(
+        default=None, description="the task's state, where the state is the reason of the problem"
+    )
 
 
 class ProblemError(Exception):
-    """Ends a request with this problem."""
+    """TopicEnds a request with this problem."""
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ import requests
 from bench.report import compare
 from bench.setup import Bench, store
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.settings.schema import UploaderSettings
 from processor.audio.download import DownloadLimits, download
 from tests.support.servers import S3Store
@@ -39,7 +39,7 @@ def _download(bench: Bench) -> None:
     _random_file(directory / "song.wav", size)
     with _file_server(directory) as origin:
         url = f"{origin}/song.wav"
-        network = Network(AddressPolicy(frozenset(), frozenset({parse_origin(origin)})))
+        network = OutboundNetwork(AddressPolicy(frozenset(), frozenset({parse_origin(origin)})))
         ways: dict[str, Callable[[Path], object]] = {
             "ours": lambda target: download(url, target, _LIMITS, network, lambda: None),
             "requests": lambda target: _with_requests(url, target),

@@ -1,5 +1,6 @@
-"""What a job can end in other than success: permanent or transient, each with its code."""
+"""The errors that end a job: permanent or transient, each with a code that users see."""
 
+import errno
 from enum import StrEnum
 
 
@@ -35,7 +36,10 @@ class ErrorCode(StrEnum):
     INTERNAL_ERROR = "internal_error"
 
 
-# Nobody wants a run any more that fails so: nothing of it is kept.
+# Results, statuses and callbacks carry no more of an error's text.
+_MAX_SHORT_CHARS = 1_000
+
+# Runs that end with these codes were called off: neither their stems nor a dead letter is kept.
 UNWANTED = frozenset({ErrorCode.CANCELLED, ErrorCode.DEADLINE_EXCEEDED})
 
 
@@ -48,16 +52,21 @@ class JobError(Exception):
 
     @property
     def message(self) -> str:
-        """Text that any encoder takes: an undecodable file name in an error holds lone surrogates."""
+        """The text, without the lone surrogates that an undecodable file name has: no encoder takes them."""
         return str(self).encode(errors="replace").decode()
+
+    @property
+    def short_message(self) -> str:
+        """The first 1,000 characters of `message`, for results, statuses and callbacks."""
+        return self.message[:_MAX_SHORT_CHARS]
 
 
 class PermanentError(JobError):
-    """The job can never be done, however often it is tried."""
+    """The job fails the same way however often it is tried."""
 
 
 class TransientError(JobError):
-    """The job could not be done now and may be done later."""
+    """The job could not be done now, but a later try may succeed."""
 
     def __init__(self, code: ErrorCode, message: str | None = None, retry_after_s: float | None = None):
         super().__init__(code, message)
@@ -67,13 +76,18 @@ class TransientError(JobError):
 class UnlikelyError(TransientError):
     """The job could not be done now, and a later try will hardly do better.
 
-    It is tried twice more within a minute, in case somebody mends it at once, and then given up.
+    The job is tried twice more within a minute, in case somebody mends the cause at once, and then given up.
     """
 
 
 class CrashError(JobError):
-    """The process that did the job has died of it, or with it."""
+    """The process that did the job has died, because of the job or beside it."""
 
 
 class Cancelled(Exception):
-    """The job was told to stop here, and is done elsewhere: nothing of it is published."""
+    """The job must stop here because another worker does it: this one publishes nothing."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether the operating system refused a write because the disk, or the user's quota, is full."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -1,7 +1,7 @@
-"""Named points at which a test ends or stops the process, off unless the variable FAILPOINT names one.
+"""Named points at which a test kills or freezes the process. Users do not set them.
 
-`FAILPOINT=name` kills the process with SIGKILL when it gets there; `FAILPOINT=name:stop` freezes it with
-SIGSTOP the first time. No setting of a user's: see KAFKA_CONSUMER.md, "For developers".
+`FAILPOINT=name` kills the process with SIGKILL when it reaches the point. `FAILPOINT=name:stop` freezes it
+with SIGSTOP instead. Without the variable nothing happens. See KAFKA_CONSUMER.md, "For developers".
 """
 
 import os
@@ -15,7 +15,7 @@ VARIABLE = "FAILPOINT"
 
 
 class Failpoint(StrEnum):
-    """What the process has just done, or is about to do."""
+    """The points, each named after the step that was just done or comes next."""
 
     API_BEFORE_SEND = "api-before-send"
     API_ACKNOWLEDGED = "api-acknowledged"
@@ -28,21 +28,21 @@ class Failpoint(StrEnum):
     UPLOADED = "uploaded"
     MANIFEST_WRITTEN = "manifest-written"
     CALLBACK_ANSWERED = "callback-answered"
-    # Its messages are acknowledged, its offsets not sent.
+    # The job's messages are acknowledged, its offsets are not sent yet.
     JOB_SENT = "job-sent"
-    # A transaction with messages ends a try of a job: a result, a record that waits, a dead letter.
+    # The transaction of a job that has ended: it holds a result, a retry or a dead letter.
     JOB_IN_TRANSACTION = "job-in-transaction"
     JOB_COMMITTED = "job-committed"
-    # One without begins an attempt, or hands it back.
+    # A transaction without messages: it begins an attempt, or hands one back.
     ATTEMPT_IN_TRANSACTION = "attempt-in-transaction"
     ATTEMPT_COMMITTED = "attempt-committed"
 
     def reach(self) -> None:
-        """Ends or stops the process if this is the point that FAILPOINT names."""
+        """Kills or freezes the process if FAILPOINT names this point. Freezes it once only."""
         global _armed
         if self is _armed:
             _armed = None
-            # To this thread, which then does not get past this line before the whole process stands.
+            # Signal this thread: it then cannot pass this line before the whole process stands still.
             signal.pthread_kill(threading.get_ident(), _signal)
 
 

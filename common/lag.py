@@ -1,8 +1,8 @@
-"""How far each group is: `python -m common.lag` prints a line a partition that has work left.
+"""Shows how much work each group has left: `python -m common.lag` prints a line for each partition.
 
-Waiting records are those that nobody has begun, in a retry topic mostly because they are not due, or because
-they wait for a place; running ones are shown with their attempts. The records are read and counted, since
-offsets count transaction markers.
+Waiting records have not begun: in a retry topic most are not due yet, others wait for a place. Running
+records are shown with their attempts. The command reads and counts the records, because offsets also count
+transaction markers.
 """
 
 import contextlib
@@ -16,6 +16,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from common.kafka import clients, retry_topics
+from common.kafka.groupless import read_to_ends, topic_source
 from common.settings import command_line
 from common.settings.loading import load_or_exit
 from common.settings.schema import CommandSettings, KafkaSettings
@@ -28,7 +29,7 @@ EXIT_UNAVAILABLE = 69
 
 @dataclass(frozen=True)
 class PartitionLag:
-    """`running` maps offsets to attempts, counted as MAX_ATTEMPTS counts them."""
+    """The work left in a partition. `running` maps offsets to the attempts that count toward MAX_ATTEMPTS."""
 
     partition: TopicPartition
     waiting: int
@@ -36,12 +37,9 @@ class PartitionLag:
 
 
 def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag]:
-    """One for each partition of the topic and of its retry topics. Raises KafkaError."""
-    consumer = KafkaConsumer(
-        **clients.kafka_options(settings), group_id=group_id, enable_auto_commit=False,
-        isolation_level="read_committed", allow_auto_create_topics=False,
-    )  # fmt: skip
-    with contextlib.closing(consumer):
+    """Returns the lag of each partition of topic `base` and of its retry topics. Raises KafkaError."""
+    source = topic_source(settings, group_id=group_id, isolation_level="read_committed")
+    with contextlib.closing(source) as consumer:
         partitions = [
             TopicPartition(topic, n)
             for topic in retry_topics.family(base, consumer.topics())
@@ -61,16 +59,11 @@ def _lag(partition: TopicPartition, unread: int, state: CommittedState) -> Parti
 
 
 def _count(consumer: KafkaConsumer, begins: dict[TopicPartition, int]) -> Counter[TopicPartition]:
-    """The records from each offset to the present end."""
-    consumer.assign(list(begins))
-    for partition, first in consumer.beginning_offsets(list(begins)).items():
-        consumer.seek(partition, max(first, begins[partition]))
-    ends = consumer.end_offsets(list(begins))
-    counts: Counter[TopicPartition] = Counter()
-    while any(consumer.position(partition) < end for partition, end in ends.items()):
-        for partition, records in consumer.poll(timeout_ms=500).items():
-            counts[partition] += len(records)
-    return counts
+    """Counts the records from each offset, or the first that is left behind it, to the present end."""
+    firsts = consumer.beginning_offsets(list(begins))
+    there = {partition: max(firsts[partition], begin) for partition, begin in begins.items()}
+    records = read_to_ends(consumer, there, consumer.end_offsets(list(begins)))
+    return Counter(TopicPartition(record.topic, record.partition) for record in records)
 
 
 def _print(group_id: str, found: Sequence[PartitionLag]) -> None:
@@ -95,6 +88,7 @@ def _sum(found: Iterable[PartitionLag]) -> str:
 
 
 def main() -> int:
+    """Prints the lag of both groups, and returns the exit code."""
     command_line.refuse(sys.argv[1:], _USAGE)
     settings = load_or_exit(CommandSettings)
     clients.tell_brokers(settings)

@@ -1,1 +1,1 @@
-"""What the container images and operators need beside the services."""
+"""Runs the services inside containers, checks their health, and prepares the compose store."""

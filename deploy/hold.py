@@ -1,12 +1,13 @@
-"""Runs a service as its container's command; one that a restart would not mend is held instead.
+"""Runs a service in its container, and holds the container when a restart would not help.
 
     python -m deploy.hold processor
 
-Docker restarts by policy and knows no exit codes: `unless-stopped` would start a worker with bad settings
-again for ever, or let two workers with one WORKER_ID fence each other in turns; `on-failure` would not bring
-a service back when the host has been restarted. So the policy is `unless-stopped`, and a service that ends
-with one of HELD leaves its container running, unhealthy and doing nothing, until it is stopped. The file
-`state_file("held")` tells the health check so.
+Docker's restart policies ignore exit codes. `unless-stopped` would restart a worker with bad settings for
+ever, and let two workers with one WORKER_ID fence each other in turns. `on-failure` would not start a service
+again after the host has restarted.
+
+So the policy is `unless-stopped`. When a service ends with one of HELD, its container keeps running,
+unhealthy and idle, until it is stopped. The file `state_file("held")` informs the health check.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# EXIT_BAD_SETTINGS and EXIT_FENCED: their modules would cost this process 50 MB
+# EXIT_BAD_SETTINGS and EXIT_FENCED, as numbers: importing their modules would cost this process 50 MB.
 HELD = (64, 65)
 _STOP = (signal.SIGTERM, signal.SIGINT)
 _WAITED_FOR = {*_STOP, signal.SIGCHLD}
@@ -24,15 +25,15 @@ _PR_SET_PDEATHSIG = 1
 
 
 def state_file(name: str) -> Path:
-    """A file in the container's temporary directory, by which this process and the health check talk."""
+    """Returns a file in the container's temporary directory that this process and the health check share."""
     return Path(os.environ.get("TMPDIR") or "/tmp", f"uvr-{name}")
 
 
 def main(arguments: list[str]) -> int:
-    """`arguments` go to `python -m`. Returns the exit code, as a shell gives it for a signal."""
-    for name in ("held", "was-ready"):  # of an earlier run, where the directory is kept
+    """Runs `python -m` with `arguments`. Returns its exit code; 128 + N after the signal N, as shells do."""
+    for name in ("held", "was-ready"):  # an earlier run's, if the directory outlives the container
         state_file(name).unlink(missing_ok=True)
-    # Blocked and waited for, so that none is lost between the start of the service and that of a handler.
+    # Signals are blocked and waited for, so that none is lost before the service has started.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     service = subprocess.Popen([sys.executable, "-m", *arguments], preexec_fn=_begin)
     stopping = False
@@ -48,15 +49,17 @@ def main(arguments: list[str]) -> int:
 
 
 def _hold(service: str, code: int) -> None:
-    """Waits for the container's end."""
-    why = f"{service} has ended for good (exit code {code})"
-    state_file("held").write_text(f"{why}: docker compose logs {service} says why")
-    print(f"{why}: mend what it says above, then docker compose up -d --force-recreate {service}", flush=True)
+    """Writes the reason for holding, then waits until the container is stopped."""
+    ended = f"{service} has ended for good (exit code {code})"
+    state_file("held").write_text(f"{ended}; to see why: docker compose logs {service}")
+    print(
+        f"{ended}: fix the error above, then run docker compose up -d --force-recreate {service}", flush=True
+    )
     signal.sigwait(_STOP)
 
 
 def _begin() -> None:
-    """In the new process: it takes signals again, and ends with us."""
+    """Runs in the new process: unblocks signals, and has the process killed when its parent ends."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _WAITED_FOR)
 

@@ -1,10 +1,10 @@
-"""A container's health check: it waits for a service to be ready, and fails at once where it is held.
+"""Checks a container's health: waits until the service is ready, and fails at once if it is held.
 
     python -m deploy.probe http://127.0.0.1:8001/readyz START_S
 
-Exit code 0 when the address answers 200. Until that has happened once the check waits up to START_S,
-afterwards up to 60 s. The patience is here and not in Docker, whose start period would hide that a service
-is held. The output, the last answer, is what `docker inspect` shows of a check.
+The exit code is 0 when the address answers 200. The check waits up to START_S until the first 200, afterwards
+up to 60 s. The waiting is here, because Docker's start period would hide that a service is held. The output
+is the last answer, which `docker inspect` shows.
 """
 
 import http.client
@@ -21,7 +21,10 @@ _INTERVAL_S = 0.5
 
 
 def main(url: str, start_s: float, was_ready: Path, held: Path) -> int:
-    """`was_ready` is made when the service is ready for the first time; `held` is there while it is held."""
+    """Waits for 200 and returns the exit code.
+
+    The file `was_ready` is made once the service is ready; the file `held` exists while the service is held.
+    """
     deadline = time.monotonic() + (_PATIENCE_S if was_ready.exists() else start_s)
     while True:
         if held.exists():

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Starts SeaweedFS once store-keys has written its keys, and makes it read them again when they have changed.
+# Starts SeaweedFS once store-keys has written the keys, and makes it read them again after a change.
 #
-# So the store depends on no other service: Docker Compose (2.26 does) would stop and start it whenever such a
-# service has a new image, which store-keys has after each upgrade.
+# Waiting here means that the store needs no depends_on. Docker Compose (seen with 2.26) restarts a service when one
+# that it depends on has a new image, and store-keys has a new image after each upgrade.
 keys=/keys/identities.json
 until [ -s "$keys" ]; do sleep 0.2; done
 (
@@ -11,7 +11,7 @@ until [ -s "$keys" ]; do sleep 0.2; done
     now=$(cat "$keys")
     [ "$now" = "$known" ] && continue
     known=$now
-    kill -HUP $$ # which is SeaweedFS by now
+    kill -HUP $$ # this pid is SeaweedFS, because of the exec below
   done
 ) &
 exec /usr/bin/weed "$@"

@@ -1,11 +1,11 @@
-"""Makes compose's own store ready for the uploader: its keys before it starts, its bucket afterwards.
+"""Prepares the compose store for the uploader: its keys before it starts, its bucket afterwards.
 
     python -m deploy.store keys DIRECTORY
     python -m deploy.store bucket
 
-`keys` writes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the content of AWS_SECRET_ACCESS_KEY_FILE), or
-a pair of random ones that stays, twice: to `identities.json` for SeaweedFS, and to `credentials`, which boto3
-reads as ~/.aws/credentials.
+`keys` writes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the content of AWS_SECRET_ACCESS_KEY_FILE.
+Without them it makes random keys once and keeps them. They go to `identities.json`, which SeaweedFS reads,
+and to `credentials`, which boto3 reads as ~/.aws/credentials.
 """
 
 import configparser
@@ -15,6 +15,7 @@ import secrets
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -30,6 +31,7 @@ _TRIAL_KEY = ".writable"
 
 
 def write_keys(directory: Path) -> None:
+    """Writes the store's keys for SeaweedFS and for boto3. Exits when only one of the two keys is set."""
     access_key, secret_key = _keys(directory / "credentials")
     identity = {
         "name": "uvr",
@@ -67,7 +69,7 @@ def _secret_key() -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    # Readable for the store's user too: the volume is what keeps others out.
+    # The store's user must be able to read the file; only containers with the volume can reach it.
     temporary = path.with_name(path.name + ".part")
     temporary.write_text(text)
     temporary.chmod(0o644)
@@ -75,7 +77,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def make_bucket(settings: UploaderSettings) -> None:
-    """Returns once the bucket is there and takes objects. Raises BotoCoreError or ClientError."""
+    """Makes the bucket, and returns once it accepts objects.
+
+    Raises BotoCoreError or ClientError after 120 s without success.
+    """
     secret = settings.aws_secret_access_key
     s3 = boto3.client(
         "s3",
@@ -93,18 +98,18 @@ def make_bucket(settings: UploaderSettings) -> None:
         except (BotoCoreError, ClientError) as error:
             if time.monotonic() > deadline:
                 raise
-            print(f"the store is not ready: {error}", flush=True)
+            print(f"the store is not ready yet: {error}", flush=True)
             time.sleep(_RETRY_S)
 
 
-def _make_bucket(s3, bucket: str) -> None:
+def _make_bucket(s3: Any, bucket: str) -> None:
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         s3.create_bucket(Bucket=bucket)
-    # A bucket can be seen before there is a volume to write to.
+    # A bucket exists some seconds before there is a volume to write to.
     s3.put_object(Bucket=bucket, Key=_TRIAL_KEY, Body=b"")
     s3.delete_object(Bucket=bucket, Key=_TRIAL_KEY)
 

@@ -1,1 +1,1 @@
-"""The local stack: every service on this machine, without Docker."""
+"""Runs the local stack: every service on this machine, without Docker."""

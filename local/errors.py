@@ -1,5 +1,5 @@
-"""What the local stack cannot do, in one line that says what to do about it."""
+"""Defines the error of the local stack."""
 
 
 class LocalError(Exception):
-    """The local stack cannot do what was asked."""
+    """The local stack cannot do what was asked. The message says in one line why, and what to do."""

@@ -1,4 +1,4 @@
-"""`./start_local.sh exec COMMAND…`: a command with the stack's environment, in the caller's directory."""
+"""`./start_local.sh exec COMMAND…` runs a command with the stack's environment in the caller's directory."""
 
 import json
 import os
@@ -12,23 +12,23 @@ from local.credentials import known_credentials
 from local.errors import LocalError
 from local.supervision import Supervisor
 
-# Where start_local.sh was called; it goes to the checkout itself.
+# start_local.sh names the caller's directory here before it changes to the checkout.
 CALLER_DIRECTORY = "UVR_CALLER_DIRECTORY"
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 
 
 def run(config: LocalConfig, command: list[str]) -> int:
-    """Becomes `command`. Returns only where there is none such."""
+    """Becomes `command`. Returns an exit code only when the command cannot be run. Raises LocalError."""
     if not command:
-        raise LocalError("exec needs a command, such as ./start_local.sh exec uvr list")
+        raise LocalError("exec needs a command, such as: ./start_local.sh exec uvr list")
     if Supervisor(config).is_running():
         config = config.running()
     else:
         print("UVR API is not running here; start it with ./start_local.sh", file=sys.stderr)
     given = environment(config)
     os.chdir(given.pop(CALLER_DIRECTORY, os.getcwd()))
-    # Python ignores it; a command is to end quietly where nobody reads on (`| head`).
+    # Python ignores SIGPIPE; with the default, the command ends without an error in `exec … | head`.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     sys.stdout.flush()
     try:
@@ -42,20 +42,21 @@ def run(config: LocalConfig, command: list[str]) -> int:
 
 
 def environment(config: LocalConfig) -> dict[str, str]:
-    """All that the stack says, and where `uvr` finds it and who asks.
+    """Returns the stack's environment, with this stack's address and credentials for `uvr`.
 
-    `uvr` asks this stack, whatever UVR_URL says. A user and a password that the caller names come first.
+    UVR_URL is always this stack's; the caller's UVR_USERNAME and UVR_PASSWORD are kept.
     """
     env = config.environment(_model_in_use(config))
     credentials = known_credentials(config)
     if credentials:
         env.setdefault("UVR_USERNAME", credentials[0])
         env.setdefault("UVR_PASSWORD", credentials[1])
-    return env | {"UVR_URL": config.api_url}
+    modules = os.pathsep.join((env["PYTHONPATH"], str(config.root / "client")))
+    return env | {"UVR_URL": config.api_url, "PYTHONPATH": modules}
 
 
 def _model_in_use(config: LocalConfig) -> str | None:
-    """The model that the processor runs with: it can be another than was asked for."""
+    """Returns the model that the processor runs with, which may be the fallback and not MODEL_NAME."""
     file = program_environment.file_of(config, "processor")
     if not file.exists():
         return None

@@ -1,8 +1,9 @@
-"""Becomes a program of the local stack, with the environment that a file holds for it.
+"""Becomes a program of the local stack, with the environment from the program's file.
 
     python -m local.launch FILE COMMAND…
 
-supervisord would write a program's variables into its configuration, or give all programs the same ones.
+supervisord can only give all programs the same variables, or write each program's into its configuration,
+secrets included.
 """
 
 import json

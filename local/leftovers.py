@@ -1,7 +1,7 @@
-"""Processes of this checkout's stack, also those whose supervisor was killed.
+"""Finds and ends the processes of this checkout's stack, even if their supervisor was killed.
 
-Every process of the stack carries `UVR_LOCAL_STACK`, the checkout's path, in its environment. That finds
-them after any crash, restarts included; psutil checks the start time before it signals a pid.
+Every process of the stack has `UVR_LOCAL_STACK`, the checkout's path, in its environment, and so can be found
+after any crash. psutil checks a process's start time before it sends a signal to a pid.
 """
 
 import contextlib
@@ -15,18 +15,19 @@ MARKER = "UVR_LOCAL_STACK"
 
 
 def find(root: Path) -> list[psutil.Process]:
+    """Returns the running processes of the stack in `root`."""
     found = []
     for process in psutil.process_iter():
         try:
             if process.environ().get(MARKER) == str(root) and process.status() != psutil.STATUS_ZOMBIE:
                 found.append(process)
-        except (psutil.Error, OSError):  # another user's, or gone meanwhile
+        except (psutil.Error, OSError):  # another user's process, or one that has just ended
             continue
     return found
 
 
 def end(root: Path, grace_s: float) -> int:
-    """SIGTERM, SIGKILL after `grace_s`: supervisor, services, servers. Returns how many there were."""
+    """Ends the processes by SIGTERM, or SIGKILL after `grace_s` seconds. Returns how many there were."""
     found = find(root)
     for rank in sorted({_rank(process) for process in found}):
         same = [process for process in found if _rank(process) == rank]
@@ -42,6 +43,7 @@ def end(root: Path, grace_s: float) -> int:
 
 
 def describe(process: psutil.Process) -> str:
+    """Returns the process's name and pid."""
     try:
         return f"{process.name()} (pid {process.pid})"
     except psutil.Error:
@@ -49,7 +51,10 @@ def describe(process: psutil.Process) -> str:
 
 
 def _rank(process: psutil.Process) -> int:
-    """What must end before what: the supervisor would start again what ends before it."""
+    """Returns the order of ending: supervisor 0, services 1, servers 2.
+
+    The supervisor would restart a program that ends before it.
+    """
     try:
         command = process.cmdline()
     except psutil.Error:

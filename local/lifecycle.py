@@ -1,4 +1,4 @@
-"""Up and down: what starts after what, and what is said when something doesn't."""
+"""Starts the local stack in order and stops it again."""
 
 import contextlib
 import fcntl
@@ -18,7 +18,7 @@ from local.config import DEMO_HOST, LocalConfig
 from local.errors import LocalError
 from local.private_files import make_private
 from local.supervision import Supervisor, socket_path, start_daemon
-from local.watch import Watch
+from local.watch import StartWaiter
 
 _FALLBACK_MODEL = "spleeter-2stems"
 _MIN_FREE_BYTES = 1_000_000_000
@@ -27,25 +27,26 @@ _SERVICE_TIMEOUT_S = 300
 
 
 def up(config: LocalConfig) -> LocalConfig:
-    """Starts what does not run and waits until all is ready. Returns the running stack's configuration.
+    """Starts the programs that do not run, and waits until all are ready.
 
-    Raises LocalError; what it has started is stopped again then.
+    Returns the running stack's configuration. Raises LocalError after stopping what it has started.
     """
     make_private(config.directory)
     with _alone(config):
         supervisor = Supervisor(config)
         if supervisor.is_running():
-            config = _already_running(config, supervisor)
+            config = _start_missing(config, supervisor)
         else:
             _start(config, supervisor)
             say("UVR API is ready.")
-        # SeaweedFS makes some of its files readable for all, whatever the umask is.
+        # SeaweedFS ignores the umask and makes some of its files readable for everyone.
         make_private(config.directory / "data")
     print_how_to_use(config)
     return config
 
 
 def stop(config: LocalConfig) -> None:
+    """Stops every program of the stack, also those that a killed supervisor has left."""
     with _alone(config):
         supervisor = Supervisor(config)
         if not supervisor.is_running() and not leftovers.find(config.root):
@@ -56,22 +57,27 @@ def stop(config: LocalConfig) -> None:
 
 
 def say(line: str) -> None:
+    """Prints a line at once."""
     try:
         print(line, flush=True)
-    except BrokenPipeError:  # `| head`: nobody reads on, which is no reason to undo a start
+    except BrokenPipeError:  # the reader has gone (`| head`), but the start goes on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_how_to_use(config: LocalConfig) -> None:
+    """Prints a command that submits a song, and the commands of start_local.sh."""
     origin = config.demo_origin if config.has_demo else "https://example.com"
     task = {"audio": f"{origin}{demo_host.SONG_PATH}", "hook_url": f"{origin}{demo_host.CALLBACK_PATH}"}
     say(
         f"""
+Submit a song:
+
   curl -u {_quoted(credentials.for_curl(config))} {config.api_url}/generate \\
     -H 'Content-Type: application/json' \\
     -d '{json.dumps(task)}'
 
-  ./start_local.sh demo | status | logs | exec uvr list | stop"""
+List the tasks: ./start_local.sh exec uvr list
+Other commands: ./start_local.sh demo | status | logs | stop"""
     )
 
 
@@ -80,25 +86,29 @@ def _quoted(word: str) -> str:
 
 
 def fetch_model(config: LocalConfig) -> str:
-    """The name of the model to use: the configured one, or the fallback if it can't be had."""
+    """Fetches the configured model, or the fallback if that fails. Returns the model's name.
+
+    Raises LocalError when the fallback fails too.
+    """
     wanted = config.given.get("MODEL_NAME", "UVR-MDX-NET-Inst_HQ_4")
     if _fetch(config, wanted):
         return wanted
     if wanted == _FALLBACK_MODEL or not _fetch(config, _FALLBACK_MODEL):
-        raise LocalError(f"the model {_FALLBACK_MODEL} cannot be made ready: see above")
+        raise LocalError(f"the model {_FALLBACK_MODEL} cannot be prepared: see above")
     bar = "!" * 78
     say(
         f"\n{bar}\n"
         f"! WARNING: the model {wanted} could not be fetched (see above).\n"
         f"! Using {_FALLBACK_MODEL} instead: ANOTHER MODEL, with lower quality.\n"
-        f"! Only this local start does so. For {wanted}: mend the network, stop, start.\n"
+        f"! To use {wanted}: restore the network access, then run\n"
+        "! ./start_local.sh stop and ./start_local.sh.\n"
         f"{bar}\n"
     )
     return _FALLBACK_MODEL
 
 
 def _fetch(config: LocalConfig, name: str) -> bool:
-    say(f"model {name}: checking, fetching if it is missing")
+    say(f"checking the model {name} (downloaded if it is missing)")
     command = [sys.executable, "-m", "processor", "models", "fetch", name]
     environment = program_environment.of_program(config, "processor", config.environment(name))
     return subprocess.run(command, cwd=config.root, env=environment).returncode == 0
@@ -111,7 +121,7 @@ def _alone(config: LocalConfig) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("another ./start_local.sh is at work here; waiting for it")
+            say("another ./start_local.sh is running for this checkout; waiting for it to end")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
@@ -131,36 +141,36 @@ def _start(config: LocalConfig, supervisor: Supervisor) -> None:
         start_daemon(config, config.environment(model))
         supervisor.wait_running(20)
         _start_all(config, supervisor)
-    except BaseException:  # an interrupt too: a later start takes the settings afresh
-        say("stopping what was started")
+    except BaseException:  # an interrupt too: what was started must not outlive a failed start
+        say("the start did not succeed; stopping what was started")
         _stop(config, supervisor)
         raise
 
 
-def _already_running(config: LocalConfig, supervisor: Supervisor) -> LocalConfig:
+def _start_missing(config: LocalConfig, supervisor: Supervisor) -> LocalConfig:
     running = config.running()
     if running.settings() != config.settings():
-        say("Settings have changed since the start: ./start_local.sh stop, then start, for them to count.")
+        say("Settings have changed since the start. To apply them: ./start_local.sh stop; ./start_local.sh")
     _start_all(running, supervisor)
-    say("UVR API is running already.")
+    say("UVR API is already running.")
     return running
 
 
 def _start_all(config: LocalConfig, supervisor: Supervisor) -> None:
-    watch = Watch(config, supervisor, say)
+    waiter = StartWaiter(config, supervisor, say)
     servers = [name for name in config.supervised if name not in config.services]
     for name in servers:
         supervisor.start(name)
     if config.runs_kafka:
-        watch.wait("kafka", lambda: ports.answers(config.ports["KAFKA_PORT"]), _SERVER_TIMEOUT_S)
+        waiter.wait("kafka", lambda: ports.answers(config.ports["KAFKA_PORT"]), _SERVER_TIMEOUT_S)
     if config.runs_store:
-        watch.wait("store", lambda: _store_is_ready(config), _SERVER_TIMEOUT_S)
+        waiter.wait("store", lambda: _store_is_ready(config), _SERVER_TIMEOUT_S)
     if config.has_demo:
-        watch.wait(DEMO_HOST, lambda: ports.answers(config.ports["DEMO_PORT"]), _SERVER_TIMEOUT_S)
+        waiter.wait(DEMO_HOST, lambda: ports.answers(config.ports["DEMO_PORT"]), _SERVER_TIMEOUT_S)
     for name in config.services:
         supervisor.start(name)
     for name in config.services:
-        watch.wait_service(name, _SERVICE_TIMEOUT_S)
+        waiter.wait_service(name, _SERVICE_TIMEOUT_S)
 
 
 def _store_is_ready(config: LocalConfig) -> bool:
@@ -175,7 +185,7 @@ def _stop(config: LocalConfig, supervisor: Supervisor) -> None:
             supervisor.stop(name)
         supervisor.shut_down()
         _wait_gone(supervisor)
-    # what a killed supervisor has left, or settings that have changed since
+    # A killed supervisor leaves processes, and so do settings that have changed since the start.
     leftovers.end(config.root, grace_s=10)
     _remove_run_files(config)
 
@@ -187,10 +197,10 @@ def _wait_gone(supervisor: Supervisor) -> None:
 
 
 def _clean_up(config: LocalConfig) -> None:
-    """Ends what a supervisor that was killed has left behind."""
+    """Ends the processes that a killed supervisor has left."""
     found = leftovers.find(config.root)
     if found:
-        say(f"ending what an earlier start has left: {', '.join(map(leftovers.describe, found))}")
+        say(f"ending processes of an earlier start: {', '.join(map(leftovers.describe, found))}")
         leftovers.end(config.root, grace_s=10)
     _remove_run_files(config)
 
@@ -198,7 +208,7 @@ def _clean_up(config: LocalConfig) -> None:
 def _remove_run_files(config: LocalConfig) -> None:
     socket = socket_path(config)
     socket.unlink(missing_ok=True)
-    if socket.parent != config.run_dir:  # made below the temporary directory, for this socket alone
+    if socket.parent != config.run_dir:  # a directory below the temporary one, for this socket alone
         with contextlib.suppress(OSError):
             socket.parent.rmdir()
     (config.run_dir / "supervisord.pid").unlink(missing_ok=True)
@@ -209,17 +219,18 @@ def _remove_run_files(config: LocalConfig) -> None:
 def _check_ports(config: LocalConfig) -> None:
     taken = [(name, port) for name, port in config.used_ports().items() if not ports.is_free(port)]
     if taken:
-        raise LocalError("; ".join(port_taken(name, port) for name, port in taken))
+        raise LocalError("; ".join(_port_taken(name, port) for name, port in taken))
 
 
-def port_taken(name: str, port: int) -> str:
-    return f"port {port} is in use ({name}): stop what uses it or set {name}=..."
+def _port_taken(name: str, port: int) -> str:
+    setting = name.partition(" ")[0]  # `PROCESSOR_HEALTH_PORT + 10` follows PROCESSOR_HEALTH_PORT
+    return f"port {port} is in use ({name}): stop the program that uses it, or set {setting} to another port"
 
 
 def _check_disk(root: Path) -> None:
     free_bytes = shutil.disk_usage(root).free
     if free_bytes < _MIN_FREE_BYTES:
         raise LocalError(
-            f"the disk is too full: {_MIN_FREE_BYTES / 1e9:.0f} GB are needed, "
+            f"the disk is too full: {_MIN_FREE_BYTES / 1e9:.0f} GB must be free, "
             f"{free_bytes / 1e9:.1f} GB are free at {root}"
         )

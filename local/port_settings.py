@@ -1,10 +1,10 @@
-"""The ports of the local stack: which variable moves which, and what is wrong with them."""
+"""Reads the ports of the local stack from its settings and checks them."""
 
 from collections.abc import Mapping
 
 from local.errors import LocalError
 
-# Which variable moves which port of the local stack, and where the port is otherwise
+# The settings that change ports of the local stack, with the defaults.
 PORTS = {
     "API_PORT": 8000,
     "PROCESSOR_HEALTH_PORT": 8001,
@@ -17,8 +17,8 @@ PORTS = {
 
 
 def read_ports(given: Mapping[str, str]) -> dict[str, int]:
-    """Raises LocalError for what is no port, and for one that two have."""
-    ports = {}
+    """Returns the ports by their settings. Raises LocalError when one is invalid or used twice."""
+    ports: dict[str, int] = {}
     for name, default in PORTS.items():
         if name == "KAFKA_CONTROLLER_PORT":
             default = ports["KAFKA_PORT"] + 1
@@ -33,7 +33,7 @@ def read_ports(given: Mapping[str, str]) -> dict[str, int]:
 
 
 def check_distinct(ports: Mapping[str, int]) -> None:
-    """Raises LocalError when two settings give one port."""
+    """Raises LocalError when two settings have the same port."""
     for name, port in ports.items():
         others = [other for other, number in ports.items() if number == port and other != name]
         if others:

@@ -1,4 +1,4 @@
-"""The loopback interface: which ports are free, which answer, and HTTP to them."""
+"""Finds free ports of the loopback interface, and sends HTTP requests to them."""
 
 import random
 import socket
@@ -6,13 +6,14 @@ import urllib.request
 
 LOOPBACK = "127.0.0.1"
 
-# proxies of the environment are for other machines' addresses
+# Without the environment's proxy, which cannot reach this machine's addresses.
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def is_free(port: int) -> bool:
+    """Returns True if a server could listen on the port."""
     with socket.socket() as probe:
-        # as servers do it, so that connections in TIME_WAIT don't count
+        # As servers do, so that connections in TIME_WAIT do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
@@ -22,6 +23,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(port: int) -> bool:
+    """Returns True if the port accepts a connection."""
     try:
         socket.create_connection((LOOPBACK, port), timeout=1).close()
     except OSError:
@@ -30,11 +32,10 @@ def answers(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` distinct ports that were free a moment ago.
+    """Returns `count` distinct ports that were free a moment ago.
 
-    Taken below the range from which the kernel gives ports to outgoing connections: a client that
-    keeps connecting to a server that is down would else, sooner or later, be connected to itself and
-    hold the server's port.
+    They are below the range from which the kernel takes ports for outgoing connections. Otherwise a client
+    that keeps connecting to a stopped server could be connected to itself and hold the server's port.
     """
     found: set[int] = set()
     while len(found) < count:

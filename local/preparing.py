@@ -1,4 +1,4 @@
-"""Makes everything ready that the local stack needs before it starts."""
+"""Prepares what the local stack needs before it starts: commands, Kafka, and a check of the store."""
 
 import math
 import os
@@ -16,13 +16,13 @@ from local.errors import LocalError
 
 
 def link_commands(config: LocalConfig) -> None:
-    """Puts `ffmpeg` and `uvr` into the stack's PATH. (The wheel's ffmpeg has its version in its name.)"""
+    """Puts `ffmpeg` and `uvr` into the stack's PATH. The wheel's ffmpeg has its version in its file name."""
     directory = config.directory / "bin"
     directory.mkdir(parents=True, exist_ok=True)
     temporary = directory / f".ffmpeg-{os.getpid()}"
     temporary.symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
     temporary.rename(directory / "ffmpeg")
-    # -P: what is called `uvr_client` in the caller's directory is not ours.
+    # -P: a directory called `uvr_client` where the caller is must not be imported.
     uvr = shlex.join([sys.executable, "-P", "-m", "uvr_client"])
     temporary = directory / f".uvr-{os.getpid()}"
     project = shlex.quote(str(config.root / "client"))
@@ -32,30 +32,31 @@ def link_commands(config: LocalConfig) -> None:
 
 
 def check_given_store(config: LocalConfig) -> None:
-    """Raises LocalError where the bucket is missing or the keys are refused: no waiting mends that."""
+    """Raises LocalError if the bucket is missing or the keys are refused, since no retry would help."""
     environment = program_environment.of_program(config, "uploader", config.environment())
     command = [sys.executable, "-m", "uploader.bucket_check"]
-    asked = subprocess.run(command, cwd=config.root, env=environment, capture_output=True, text=True)
-    if asked.returncode != 0:
-        lines = asked.stderr.strip().splitlines() or [f"exit code {asked.returncode}"]
+    check = subprocess.run(command, cwd=config.root, env=environment, capture_output=True, text=True)
+    if check.returncode != 0:
+        lines = check.stderr.strip().splitlines() or [f"exit code {check.returncode}"]
         raise LocalError(lines[-1].removeprefix("cannot start: "))
 
 
-def prepare_broker(config: LocalConfig, tell: Callable[[str], None]) -> None:
+def prepare_broker(config: LocalConfig, say: Callable[[str], None]) -> None:
+    """Prepares the stack's Kafka; `say` gets a line of progress every 2 s. Raises LocalError."""
     try:
-        broker.prepare(config.broker, progress=_now_and_then(tell))
+        broker.prepare(config.broker, progress=_at_intervals(say))
     except broker.BrokerError as error:
         raise LocalError(str(error)) from error
 
 
-def _now_and_then(tell: Callable[[str], None], every_s: float = 2) -> Callable[[str], None]:
-    """Lets the first line through, and then one every `every_s`."""
+def _at_intervals(say: Callable[[str], None], every_s: float = 2) -> Callable[[str], None]:
+    """Returns a function that passes on the first line, then at most one every `every_s`."""
     last = -math.inf
 
-    def maybe(line: str) -> None:
+    def say_at_intervals(line: str) -> None:
         nonlocal last
         if time.monotonic() - last >= every_s:
             last = time.monotonic()
-            tell(line)
+            say(line)
 
-    return maybe
+    return say_at_intervals

@@ -1,8 +1,8 @@
 """Gives each program of the local stack its environment, without secrets that it does not need.
 
-A hole in the decoder can read the processor's environment, so the processor has no password of the api's, no
-key of the store's and no secret of the callbacks'. What the user's shell holds besides reaches no program,
-unless it is listed here.
+An exploit of the decoder could read the processor's environment. So the processor has neither the api's
+password nor the store's keys nor the callbacks' secret. A variable of the user's shell reaches a program only
+if it is listed here.
 """
 
 import json
@@ -10,25 +10,19 @@ import socket
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
-from local import store
-from local.config import LocalConfig, kind_of, number_of, setting_names
+from local import service_settings, store
+from local.config import LocalConfig, kind_of, number_of
 from local.leftovers import MARKER
 from local.private_files import write_private
 
-_SETTINGS: dict[str, type[KafkaSettings]] = {
-    "api": ApiSettings,
-    "processor": ProcessorSettings,
-    "uploader": UploaderSettings,
-}
-# What any program may need of the machine that it runs on.
+# Every program may need these variables, which describe the machine.
 _MACHINE = {
     *("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "LD_LIBRARY_PATH"),
     *("PYTHONPATH", "PYTHONUNBUFFERED", "UVR_CACHE_DIR", MARKER),
 }
 _MACHINE_PREFIXES = ("LC_", "XDG_", "MALLOC_")
 _CERTIFICATES = {"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"}
-# Proxies can hold passwords: they are for who asks a hub for models, or a store that is elsewhere.
+# Proxies can hold passwords: only the processor (models) and the uploader (a store elsewhere) need them.
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 _COMPUTING_PREFIXES = (
     *("CUDA_", "CUDNN_", "CUBLAS_", "NVIDIA_", "NCCL_", "TORCH", "PYTORCH_", "ORT_"),
@@ -41,19 +35,19 @@ _SERVERS = {
 
 
 def machine_environment(everything: Mapping[str, str]) -> dict[str, str]:
-    """What is no program's own: supervisord gets this, and hands it on."""
+    """Returns the variables that every program gets; supervisord has no others."""
     return _chosen(everything, _MACHINE, _MACHINE_PREFIXES)
 
 
 def of_program(config: LocalConfig, name: str, everything: Mapping[str, str]) -> dict[str, str]:
-    """What program `name` needs of `everything` that the stack says."""
+    """Returns the variables of `everything` that the program `name` needs."""
     kind = kind_of(name)
     least = machine_environment(everything)
     if kind in _SERVERS:
         return least | _chosen(everything, set(_SERVERS[kind]))
-    if kind not in _SETTINGS:
+    if kind not in service_settings.BY_KIND:
         return least
-    settings = setting_names((_SETTINGS[kind],)) - config.service_environment(name).keys()
+    settings = service_settings.names(kind) - config.service_environment(name).keys()
     least |= _chosen(everything, settings | _CERTIFICATES)
     if kind in ("api", "uploader"):
         least |= _chosen(everything, (), ("AWS_",))
@@ -68,17 +62,18 @@ def of_program(config: LocalConfig, name: str, everything: Mapping[str, str]) ->
 
 
 def write_all(config: LocalConfig, everything: Mapping[str, str]) -> None:
-    """Leaves for each program's start what it gets (see local/launch.py)."""
+    """Writes each program's environment to the file that local/launch.py reads."""
     for name in config.supervised:
         write_private(file_of(config, name), json.dumps(of_program(config, name, everything)))
 
 
 def file_of(config: LocalConfig, name: str) -> Path:
+    """Returns the file with the program's environment."""
     return config.run_dir / "environment" / f"{name}.json"
 
 
 def _own_of_processor(config: LocalConfig, name: str, everything: Mapping[str, str]) -> dict[str, str]:
-    """Processors after the first have a name and a log of their own beside the first's."""
+    """Returns the worker id and log directory of each processor after the first."""
     if number_of(name) == 1:
         return {}
     worker_id = everything.get("WORKER_ID") or socket.gethostname()
@@ -88,7 +83,7 @@ def _own_of_processor(config: LocalConfig, name: str, everything: Mapping[str, s
 def _chosen(
     everything: Mapping[str, str], names: Iterable[str], prefixes: tuple[str, ...] = ()
 ) -> dict[str, str]:
-    """The variables of these names, whatever their case, since settings and proxies are read so."""
+    """Returns the variables with these names, in upper or lower case, or with these prefixes."""
     wanted = frozenset(names)
     return {
         name: value

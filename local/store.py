@@ -1,9 +1,9 @@
-"""An S3 store on one machine: SeaweedFS from its wheel, bound to the loopback interface.
+"""Runs an S3 store on this machine: SeaweedFS from its wheel, bound to the loopback interface.
 
     python -m local.store DATA_DIR S3_PORT BUCKET
 
-runs it in the foreground with keys of its own (written to DATA_DIR/keys.json). SIGTERM ends it; its data
-survives SIGKILL. The bucket is made by `create_bucket`, once the store answers.
+This command runs the store in the foreground until SIGTERM; its data survives SIGKILL. The store's keys are
+in DATA_DIR/keys.json. `create_bucket` makes the bucket once the store answers.
 """
 
 import json
@@ -13,6 +13,7 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import boto3
 from botocore.config import Config
@@ -29,13 +30,15 @@ WEED = Path(sysconfig.get_path("scripts")) / "weed"
 
 @dataclass(frozen=True)
 class Keys:
+    """An access key and its secret key."""
+
     access_key: str
     secret_key: str
 
 
 @dataclass(frozen=True)
 class StoreSpec:
-    """One store: its own data directory, the S3 port and seven more for its parts."""
+    """Describes one store: its data directory, its bucket, the S3 port and seven ports for its parts."""
 
     data_dir: Path
     bucket: str
@@ -45,11 +48,12 @@ class StoreSpec:
 
     @property
     def endpoint_url(self) -> str:
+        """The address for S3 clients."""
         return f"http://127.0.0.1:{self.port}"
 
 
 def load_keys(path: Path) -> Keys:
-    """The keys in `path`, made at the first call; readable by the owner alone."""
+    """Returns the keys in `path`. The first call makes them; only the owner can read the file."""
     if not path.exists():
         keys = {"access_key": secrets.token_hex(10).upper(), "secret_key": secrets.token_urlsafe(30)}
         write_private(path, json.dumps(keys))
@@ -57,12 +61,12 @@ def load_keys(path: Path) -> Keys:
 
 
 def load_link_keys(data_dir: Path) -> Keys:
-    """The keys that the api signs links with: they read the bucket's objects and do nothing else."""
+    """Returns the keys with which the api signs links. They can only read the bucket's objects."""
     return load_keys(data_dir / "link-keys.json")
 
 
 def make_spec(data_dir: Path, bucket: str, port: int) -> StoreSpec:
-    """A store to be started on `port`. Its other ports are the last start's as long as they are free."""
+    """Describes a store on `port`. Its other ports are those of the last start, unless one is taken."""
     keys = load_keys(data_dir / "keys.json")
     inner = inner_ports(data_dir)
     if not inner or not all(map(is_free, inner)):
@@ -72,7 +76,7 @@ def make_spec(data_dir: Path, bucket: str, port: int) -> StoreSpec:
 
 
 def inner_ports(data_dir: Path) -> tuple[int, ...]:
-    """Those of the running store, or of the last one; none before the first start."""
+    """Returns the ports of the store's parts from its last start; empty before the first start."""
     file = data_dir / "ports.json"
     return tuple(json.loads(file.read_text())) if file.exists() else ()
 
@@ -80,37 +84,37 @@ def inner_ports(data_dir: Path) -> tuple[int, ...]:
 def prepare(spec: StoreSpec) -> list[str]:
     """Writes the store's configuration and returns its command line, to be run in `data_dir`.
 
-    S3 alone knows who asks. The filer's HTTP, which needs no keys, is off, and so are the master's commands;
-    the other inner ports have locks, see local/store_locks.py.
+    Only the S3 port checks access keys. The filer's HTTP, which would need none, is turned off, and so are
+    the master's commands. local/store_locks.py locks the other ports.
     """
     data_dir = spec.data_dir.resolve()
     identities = data_dir / "identities.json"
-    who = [
+    users = [
         _identity("uvr", spec.keys, ["Admin", "Read", "Write", "List", "Tagging"]),
         _identity("links", load_link_keys(data_dir), [f"Read:{spec.bucket}"]),
     ]
-    write_private(identities, json.dumps({"identities": who}))
-    # Of all places, SeaweedFS looks first for its security.toml in the directory that it runs in.
+    write_private(identities, json.dumps({"identities": users}))
+    # SeaweedFS looks for security.toml in its working directory before anywhere else.
     store_locks.write_locks(data_dir)
+    log_dir, objects_dir = _made(data_dir / "weed-logs"), _made(data_dir / "data")
+    command = [str(WEED), f"-logdir={log_dir}", "server", f"-dir={objects_dir}"]
+    return [*command, *_server_options(spec, identities)]
+
+
+def _server_options(spec: StoreSpec, identities: Path) -> list[str]:
     s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = spec.inner_ports
-    data = data_dir / "data"
-    data.mkdir(parents=True, exist_ok=True)
     return [
-        str(WEED),
-        f"-logdir={_made(data_dir / 'weed-logs')}",
-        "server",
-        f"-dir={data}",
         "-ip=127.0.0.1",
         "-ip.bind=127.0.0.1",
         f"-master.port={master}",
         f"-master.port.grpc={master_grpc}",
         "-master.telemetry=false",
-        # alone, it waits in vain for another's vote: from 10 s, at each start but the first
+        # The only master waits for the votes of others at each start but the first: 10 s by default.
         "-master.electionTimeout=1s",
         "-master.volumeSizeLimitMB=1024",
         f"-volume.port={volume}",
         f"-volume.port.grpc={volume_grpc}",
-        # as many volumes as the disk takes: a bucket's first object opens seven
+        # 0: as many volumes as fit on the disk. The first object of a bucket creates seven.
         "-volume.max=0",
         "-volume.preStopSeconds=0",
         "-disableHttp",
@@ -125,18 +129,18 @@ def prepare(spec: StoreSpec) -> list[str]:
         "-s3.iam=false",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
-        # else a PUT to a bucket that is not there succeeds
+        # Otherwise a PUT to a bucket that does not exist succeeds.
         "-s3.autoCreateBucket=false",
     ]
 
 
-def _identity(name: str, keys: Keys, actions: list[str]) -> dict:
+def _identity(name: str, keys: Keys, actions: list[str]) -> dict[str, object]:
     credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
     return {"name": name, "credentials": credentials, "actions": actions}
 
 
 def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
-    """Raises BotoCoreError or ClientError when the store does not do it (yet)."""
+    """Makes the bucket unless it exists. Raises BotoCoreError or ClientError, also while the store starts."""
     s3 = client(endpoint_url, keys)
     try:
         s3.head_bucket(Bucket=bucket)
@@ -146,8 +150,8 @@ def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
         s3.create_bucket(Bucket=bucket)
 
 
-def client(endpoint_url: str, keys: Keys):
-    """A boto3 client that gives up early, for loops that try again."""
+def client(endpoint_url: str, keys: Keys) -> Any:
+    """Returns a boto3 client that fails fast, for loops that retry."""
     config = Config(
         connect_timeout=2, read_timeout=10, retries={"max_attempts": 0}, s3={"addressing_style": "path"}
     )
@@ -162,7 +166,7 @@ def client(endpoint_url: str, keys: Keys):
 
 
 def is_ready(data_dir: Path, port: int, bucket: str) -> bool:
-    """Whether the store takes objects. Makes the bucket if it is missing."""
+    """Returns True if the store accepts objects. Makes the bucket if it is missing."""
     try:
         url, keys = f"http://127.0.0.1:{port}", load_keys(data_dir / "keys.json")
         create_bucket(url, keys, bucket)
@@ -173,14 +177,14 @@ def is_ready(data_dir: Path, port: int, bucket: str) -> bool:
 
 
 def _try_a_write(endpoint_url: str, keys: Keys, bucket: str) -> None:
-    """The bucket can be seen seconds before its volumes have reported to the master after a restart."""
+    """Writes an object: after a restart the bucket exists some seconds before its volumes can be written."""
     s3 = client(endpoint_url, keys)
     s3.put_object(Bucket=bucket, Key=_TRIAL_KEY, Body=b"x")
     s3.delete_object(Bucket=bucket, Key=_TRIAL_KEY)
 
 
 def remove_sockets(data_dir: Path, port: int) -> None:
-    """Removes the sockets that a killed store leaves in /tmp, whatever its configuration says."""
+    """Removes the sockets of a killed store. SeaweedFS always puts them in /tmp."""
     for number in (port, *inner_ports(data_dir)):
         for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
             path.unlink(missing_ok=True)

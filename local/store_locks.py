@@ -1,8 +1,8 @@
-"""The locks on the store's inner ports: keys for writes and reads over HTTP, certificates for gRPC.
+"""Locks the ports between the store's parts: keys for reads and writes over HTTP, certificates for gRPC.
 
-SeaweedFS opens seven ports beside S3's, on loopback, which every user of the machine reaches. What is written
-here goes to `security.toml` in the store's working directory. It is made anew for each start, so that nothing
-in it grows old, and the authority's own key is thrown away.
+SeaweedFS opens seven ports in addition to S3's. They are on loopback, where every user of the machine can
+connect. The keys and certificates are in `security.toml` in the store's working directory. Each start makes
+new ones, so that none expires, and throws away the authority's key.
 """
 
 import secrets
@@ -24,7 +24,7 @@ _GRPC_PARTS = ("master", "volume", "filer", "s3", "client")
 
 @dataclass(frozen=True)
 class Certificates:
-    """A key and its certificate, and the certificate of the authority that has signed it; all in PEM."""
+    """A key, its certificate, and the certificate of the authority that signed it, each in PEM format."""
 
     authority: str
     certificate: str
@@ -32,7 +32,7 @@ class Certificates:
 
 
 def write_locks(directory: Path) -> None:
-    """Writes `security.toml` and what it names into `directory`, readable by the owner alone."""
+    """Writes `security.toml` and the files that it names into `directory`, readable by the owner alone."""
     made = make_certificates()
     files = {"authority.pem": made.authority, "certificate.pem": made.certificate, "key.pem": made.key}
     for name, text in files.items():
@@ -41,7 +41,7 @@ def write_locks(directory: Path) -> None:
 
 
 def make_certificates() -> Certificates:
-    """Makes an authority that signs one certificate, which all parts of one store share."""
+    """Makes an authority and one certificate of it, which all parts of the store share."""
     authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     authority_name, name = _name("UVR API's local store: authority"), _name("UVR API's local store")
     authority = _builder(authority_name, authority_name, authority_key.public_key())
@@ -87,7 +87,7 @@ def _builder(
         .issuer_name(issuer)
         .public_key(public_key)
         .serial_number(x509.random_serial_number())
-        # A clock that was set back is no reason for the store not to start.
+        # Valid in the past too, so that the store starts after the clock was set back.
         .not_valid_before(now - _VALID)
         .not_valid_after(now + _VALID)
     )

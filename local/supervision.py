@@ -1,4 +1,4 @@
-"""The stack's programs under supervisord: its configuration, its start, and a client for it."""
+"""Runs the stack's programs under supervisord: configures it, starts it, and is its client."""
 
 import hashlib
 import os
@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 import xmlrpc.client
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +23,16 @@ from local.errors import LocalError
 from local.leftovers import MARKER
 from local.private_files import UMASK
 
-# exit codes after which supervisord lets a program be: a restart would end in the same way
+# After these exit codes supervisord does not restart a program, since it would end in the same way.
 NOT_RESTARTED = (0, EXIT_BAD_SETTINGS, EXIT_FENCED)
-# supervisord binds under a temporary name of some ten characters more; the kernel takes 107
+# supervisord binds a temporary name, some ten characters longer; the kernel's limit is 107 characters.
 _MAX_SOCKET_PATH = 90
 _STOP_WAIT_S = {"store": 5, "kafka": 30}
 
 
 @dataclass(frozen=True)
 class Program:
-    """What supervisord knows of a program. `exit_code` is that of its last end."""
+    """The state of a program in supervisord. `exit_code` is that of the program's last exit."""
 
     name: str
     state: str
@@ -41,7 +42,7 @@ class Program:
 
 
 def socket_path(config: LocalConfig) -> Path:
-    """In `.local/run`, or below the temporary directory where that path is too long for a socket."""
+    """Returns the socket in `.local/run`, or below the temporary directory if that path is too long."""
     path = config.run_dir / "supervisor.sock"
     if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
         return path
@@ -50,16 +51,16 @@ def socket_path(config: LocalConfig) -> Path:
 
 
 def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
-    """Starts supervisord with nothing running yet. Raises LocalError.
+    """Starts supervisord without starting a program. Raises LocalError.
 
-    `env` is all that the stack says; each program gets what it needs of it.
+    `env` is the environment of the whole stack; each program gets the variables that it needs.
     """
     config.run_dir.mkdir(parents=True, exist_ok=True)
     config.log_dir.mkdir(parents=True, exist_ok=True)
     directory = socket_path(config).parent
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     if directory.stat().st_uid != os.getuid():
-        raise LocalError(f"{directory} belongs to somebody else: remove it")
+        raise LocalError(f"{directory} belongs to another user: remove it")
     env = {**env, MARKER: str(config.root)}
     program_environment.write_all(config, env)
     conf = config.run_dir / "supervisord.conf"
@@ -73,14 +74,14 @@ def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
         text=True,
     )
     if result.returncode != 0:
-        said = (result.stderr or result.stdout).strip().splitlines()
-        raise LocalError(
-            f"cannot start supervisord: {said[-1] if said else f'exit code {result.returncode}'}"
-        )
+        lines = (result.stderr or result.stdout).strip().splitlines()
+        reason = lines[-1] if lines else f"exit code {result.returncode}"
+        raise LocalError(f"cannot start supervisord: {reason}")
 
 
 def configuration(config: LocalConfig) -> str:
-    sections = [
+    """Returns the text of supervisord's configuration."""
+    sections: list[tuple[str, Mapping[str, object]]] = [
         ("unix_http_server", {"file": socket_path(config), "chmod": "0700"}),
         (
             "supervisord",
@@ -101,7 +102,7 @@ def configuration(config: LocalConfig) -> str:
     lines = []
     for title, values in sections:
         lines.append(f"[{title}]")
-        # supervisord expands % in every value
+        # supervisord expands % in every value.
         lines += [f"{key}={str(value).replace('%', '%%')}" for key, value in values.items()]
     return "\n".join(lines) + "\n"
 
@@ -114,7 +115,7 @@ def _program(config: LocalConfig, name: str) -> dict[str, object]:
         "autostart": "false",
         "autorestart": "unexpected",
         "exitcodes": ",".join(map(str, NOT_RESTARTED)),
-        # With a minimum up time supervisord would retry what ends early whatever its exit code is.
+        # With a minimum uptime supervisord would retry a program that ends early, whatever its exit code.
         "startsecs": "0",
         "stopwaitsecs": _STOP_WAIT_S.get(name) or _grace_s(config) + 15,
         "killasgroup": "true",
@@ -135,7 +136,7 @@ def _command(config: LocalConfig, name: str) -> list[str]:
 
 
 def _module(config: LocalConfig, name: str) -> list[str]:
-    """The program's module and arguments."""
+    """Returns the program's module and arguments."""
     if name == "kafka":
         spec = config.broker
         return ["local.broker", str(spec.data_dir), str(spec.port), str(spec.controller_port)]
@@ -149,7 +150,7 @@ def _module(config: LocalConfig, name: str) -> list[str]:
 def _grace_s(config: LocalConfig) -> int:
     try:
         return int(float(config.given.get("SHUTDOWN_GRACE_S", "30")))
-    except ValueError:  # the service says so itself when it starts
+    except ValueError:  # the service reports the wrong setting when it starts
         return 30
 
 
@@ -161,17 +162,19 @@ class Supervisor:
 
     @property
     def _rpc(self) -> Any:
-        # a new one each time: the transport's connection is of no more use after an error
+        # A new connection each time, since one cannot be used again after an error.
         transport = SupervisorTransport(None, None, self._url)
         return xmlrpc.client.ServerProxy("http://127.0.0.1", transport=transport).supervisor
 
     def is_running(self) -> bool:
+        """Returns True if supervisord answers."""
         try:
-            return self._rpc.getState()["statename"] == "RUNNING"
+            return bool(self._rpc.getState()["statename"] == "RUNNING")
         except (OSError, xmlrpc.client.Error):
             return False
 
     def wait_running(self, timeout_s: float) -> None:
+        """Waits until supervisord answers. Raises LocalError after `timeout_s`."""
         deadline = time.monotonic() + timeout_s
         while not self.is_running():
             if time.monotonic() > deadline:
@@ -179,13 +182,14 @@ class Supervisor:
             time.sleep(0.05)
 
     def programs(self) -> dict[str, Program]:
+        """Returns the programs by name. Raises LocalError when supervisord does not answer."""
         try:
             return {info["name"]: _program_of(info) for info in self._rpc.getAllProcessInfo()}
         except OSError as error:
             raise LocalError(f"supervisord does not answer ({error}): see logs/supervisord.log") from error
 
     def start(self, name: str) -> None:
-        """No error if it runs already."""
+        """Starts the program unless it runs already. Raises LocalError."""
         try:
             self._rpc.startProcess(name, False)
         except xmlrpc.client.Fault as fault:
@@ -193,7 +197,7 @@ class Supervisor:
                 raise LocalError(f"cannot start {name}: {fault.faultString}") from fault
 
     def stop(self, name: str) -> None:
-        """Returns once it has ended. No error if it does not run."""
+        """Stops the program if it runs, and returns once it has ended. Raises LocalError."""
         try:
             self._rpc.stopProcess(name, True)
         except xmlrpc.client.Fault as fault:
@@ -201,10 +205,11 @@ class Supervisor:
                 raise LocalError(f"cannot stop {name}: {fault.faultString}") from fault
 
     def shut_down(self) -> None:
+        """Asks supervisord to stop everything and to end."""
         self._rpc.shutdown()
 
 
-def _program_of(info: dict) -> Program:
+def _program_of(info: Mapping[str, Any]) -> Program:
     running = info["statename"] == "RUNNING"
     uptime_s = info["now"] - info["start"] if running else 0
     return Program(info["name"], info["statename"], info["pid"], info["exitstatus"], uptime_s)

@@ -1,6 +1,6 @@
-# Sourced by start_local.sh: removes what the set-up has put on this machine, and nothing else.
+# Sourced by start_local.sh: removes everything that the set-up has put on this machine, and nothing else.
 
-# uninstall [--yes]: says what would go, asks, stops what runs, removes it.
+# uninstall [--yes]: lists the directories, asks, stops the stack, removes the directories.
 uninstall() {
   local agreed='' paths=()
   case ${1:-} in
@@ -22,10 +22,10 @@ uninstall() {
   stop_what_runs
   rm -rf -- "${paths[@]}"
   find . -name __pycache__ -prune -exec rm -rf -- {} +
-  printf 'Removed. What is left is this checkout: rm -r %q\n' "$PWD"
+  printf 'Removed. Only this checkout is left. To remove it too: rm -r %q\n' "$PWD"
 }
 
-# The paths, one a line. What a setting has put outside this directory is the user's.
+# Prints the paths, one per line. Directories that a setting has put elsewhere belong to the user.
 what_is_ours() {
   local path
   if [[ -d $VENV ]] && is_our_venv; then printf '%s\n' "$VENV"; fi
@@ -38,20 +38,20 @@ is_our_venv() {
   local mark=$VENV/.made-by-uvr-api
   if [[ -f $mark ]]; then
     [[ $(<"$mark") == "$(pwd -P)" ]]
-  else # made before there were marks
+  else # made by a version that wrote no marks
     [[ $(realpath "$VENV") == "$(pwd -P)/.venv" && -f $(stamp_of requirements.txt) ]]
   fi
 }
 
 describe() {
   local path size_kib
-  printf 'This removes, with all that was stored:\n\n'
-  # one call: files that two of them share are counted once
+  printf 'This removes, with all tasks and stems:\n\n'
+  # In one call, so that du counts a file only once that two directories share.
   du -sk -- "$@" | while read -r size_kib path; do
     printf '  %9s  %-10s %s\n' "$(readable "$size_kib")" "$path" "$(purpose "$path")"
   done
-  printf '\nand what Python has compiled (__pycache__).'
-  printf '\nIt keeps .env, files of users and secrets, and what settings have put elsewhere.\n'
+  printf '\nand the bytecode that Python has compiled (__pycache__).'
+  printf '\nIt keeps .env, files with users and secrets, and directories that settings have put elsewhere.\n'
 }
 
 readable() { # KiB
@@ -74,7 +74,7 @@ cache_note() { [[ ! -d .local/cache/uv ]] || echo " (uv's among them)"; }
 
 ask() {
   local answer
-  [[ -t 0 ]] || fail "nothing was removed: say --yes where nobody can be asked"
+  [[ -t 0 ]] || fail "nothing was removed: without a terminal to ask at, add --yes"
   read -r -p $'\nRemove it? [y/N] ' answer || true
   [[ $answer == [yY] || $answer == [yY][eE][sS] ]] || fail "nothing was removed"
 }
@@ -82,7 +82,7 @@ ask() {
 stop_what_runs() {
   if [[ -d .local ]]; then one_at_a_time; fi
   if [[ -d .local/run ]] && venv_works; then
-    "$VENV/bin/python" -m local stop || fail "nothing was removed: what runs cannot be stopped, see above"
+    "$VENV/bin/python" -m local stop || fail "nothing was removed: the running stack cannot be stopped, see above"
   fi
   local running
   running=$(grep -lzsxF "UVR_LOCAL_STACK=$(pwd -P)" /proc/[0-9]*/environ | cut -d/ -f3 | tr '\n' ' ' || true)

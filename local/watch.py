@@ -1,10 +1,11 @@
-"""Waiting for a program to be ready, and seeing that it never will be."""
+"""Waits for a program to be ready, or to fail for good."""
 
 import json
 import time
 import urllib.error
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO, Any
 
 from local import ports
 from local.config import LocalConfig
@@ -12,11 +13,11 @@ from local.errors import LocalError
 from local.supervision import NOT_RESTARTED, Program, Supervisor
 
 _CRASHES = 3
-_TELL_EVERY_S = 10
+_REPORT_EVERY_S = 10
 
 
 def readiness(url: str) -> tuple[bool, str]:
-    """What `/readyz` says: whether it is ready, and else (or besides) what of."""
+    """Asks `/readyz`. Returns whether the service is ready, and the details of the answer."""
     try:
         with ports.opener.open(url, timeout=5) as answer:
             return True, _details(json.load(answer))
@@ -27,14 +28,15 @@ def readiness(url: str) -> tuple[bool, str]:
         return False, "no answer yet"
 
 
-def _json_or_nothing(answer) -> dict:
+def _json_or_nothing(answer: IO[bytes]) -> dict[str, Any]:
     try:
-        return json.load(answer)
+        body: dict[str, Any] = json.load(answer)
     except ValueError:
         return {}
+    return body
 
 
-def _details(body: dict) -> str:
+def _details(body: Mapping[str, Any]) -> str:
     checks = body.get("checks", {})
     return ", ".join(
         f"{name}: {check.get('detail') or ('ok' if check.get('ok') else 'not ready')}"
@@ -42,8 +44,8 @@ def _details(body: dict) -> str:
     )
 
 
-class Watch:
-    """Waits for programs under `supervisor`; `say` gets a line now and then."""
+class StartWaiter:
+    """Waits for programs under `supervisor`; `say` gets a line every 10 s and once a program is ready."""
 
     def __init__(self, config: LocalConfig, supervisor: Supervisor, say: Callable[[str], None]):
         self._config = config
@@ -52,20 +54,21 @@ class Watch:
 
     def wait_service(self, name: str, timeout_s: float) -> None:
         """Waits for the service's `/readyz`. Raises LocalError when it has ended, or after `timeout_s`."""
-        last = ["no answer yet"]
+        details = "no answer yet"
 
         def ready() -> bool:
-            ok, last[0] = readiness(self._config.health_url(name))
-            return ok
+            nonlocal details
+            is_ready, details = readiness(self._config.health_url(name))
+            return is_ready
 
-        self.wait(name, ready, timeout_s, lambda: last[0])
+        self.wait(name, ready, timeout_s, lambda: details)
 
     def wait(
         self, name: str, ready: Callable[[], bool], timeout_s: float, why_not: Callable[[], str] = lambda: ""
     ) -> None:
         """Waits until `ready()`. Raises LocalError when the program has ended, or after `timeout_s`."""
         began = time.monotonic()
-        told = began
+        reported = began
         pids: set[int] = set()
         while not ready():
             self._check_alive(name, pids)
@@ -74,9 +77,10 @@ class Watch:
                 raise LocalError(
                     f"{name} is not ready after {timeout_s:.0f} s: {why_not() or self._last_line(name)}"
                 )
-            if now - told >= _TELL_EVERY_S:
-                told = now
-                self._say(f"waiting for {name} ({now - began:.0f} s) {why_not()}".rstrip())
+            if now - reported >= _REPORT_EVERY_S:
+                reported = now
+                reason = f": {why_not()}" if why_not() else ""
+                self._say(f"waiting for {name} ({now - began:.0f} s so far){reason}")
             time.sleep(0.2)
         self._say(f"{name} is ready")
 
@@ -87,7 +91,7 @@ class Watch:
         pids.add(program.pid)
         if len(pids - {0}) >= _CRASHES:
             self._supervisor.stop(name)
-            raise LocalError(f"{name} ends again and again: {self._last_line(name)}")
+            raise LocalError(f"{name} keeps ending after each restart: {self._last_line(name)}")
 
     def _last_line(self, name: str) -> str:
         log = self._config.log_dir / f"{name}.out.log"
@@ -95,13 +99,13 @@ class Watch:
 
 
 def ended_for_good(program: Program) -> bool:
-    """Whether supervision will not start it again."""
+    """Returns True if supervisord will not start the program again."""
     exited = program.state == "EXITED" and program.exit_code in NOT_RESTARTED
     return exited or program.state in ("STOPPED", "FATAL")
 
 
 def last_line(path: Path) -> str:
-    """The last line that isn't empty; empty if there is none."""
+    """Returns the last line that is not empty; empty if there is none."""
     if not path.exists():
         return ""
     with path.open("rb") as file:

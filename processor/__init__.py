@@ -2,5 +2,5 @@
 
 import os
 
-# onnxruntime sends telemetry unless it finds this variable when it is imported. Child processes inherit it.
+# onnxruntime reads this variable at its import and sends telemetry without it. Child processes inherit it.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"

@@ -1,6 +1,6 @@
-"""The processor: tasks in, stems and results out. `python -m processor`
+"""Starts the processor, which turns tasks into stems and results: `python -m processor`
 
-`python -m processor models list|fetch NAME|check` looks after the models instead.
+`python -m processor models list|fetch NAME|check` manages the model files instead.
 """
 
 import sys
@@ -32,6 +32,7 @@ _USAGE = (
 
 
 def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
+    """Run the processor until it is stopped; return its exit code. `make_engine` takes stand-in engines."""
     settings = load_or_exit(ProcessorSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("processor", settings.log_dir, settings.log_level, settings.log_format)
@@ -61,7 +62,7 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
     )
 
     def until_ready(stopping: threading.Event) -> None:
-        # A processor that holds partitions without an engine would only keep their tasks waiting.
+        # Join the group only with a ready engine: other processors can do the tasks meanwhile.
         while not stopping.is_set() and not engine.wait_ready(0.5).ok:
             pass
         stages.wait(stopping)

@@ -1,9 +1,9 @@
-"""The processor's parts, put together from its settings."""
+"""Builds the processor's parts from its settings."""
 
 import time
 
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.settings.loading import exit_if_unusable
 from common.settings.schema import ProcessorSettings
 from common.storage.stage import LocalStage
@@ -19,6 +19,7 @@ from processor.metrics import ProcessorMetrics
 
 
 def engine_config(settings: ProcessorSettings) -> EngineConfig:
+    """Return the engine's part of the settings."""
     return EngineConfig(
         model_name=settings.model_name,
         model_dir=settings.model_file_dir,
@@ -30,6 +31,7 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
 
 
 def download_limits(settings: ProcessorSettings) -> DownloadLimits:
+    """Return the limits of one download, in bytes and seconds."""
     return DownloadLimits(
         settings.max_audio_bytes,
         settings.download_deadline_s,
@@ -46,7 +48,10 @@ def make_handler(
     cancels: Cancels,
     stages: StageWatch,
 ) -> ProcessorHandler:
-    """Takes a directory in `temp_dir` for as long as this process lives; ends it where that cannot be."""
+    """Build the handler with a work directory of its own below TEMP_DIR, kept for the process's life.
+
+    Raises SystemExit where TEMP_DIR cannot be used.
+    """
     temp_dir = settings.temp_dir.resolve()
     with exit_if_unusable("TEMP_DIR", temp_dir):
         directory = work_directory.claim(temp_dir, settings.worker_id)
@@ -58,7 +63,7 @@ def make_handler(
             download_limits(settings),
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
         ),
-        Network(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
         engine,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),

@@ -1,8 +1,8 @@
-"""What every child process of the processor shares: how it is spawned, and that it never outlives us.
+"""Spawns the processor's child processes, which talk to it by a channel and never outlive it.
 
-A child is a fresh interpreter, never a fork of a process with threads. It holds one end of a socket pair;
-the other end closes with the parent, whatever kills that. The kernel's parent-death signal comes on top,
-for a child that is stuck where its watching thread cannot run.
+A child is a fresh interpreter: forking a process with threads is unsafe. The child ends when its end of a
+socket pair closes, which happens however the parent ends. The kernel's parent-death signal also ends a child
+whose reading thread cannot run.
 """
 
 import ctypes
@@ -18,38 +18,47 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from processor import memory
+
+JsonObject = dict[str, Any]
 
 _PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).resolve().parent.parent
 _MAX_MESSAGE_BYTES = 1 << 20
-# Settings are read whatever their case, and those of a *_FILE tell where a secret is.
+# Settings are read in any case of letters. A *_FILE setting names the file of a secret.
 _SECRET_NAME = re.compile("PASSWORD|SECRET|TOKEN|^AWS_", re.IGNORECASE)
 
 
-class LinkClosed(Exception):
-    """The other process has ended, or closed its end."""
+class ChannelClosed(Exception):
+    """The other process has ended or closed its end of the channel."""
 
 
-class Link:
-    """One end of a socket pair: a JSON object a line, both ways."""
+class Channel:
+    """One end of a socket pair that carries one JSON object per line, both ways.
+
+    Several threads may send; one thread receives.
+    """
 
     def __init__(self, end: socket.socket):
         self._socket = end
         self._buffer = b""
         self._write_lock = threading.Lock()
 
-    def send(self, message: dict) -> None:
-        """Raises LinkClosed."""
+    def send(self, message: JsonObject) -> None:
+        """Send one message. Raises ChannelClosed."""
         try:
             with self._write_lock:
                 self._socket.sendall(json.dumps(message).encode() + b"\n")
         except OSError as error:
-            raise LinkClosed(str(error)) from None
+            raise ChannelClosed(str(error)) from None
 
-    def receive(self, timeout_s: float | None = None) -> dict | None:
-        """The next message, None when none came in time. Raises LinkClosed."""
+    def receive(self, timeout_s: float | None = None) -> JsonObject | None:
+        """Return the next message; None when none came within `timeout_s`. Raises ChannelClosed.
+
+        Without `timeout_s` waits until a message comes.
+        """
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         while b"\n" not in self._buffer:
             left = None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -58,12 +67,12 @@ class Link:
                     return None
                 data = self._socket.recv(65536)
             except (OSError, ValueError) as error:
-                raise LinkClosed(str(error)) from None
+                raise ChannelClosed(str(error)) from None
             if not data or len(self._buffer) > _MAX_MESSAGE_BYTES:
-                raise LinkClosed("closed")
+                raise ChannelClosed("closed")
             self._buffer += data
         line, _, self._buffer = self._buffer.partition(b"\n")
-        return json.loads(line)
+        return cast(JsonObject, json.loads(line))
 
     def close(self) -> None:
         self._socket.close()
@@ -71,11 +80,11 @@ class Link:
 
 def spawn(
     module: str, arguments: list[str], environment: Mapping[str, str] | None = None
-) -> tuple[subprocess.Popen, Link]:
-    """Starts `python -m module ARGUMENTS` with a link. Raises OSError.
+) -> tuple[subprocess.Popen[bytes], Channel]:
+    """Start `python -m module ARGUMENTS` with a channel to it. Raises OSError.
 
-    It gets our environment without what is named like a secret, and `environment` on top.
-    The parent-death signal goes by the thread that calls this: it must live as long as the child may.
+    The child gets our environment without variables whose names look like secrets, plus `environment`.
+    The calling thread must live as long as the child may: the kernel kills the child when that thread ends.
     """
     ours, theirs = socket.socketpair()
     path = os.pathsep.join(filter(None, [str(_ROOT), os.environ.get("PYTHONPATH")]))
@@ -83,7 +92,7 @@ def spawn(
         process = subprocess.Popen(
             [sys.executable, "-m", module, str(theirs.fileno()), str(os.getpid()), *arguments],
             stdin=subprocess.DEVNULL,
-            stdout=2,  # libraries print; our own standard output is nobody's log
+            stdout=2,  # libraries print; only standard error goes to a log
             pass_fds=[theirs.fileno()],
             env={**_without_secrets(os.environ), "PYTHONPATH": path, **(environment or {})},
         )
@@ -92,53 +101,54 @@ def spawn(
         raise
     finally:
         theirs.close()
-    return process, Link(ours)
+    return process, Channel(ours)
 
 
 def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if not _SECRET_NAME.search(name)}
 
 
-def attach(arguments: list[str]) -> tuple[Link, list[str]]:
-    """The child's side, to be called before anything slow: its link and its own arguments."""
+def attach(arguments: list[str]) -> tuple[Channel, list[str]]:
+    """Return the child's channel and its own arguments. Call this first in a child, before slow imports."""
     descriptor, parent = int(arguments[0]), int(arguments[1])
-    # A signal to the whole group (Ctrl-C, a supervisor) is for the parent, which may still want the job done.
+    # Ignore signals to the whole process group (Ctrl-C, a supervisor): the parent may let the job finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     memory.go_first()
-    if os.getppid() != parent:  # it died before the signal was ordered
+    if os.getppid() != parent:  # the parent died before `prctl` took effect
         os._exit(1)
-    return Link(socket.socket(fileno=descriptor)), arguments[2:]
+    return Channel(socket.socket(fileno=descriptor)), arguments[2:]
 
 
-def serve(link: Link, on_message: Callable[[dict], None]) -> None:
-    """Reads messages in a thread of its own; the process ends at once when the parent is gone."""
+def serve(channel: Channel, on_message: Callable[[JsonObject], None]) -> None:
+    """Read messages in a thread of their own; end the process at once when the parent is gone."""
 
     def read() -> None:
         try:
-            while (message := link.receive()) is not None:
+            while (message := channel.receive()) is not None:
                 on_message(message)
-        except LinkClosed:
+        except ChannelClosed:
             pass
         os._exit(0)
 
-    threading.Thread(target=read, name="link", daemon=True).start()
+    threading.Thread(target=read, name="channel", daemon=True).start()
 
 
-def kill(process: subprocess.Popen) -> None:
-    """SIGKILL, and waits until the process is gone."""
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """Send SIGKILL and wait until the process is gone."""
     if process.poll() is None:
         process.kill()
     process.wait()
 
 
 def was_killed(returncode: int) -> bool:
-    """Whether SIGKILL ended it: ours, an operator's, or that of the kernel when memory runs out."""
+    """Tell whether SIGKILL ended the process: from us, an operator or the out-of-memory killer."""
     return returncode == -signal.SIGKILL
 
 
 def how_it_ended(returncode: int) -> str:
+    """Return the end of a process in words, such as `killed by SIGKILL`."""
     if returncode >= 0:
         return f"exit code {returncode}"
     try:

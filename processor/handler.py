@@ -1,6 +1,5 @@
-"""A task's life in the processor: download, prepare, separate, stage, announce."""
+"""Runs a task's job in the processor: download, prepare, separate, stage, publish the result."""
 
-import errno
 import logging
 import shutil
 import time
@@ -9,14 +8,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.jobs import retry
-from common.jobs.outcome import Deferred, Done, JobContext, Outcome, Poison, RetrySchedule
+from common.jobs.handler import Job, JobContext
+from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison
+from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
-from common.outbound.addresses import without_secrets
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
@@ -27,10 +27,10 @@ from common.tasks.messages import (
     StagedStem,
     State,
     Task,
-    Times,
     UndecodableMessage,
 )
 from common.tasks.stage_news import StageWatch
+from processor import results
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from processor.engine.protocol import Separation, SeparationEngine
@@ -39,14 +39,16 @@ from processor.places import download_claim
 
 log = logging.getLogger(__name__)
 
-_MAX_ERROR_CHARS = 1_000
-# Most downloads are over by then, so that a processor seldom begins more songs than it has slots.
+# 0.5 s: most downloads end sooner, so a processor seldom begins more songs than it has slots.
 _SLOT_KEPT_S = 0.5
 
 
 @dataclass(frozen=True)
 class ProcessorConfig:
-    """`temp_dir` belongs to this process alone."""
+    """The handler's settings; `download` and `audio` limit each song.
+
+    `temp_dir` belongs to this process alone. `retries` counts the tries after the first.
+    """
 
     result_topic: str
     temp_dir: Path
@@ -56,12 +58,15 @@ class ProcessorConfig:
 
 
 class ProcessorHandler:
-    """Turns records of the task topic into results. Several jobs at once; the engine takes one at a time."""
+    """Turns records of the task topic into results.
+
+    Thread-safe: several jobs run at once, and the engine takes one of them at a time.
+    """
 
     def __init__(
         self,
         config: ProcessorConfig,
-        network: Network,
+        network: OutboundNetwork,
         engine: SeparationEngine,
         stage: LocalStage,
         statuses: Statuses,
@@ -82,17 +87,20 @@ class ProcessorHandler:
         self._stage = stage
         self._wall_clock = wall_clock
 
-    def run(self, record: Record, context: JobContext) -> Outcome:
+    def decode(self, record: Record) -> Task | Poison:
         try:
-            task = messages.decode_task(record.value)
+            return messages.decode_task(record.value)
         except UndecodableMessage as error:
             return Poison(str(error))
+
+    def run(self, job: Job[Task], context: JobContext) -> Outcome:
+        task, record = job.content, job.record
         if not context.take_place(claim := download_claim(task)):
             return Deferred(claim)
         with (
             task_context(task.task_uuid),
             request_context(task.request_id),
-            self._status(task, record, context) as status,
+            self._status(job, context) as status,
         ):
             log.info("task taken, attempt %d", context.counted_attempts)
             self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt)
@@ -101,62 +109,63 @@ class ProcessorHandler:
                 self._stage.remove_attempt(task.task_uuid, record.file_label, context.attempt)
 
             try:
-                with self._cancels.ending(task, context) as ending:
-                    result = self._separate(task, record, ending, status)
+                with self._cancels.stoppable(task, context) as stoppable:
+                    result = self._separate(task, record, stoppable, status)
             except BaseException as error:
                 unstage()
-                if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+                if is_disk_full(error):
                     raise TransientError(ErrorCode.DISK_FULL, "The disk is full") from error
                 raise
             Failpoint.STAGED.reach()
-            # A worker that was frozen may have staged behind its successor's back: nobody announces that.
-            return Done((self._message(result), self._handed_on(result)), undo=unstage)
+            # `undo`: a worker that was frozen may have lost the record meanwhile, and another one staged it.
+            return Done((self._message(result), self._uploading(result)), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
+        """Return the retry schedule for `error`: a short one for errors that a retry seldom mends."""
         return self._brief_schedule if isinstance(error, UnlikelyError) else self._schedule
 
-    def waiting(
-        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
-    ) -> tuple[Message, ...]:
-        """Raises UndecodableMessage for a record that `run` would put aside."""
-        task = messages.decode_task(record.value)
-        status = self._statuses.job(task, (self._tries(record) + 1,))
-        return (status.ended(State.QUEUED, next_try_at=next_try_at, **failure(error)),)
+    def after_failure(self, job: Job[Task], failed: Failed, decision: Decision, context: JobContext) -> Done:
+        match decision:
+            case Retry(at=next_try_at):
+                return Done((self._queued_again(job, failed.error, next_try_at),))
+            case GivenUp():
+                return self._give_up(job, failed.error, decision, context)
 
-    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
-        """Raises UndecodableMessage for a record that `run` would put aside."""
-        task = messages.decode_task(record.value)
+    def _queued_again(self, job: Job[Task], error: JobError, next_try_at: float) -> Message:
+        status = self._statuses.job(job.content, (self._tries(job) + 1,))
+        return status.ended(State.QUEUED, next_try_at=next_try_at, **failure(error))
+
+    def _give_up(self, job: Job[Task], error: JobError, decision: GivenUp, context: JobContext) -> Done:
+        task = job.content
         with task_context(task.task_uuid), request_context(task.request_id):
             log.error("task failed (%s): %s", error.code, error.message)
-            # After too many crashes `run` has not been called, and nobody else would remove what they left.
-            self._stage.remove_earlier_attempts(task.task_uuid, record.file_label, context.attempt + 1)
-        status = self._statuses.job(task, queued_at=self._queued_at(record))
-        failed = SeparationFailed(
-            **_origin(task),
-            finished_at=self._wall_clock(),
-            error_code=error.code,
-            error_message=error.message[:_MAX_ERROR_CHARS],
-            times=dict(status.times),
-        )
-        # Not over yet: of two results of one run, side by side, only the uploader can say which one counts.
-        told = status.ended(State.DELIVERING, progress=None, **failure(error))
-        return Done((self._message(failed), told))
+            # After too many crashes `run` is not called, so the crashed attempts' stems are removed here.
+            self._stage.remove_earlier_attempts(task.task_uuid, job.record.file_label, context.attempt + 1)
+        status = self._statuses.job(task, queued_at=self._queued_at(job))
+        failed = results.failed(task, error, self._wall_clock(), dict(status.times))
+        # The run is not over: of two results of one run, only the uploader can say which one counts.
+        delivering = status.ended(State.DELIVERING, progress=None, **failure(error))
+        letters = () if isinstance(error, PermanentError) else (decision.letter,)
+        return Done((self._message(failed), delivering, *letters))
 
-    def _tries(self, record: Record) -> int:
-        return retry.history(record).tries(self._schedule)
+    def _tries(self, job: Job[Task]) -> int:
+        return job.history.tries(self._schedule)
 
-    def _status(self, task: Task, record: Record, context: JobContext) -> JobStatus:
+    def _status(self, job: Job[Task], context: JobContext) -> JobStatus:
         handed_back = context.attempt - context.counted_attempts
         return self._statuses.job(
-            task, (self._tries(record),), context.attempt, handed_back, self._queued_at(record)
+            job.content, (self._tries(job),), context.attempt, handed_back, self._queued_at(job)
         )
 
-    def _queued_at(self, record: Record) -> float | None:
-        """When a retry was queued: its record was written then. The task's own record says it itself."""
-        return record.timestamp_ms / 1000 if self._tries(record) else None
+    def _queued_at(self, job: Job[Task]) -> float | None:
+        """Returns when a retry was queued, in seconds since the epoch; None for a task's first record.
 
-    def _handed_on(self, result: Separated) -> Message:
-        """It waits for an uploader now."""
+        A retry was queued when its record was written. The first record's message has its own time.
+        """
+        return job.record.timestamp_ms / 1000 if self._tries(job) else None
+
+    def _uploading(self, result: Separated) -> Message:
+        """Return the status of a task that waits for an uploader."""
         return self._statuses.job(result).ended(State.UPLOADING, model=result.model, device=result.device)
 
     def _message(self, result: Separated | SeparationFailed) -> Message:
@@ -179,18 +188,19 @@ class ProcessorHandler:
             stems_dir.mkdir()
             status.enter(State.SEPARATING)
             began_s = time.monotonic()
-            separation = self._engine.separate(mix.path, stems_dir, context.check, _at_work(status))
+            separation = self._engine.separate(mix.path, stems_dir, context.check, _progress_of(status))
             log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
             self._metrics.separated(mix.duration_s, separation.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)
             with timed(Phase.STAGE):
-                return self._put_in_stage(task, record, context, separation, status.times)
+                stems = self._put_in_stage(task, record, context, separation)
+                return results.separated(task, separation, stems, self._wall_clock(), status.times)
 
     def _download(
         self, task: Task, directory: Path, context: JobContext, status: JobStatus
     ) -> DownloadedFile:
-        """Leaves the slot to another song when the host is slow."""
+        """Download the song; give the slot to another song when the download takes over `_SLOT_KEPT_S`."""
         slot_until_s = time.monotonic() + _SLOT_KEPT_S
 
         def check() -> None:
@@ -201,8 +211,8 @@ class ProcessorHandler:
         return download(task.audio, directory, self._config.download, self._network, check, status.advance)
 
     def _put_in_stage(
-        self, task: Task, record: Record, context: JobContext, separation: Separation, times: Times
-    ) -> Separated:
+        self, task: Task, record: Record, context: JobContext, separation: Separation
+    ) -> dict[str, StagedStem]:
         stems = {}
         for name, stem in separation.stems.items():
             context.check()
@@ -214,21 +224,13 @@ class ProcessorHandler:
                 duration_s=round(stem.duration_s, 3),
             )
             Failpoint.STAGING.reach()
-        return Separated(
-            **_origin(task),
-            finished_at=self._wall_clock(),
-            stems=stems,
-            model=separation.model,
-            device=separation.device,
-            gain=separation.gain,
-            times=times,
-        )
+        return stems
 
     @contextmanager
     def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
-        """A directory for one attempt, removed with all that is in it."""
+        """Yield an empty directory for one attempt; remove it with its contents afterwards."""
         directory = self._config.temp_dir / f"{record.file_label}.{context.attempt}"
-        # An offset that an operator has set back brings the same attempt once more.
+        # The directory may exist: an operator who resets an offset repeats the same attempt.
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
         try:
@@ -237,20 +239,7 @@ class ProcessorHandler:
             shutil.rmtree(directory, ignore_errors=True)
 
 
-def _origin(task: Task) -> dict:
-    return {
-        "task_uuid": task.task_uuid,
-        "hook_url": task.hook_url,
-        "run": task.run,
-        "submitted_at": task.submitted_at,
-        "request_id": task.request_id,
-        "user": task.user,
-        "cancel_at": task.cancel_at,
-        "audio": without_secrets(task.audio),
-    }
-
-
-def _at_work(status: JobStatus) -> Callable[[float], None]:
+def _progress_of(status: JobStatus) -> Callable[[float], None]:
     def on_progress(fraction: float) -> None:
         status.advance(fraction)
         Failpoint.SEPARATING.reach()

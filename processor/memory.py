@@ -1,4 +1,4 @@
-"""The kernel's out-of-memory killer: which process it takes first, and whether it has struck."""
+"""Steers the kernel's out-of-memory killer to child processes, and tells whether it has killed one."""
 
 import contextlib
 import subprocess
@@ -13,38 +13,45 @@ _MACHINE = Path("/proc/vmstat")
 
 
 def go_first() -> None:
-    """Has this process killed when memory runs out, before its parent, which then says so and goes on.
+    """Make this process the out-of-memory killer's first victim, so that its parent survives and reports it.
 
-    Every child does so, the small ones too: the kernel may want a second victim before the first one's memory
-    is free again, and would take the parent.
+    Small children call this too. The kernel may kill a second process before the first one's memory is free,
+    and would otherwise choose the parent.
     """
-    with contextlib.suppress(OSError):  # such as where /proc cannot be written to
+    with contextlib.suppress(OSError):  # /proc may be read-only
         _SCORE.write_text(_HIGHEST)
 
 
 def kill_count() -> int | None:
-    """How many processes of our control group (without one: of the machine) were killed for want of memory.
+    """Return how many processes of our control group were killed for lack of memory.
 
-    None where the kernel does not tell.
+    Without a control group the count is the whole machine's. Returns None where the kernel has no count.
     """
     return count_in(_counters(_MEMBERSHIP.read_text(), _GROUPS))
 
 
 def count_in(files: Iterator[Path]) -> int | None:
-    """The number in the `oom_kill` line of the first of `files` that has one."""
+    """Return the number in the `oom_kill` line of the first of `files` that has such a line."""
     for file in files:
         with contextlib.suppress(OSError):
-            for line in file.read_text().splitlines():
-                name, _, value = line.partition(" ")
-                if name == "oom_kill":
-                    return int(value)
+            found = _oom_kill_line(file.read_text())
+            if found is not None:
+                return found
+    return None
+
+
+def _oom_kill_line(text: str) -> int | None:
+    for line in text.splitlines():
+        name, _, value = line.partition(" ")
+        if name == "oom_kill":
+            return int(value)
     return None
 
 
 def _counters(membership: str, groups: Path) -> Iterator[Path]:
-    """The files that may have the count, by the lines of /proc/self/cgroup.
+    """Yield the files that may hold the count; `membership` is the text of /proc/self/cgroup.
 
-    A container sees its own group as the root of the mount, whatever path those lines give.
+    A container sees its own group at the root of the mount, whatever path `membership` gives.
     """
     for line in membership.splitlines():
         hierarchy, controllers, path = line.split(":", 2)
@@ -58,43 +65,48 @@ def _counters(membership: str, groups: Path) -> Iterator[Path]:
 
 
 class Decoy:
-    """A small process for the kernel to kill second.
+    """A small process that the kernel kills second, in place of the worker.
 
-    The kernel may look for another victim while the first one, the engine, still gives its memory back, and
-    would take the worker. The decoy ends with us, when its standard input closes.
+    The kernel may choose a second victim while the first, the engine, is still freeing its memory. The decoy
+    ends with the worker, because its standard input closes then.
     """
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
 
     def keep(self) -> None:
-        """Starts it where it does not run, or no longer."""
+        """Start the decoy unless it runs already."""
         if self._process is not None and self._process.poll() is None:
             return
         self.close()
-        with contextlib.suppress(OSError):  # a machine without cat, or without room for a process, goes on
+        with contextlib.suppress(OSError):  # no `cat`, or no process can start: work without a decoy
             self._process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
             Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_HIGHEST)
 
     @property
     def pid(self) -> int | None:
+        """The decoy's process id, while there is one."""
         return self._process.pid if self._process else None
 
     def close(self) -> None:
+        """End the decoy and wait for its end."""
         if self._process is not None and self._process.stdin is not None:
             self._process.stdin.close()
             self._process.wait()
             self._process = None
 
 
-class Watch:
-    """Whether the killer has struck since this was made. `count` is `kill_count`; tests put in others."""
+class OomKills:
+    """Tells whether the out-of-memory killer has struck since this object was created.
+
+    `count` is `kill_count`, or a stand-in of a test.
+    """
 
     def __init__(self, count: Callable[[], int | None]):
         self._count = count
         self._before = count()
 
     def struck(self) -> bool | None:
-        """None where the kernel does not tell."""
+        """Return whether a process was killed; None where the kernel has no count."""
         now = self._count()
         return None if now is None or self._before is None else now > self._before

@@ -1,4 +1,4 @@
-"""What the processor measures besides what both consumers do."""
+"""Defines the processor's own metrics, beside those that it shares with the uploader."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,12 +25,15 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class ProcessorMetrics:
+    """The metrics of one processor, in the registry of `worker`."""
+
     worker: WorkerMetrics
     audio_seconds: Counter
     speed: Histogram
 
     @classmethod
     def create(cls) -> Self:
+        """Register all metrics in a new registry."""
         worker = WorkerMetrics.create("processor", Phase)
         return cls(
             worker,
@@ -44,15 +47,15 @@ class ProcessorMetrics:
         )
 
     def separated(self, audio_s: float, took_s: float) -> None:
-        """The engine has worked for `took_s` on a song of `audio_s`."""
+        """Record that the engine worked for `took_s` seconds on a song of `audio_s` seconds."""
         self.worker.note_phase(Phase.SEPARATE, took_s)
         self.audio_seconds.inc(audio_s)
         if took_s > 0:
             self.speed.observe(audio_s / took_s)
 
     def read_engine(self, busy_s: Callable[[], float]) -> None:
-        """Registers how long the engine has worked so far."""
-        documentation = "Time that the engine has worked, the song under way included."
+        """Register a counter that reads `busy_s`, the seconds that the engine has worked so far."""
+        documentation = "Seconds that the engine has worked, the song under way included."
         self.worker.registry.register(
             Reading(CounterMetricFamily, "uvr_engine_busy_seconds", documentation, (), lambda: {(): busy_s()})
         )

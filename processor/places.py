@@ -1,4 +1,4 @@
-"""The places for downloads: a number in all, and a limit for each user."""
+"""Limits how many downloads run at once, in all and for each user."""
 
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Record
@@ -8,20 +8,21 @@ from common.tasks.messages import Task, UndecodableMessage
 
 
 def download_limits(settings: ProcessorSettings) -> Limits:
-    """The settings' limits; those that are not set follow from PROCESSOR_SLOTS.
+    """Return DOWNLOAD_SLOTS and DOWNLOAD_SLOTS_PER_USER; unset ones follow from PROCESSOR_SLOTS.
 
-    There is none for a host: many users' songs lie at the same few hosts, and one user could take them all.
+    Hosts have no limit: many users' songs lie at the same few hosts, and one user could fill such a limit.
     """
     per_user = settings.download_slots_per_user or max(2, settings.slots)
     return Limits(settings.download_slots or 4 * per_user, per_user)
 
 
 def download_claim(task: Task) -> Claim:
+    """Return the place that the task's download needs: one of its user's."""
     return Claim(task.user)
 
 
 def claim_of(record: Record) -> Claim | None:
-    """The place that a record needs before it is begun."""
+    """Return the place that a record needs before its job begins; None for an undecodable record."""
     try:
         return download_claim(messages.decode_task(record.value))
     except UndecodableMessage:

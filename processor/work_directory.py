@@ -1,7 +1,7 @@
-"""The directory that one process works in, below one that several share, and what ended ones have left.
+"""Gives each process a work directory of its own, and removes the directories of processes that have ended.
 
-A process holds a lock on its own directory for as long as it lives, however it ends. What can be locked by
-somebody else is nobody's any more.
+A process holds a lock on its directory until it ends, and the kernel releases the lock even after SIGKILL.
+So a directory that another process can lock is abandoned.
 """
 
 import errno
@@ -15,28 +15,31 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-# Only directories of this name are ever removed: `root` may hold others' files.
+# Only directories with this prefix are removed: `root` may hold other files.
 _PREFIX = "uvr-processor-"
 _TRIES = 100
 
 
 @dataclass(frozen=True)
 class WorkDirectory:
-    """`path` is this process's alone until `release`, or its end."""
+    """A directory that belongs to this process until `release` or the process's end.
+
+    `descriptor` holds the lock.
+    """
 
     path: Path
     descriptor: int
 
     def release(self) -> None:
-        """Leaves it to the next process that starts."""
+        """Release the lock; the next process that starts removes the directory."""
         os.close(self.descriptor)
 
 
 def claim(root: Path, worker_id: str) -> WorkDirectory:
-    """A new, empty directory in `root`, which is made if need be; removes those of processes that have ended.
+    """Create and lock an empty directory in `root`; remove the directories of ended processes.
 
-    Its name is a new one each time, so that a second process with the same `worker_id` disturbs nobody.
-    Raises OSError, also where the file system of `root` has no locks.
+    Creates `root` where it is missing. The name is new each time, so that two processes with the same
+    `worker_id` do not share a directory. Raises OSError, also where the file system has no locks.
     """
     root.mkdir(parents=True, exist_ok=True)
     for directory in root.glob(f"{_PREFIX}*"):
@@ -46,7 +49,7 @@ def claim(root: Path, worker_id: str) -> WorkDirectory:
         descriptor = _lock(path)
         if descriptor is not None:
             return WorkDirectory(path, descriptor)
-    raise OSError(errno.EAGAIN, "other processes remove each directory as soon as it is made", str(root))
+    raise OSError(errno.EAGAIN, "other processes removed each new directory at once", str(root))
 
 
 def _remove_abandoned(directory: Path) -> None:
@@ -61,14 +64,17 @@ def _remove_abandoned(directory: Path) -> None:
 
 
 def _lock(directory: Path) -> int | None:
-    """A descriptor that holds the lock; None when another process has it, or has just removed it."""
+    """Return a descriptor that holds the directory's lock.
+
+    Returns None when another process holds the lock or has just removed the directory.
+    """
     try:
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Whoever starts beside us may have locked and removed it between our two calls.
+        # A process that starts at the same time may have removed the directory between `open` and `flock`.
         if os.path.samestat(os.fstat(descriptor), directory.stat(follow_symlinks=False)):
             return descriptor
     except FileNotFoundError:

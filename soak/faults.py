@@ -13,17 +13,17 @@ from typing import Any
 
 from kafka import KafkaProducer
 
-from common.jobs.outcome import Done, JobContext, Outcome
-from common.kafka.records import Record
+from common.jobs.handler import Job, JobContext
+from common.jobs.outcome import Done, Outcome
 from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
-from common.tasks.messages import decode_task
+from common.storage.stage import LocalStage
+from common.tasks.messages import Task
 from processor import __main__ as processor
 from processor import assembly
 from processor.handler import ProcessorHandler
 from soak.quick_processor import QuickEngine
 from uploader import __main__ as uploader
-from uploader.job import UploaderHandler
 from uploader.storage import Storage
 
 # The window between a publish and its commit, long enough for a schedule of some seconds to hit it.
@@ -33,9 +33,9 @@ _WINDOW_S = 2.0
 class Forgetful(ProcessorHandler):
     """Commits one task in five without publishing its result."""
 
-    def run(self, record: Record, context: JobContext) -> Outcome:
-        outcome = super().run(record, context)
-        if isinstance(outcome, Done) and _is_one_in_five(record, 0):
+    def run(self, job: Job[Task], context: JobContext) -> Outcome:
+        outcome = super().run(job, context)
+        if isinstance(outcome, Done) and _is_one_in_five(job, 0):
             return replace(outcome, messages=())
         return outcome
 
@@ -43,9 +43,9 @@ class Forgetful(ProcessorHandler):
 class PublishesTwice(ProcessorHandler):
     """Publishes one result in five twice."""
 
-    def run(self, record: Record, context: JobContext) -> Outcome:
-        outcome = super().run(record, context)
-        if isinstance(outcome, Done) and _is_one_in_five(record, 1):
+    def run(self, job: Job[Task], context: JobContext) -> Outcome:
+        outcome = super().run(job, context)
+        if isinstance(outcome, Done) and _is_one_in_five(job, 1):
             return replace(outcome, messages=outcome.messages * 2)
         return outcome
 
@@ -58,8 +58,8 @@ class PublishesFirst(ProcessorHandler):
         servers = load(ProcessorSettings).kafka_bootstrap_servers
         self._producer = KafkaProducer(bootstrap_servers=servers, acks="all")
 
-    def run(self, record: Record, context: JobContext) -> Outcome:
-        outcome = super().run(record, context)
+    def run(self, job: Job[Task], context: JobContext) -> Outcome:
+        outcome = super().run(job, context)
         if not isinstance(outcome, Done):
             return outcome
         for message in outcome.messages:
@@ -78,10 +78,10 @@ class WithoutManifest(Storage):
         return body
 
 
-class Untidy(UploaderHandler):
+class Untidy(LocalStage):
     """Leaves the staged stems where they are."""
 
-    def _retire_staged(self, result: Any) -> None:
+    def retire(self, key: str) -> None:
         pass
 
 
@@ -90,8 +90,8 @@ UPLOADERS = {"no-manifest": WithoutManifest, "untidy": Untidy}
 NAMES = (*PROCESSORS, *UPLOADERS)
 
 
-def _is_one_in_five(record: Record, remainder: int) -> bool:
-    return zlib.crc32(decode_task(record.value).task_uuid.bytes) % 5 == remainder
+def _is_one_in_five(job: Job[Task], remainder: int) -> bool:
+    return zlib.crc32(job.content.task_uuid.bytes) % 5 == remainder
 
 
 def main(names: Sequence[str]) -> int:

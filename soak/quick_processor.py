@@ -13,6 +13,7 @@ from pathlib import Path
 
 import soundfile
 
+from common.waiting import StopCheck
 from processor import __main__ as processor
 from processor.engine.protocol import Separation, StemFile
 from soak.songs import RATE, stem_names, write_stems
@@ -30,7 +31,7 @@ class QuickEngine(StandInEngine):
         self,
         source: Path,
         target_dir: Path,
-        check: Callable[[], None],
+        check: StopCheck,
         on_progress: Callable[[float], None],
     ) -> Separation:
         mix, _ = soundfile.read(source, dtype="float32")

@@ -1,20 +1,33 @@
 """The servers that tests share. One that does not start fails the tests: none skips."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.processor.centre_model import write_centre_model
-from tests.support.servers import KafkaAddress, KafkaServer, S3Store, SeaweedServer, given_store
+from tests.support.servers import KafkaServer
 from tests.support.stack import Stack
 
 # Some tests import onnxruntime by the library alone; the processor's package sets this for its own imports.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-pytest_plugins = ["tests.support.complete_run"]
+pytest_plugins = ["tests.support.complete_run", "tests.support.shared_servers"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks with `kafka` whatever uses a broker, so that `-m "not kafka"` runs where none can be had.
+
+    Puts files with slow tests first: when several processes share out the files, none is left to run alone.
+    """
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])
+    for item in items:
+        if {"kafka", "own_kafka"} & {*getattr(item, "fixturenames", ())}:
+            item.add_marker(pytest.mark.kafka)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -22,21 +35,6 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
-@pytest.fixture(scope="session")
-def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaAddress]:
-    """A broker for the whole session (`.bootstrap`): use topics and groups of your own, never kill it."""
-    given = os.environ.get("TEST_KAFKA_BOOTSTRAP")
-    if given:
-        yield KafkaAddress(given)
-        return
-    server = KafkaServer(tmp_path_factory.mktemp("kafka"))
-    try:
-        server.start()
-        yield KafkaAddress(server.bootstrap)
-    finally:
-        server.kill()
 
 
 @pytest.fixture
@@ -52,21 +50,6 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[],
 
     yield make
     for server in servers:
-        server.kill()
-
-
-@pytest.fixture(scope="session")
-def s3_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Store]:
-    """A store for the whole session: `.endpoint_url`, keys, `.bucket`, `.client()`, `.environment()`."""
-    given = os.environ.get("TEST_S3_ENDPOINT_URL")
-    if given:
-        yield given_store(given)
-        return
-    server = SeaweedServer(tmp_path_factory.mktemp("store"))
-    try:
-        server.start()
-        yield server.address
-    finally:
         server.kill()
 
 

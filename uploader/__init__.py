@@ -1,1 +1,1 @@
-"""The uploader: stems go to the bucket, results to the callbacks."""
+"""The uploader: puts stems into the bucket, and reports results by callbacks."""

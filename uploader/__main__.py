@@ -1,25 +1,26 @@
-"""The uploader: results in, objects and callbacks out. `python -m uploader`"""
+"""Runs the uploader: results come in, stored stems and callbacks go out. `python -m uploader`"""
 
 import sys
 import threading
 import time
+from collections.abc import Sequence
 
 from common.observability import log
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.settings import command_line
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import UploaderSettings
 from common.storage.stage import LocalStage
 from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
-from common.tasks.job_status import Statuses
+from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageAnnouncer
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
 from uploader.config import UploaderConfig
-from uploader.job import UploaderHandler
+from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
@@ -31,53 +32,39 @@ _USAGE = "usage: python -m uploader  (its settings are environment variables)"
 
 
 def main() -> int:
+    """Runs the uploader until a signal stops it. Returns the process's exit code."""
     settings = load_or_exit(UploaderSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("uploader", settings.log_dir, settings.log_level, settings.log_format)
     stage = LocalStage(settings.output_dir.resolve())
     with exit_if_unusable("OUTPUT_DIR", stage.root):
         stage.open()
-    try:
-        storage = Storage(settings)
-        secret = settings.webhook_secret
-        secrets = check_secret(secret.get_secret_value()) if secret else ()
-    except ValueError as error:
-        exit_for_bad_settings(str(error))
-    sweeper = Sweeper(stage, storage.multipart, settings.s3_prefix, settings.stage_retention_s)
-    bucket = BucketWatch(storage.check_bucket, time.monotonic)
+    storage, secrets = _storage_and_secrets(settings)
     metrics = UploaderMetrics.create()
     register_disks(metrics.worker, {"output": settings.output_dir})
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
     control.count_skipped(metrics.worker)
+    bucket = BucketWatch(storage.check_bucket, time.monotonic)
     service = Service(
         settings,
         settings.kafka_result_topic,
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        UploaderHandler(
-            UploaderConfig.from_settings(settings, secrets),
-            Network(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
-            storage,
-            stage,
-            Statuses(settings.kafka_status_topic, outbox, time.time),
-            metrics=metrics,
-            cancels=cancels,
-        ),
+        _make_handler(settings, secrets, storage, stage, outbox, metrics, cancels),
         {"store": bucket.check, "stage": stage.check},
         metrics.worker,
         PlaceRules(callback_limits(settings), claim_of),
     )
-
+    sweeper = Sweeper(stage, storage.multipart, settings.s3_prefix, settings.stage_retention_s)
     announcer = StageAnnouncer(
         stage, settings.worker_id, settings.kafka_control_topic, outbox, service.stopping
     )
 
     def until_bucket_there(stopping: threading.Event) -> None:
-        while not stopping.is_set() and not bucket.check().ok:
-            stopping.wait(1.0)
+        bucket.wait(stopping)
         announcer.start()
 
     threading.Thread(target=sweeper.run, args=(service.stopping,), name="sweeper", daemon=True).start()
@@ -88,6 +75,36 @@ def main() -> int:
     finally:
         control.stop()
         outbox.stop()
+
+
+def _storage_and_secrets(settings: UploaderSettings) -> tuple[Storage, Sequence[str]]:
+    """Ends the process, with the reason, if the settings of the store or WEBHOOK_SECRET are wrong."""
+    try:
+        storage = Storage(settings)
+        secret = settings.webhook_secret
+        return storage, check_secret(secret.get_secret_value()) if secret else ()
+    except ValueError as error:
+        exit_for_bad_settings(str(error))
+
+
+def _make_handler(
+    settings: UploaderSettings,
+    secrets: Sequence[str],
+    storage: Storage,
+    stage: LocalStage,
+    outbox: Outbox,
+    metrics: UploaderMetrics,
+    cancels: Cancels,
+) -> UploaderHandler:
+    return UploaderHandler(
+        UploaderConfig.from_settings(settings, secrets),
+        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        storage,
+        stage,
+        Statuses(settings.kafka_status_topic, outbox, time.time),
+        metrics=metrics,
+        cancels=cancels,
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`python -m uploader.bucket_check` checks that the settings' bucket exists and that the keys may use it.
 
 The command ends with 1 and a line on standard error when the bucket is missing or the keys are refused:
-waiting mends neither. A store that does not answer is no error here, because the uploader waits for it.
+waiting would help neither. A store that does not answer is no error here, because the uploader waits for it.
 """
 
 import sys

@@ -1,18 +1,19 @@
-"""The callback's body: built once, kept in the manifest, and sent with the same bytes ever after."""
+"""Builds the callback's body: once for a run, because the manifest keeps it and every try sends its bytes."""
 
 from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
 from common.errors import JobError
-from common.storage.links import Link, first_expiry_s
+from common.storage.links import ResultLink, first_expiry_s
 from common.tasks.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
 
-_MAX_ERROR_CHARS = 1_000
 
+def success_body(result: Separated, links: Mapping[str, ResultLink], timestamp_s: float) -> bytes:
+    """Returns the body for a success. `links`, by stem name, has one link for each stem of the result.
 
-def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: float) -> bytes:
-    """`links` by stem name, one for each stem of the result."""
+    `timestamp_s` is in seconds since the epoch.
+    """
     callback = SuccessCallback(
         task_uuid=result.task_uuid,
         timestamp=timestamp_s,
@@ -33,7 +34,7 @@ def success_body(result: Separated, links: Mapping[str, Link], timestamp_s: floa
 
 
 def failure_of(result: SeparationFailed) -> FailureCallback:
-    """The same each time: even the timestamp is the result's own."""
+    """Returns the callback of a failure, the same each time: its timestamp is the result's own."""
     return FailureCallback(
         task_uuid=result.task_uuid,
         timestamp=result.finished_at,
@@ -47,7 +48,7 @@ def failure_body(result: SeparationFailed) -> bytes:
 
 
 def as_success(body: bytes | None) -> SuccessCallback | None:
-    """What a manifest holds that tells of a success; None for any other, and for none."""
+    """Returns the success that a manifest holds; None for another manifest, or for None."""
     try:
         return SuccessCallback.model_validate_json(body or b"")
     except ValidationError:
@@ -55,7 +56,7 @@ def as_success(body: bytes | None) -> SuccessCallback | None:
 
 
 def as_failure(body: bytes) -> FailureCallback | None:
-    """What a manifest holds that tells of a failure for certain."""
+    """Returns the failure that a manifest holds; None for another manifest."""
     try:
         return FailureCallback.model_validate_json(body)
     except ValidationError:
@@ -63,7 +64,7 @@ def as_failure(body: bytes) -> FailureCallback | None:
 
 
 def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float]) -> SeparationFailed:
-    """What a result becomes whose stems cannot be published."""
+    """Returns the failure that replaces a result whose stems cannot be published."""
     return SeparationFailed(
         task_uuid=result.task_uuid,
         hook_url=result.hook_url,
@@ -72,12 +73,12 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         request_id=result.request_id,
         finished_at=wall_clock(),
         error_code=error.code,
-        error_message=error.message[:_MAX_ERROR_CHARS],
+        error_message=error.short_message,
         user=result.user,
         times=result.times,
         audio=result.audio,
     )
 
 
-def _url(link: Link | None) -> str | None:
+def _url(link: ResultLink | None) -> str | None:
     return link.url if link else None

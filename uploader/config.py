@@ -1,19 +1,19 @@
-"""What the uploader's jobs need of its settings."""
+"""Holds the settings that the uploader's jobs need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
-from common.jobs.retry import RetryPolicy
 from common.settings.schema import UploaderSettings
 
 
 @dataclass(frozen=True)
 class UploaderConfig:
+    """`job_retries` and `callback_retries` are numbers; `callback_timeout_s` is for a POST altogether."""
+
     result_topic: str
-    dead_letter_topic: str
     delivery_topic: str
-    retries: RetryPolicy
+    job_retries: int
     callback_retries: int
     s3_prefix: str
     webhook_secrets: Sequence[str]
@@ -23,9 +23,8 @@ class UploaderConfig:
     def from_settings(cls, settings: UploaderSettings, webhook_secrets: Sequence[str]) -> Self:
         return cls(
             settings.kafka_result_topic,
-            settings.kafka_dead_letter_topic,
             settings.kafka_delivery_topic,
-            RetryPolicy(settings.kafka_result_topic, settings.retry_delays_s),
+            len(settings.retry_delays_s),
             settings.callback_retries,
             settings.s3_prefix,
             webhook_secrets,

@@ -1,95 +1,86 @@
-"""One try of a callback, and what is noted of it, so that anyone can see later what became of it."""
+"""Delivers the callback of a published result, and reports how its run has ended."""
 
-from collections.abc import Callable, Sequence
+import logging
 from dataclasses import dataclass
+from functools import partial
 
-from common.errors import JobError, TransientError
-from common.failpoint import Failpoint
-from common.kafka.records import Message
-from common.outbound.guarded_session import Network
-from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed
-from common.waiting import Pulse
-from uploader import webhook
-from uploader.metrics import UploaderMetrics
-from uploader.webhook import Delivered, Delivery, Gone, Rejected
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Deferred, Done, Failed, Outcome
+from common.jobs.retry import Decision, GivenUp
+from common.storage.stage import LocalStage
+from common.tasks.job_status import JobStatus
+from common.tasks.messages import Separated, SeparationFailed, State
+from uploader import callback, status_messages, stems
+from uploader.callback_sender import CallbackSender, CallbackTry, next_try_at
+from uploader.places import callback_claim, run_id
 
-# How long it will be until the next try, None after the last.
-NextDelay = Callable[[TransientError], int | None]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Courier:
-    """`timeout_s` is for a POST altogether; `wall_clock` gives seconds since the epoch."""
+class CallbackFailed(Failed):
+    """A try of a result's callback has failed. `body` is the callback's, `status` the job's."""
 
-    network: Network
-    secrets: Sequence[str]
-    timeout_s: float
-    delivery_topic: str
-    wall_clock: Callable[[], float]
-    metrics: UploaderMetrics
+    callback_try: CallbackTry
+    body: bytes
+    status: JobStatus
 
-    def post(
+
+class Deliverer:
+    """Posts a result's callback once for each attempt, if its user wants one and there is a place for it."""
+
+    def __init__(self, sender: CallbackSender, stage: LocalStage):
+        self._sender, self._stage = sender, stage
+
+    def run(
         self,
-        result: Separated | SeparationFailed | Redelivery,
-        webhook_id: str,
+        result: Separated | SeparationFailed,
         body: bytes,
-        try_number: int,
-        check: Pulse,
-        next_delay_s: NextDelay,
-    ) -> tuple[JobError | None, Message]:
-        """What went wrong, if anything, and the delivery's record, for a result that has a `hook_url`.
-
-        Raises only what `check` raises.
-        """
-        started_at = self.wall_clock()
-        answer = webhook.deliver(
-            result.hook_url, body, webhook_id, self.secrets, self.network, check, self.timeout_s
+        tries_before: int,
+        context: JobContext,
+        status: JobStatus,
+    ) -> Outcome:
+        """Makes try `tries_before` + 1. Raises only what `context.check` raises."""
+        if result.hook_url is None:
+            ended = status_messages.after_callback(status, body)
+            return Done((ended,), after_commit=partial(stems.remove_retired, self._stage, result))
+        claim = callback_claim(result)
+        if not context.take_place(claim):
+            return Deferred(claim, status_messages.while_waiting(status, body))
+        # From here on the receiver decides how long it takes: another result may have this one's slot.
+        context.leave_slot()
+        if succeeded := callback.as_success(body):
+            # Users who wait for the stems need not wait for the receiver.
+            status.enter(State.DELIVERING, result=succeeded, model=succeeded.model, device=succeeded.device)
+        callback_try = self._sender.post(
+            result.hook_url, run_id(result), body, tries_before + 1, context.check
         )
-        Failpoint.CALLBACK_ANSWERED.reach()
-        ended_at = self.wall_clock()
-        self.metrics.called(answer, max(0.0, ended_at - started_at))
-        error = webhook.as_error(answer)
-        times = (started_at, ended_at)
-        return error, self._record(result, try_number, times, error, next_delay_s, _status(answer))
+        if callback_try.error is not None:
+            return CallbackFailed(callback_try.error, callback_try, body, status)
+        log.info("callback delivered")
+        return self._done(result, callback_try, body, status)
 
-    def not_posted(
-        self, asked: Redelivery, try_number: int, error: JobError, next_delay_s: NextDelay
-    ) -> Message:
-        """The record of a try for which there was no body to post."""
-        now_s = self.wall_clock()
-        return self._record(asked, try_number, (now_s, now_s), error, next_delay_s)
+    def after_failure(
+        self, result: Separated | SeparationFailed, failed: CallbackFailed, decision: Decision
+    ) -> Done:
+        """As Handler.after_failure. A callback that is given up is always kept as a dead letter."""
+        return self._done(result, failed.callback_try, failed.body, failed.status, decision)
 
-    def _record(
+    def _done(
         self,
-        result: Separated | SeparationFailed | Redelivery,
-        try_number: int,
-        times: tuple[float, float],
-        error: JobError | None,
-        next_delay_s: NextDelay,
-        status: int | None = None,
-    ) -> Message:
-        started_at, ended_at = times
-        delay_s = next_delay_s(error) if isinstance(error, TransientError) else None
-        noted = DeliveryAttempt(
-            task_uuid=result.task_uuid,
-            run=result.run,
-            hook_url=result.hook_url,
-            try_number=try_number,
-            started_at=started_at,
-            took_s=max(0.0, ended_at - started_at),
-            status=status,
-            error_code=error and error.code,
-            error_message=error and error.message,
-            next_try_at=None if delay_s is None else ended_at + delay_s,
-            redelivery_requested_at=result.requested_at if isinstance(result, Redelivery) else None,
+        result: Separated | SeparationFailed,
+        callback_try: CallbackTry,
+        body: bytes,
+        status: JobStatus,
+        decision: Decision | None = None,
+    ) -> Done:
+        """`decision` is None for a callback that was delivered."""
+        at = next_try_at(decision) if decision else None
+        attempt = self._sender.delivery_record(result, callback_try, at)
+        unstored = isinstance(result, SeparationFailed) and result.unstored
+        ended = status_messages.after_callback(
+            status, body, callback_try.error, at, callback_try.number, unstored
         )
-        return Message(self.delivery_topic, str(result.task_uuid).encode(), noted.to_bytes())
-
-
-def _status(answer: Delivery) -> int | None:
-    match answer:
-        case Delivered(status) | Rejected(status):
-            return status
-        case Gone():
-            return 410
-    return None
+        letters = (decision.letter,) if isinstance(decision, GivenUp) else ()
+        remove = partial(stems.remove_retired, self._stage, result)
+        return Done((attempt, ended, *letters), after_commit=remove)

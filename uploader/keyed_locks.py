@@ -1,26 +1,25 @@
-"""A lock for each key, kept only while somebody has it or waits for it."""
+"""Gives a lock for each key, and forgets the lock once nobody holds it."""
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from common.jobs.outcome import JobContext
-
-_TICK_S = 0.2
+from common.jobs.handler import JobContext
+from common.waiting import wait_until
 
 
 class KeyedLocks:
+    """The locks by key. Thread-safe."""
+
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._held: set[str] = set()
 
     @contextmanager
     def hold(self, key: str, context: JobContext) -> Iterator[None]:
-        """Waits for the key. Raises Cancelled when the job must stop meanwhile."""
+        """Holds the lock of `key` during the block. Raises Cancelled if the job must stop while it waits."""
         with self._changed:
-            while key in self._held:
-                self._changed.wait(_TICK_S)
-                context.check()
+            wait_until(self._changed, lambda: key not in self._held, context.check)
             self._held.add(key)
         try:
             yield

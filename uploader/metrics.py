@@ -1,4 +1,4 @@
-"""What the uploader measures besides what both consumers do."""
+"""Counts and times what only the uploader does: uploads and callbacks."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +22,8 @@ _CLASSES = ("2xx", "3xx", "4xx", "5xx", "other", "timeout", "network", "blocked"
 
 @dataclass(frozen=True)
 class UploaderMetrics:
+    """The worker's metrics, and a counter of callbacks by outcome."""
+
     worker: WorkerMetrics
     callbacks: Counter
 
@@ -30,7 +32,7 @@ class UploaderMetrics:
         worker = WorkerMetrics.create("uploader", Phase)
         callbacks = Counter(
             "uvr_callbacks",
-            "Callbacks POSTed, by what came of it: a status, no answer, or an address that is not called.",
+            "Callbacks POSTed, by outcome: HTTP status, no answer, or an address that is not called.",
             ["class"],
             registry=worker.registry,
         )
@@ -39,12 +41,13 @@ class UploaderMetrics:
         return cls(worker, callbacks)
 
     def called(self, answer: Delivery, took_s: float) -> None:
-        """A callback was POSTed once, or kept from being."""
+        """Notes one try of a callback, which took `took_s` seconds and was answered by `answer`."""
         self.callbacks.labels(class_of(answer)).inc()
         self.worker.note_phase(Phase.CALLBACK, took_s)
 
 
 def class_of(answer: Delivery) -> str:
+    """Returns the value of the label `class` for `answer`."""
     match answer:
         case Delivered(status) | Rejected(status):
             return f"{status // 100}xx" if 200 <= status < 600 else "other"

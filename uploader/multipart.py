@@ -1,15 +1,15 @@
-"""Large files in parts, and the unfinished uploads that a killed process leaves: paid for, never listed."""
+"""Uploads large files in parts, and aborts unfinished uploads: they cost money, and no listing shows them."""
 
 import base64
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common.failpoint import Failpoint
-from common.waiting import Pulse
+from common.waiting import StopCheck
 from uploader.storage_errors import code_of
 from uploader.verified import VerifiedFile
 
@@ -20,9 +20,10 @@ _MAX_PARTS = 10_000
 
 
 class MultipartUploads:
-    """Of one bucket. `client` is boto3's; its errors pass unless said otherwise."""
+    """The multipart uploads of one bucket. The client's errors pass unless a method says otherwise."""
 
     def __init__(self, client: Any, bucket: str):
+        """`client` is boto3's S3 client, which has no types."""
         self._client, self._bucket = client, bucket
 
     def put(
@@ -30,13 +31,14 @@ class MultipartUploads:
         file: VerifiedFile,
         key: str,
         content_type: str,
-        check: Pulse,
+        check: StopCheck,
         sent: Callable[[int], None],
     ) -> None:
-        """Uploads `file`; `check` may stop it between parts, which then leaves nothing.
+        """Uploads `file`, in parts of 16 MiB or more.
 
-        `sent` gets the bytes of each part that is there. Raises PermanentError (stage_mismatch) for
-        other bytes than were announced: nothing of them is left either.
+        Calls `check` between parts, and `sent` with the size in bytes of each stored part. Raises
+        PermanentError (stage_mismatch) if the bytes are not the announced ones, and what `check` raises. No
+        part stays in the store then.
         """
         self._abort_leftovers(key)
         target = {"Bucket": self._bucket, "Key": key}
@@ -62,24 +64,28 @@ class MultipartUploads:
             raise
 
     def abort_older(self, prefix: str, is_ours: Callable[[str], bool], begun_before_s: float) -> int:
-        """Aborts what was begun before, at keys with `prefix` that `is_ours`; how many.
+        """Aborts the uploads at keys with `prefix` that `is_ours` and that began before `begun_before_s`.
 
-        `begun_before_s` is since the epoch. What cannot be listed or aborted stays.
+        `begun_before_s` is in seconds since the epoch. Returns the number of aborted uploads. An upload that
+        cannot be listed or aborted stays.
         """
         aborted = 0
-        pages = self._client.get_paginator("list_multipart_uploads")
         try:
-            for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
-                for upload in page.get("Uploads", []):
-                    if is_ours(upload["Key"]) and upload["Initiated"].timestamp() < begun_before_s:
-                        self._abort(self._target(upload))
-                        aborted += 1
+            for upload in self._unfinished(prefix):
+                if is_ours(upload["Key"]) and upload["Initiated"].timestamp() < begun_before_s:
+                    self._abort(self._target(upload))
+                    aborted += 1
         except (BotoCoreError, ClientError) as error:
             log.info("cannot list unfinished uploads: %s", error)
         return aborted
 
+    def _unfinished(self, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = self._client.get_paginator("list_multipart_uploads")
+        for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
+            yield from page.get("Uploads", [])
+
     def _abort_leftovers(self, key: str) -> None:
-        """Removes what a killed try at the same key has left."""
+        """Aborts the uploads at the same key that killed tries have left."""
         try:
             answer = self._client.list_multipart_uploads(Bucket=self._bucket, Prefix=key)
         except ClientError as error:
@@ -100,5 +106,5 @@ class MultipartUploads:
 
 
 def md5(body: bytes) -> str:
-    """As the header Content-MD5 has it."""
+    """Returns the value of the header Content-MD5."""
     return base64.b64encode(hashlib.md5(body, usedforsecurity=False).digest()).decode()

@@ -1,4 +1,4 @@
-"""The places for callbacks: limits for each user and each receiver's host, and one at a time of a run."""
+"""Places for callbacks are limited by user and by receiver's host, and a run has one at a time."""
 
 from urllib.parse import urlsplit
 
@@ -13,10 +13,10 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def callback_limits(settings: UploaderSettings) -> Limits:
-    """The settings' limits; those that are not set follow from UPLOADER_SLOTS.
+    """Returns the limits of the settings. Limits that are not set follow from UPLOADER_SLOTS.
 
-    All users together have at most half of the places at one host, so that a host that hangs leaves the
-    other half to all others. One user alone cannot take that half.
+    All users together have at most half of the places at one host. So a host that hangs leaves the other half
+    to all other hosts. One user alone cannot take the half of a host.
     """
     per_host = settings.callback_slots_per_host or settings.slots
     per_user = settings.callback_slots_per_user or 2 * per_host
@@ -26,7 +26,7 @@ def callback_limits(settings: UploaderSettings) -> Limits:
 
 
 def callback_claim(result: Separated | SeparationFailed | Redelivery) -> Claim:
-    """The place that the callback of this run needs. Two callbacks of one run are never under way at once."""
+    """Returns the place that the callback needs. Two callbacks of one run are never under way at once."""
     host = _host(result.hook_url or "")
     return Claim(
         result.user,
@@ -35,7 +35,7 @@ def callback_claim(result: Separated | SeparationFailed | Redelivery) -> Claim:
 
 
 def claim_of(record: Record) -> Claim | None:
-    """The place that a record needs before it is begun: of a record whose stems are published already."""
+    """Returns the place that a record needs before it begins; None unless only its callback is left to do."""
     try:
         result = messages.decode_result_record(record.value)
     except UndecodableMessage:
@@ -46,19 +46,19 @@ def claim_of(record: Record) -> Claim | None:
 
 
 def run_id(result: Separated | SeparationFailed | Redelivery) -> str:
-    """The callback's `webhook-id`: the same for every try of one run."""
+    """Returns the callback's `webhook-id`: the same for every try of one run."""
     return f"{result.task_uuid}.{result.run}"
 
 
 def _is_callback_alone(record: Record, result: Separated | SeparationFailed | Redelivery) -> bool:
     if isinstance(result, Redelivery) or (isinstance(result, SeparationFailed) and result.unstored):
         return True
-    # A retry without a failed try was deferred for want of a place, and so after its stems were published.
+    # A retry without a failed try was deferred because no place was free: its stems were published before.
     return retry.is_retry(record) and set(retry.history(record).failed_tries) <= {"callback"}
 
 
 def _host(hook_url: str) -> str:
-    """Host and port. An address that cannot be read is refused when it is called."""
+    """Returns host and port, or "" for an invalid address: the call itself refuses that."""
     try:
         parts = urlsplit(hook_url)
         return f"{(parts.hostname or '').rstrip('.')}:{parts.port or _DEFAULT_PORTS.get(parts.scheme)}"

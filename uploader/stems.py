@@ -1,4 +1,4 @@
-"""A result's stems on their way to the store: from the stage, or from an earlier run of the task."""
+"""Brings a result's stems into the store: from the stage, or from an earlier run of the task."""
 
 import logging
 import re
@@ -10,10 +10,11 @@ from typing import BinaryIO
 from common.errors import ErrorCode, PermanentError
 from common.failpoint import Failpoint
 from common.storage.beneath import ForeignEntry
-from common.storage.links import Link
-from common.storage.stage import STEM_NAME, LocalStage, is_key
-from common.tasks.messages import Separated, StagedStem, SuccessCallback
-from common.waiting import Pulse
+from common.storage.links import ResultLink
+from common.storage.stage import LocalStage
+from common.storage.stage_keys import STEM_NAME, is_key
+from common.tasks.messages import Separated, SeparationFailed, StagedStem, SuccessCallback
+from common.waiting import StopCheck
 from uploader import callback
 from uploader.storage import RunKeys, Storage
 from uploader.verified import VerifiedFile, mismatch
@@ -21,7 +22,7 @@ from uploader.verified import VerifiedFile, mismatch
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(STEM_NAME)
-# An earlier run's stem of the same digest is as good.
+# After these errors an earlier run's stem with the same checksum will do.
 _COPIED_FOR = (ErrorCode.STAGE_MISSING, ErrorCode.STAGE_MISMATCH)
 
 
@@ -30,16 +31,16 @@ def publish(
     keys: RunKeys,
     stage: LocalStage,
     storage: Storage,
-    check: Pulse,
+    check: StopCheck,
     on_progress: Callable[[float], None] = lambda fraction: None,
-) -> dict[str, Link]:
-    """The links of all stems, by name, once they are in the store under this run's own keys.
+) -> dict[str, ResultLink]:
+    """Stores all stems under this run's keys, and returns their links by name.
 
-    `on_progress` gets 0 to 1, by bytes.
+    Calls `on_progress` with the stored share of the bytes, 0 to 1.
 
-    A replay comes when what it names may have left the stage, with its first delivery's success: then an
-    earlier run's manifest tells where the same bytes are. Raises JobError (`stage_missing` when they are
-    nowhere, `stage_mismatch` when others are there), and what `check` raises.
+    A replay may come after its stems have left the stage. Then the manifest of an earlier run tells where
+    the same bytes are. Raises JobError (`stage_missing` if they are nowhere, `stage_mismatch` if the staged
+    bytes are not the announced ones), and what `check` raises.
     """
     _check_names(result)
     links = {}
@@ -66,13 +67,27 @@ def publish(
     return links
 
 
-def staged_keys(result: Separated) -> list[str]:
-    """The keys of its stems in the stage, without what no processor of ours can have staged for the task."""
+def retire(stage: LocalStage, result: Separated | SeparationFailed) -> None:
+    """Hides a result's staged stems from other attempts: the store has them, or nobody wants them."""
+    for key in _staged_keys(result):
+        stage.retire(key)
+
+
+def remove_retired(stage: LocalStage, result: Separated | SeparationFailed) -> None:
+    """Removes the staged stems that `retire` has hidden."""
+    for key in _staged_keys(result):
+        stage.remove_retired(key)
+
+
+def _staged_keys(result: Separated | SeparationFailed) -> list[str]:
+    """Returns the keys of a result's staged stems, without keys that its processor cannot have made."""
+    if isinstance(result, SeparationFailed):
+        return []
     return [stem.key for stem in result.stems.values() if is_key(stem.key, result.task_uuid)]
 
 
 def _check_names(result: Separated) -> None:
-    """Raises PermanentError (stage_mismatch): names of the store and of the stage are made of these."""
+    """Raises PermanentError (stage_mismatch) for names that must not become keys of store or stage."""
     for name, stem in result.stems.items():
         if not _NAME.fullmatch(name):
             raise mismatch(f"The result names a stem that no separator makes: {name[:100]!r}")
@@ -91,9 +106,9 @@ def _open(stage: LocalStage, stem: StagedStem) -> BinaryIO:
         raise mismatch(f"The staged file {name} is a link, or no file") from None
 
 
-def _copy(name: str, stem: StagedStem, key: str, keys: RunKeys, storage: Storage, check: Pulse) -> bool:
-    """Whether an earlier run had the same bytes, which are now under `key` too."""
-    for earlier, published in _successes_before(keys, storage, check):
+def _copy(name: str, stem: StagedStem, key: str, keys: RunKeys, storage: Storage, check: StopCheck) -> bool:
+    """Copies the same bytes from an earlier run to `key`. Returns False if no run has them."""
+    for earlier, published in _earlier_successes(keys, storage, check):
         if name in published.stems and published.stems[name].sha256 == stem.sha256:
             source = earlier.stem(name, PurePosixPath(key).suffix.removeprefix("."))
             if storage.copy(source, key, stem.bytes):
@@ -102,10 +117,10 @@ def _copy(name: str, stem: StagedStem, key: str, keys: RunKeys, storage: Storage
     return False
 
 
-def _successes_before(
-    keys: RunKeys, storage: Storage, check: Pulse
+def _earlier_successes(
+    keys: RunKeys, storage: Storage, check: StopCheck
 ) -> Iterator[tuple[RunKeys, SuccessCallback]]:
-    """The newest first."""
+    """Yields the successful runs before this one, the newest first."""
     for run in reversed(range(1, keys.run)):
         check()
         earlier = RunKeys(keys.prefix, keys.task_uuid, run)

@@ -1,4 +1,4 @@
-"""The bucket that results go to: S3, or any store that speaks its protocol."""
+"""Stores results in the bucket: in S3, or in any store that speaks its protocol."""
 
 import logging
 import time
@@ -12,9 +12,9 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, 
 
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.settings.schema import UploaderSettings
-from common.storage.links import Link, LinkMaker
+from common.storage.links import LinkMaker, ResultLink
 from common.storage.s3_client import make_client
-from common.waiting import Pulse
+from common.waiting import StopCheck
 from uploader.multipart import PART_BYTES, MultipartUploads, md5
 from uploader.places import callback_limits
 from uploader.storage_errors import (
@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 _MAX_COPY_BYTES = 5 * 1024**3
 _MANIFEST_TRIES = 5
+# If-None-Match: 412, the key exists; 409, another writer is creating it this very moment.
+_TAKEN = (409, 412)
 _CONTENT_TYPES = {
     ".wav": "audio/wav",
     ".flac": "audio/flac",
@@ -41,14 +43,14 @@ _CONTENT_TYPES = {
 
 @dataclass(frozen=True)
 class RunKeys:
-    """The keys of one run of a task: `{prefix}{task_uuid}/{run}/…`."""
+    """Names the objects of one run of a task: their keys are `{prefix}{task_uuid}/{run}/…`."""
 
     prefix: str
     task_uuid: UUID
     run: int
 
     def stem(self, name: str, extension: str) -> str:
-        """`extension` without its dot."""
+        """Returns the key of the stem `name`. `extension` comes without its dot."""
         return f"{self.directory}{name}.{extension}"
 
     @property
@@ -57,14 +59,15 @@ class RunKeys:
 
     @property
     def directory(self) -> str:
-        """What all keys of the run begin with."""
+        """The prefix of all keys of the run."""
         return f"{self.prefix}{self.task_uuid}/{self.run}/"
 
 
 class Storage:
-    """Several threads may use it at once. Methods for jobs raise JobError with `storage_error`."""
+    """The bucket of the settings. Thread-safe."""
 
     def __init__(self, settings: UploaderSettings, wall_clock: Callable[[], float] = time.time):
+        """`wall_clock` gives seconds since the epoch. Raises ValueError for settings that cannot be used."""
         self._settings = settings
         self._bucket = settings.s3_bucket_name
         endpoint = settings.s3_endpoint_url
@@ -74,7 +77,7 @@ class Storage:
             settings,
             endpoint,
             connect_timeout=15,
-            read_timeout=180,  # a store may well think for a minute over the end of a large upload
+            read_timeout=180,  # a store may take a minute to complete a large upload
             tries=3,
             connections=settings.slots + (callback_limits(settings).total or 0) + 2,
         )
@@ -83,7 +86,7 @@ class Storage:
         self._links = LinkMaker(settings, session, wall_clock)
 
     def check_bucket(self) -> None:
-        """Asks the store for the bucket, for at most 15 seconds. Raises StorageError, which says why not."""
+        """Asks the store for the bucket, for at most 15 s. Raises StorageError, which says what is wrong."""
         where = self._settings.s3_endpoint_url or f"S3 in {self._settings.aws_region}"
         try:
             self._probe.head_bucket(Bucket=self._bucket)
@@ -98,15 +101,14 @@ class Storage:
         self,
         file: VerifiedFile,
         key: str,
-        check: Pulse,
+        check: StopCheck,
         sent: Callable[[int], None] = lambda size_bytes: None,
     ) -> None:
-        """Uploads `file` to `key`, over what may be there; `check` may stop it between parts of 16 MiB.
+        """Uploads `file` to `key`, and replaces an object that exists there.
 
-        `sent` gets the bytes of each part that is there.
-
-        Raises PermanentError (storage_error; stage_mismatch for other bytes than were announced),
-        TransientError (storage_error), and what `check` raises. Then no part of the upload stays there.
+        Calls `check` before each part of 16 MiB, and `sent` with the size in bytes of each stored part.
+        Raises JobError (storage_error), PermanentError (stage_mismatch) if the bytes are not the announced
+        ones, and what `check` raises. No part of the upload stays in the store then.
         """
         with job_errors("upload"):
             if file.size_bytes > PART_BYTES:
@@ -119,14 +121,14 @@ class Storage:
             sent(len(body))
 
     def copy(self, source: str, target: str, size_bytes: int) -> bool:
-        """Copies within the store, over what may be there; False when `source` is not there.
+        """Copies an object of the bucket, and replaces one at `target`. Returns False if `source` is missing.
 
-        Raises PermanentError (stage_missing) for more than 5 GiB, which no store copies in one go, and
-        JobError (storage_error).
+        Raises JobError (storage_error), and PermanentError (stage_missing) for more than 5 GiB: no store
+        copies that in one request.
         """
         if size_bytes > _MAX_COPY_BYTES:
-            said = f"The staged file is gone, and {source} is too large to be copied"
-            raise PermanentError(ErrorCode.STAGE_MISSING, said)
+            message = f"The staged file is gone, and {source} is too large to be copied"
+            raise PermanentError(ErrorCode.STAGE_MISSING, message)
         with job_errors("copy"):
             try:
                 self._client.copy_object(
@@ -139,37 +141,45 @@ class Storage:
         return True
 
     def put_manifest(self, key: str, body: bytes) -> bytes:
-        """Creates `key`, or leaves it: the first writer wins. Returns what the store then holds.
+        """Creates `key` with `body`, unless it exists: the first writer wins.
 
-        Raises JobError (storage_error).
+        Returns the body that the store then holds. Raises JobError (storage_error).
         """
         with job_errors("manifest"):
             for _ in range(_MANIFEST_TRIES):
-                try:
-                    self._put(key, body, IfNoneMatch="*")
-                except ClientError as error:
-                    # 409: another writer is at it this very moment, and may yet fail.
-                    if status_of(error) not in (409, 412):
-                        raise
-                else:
+                if self._create(key, body):
                     return body
                 existing = self.get_manifest(key)
                 if existing is not None:
                     return existing
-        raise TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: others write it too")
+        raise TransientError(
+            ErrorCode.STORAGE_ERROR,
+            "The result could not be stored: another uploader was writing its manifest",
+        )
+
+    def _create(self, key: str, body: bytes) -> bool:
+        """Returns False if `key` exists or another writer is about to create it; that writer may yet fail."""
+        try:
+            self._put(key, body, IfNoneMatch="*")
+        except ClientError as error:
+            if status_of(error) not in _TAKEN:
+                raise
+            return False
+        return True
 
     def get_manifest(self, key: str) -> bytes | None:
-        """None when it is not there. Raises JobError (storage_error)."""
+        """Returns the manifest at `key`, None if there is none. Raises JobError (storage_error)."""
         with job_errors("manifest"):
             try:
-                return self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+                body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
             except ClientError as error:
                 if code_of(error) == "NoSuchKey":
                     return None
                 raise
+        return body
 
     def remove_unnamed(self, keys: RunKeys) -> None:
-        """Removes the objects of a run whose manifest names none. What cannot be removed stays."""
+        """Removes every object of a failed run but its manifest. An object that cannot be removed stays."""
         try:
             for key in self._objects(keys.directory):
                 if key != keys.manifest:
@@ -178,8 +188,8 @@ class Storage:
         except (BotoCoreError, ClientError) as error:
             log.warning("objects of a failed run may stay at %s: %s", keys.directory, error)
 
-    def url(self, key: str) -> Link:
-        """As LinkMaker.url. Raises JobError."""
+    def url(self, key: str) -> ResultLink:
+        """Returns the link to `key`, as LinkMaker.url does. Raises JobError (storage_error)."""
         with job_errors("link"):
             return self._links.url(key)
 
@@ -199,4 +209,5 @@ class Storage:
 
 
 def content_type(key: str) -> str:
+    """Returns the Content-Type for the extension of `key`."""
     return _CONTENT_TYPES.get(Path(key).suffix, "application/octet-stream")

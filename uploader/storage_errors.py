@@ -1,4 +1,4 @@
-"""What goes wrong with the store, in our words: at start and in jobs."""
+"""Turns the errors of the S3 client into ours: StorageError at the start, JobError in jobs."""
 
 import logging
 from collections.abc import Iterator
@@ -16,7 +16,8 @@ from common.errors import ErrorCode, JobError, PermanentError, TransientError
 
 log = logging.getLogger(__name__)
 
-# Beside 408, 429 and every 5xx. NoSuchUpload: another try of the same job has removed ours.
+# Codes worth another try, beside the statuses 408, 429 and 5xx.
+# NoSuchUpload: another try of the same job has aborted our upload.
 _TRANSIENT_CODES = {
     "RequestTimeout",
     "SlowDown",
@@ -49,7 +50,10 @@ class StoreUnreachable(StorageError):
 
 @contextmanager
 def job_errors(what: str) -> Iterator[None]:
-    """Turns the client's errors into PermanentError or TransientError, both `storage_error`."""
+    """Turns the client's errors in the block into PermanentError or TransientError (storage_error).
+
+    `what` names the step in the log.
+    """
     try:
         yield
     except (BotoCoreError, ClientError) as error:
@@ -58,7 +62,7 @@ def job_errors(what: str) -> Iterator[None]:
 
 
 def bucket_error(error: ClientError, bucket: str, where: str) -> StorageError:
-    """What the store's answer to a question for its bucket means."""
+    """Returns the error that the store's answer about its bucket means. `where` names the store."""
     status = status_of(error)
     if status == 404:
         return BucketMissing(f"bucket {bucket!r} (S3_BUCKET_NAME) does not exist at {where}")
@@ -76,17 +80,21 @@ def _as_job_error(error: BotoCoreError | ClientError) -> JobError:
     if isinstance(error, ClientError):
         status, code = status_of(error), code_of(error)
         permanent = status < 500 and status not in (408, 429) and code not in _TRANSIENT_CODES
-        said = f"{code} ({status})"
+        reason = f"{code} ({status})"
     else:
         permanent = isinstance(error, NoCredentialsError | PartialCredentialsError | ParamValidationError)
-        said = type(error).__name__
+        reason = type(error).__name__
     kind = PermanentError if permanent else TransientError
-    return kind(ErrorCode.STORAGE_ERROR, f"The result could not be stored: {said}")
+    return kind(ErrorCode.STORAGE_ERROR, f"The result could not be stored: {reason}")
 
 
 def status_of(error: ClientError) -> int:
-    return error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    """Returns the HTTP status of the store's answer, 0 if there is none."""
+    status: int = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    return status
 
 
 def code_of(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "unknown")
+    """Returns S3's error code, such as "NoSuchKey"."""
+    code: str = error.response.get("Error", {}).get("Code", "unknown")
+    return code

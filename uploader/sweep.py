@@ -1,4 +1,4 @@
-"""Removes, now and then, what killed services have left in the stage and in the store."""
+"""Removes every ten minutes what killed services have left in the stage and in the store."""
 
 import logging
 import re
@@ -6,21 +6,22 @@ import threading
 import time
 from collections.abc import Callable
 
-from common.storage.stage import STEM_FILE, LocalStage
+from common.storage.stage import LocalStage
+from common.storage.stage_keys import STEM_FILE
 from uploader.multipart import MultipartUploads
 
 log = logging.getLogger(__name__)
 
 _EVERY_S = 600.0
-# Whoever has retired an attempt removes it within seconds, unless it is killed.
+# An uploader removes the attempts that it has retired within seconds, unless it is killed.
 RETIRED_FOR_S = 300.0
-# No upload of ours takes as long.
+# No upload of ours takes as long as a day.
 _UPLOAD_FOR_S = 24 * 3600.0
 _STEM_KEY = re.compile(rf"[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}/\d+/{STEM_FILE}", re.ASCII)
 
 
 class Sweeper:
-    """Several services may sweep at once. `wall_clock` gives seconds since the epoch."""
+    """Sweeps the stage and the unfinished uploads. Several services may sweep at once."""
 
     def __init__(
         self,
@@ -30,20 +31,24 @@ class Sweeper:
         kept_for_s: float,
         wall_clock: Callable[[], float] = time.time,
     ):
-        """`kept_for_s` is how long staged stems wait that nobody comes for."""
+        """Staged stems that no uploader takes are removed after `kept_for_s` seconds.
+
+        `wall_clock` gives seconds since the epoch.
+        """
         self._stage, self._uploads, self._prefix = stage, uploads, s3_prefix
         self._kept_for_s, self._wall_clock = kept_for_s, wall_clock
 
     def run(self, stopping: threading.Event) -> None:
-        """Sweeps at once, then every ten minutes."""
+        """Sweeps at once, then every ten minutes, until `stopping` is set."""
         while not stopping.is_set():
             try:
                 self.sweep()
-            except Exception:  # the loop's edge: what could not be swept now is swept later
+            except Exception:  # the loop's edge: the next sweep makes up for this one
                 log.exception("the sweep failed")
             stopping.wait(_EVERY_S)
 
     def sweep(self) -> None:
+        """Sweeps once."""
         now_s = self._wall_clock()
         uploads = self._uploads.abort_older(self._prefix, self._is_stem, now_s - _UPLOAD_FOR_S)
         attempts = self._stage.sweep(now_s, RETIRED_FOR_S, self._kept_for_s)

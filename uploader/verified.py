@@ -1,4 +1,4 @@
-"""A staged file while it is uploaded: the bytes that go out must be those that the processor announced."""
+"""Checks a staged file while it is uploaded: its bytes must be those that the processor announced."""
 
 import hashlib
 import os
@@ -9,7 +9,7 @@ from common.tasks.messages import StagedStem
 
 
 class VerifiedFile:
-    """Reads an opened file once, from its start, and knows whether it was the right one."""
+    """Reads an opened file once, from its start, and checks its size and sha256."""
 
     def __init__(self, file: BinaryIO, stem: StagedStem):
         """Raises PermanentError (stage_mismatch) for a file of another size."""
@@ -20,11 +20,14 @@ class VerifiedFile:
 
     @property
     def size_bytes(self) -> int:
-        """As it was announced."""
+        """The announced size."""
         return self._stem.bytes
 
     def read(self, size_bytes: int) -> bytes:
-        """The next bytes; none at the end. Raises PermanentError (stage_mismatch) for too many."""
+        """Returns the next bytes, b"" at the end.
+
+        Raises PermanentError (stage_mismatch) if the file is longer than announced.
+        """
         body = self._file.read(size_bytes)
         self._read_bytes += len(body)
         if self._read_bytes > self._stem.bytes:
@@ -33,17 +36,17 @@ class VerifiedFile:
         return body
 
     def verify(self) -> None:
-        """Raises PermanentError (stage_mismatch) unless what was read is what was announced, all of it."""
+        """Raises PermanentError (stage_mismatch) unless the announced bytes were read, all of them."""
         self._check_size(self._read_bytes)
         if self._digest.hexdigest() != self._stem.sha256:
-            raise mismatch("A staged file is not the one that was announced: its sha256 is another")
+            raise mismatch("A staged file is not the one that was announced: its sha256 differs")
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes != self._stem.bytes:
-            said = f"{self._stem.bytes} bytes were announced, {size_bytes} found"
-            raise mismatch(f"A staged file is not the one that was announced: {said}")
+            sizes = f"{self._stem.bytes} bytes were announced, {size_bytes} found"
+            raise mismatch(f"A staged file is not the one that was announced: {sizes}")
 
 
 def mismatch(message: str) -> PermanentError:
-    """What a staged file is not that a result names."""
+    """Returns the error for a result whose stems are not the staged files that it names."""
     return PermanentError(ErrorCode.STAGE_MISMATCH, message)

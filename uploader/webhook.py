@@ -1,4 +1,4 @@
-"""Posts a callback once, signed after Standard Webhooks, and says how it was taken."""
+"""Posts a callback once, signed after Standard Webhooks, and returns what the receiver answered."""
 
 import base64
 import binascii
@@ -12,30 +12,17 @@ from standardwebhooks import Webhook
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
 from common.outbound.addresses import validate_text
-from common.outbound.guarded_session import (
-    NETWORK_ERRORS,
-    GuardedSession,
-    Network,
-    is_bad_certificate,
-    is_timeout,
-    reason,
-    retry_after_s,
-)
-from common.waiting import DeadlineExceeded, Pulse, pulse_until
+from common.outbound.failures import NETWORK_ERRORS, is_bad_certificate, is_timeout, reason, retry_after_s
+from common.outbound.guarded_session import GuardedSession, OutboundNetwork
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _PREFIX = "whsec_"
-_CALLBACK_CODES = (
-    ErrorCode.CALLBACK_FAILED,
-    ErrorCode.CALLBACK_GONE,
-    ErrorCode.ADDRESS_INVALID,
-    ErrorCode.ADDRESS_BLOCKED,
-)
 
 
 @dataclass(frozen=True)
 class Delivered:
-    """The receiver took it, with this status of 2xx."""
+    """The receiver took the callback, with this status of 2xx."""
 
     status: int
 
@@ -63,7 +50,7 @@ class Unreachable:
 
 @dataclass(frozen=True)
 class TimedOut(Unreachable):
-    """There was none in time."""
+    """There was no answer in time."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +69,9 @@ Delivery = Delivered | Gone | Rejected | Unreachable | Refused
 
 
 def check_secret(text: str) -> tuple[str, ...]:
-    """The secrets in WEBHOOK_SECRET: one, or more with spaces between while one replaces another.
+    """Returns the secrets in WEBHOOK_SECRET: one, or several with spaces between while one replaces another.
 
-    Raises ValueError, without the secret in it.
+    Raises ValueError if one is invalid; the text does not contain the secret.
     """
     secrets = tuple(text.split())
     if not secrets or not all(_is_secret(secret) for secret in secrets):
@@ -100,21 +87,22 @@ def deliver(
     body: bytes,
     webhook_id: str,
     secrets: Sequence[str],
-    network: Network,
-    check: Pulse,
+    network: OutboundNetwork,
+    check: StopCheck,
     timeout_s: float,
     wall_clock: Callable[[], float] = time.time,
     clock: Callable[[], float] = time.monotonic,
 ) -> Delivery:
-    """POSTs `body`, a JSON text, to `url`; `timeout_s` is for everything together.
+    """POSTs `body`, a JSON text, to `url`. Does not follow redirects.
 
-    Redirects are not followed. Raises only what `check` raises, which is asked several times a second.
+    `timeout_s` is for everything together. Calls `check` several times a second, and raises only what `check`
+    raises.
     """
-    pulse = pulse_until(timeout_s, check, clock)
+    stop_check = deadline_check(timeout_s, check, clock)
     headers = {"Content-Type": "application/json", **_signature(body, webhook_id, secrets, wall_clock())}
     try:
         validate_text(url, network.policy)
-        with GuardedSession(network, pulse) as session:
+        with GuardedSession(network, stop_check) as session:
             response = session.post(url, data=body, headers=headers, stream=True, timeout=timeout_s)
             with response:
                 _read_answer(response)
@@ -130,7 +118,7 @@ def deliver(
 
 
 def as_error(delivery: Delivery) -> JobError | None:
-    """What the delivery means for the job: None once delivered, else an error, permanent or transient."""
+    """Returns the job's error for a delivery that failed, permanent or transient; None once delivered."""
     match delivery:
         case Delivered():
             return None
@@ -146,13 +134,8 @@ def as_error(delivery: Delivery) -> JobError | None:
             return error
 
 
-def is_about_callback(error: JobError) -> bool:
-    """Whether `as_error` has made it, or could have."""
-    return error.code in _CALLBACK_CODES
-
-
 def _is_secret(secret: str) -> bool:
-    # The library's own decoder passes over characters that are not base64, so it would take any text.
+    # The library's own decoder skips characters that are not base64, so it would take any text.
     encoded = secret.removeprefix(_PREFIX)
     try:
         size = len(base64.b64decode(encoded + "=" * (-len(encoded) % 4), validate=True))
@@ -162,7 +145,7 @@ def _is_secret(secret: str) -> bool:
 
 
 def _signature(body: bytes, webhook_id: str, secrets: Sequence[str], now_s: float) -> dict[str, str]:
-    """The id goes out unsigned too: receivers drop repeats by it."""
+    """Returns the headers of Standard Webhooks; without a secret only the id, for dropping repeats."""
     if not secrets:
         return {"webhook-id": webhook_id}
     sent_at = datetime.fromtimestamp(int(now_s), UTC)
@@ -175,8 +158,8 @@ def _signature(body: bytes, webhook_id: str, secrets: Sequence[str], now_s: floa
 
 
 def _read_answer(response: requests.Response) -> None:
-    """Reads the answer so that the receiver can finish writing it; what it says is of no use to us."""
-    # The status line has decided already: an answer that is too long, or breaks off, changes nothing.
+    """Reads the answer and drops it, so that the receiver can finish writing."""
+    # The status line has decided already: a body that is too long or breaks off changes nothing.
     left = _MAX_ANSWER_BYTES
     try:
         while left > 0 and (piece := response.raw.read1(left, decode_content=False)):

@@ -6,43 +6,39 @@ import math
 from collections.abc import Callable
 
 from fastapi import Request
-from fastapi.openapi.models import HTTPBase
-from fastapi.security.base import SecurityBase
 
 from api.auth.sign_in import Pair, SignIn, TooManySignIns
 from api.auth.users import read_users
 from api.limiter import FailureLimiter
-from api.metrics import ApiMetrics, Refusal
+from api.metrics import ApiMetrics, SignInRefusal
 from api.problems import ProblemError
 from common.settings.schema import ApiSettings
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="UVR API", charset="UTF-8"'}
 
 
-class BasicAuth(SecurityBase):
-    """A dependency that gives the user's name, or ends the request with 401, 429 or 503.
+class BasicAuth:
+    """Finds out which user sends a request. A client that failed too often is refused whatever it sends.
 
-    Only wrong credentials count as failures, since a request without any guesses nothing. A client
-    that has failed too often is refused whatever it sends: else it could go on guessing.
+    Only wrong credentials count as failures: a request without credentials guesses nothing.
     """
 
     def __init__(self, settings: ApiSettings, clock: Callable[[], float], metrics: ApiMetrics):
-        """Raises ValueError for a users file that is wrong."""
-        self.model = HTTPBase(scheme="basic", description="one of the users that the operator has set up")
-        self.scheme_name = "HTTPBasic"
+        """Raise ValueError for a users file that is wrong."""
         self._metrics = metrics
         self._sign_in = make_sign_in(settings, clock)
         self._limiter = FailureLimiter(settings.auth_failures_per_minute, clock)
 
-    async def __call__(self, request: Request) -> str:
+    async def user_of(self, request: Request) -> str:
+        """Return the user's name. Raise ProblemError: 401, 429 or 503. Nothing of the body is read."""
         headers = request.headers.getlist("Authorization")
         if not headers:
-            self._metrics.refused(Refusal.MISSING)
+            self._metrics.refused(SignInRefusal.MISSING)
             raise ProblemError(401, "Authentication is required", headers=CHALLENGE)
         client = request.client.host if request.client else ""
         wait_s = self._limiter.retry_after_s(client)
         if wait_s > 0:
-            self._metrics.refused(Refusal.TOO_MANY_FAILURES)
+            self._metrics.refused(SignInRefusal.TOO_MANY_FAILURES)
             raise ProblemError(
                 429,
                 "Too many failed sign-ins from this address",
@@ -54,7 +50,7 @@ class BasicAuth(SecurityBase):
             self._limiter.failed(client)
         user = await self._user(client, *credentials) if credentials else None
         if user is None:
-            self._metrics.refused(Refusal.WRONG)
+            self._metrics.refused(SignInRefusal.WRONG)
             raise ProblemError(401, "Wrong user name or password", headers=CHALLENGE)
         return user
 
@@ -68,7 +64,7 @@ class BasicAuth(SecurityBase):
         try:
             user = await self._sign_in.check(name, password)
         except TooManySignIns:
-            self._metrics.refused(Refusal.BUSY)
+            self._metrics.refused(SignInRefusal.BUSY)
             if counts:
                 self._limiter.forgive(client)
             raise ProblemError(

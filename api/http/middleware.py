@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.metrics import ApiMetrics
 from api.problems import problem
 from common.observability.log import request_context
-from common.tasks.messages import fit_request_id
+from common.tasks.messages import request_id_or_empty
 
 log = logging.getLogger("api.access")
 
@@ -95,7 +95,7 @@ def _closing(status: int, detail: str) -> ASGIApp:
 
 
 def _request_id(scope: Scope) -> str:
-    return fit_request_id(Headers(scope=scope).get("X-Request-Id")) or str(uuid4())
+    return request_id_or_empty(Headers(scope=scope).get("X-Request-Id")) or str(uuid4())
 
 
 def _log(scope: Scope, status: int, took_ms: float) -> None:

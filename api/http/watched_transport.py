@@ -46,7 +46,7 @@ class WatchedTransport:
         self._transport.write(data)
 
     def cut(self) -> None:
-        """Ends the connection at once, and the kernel's part of it too: nobody takes what it still holds."""
+        """End the connection at once, with what the kernel still holds of it: nobody would take it."""
         self.unwatch()
         if not self._transport.is_closing() or self._transport.get_write_buffer_size():
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)

@@ -5,7 +5,7 @@ import logging
 from botocore.exceptions import BotoCoreError
 
 from common.settings.schema import ApiSettings
-from common.storage.links import Link, LinkMaker, first_expiry_s
+from common.storage.links import LinkMaker, ResultLink, first_expiry_s
 from common.tasks.messages import SuccessCallback
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class ResultLinks:
         expires_at = first_expiry_s(links.values())
         return result.model_copy(update={"stems": stems, "expires_at": expires_at, **named})
 
-    def _links(self, result: SuccessCallback) -> dict[str, Link] | None:
+    def _links(self, result: SuccessCallback) -> dict[str, ResultLink] | None:
         if self._maker is None:
             return None
         keys = {name: self._maker.key(stem.url) for name, stem in result.stems.items()}

@@ -21,7 +21,7 @@ def _load(settings: ApiSettings) -> Links:
     return ResultLinks(settings)
 
 
-class FreshLinks:
+class LinkRenewer:
     """Makes links on a thread of its own, on which the library is loaded with the first one.
 
     Without an S3_BUCKET_NAME, or when a result's links never expire, they stay as they are.

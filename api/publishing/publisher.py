@@ -13,6 +13,7 @@ from kafka.errors import KafkaError
 
 from api.publishing.kafka_session import Sendable, Session
 from common.observability.health import Check
+from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ _PROBE_INTERVAL_S = 5.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 2.0
 
 
-class QueueUnavailable(Exception):
+class PublisherUnavailable(Exception):
     """It was not confirmed in time. It may still be done, if Kafka has taken it after all."""
 
 
@@ -39,11 +40,11 @@ class _Connection:
     over: threading.Event = field(default_factory=threading.Event)
 
 
-class TaskQueue(Protocol):
+class TaskPublisher(Protocol):
     async def start(self) -> None: ...
 
     async def publish(self, message: Sendable) -> None:
-        """Returns once it is safely queued. Raises QueueUnavailable."""
+        """Returns once it is safely queued. Raises PublisherUnavailable."""
 
     def check(self) -> Check:
         """Whether tasks can be queued, from what is already known."""
@@ -51,8 +52,8 @@ class TaskQueue(Protocol):
     async def close(self) -> None: ...
 
 
-class KafkaQueue:
-    """A TaskQueue on Kafka sessions, each of which is replaced as soon as anything in it fails.
+class KafkaPublisher:
+    """A TaskPublisher on Kafka sessions, each of which is replaced as soon as anything in it fails.
 
     A keeper thread connects, probes and closes sessions, for all of that blocks. The event loop owns the
     rest of the state. Replacing is cheap (some 50 ms) and mends what a producer of kafka-python cannot
@@ -87,7 +88,7 @@ class KafkaQueue:
 
     async def publish(self, message: Sendable) -> None:
         if self._waiting >= self._max_waiting:
-            raise QueueUnavailable("too many tasks wait for Kafka")
+            raise PublisherUnavailable("too many tasks wait for Kafka")
         self._waiting += 1
         connection = None
         try:
@@ -98,10 +99,10 @@ class KafkaQueue:
         except TimeoutError:
             reason = "Kafka did not confirm in time" if connection else self._reason
             self._lost(connection, reason)
-            raise QueueUnavailable(reason) from None
+            raise PublisherUnavailable(reason) from None
         except (KafkaError, _NotConfirmed) as error:
             self._lost(connection, _describe(error))
-            raise QueueUnavailable(_describe(error)) from error
+            raise PublisherUnavailable(_describe(error)) from error
         finally:
             self._waiting -= 1
 
@@ -143,30 +144,24 @@ class KafkaQueue:
             self._connected.set()
 
     def _keep(self) -> None:
-        backoff_s = _FIRST_BACKOFF_S
+        backoff = Backoff(_FIRST_BACKOFF_S, _LAST_BACKOFF_S)
         while not self._stop.is_set():
-            connection = self._try_to_connect()
-            if connection is None:
-                self._stop.wait(backoff_s)
-                backoff_s = min(backoff_s * 2, _LAST_BACKOFF_S)
-                continue
-            backoff_s = _FIRST_BACKOFF_S
+            session = backoff.first_success(self._connect, self._stop, self._is_away)
+            if session is None:
+                return
+            log.info("connected to Kafka")
+            self._logged_reason = ""
+            connection = _Connection(session)
             self._on_loop(self._set, connection, "")
             self._retire(connection, self._watch(connection))
 
-    def _try_to_connect(self) -> _Connection | None:
-        try:
-            connection = _Connection(self._connect())
-        except Exception as error:
-            reason = _describe(error)
-            if reason != self._logged_reason:
-                log.warning("Kafka is away: %s", reason, exc_info=not isinstance(error, KafkaError))
-            self._logged_reason = reason
-            self._on_loop(self._set, None, reason)
-            return None
-        log.info("connected to Kafka")
-        self._logged_reason = ""
-        return connection
+    def _is_away(self, error: Exception) -> None:
+        reason = _describe(error)
+        if reason != self._logged_reason:
+            known = isinstance(error, KafkaError)
+            log.warning("Kafka is away: %s", reason, exc_info=None if known else error)
+        self._logged_reason = reason
+        self._on_loop(self._set, None, reason)
 
     def _watch(self, connection: _Connection) -> str:
         """Returns why the session is over."""

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from api.problems import ProblemError
-from api.publishing.publisher import QueueUnavailable
+from api.publishing.publisher import PublisherUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -14,9 +14,9 @@ _RETRY_AFTER_S = 10
 
 @contextmanager
 def confirmed_in_time(what: str, detail: str) -> Iterator[None]:
-    """Makes a QueueUnavailable a ProblemError 503 with `detail`; the log says that `what` failed, and why."""
+    """Turn a PublisherUnavailable into a ProblemError 503 with `detail`. Log that `what` failed, and why."""
     try:
         yield
-    except QueueUnavailable as error:
+    except PublisherUnavailable as error:
         log.warning("%s: %s", what, error)
         raise ProblemError(503, detail, headers={"Retry-After": str(_RETRY_AFTER_S)}) from None

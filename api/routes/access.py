@@ -1,28 +1,40 @@
-"""Whose tasks one sees and steers: one's own, and all of them for those who look after all."""
+"""Who asks, and for which task: users see and change their own tasks, administrators see and change all."""
 
-from collections.abc import Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import Security
+from fastapi import Depends, Request, Security
+from fastapi.openapi.models import HTTPBase
+from fastapi.security.base import SecurityBase
 
-from api.auth.basic_auth import BasicAuth
 from api.problems import ProblemError
-from api.view.view import TaskView
-from common.settings.schema import ApiSettings
+from api.routes.parts import Parts
 from common.tasks.messages import Status
 
 
-def visible_task(settings: ApiSettings, view: TaskView, auth: BasicAuth) -> Callable[..., Awaitable[Status]]:
-    """What a route with `{task_uuid}` in its path depends on, to have that task."""
+class _SignedIn(SecurityBase):
+    """The dependency that returns the user's name. It raises ProblemError: 401, 429 or 503."""
 
-    async def visible(task_uuid: UUID, user: Annotated[str, Security(auth)]) -> Status:
-        # Of others' tasks not even that they exist is told, by the time that the answer takes either: ids
-        # follow from a user's name and an Idempotency-Key, which anybody can put together.
-        whose = None if user in settings.admin_usernames else user
-        status = await view.find(task_uuid, user=whose)
-        if status is None:
-            raise ProblemError(404, "There is no such task")
-        return status
+    def __init__(self) -> None:
+        self.model = HTTPBase(scheme="basic", description="one of the users that the operator has set up")
+        self.scheme_name = "HTTPBasic"
 
-    return visible
+    async def __call__(self, request: Request, parts: Parts) -> str:
+        return await parts.auth.user_of(request)
+
+
+User = Annotated[str, Security(_SignedIn())]
+
+
+async def visible_task(task_uuid: UUID, user: User, parts: Parts) -> Status:
+    """Return the status of the task that the path names. Raise ProblemError 404 if `user` may not see it."""
+    # Not even a task's existence is told to other users, nor is it given away by the time that an answer
+    # takes: anybody can compute the id that follows from a user's name and an Idempotency-Key.
+    owner = None if user in parts.settings.admin_usernames else user
+    status = await parts.view.find(task_uuid, user=owner)
+    if status is None:
+        raise ProblemError(404, "There is no such task")
+    return status
+
+
+VisibleTask = Annotated[Status, Depends(visible_task)]

@@ -1,4 +1,4 @@
-"""What the api says of a task."""
+"""The models of the answers about tasks, with their examples; cursors and the ids of events."""
 
 import base64
 import binascii
@@ -18,42 +18,47 @@ _CURSOR = struct.Struct(">d16s")
 
 
 class TaskStatus(BaseModel):
-    """How far a task is. Points in time are in seconds since the epoch."""
+    """The state of a task. Points in time are in seconds since the epoch."""
 
     task_uuid: UUID
     state: State
-    progress: float | None = Field(None, description="0 to 1, of the whole run; absent once it has failed")
+    progress: float | None = Field(
+        None, description="0 to 1, of the whole run; absent once the task has failed"
+    )
     run: int = Field(description="1, and one more for each replay")
     attempt: int = Field(
-        description="how often what it does now was begun, tries after failures included; begins that were "
-        "stopped because a worker stopped or its work moved do not count"
+        description="how often the current phase was begun, including retries after failures; a phase that "
+        "was interrupted because a worker stopped or its work moved to another worker does not count"
     )
     user: str
     audio: str | None = Field(
         None, description="the song's address without its query; absent for tasks of an earlier version"
     )
     hook_host: str | None = Field(
-        None, description="the host that is called, with its port if `hook_url` names one; absent for nobody"
+        None,
+        description="the host of `hook_url`, with its port if `hook_url` names one; absent without a "
+        "`hook_url`",
     )
     submitted_at: float
-    idempotency_key: str | None = Field(None, description="the one that it was submitted with")
+    idempotency_key: str | None = Field(None, description="the key that the task was submitted with")
     updated_at: float
-    times: Times = Field(description="when each state was entered last")
+    times: Times = Field(description="when the task last entered each state")
     queue_place: int | None = Field(
         None,
-        description="while it is queued: 1 is the next to be taken; 20,001 with 20,000 or more before it",
+        description="only while the task is queued: 1 is the next task to be processed; 20,001 stands for "
+        "20,000 or more tasks before this one",
     )
     queue_eta_s: float | None = Field(
-        None, description="about how long until it is taken; absent while nobody can tell"
+        None, description="estimated seconds until a worker takes the task; absent without an estimate"
     )
-    next_try_at: float | None = Field(None, description="it waits until then")
+    next_try_at: float | None = Field(None, description="when the next retry begins")
     model: str | None = None
     device: str | None = None
     error_code: str | None = Field(None, description="of the last failure, as in the callback")
     error_message: str | None = None
     result: SuccessCallback | None = Field(
         None,
-        description="the callback's body, once the stems are there; its links are good until `expires_at`",
+        description="the callback's body, once the stems are ready; its links are valid until `expires_at`",
     )
 
     @classmethod
@@ -71,7 +76,7 @@ class TaskStatus(BaseModel):
             idempotency_key=status.idempotency_key,
             updated_at=status.at,
             times=status.times,
-            queue_place=queue and queue.place,
+            queue_place=None if queue is None else queue.place,
             queue_eta_s=None if queue is None or queue.eta_s is None else round(queue.eta_s, 1),
             next_try_at=status.next_try_at,
             model=status.model,
@@ -86,22 +91,23 @@ class TaskPage(BaseModel):
     """Some tasks, the newest first."""
 
     tasks: list[TaskStatus]
-    next: str | None = Field(None, description="where the older ones are; absent at the end")
+    next: str | None = Field(None, description="the address of the next page; absent on the last page")
 
 
 class Delivery(BaseModel):
-    """One try of a callback."""
+    """One try to deliver a callback."""
 
     run: int
     try_number: int
     started_at: float
     took_s: float
-    status: int | None = Field(None, description="the receiver's answer, where there was one")
+    status: int | None = Field(None, description="the HTTP status of the receiver's answer, if it answered")
     error_code: str | None = None
     error_message: str | None = None
     next_try_at: float | None = Field(None, description="absent after the last try")
     redelivery_requested_at: float | None = Field(
-        None, description="of a redelivery: when it was asked for; its tries are numbered from 1 again"
+        None,
+        description="only for a redelivery: when a user asked for it; its tries are numbered from 1 again",
     )
 
     @classmethod
@@ -110,9 +116,70 @@ class Delivery(BaseModel):
 
 
 class Deliveries(BaseModel):
-    """The first one first."""
+    """All tries to deliver a task's callbacks, the first one first."""
 
     deliveries: list[Delivery]
+
+
+_SUBMITTED_AT = 1750000000.0
+EXAMPLE_SEPARATING = TaskStatus(
+    task_uuid=UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7"),
+    state=State.SEPARATING,
+    progress=0.55,
+    run=1,
+    attempt=1,
+    user="alice",
+    audio="https://example.com/song.mp3",
+    hook_host="example.com",
+    submitted_at=_SUBMITTED_AT,
+    idempotency_key="order-17",
+    updated_at=_SUBMITTED_AT + 9,
+    times={
+        State.QUEUED: _SUBMITTED_AT,
+        State.DOWNLOADING: _SUBMITTED_AT + 1,
+        State.PREPARING: _SUBMITTED_AT + 4,
+        State.SEPARATING: _SUBMITTED_AT + 5,
+    },
+)
+EXAMPLE_SUCCEEDED = EXAMPLE_SEPARATING.model_copy(
+    update={
+        "state": State.SUCCEEDED,
+        "progress": 1.0,
+        "updated_at": _SUBMITTED_AT + 60,
+        "times": {
+            State.QUEUED: _SUBMITTED_AT,
+            State.DELIVERING: _SUBMITTED_AT + 59,
+            State.SUCCEEDED: _SUBMITTED_AT + 60,
+        },
+        "model": "UVR-MDX-NET-Inst_HQ_4",
+        "device": "cuda",
+    }
+)
+EXAMPLE_PAGE = TaskPage(
+    tasks=[EXAMPLE_SEPARATING], next="/tasks?limit=1&cursor=QdoUzXwAAAB8nmZ5dCVA3pRL4H_B-Qrn"
+)
+EXAMPLE_DELIVERIES = Deliveries(
+    deliveries=[
+        Delivery(
+            run=1,
+            try_number=1,
+            started_at=_SUBMITTED_AT + 30,
+            took_s=0.12,
+            status=500,
+            error_code="callback_failed",
+            error_message="The callback was answered with status 500",
+            next_try_at=_SUBMITTED_AT + 60,
+        ),
+        Delivery(
+            run=1,
+            try_number=1,
+            started_at=_SUBMITTED_AT + 901,
+            took_s=0.08,
+            status=204,
+            redelivery_requested_at=_SUBMITTED_AT + 900,
+        ),
+    ]
+)
 
 
 def encode_cursor(last: Status) -> str:
@@ -121,7 +188,7 @@ def encode_cursor(last: Status) -> str:
 
 
 def decode_cursor(cursor: str) -> Position:
-    """Raises ProblemError for what `encode_cursor` has not made."""
+    """Raise ProblemError 400 for a text that `encode_cursor` has not made."""
     try:
         submitted_at, task_uuid = _CURSOR.unpack(base64.b64decode(cursor, b"-_", validate=True))
     except (binascii.Error, ValueError, struct.error):
@@ -130,11 +197,11 @@ def decode_cursor(cursor: str) -> Position:
 
 
 def event_id(status: Status) -> str:
-    """Grows with the task's status, at every api alike."""
+    """Return an id that grows with the task's status. All apis give the same status the same id."""
     return ".".join(map(str, rank(status)))
 
 
 def seen(last_event_id: str | None) -> Rank:
-    """What a client has seen whose last event had this id; nothing, when it is none of ours."""
+    """Return the rank in an event's id. An id that `event_id` has not made gives the empty, lowest rank."""
     parts = (last_event_id or "").split(".")
     return tuple(map(int, parts)) if all(p.isascii() and p.isdigit() and len(p) < 20 for p in parts) else ()

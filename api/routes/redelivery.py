@@ -1,112 +1,71 @@
-"""`POST /tasks/{task_uuid}/redeliver`: for who has missed a callback, or lost it."""
+"""`POST /tasks/{task_uuid}/redeliver`: send a task's callback again to a receiver that missed or lost it."""
 
 import logging
-import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Annotated
 
-from fastapi import APIRouter, Depends, Security
+from fastapi import APIRouter
 
-from api import task_documentation as documentation
-from api.auth.basic_auth import BasicAuth
-from api.limiter import RateLimiter
-from api.links.renewer import FreshLinks
 from api.problems import ProblemError
-from api.publishing.publisher import TaskQueue
 from api.publishing.unavailable import confirmed_in_time
-from api.routes.access import visible_task
-from api.routes.models import TaskStatus
-from api.view.view import TaskView
+from api.routes.access import User, VisibleTask
+from api.routes.models import EXAMPLE_SUCCEEDED, TaskStatus
+from api.routes.parts import Parts
+from api.routes.responses import SECONDS, answer, answers_to_a_wish, problem_answer
 from common.observability.log import current_request_id, task_context
-from common.settings.schema import ApiSettings
-from common.tasks.messages import Redelivery, Status
+from common.tasks.messages import Redelivery, State, Status
 
 log = logging.getLogger(__name__)
+router = APIRouter(prefix="/tasks", tags=["tasks"])
 
-_PER_MINUTE_OF_TASK = 3
+_NOT_OVER = "The task is not over: its callback is still to come"
+_NOBODY_TO_CALL = "No hook_url is known of this task: there is nobody to call"
+_NOT_QUEUED = "The redelivery could not be queued in time; please ask for it again"
 
-
-class RedeliveryLimits:
-    """How often one user may ask for redeliveries, and how often anybody may for one task.
-
-    Each redelivery is tried for a day where nobody takes it.
-    """
-
-    def __init__(self, per_minute_of_user: int, clock: Callable[[], float]):
-        self._of_user = RateLimiter(per_minute_of_user, clock)
-        self._of_task = RateLimiter(_PER_MINUTE_OF_TASK, clock)
-
-    @contextmanager
-    def counted(self, user: str, status: Status) -> Iterator[None]:
-        """Counts a redelivery unless its block raises. Raises ProblemError where there were too many."""
-        task_uuid = str(status.task_uuid)
-        self._check(self._of_task.retry_after_s(task_uuid), "This task's callback was asked for too often")
-        self._check(self._of_user.retry_after_s(user), "You have asked for too many redeliveries")
-        # Before anything is waited for, or others of a burst find the same room.
-        self._of_task.take(task_uuid)
-        self._of_user.take(user)
-        try:
-            yield
-        except BaseException:
-            self._of_task.give_back(task_uuid)
-            self._of_user.give_back(user)
-            raise
-
-    def _check(self, retry_after_s: float, said: str) -> None:
-        if not retry_after_s:
-            return
-        wait_s = math.ceil(retry_after_s)
-        raise ProblemError(
-            429,
-            f"{said}; please ask again in {wait_s} s",
-            error_code="too_many_redeliveries",
-            headers={"Retry-After": str(wait_s)},
-        )
-
-
-def make_redelivery_router(
-    settings: ApiSettings,
-    queue: TaskQueue,
-    view: TaskView,
-    auth: BasicAuth,
-    links: FreshLinks,
-    clock: Callable[[], float] = time.monotonic,
-    wall_clock: Callable[[], float] = time.time,
-) -> APIRouter:
-    router = APIRouter(prefix="/tasks")
-    limits = RedeliveryLimits(settings.redeliveries_per_minute, clock)
-    Visible = Annotated[Status, Depends(visible_task(settings, view, auth))]
-
-    @router.post(
-        "/{task_uuid}/redeliver",
-        status_code=202,
-        response_model_exclude_none=True,
-        **documentation.REDELIVER,
+_ANSWERS = answers_to_a_wish(
+    answer(
+        "The redelivery is queued: the broker has confirmed it. The body is the task's status, which a "
+        "redelivery does not change",
+        EXAMPLE_SUCCEEDED,
+    ),
+    problem_answer(
+        409, "The task is not over yet (`state`), or it has no `hook_url`", _NOT_OVER, state=State.DELIVERING
+    ),
+    _NOT_QUEUED,
+) | {
+    429: problem_answer(
+        429,
+        "Too many redeliveries of this task, or of yours (`error_code` `too_many_redeliveries`), or too many "
+        "wrong credentials came from this address",
+        "This task's callback was asked for too often; please ask again in 20 s",
+        error_code="too_many_redeliveries",
+        Retry_After=SECONDS,
     )
-    async def redeliver(status: Visible, user: Annotated[str, Security(auth)]) -> TaskStatus:
-        """Send the callback of a task that is over once more: the same bytes, the same `webhook-id`."""
-        redelivery = _asked_for(status, user, wall_clock())
-        with task_context(status.task_uuid), limits.counted(user, status):
-            with confirmed_in_time(
-                "Redelivery not queued", "The redelivery could not be queued in time; please ask for it again"
-            ):
-                await queue.publish(redelivery)
-            log.info("Redelivery queued for %s: the callback of run %d", user, status.run)
-        return TaskStatus.of(await links.renewed(status))
-
-    return router
+}
 
 
-def _asked_for(status: Status, user: str, now_s: float) -> Redelivery:
-    """Raises ProblemError where there is no callback to send, or nobody to send it to."""
+@router.post(
+    "/{task_uuid}/redeliver",
+    summary="Send a task's callback again",
+    status_code=202,
+    response_model_exclude_none=True,
+    responses=_ANSWERS,
+)
+async def redeliver(status: VisibleTask, user: User, parts: Parts) -> TaskStatus:
+    """Send the callback of a task that is over once more: the same bytes, the same `webhook-id`."""
+    redelivery = _redelivery_of(status, user, time.time())
+    with task_context(status.task_uuid), parts.redelivery_limits.counted(user, status):
+        with confirmed_in_time("Redelivery not queued", _NOT_QUEUED):
+            await parts.publisher.publish(redelivery)
+        log.info("Redelivery queued for %s: the callback of run %d", user, status.run)
+    return TaskStatus.of(await parts.links.renewed(status))
+
+
+def _redelivery_of(status: Status, user: str, now_s: float) -> Redelivery:
+    """Raise ProblemError 409 where the callback is still to come, or where nobody is to be called."""
     if not status.state.is_final:
-        raise ProblemError(409, "The task is not over: its callback is still to come", state=status.state)
+        raise ProblemError(409, _NOT_OVER, state=status.state)
     if status.hook_url is None:
-        raise ProblemError(
-            409, "No hook_url is known of this task: there is nobody to call", state=status.state
-        )
+        raise ProblemError(409, _NOBODY_TO_CALL, state=status.state)
     return Redelivery(
         task_uuid=status.task_uuid,
         hook_url=status.hook_url,

@@ -1,30 +1,36 @@
-"""`POST /generate`, and what probes ask."""
+"""`POST /generate`: submit a song."""
 
 import logging
 import time
+from collections.abc import Sequence
 from typing import Annotated
+from uuid import UUID
 
-from fastapi import APIRouter, Header, Request, Response, Security
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Header, Request
 
-from api import documentation
-from api.auth.basic_auth import BasicAuth
 from api.http.body import read_body
-from api.metrics import ApiMetrics
-from api.publishing.publisher import TaskQueue
 from api.publishing.unavailable import confirmed_in_time
-from api.submit.admission import Admission, Admitted
-from api.submit.submission import Queued, digest, parse, refuse_files, task_uuid
+from api.routes.access import User
+from api.routes.parts import Parts
+from api.routes.responses import (
+    FORBIDDEN,
+    SECONDS,
+    UNAUTHORIZED,
+    UNEXPECTED,
+    Answers,
+    answer,
+    problem_answer,
+    reference,
+)
+from api.submit.admission import Admitted
+from api.submit.submission import NOT_JSON, Queued, Submission, digest, parse, refuse_files, task_uuid
 from api.submit.unknown_fields import shown
-from api.view.view import TaskView
-from common.observability.health import report
 from common.observability.log import current_request_id, task_context
-from common.observability.prometheus import exposition, register_readiness
-from common.outbound.addresses import AddressPolicy, without_secrets
-from common.settings.schema import ApiSettings
+from common.outbound.addresses import without_secrets
 from common.tasks.messages import Task
 
 log = logging.getLogger(__name__)
+router = APIRouter(tags=["tasks"])
 
 IdempotencyKey = Annotated[
     str | None,
@@ -33,85 +39,125 @@ IdempotencyKey = Annotated[
         min_length=1,
         max_length=255,
         pattern="^[!-~]+$",
-        description="A repeat with the same key, by the same user, is the same task, and is not queued "
-        "again; with another body it is refused.",
+        description="A repeated request with the same key by the same user is the same task, which is not "
+        "queued again. A repeated request with another body is refused.",
+        openapi_examples={"an order's number": {"value": "order-17"}},
     ),
 ]
 
+_NOT_QUEUED = "The task could not be queued in time; please submit it again"
+_TASK_UUID = UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7")
+_SONG = "https://example.com/song.mp3"
+_REQUEST_BODY = {
+    "required": True,
+    "description": "JSON, whatever the content type is, unless the content type is that of a file. Unknown "
+    "fields are ignored and named in the answer; a field that is nearly a known one is refused",
+    "content": {
+        "application/json": {
+            "schema": reference(Submission),
+            "examples": {
+                "a song": {"value": {"audio": _SONG}},
+                "a song and a callback": {"value": {"audio": _SONG, "hook_url": "https://example.com/hook"}},
+                "an hour at most": {"value": {"audio": _SONG, "cancel_after_s": 3600}},
+            },
+        }
+    },
+}
+_ANSWERS: Answers = {
+    200: answer(
+        "The task is queued: the broker has confirmed it, now or at an earlier request with the same "
+        "`Idempotency-Key`",
+        Queued(task_uuid=_TASK_UUID),
+    ),
+    400: problem_answer(
+        400,
+        "The body, an address in the body or a header is wrong, or a field is misspelt (`field_unknown`)",
+        "audio: The address is not valid: it must begin with http:// or https://",
+        error_code="address_invalid",
+    ),
+    401: UNAUTHORIZED,
+    403: FORBIDDEN,
+    409: problem_answer(
+        409,
+        "The `Idempotency-Key` belongs to `task_uuid`, which was submitted with another body",
+        f"This Idempotency-Key is that of task {_TASK_UUID}, which was submitted with another body",
+        error_code="key_reused",
+        task_uuid=_TASK_UUID,
+    ),
+    408: problem_answer(408, "The body came too slowly", "The body did not arrive within 10 s"),
+    413: problem_answer(413, "The body is too large", "The body is larger than 65536 bytes"),
+    415: problem_answer(415, "The body is a file, or a form with a file: it must be JSON", NOT_JSON),
+    429: problem_answer(
+        429,
+        "Too many tasks are queued: yours (`error_code` `too_many_queued_by_user`) or all "
+        "(`too_many_queued`). `Retry-After` estimates when there is room. Or too many wrong credentials came "
+        "from this address",
+        "You have 20 tasks in the queue, where 20 may wait; please submit this one later",
+        error_code="too_many_queued_by_user",
+        Retry_After=SECONDS,
+    ),
+    503: problem_answer(
+        503,
+        "Kafka has not confirmed the task in time. It may be processed nevertheless: with an "
+        "`Idempotency-Key` a repeated request is the same task. Or too many sign-ins are being checked",
+        _NOT_QUEUED,
+        Retry_After=SECONDS,
+    ),
+    "default": UNEXPECTED,
+}
 
-def make_router(
-    settings: ApiSettings,
-    queue: TaskQueue,
-    view: TaskView,
-    auth: BasicAuth,
-    policy: AddressPolicy,
-    metrics: ApiMetrics,
-) -> APIRouter:
-    router = APIRouter()
-    checks = {"kafka": queue.check, "view": view.check}
-    register_readiness(metrics.registry, "api", checks)
-    admission = Admission(settings, queue, view, metrics)
 
-    @router.post("/generate", response_model_exclude_none=True, **documentation.GENERATE)
-    async def generate(
-        request: Request,
-        # Both are decided before the body is looked at, which is why it is no parameter of this function.
-        user: Annotated[str, Security(auth)],
-        idempotency_key: IdempotencyKey = None,
-    ) -> Queued:
-        """Queue a song for separation. The answer comes once the task is safely stored."""
-        refuse_files(request)
-        submission, ignored = parse(await read_body(request, settings.max_body_bytes), policy)
-        submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
-        task = Task(
-            task_uuid=task_uuid(user, idempotency_key),
-            audio=submission.audio,
-            hook_url=submission.hook_url,
-            submitted_at=submitted_at,
-            user=user,
-            request_id=current_request_id(),
-            idempotency_key=idempotency_key,
-            submission_digest=None if idempotency_key is None else digest(submission),
-            cancel_at=None if cancel_after_s is None else submitted_at + cancel_after_s,
-        )
-        with task_context(task.task_uuid):
-            with confirmed_in_time(
-                "Task not queued", "The task could not be queued in time; please submit it again"
-            ):
-                admitted = await admission.admit(task)
-            queued = Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
-            if ignored:
-                log.info("Fields ignored, since they are not known: %s", shown(ignored))
-            if admitted is Admitted.BEFORE:
-                log.info("Task submitted again by %s: nothing is queued", user)
-                return queued
-            metrics.tasks_queued.inc()
-            log.info(
-                "Task queued for %s: audio %s, callback to %s",
-                user,
-                without_secrets(task.audio),
-                "nobody" if task.hook_url is None else without_secrets(task.hook_url),
-            )
-        return queued
+@router.post(
+    "/generate",
+    summary="Submit a song",
+    response_model_exclude_none=True,
+    openapi_extra={"requestBody": _REQUEST_BODY},
+    responses=_ANSWERS,
+)
+async def generate(
+    request: Request,
+    # The body is no parameter of this function: FastAPI would read it before it asks for credentials.
+    user: User,
+    parts: Parts,
+    idempotency_key: IdempotencyKey = None,
+) -> Queued:
+    """Queue a song for separation. The answer comes once the task is safely stored."""
+    refuse_files(request)
+    submission, ignored = parse(await read_body(request, parts.settings.max_body_bytes), parts.policy)
+    task = _task_of(submission, user, idempotency_key)
+    with task_context(task.task_uuid):
+        with confirmed_in_time("Task not queued", _NOT_QUEUED):
+            admitted = await parts.admission.admit(task)
+        if admitted is Admitted.NOW:
+            parts.metrics.tasks_queued.inc()
+        _log(task, admitted, ignored)
+    return Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
 
-    @router.get("/health", **documentation.HEALTH)
-    @router.get("/livez", **documentation.HEALTH)
-    async def health() -> JSONResponse:
-        """The process answers."""
-        return JSONResponse({"status": "healthy", "timestamp": time.time()})
 
-    @router.get("/readyz", **documentation.READY)
-    async def ready() -> Response:
-        """Tasks can be queued, or why they cannot."""
-        status, body = report(checks, time.time())
-        return JSONResponse(body, status)
+def _task_of(submission: Submission, user: str, idempotency_key: str | None) -> Task:
+    submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
+    return Task(
+        task_uuid=task_uuid(user, idempotency_key),
+        audio=submission.audio,
+        hook_url=submission.hook_url,
+        submitted_at=submitted_at,
+        user=user,
+        request_id=current_request_id(),
+        idempotency_key=idempotency_key,
+        submission_digest=None if idempotency_key is None else digest(submission),
+        cancel_at=None if cancel_after_s is None else submitted_at + cancel_after_s,
+    )
 
-    if settings.api_metrics:
 
-        @router.get("/metrics", **documentation.METRICS)
-        async def show_metrics() -> Response:
-            """Numbers for Prometheus: sums over all users, with nobody's name or address in them."""
-            content_type, text = exposition(metrics.registry)
-            return Response(text, headers={"Content-Type": content_type})
-
-    return router
+def _log(task: Task, admitted: Admitted, ignored: Sequence[str]) -> None:
+    if ignored:
+        log.info("Fields ignored, since they are not known: %s", shown(ignored))
+    if admitted is Admitted.BEFORE:
+        log.info("Task submitted again by %s: nothing is queued", task.user)
+        return
+    log.info(
+        "Task queued for %s: audio %s, callback to %s",
+        task.user,
+        without_secrets(task.audio),
+        "nobody" if task.hook_url is None else without_secrets(task.hook_url),
+    )

@@ -1,18 +1,18 @@
-"""`GET /tasks…`: where a job is, for the user whose it is and for those who look after all."""
+"""`GET /tasks…`: how far tasks are. Users see their own tasks, administrators see all."""
 
 from collections.abc import AsyncIterator
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response, Security
+from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
-from api import task_documentation as documentation
-from api.auth.basic_auth import BasicAuth
-from api.links.renewer import FreshLinks
 from api.problems import problem
-from api.routes.access import visible_task
+from api.routes.access import User, VisibleTask
 from api.routes.models import (
+    EXAMPLE_DELIVERIES,
+    EXAMPLE_PAGE,
+    EXAMPLE_SEPARATING,
     Deliveries,
     Delivery,
     TaskPage,
@@ -22,10 +22,11 @@ from api.routes.models import (
     event_id,
     seen,
 )
+from api.routes.parts import AppParts, Parts
+from api.routes.responses import answer, answers_about_one_task, answers_about_tasks
 from api.view import reader
 from api.view.merge import Rank, rank
-from api.view.view import TaskView, ViewUnavailable
-from common.settings.schema import ApiSettings
+from api.view.view import ViewUnavailable
 from common.tasks.messages import State, Status
 
 _RETRY_AFTER_S = 2
@@ -33,20 +34,28 @@ _RETRY_AFTER_S = 2
 Seconds = Annotated[float | None, Query(allow_inf_nan=False, description="seconds since the epoch")]
 KeyFilter = Annotated[
     str | None,
-    Query(min_length=1, max_length=255, pattern="^[!-~]+$", description="the one that it was submitted with"),
+    Query(
+        min_length=1,
+        max_length=255,
+        pattern="^[!-~]+$",
+        description="the key that the task was submitted with",
+        openapi_examples={"an order's number": {"value": "order-17"}},
+    ),
 ]
+
+router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 
 class NothingMore(Exception):
-    """A stream's client has seen all that there will ever be."""
+    """A stream's client has seen the task's final status: no further event will come."""
 
 
 def install(app: FastAPI) -> None:
-    """What the routes below end in besides answers and problems."""
+    """Add the handlers of the exceptions by which the routes below end, other than problems."""
 
     @app.exception_handler(NothingMore)
     async def on_nothing_more(_: Request, __: NothingMore) -> Response:
-        return Response(status_code=204)  # the one answer after which an EventSource does not come again
+        return Response(status_code=204)  # the only answer after which an EventSource does not reconnect
 
     @app.exception_handler(ViewUnavailable)
     async def on_unavailable(_: Request, error: ViewUnavailable) -> Response:
@@ -54,89 +63,130 @@ def install(app: FastAPI) -> None:
         return problem(503, detail, headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 
-def make_tasks_router(settings: ApiSettings, view: TaskView, auth: BasicAuth, links: FreshLinks) -> APIRouter:
-    router = APIRouter(prefix="/tasks")
-
-    Visible = Annotated[Status, Depends(visible_task(settings, view, auth))]
-
-    async def described(status: Status) -> TaskStatus:
-        waits = status.state is State.QUEUED and status.next_try_at is None
-        place = await view.queue_place(status.at) if waits else None
-        return TaskStatus.of(await links.renewed(status), place)
-
-    @router.get("", response_model_exclude_none=True, **documentation.LIST)
-    async def tasks(
-        user: Annotated[str, Security(auth)],
-        state: State | None = None,
-        idempotency_key: KeyFilter = None,
-        submitted_since: Seconds = None,
-        submitted_before: Seconds = None,
-        cursor: Annotated[str | None, Query(max_length=64)] = None,
-        limit: Annotated[int, Query(ge=1, le=200)] = 50,
-    ) -> TaskPage:
-        """Your tasks, the newest first; all tasks for those in `ADMIN_USERNAMES`."""
-        found = await view.page(
-            reader.Query(
-                user=None if user in settings.admin_usernames else user,
-                state=state,
-                idempotency_key=idempotency_key,
-                since=submitted_since,
-                until=submitted_before,
-                after=decode_cursor(cursor) if cursor is not None else None,
-                limit=limit + 1,
-            )
+@router.get(
+    "",
+    summary="List tasks",
+    response_model_exclude_none=True,
+    responses=answers_about_tasks(answer("A page of tasks", EXAMPLE_PAGE)),
+)
+async def tasks(
+    user: User,
+    parts: Parts,
+    state: State | None = None,
+    idempotency_key: KeyFilter = None,
+    submitted_since: Seconds = None,
+    submitted_before: Seconds = None,
+    cursor: Annotated[str | None, Query(max_length=64)] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+) -> TaskPage:
+    """Return your tasks, the newest first, or all tasks to users in `ADMIN_USERNAMES`."""
+    found = await parts.view.page(
+        reader.Query(
+            user=None if user in parts.settings.admin_usernames else user,
+            state=state,
+            idempotency_key=idempotency_key,
+            since=submitted_since,
+            until=submitted_before,
+            after=decode_cursor(cursor) if cursor is not None else None,
+            limit=limit + 1,
         )
-        page = found[:limit]
-        following = None
-        if len(found) > limit:
-            asked = {
-                "state": state,
-                "idempotency_key": idempotency_key,
-                "submitted_since": submitted_since,
-                "submitted_before": submitted_before,
-                "limit": limit,
-                "cursor": encode_cursor(page[-1]),
-            }
-            given = {name: value for name, value in asked.items() if value is not None}
-            following = f"/tasks?{urlencode(given)}"
-        return TaskPage(tasks=[TaskStatus.of(status) for status in page], next=following)
+    )
+    page = found[:limit]
+    following = None
+    if len(found) > limit:
+        parameters = {
+            "state": state,
+            "idempotency_key": idempotency_key,
+            "submitted_since": submitted_since,
+            "submitted_before": submitted_before,
+            "limit": limit,
+            "cursor": encode_cursor(page[-1]),
+        }
+        given = {name: value for name, value in parameters.items() if value is not None}
+        following = f"/tasks?{urlencode(given)}"
+    return TaskPage(tasks=[TaskStatus.of(status) for status in page], next=following)
 
-    @router.get("/{task_uuid}", response_model_exclude_none=True, **documentation.TASK)
-    async def task(status: Visible) -> TaskStatus:
-        """How far the task is."""
-        return await described(status)
 
-    @router.get("/{task_uuid}/deliveries", response_model_exclude_none=True, **documentation.DELIVERIES)
-    async def deliveries(status: Visible) -> Deliveries:
-        """What became of the task's callbacks."""
-        attempts = await view.deliveries(status.task_uuid)
-        return Deliveries(deliveries=[Delivery.of(attempt) for attempt in attempts])
+@router.get(
+    "/{task_uuid}",
+    summary="Where a task is",
+    response_model_exclude_none=True,
+    responses=answers_about_one_task(
+        answer(
+            "The task. A task that was submitted to any api before this request is found", EXAMPLE_SEPARATING
+        )
+    ),
+)
+async def task(status: VisibleTask, parts: Parts) -> TaskStatus:
+    """Return how far the task is."""
+    return await _described(status, parts)
 
-    async def not_seen(
-        status: Visible,
-        last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=255)] = None,
-    ) -> Rank:
-        """What the client has seen. Decided before the answer begins, which then is 200."""
-        last = seen(last_event_id)
-        if status.state.is_final and last >= rank(status):
-            raise NothingMore
-        return last
 
-    @router.get("/{task_uuid}/events", response_class=EventSourceResponse, **documentation.EVENTS)
-    async def events(
-        status: Visible, last: Annotated[Rank, Depends(not_seen)]
-    ) -> AsyncIterator[ServerSentEvent]:
-        """The task's status now, and again with each change, until it is over."""
-        with view.watch(status.task_uuid) as watch:
-            # Asked once more: what was told before there was this watch is told to nobody again.
-            now = await view.find(status.task_uuid)
-            while now is not None:
-                if rank(now) > last:
-                    last = rank(now)
-                    data = (await described(now)).model_dump_json(exclude_none=True)
-                    yield ServerSentEvent(raw_data=data, event="status", id=event_id(now))
-                if now.state.is_final or view.is_ending:
-                    return
-                now = await watch.news()
+@router.get(
+    "/{task_uuid}/deliveries",
+    summary="A task's callbacks",
+    response_model_exclude_none=True,
+    responses=answers_about_one_task(
+        answer(
+            "All tries to deliver a callback, the first one first. The tries of a redelivery are numbered "
+            "from 1 again",
+            EXAMPLE_DELIVERIES,
+        )
+    ),
+)
+async def deliveries(status: VisibleTask, parts: Parts) -> Deliveries:
+    """Return how the task's callbacks were answered."""
+    attempts = await parts.view.deliveries(status.task_uuid)
+    return Deliveries(deliveries=[Delivery.of(attempt) for attempt in attempts])
 
-    return router
+
+async def rank_seen(
+    status: VisibleTask,
+    last_event_id: Annotated[str | None, Header(alias="Last-Event-ID", max_length=255)] = None,
+) -> Rank:
+    """Return the rank of the last status that the client has seen. Raise NothingMore if it was the final one.
+
+    A dependency, because the answer's status must be decided before its body begins.
+    """
+    last = seen(last_event_id)
+    if status.state.is_final and last >= rank(status):
+        raise NothingMore
+    return last
+
+
+@router.get(
+    "/{task_uuid}/events",
+    summary="Watch a task",
+    response_class=EventSourceResponse,
+    responses=answers_about_one_task(
+        answer(
+            "Server-sent events. Each `status` event has an id and holds what `GET /tasks/{task_uuid}` "
+            "returns. The stream ends after the final state. A client that reconnects continues after "
+            "`Last-Event-ID`. Comments keep the connection open",
+            'event: status\ndata: {"state": "queued", …}\nid: 1.0.0.0.0.0.0.0\n\n',
+            "text/event-stream",
+        )
+    )
+    | {204: {"description": "The task is over, and nothing comes after `Last-Event-ID`"}},
+)
+async def events(
+    status: VisibleTask, last: Annotated[Rank, Depends(rank_seen)], parts: Parts
+) -> AsyncIterator[ServerSentEvent]:
+    """Send the task's status now and after each change, until the task is over."""
+    with parts.view.watch(status.task_uuid) as watch:
+        # Read again: a change between the first reading and the beginning of the watch reaches no watch.
+        now = await parts.view.find(status.task_uuid)
+        while now is not None:
+            if rank(now) > last:
+                last = rank(now)
+                data = (await _described(now, parts)).model_dump_json(exclude_none=True)
+                yield ServerSentEvent(raw_data=data, event="status", id=event_id(now))
+            if now.state.is_final or parts.view.is_ending:
+                return
+            now = await watch.news()
+
+
+async def _described(status: Status, parts: AppParts) -> TaskStatus:
+    is_in_queue = status.state is State.QUEUED and status.next_try_at is None
+    place = await parts.view.queue_place(status.at) if is_in_queue else None
+    return TaskStatus.of(await parts.links.renewed(status), place)

@@ -11,7 +11,7 @@ from weakref import WeakValueDictionary
 
 from api.metrics import ApiMetrics, TaskRefusal
 from api.problems import ProblemError
-from api.publishing.publisher import QueueUnavailable, TaskQueue
+from api.publishing.publisher import PublisherUnavailable, TaskPublisher
 from api.view.view import TaskView, ViewUnavailable
 from common.failpoint import Failpoint
 from common.settings.schema import ApiSettings
@@ -34,13 +34,13 @@ class Admitted(Enum):
 class Admission:
     """Used by one event loop at a time. While the view knows too little it refuses nothing."""
 
-    def __init__(self, settings: ApiSettings, queue: TaskQueue, view: TaskView, metrics: ApiMetrics):
-        self._queue, self._view, self._metrics = queue, view, metrics
+    def __init__(self, settings: ApiSettings, publisher: TaskPublisher, view: TaskView, metrics: ApiMetrics):
+        self._publisher, self._view, self._metrics = publisher, view, metrics
         self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
-        self._turns = _Turns(settings.kafka_ack_timeout_s)
+        self._turns = _KeyLocks(settings.kafka_ack_timeout_s)
 
     async def admit(self, task: Task) -> Admitted:
-        """Returns once the task is safely queued. Raises ProblemError, QueueUnavailable."""
+        """Returns once the task is safely queued. Raises ProblemError, PublisherUnavailable."""
         if task.idempotency_key is None:
             await self._publish_if_room(task)
             return Admitted.NOW
@@ -96,7 +96,7 @@ class Admission:
     async def _publish(self, task: Task) -> None:
         self._view.backlog.enter(task.task_uuid, task.user)
         try:
-            await self._queue.publish(task)
+            await self._publisher.publish(task)
         except BaseException:
             self._view.backlog.leave(task.task_uuid)
             raise
@@ -128,7 +128,7 @@ def _retry_after_s(room_s: float | None) -> int:
     return math.ceil(min(max(room_s, _LEAST_RETRY_AFTER_S), _MOST_RETRY_AFTER_S))
 
 
-class _Turns:
+class _KeyLocks:
     """One at a time for each key, which is kept only while somebody has it or waits for it."""
 
     def __init__(self, patience_s: float):
@@ -137,13 +137,13 @@ class _Turns:
 
     @asynccontextmanager
     async def take(self, key: UUID) -> AsyncIterator[None]:
-        """Raises QueueUnavailable."""
+        """Raises PublisherUnavailable."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             async with asyncio.timeout(self._patience_s):
                 await lock.acquire()
         except TimeoutError:
-            raise QueueUnavailable("an earlier request of the same key is not confirmed yet") from None
+            raise PublisherUnavailable("an earlier request of the same key is not confirmed yet") from None
         try:
             yield
         finally:

@@ -17,6 +17,10 @@ from common.outbound.addresses import AddressPolicy, validate_text
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
 
 _MAX_CANCEL_AFTER_S = 30 * 24 * 3600
+NOT_JSON = (
+    'Songs are not uploaded here: send JSON with the address of the song, such as {"audio": '
+    '"https://example.com/song.mp3"}, with the content type application/json'
+)
 # Programs send JSON under any other type; what is sent so is a file.
 _FILE = re.compile(r"\s*(multipart|audio|video|image|font|model)/", re.IGNORECASE)
 
@@ -63,8 +67,7 @@ def refuse_files(request: Request) -> None:
     if _FILE.match(request.headers.get("Content-Type", "")):
         raise ProblemError(
             415,
-            'Songs are not uploaded here: send JSON with the address of the song, such as {"audio": '
-            '"https://example.com/song.mp3"}, with the content type application/json',
+            NOT_JSON,
             headers={"Accept": "application/json"},
         )
 

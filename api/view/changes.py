@@ -10,7 +10,7 @@ from uuid import UUID
 from common.tasks.messages import Status
 
 
-class Watch:
+class TaskWatch:
     """What is told of one task. Used within the loop that it was made in."""
 
     def __init__(self) -> None:
@@ -40,13 +40,13 @@ class Changes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._watches: dict[UUID, set[Watch]] = defaultdict(set)
+        self._watches: dict[UUID, set[TaskWatch]] = defaultdict(set)
         self.ended = False
 
     @contextmanager
-    def watch(self, task_uuid: UUID) -> Iterator[Watch]:
+    def watch(self, task_uuid: UUID) -> Iterator[TaskWatch]:
         """Hears of every change from now on."""
-        watch = Watch()
+        watch = TaskWatch()
         with self._lock:
             self._watches[task_uuid].add(watch)
         try:

@@ -17,7 +17,7 @@ from kafka.errors import KafkaError
 
 from api.view.changes import Changes
 from api.view.merge import of_task
-from api.view.read_position import Horizon
+from api.view.read_position import ReadPosition
 from api.view.reader import Reader
 from api.view.store import Batch, Store
 from common.kafka.groupless import Source, TopicMissing, partitions_of, topic_source
@@ -26,6 +26,7 @@ from common.observability.repeats import Repeats
 from common.settings.schema import KafkaSettings
 from common.tasks import messages
 from common.tasks.messages import UndecodableMessage
+from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Feed:
         settings: KafkaSettings,
         store: Store,
         reader: Reader,
-        horizon: Horizon,
+        read_position: ReadPosition,
         changes: Changes,
         connect: Callable[[], Source],
         wall_clock: Callable[[], float] = time.time,
@@ -68,7 +69,7 @@ class Feed:
         self._tasks, self._statuses = settings.kafka_task_topic, settings.kafka_status_topic
         self._topics = (self._tasks, self._statuses, settings.kafka_delivery_topic)
         self._bootstrap = settings.kafka_bootstrap_servers
-        self._store, self._reader, self._horizon, self._changes = store, reader, horizon, changes
+        self._store, self._reader, self._read_position, self._changes = store, reader, read_position, changes
         self._connect, self._wall_clock, self._skipped = connect, wall_clock, skipped
         self._repeats = Repeats()
         # At the last look: where each partition was read up to, and where it ended.
@@ -89,30 +90,27 @@ class Feed:
             self._store.close()
 
     def _run(self) -> None:
-        backoff_s = _FIRST_BACKOFF_S
-        self._horizon.heard()
-        while not self._stopping.is_set():
-            try:
-                with contextlib.closing(self._connect()) as source:
-                    self._spell(source)
-                backoff_s = _FIRST_BACKOFF_S
-            except Exception as error:  # the loop's edge: without this thread nobody hears of any task
-                reason = str(error) or type(error).__name__
-                if reason != self.reason:
-                    known = isinstance(error, KafkaError | TopicMissing)
-                    log.warning("the view is not fed: %s", reason, exc_info=not known)
-                self.reason = reason
-                self._stopping.wait(backoff_s)
-                backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
+        self._read_position.heard()
+        backoff = Backoff(_FIRST_BACKOFF_S, _LAST_BACKOFF_S)
+        backoff.keep(
+            lambda: contextlib.closing(self._connect()), self._read_until_change, self._stopping, self._failed
+        )
         self._store.close()
 
-    def _spell(self, source: Source) -> None:
+    def _failed(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if reason != self.reason:
+            known = isinstance(error, KafkaError | TopicMissing)
+            log.warning("the view is not fed: %s", reason, exc_info=None if known else error)
+        self.reason = reason
+
+    def _read_until_change(self, source: Source) -> None:
         partitions = partitions_of(source, self._topics)
         ends = self._begin(source, partitions)
         self.reason = ""
         looked_s = pruned_s = time.monotonic()
         self._prune()
-        log.info("reading %d partitions, %d records behind", len(partitions), self._horizon.behind)
+        log.info("reading %d partitions, %d records behind", len(partitions), self._read_position.behind)
         while not self._stopping.is_set() and self._store.is_there:
             self._read(source, partitions)
             now_s = time.monotonic()
@@ -143,11 +141,11 @@ class Feed:
         for partition, offset in positions.items():
             source.seek(partition, offset)
         # Before anybody reads an empty file, and takes what is not in it for what is not there.
-        self._horizon.begin(ends, is_new=not offsets)
+        self._read_position.begin(ends, is_new=not offsets)
         self._reader.reopen()
-        self._horizon.reach(positions)
+        self._read_position.reach(positions)
         if not self._stuck and all(positions[p] >= end for p, end in ends.items()):
-            self._horizon.heard()
+            self._read_position.heard()
         return ends
 
     def _look(self, source: Source, partitions: Sequence[TopicPartition]) -> None:
@@ -164,7 +162,7 @@ class Feed:
             self.reason = f"nothing is read of {names}"
         else:
             self.reason = ""
-            self._horizon.heard()
+            self._read_position.heard()
 
     def _read(self, source: Source, partitions: Sequence[TopicPartition]) -> None:
         records = source.poll(timeout_ms=_POLL_MS, max_records=_MAX_RECORDS)
@@ -172,13 +170,13 @@ class Feed:
         if batch.offsets:
             self._apply(batch)
             # Also while nobody waits: who comes next may then find that there is nothing to wait for.
-            self._horizon.reach(batch.offsets)
+            self._read_position.reach(batch.offsets)
             if not self._stuck:
-                self._horizon.heard()
-        if self._horizon.is_awaited:
+                self._read_position.heard()
+        if self._read_position.is_awaited:
             # Beyond the records: what follows may be the markers of transactions, which are no records.
             positions = {p: source.position(p, timeout_ms=_TIMEOUT_MS) for p in partitions}
-            self._horizon.reach({p: offset for p, offset in positions.items() if offset is not None})
+            self._read_position.reach({p: offset for p, offset in positions.items() if offset is not None})
 
     def _apply(self, batch: Batch) -> None:
         """As a whole, or one by one without those that the file does not take: none may stop the others."""

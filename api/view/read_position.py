@@ -20,7 +20,7 @@ class _Waiter:
     passed: asyncio.Event
 
 
-class Horizon:
+class ReadPosition:
     """The feed's thread tells it how far it is; coroutines of any loop wait."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

@@ -10,14 +10,13 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from api.view.read_position import Offsets
-from common.kafka import clients
-from common.kafka.net_client import cleaned_up_client
+from common.kafka.groupless import topic_source
 from common.settings.schema import KafkaSettings
 
 _TIMEOUT_MS = 4000
 
 
-class Ends:
+class TopicEnds:
     """Asks from a thread of its own; those who ask while it is busy share the next answer."""
 
     def __init__(self, connect: Callable[[], KafkaConsumer], topic: str):
@@ -59,10 +58,4 @@ class Ends:
 
 def ends_client(settings: KafkaSettings) -> KafkaConsumer:
     """It sees what is in open transactions too. Raises KafkaError."""
-    with cleaned_up_client() as net_client:
-        return KafkaConsumer(
-            **clients.kafka_options(settings),
-            kafka_client=net_client,
-            enable_auto_commit=False,
-            allow_auto_create_topics=False,
-        )
+    return topic_source(settings)

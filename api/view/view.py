@@ -11,12 +11,12 @@ from uuid import UUID
 from kafka.errors import KafkaError
 
 from api.view.backlog import Backlog
-from api.view.changes import Changes, Watch
+from api.view.changes import Changes, TaskWatch
 from api.view.feed import Feed, source
-from api.view.read_position import Horizon
+from api.view.read_position import ReadPosition
 from api.view.reader import Query, QueuePlace, Reader
 from api.view.store import Store
-from api.view.topic_ends import Ends, ends_client
+from api.view.topic_ends import TopicEnds, ends_client
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
 from common.tasks.messages import DeliveryAttempt, Status
@@ -65,7 +65,7 @@ class TaskView(Protocol):
         None where nobody can tell.
         """
 
-    def watch(self, task_uuid: UUID) -> AbstractContextManager[Watch]:
+    def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         """Hears of what is told of the task from now on, and when `is_ending`."""
 
     @property
@@ -83,14 +83,14 @@ class KafkaView:
     def __init__(
         self,
         reader: Reader,
-        horizon: Horizon,
+        read_position: ReadPosition,
         changes: Changes,
         feed: Feed,
-        ends: Ends,
+        ends: TopicEnds,
         backlog: Backlog,
         patience_s: float = _PATIENCE_S,
     ):
-        self._reader, self._horizon, self._changes = reader, horizon, changes
+        self._reader, self._read_position, self._changes = reader, read_position, changes
         self._feed, self._ends, self._patience_s = feed, ends, patience_s
         self.backlog = backlog
         self._threads = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="view-read")
@@ -99,11 +99,13 @@ class KafkaView:
     @classmethod
     def from_settings(cls, settings: ApiSettings, skipped: Callable[[str], None] = lambda kind: None) -> Self:
         """`skipped` hears of each record that was passed over. Raises OSError for an unusable VIEW_FILE."""
-        horizon, changes, backlog = Horizon(), Changes(), Backlog()
+        read_position, changes, backlog = ReadPosition(), Changes(), Backlog()
         store, reader = Store(settings.view_file, backlog), Reader(settings.view_file)
-        feed = Feed(settings, store, reader, horizon, changes, lambda: source(settings), skipped=skipped)
-        ends = Ends(lambda: ends_client(settings), settings.kafka_task_topic)
-        return cls(reader, horizon, changes, feed, ends, backlog)
+        feed = Feed(
+            settings, store, reader, read_position, changes, lambda: source(settings), skipped=skipped
+        )
+        ends = TopicEnds(lambda: ends_client(settings), settings.kafka_task_topic)
+        return cls(reader, read_position, changes, feed, ends, backlog)
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -111,18 +113,18 @@ class KafkaView:
 
     def check(self) -> Check:
         """Ok, also while it is not fed, since tasks can be submitted; not once that goes on for a minute."""
-        if self._horizon.silent_s > _STANDS_STILL_S:
+        if self._read_position.silent_s > _STANDS_STILL_S:
             why = self._feed.reason or "nothing is read"
-            return Check(False, f"not fed for {self._horizon.silent_s:.0f} s: {why}")
+            return Check(False, f"not fed for {self._read_position.silent_s:.0f} s: {why}")
         if self._feed.reason:
             return Check(True, f"not fed: {self._feed.reason}")
-        if self._horizon.caught_up:
+        if self._read_position.caught_up:
             return Check(True, "caught up")
-        return Check(True, f"catching up: {self._horizon.behind} records behind")
+        return Check(True, f"catching up: {self._read_position.behind} records behind")
 
     @property
     def is_current(self) -> bool:
-        return not self._feed.reason and self._horizon.caught_up
+        return not self._feed.reason and self._read_position.caught_up
 
     async def find(
         self, task_uuid: UUID, patience_s: float | None = None, user: str | None = None
@@ -132,7 +134,7 @@ class KafkaView:
                 await self._catch_up()
                 found = await self._ask(self._reader.find, task_uuid, user)
                 if found is None:
-                    await self._horizon.wait_for(await self._ends.now())
+                    await self._read_position.wait_for(await self._ends.now())
                     found = await self._ask(self._reader.find, task_uuid, user)
                 return found
         except TimeoutError:
@@ -157,7 +159,7 @@ class KafkaView:
     async def room_s(self, user: str | None, count: int) -> float | None:
         return await self._ask(self._reader.room_s, user, count)
 
-    def watch(self, task_uuid: UUID) -> AbstractContextManager[Watch]:
+    def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         return self._changes.watch(task_uuid)
 
     @property
@@ -176,8 +178,8 @@ class KafkaView:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _catch_up(self) -> None:
-        if not self._horizon.caught_up:
-            await self._horizon.wait_until_caught_up()
+        if not self._read_position.caught_up:
+            await self._read_position.wait_until_caught_up()
 
     async def _ask(self, question: Callable[..., T], *arguments: Any) -> T:
         try:
@@ -186,4 +188,4 @@ class KafkaView:
             raise ViewUnavailable(f"The view cannot be read: {error}") from error
 
     def _why(self) -> str:
-        return self._feed.reason or f"{self._horizon.behind} records are still to be read"
+        return self._feed.reason or f"{self._read_position.behind} records are still to be read"

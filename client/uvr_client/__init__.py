@@ -1,6 +1,6 @@
-"""UVR API from the other side: `UvrClient` for programs, the command `uvr` for people and scripts.
+"""A client of UVR API: `UvrClient` for programs, the command `uvr` for people and scripts.
 
-It is installed alone, so it takes nothing from the services' packages.
+The client is installed alone, so it imports nothing from the services' packages.
 """
 
 from uvr_client.client import UvrClient

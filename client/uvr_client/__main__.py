@@ -1,4 +1,4 @@
-"""`python -m uvr_client`: the command `uvr` where it is not installed."""
+"""`python -m uvr_client` runs the command `uvr` where no such command is installed."""
 
 from uvr_client.command import app
 

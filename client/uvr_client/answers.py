@@ -1,7 +1,7 @@
-"""The api's answers: read as what they should be, or raised as the error that they are."""
+"""Reads the api's answers: a body becomes a model, an error status becomes an exception."""
 
 import json
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -32,7 +32,7 @@ _KINDS: dict[int, type[RequestError]] = {
 
 
 def read(model: type[M], text: str | bytes) -> M:
-    """Raises ServerError for what the api does not say."""
+    """Returns `text` as a `model`. Raises ServerError when the text is not valid for it."""
     try:
         return model.model_validate_json(text)
     except ValidationError as error:
@@ -42,14 +42,14 @@ def read(model: type[M], text: str | bytes) -> M:
 
 
 def raise_for_status(response: httpx.Response) -> None:
-    """Raises the RequestError that a response is, unless it is none. Reads the body of one that is."""
+    """Raises the RequestError of a response whose status is not 2xx, after reading its body."""
     status = response.status_code
     if 200 <= status < 300:
         return
     body = _problem(response)
     if status < 400:
         where = response.headers.get("Location", "elsewhere")
-        raise ServerError(status, f"not an answer of the api: status {status}, to {where}")
+        raise ServerError(status, f"not an answer of the api: a redirect (status {status}) to {where}")
     kind = _KINDS.get(status, BadRequest if status < 500 else ServerError)
     raise kind(
         status,
@@ -61,18 +61,19 @@ def raise_for_status(response: httpx.Response) -> None:
 
 
 def retry_after_s(response: httpx.Response) -> float | None:
+    """Returns the header Retry-After in seconds; None if there is none, or if it is a date."""
     given = response.headers.get("Retry-After", "")
     return float(given) if given.isascii() and given.isdigit() and len(given) < 10 else None
 
 
-def _problem(response: httpx.Response) -> dict:
+def _problem(response: httpx.Response) -> dict[str, Any]:
     try:
         body = json.loads(response.read())
-    except ValueError:  # a proxy's page
+    except ValueError:  # such as the HTML page of a proxy
         return {}
     return body if isinstance(body, dict) else {}
 
 
-def _text(body: dict, name: str) -> str | None:
+def _text(body: dict[str, Any], name: str) -> str | None:
     value = body.get(name)
     return value if isinstance(value, str) else None

@@ -1,4 +1,4 @@
-"""`UvrClient`: the api's calls for programs."""
+"""Has `UvrClient`, which offers the api's calls to programs."""
 
 import json
 import re
@@ -19,16 +19,16 @@ from uvr_client.models import Deliveries, Delivery, State, Submission, Task, Tas
 from uvr_client.transport import Patience, Repeat, Transport
 
 _MAX_PAGE = 200
-# What the api takes, and what can be a header's value.
+# The api accepts these keys, and they are valid as the value of a header.
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
 class UvrClient:
-    """A user's access to one api. May be used from several threads; close it, or use it as a context.
+    """Calls one api as one user. Threads may share a client; close it, or use it as a context manager.
 
-    Every call raises UvrError: Unreachable, Unauthorized, BadRequest, NotFound, Conflict, TooManyRequests,
-    ServerError and its kind Unavailable. What can do no harm twice is tried again after a lost connection
-    and while the api is unavailable, as `patience` says.
+    Every call raises a kind of UvrError when it fails: Unreachable, Unauthorized, BadRequest, NotFound,
+    Conflict, TooManyRequests, ServerError or its subclass Unavailable. After a lost connection, and while
+    the api is unavailable, requests that are safe to repeat are retried as `patience` says.
     """
 
     def __init__(
@@ -40,9 +40,9 @@ class UvrClient:
         timeout_s: float = 30.0,
         patience: Patience | None = None,
     ):
-        """`timeout_s` is that of connecting, and of each read and write.
+        """`timeout_s` limits connecting, and each read and write.
 
-        Raises ValueError for what is no address of an api, or no user name.
+        Raises ValueError when `base_url` is not the address of an api, or `username` contains a colon.
         """
         patience = patience or Patience()
         self._transport = Transport(base_url, username, password, timeout_s, patience)
@@ -67,11 +67,11 @@ class UvrClient:
         idempotency_key: str | None = None,
         cancel_after_s: float | None = None,
     ) -> Submission:
-        """Queues the song at the address `audio`; the callback goes to `hook_url`, if there is one.
+        """Queues the song at the address `audio`. The callback goes to `hook_url`, if it is given.
 
-        A task that is not over `cancel_after_s` after its submission is stopped. Without a key of yours the
-        request has one of its own: a repeat after a lost answer is the same task, never a second one.
-        Raises Conflict for a key that another submission has had, TooManyRequests for a full queue.
+        The api cancels the task if it has not ended `cancel_after_s` after its submission. Without
+        `idempotency_key` the client makes a key: a retry after a lost answer never makes a second task.
+        Raises Conflict when another submission had the same key, TooManyRequests when the queue is full.
         """
         key = idempotency_key if idempotency_key is not None else str(uuid4())
         if not _KEY.fullmatch(key):
@@ -81,7 +81,7 @@ class UvrClient:
             "POST",
             "/generate",
             Repeat.ANY,
-            # ASCII: also what is no Unicode gets as far as the api, which says what is wrong with it.
+            # json.dumps writes ASCII: text that is not valid Unicode reaches the api, which names the error.
             content=json.dumps({name: value for name, value in given.items() if value is not None}),
             headers={"Content-Type": "application/json", "Idempotency-Key": key},
         )
@@ -89,7 +89,7 @@ class UvrClient:
         return Submission(**queued.model_dump(), idempotency_key=key)
 
     def status(self, task_uuid: UUID | str) -> Task:
-        """How far the task is. Raises NotFound."""
+        """Returns the task with its state and progress. Raises NotFound."""
         response = self._transport.request("GET", _path(task_uuid), Repeat.ANY)
         return answers.read(Task, response.content)
 
@@ -101,7 +101,7 @@ class UvrClient:
         idempotency_key: str | None = None,
         limit: int | None = None,
     ) -> Iterator[Task]:
-        """Your tasks, the newest first, page after page as they are drawn; at most `limit`.
+        """Yields your tasks, the newest first, at most `limit`. Pages are fetched as the iterator needs them.
 
         `submitted_since` and `submitted_before` are in seconds since the epoch.
         """
@@ -116,10 +116,11 @@ class UvrClient:
         return islice(self._pages(f"/tasks?{urlencode(given)}"), limit)
 
     def events(self, task_uuid: UUID | str, last_event_id: str | None = None) -> Iterator[TaskEvent]:
-        """The task's status now, or what came after `last_event_id`, and each change until it is over.
+        """Yields the task's status now, then each change until the task has ended.
 
-        A broken stream is taken up where it broke off. Raises NotFound; Unreachable or Unavailable when
-        nothing was heard for the patience's `outage_s`.
+        With `last_event_id` the events after that one come first. A stream that breaks is continued after its
+        last event. Raises NotFound; Unreachable or Unavailable after the patience's `outage_s` without a
+        sign of life.
         """
         return events.follow(self._transport, _uuid(task_uuid), last_event_id)
 
@@ -129,33 +130,34 @@ class UvrClient:
         timeout_s: float | None = None,
         on_change: Callable[[Task], None] = lambda task: None,
     ) -> Task:
-        """The task once it is over, however it has ended. `on_change` hears each status until then.
+        """Returns the task once it has ended, in whichever way. Calls `on_change` with each status.
 
-        One whose stems are there is waited for no longer than 5 s: it may be `delivering` for a day, until
-        its receiver takes the callback. Raises WaitTimeout after `timeout_s`, up to 15 s late; what `events`
-        raises.
+        Once the stems are ready, the wait ends after 5 s at most: a task can be `delivering` for a day, until
+        its receiver accepts the callback. Raises WaitTimeout after `timeout_s`, up to 15 s late, and what
+        `events` raises.
         """
         task = None
         for task in self.changes(task_uuid, timeout_s):
             on_change(task)
         if task is None:
-            raise ServerError(204, "not an answer of the api: a stream without an end")
+            raise ServerError(204, "not an answer of the api: the stream of events had no status")
         return task
 
     def changes(self, task_uuid: UUID | str, timeout_s: float | None = None) -> Iterator[Task]:
-        """Each status of the task for as long as `wait` waits. Raises what `wait` does."""
+        """Yields each status of the task until `wait` would return. Raises what `wait` raises."""
         for event in events.follow_to_stems(self._transport, _uuid(task_uuid), timeout_s):
             yield event.task
 
     def deliveries(self, task_uuid: UUID | str) -> Sequence[Delivery]:
-        """Each POST of the task's callbacks, the first one first. Raises NotFound."""
+        """Returns each POST of the task's callbacks, the oldest first. Raises NotFound."""
         response = self._transport.request("GET", _path(task_uuid, "/deliveries"), Repeat.ANY)
         return answers.read(Deliveries, response.content).deliveries
 
     def cancel(self, task_uuid: UUID | str) -> Task:
-        """Stops the task. What it gives may not be over yet; one that is cancelled already is no error.
+        """Asks the api to stop the task. The returned task may still be running for a moment.
 
-        Raises NotFound; Conflict, with its `state`, for one that has ended otherwise.
+        A task that is cancelled already is returned. Raises NotFound; Conflict, with the task's `state`, if
+        it has succeeded or failed.
         """
         try:
             response = self._transport.request("POST", _path(task_uuid, "/cancel"), Repeat.ANY)
@@ -166,19 +168,20 @@ class UvrClient:
         return answers.read(Task, response.content)
 
     def redeliver(self, task_uuid: UUID | str) -> Task:
-        """Has the callback of a task that is over sent again. It is not repeated after a lost answer.
+        """Asks the api to send the callback of an ended task again. Not retried after a lost answer.
 
-        Raises NotFound; Conflict, with its `state`, for one that is not over or has no `hook_url`.
+        Raises NotFound; Conflict, with the task's `state`, if it has not ended or has no `hook_url`.
         """
         response = self._transport.request("POST", _path(task_uuid, "/redeliver"), Repeat.UNSENT)
         return answers.read(Task, response.content)
 
     def download(self, task: Task, directory: Path | str) -> dict[str, Path]:
-        """The task's stems as files `directory/STEM.EXTENSION`, by the stems' names; their sha256 is checked.
+        """Writes the task's stems to `directory/STEM.EXTENSION` and returns the paths by the stems' names.
 
-        A file has its name only once it is whole; what is there already is not fetched again. Links that
-        the store refuses are asked for anew, once. Raises NoResult for a task without stems, StemMismatch
-        for other bytes than announced, else DownloadFailed.
+        Each file's sha256 is checked, and only a complete file gets its name. A stem that is in the directory
+        already is not fetched again. If the store refuses a link, the links are renewed once. Raises
+        NoResult if the task has no stems, StemMismatch if the bytes are not those that the api announced, and
+        DownloadFailed otherwise.
         """
         try:
             return self._fetch(task, Path(directory))
@@ -187,7 +190,7 @@ class UvrClient:
 
     def _fetch(self, task: Task, directory: Path) -> dict[str, Path]:
         if task.result is None:
-            raise NoResult(f"task {task.task_uuid} has no stems: it is {task.state}")
+            raise NoResult(f"task {task.task_uuid} has no stems: its state is {task.state}")
         stems = task.result.stems
         return {name: self._downloader.fetch(name, stem, directory) for name, stem in stems.items()}
 
@@ -197,9 +200,11 @@ class UvrClient:
             page = answers.read(TaskPage, response.content)
             yield from page.tasks
             path = page.next
-            # The credentials go nowhere else.
+            # Credentials are sent to this path alone, wherever `next` points.
             if path and not path.startswith("/tasks?"):
-                raise ServerError(response.status_code, "not an answer of the api: where `next` leads")
+                raise ServerError(
+                    response.status_code, "not an answer of the api: `next` is not a page of tasks"
+                )
 
 
 class _Queued(BaseModel):
@@ -210,12 +215,12 @@ class _Queued(BaseModel):
 
 
 def _uuid(given: UUID | str) -> UUID:
-    """Raises NotFound: what is no id names no task."""
+    """Returns the task's id. Raises NotFound when `given` is not a UUID, since no task has such an id."""
     try:
         return given if isinstance(given, UUID) else UUID(given)
     except ValueError:
-        raise NotFound(404, f"There is no such task: {given!r} is no id") from None
+        raise NotFound(404, f"There is no such task: {given!r} is not a UUID") from None
 
 
-def _path(task_uuid: UUID | str, what: str = "") -> str:
-    return f"/tasks/{_uuid(task_uuid)}{what}"
+def _path(task_uuid: UUID | str, suffix: str = "") -> str:
+    return f"/tasks/{_uuid(task_uuid)}{suffix}"

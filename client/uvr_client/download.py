@@ -1,4 +1,4 @@
-"""Stems from where their links lead, on the disk under their own names once they are whole and right."""
+"""Downloads stems. A file gets its name only once it is complete and its sha256 is right."""
 
 import hashlib
 import os
@@ -13,36 +13,36 @@ import httpx
 
 from uvr_client.errors import DownloadFailed, StemMismatch
 from uvr_client.models import Stem
-from uvr_client.transport import Patience, http_client, said
+from uvr_client.transport import Patience, error_text, http_client
 
 _CHUNK_BYTES = 1 << 20
 _MAX_REDIRECTS = 5
-# A name that the api gives must not lead out of the directory.
+# The api gives the stem's name, and the name must not lead out of the directory.
 _NAME = re.compile(r"[\w(][\w .()+-]{0,99}", re.ASCII)
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,8}")
 
 
 class LinkRefused(DownloadFailed):
-    """The store does not take the link: it may have expired."""
+    """The store refuses the link, which may have expired."""
 
 
 class Downloader:
-    """Fetches stems. The store gets no credentials of the api's: a link is its own."""
+    """Fetches stems. Links are presigned, so the store never gets the api's credentials."""
 
     def __init__(self, timeout_s: float, patience: Patience):
         self._patience = patience
         self._http = http_client(timeout_s, follow_redirects=True, max_redirects=_MAX_REDIRECTS)
 
     def fetch(self, name: str, stem: Stem, directory: Path) -> Path:
-        """The stem's file in `directory`; one that is there already and right is not fetched again.
+        """Returns the path of the stem's file in `directory`, downloaded unless it is there already.
 
-        Raises StemMismatch for other bytes than announced, LinkRefused, other DownloadFailed for
-        what the network or the disk does.
+        Raises StemMismatch when the bytes are not those announced, LinkRefused when the store refuses the
+        link, and DownloadFailed when the network or the disk fails.
         """
         path = directory / file_name(name, stem.url)
         part = path.with_name(f"{path.name}.{uuid4().hex[:8]}.part")
         try:
-            if _is_there(path, stem):
+            if _has_stem(path, stem):
                 return path
             directory.mkdir(parents=True, exist_ok=True)
             try:
@@ -63,7 +63,7 @@ class Downloader:
             try:
                 self._write_once(name, stem, part)
                 return
-            except _MayPass as error:
+            except _Temporary as error:
                 self._patience.pause(error, next(pauses_s))
         self._write_once(name, stem, part)
 
@@ -79,35 +79,37 @@ class Downloader:
             file.flush()
             os.fsync(file.fileno())
         if size_bytes != stem.bytes:
-            raise StemMismatch(f"{name}: the link gives {size_bytes} bytes, announced are {stem.bytes}")
+            raise StemMismatch(
+                f"{name}: the link gives {size_bytes} bytes, but the api announced {stem.bytes}"
+            )
         if digest.hexdigest() != stem.sha256:
-            raise StemMismatch(f"{name}: sha256 is {digest.hexdigest()}, announced is {stem.sha256}")
+            raise StemMismatch(f"{name}: sha256 is {digest.hexdigest()}, but the api announced {stem.sha256}")
 
     def _chunks(self, name: str, stem: Stem) -> Iterator[bytes]:
         try:
-            # The digest is that of the bytes as they are stored.
+            # The sha256 covers the stored bytes, so no encoding may change them on the way.
             with self._http.stream("GET", stem.url, headers={"Accept-Encoding": "identity"}) as response:
                 _check(name, response)
                 yield from response.iter_bytes(_CHUNK_BYTES)
         except httpx.TransportError as error:
-            kind = DownloadFailed if isinstance(error, httpx.UnsupportedProtocol) else _MayPass
-            raise kind(f"{name}: {said(error)}") from error
+            kind = DownloadFailed if isinstance(error, httpx.UnsupportedProtocol) else _Temporary
+            raise kind(f"{name}: {error_text(error)}") from error
         except (httpx.RequestError, httpx.InvalidURL) as error:
-            raise DownloadFailed(f"{name}: {said(error)}") from error
+            raise DownloadFailed(f"{name}: {error_text(error)}") from error
 
 
-class _MayPass(DownloadFailed):
-    """Worth another try."""
+class _Temporary(DownloadFailed):
+    """The download failed in a way that a retry may mend."""
 
 
 def file_name(name: str, url: str) -> str:
-    """Raises DownloadFailed for what can be no file's name."""
+    """Returns the stem's name with the extension of `url`. Raises DownloadFailed when it is no file name."""
     if not _NAME.fullmatch(name):
-        raise DownloadFailed(f"the stem's name {name!r} can be no file's")
+        raise DownloadFailed(f"the stem's name {name!r} cannot be the name of a file")
     try:
         extension = os.path.splitext(urlsplit(url).path)[1]
     except ValueError as error:
-        raise DownloadFailed(f"{name}: the link is no address: {error}") from None
+        raise DownloadFailed(f"{name}: the link is not an address: {error}") from None
     return name + (extension if _EXTENSION.fullmatch(extension) else "")
 
 
@@ -115,13 +117,13 @@ def _check(name: str, response: httpx.Response) -> None:
     status = response.status_code
     if status == 200:
         return
-    told = f"{name}: the store answers with status {status}"
+    message = f"{name}: the store answers with status {status}"
     if status in (401, 403):
-        raise LinkRefused(told)
-    raise (_MayPass if status in (408, 425, 429) or status >= 500 else DownloadFailed)(told)
+        raise LinkRefused(message)
+    raise (_Temporary if status in (408, 425, 429) or status >= 500 else DownloadFailed)(message)
 
 
-def _is_there(path: Path, stem: Stem) -> bool:
+def _has_stem(path: Path, stem: Stem) -> bool:
     with suppress(FileNotFoundError):
         if path.stat().st_size != stem.bytes:
             return False

@@ -1,4 +1,4 @@
-"""What a call can end in other than its answer."""
+"""Defines the exceptions that a call of the client can raise."""
 
 
 class UvrError(Exception):
@@ -15,8 +15,8 @@ class Unreachable(UvrError):
 class RequestError(UvrError):
     """The api has answered with an error.
 
-    `error_code` says which, where there are kinds. `state` is that of the task that a Conflict is about.
-    `retry_after_s` is when another try makes sense, where the api tells it.
+    `status` is the HTTP status. `error_code` names the error where the api gives it a code. `state` is the
+    task's state with a Conflict. `retry_after_s` is the time to wait before a retry, where the api gives it.
     """
 
     def __init__(
@@ -34,44 +34,44 @@ class RequestError(UvrError):
 
 
 class BadRequest(RequestError):
-    """Something in the request is wrong: the same one will fail again."""
+    """The request is invalid: sending the same one again will fail again."""
 
 
 class Unauthorized(RequestError):
-    """No credentials, or wrong ones."""
+    """The user name or the password is missing or wrong."""
 
 
 class NotFound(RequestError):
-    """There is no such task, or it is another user's."""
+    """There is no such task, or it belongs to another user."""
 
 
 class Conflict(RequestError):
-    """What is asked for does not go with what is there."""
+    """The request conflicts with the state of the task, or with an earlier submission."""
 
 
 class TooManyRequests(RequestError):
-    """Refused for now: too many tasks are queued, or too many sign-ins have failed."""
+    """The api refuses for now: too many tasks are queued, or too many sign-ins have failed."""
 
 
 class ServerError(RequestError):
-    """The api has failed, or what answers is not the api."""
+    """The api has failed, or the answer did not come from the api."""
 
 
 class Unavailable(ServerError):
-    """The api cannot do it now: Kafka is away, or the api has just started."""
+    """The api cannot serve the request now: Kafka is unavailable, or the api has just started."""
 
 
 class WaitTimeout(UvrError, TimeoutError):
-    """The task was not over in time. It goes on."""
+    """The task did not end in time. It goes on."""
 
 
 class NoResult(UvrError):
-    """The task has no stems: it is not over, or has not succeeded."""
+    """The task has no stems: it has not ended yet, or it has not succeeded."""
 
 
 class DownloadFailed(UvrError):
-    """A stem could not be fetched."""
+    """A stem could not be downloaded."""
 
 
 class StemMismatch(DownloadFailed):
-    """What was fetched is not the stem that the api announces: another digest or size."""
+    """The downloaded bytes differ in size or sha256 from the stem that the api announced."""

@@ -1,6 +1,6 @@
-"""The exit codes of `uvr`, which scripts tell ends apart by. Of several the highest counts.
+"""Defines the exit codes of `uvr`. If several apply, the highest one is used.
 
-1 is left to Python, for a defect of ours; those from 64 on are those of sysexits.h.
+Python exits with 1 on a defect of ours, so no code is 1. The codes from 64 to 77 are those of sysexits.h.
 """
 
 from enum import IntEnum
@@ -21,6 +21,8 @@ from uvr_client.models import State, Task
 
 
 class Exit(IntEnum):
+    """The exit codes, which scripts may depend on."""
+
     DONE = 0
     USAGE = 2
     CANCELLED = 3
@@ -52,11 +54,12 @@ _OF_ERRORS: tuple[tuple[type[UvrError], Exit], ...] = (
 
 
 def of_error(error: UvrError) -> Exit:
+    """Returns the exit code of a failed call."""
     return next((code for kind, code in _OF_ERRORS if isinstance(error, kind)), Exit.SERVER_ERROR)
 
 
 def of_task(task: Task) -> Exit:
-    """By how a task that is over has ended; one whose deadline has passed was cancelled as well."""
+    """Returns the exit code of an ended task. A task that passed its deadline counts as cancelled."""
     if task.succeeded:
         return Exit.DONE
     stopped = task.state == State.CANCELLED or task.error_code in ("cancelled", "deadline_exceeded")

@@ -1,6 +1,6 @@
-"""What the api says, as its users see it. Points in time are in seconds since the epoch.
+"""Models of the api's answers. Points in time are in seconds since the epoch.
 
-A newer api may say more: fields that are not known here are kept, and states are text.
+A newer api may add fields and states. Unknown fields are kept, and an unknown state is a plain string.
 """
 
 from enum import StrEnum
@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class State(StrEnum):
-    """How far a task is, in the order in which it gets there; the last three are final."""
+    """The states of a task, in the order in which it passes through them; the last three are final."""
 
     QUEUED = "queued"
     DOWNLOADING = "downloading"
@@ -30,13 +30,15 @@ AnyState = Annotated[State | str, Field(union_mode="left_to_right")]
 
 
 class _Answer(BaseModel):
+    """An answer of the api; fields that this version does not know are kept."""
+
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
 class Submission(_Answer):
-    """A task that the api has taken. `idempotency_key` names it should the answer be lost.
+    """A task that the api has accepted. Submitting again with `idempotency_key` returns the same task.
 
-    `ignored` are fields of the submission that the api does not know, being older than this client.
+    `ignored` names the fields of the submission that the api ignored because it is older than this client.
     """
 
     task_uuid: UUID
@@ -47,6 +49,8 @@ class Submission(_Answer):
 
 
 class Stem(_Answer):
+    """One stem: a presigned link, the sha256 and size of the file, and the duration of its audio."""
+
     url: str
     sha256: str
     bytes: int
@@ -54,7 +58,7 @@ class Stem(_Answer):
 
 
 class Result(_Answer):
-    """What a task has given: the body of its success callback."""
+    """The stems of a task and how they were made, as in the success callback."""
 
     stems: dict[str, Stem]
     timestamp: float
@@ -65,11 +69,11 @@ class Result(_Answer):
 
 
 class Task(_Answer):
-    """How far a task is. `progress` is that of the whole run, from 0 to 1.
+    """A task's state. `progress` is that of the whole run, from 0 to 1.
 
-    `queue_place` (1 is next) and `queue_eta_s` are there while it is queued, `next_try_at` while it waits
-    for another try. `error_code` and `error_message` tell of the last failure. `audio` is the song's address
-    without its query, `hook_host` the host that is called; an earlier version of the api tells neither.
+    While the task is queued, `queue_place` (1 is next) and `queue_eta_s` are set. While it waits for a retry,
+    `next_try_at` is set. `error_code` and `error_message` describe the last failure. `audio` is the
+    song's address without its query, `hook_host` the callback's host; earlier apis send neither.
     """
 
     task_uuid: UUID
@@ -94,29 +98,31 @@ class Task(_Answer):
 
     @property
     def is_over(self) -> bool:
+        """True once the state is final."""
         return self.state in FINAL_STATES
 
     @property
     def has_stems(self) -> bool:
-        """Its stems are in the store, whether its callback was taken by somebody or not."""
+        """True once the stems are in the store, even if no receiver has accepted the callback yet."""
         return self.result is not None and self.state in (State.DELIVERING, State.SUCCEEDED)
 
     @property
     def succeeded(self) -> bool:
+        """True once the stems are ready."""
         return self.state == State.SUCCEEDED or self.has_stems
 
 
 class TaskEvent(_Answer):
-    """A task's status in its stream; a stream that broke off goes on after `id`."""
+    """An event of a task's stream. Pass `id` as `last_event_id` to continue the stream after it."""
 
     id: str
     task: Task
 
 
 class Delivery(_Answer):
-    """One POST of a task's callback. `status` is the receiver's answer, where there was one.
+    """One POST of a task's callback. `status` is that of the receiver's answer, None without an answer.
 
-    `redelivery_requested_at` is when a redelivery was asked for, whose tries are numbered from 1 again.
+    `redelivery_requested_at` is set for tries of a redelivery, which are numbered from 1 again.
     """
 
     run: int
@@ -131,9 +137,13 @@ class Delivery(_Answer):
 
 
 class TaskPage(_Answer):
+    """A page of tasks; `next` is the path of the next page, None on the last one."""
+
     tasks: list[Task]
     next: str | None = None
 
 
 class Deliveries(_Answer):
+    """All POSTs of one task's callbacks."""
+
     deliveries: list[Delivery]

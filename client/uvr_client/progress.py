@@ -1,4 +1,4 @@
-"""How far tasks are, while somebody waits: bars on a terminal, lines elsewhere."""
+"""Shows the progress of tasks while a user waits: bars on a terminal, lines elsewhere."""
 
 from types import TracebackType
 from typing import Protocol, Self
@@ -28,13 +28,14 @@ class Display(Protocol):
 
 
 def display(console: Console, silent: bool) -> Display:
+    """Returns the display that fits `console`; `silent` asks for one that shows nothing."""
     if silent:
         return Nothing()
     return Bars(console) if console.is_terminal else Lines(console)
 
 
 class Nothing:
-    """For scripts, which read the results."""
+    """Shows nothing, for scripts that read the results."""
 
     def __enter__(self) -> Self:
         return self
@@ -47,28 +48,31 @@ class Nothing:
 
 
 class Lines(Nothing):
-    """A line for each change of state, and for each tenth of the way. How a task ended is a result."""
+    """Prints a line for each change of state and for each 10 % of progress.
+
+    The final state is not printed here: it is a result, and results go to standard output.
+    """
 
     def __init__(self, console: Console):
         self._console = console
-        self._told: dict[UUID, tuple[str, int]] = {}
+        self._printed: dict[UUID, tuple[str, int]] = {}
 
     def show(self, task: Task) -> None:
-        news = (view.stage(task), int((task.progress or 0.0) / _STEP))
-        if not task.is_over and self._told.get(task.task_uuid) != news:
-            self._told[task.task_uuid] = news
-            self._console.print(view.line(task), soft_wrap=True)
+        step = (view.state_text(task), int((task.progress or 0.0) / _STEP))
+        if not task.is_over and self._printed.get(task.task_uuid) != step:
+            self._printed[task.task_uuid] = step
+            self._console.print(view.task_line(task), soft_wrap=True)
 
 
 class Bars:
-    """A bar for each task, with its stage and how long it will take."""
+    """Shows a bar for each task, with its state and the time left."""
 
     def __init__(self, console: Console):
         self._bars: dict[UUID, TaskID] = {}
-        # Results go to standard output themselves, which may be another place than the bars'.
+        # No redirection: results go to standard output, which may be a file while the bars are on a terminal.
         self._progress = Progress(
             TextColumn("{task.description}", markup=False),
-            TextColumn("{task.fields[stage]}", markup=False),
+            TextColumn("{task.fields[state]}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[percent]}", markup=False),
             _Eta(),
@@ -90,24 +94,24 @@ class Bars:
         bar = self._bars.get(task.task_uuid)
         if bar is None:
             bar = self._progress.add_task(
-                str(task.task_uuid)[:8], start=False, total=1.0, stage="", percent="", eta=""
+                str(task.task_uuid)[:8], start=False, total=1.0, state="", percent="", eta=""
             )
             self._bars[task.task_uuid] = bar
         if task.state != State.QUEUED:
-            self._progress.start_task(bar)  # how fast it is counts from here on
+            self._progress.start_task(bar)  # the speed is measured from here, without the time in the queue
         self._progress.update(
             bar,
             completed=task.progress,
-            stage=view.stage(task),
+            state=view.state_text(task),
             percent=view.percent(task.progress),
-            eta="" if task.is_over else view.eta(task),
+            eta="" if task.is_over else view.start_estimate(task),
         )
         if task.is_over:
             self._progress.stop_task(bar)
 
 
 class _Eta(ProgressColumn):
-    """What the api says while a task is queued, then what the progress of the last half minute says."""
+    """Shows the api's estimate while a task is queued, then one from the progress of the last 30 s."""
 
     def render(self, task: Bar) -> Text:
         if task.fields["eta"] or task.stop_time is not None or task.time_remaining is None:

@@ -1,4 +1,4 @@
-"""What every command has in common: settings become a client, and errors messages and exit codes."""
+"""Connects a command to the api: makes a client from the settings, and exit codes from errors."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Connection:
-    """What was said before the command's name, and how patient the client is."""
+    """The options before the command's name, and the client's patience."""
 
     flags: Given
     file: Path | None
@@ -31,9 +31,9 @@ class Connection:
 
     @contextmanager
     def client(self, output: Output) -> Iterator[UvrClient]:
-        """Ends the process, with a message, in whatever its body could not do."""
+        """Yields a client. If the body fails, prints why and ends the process with the error's exit code."""
         try:
-            with self._connect(output) as client, _breaking_off():
+            with self._connect(output) as client, _exiting_when_interrupted():
                 yield client
         except UvrError as error:
             output.say(f"error: {error}")
@@ -42,7 +42,7 @@ class Connection:
     def _connect(self, output: Output) -> UvrClient:
         try:
             settings = load(self.flags, os.environ, self.file, output.say)
-            patience = replace(self.patience, tell=output.again)
+            patience = replace(self.patience, tell=output.retrying)
             return UvrClient(settings.url, settings.username, settings.password, patience=patience)
         except (BadSettings, ValueError) as error:
             output.say(f"error: {error}")
@@ -50,25 +50,25 @@ class Connection:
 
 
 @contextmanager
-def _breaking_off() -> Iterator[None]:
+def _exiting_when_interrupted() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
         end_at_once(Exit.INTERRUPTED)
     except BrokenPipeError:
-        end_at_once(Exit.BROKEN_PIPE)  # nobody reads on
+        end_at_once(Exit.BROKEN_PIPE)  # the reader of the output has gone, such as `head`
 
 
 def end(*codes: Exit) -> NoReturn:
-    """Ends the process: of several codes the highest counts."""
+    """Ends the process with the highest of `codes`, or 0 if there are none."""
     raise typer.Exit(max(codes, default=Exit.DONE))
 
 
 def end_at_once(code: Exit) -> NoReturn:
-    """Ends the process while other threads may still follow streams, and print.
+    """Ends the process at once, while other threads may still follow streams and print.
 
-    Beside them the interpreter's own end was seen to abort the process (SIGABRT, rarely); and to close the
-    client first would have each of them say that its stream broke.
+    A normal exit of the interpreter beside such threads aborted the process now and then (SIGABRT). Closing
+    the client first would make each thread report that its stream broke.
     """
     with suppress(OSError):
         sys.stdout.flush()
@@ -76,7 +76,10 @@ def end_at_once(code: Exit) -> NoReturn:
 
 
 def each(items: Iterable[T], output: Output, call: Callable[[T], None]) -> list[Exit]:
-    """Calls with one after another: what is wrong with one of them keeps none of the others back."""
+    """Calls `call` with each item. An error of one item is printed, and the next item follows.
+
+    Returns the exit codes of the items that failed.
+    """
     codes = []
     for item in items:
         try:

@@ -1,4 +1,4 @@
-"""Where the api is and who asks: from flags, the environment, and a file, in this order."""
+"""Loads the api's address, the user name and the password: from flags, then the environment, then a file."""
 
 import os
 import stat
@@ -17,18 +17,20 @@ class BadSettings(Exception):
 
 @dataclass(frozen=True)
 class Given:
-    """Settings of one source, None where it says nothing."""
+    """The settings that one source gives; None for each that the source does not give."""
 
     url: str | None = None
     username: str | None = None
     password: str | None = None
 
-    def __repr__(self) -> str:  # the password belongs in no traceback
+    def __repr__(self) -> str:  # without the password, which must not appear in a traceback
         return f"Given({self.url!r}, {self.username!r})"
 
 
 @dataclass(frozen=True, repr=False)
 class Settings:
+    """Complete settings. No repr: the password must not appear in a traceback."""
+
     url: str
     username: str
     password: str
@@ -37,32 +39,34 @@ class Settings:
 def load(
     flags: Given, environment: Mapping[str, str], file: Path | None, warn: Callable[[str], None]
 ) -> Settings:
-    """`file` is one that was named, which must be there; without it the usual one may be missing.
+    """Loads the settings. `file` must exist if given; without it the default file is read if it exists.
 
-    Raises BadSettings, with what is missing or wrong and where it can be set.
+    `warn` gets a line when the file holds a password that everyone can read. Raises BadSettings, which says
+    what is missing or wrong and where to set it.
     """
     path = file or default_file(environment)
     sources = [flags, _of_environment(environment), _of_file(path, file is not None, warn)]
-    found = {
-        name: next((v for source in sources if (v := getattr(source, name)) is not None), None)
-        for name in _ENVIRONMENT
-    }
+    found: dict[str, str] = {}
+    for name in _ENVIRONMENT:
+        values = (getattr(source, name) for source in sources)
+        found[name] = next((value for value in values if value is not None), "")
     for name in ("username", "password"):
         if not found[name]:
-            raise BadSettings(f"there is no {name}: set {_ENVIRONMENT[name]}, or {name} in {path}")
+            raise BadSettings(f"the {name} is missing: set {_ENVIRONMENT[name]}, or {name} in {path}")
     return Settings(found["url"] or DEFAULT_URL, found["username"], found["password"])
 
 
 def default_file(environment: Mapping[str, str]) -> Path:
+    """Returns the path of config.toml in the user's configuration directory."""
     base = environment.get("XDG_CONFIG_HOME") or ""
-    # A relative one counts for nothing, says the XDG base directory specification.
-    # Of a user without a home `~` stays as it is, and no file is found.
+    # The XDG base directory specification says to ignore a relative path.
+    # For a user without a home directory `~` stays in the path, and no file is found.
     directory = Path(base if os.path.isabs(base) else os.path.expanduser("~/.config"))
     return directory / "uvr" / "config.toml"
 
 
 def _of_environment(environment: Mapping[str, str]) -> Given:
-    # An empty variable is one that is not set.
+    # An empty variable counts as not set.
     return Given(**{name: environment.get(variable) or None for name, variable in _ENVIRONMENT.items()})
 
 

@@ -1,4 +1,4 @@
-"""Server-sent events out of a body's bytes, as the HTML standard reads them."""
+"""Parses server-sent events from the bytes of a body, as the HTML standard describes."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ServerSentEvent:
-    """`id` is the last one given, in this event or before it."""
+    """One event. `id` is the last id in the stream, given with this event or before it."""
 
     event: str
     data: str
@@ -14,11 +14,12 @@ class ServerSentEvent:
 
 
 def parse(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent | None]:
-    """The events; None for every line that ends none, since a comment too is a sign of life.
+    """Yields an event where one ends, and None for each other line: a comment too is a sign of life.
 
-    An event that was cut off by the end is none.
+    An event that the end of the body cuts off is dropped.
     """
-    kind, data, last_id = "", [], ""
+    kind, last_id = "", ""
+    data: list[str] = []
     for line in _lines(chunks):
         if not line:
             yield ServerSentEvent(kind or "message", "\n".join(data), last_id) if data else None
@@ -36,7 +37,7 @@ def parse(chunks: Iterable[bytes]) -> Iterator[ServerSentEvent | None]:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
-    """Those that end in LF or CRLF. (str.splitlines, as httpx has it, would cut JSON at U+2028.)"""
+    """Yields the lines, which end in LF or CRLF. httpx's str.splitlines would cut JSON at U+2028."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

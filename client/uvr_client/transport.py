@@ -1,4 +1,4 @@
-"""Requests to the api, repeated where that can do no harm."""
+"""Sends requests to the api, and retries those that are safe to repeat."""
 
 import ssl
 import time
@@ -16,25 +16,25 @@ from uvr_client.answers import raise_for_status
 from uvr_client.errors import RequestError, Unavailable, Unreachable, UvrError
 from uvr_client.version import __version__
 
-# What is on this machine is not asked for through a proxy that the environment names.
+# Requests to this machine bypass the proxy that the environment names.
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
-# With these nothing was sent.
+# After these errors nothing was sent.
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
 
 
 class Repeat(Enum):
-    """When a request that has failed may be sent again."""
+    """Says when a failed request may be sent again."""
 
-    ANY = auto()  # it changes nothing, or the same if it comes twice
-    UNSENT = auto()  # only where it cannot have arrived
+    ANY = auto()  # always: it changes nothing, or a second one has no further effect
+    UNSENT = auto()  # only when the request cannot have reached the api
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How often a request is tried, and how long is waited in between.
+    """Limits the tries of a request and sets the pauses between them.
 
-    `tell` hears of each error that is followed by another try, and in how many seconds. `outage_s` is how
-    long a stream may be away before it is given up.
+    `tell` is called with each error that a retry follows, and the seconds until the retry. `outage_s` is how
+    long a stream of events may give no sign of life before its follower raises the error.
     """
 
     tries: int = 4
@@ -46,14 +46,17 @@ class Patience:
     clock: Callable[[], float] = time.monotonic
 
     def pauses_s(self) -> Iterator[float]:
-        """Longer and longer ones, without end."""
+        """Yields pauses without end; each is twice the one before, up to `longest_pause_s`."""
         pause_s = self.first_pause_s
         while True:
             yield pause_s
             pause_s = min(2 * pause_s, self.longest_pause_s)
 
     def pause(self, error: UvrError, pause_s: float) -> None:
-        """`pause_s`, or as long as the api asks for. Raises `error` if that is too long."""
+        """Sleeps for `pause_s`, or for the Retry-After of `error` if that is longer.
+
+        Raises `error` when the Retry-After exceeds `longest_pause_s`.
+        """
         asked_s = (error.retry_after_s or 0.0) if isinstance(error, RequestError) else 0.0
         if asked_s > self.longest_pause_s:
             raise error
@@ -63,19 +66,19 @@ class Patience:
 
 
 class Transport:
-    """A connection to one api. May be used from several threads."""
+    """Connects to one api. Threads may share it."""
 
     def __init__(
         self, base_url: str, username: str, password: str, timeout_s: float, patience: Patience
     ) -> None:
-        """Raises ValueError for what is no address of an api or no name, and for what `http_client` does."""
-        self.base_url, self.patience, self._timeout_s = checked(base_url), patience, timeout_s
+        """Raises ValueError when `base_url` or `username` is invalid, and where `http_client` raises it."""
+        self.base_url, self.patience, self._timeout_s = checked_url(base_url), patience, timeout_s
         if ":" in username:
             raise ValueError("expected a user name without a colon")
         self._http = http_client(timeout_s, httpx.BasicAuth(username, password))
 
     def request(self, method: str, path: str, repeat: Repeat, **options: Any) -> httpx.Response:
-        """A successful answer. Raises UvrError when there is none after all tries."""
+        """Returns a successful answer. Raises the last try's UvrError when no try succeeds."""
         pauses_s = self.patience.pauses_s()
         for _ in range(self.patience.tries - 1):
             try:
@@ -93,12 +96,13 @@ class Transport:
     def stream(
         self, path: str, headers: Mapping[str, str], read_timeout_s: float
     ) -> AbstractContextManager[httpx.Response]:
-        """An answer whose body is still to come. Raises httpx.RequestError."""
+        """Returns an answer whose body is still to be read. Raises httpx.RequestError."""
         timeout = httpx.Timeout(self._timeout_s, read=read_timeout_s)
         return self._http.stream("GET", self.base_url + path, headers=headers, timeout=timeout)
 
     def unreachable(self, error: httpx.RequestError) -> Unreachable:
-        return Unreachable(f"the api at {self.base_url} does not answer: {said(error)}")
+        """Returns the exception for a request that got no answer."""
+        return Unreachable(f"the api at {self.base_url} does not answer: {error_text(error)}")
 
     def close(self) -> None:
         self._http.close()
@@ -114,19 +118,22 @@ class Transport:
 
 @cache
 def _tls() -> ssl.SSLContext:
-    """To read all authorities takes a tenth of a second. SSL_CERT_FILE names others."""
+    """Returns one shared context: reading the certificate authorities takes 0.1 s.
+
+    SSL_CERT_FILE replaces the authorities.
+    """
     return httpx.create_ssl_context()
 
 
 def http_client(timeout_s: float, auth: httpx.Auth | None = None, **options: Any) -> httpx.Client:
-    """Raises ValueError for proxies and certificates of the environment that are none."""
+    """Makes an HTTP client. Raises ValueError when the environment's proxy or certificates are invalid."""
     try:
         return httpx.Client(
             auth=auth,
             verify=_tls(),
             timeout=timeout_s,
             headers={"User-Agent": f"uvr-client/{__version__}"},
-            # A connection that was idle for 5 s the api closes, perhaps just as the next request is sent.
+            # The api closes a connection after 5 s of idleness: reusing one after 2 s at most avoids a race.
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=8, keepalive_expiry=2.0),
             mounts=dict.fromkeys(_LOOPBACK),
             **options,
@@ -137,12 +144,13 @@ def http_client(timeout_s: float, auth: httpx.Auth | None = None, **options: Any
         raise ValueError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}") from error
 
 
-def said(error: Exception) -> str:
+def error_text(error: Exception) -> str:
+    """Returns the error's message, or its type's name if the message is empty."""
     return str(error) or type(error).__name__
 
 
-def checked(base_url: str) -> str:
-    """Without a slash at the end. Raises ValueError."""
+def checked_url(base_url: str) -> str:
+    """Returns the api's address without a slash at its end. Raises ValueError when it is invalid."""
     try:
         parts = urlsplit(base_url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)

@@ -1,4 +1,4 @@
-"""How tasks and deliveries look to people. Text of the api is shown so that it can do a terminal no harm."""
+"""Formats tasks and deliveries for people. Control characters in the api's text are escaped."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -7,17 +7,17 @@ from rich.table import Table
 
 from uvr_client.models import Delivery, State, Task
 
-# So many columns a table of tasks takes with an address in it.
+# A table of tasks needs this many columns to show addresses.
 _WIDE = 200
 
 
-def shown(text: object) -> str:
-    """Without what controls a terminal or turns the direction of writing: those are escaped."""
+def printable(text: object) -> str:
+    """Returns the text with control characters, and those that turn the writing direction, escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
-def when(at: float) -> str:
-    """A point in time in seconds since the epoch, in this machine's time zone."""
+def local_time(at: float) -> str:
+    """Formats a point in time (seconds since the epoch) in this machine's time zone."""
     try:
         return datetime.fromtimestamp(at).strftime("%Y-%m-%d %H:%M:%S")
     except (OverflowError, ValueError, OSError):
@@ -25,6 +25,7 @@ def when(at: float) -> str:
 
 
 def duration(seconds: float) -> str:
+    """Formats a duration in at most two units."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -33,117 +34,128 @@ def duration(seconds: float) -> str:
 
 
 def percent(progress: float | None) -> str:
+    """Formats a progress from 0 to 1; empty if there is none."""
     return "" if progress is None else f"{progress:.0%}".replace("%", " %")
 
 
-def stage(task: Task) -> str:
-    """Where it is, in words; while it is queued, which place it has."""
+def state_text(task: Task) -> str:
+    """Returns the task's state, with its place in the queue or the time of its retry."""
     if task.state == State.QUEUED and task.next_try_at is not None:
-        return f"queued, tries again at {when(task.next_try_at)}"
+        return f"queued, retries at {local_time(task.next_try_at)}"
     if task.state == State.QUEUED and task.queue_place is not None:
         return f"queued, place {task.queue_place}"
-    return shown(task.state)
+    return printable(task.state)
 
 
-def eta(task: Task) -> str:
-    """How long until a queued task is taken, as the api sees it; empty where it does not tell."""
+def start_estimate(task: Task) -> str:
+    """Says when a queued task is expected to start; empty if the api gives no estimate."""
     return "" if task.queue_eta_s is None else f"starts in about {duration(task.queue_eta_s)}"
 
 
-def line(task: Task) -> str:
-    """A task in one line."""
-    told = (stage(task), _under_way(task), eta(task), error(task))
-    return f"{task.task_uuid} {', '.join(filter(None, told))}"
+def task_line(task: Task) -> str:
+    """Formats a task as one line."""
+    parts = (state_text(task), _running_percent(task), start_estimate(task), error_text(task))
+    return f"{task.task_uuid} {', '.join(filter(None, parts))}"
 
 
-def ending(task: Task) -> str:
-    """How a task has ended for who waits for it, in one line."""
+def outcome_line(task: Task) -> str:
+    """Formats the outcome of a task that has ended, or has its stems, as one line."""
     if task.has_stems and not task.is_over:
-        return f"{task.task_uuid} separated; its callback is still to be taken"
-    return line(task)
+        return f"{task.task_uuid} separated; its callback has not been accepted yet"
+    return task_line(task)
 
 
-def _under_way(task: Task) -> str:
+def _running_percent(task: Task) -> str:
     return "" if task.is_over or task.state == State.QUEUED else percent(task.progress)
 
 
-def error(task: Task) -> str:
-    told = (task.error_code, task.error_message)
-    return shown(": ".join(filter(None, told)))
+def error_text(task: Task) -> str:
+    """Returns the code and message of the task's last failure; empty if there was none."""
+    return printable(": ".join(filter(None, (task.error_code, task.error_message))))
 
 
 def details(task: Task) -> Iterator[tuple[str, str]]:
-    """All that is known of one task, as names and values."""
+    """Yields everything that the api says of a task, as pairs of a name and a value."""
     yield "task", str(task.task_uuid)
-    yield "state", ", ".join(filter(None, (stage(task), _under_way(task), eta(task))))
-    if error(task):
-        yield "error", error(task)
+    state = (state_text(task), _running_percent(task), start_estimate(task))
+    yield "state", ", ".join(filter(None, state))
+    if error := error_text(task):
+        yield "error", error
     if task.audio is not None:
-        yield "song", shown(task.audio)
+        yield "song", printable(task.audio)
     if task.hook_host is not None:
-        yield "callback", f"to {shown(task.hook_host)}"
-    yield "submitted", f"{when(task.submitted_at)} by {shown(task.user)}"
+        yield "callback", f"to {printable(task.hook_host)}"
+    yield "submitted", f"{local_time(task.submitted_at)} by {printable(task.user)}"
     for name, at in sorted(task.times.items(), key=lambda entered: entered[1]):
-        yield f"  {shown(name)}", when(at)
+        yield f"  {printable(name)}", local_time(at)
     if task.run > 1 or task.attempt > 1:
         yield "run", f"{task.run}, attempt {task.attempt}"
     model = (task.model, task.device) if task.result is None else (task.result.model, task.result.device)
     if any(model):
-        yield "model", shown(" on ".join(filter(None, model)))
+        yield "model", printable(" on ".join(filter(None, model)))
     if task.result is not None:
         for name, stem in task.result.stems.items():
-            yield shown(name), shown(stem.url)
+            yield printable(name), printable(stem.url)
         if task.result.expires_at is not None:
-            yield "links until", when(task.result.expires_at)
+            yield "links until", local_time(task.result.expires_at)
 
 
 def no_deliveries(task: Task) -> str:
-    """Why no callback of the task was sent, as far as the api tells."""
-    # An api that does not tell the song does not tell either whom it calls.
+    """Explains why no callback of the task was sent, as far as the api says."""
+    # An api that omits `audio` is an earlier one, which omits `hook_host` too.
     if task.hook_host is None and task.audio is not None:
-        return "nobody is called: the task was submitted without a hook_url"
-    is_to_come = task.hook_host is not None and not task.is_over
-    return "no callback was sent yet" if is_to_come else "no callback was sent"
+        return "no callback is sent: the task was submitted without a hook_url"
+    is_expected = task.hook_host is not None and not task.is_over
+    return "no callback has been sent yet" if is_expected else "no callback was sent"
 
 
 def tasks_table(tasks: Iterable[Task], width: int) -> Table:
-    """A line for each task. Where `width` has no room for it, song and callback stand on a second line."""
+    """Makes a table with a row for each task. On a narrow terminal song and callback go to a second line."""
     is_wide = width >= _WIDE
     columns = ("task", "submitted", "state", "progress", "user")
     table = _table(*columns, *(("song", "callback") if is_wide else ()), "error")
     for task in tasks:
-        song, called = shown(task.audio or ""), shown(task.hook_host or "")
-        name, at = str(task.task_uuid), when(task.submitted_at)
+        song, hook_host = printable(task.audio or ""), printable(task.hook_host or "")
+        name, at = str(task.task_uuid), local_time(task.submitted_at)
         if not is_wide:
-            name, at = _two_lines(name, song), _two_lines(at, called and f"→ {called}")
-        rest = (song, called) if is_wide else ()
+            name, at = _two_lines(name, song), _two_lines(at, hook_host and f"→ {hook_host}")
+        rest = (song, hook_host) if is_wide else ()
         table.add_row(
-            name, at, shown(task.state), percent(task.progress), shown(task.user), *rest, error(task)
+            name,
+            at,
+            printable(task.state),
+            percent(task.progress),
+            printable(task.user),
+            *rest,
+            error_text(task),
         )
     return table
 
 
 def _two_lines(first: str, second: str) -> str:
-    """`second` is cut at its beginning to the length of `first`: an address ends in the song's name."""
+    """Puts `second` below `first`, cut to its length. The end stays: an address ends in the song's name."""
     if not second:
         return first
     return f"{first}\n{second if len(second) <= len(first) else '…' + second[1 - len(first) :]}"
 
 
 def deliveries_table(deliveries: Iterable[Delivery]) -> Table:
-    """Tries of a redelivery are numbered from 1 again: when it was asked for tells them apart."""
+    """Makes a table with a row for each POST of a callback.
+
+    Tries of a redelivery are numbered from 1 again, so a column shows when it was requested.
+    """
     table = _table("run", "redelivery", "try", "at", "took", "answer", "next try")
     for delivery in deliveries:
-        told = (delivery.error_code, delivery.error_message)
-        answer = str(delivery.status) if delivery.error_code is None else ": ".join(filter(None, told))
+        error = ": ".join(filter(None, (delivery.error_code, delivery.error_message)))
+        answer = str(delivery.status) if delivery.error_code is None else error
         table.add_row(
             str(delivery.run),
-            "" if delivery.redelivery_requested_at is None else when(delivery.redelivery_requested_at),
+            "" if delivery.redelivery_requested_at is None else local_time(delivery.redelivery_requested_at),
             str(delivery.try_number),
-            when(delivery.started_at),
+            local_time(delivery.started_at),
             f"{delivery.took_s:.2f} s",
-            shown(answer),
-            "" if delivery.next_try_at is None else when(delivery.next_try_at),
+            printable(answer),
+            "" if delivery.next_try_at is None else local_time(delivery.next_try_at),
         )
     return table
 

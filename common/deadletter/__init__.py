@@ -1,1 +1,1 @@
-"""Dead letters, shown and replayed: `python -m common.deadletter`."""
+"""Shows and replays dead letters: `python -m common.deadletter`."""

@@ -1,4 +1,4 @@
-"""The commands list, show and replay: what an operator asks for, and what is printed."""
+"""The commands list, show and replay: parses their arguments, runs them and prints the results."""
 
 import argparse
 import re
@@ -27,7 +27,7 @@ EXIT_NOTHING_DONE = 1
 
 @dataclass(frozen=True)
 class Console:
-    """Where a command prints; `width` is the terminal's, None where it is none."""
+    """Prints a command's lines. `width` is the terminal's, in characters; None if it is no terminal."""
 
     out: TextIO
     width: int | None
@@ -37,31 +37,36 @@ class Console:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Its result has `run(options, settings, console) -> exit code`."""
-    whole = argparse.ArgumentParser(prog="python -m common.deadletter", description="What was given up.")
+    """Makes the parser. The options that it returns have `run(options, settings, console) -> exit code`."""
+    whole = argparse.ArgumentParser(
+        prog="python -m common.deadletter", description="Shows and replays the records that were given up."
+    )
     commands = whole.add_subparsers(dest="command", required=True)
 
     listing = commands.add_parser("list", help="the letters, newest first", epilog=_EPILOG)
     _add_filters(listing)
-    listing.add_argument("--code", help="only those with this error code")
-    listing.add_argument("--all", action="store_true", help="also those that were replayed")
+    listing.add_argument("--code", help="only letters with this error code")
+    listing.add_argument("--all", action="store_true", help="also letters that were replayed")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
     listing.set_defaults(run=list_letters)
 
-    showing = commands.add_parser("show", help="all that is known of one letter")
-    showing.add_argument("id", type=_letter_id, metavar="ID", help="as list tells it, such as 3/17")
+    showing = commands.add_parser("show", help="everything about one letter")
+    showing.add_argument("id", type=_letter_id, metavar="ID", help="as printed by list, such as 3/17")
     showing.set_defaults(run=show_letter)
 
-    replaying = commands.add_parser("replay", help="do them again, as their task's next run", epilog=_EPILOG)
+    replaying = commands.add_parser(
+        "replay", help="process letters again, as their task's next run", epilog=_EPILOG
+    )
     _add_filters(replaying)
     replaying.add_argument("id", type=_letter_id, metavar="ID", nargs="*", help="such as 3/17")
-    replaying.add_argument("--again", action="store_true", help="also what was replayed before")
-    replaying.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    replaying.add_argument("--again", action="store_true", help="also letters that were replayed before")
+    replaying.add_argument("--dry-run", action="store_true", help="only print what would be done")
     replaying.set_defaults(run=replay_letters, usage_error=replaying.error)
     return whole
 
 
 def list_letters(options: argparse.Namespace, settings: TransactionSettings, console: Console) -> int:
+    """Prints a table of letters. Raises KafkaError."""
     mailbox = _read(settings)
     wanted = Filter(options.task, options.since, options.code)
     found = [letter for letter in mailbox.letters if wanted(letter)]
@@ -79,6 +84,7 @@ def list_letters(options: argparse.Namespace, settings: TransactionSettings, con
 
 
 def show_letter(options: argparse.Namespace, settings: TransactionSettings, console: Console) -> int:
+    """Prints one letter. Raises KafkaError."""
     mailbox = _read(settings)
     for letter in mailbox.letters:
         if letter.id == options.id:
@@ -90,33 +96,34 @@ def show_letter(options: argparse.Namespace, settings: TransactionSettings, cons
 
 
 def replay_letters(options: argparse.Namespace, settings: TransactionSettings, console: Console) -> int:
-    """Fails where something was asked for that could not be replayed, and nothing else could."""
+    """Replays letters. Returns EXIT_NOTHING_DONE if some could not be replayed and no other was.
+
+    Raises KafkaError and Overtaken.
+    """
     if bool(options.id) == bool(options.task or options.since is not None):
         options.usage_error("expected either --task and --since, or IDs")
-    # First of all: it ends what an earlier replay may have left, so that its marks are read below.
+    ids = frozenset(options.id) if options.id else None
+    # Begin the publisher first: it ends the transaction of an earlier replay, whose marks are then read
+    # below.
     with nullcontext() if options.dry_run else publisher(settings) as publish:
-        mailbox = _read(settings)
-        ids = frozenset(options.id) if options.id else None
-        decisions = plan(mailbox, Filter(options.task, options.since, ids=ids), options.again)
+        decisions = plan(_read(settings), Filter(options.task, options.since, ids=ids), options.again)
         missing = sorted((ids or frozenset()) - {decision.letter.id for decision in decisions})
         for letter_id in missing:
             console.print(f"{letter_id}: there is no such letter")
         succeeded = _succeeded(decisions, settings)
-        replayed = 0
         for decision in decisions:
-            if isinstance(decision, Replay):
-                if publish is not None:
-                    publish(decision.messages(settings.kafka_dead_letter_topic))
-                replayed += 1
-            console.print(f"{decision.letter.id}: {_said(decision, succeeded, options.dry_run)}")
+            if isinstance(decision, Replay) and publish is not None:
+                publish(decision.messages(settings.kafka_dead_letter_topic))
+            console.print(f"{decision.letter.id}: {_outcome(decision, succeeded, options.dry_run)}")
     if not decisions and not missing:
         console.print("no dead letters match")
+    replayed = any(isinstance(decision, Replay) for decision in decisions)
     refused = missing or any(isinstance(decision, Refused) for decision in decisions)
     return EXIT_NOTHING_DONE if refused and not replayed else EXIT_OK
 
 
 def parse_since(text: str, now_s: float) -> float:
-    """Seconds since the epoch. Raises ValueError."""
+    """Reads a duration back from `now_s`, or an ISO time, as seconds since the epoch. Raises ValueError."""
     duration = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
     if duration:
         return now_s - int(duration[1]) * _UNITS_S[duration[2]]
@@ -129,7 +136,7 @@ def _read(settings: TransactionSettings) -> Mailbox:
 
 
 def _succeeded(decisions: Sequence[Decision], settings: TransactionSettings) -> dict[UUID, int]:
-    """Only a letter that was replayed before can have a later run: else nothing is read."""
+    """Returns the succeeded runs of tasks that were replayed before. Others have no later run to look for."""
     again = [d for d in decisions if isinstance(d, Replay) and d.earlier_run is not None]
     if not again:
         return {}
@@ -137,7 +144,7 @@ def _succeeded(decisions: Sequence[Decision], settings: TransactionSettings) -> 
     return succeeded_runs(settings, [decision.task_uuid for decision in again], since_s)
 
 
-def _said(decision: Decision, succeeded: dict[UUID, int], dry_run: bool) -> str:
+def _outcome(decision: Decision, succeeded: dict[UUID, int], dry_run: bool) -> str:
     match decision:
         case Replay(letter, task_uuid, topic, run):
             done = "would be replayed" if dry_run else "replayed"

@@ -1,6 +1,7 @@
-"""A dead letter as its readers see it: where it lies, what it says, and the message in it."""
+"""Reads a dead letter from its record: its place, its headers, and the message in it."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 from uuid import UUID
@@ -24,12 +25,14 @@ _OWN_HEADERS = {
     dead_letters.DROPPED_HEADERS,
 }
 _CALLBACK_CODES = (ErrorCode.CALLBACK_FAILED, ErrorCode.CALLBACK_GONE)
-# Of bytes that are no message only so much is kept: they may be large, many, and are good for a look only.
+# How much is kept of bytes that are no message. There may be many, and people only look at them.
 _MAX_EXCERPT_BYTES = 2_000
+
+Content = Task | Separated | SeparationFailed | Redelivery
 
 
 class LetterId(NamedTuple):
-    """Where a letter lies in the dead letter topic."""
+    """The place of a letter in the dead letter topic."""
 
     partition: int
     offset: int
@@ -39,7 +42,7 @@ class LetterId(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> "LetterId":
-        """Raises ValueError."""
+        """Reads an id such as 3/17. Raises ValueError."""
         if not re.fullmatch(r"[0-9]{1,10}/[0-9]{1,19}", text):
             raise ValueError(f"expected partition/offset such as 3/17, got {text!r}")
         partition, offset = text.split("/")
@@ -51,9 +54,10 @@ _MAX_DIGITS = 9
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """`value` is whole where there is a `message`, else its beginning; `headers` are all of the record's.
+    """A record of the dead letter topic. `headers` are all of the record's.
 
-    `base_topic` is the configured topic that it once came from; None if that is neither tasks nor results.
+    `message` is None if the value cannot be decoded. Then `value` is only the value's beginning.
+    `base_topic` is the task or the result topic, whichever the record came from; None if it is neither.
     """
 
     id: LetterId
@@ -64,15 +68,16 @@ class DeadLetter:
     headers: tuple[tuple[str, bytes], ...]
     history: History
     base_topic: str | None
-    message: Task | Separated | SeparationFailed | Redelivery | None
+    message: Content | None
 
     def header(self, name: str) -> str | None:
+        """Returns the text of a header, or None if the record has no such header."""
         value = dict(self.headers).get(name)
         return None if value is None else value.decode(errors="replace")
 
     @property
     def foreign_headers(self) -> tuple[tuple[str, bytes], ...]:
-        """Those that the record carried of its own accord."""
+        """The headers that the record had before it became a dead letter."""
         return tuple((name, value) for name, value in self.headers if name not in _OWN_HEADERS)
 
     @property
@@ -85,14 +90,14 @@ class DeadLetter:
 
     @property
     def tries(self) -> int:
-        """How often it was tried: crashes are attempts of one record, retries are records of their own."""
+        """The number of tries of the job. A crash adds an attempt at the record, a retry adds a record."""
         attempt = self.header(dead_letters.ATTEMPT) or ""
         is_number = attempt.isdecimal() and len(attempt) <= _MAX_DIGITS
         return max(sum(self.history.failed_tries.values()), int(attempt) if is_number else 1)
 
     @property
     def kind(self) -> str:
-        """task, result, callback, redelivery or undecodable."""
+        """One of task, result, callback, redelivery and undecodable."""
         match self.message:
             case None:
                 return "undecodable"
@@ -113,10 +118,11 @@ class DeadLetter:
 
     @property
     def run(self) -> int | None:
-        return self.message and self.message.run
+        return None if self.message is None else self.message.run
 
 
 def parse(record: Record, settings: KafkaSettings) -> DeadLetter:
+    """Reads any record of the dead letter topic that is no mark of a replay."""
     past = retry.history(record)
     base = _base_topic(past.origin, settings)
     message = _decode(record.value, base, settings)
@@ -140,11 +146,9 @@ def _base_topic(origin: str, settings: KafkaSettings) -> str | None:
     return next((base for base in bases if topic in retry_topics.family(base, [topic])), None)
 
 
-def _decode(
-    value: bytes | None, base: str | None, settings: KafkaSettings
-) -> Task | Separated | SeparationFailed | Redelivery | None:
-    """As the readers of `base` would; a letter from elsewhere is shown as what it looks like."""
-    decoders = {
+def _decode(value: bytes | None, base: str | None, settings: KafkaSettings) -> Content | None:
+    """Decodes as the readers of topic `base` do. For any other topic, tries all decoders."""
+    decoders: dict[str, tuple[Callable[[bytes | None], Content], ...]] = {
         settings.kafka_task_topic: (messages.decode_task,),
         settings.kafka_result_topic: (messages.decode_result_record,),
     }

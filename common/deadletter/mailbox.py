@@ -1,7 +1,8 @@
-"""The whole dead letter topic: its letters, and what was replayed of them."""
+"""Holds the whole dead letter topic: its letters, and the replays of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 from uuid import UUID
 
 from common.deadletter import dead_letter, marks
@@ -9,10 +10,16 @@ from common.deadletter.dead_letter import DeadLetter, LetterId
 from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 
+K = TypeVar("K")
+
 
 @dataclass(frozen=True)
 class Mailbox:
-    """`letters` are newest first. `runs` has the highest run known of each task, by letters and by marks."""
+    """The letters, newest first, and the runs by which they were replayed.
+
+    `runs` has the highest run of each task that a letter or a mark names. `replayed_letters` and
+    `replayed_tasks` have the highest run of each replayed letter and of its task.
+    """
 
     letters: tuple[DeadLetter, ...]
     runs: Mapping[UUID, int]
@@ -21,6 +28,7 @@ class Mailbox:
 
     @classmethod
     def of(cls, records: Iterable[Record], settings: KafkaSettings) -> "Mailbox":
+        """Sorts the records of the topic into letters and marks of replays."""
         found: list[DeadLetter] = []
         runs: dict[UUID, int] = {}
         by_letter: dict[LetterId, int] = {}
@@ -40,14 +48,14 @@ class Mailbox:
         return cls(tuple(found), runs, by_letter, by_task)
 
     def replayed_as(self, letter: DeadLetter) -> int | None:
-        """The run that has taken the letter's place: its own replay, or a later run of its task."""
+        """Returns the run that replaced the letter: its own replay or a later run of its task; else None."""
         if letter.message is None:
             return None
         own = self.replayed_letters.get(letter.id)
         run = max(own or 0, self.replayed_tasks.get(letter.message.task_uuid, 0))
-        # A redelivery is replayed as its own run.
+        # The letter's own replay counts even if its run is not later: a redelivery keeps its run.
         return run if own is not None or run > letter.message.run else None
 
 
-def _raise_to(highest: dict, key: object, run: int) -> None:
+def _raise_to(highest: dict[K, int], key: K, run: int) -> None:
     highest[key] = max(run, highest.get(key, 0))

@@ -1,4 +1,4 @@
-"""What a replay leaves in the dead letter topic, in the transaction that publishes the message again."""
+"""The mark that a replay leaves in the dead letter topic, in the transaction that publishes the message."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -15,13 +15,14 @@ REPLAYED_RUN = "uvr-replayed-run"
 
 @dataclass(frozen=True)
 class ReplayMark:
-    """This letter became that run of the task."""
+    """Says that `letter` was replayed as `run` of the task."""
 
     letter: LetterId
     task_uuid: UUID
     run: int
 
     def message(self, topic: str, key: bytes) -> Message:
+        """Returns the record of the mark, which has headers and no value."""
         headers = (
             (REPLAYED_LETTER, str(self.letter).encode()),
             (REPLAYED_TASK, str(self.task_uuid).encode()),
@@ -31,7 +32,7 @@ class ReplayMark:
 
 
 def parse(record: Record) -> ReplayMark | None:
-    """None for a letter, also for one whose record carried a mark's headers."""
+    """Returns the mark in a record; None for a letter, even if its record had a mark's headers."""
     headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     if REPLAYED_LETTER not in headers or dead_letters.ERROR_CODE in headers:
         return None

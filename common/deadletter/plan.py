@@ -1,11 +1,11 @@
-"""Which letters a replay takes, and what each of them becomes: computed apart from Kafka."""
+"""Decides which letters a replay takes and what each becomes, without any access to Kafka."""
 
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from common.deadletter.dead_letter import DeadLetter, LetterId
+from common.deadletter.dead_letter import Content, DeadLetter, LetterId
 from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
 from common.jobs.dead_letters import TRUNCATED
@@ -15,9 +15,10 @@ from common.tasks.messages import Redelivery, Separated, Task
 
 @dataclass(frozen=True)
 class Replay:
-    """The letter is published again, to `topic`, as `run` of its task: the next one, a redelivery as its own.
+    """Publishes the letter's message to `topic` again, as `run` of its task.
 
-    `earlier_run` is the one that was begun for it before, if any.
+    That is the task's next run; for a redelivery it is the run that is redelivered. `earlier_run` is the run
+    by which the letter was replayed before, if it was.
     """
 
     letter: DeadLetter
@@ -27,9 +28,9 @@ class Replay:
     earlier_run: int | None = None
 
     def messages(self, dead_letter_topic: str) -> tuple[Message, Message]:
-        """The task or result as it was, but for its run and without history and deadline; and the mark."""
+        """Returns the task or result with its new run, without history and deadline; and the mark."""
         letter = self.letter
-        # Not the decoded message, which lacks the fields that a newer version may have put in.
+        # Start from the bytes: the decoded message lacks the fields that a newer version may have added.
         fields = json.loads(letter.value) | {"run": self.run}
         fields.pop("cancel_at", None)
         value = json.dumps(fields, separators=(",", ":")).encode()
@@ -40,7 +41,7 @@ class Replay:
 
 @dataclass(frozen=True)
 class Replayed:
-    """It was replayed before, as `run`, or a later run of its task has taken its place."""
+    """Leaves the letter: it was replayed before as `run`, or a later run of its task has replaced it."""
 
     letter: DeadLetter
     run: int
@@ -48,7 +49,7 @@ class Replayed:
 
 @dataclass(frozen=True)
 class Outdone:
-    """Another letter of the same task is taken instead."""
+    """Leaves the letter: letter `by` of the same task is replayed instead."""
 
     letter: DeadLetter
     by: LetterId
@@ -56,6 +57,8 @@ class Outdone:
 
 @dataclass(frozen=True)
 class Refused:
+    """Leaves the letter: it cannot be replayed, for `reason`."""
+
     letter: DeadLetter
     reason: str
 
@@ -65,7 +68,7 @@ Decision = Replay | Replayed | Outdone | Refused
 
 @dataclass(frozen=True)
 class Filter:
-    """What the operator asked for; None asks for nothing. `since_s` is since the epoch."""
+    """The letters that the operator asked for. None sets no condition. `since_s` is since the epoch."""
 
     task_uuid: UUID | None = None
     since_s: float | None = None
@@ -82,25 +85,27 @@ class Filter:
 
 
 def plan(mailbox: Mailbox, wanted: Callable[[DeadLetter], bool], again: bool) -> list[Decision]:
-    """What becomes of each wanted letter, the oldest first. `again`: what was replayed is so once more."""
+    """Returns the decision on each wanted letter, oldest first. `again`: replays replayed letters, too."""
     selected = [letter for letter in reversed(mailbox.letters) if wanted(letter)]
     taken = _one_a_task(selected)
     return [_decide(letter, mailbox, taken, again) for letter in selected]
 
 
 def _one_a_task(selected: Iterable[DeadLetter]) -> dict[UUID, DeadLetter]:
-    """The newest letter of each task that can be replayed at all.
+    """Chooses the one letter of each task that is replayed, out of the letters that can be.
 
-    Within one run a letter that holds the work comes before one that holds only the news of a failure, and
-    that before one that only asks for a run's callback.
+    A later run comes first. Within a run, a letter that holds the work comes before the result of a failure,
+    and that before a redelivery. Among equals the newest letter comes first.
     """
     taken: dict[UUID, DeadLetter] = {}
     for letter in selected:
-        if _why_not(letter) is not None:
+        found = _replayable(letter)
+        if isinstance(found, Refused):
             continue
-        best = taken.get(letter.message.task_uuid)
+        task_uuid = found[0].task_uuid
+        best = taken.get(task_uuid)
         if best is None or _rank(letter) >= _rank(best):
-            taken[letter.message.task_uuid] = letter
+            taken[task_uuid] = letter
     return taken
 
 
@@ -110,30 +115,32 @@ def _rank(letter: DeadLetter) -> tuple[int, bool, bool, float]:
 
 
 def _decide(letter: DeadLetter, mailbox: Mailbox, taken: dict[UUID, DeadLetter], again: bool) -> Decision:
-    reason = _why_not(letter)
-    if reason is not None:
-        return Refused(letter, reason)
-    task_uuid = letter.message.task_uuid
+    found = _replayable(letter)
+    if isinstance(found, Refused):
+        return found
+    message, topic = found
+    task_uuid = message.task_uuid
     if taken[task_uuid] is not letter:
         return Outdone(letter, taken[task_uuid].id)
     earlier_run = mailbox.replayed_as(letter)
     if earlier_run is not None and not again:
         return Replayed(letter, earlier_run)
-    # A redelivery is of a run that is over, and begins no other.
-    is_of_its_run = isinstance(letter.message, Redelivery)
-    run = letter.message.run if is_of_its_run else mailbox.runs[task_uuid] + 1
-    return Replay(letter, task_uuid, letter.base_topic, run, earlier_run)
+    # A redelivery belongs to a run that is over, and begins no new run.
+    run = message.run if isinstance(message, Redelivery) else mailbox.runs[task_uuid] + 1
+    return Replay(letter, task_uuid, topic, run, earlier_run)
 
 
-def _why_not(letter: DeadLetter) -> str | None:
-    """Why a letter cannot be replayed; None when it can."""
-    kept_of = letter.header(TRUNCATED)
+def _replayable(letter: DeadLetter) -> tuple[Content, str] | Refused:
+    """Returns the letter's message and the topic to publish it to, if the letter can be replayed."""
+    kept_of, origin = letter.header(TRUNCATED), letter.history.origin
     if kept_of is not None:
-        return (
-            f"only the beginning of its {kept_of} bytes was kept; the record was at {letter.history.origin}"
+        return Refused(
+            letter, f"only the beginning of its {kept_of} bytes was kept; the record was at {origin}"
         )
     if letter.message is None:
-        return f"it holds no message that could be done ({letter.reason or 'no reason given'})"
+        return Refused(
+            letter, f"it holds no message that could be done ({letter.reason or 'no reason given'})"
+        )
     if letter.base_topic is None:
-        return f"it comes from {letter.history.origin}, which is in neither the task nor the result topic"
-    return None
+        return Refused(letter, f"it comes from {origin}, which is in neither the task nor the result topic")
+    return letter.message, letter.base_topic

@@ -1,4 +1,4 @@
-"""Publishes letters again: each with its mark in one transaction, and never two replays at once."""
+"""Publishes letters again: each with its mark in one transaction, and never in two replays at once."""
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,13 +25,13 @@ class Overtaken(Exception):
 
 @contextlib.contextmanager
 def publisher(settings: TransactionSettings) -> Iterator[Publish]:
-    """What publishes messages in one transaction. Raises KafkaError and Overtaken, as it does itself.
+    """Gives a function that publishes messages in one transaction. Both raise KafkaError and Overtaken.
 
-    All replays have one transactional id: from here on no earlier one can commit any more, and what it
-    has committed is in the topic. So read the letters after this begins.
+    All replays share one transactional id. Once this one begins, no earlier replay can commit any more, and
+    all that it has committed is in the topic. So read the letters inside the block.
     """
     name = f"{settings.kafka_dead_letter_topic}_replay"
-    with _fencing_told():
+    with _overtaken_when_fenced():
         producer = TransactionalProducer.connect(settings, name)
     try:
         hanging_transactions.end_own(settings, hanging_transactions.Scope(topics.names(settings), name), name)
@@ -41,23 +41,23 @@ def publisher(settings: TransactionSettings) -> Iterator[Publish]:
 
 
 def _publish(batch: Sequence[Message], producer: TransactionalProducer) -> None:
-    with _fencing_told():
+    with _overtaken_when_fenced():
         producer.publish(batch)
 
 
 @contextlib.contextmanager
-def _fencing_told() -> Iterator[None]:
+def _overtaken_when_fenced() -> Iterator[None]:
     try:
         yield
     except KafkaError as error:
-        # Once it knows, the client answers every call with a plain KafkaError that holds the reason.
+        # A fenced client raises a plain KafkaError on every call, with the reason in its text.
         if any(kind.__name__ in repr(error) for kind in _FENCED):
             raise Overtaken(Overtaken.__doc__) from error
         raise
 
 
 def succeeded_runs(settings: KafkaSettings, tasks: Iterable[UUID], since_s: float) -> dict[UUID, int]:
-    """The highest run of each task that has been separated since then and has not failed after it.
+    """Returns the highest run of each task that was separated since `since_s` and has not failed after that.
 
     Raises KafkaError.
     """
@@ -68,6 +68,6 @@ def succeeded_runs(settings: KafkaSettings, tasks: Iterable[UUID], since_s: floa
         except UndecodableMessage:
             continue
         if result.task_uuid in wanted:
-            # A failure comes after the success whose stems could not be published.
+            # A failure can follow the success of the same run, if its stems could not be published.
             ends[result.task_uuid, result.run] = isinstance(result, Separated)
     return {task: run for (task, run), good in sorted(ends.items(), key=lambda end: end[0][1]) if good}

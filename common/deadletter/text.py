@@ -1,4 +1,4 @@
-"""Dead letters as text. What strangers wrote reaches the terminal only as printable characters."""
+"""Writes dead letters as text. Strangers' text reaches the terminal as printable characters only."""
 
 import json
 import re
@@ -15,19 +15,20 @@ _INDENT = "  "
 
 
 def shown(text: str) -> str:
-    """Without the credentials of addresses, and escaped where a terminal would not print but obey."""
+    """Masks the credentials in addresses, and escapes the characters that would control a terminal."""
     masked = _CREDENTIALS.sub("***@", text)
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in masked)
 
 
 def moment(at_s: float) -> str:
+    """Writes a point in time, given in seconds since the epoch, as an ISO time in UTC."""
     return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def table(letters: Sequence[DeadLetter], mailbox: Mailbox, width: int | None, every: bool) -> Iterator[str]:
-    """A heading and a line a letter. No line is longer than `width`; None: nothing is cut.
+    """Yields a heading and a line for each letter. No line is longer than `width`, if that is given.
 
-    `every`: there is a column that tells which were replayed.
+    `every` adds the column that tells which letters were replayed.
     """
     full = [_cells(letter, mailbox, every, brief=False) for letter in letters]
     if width is not None and width - _fixed_width(full, every) < _MIN_REASON_CHARS:
@@ -40,7 +41,7 @@ def table(letters: Sequence[DeadLetter], mailbox: Mailbox, width: int | None, ev
 
 
 def details(letter: DeadLetter, mailbox: Mailbox) -> Iterator[str]:
-    """Everything that is known of a letter."""
+    """Yields the lines that describe one letter in full."""
     run = "" if letter.run is None else f", run {letter.run}"
     tries = ", ".join(f"{name} {count}" for name, count in letter.history.failed_tries.items())
     fields = {
@@ -66,7 +67,7 @@ def details(letter: DeadLetter, mailbox: Mailbox) -> Iterator[str]:
 
 
 def as_json(letter: DeadLetter, mailbox: Mailbox) -> str:
-    """One line; `replayed_as` is the run that has taken the letter's place, or null."""
+    """Returns the letter as JSON in one line. `replayed_as` is the run that replaced it, or null."""
     fields = {
         "id": str(letter.id),
         "written_at": moment(letter.written_at_s),

@@ -1,1 +1,1 @@
-"""What the author of a service needs: records, outcomes, retries and dead letters."""
+"""Gives the author of a service all he needs: handler, outcomes, retries, places and dead letters."""

@@ -1,6 +1,6 @@
-"""What is put aside: the raw record, with headers that say where it came from and why.
+"""Makes dead letters: the raw record, with headers that say where it came from and why it was put aside.
 
-The headers' names are the constants here; what the record itself carried stays before them.
+The headers' names are the constants here. The record's own headers stay, in front of them.
 """
 
 from common.jobs.retry import ORIGIN, History, foreign_headers
@@ -13,7 +13,7 @@ TRUNCATED = "uvr-truncated-bytes"
 DROPPED_KEY = "uvr-dropped-key-bytes"
 DROPPED_HEADERS = "uvr-dropped-headers"
 
-# The producer refuses a request of over 1 MiB, and a letter must always be one that can be written.
+# The producer refuses requests of more than 1 MiB, and it must be possible to write every letter.
 _MAX_VALUE_BYTES = 900_000
 _MAX_KEY_BYTES = 32_000
 _MAX_HEADERS_BYTES = 64_000
@@ -21,7 +21,11 @@ _MAX_REASON_CHARS = 2_000
 
 
 def letter(topic: str, record: Record, error_code: str, reason: str, attempt: int, past: History) -> Message:
-    """A dead letter with the record's key and bytes; `uvr-origin` is `topic/partition/offset`."""
+    """Returns a dead letter with the record's key, bytes and headers.
+
+    A value, key or headers that are too large for Kafka are cut or dropped, and a header says so. `attempt`
+    is the number of attempts that count; the header `uvr-origin` is `topic/partition/offset`.
+    """
     key, value = record.key, record.value
     headers = list(foreign_headers(record))
     cut = []
@@ -34,13 +38,16 @@ def letter(topic: str, record: Record, error_code: str, reason: str, attempt: in
     if sum(len(name.encode()) + len(content) for name, content in headers) > _MAX_HEADERS_BYTES:
         cut.append((DROPPED_HEADERS, str(len(headers)).encode()))
         headers = []
-    if key is None and value is None:  # nor can it write nothing at all
+    if key is None and value is None:  # the producer refuses a record with neither
         value = b""
     return Message(topic, key, value, (*headers, *past.headers, *_why(error_code, reason, attempt), *cut))
 
 
 def bare_letter(topic: str, record: Record, error_code: str, reason: str, attempt: int) -> Message:
-    """For a record of which nothing can be written: `uvr-origin` tells where it lies."""
+    """Returns a dead letter without key and bytes, for a record of which Kafka takes nothing.
+
+    The header `uvr-origin` tells where the record is.
+    """
     return Message(topic, None, b"", ((ORIGIN, record.location.encode()), *_why(error_code, reason, attempt)))
 
 

@@ -1,4 +1,4 @@
-"""Places for jobs that wait for somebody else's network, with limits for each user and each host."""
+"""Counts places for jobs that wait for somebody else's network, with limits for each user and host."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True)
 class Claim:
-    """One place that a job needs. `keys` are pairs of a kind and a name, such as ("host", "a.example:443").
+    """A job's request for one place. `keys` are pairs of kind and name, such as ("host", "a.example:443").
 
-    The place counts for `user`, and for each key against the limit of the key's kind.
+    The place counts toward the user's limit, and for each key toward the limit of the key's kind.
     """
 
     user: str
@@ -18,7 +18,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Limits:
-    """At most `total` places, `per_user` for a user, and `per_key` (by kind) for a key; None: any number."""
+    """The limits: `total` places, `per_user` for each user, and `per_key`, by kind, for each key.
+
+    None, or a kind that is missing, means no limit.
+    """
 
     total: int | None = None
     per_user: int | None = None
@@ -26,7 +29,7 @@ class Limits:
 
 
 class Places:
-    """Counts the places that are taken. Not thread-safe: its owner has the lock."""
+    """Counts the places that are taken. Not thread-safe: the waiting room calls it under its own lock."""
 
     def __init__(self, limits: Limits):
         self._limits = limits
@@ -55,7 +58,7 @@ class Places:
         self._taken += count
         self._by_user[claim.user] += count
         self._by_key.update({key: count for key in claim.keys})
-        # A count of 0 is dropped: there may be any number of users and hosts in time.
+        # Adding an empty Counter drops counts of 0: over time there may be any number of users and hosts.
         self._by_user += Counter()
         self._by_key += Counter()
 

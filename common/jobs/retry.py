@@ -1,7 +1,7 @@
-"""When a record is tried again, and the one that waits for it: computed apart from the worker.
+"""Decides whether and when a record is tried again, and makes the record that waits until then.
 
-Each retry topic holds one fixed delay, so that the record at a partition's head is always the earliest due.
-What has become of a record so far travels in its headers, whose names are the constants here.
+Each retry topic holds one fixed delay, so the record at a partition's head is always the earliest due.
+A record's history travels in its headers, whose names are the constants here.
 """
 
 import itertools
@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from common.errors import JobError, TransientError
-from common.jobs.outcome import RetrySchedule
 from common.kafka import retry_topics
 from common.kafka.records import Message, Record
 
@@ -21,18 +20,57 @@ FIRST_ERROR = "uvr-first-error"
 LAST_ERROR = "uvr-last-error"
 DEFERRED_SINCE_MS = "uvr-deferred-since-ms"
 HEADERS = (TRIES, NOT_BEFORE_MS, ORIGIN, FIRST_ERROR, LAST_ERROR, DEFERRED_SINCE_MS)
-# What a later try will hardly mend is tried three times in less than a minute.
+# The schedule for failures that a later try will hardly mend: three tries in less than a minute.
 BRIEF = "brief"
-_MAX_ERROR_CHARS = 500
+_BRIEF_RETRIES = 2
+# Two such texts travel in the headers of every retry: fewer characters than a result carries.
+_MAX_HEADER_CHARS = 500
 _MAX_DIGITS = 15
-# A header that says more was not written by us, and must not stop whoever reads it.
+# Anyone can write headers. Larger numbers are cut, so that no reader's arithmetic or database fails.
 _MAX_TRIES = 100_000
 _MAX_SCHEDULES = 8
 
 
 @dataclass(frozen=True)
+class RetrySchedule:
+    """The number of retries after failures of one kind. Failures are counted by the schedule's `name`.
+
+    The delays are those of the retry topics, one after the other; then the last one repeats. Failing under
+    this schedule means that the earlier steps succeeded, so the counts of the schedules in `resets` go back
+    to 0.
+
+    A brief schedule waits `retry_topics.BRIEF_DELAY_S` each time instead. Its failures also count under the
+    schedule that `also` names.
+    """
+
+    name: str
+    retries: int
+    resets: tuple[str, ...] = ()
+    is_brief: bool = False
+    also: str | None = None
+
+
+@dataclass(frozen=True)
+class Retry:
+    """The record is tried again at `at` (seconds since the epoch): `waiting` is the record for that try."""
+
+    at: float
+    waiting: Message
+
+
+@dataclass(frozen=True)
+class GivenUp:
+    """The record is not tried again. `letter` is its dead letter, from which an operator can replay it."""
+
+    letter: Message
+
+
+Decision = Retry | GivenUp
+
+
+@dataclass(frozen=True)
 class History:
-    """What has become of a record so far. `failed_tries` counts by the schedule's name."""
+    """The failed tries of a record and of the retries before it. `failed_tries` counts by schedule name."""
 
     origin: str
     failed_tries: Mapping[str, int] = field(default_factory=dict)
@@ -40,16 +78,17 @@ class History:
     last_error: str | None = None
 
     def tries(self, schedule: RetrySchedule) -> int:
-        """Those of the schedule that have failed before this one."""
+        """Returns how many tries have failed under the schedule so far."""
         return self.failed_tries.get(schedule.name, 0)
 
     def failed(self, schedule: RetrySchedule, error: JobError) -> "History":
-        said = f"{error.code}: {error.message}"[:_MAX_ERROR_CHARS]
+        """Returns the history with one more failed try, which ended with `error`."""
+        text = f"{error.code}: {error.message}"[:_MAX_HEADER_CHARS]
         kept = {name: tries for name, tries in self.failed_tries.items() if name not in schedule.resets}
         counts = {**kept, schedule.name: self.tries(schedule) + 1}
         if schedule.also is not None:
             counts[schedule.also] = self.failed_tries.get(schedule.also, 0) + 1
-        return replace(self, failed_tries=counts, first_error=self.first_error or said, last_error=said)
+        return replace(self, failed_tries=counts, first_error=self.first_error or text, last_error=text)
 
     @property
     def headers(self) -> tuple[tuple[str, bytes], ...]:
@@ -60,7 +99,10 @@ class History:
 
 
 def history(record: Record) -> History:
-    """From the headers; a record without them is on its first try, and its own origin."""
+    """Reads a record's history from its headers.
+
+    A record without such headers is on its first try, and its origin is its own location.
+    """
     headers = {name: (value or b"").decode(errors="replace") for name, value in record.headers}
     return History(
         headers.get(ORIGIN, record.location),
@@ -71,15 +113,15 @@ def history(record: Record) -> History:
 
 
 def foreign_headers(record: Record) -> tuple[tuple[str, bytes], ...]:
-    """The record's headers that are not part of its history."""
-    # Kafka allows a header to be null; our client reads such a one and cannot write it.
+    """Returns the record's headers that are not part of its history, ready to be written again."""
+    # Kafka allows a null header. Our client reads one, and cannot write one.
     return tuple((name, value or b"") for name, value in record.headers if name not in HEADERS)
 
 
 def wait_s(record: Record, now_s: float) -> float:
-    """How long the record still has to wait. `now_s` is since the epoch.
+    """Returns how many seconds the record still has to wait. `now_s` is in seconds since the epoch.
 
-    Never longer than its topic's delay: whoever wrote it may have another idea of the time than we.
+    The wait is never longer than the topic's delay, because the clock of the host that wrote it may be wrong.
     """
     delay = retry_topics.RETRY_TOPIC.search(record.topic)
     due_s = _seconds(record, NOT_BEFORE_MS)
@@ -89,73 +131,77 @@ def wait_s(record: Record, now_s: float) -> float:
 
 
 def is_retry(record: Record) -> bool:
-    """Whether the record has waited in a retry topic."""
+    """Tells whether the record has waited in a retry topic."""
     return retry_topics.RETRY_TOPIC.search(record.topic) is not None
 
 
 def brief_schedule(of: RetrySchedule) -> RetrySchedule:
-    """For an UnlikelyError where other failures follow `of`: two more tries, if `of` has as many.
+    """Returns the schedule for an UnlikelyError in a job whose other failures follow `of`.
 
-    They are tries of `of` as well. A failure under `of` itself shows that things have changed, so BRIEF, the
-    name of the brief schedule, belongs to the `resets` of `of`.
+    It allows two more tries, or as many as `of` if that has fewer. They count as tries of `of` as well. A
+    failure under `of` itself means that the cause has changed, so the `resets` of `of` must contain BRIEF.
     """
     resets = tuple(name for name in of.resets if name != BRIEF)
-    return RetrySchedule(BRIEF, min(2, of.retries), resets, is_brief=True, also=of.name)
+    return RetrySchedule(BRIEF, min(_BRIEF_RETRIES, of.retries), resets, is_brief=True, also=of.name)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """`base` is where records come from first; `delays_s`, ascending, are those of its retry topics."""
+    """The retries of one topic: records come from `base` first; `delays_s`, ascending, has its retry topics.
+
+    All points in time are in seconds since the epoch.
+    """
 
     base: str
     delays_s: Sequence[int]
 
-    def delay_s(self, record: Record, error: TransientError, schedule: RetrySchedule) -> int | None:
-        """How long until the next try; None when the schedule is used up.
-
-        A longer `retry_after_s` is rounded up to the next delay there is, and capped at the longest.
-        """
-        tried = history(record).tries(schedule)
+    def next_try(
+        self, record: Record, error: TransientError, schedule: RetrySchedule, now_s: float
+    ) -> Retry | None:
+        """Returns the next try of a record that failed at `now_s`; None when the schedule is used up."""
+        past = history(record)
+        tried = past.tries(schedule)
         if tried >= schedule.retries:
             return None
-        if schedule.is_brief:
-            return retry_topics.brief_delay_s(self.delays_s)
-        wanted_s = max(self.delays_s[min(tried, len(self.delays_s) - 1)], error.retry_after_s or 0)
-        return next((delay_s for delay_s in self.delays_s if delay_s >= wanted_s), self.delays_s[-1])
-
-    def is_for_later(self, name: str) -> bool:
-        """Whether the topic of that name is one of the retry topics."""
-        return name in retry_topics.topics(self.base, retry_topics.with_brief(self.delays_s))
+        delay_s = self._delay_s(tried, error, schedule)
+        waiting = self._waiting(
+            record, past.failed(schedule, error), delay_s, {NOT_BEFORE_MS: now_s + delay_s}
+        )
+        return Retry(now_s + delay_s, waiting)
 
     def deferred(self, record: Record, now_s: float) -> Message:
-        """The record that comes again later without a try counted, since its user has too much under way.
+        """Returns the record that comes again later without a failed try, because no place was free.
 
-        The delay is the longest that is at most a third of the time since it was first deferred, or the
-        shortest there is. So what waits for long is read seldom, and none waits much longer than it must.
+        The delay is the longest that is at most a third of the time since the record was first deferred, or
+        the shortest there is. So a long wait costs few reads, and no record waits much longer than it must.
         """
         since_s = _seconds(record, DEFERRED_SINCE_MS)
         since_s = now_s if since_s is None else since_s
         fitting = [delay_s for delay_s in self.delays_s if delay_s <= (now_s - since_s) / 3]
         delay_s = max(fitting, default=self.delays_s[0])
         times = {DEFERRED_SINCE_MS: since_s, NOT_BEFORE_MS: now_s + delay_s}
-        waits = [(name, str(int(at_s * 1000)).encode()) for name, at_s in times.items()]
-        headers = (*foreign_headers(record), *history(record).headers, *waits)
-        return Message(retry_topics.topic(self.base, delay_s), record.key, record.value, headers)
+        return self._waiting(record, history(record), delay_s, times)
 
-    def next_try(
-        self, record: Record, error: TransientError, schedule: RetrySchedule, now_s: float
-    ) -> Message | None:
-        """The record that waits for the next try; None when there is none. `now_s` is since the epoch."""
-        delay_s = self.delay_s(record, error, schedule)
-        if delay_s is None:
-            return None
-        due = (NOT_BEFORE_MS, str(int((now_s + delay_s) * 1000)).encode())
-        headers = (*foreign_headers(record), *history(record).failed(schedule, error).headers, due)
+    def is_for_later(self, name: str) -> bool:
+        """Tells whether the topic of that name is one of the retry topics."""
+        return name in retry_topics.topics(self.base, retry_topics.with_brief(self.delays_s))
+
+    def _delay_s(self, tried: int, error: TransientError, schedule: RetrySchedule) -> int:
+        if schedule.is_brief:
+            return retry_topics.brief_delay_s(self.delays_s)
+        wanted_s = max(self.delays_s[min(tried, len(self.delays_s) - 1)], error.retry_after_s or 0)
+        # A longer Retry-After is rounded up to the next delay that has a topic, and capped at the longest.
+        return next((delay_s for delay_s in self.delays_s if delay_s >= wanted_s), self.delays_s[-1])
+
+    def _waiting(self, record: Record, past: History, delay_s: int, times: Mapping[str, float]) -> Message:
+        """`times` are the points in time for the headers, by the headers' names."""
+        waits = [(name, str(int(at_s * 1000)).encode()) for name, at_s in times.items()]
+        headers = (*foreign_headers(record), *past.headers, *waits)
         return Message(retry_topics.topic(self.base, delay_s), record.key, record.value, headers)
 
 
 def _seconds(record: Record, header: str) -> float | None:
-    """A point in time that a header gives in milliseconds."""
+    """Returns the point in time that a header gives in milliseconds, in seconds; None without a valid one."""
     text = dict(record.headers).get(header) or b""
     return int(text) / 1000 if text.isdigit() and len(text) <= _MAX_DIGITS else None
 

@@ -12,7 +12,7 @@ from enum import Enum
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaTimeoutError
 
-from common.kafka import clients
+from common.kafka.groupless import topic_source
 from common.settings.schema import KafkaSettings
 
 TRANSACTION_LOG = "__transaction_state"
@@ -102,10 +102,7 @@ def last_decision(
 
     `since_ms` (epoch) is when the transaction last wrote. Raises KafkaError.
     """
-    consumer = KafkaConsumer(
-        **clients.kafka_options(settings), enable_auto_commit=False, allow_auto_create_topics=False
-    )
-    with contextlib.closing(consumer):
+    with contextlib.closing(topic_source(settings)) as consumer:
         count = len(consumer.partitions_for_topic(TRANSACTION_LOG) or ())
         if not count:
             return None

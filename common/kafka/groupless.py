@@ -1,17 +1,22 @@
-"""Reads topics without a group, from any offset, for readers that go on for good."""
+"""Topics that are read without a group: the reader says where it begins, and nothing is committed."""
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from kafka import KafkaConsumer, TopicPartition
+from kafka.errors import KafkaTimeoutError
 
 from common.kafka import clients
 from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings
 
+_STALL_S = 30.0
+_POLL_MS = 500
+
 
 class Source(Protocol):
-    """The methods of a KafkaConsumer that a reader without a group uses."""
+    """The methods of a KafkaConsumer without a group that a reader of endless topics needs."""
 
     def partitions_for_topic(self, topic: str) -> set[int] | None: ...
     def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
@@ -27,19 +32,12 @@ class TopicMissing(Exception):
     """The topic is not there yet."""
 
 
-def partitions_of(source: Source, topics: Iterable[str]) -> list[TopicPartition]:
-    """Return the partitions of all `topics`, in order. Raises TopicMissing."""
-    found = []
-    for topic in topics:
-        numbers = source.partitions_for_topic(topic)
-        if not numbers:
-            raise TopicMissing(f"topic {topic} is not there yet")
-        found += [TopicPartition(topic, number) for number in sorted(numbers)]
-    return found
-
-
 def topic_source(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
-    """Return a Source. `options` are further ones of the consumer. Raises KafkaError."""
+    """Returns a consumer for a reader without a group, with nothing assigned to it yet. Raises KafkaError.
+
+    `options` are further options of KafkaConsumer. With a `group_id` the consumer can ask for that group's
+    committed offsets, and still does not join the group.
+    """
     with cleaned_up_client() as net_client:
         return KafkaConsumer(
             **clients.kafka_options(settings),
@@ -50,3 +48,39 @@ def topic_source(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
             metadata_max_age_ms=60000,
             **options,
         )
+
+
+def partitions_of(source: Source, topics: Iterable[str]) -> list[TopicPartition]:
+    """Returns all partitions of all `topics`, in order. Raises TopicMissing."""
+    found = []
+    for topic in topics:
+        numbers = source.partitions_for_topic(topic)
+        if not numbers:
+            raise TopicMissing(f"topic {topic} is not there yet")
+        found += [TopicPartition(topic, number) for number in sorted(numbers)]
+    return found
+
+
+def read_to_ends(
+    consumer: KafkaConsumer,
+    begins: Mapping[TopicPartition, int],
+    ends: Mapping[TopicPartition, int],
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[Any]:
+    """Yields the records from each offset of `begins` up to, and without, the one of `ends`.
+
+    Raises KafkaError, also when no position has moved for 30 s.
+    """
+    consumer.assign(list(begins))
+    for partition, offset in begins.items():
+        consumer.seek(partition, offset)
+    moved_s, before = clock(), None
+    while behind := {p: at for p, end in ends.items() if (at := consumer.position(p)) < end}:
+        if behind != before:
+            moved_s, before = clock(), behind
+        elif clock() - moved_s > _STALL_S:
+            where = ", ".join(f"{p.topic}[{p.partition}] at {at}" for p, at in behind.items())
+            raise KafkaTimeoutError(f"nothing came for {_STALL_S:.0f} s: {where}")
+        for partition, batch in consumer.poll(timeout_ms=_POLL_MS).items():
+            # Records at or behind the end were written after the reader asked for the ends.
+            yield from (record for record in batch if record.offset < ends[partition])

@@ -1,1 +1,1 @@
-"""What operators see: logs, health probes and metrics."""
+"""Shows operators how a service is: by logs, health probes and metrics."""

@@ -1,4 +1,4 @@
-"""`/livez` (also `/health`), `/readyz` and `/metrics` for a service that has no web server of its own."""
+"""Serves `/livez` (also `/health`), `/readyz` and `/metrics` for a service without a web server."""
 
 import json
 import logging
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 
+from common import __version__
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Check:
-    """What one thing that a service needs says of itself; `detail` is why not, or which."""
+    """The state of one thing that a service needs. `detail` says why it is not ok, or which one it is."""
 
     ok: bool
     detail: str = ""
@@ -26,11 +28,11 @@ Checks = Mapping[str, Callable[[], Check]]
 Exposition = Callable[[], tuple[str, bytes]]
 
 
-def report(checks: Checks, timestamp_s: float) -> tuple[int, dict]:
-    """The status code and body of `/readyz`: 200 if every check is ok, else 503."""
+def report(checks: Checks, timestamp_s: float) -> tuple[int, dict[str, object]]:
+    """Returns the status code and body of `/readyz`: 200 if every check is ok, else 503."""
     results = _results(checks)
     ready = all(result.ok for result in results.values())
-    body = {
+    body: dict[str, object] = {
         "status": "ready" if ready else "not ready",
         "timestamp": timestamp_s,
         "checks": {name: {"ok": r.ok, "detail": r.detail} for name, r in results.items()},
@@ -39,7 +41,7 @@ def report(checks: Checks, timestamp_s: float) -> tuple[int, dict]:
 
 
 def is_ready(checks: Checks) -> bool:
-    """Whether `/readyz` would answer 200."""
+    """Returns whether `/readyz` would answer 200."""
     return all(result.ok for result in _results(checks).values())
 
 
@@ -50,13 +52,13 @@ def _results(checks: Checks) -> dict[str, Check]:
 def _result(name: str, check: Callable[[], Check]) -> Check:
     try:
         return check()
-    except Exception as error:  # a check that is broken must not hide what the others say
+    except Exception as error:  # a check that fails must not hide the results of the others
         log.exception("the check of %s failed", name)
         return Check(False, f"the check itself failed: {error!r}")
 
 
 class HealthServer:
-    """Serves the checks from a thread of its own. Port 0 takes a free one, see `port`."""
+    """Serves the checks from a thread of its own. With port 0, `port` is the free port that it took."""
 
     def __init__(
         self,
@@ -76,7 +78,7 @@ class HealthServer:
         self._thread.start()
 
     def stop(self) -> None:
-        # Without its thread `shutdown` would wait for ever.
+        # `shutdown` would wait for ever if the thread never ran.
         if self._thread.is_alive():
             self._server.shutdown()
         self._server.server_close()
@@ -86,12 +88,12 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        # HTTPServer's own looks up the host's name, which can hang for many seconds.
+        # HTTPServer's own method looks up the host's name, which can hang for many seconds.
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A probe that hangs up is no news; the base class prints its traceback."""
+        """Logs a probe that hangs up at level DEBUG; the base class prints a traceback."""
         log.debug("a probe's connection failed", exc_info=True)
 
 
@@ -110,7 +112,12 @@ def _handler(
             if path in ("/livez", "/health"):
                 result = alive()
                 status = "healthy" if result.ok else "unhealthy"
-                body = {"status": status, "timestamp": time.time(), "detail": result.detail}
+                body = {
+                    "status": status,
+                    "timestamp": time.time(),
+                    "detail": result.detail,
+                    "version": __version__,
+                }
                 self._answer(200 if result.ok else 503, body)
             elif path == "/readyz":
                 self._answer(*report(checks, time.time()))
@@ -121,7 +128,7 @@ def _handler(
 
         do_HEAD = do_GET
 
-        def _answer(self, status: int, body: dict) -> None:
+        def _answer(self, status: int, body: dict[str, object]) -> None:
             self._send(status, "application/json", json.dumps(body).encode())
 
         def _send(self, status: int, content_type: str, data: bytes) -> None:
@@ -136,6 +143,6 @@ def _handler(
             return "uvr"
 
         def log_message(self, format: str, *args: object) -> None:
-            """Probes every few seconds would fill the log."""
+            """Logs no requests: a probe every few seconds would fill the log."""
 
     return Handler

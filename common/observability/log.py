@@ -1,8 +1,8 @@
-"""Logs: a file a service, lines that name their task, and a quiet Kafka client.
+"""Sets up logging: a file for each service, lines that name their task, and a quiet Kafka client.
 
-Threads that work for a task run inside `task_context(task_uuid)`; every line they write carries
-`[task_uuid]`. What is written inside `request_context(request_id)` ends with `request_id=…`. As JSON a line
-is an object with the same in fields of their own.
+Threads that work for a task run inside `task_context(task_uuid)`: each of their lines carries `[task_uuid]`.
+Lines that are written inside `request_context(request_id)` end with `request_id=…`. In the JSON format a line
+is an object, with a field for each of the two.
 """
 
 import json
@@ -23,12 +23,12 @@ from typing import Literal
 Format = Literal["text", "json"]
 
 _TEXT = "%(asctime)s %(levelname)s %(name)s %(task)s%(shown)s%(request)s"
-# Whoever may write what a line holds must not write the file full.
+# A stranger's text in a line must not fill the file.
 _MAX_MESSAGE_CHARS = 4000
 _MAX_EXCEPTION_CHARS = 20_000
 _MAX_FILE_BYTES = 50 * 1024 * 1024
 _KEPT_FILES = 5
-# the class of an exception, or a TLS library's reason
+# The class of an exception, or the reason that a TLS library gives.
 _ERROR_NAME = re.compile(r"[A-Z]\w*Error\b|\b[A-Z]+(?:_[A-Z]+)+\b")
 
 _task: ContextVar[str | None] = ContextVar("task_uuid", default=None)
@@ -37,6 +37,7 @@ _request: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 @contextmanager
 def task_context(task_uuid: object) -> Iterator[None]:
+    """Makes the lines that are logged inside it name this task."""
     token = _task.set(str(task_uuid))
     try:
         yield
@@ -46,6 +47,7 @@ def task_context(task_uuid: object) -> Iterator[None]:
 
 @contextmanager
 def request_context(request_id: str) -> Iterator[None]:
+    """Makes the lines that are logged inside it name this request."""
     token = _request.set(request_id)
     try:
         yield
@@ -54,12 +56,12 @@ def request_context(request_id: str) -> Iterator[None]:
 
 
 def current_request_id() -> str:
-    """The request's that this thread, or asyncio task, works for; empty outside of one."""
+    """Returns the id of the request that this thread or asyncio task works for; empty if for none."""
     return _request.get() or ""
 
 
 def printable(text: str) -> str:
-    """`text` with an escape for each character that ends lines, controls terminals or turns the direction."""
+    """Escapes each character that ends lines, controls terminals or changes the direction of the text."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -74,14 +76,13 @@ def _cut(text: str, most: int) -> str:
 class _ContextFilter(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         task, request = _task.get(), _request.get()
-        record.task_uuid, record.request_id = task or None, request or None
         record.task = f"[{task}] " if task else ""
         record.request = f" request_id={request}" if request else ""
         return True
 
 
 class _TextFormatter(logging.Formatter):
-    """A line for people: none can be forged by what a stranger's address, file name or error text holds."""
+    """Writes a line for people. No address, file name or error text from a stranger can forge a line."""
 
     def __init__(self) -> None:
         super().__init__(_TEXT)
@@ -94,13 +95,13 @@ class _TextFormatter(logging.Formatter):
 
 
 def _indented(traceback: str) -> str:
-    """So that none of its lines looks like a line of the log. The end is what tells the error."""
+    """Indents each line, so that none looks like a line of the log. Keeps the end, which names the error."""
     lines = traceback[-_MAX_EXCEPTION_CHARS:].split("\n")
     return "\n".join(f"  {printable(line)}" for line in lines)
 
 
 class _JsonFormatter(logging.Formatter):
-    """An object a line with always the same fields, null where there is nothing to say."""
+    """Writes a JSON object a line. The fields are always the same; a field without a value is null."""
 
     def __init__(self, service: str):
         super().__init__()
@@ -112,22 +113,23 @@ class _JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "service": self._service,
-            "task_uuid": record.task_uuid,
-            "request_id": record.request_id,
+            "task_uuid": _task.get() or None,
+            "request_id": _request.get() or None,
             "message": _cut(record.getMessage(), _MAX_MESSAGE_CHARS),
             "exception": (
                 self.formatException(record.exc_info)[-_MAX_EXCEPTION_CHARS:] if record.exc_info else None
             ),
         }
-        # in ASCII: whatever a stranger's name holds, and a line end in it too, is escaped
+        # JSON in ASCII escapes everything else in a stranger's text, line ends too.
         return json.dumps(line)
 
 
 class RateLimit(logging.Filter):
-    """Lets `limit` records of each level pass in `period_s`: a lost broker floods the log.
+    """Lets `limit` records of each level pass in `period_s` seconds: a lost broker would flood the log.
 
-    Beyond those, the first that names an error which no record has named in the period: the one that tells
-    the reason may come last. The first of its level in a period says how many were left out before.
+    The reason of a failure may come last. So a record beyond the limit passes, too, if it names an error that
+    no other record has named in the period. The first record of its level in a period says how many were left
+    out before.
     """
 
     def __init__(self, limit: int, period_s: float, clock: Callable[[], float] = time.monotonic):
@@ -147,7 +149,7 @@ class RateLimit(logging.Filter):
         return passes
 
     def _count(self, record: logging.LogRecord) -> tuple[bool, int]:
-        """Whether it passes, and how many that did not it has to tell of."""
+        """Returns whether the record passes, and how many records it must say were left out before."""
         now_s, level = self._clock(), record.levelname
         if now_s - self._began_s >= self._period_s:
             self._began_s = now_s
@@ -163,14 +165,14 @@ class RateLimit(logging.Filter):
 
 
 def configure(service: str, directory: Path, level: str = "INFO", format: Format = "text") -> None:
-    """Logs to `directory/{service}.log` and to standard error. Raises OSError if it cannot be written."""
+    """Logs to `directory/{service}.log` and to standard error. Raises OSError if that fails."""
     directory.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [
         RotatingFileHandler(
             directory / f"{service}.log",
             maxBytes=_MAX_FILE_BYTES,
             backupCount=_KEPT_FILES,
-            # whatever the locale, and whatever a file's or a stranger's name holds
+            # The locale must not matter, nor the characters in a name.
             encoding="utf-8",
             errors="backslashreplace",
         ),
@@ -184,8 +186,8 @@ def configure(service: str, directory: Path, level: str = "INFO", format: Format
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(level)
-    # Handlers see the records of child loggers, a logger's own filter does not: so the limit sits on a
-    # handler that the client's whole tree goes through.
+    # The limit is on a handler, which sees the records of all of the client's loggers. A logger's own filter
+    # does not see the records of its children.
     kafka = logging.getLogger("kafka")
     kafka.setLevel("WARNING")
     kafka.propagate = False
@@ -195,6 +197,8 @@ def configure(service: str, directory: Path, level: str = "INFO", format: Format
 
 
 class _Forward(logging.Handler):
+    """Passes the records within the limit on to another logger's handlers."""
+
     def __init__(self, target: logging.Logger, limit: RateLimit):
         super().__init__()
         self._target = target

@@ -1,38 +1,48 @@
 """Metrics for `GET /metrics`, in Prometheus' text format.
 
-Names and units are as Prometheus wants them. Labels have few values, all known at the start: each counter
-stands at 0 from then on, since of one that begins at 1 no rate tells its first event.
+Names and units follow Prometheus' conventions. Each label has few values, all known at the start, so that
+every counter starts at 0: a rate would miss the first event of a counter that starts at 1.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Gauge,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
+from common import __version__
 from common.observability import health
 from common.observability.health import Checks
 
-# Numbers by the values of their labels.
+# Each number by the values of its labels.
 Numbers = Mapping[tuple[str, ...], float]
 
 
 def new_registry() -> CollectorRegistry:
-    """A registry of its own for each service, with the process's memory, CPU time and descriptors."""
-    disable_created_metrics()  # a series more for each counter that nobody asks for
+    """Return a registry with the service's version and the process's memory, CPU time and descriptors."""
+    # Without this each counter would have a second series, with the time of its creation.
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves its return type out
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
+    build = Gauge("uvr_build_info", "Always 1; the version is the label.", ["version"], registry=registry)
+    build.labels(__version__).set(1)
     return registry
 
 
 def exposition(registry: CollectorRegistry) -> tuple[str, bytes]:
-    """The content type and the text of what `/metrics` answers."""
+    """Returns the content type and the text of the answer of `/metrics`."""
     return CONTENT_TYPE_PLAIN_0_0_4, generate_latest(registry)
 
 
 class Reading(Collector):
-    """Numbers that are read when they are asked for, and so cost nothing in between."""
+    """A metric whose numbers are read only when `/metrics` is asked for."""
 
     def __init__(
         self,

@@ -1,1 +1,1 @@
-"""Connections to addresses that users gave: judged, bounded and interruptible."""
+"""Connects to addresses that users gave: checks them, limits the time, and can be interrupted."""

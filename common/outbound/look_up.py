@@ -1,8 +1,8 @@
-"""Finds the IP addresses of a host, and refuses those that nobody outside may reach, before any connection.
+"""Finds the IP addresses of a host, and refuses addresses that are not public, before any connection.
 
-To its user, a name that does not exist and a name that is not public are the same, else the names of our own
-network could be guessed one by one. They have one code, one text, the same tries and about the same time. The
-log has the reason.
+A user cannot tell a name that does not exist from a name that is not public: else the names of our own
+network could be guessed one by one. Both have the same code, text and retries, and take about the same time.
+The log has the reason.
 """
 
 import logging
@@ -11,37 +11,39 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from common.outbound.addresses import Origin, check_public, is_literal, is_public, own_address, unusable_name
+from common.outbound.addresses import Origin
+from common.outbound.ip_addresses import check_public, is_literal, is_public
 from common.outbound.own_address import is_own
+from common.outbound.refusals import own_address, unusable_name
 from common.outbound.sockets import SLICE_S
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 log = logging.getLogger(__name__)
 
-# There is no such name, or it has no address. A resolver that is away or fails says EAI_AGAIN or EAI_FAIL.
+# The name does not exist or has no address. A resolver that is away or fails says EAI_AGAIN or EAI_FAIL.
 _NO_SUCH_NAME = frozenset({socket.EAI_NONAME, socket.EAI_NODATA, socket.EAI_ADDRFAMILY})
 
 Resolver = Callable[[str, int], Sequence[str]]
 
 
 def system_resolver(host: str, port: int) -> list[str]:
-    """The IP addresses of `host`, best first. Raises OSError, UnicodeError."""
+    """Returns the IP addresses of `host`, best first. Raises OSError and UnicodeError."""
     answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(answer[4][0]) for answer in answers))
 
 
 def public_addresses(
-    resolve: Resolver, origin: Origin, timeout_s: float, pulse: Pulse, step_s: float = SLICE_S
+    resolve: Resolver, origin: Origin, timeout_s: float, stop_check: StopCheck, step_s: float = SLICE_S
 ) -> Sequence[str]:
     """Returns the IP addresses of an origin that is not trusted, all of them public and none our own.
 
-    Raises PermanentError for an IP address that must not be connected to, UnlikelyError for such a name, and
-    what `look_up` raises. A name is refused when a whole number of `step_s` has passed, however soon that was
-    known.
+    Raises PermanentError for a host that is a forbidden IP address, UnlikelyError for a name with one, and
+    the errors of `look_up`. A refusal of a name comes only after a whole number of `step_s`, so that its time
+    does not tell the reason.
     """
     began_s = time.monotonic()
     try:
-        addresses = look_up(resolve, origin, timeout_s, pulse)
+        addresses = look_up(resolve, origin, timeout_s, stop_check)
         if is_literal(origin.host):
             _check_literal(addresses, origin.host)
             return addresses
@@ -53,7 +55,7 @@ def public_addresses(
     if refusal is None:
         return addresses
     log.warning("%s is refused: %s", origin.host, refusal)
-    _wait_for_step(began_s, step_s, pulse)
+    _wait_for_step(began_s, step_s, stop_check)
     raise unusable_name(origin.host)
 
 
@@ -72,9 +74,9 @@ def _why_refused(addresses: Sequence[str]) -> str | None:
     return None
 
 
-def look_up(resolve: Resolver, origin: Origin, timeout_s: float, pulse: Pulse) -> Sequence[str]:
-    """Waits for `resolve` in slices. Raises OSError, TimeoutError, what `pulse` raises."""
-    # The C library's look-up cannot be interrupted; left behind, it ends by its own time-outs.
+def look_up(resolve: Resolver, origin: Origin, timeout_s: float, stop_check: StopCheck) -> Sequence[str]:
+    """Waits for `resolve` in slices. Raises OSError, TimeoutError, and the errors of `stop_check`."""
+    # The C library's look-up cannot be interrupted. A thread that is left behind ends by its own time-outs.
     answers: list[Sequence[str]] = []
     failures: list[OSError] = []
     finished = threading.Event()
@@ -90,7 +92,7 @@ def look_up(resolve: Resolver, origin: Origin, timeout_s: float, pulse: Pulse) -
     threading.Thread(target=work, name="look-up", daemon=True).start()
     end_s = time.monotonic() + timeout_s
     while not finished.wait(SLICE_S):
-        pulse()
+        stop_check()
         if time.monotonic() >= end_s:
             raise TimeoutError(f"the name {origin.host} was not looked up in time")
     if not answers or not answers[0]:
@@ -102,7 +104,7 @@ def _no_such_name(why: str) -> socket.gaierror:
     return socket.gaierror(socket.EAI_NONAME, why)
 
 
-def _wait_for_step(began_s: float, step_s: float, pulse: Pulse) -> None:
-    pulse()
+def _wait_for_step(began_s: float, step_s: float, stop_check: StopCheck) -> None:
+    stop_check()
     if step_s:
         time.sleep(-(time.monotonic() - began_s) % step_s)

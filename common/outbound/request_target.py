@@ -1,7 +1,7 @@
 """Makes the target of a request line, and of a redirect, from addresses as they were given.
 
 `requests`, urllib3 and `urljoin` rewrite addresses into equal ones: `%7e` becomes `~`, `/a/../b` becomes
-`/b`, an empty query goes. To a host that signs the bytes it is asked for, that is another address.
+`/b`, and an empty query is dropped. A host that signs its URLs' bytes refuses the rewritten address.
 """
 
 import re
@@ -18,9 +18,9 @@ _NOT_ON_THE_WIRE = re.compile(r"[^\x21-\x7e]")
 def request_target(url: str) -> str:
     """Returns the path and query of an address that `parse_origin` takes, for a request line.
 
-    Every visible ASCII character stays as it is, a percent sign without two digits too. A space, which would
-    end the request line's second word, becomes `%20`; any other character becomes its UTF-8 bytes in `%XX`.
-    The fragment is left out, and an empty path is `/`.
+    Every visible ASCII character stays as it is, even a percent sign without two digits. A space becomes
+    `%20`, since it would end the target. Any other character becomes its UTF-8 bytes as `%XX`.
+    The fragment is left out, and an empty path becomes `/`.
     """
     parts = _parts(url)
     target = (parts["path"] or "/") + (parts["query"] or "")
@@ -30,8 +30,8 @@ def request_target(url: str) -> str:
 def redirect_url(base: str, location: str) -> str:
     """Returns the address that the `Location` header of an answer to `base` names.
 
-    An address, and a path from the root, are kept as they were given. A path that is relative to `base` is
-    resolved after RFC 3986, 5.2: its steps up and down mean nothing until they are taken.
+    A whole address, and a path from the root, are kept as they were given. A relative path is resolved as in
+    RFC 3986, 5.2, since its `.` and `..` mean nothing without `base`.
 
     Raises PermanentError (address_invalid).
     """
@@ -61,7 +61,7 @@ def _parts(url: str) -> re.Match[str]:
 
 
 def _decoded(header: str) -> str:
-    """Headers reach us as latin-1. Servers send UTF-8; bytes that are none are escaped one by one."""
+    """Reads a header as UTF-8; `requests` gives it as latin-1. Escapes the bytes that are not UTF-8."""
     raw = header.encode("latin-1")
     try:
         return raw.decode()
@@ -70,7 +70,7 @@ def _decoded(header: str) -> str:
 
 
 def _without_steps(path: str) -> str:
-    """Takes `.` and `..` out of an absolute path. Empty segments stay."""
+    """Resolves `.` and `..` in an absolute path. Empty segments stay."""
     *before, last = path.split("/")[1:]
     kept: list[str] = []
     for segment in (*before, last):

@@ -1,8 +1,8 @@
-"""Sockets that ask `pulse` several times a second whether they may go on waiting.
+"""Sockets whose waits can be ended: they call `stop_check` several times a second.
 
-A socket's own time-out starts afresh with every byte, so a peer that drips one each minute holds its
-reader for ever. Here every wait is cut into slices, and `pulse` between them may raise (a deadline, a
-cancelled job): the exception leaves the socket's methods as it is. All of it runs in the caller's thread.
+A socket's own time-out starts afresh with every byte, so a peer that sends a byte each minute holds its
+reader for ever. Here every wait is cut into slices. `stop_check`, called between them, ends the wait by
+raising, for a deadline or a cancelled job. All of this runs in the caller's thread.
 """
 
 import errno
@@ -12,16 +12,24 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 SLICE_S = 0.15
 
+T = TypeVar("T")
 
-class _Interruptible:
+if TYPE_CHECKING:
+    _MixedInto = socket.socket
+else:
+    _MixedInto = object
+
+
+class _Interruptible(_MixedInto):
     """Mixed into a socket class. `settimeout` sets how long one operation may wait in all."""
 
-    pulse: Pulse
+    stop_check: StopCheck
     _limit_s: float | None = None
 
     def settimeout(self, value: float | None) -> None:
@@ -31,18 +39,21 @@ class _Interruptible:
     def gettimeout(self) -> float | None:
         return self._limit_s
 
-    def recv_into(self, *args, **kwargs) -> int:
+    def recv_into(self, *args: Any, **kwargs: Any) -> int:
         return self._sliced(lambda: super(_Interruptible, self).recv_into(*args, **kwargs))
 
-    def sendall(self, data, flags: int = 0) -> None:
+    def sendall(self, data: Any, flags: int = 0) -> None:
         rest = memoryview(data).cast("B")
         while rest:
-            rest = rest[self._sliced(lambda part=rest: self.send(part, flags)) :]
+            rest = rest[self._send_some(rest, flags) :]
 
-    def _sliced(self, operation: Callable[[], int]):
+    def _send_some(self, data: memoryview, flags: int) -> int:
+        return self._sliced(lambda: self.send(data, flags))
+
+    def _sliced(self, operation: Callable[[], T]) -> T:
         began_s = time.monotonic()
         while True:
-            self.pulse()
+            self.stop_check()
             try:
                 return operation()
             except TimeoutError:
@@ -51,9 +62,11 @@ class _Interruptible:
 
 
 class InterruptibleSocket(_Interruptible, socket.socket):
-    def __init__(self, pulse: Pulse, family: int):
+    """A TCP socket."""
+
+    def __init__(self, stop_check: StopCheck, family: int):
         super().__init__(family, socket.SOCK_STREAM)
-        self.pulse = pulse
+        self.stop_check = stop_check
 
 
 class _InterruptibleTLSSocket(_Interruptible, ssl.SSLSocket):
@@ -61,34 +74,39 @@ class _InterruptibleTLSSocket(_Interruptible, ssl.SSLSocket):
         self._sliced(lambda: super(_InterruptibleTLSSocket, self).do_handshake(block))
 
 
-def interrupt_tls(context: ssl.SSLContext, pulse: Pulse) -> None:
+def interrupt_tls(context: ssl.SSLContext, stop_check: StopCheck) -> None:
     """Makes the sockets of `context` interruptible, from their handshake on."""
-    # `wrap_socket` makes the object and shakes hands in one call, so `pulse` must come with the class.
-    context.sslsocket_class = type("TLSSocket", (_InterruptibleTLSSocket,), {"pulse": staticmethod(pulse)})
+    # `wrap_socket` makes the object and shakes hands in one call, so `stop_check` must come with the class.
+    context.sslsocket_class = type(
+        "TLSSocket", (_InterruptibleTLSSocket,), {"stop_check": staticmethod(stop_check)}
+    )
 
 
-def connect(addresses: Sequence[str], port: int, timeout_s: float, pulse: Pulse) -> InterruptibleSocket:
-    """Connects to the first IP address that answers. Raises OSError, TimeoutError, what `pulse` raises.
+def connect(
+    addresses: Sequence[str], port: int, timeout_s: float, stop_check: StopCheck
+) -> InterruptibleSocket:
+    """Connects to the first IP address that answers.
 
     The addresses share `timeout_s`, so that a first one that leads nowhere leaves time for the next.
+    Raises OSError, TimeoutError, and the errors of `stop_check`.
     """
     end_s = time.monotonic() + timeout_s
     failure: OSError = OSError("the name has no address")
     for index, address in enumerate(addresses):
         share_s = (end_s - time.monotonic()) / (len(addresses) - index)
         try:
-            return _connect_one(address, port, share_s, pulse)
+            return _connect_one(address, port, share_s, stop_check)
         except OSError as error:
             failure = error
     raise failure
 
 
-def _connect_one(address: str, port: int, timeout_s: float, pulse: Pulse) -> InterruptibleSocket:
-    sock = InterruptibleSocket(pulse, socket.AF_INET6 if ":" in address else socket.AF_INET)
+def _connect_one(address: str, port: int, timeout_s: float, stop_check: StopCheck) -> InterruptibleSocket:
+    sock = InterruptibleSocket(stop_check, socket.AF_INET6 if ":" in address else socket.AF_INET)
     try:
         sock.setblocking(False)
         _raise_for(sock.connect_ex((address, port)))
-        _await_connection(sock, time.monotonic() + timeout_s, pulse)
+        _await_connection(sock, time.monotonic() + timeout_s, stop_check)
         sock.settimeout(timeout_s)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except BaseException:
@@ -97,11 +115,11 @@ def _connect_one(address: str, port: int, timeout_s: float, pulse: Pulse) -> Int
     return sock
 
 
-def _await_connection(sock: socket.socket, end_s: float, pulse: Pulse) -> None:
+def _await_connection(sock: socket.socket, end_s: float, stop_check: StopCheck) -> None:
     poll = select.poll()
     poll.register(sock, select.POLLOUT)
     while True:
-        pulse()
+        stop_check()
         if poll.poll(SLICE_S * 1000):
             break
         if time.monotonic() >= end_s:

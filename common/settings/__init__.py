@@ -1,1 +1,1 @@
-"""Settings: the schema, how they are read from the environment, and what commands share."""
+"""Reads and validates settings from the environment, and begins and ends commands."""

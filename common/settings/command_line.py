@@ -1,37 +1,38 @@
-"""What commands share: arguments that a service does not take, and how a command ends."""
+"""Begins and ends commands: refuses arguments, and turns an interruption into an exit code."""
 
 import os
 import sys
 from collections.abc import Callable
+from typing import TextIO
 
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
 
 
 def refuse(arguments: list[str], usage: str) -> None:
-    """Ends the process if there are `arguments`, none of which is a command: 0 for `--help`, else 2."""
+    """Ends the process if there are `arguments`: with 0 for `--help`, else with 2. Prints `usage`."""
     if not arguments:
         return
     asked = arguments[0] in ("-h", "--help")
 
-    def tell() -> int:
+    def print_usage() -> int:
         print(usage, file=sys.stdout if asked else sys.stderr)
         return 0 if asked else 2
 
-    sys.exit(run(tell))
+    sys.exit(run(print_usage))
 
 
 def run(command: Callable[[], int]) -> int:
     """Runs a command and returns its exit code.
 
-    The command ends without a word when it is interrupted (130), and when nobody reads its output any more,
-    as with `| head` (141).
+    A command that is interrupted ends quietly with 130. It ends quietly with 141 when nobody reads its output
+    any more, as with `| head`.
     """
     try:
         try:
             return command()
         finally:
-            # Else the interpreter writes the rest at its end, where nobody catches what that raises.
+            # Flush here: the interpreter would do it at its end, where nobody catches the error.
             if sys.stdout is not None:
                 sys.stdout.flush()
     except KeyboardInterrupt:
@@ -42,8 +43,8 @@ def run(command: Callable[[], int]) -> int:
         return EXIT_BROKEN_PIPE
 
 
-def _silence(stream) -> None:
-    """What is still to be written must not raise again at the interpreter's end."""
+def _silence(stream: TextIO | None) -> None:
+    """Drops the text that is not written yet, so that it raises no second error at the interpreter's end."""
     if stream is None:
         return
     try:

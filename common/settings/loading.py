@@ -1,6 +1,5 @@
-"""Reads settings once, at a service's start, and ends the process where they will not do."""
+"""Reads settings at the start of a service or command, and ends the process if they are wrong."""
 
-import errno
 import os
 import re
 import sys
@@ -10,11 +9,14 @@ from pathlib import Path
 from typing import NoReturn, TypeVar
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
+
+from common.errors import is_disk_full
 
 T = TypeVar("T", bound=BaseSettings)
 
-# A process that stops for its settings is not restarted: supervisors are told of this exit code.
+# Supervisors do not restart a process that ends with this exit code: its settings would still be wrong.
 EXIT_BAD_SETTINGS = 64
 
 
@@ -23,7 +25,7 @@ class BadSettings(Exception):
 
 
 def load(kind: type[T]) -> T:
-    """Reads `kind` from the environment. Raises BadSettings, which names each setting at fault."""
+    """Reads `kind` from the environment. Raises BadSettings, which names every setting that is wrong."""
     try:
         return kind()
     except ValidationError as error:
@@ -32,7 +34,7 @@ def load(kind: type[T]) -> T:
 
 
 def load_or_exit(kind: type[T]) -> T:
-    """`load` for an entry point: says what is wrong on standard error and ends the process."""
+    """Reads `kind` for an entry point: says on standard error what is wrong, and ends the process."""
     try:
         return load(kind)
     except BadSettings as error:
@@ -40,29 +42,30 @@ def load_or_exit(kind: type[T]) -> T:
 
 
 def exit_for_bad_settings(reason: str) -> NoReturn:
+    """Says on standard error why the process cannot start, and ends it."""
     print(f"cannot start: {reason}", file=sys.stderr)
     sys.exit(EXIT_BAD_SETTINGS)
 
 
 @contextmanager
 def exit_if_unusable(name: str, directory: Path) -> Iterator[None]:
-    """Around the first use of the directory that setting `name` gives: an OSError there ends the process."""
+    """Wraps the first use of the directory in setting `name`: an OSError there ends the process."""
     try:
         yield
     except OSError as error:
         reason = f"{name} {directory}: {error.strerror or error}"
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):  # not for ever: supervisors are to try again
+        if is_disk_full(error):  # not for ever: supervisors are to try again
             sys.exit(f"cannot start: {reason}")
         exit_for_bad_settings(reason)
 
 
-def _explain(item) -> str:
+def _explain(item: ErrorDetails) -> str:
     if not item["loc"]:
         return item["msg"].removeprefix("Value error, ")
     name = str(item["loc"][0]).upper()
     if item["type"] == "missing":
         return f"{name} is not set"
-    # The value is left out where it is a secret; names tell, since a bad value never became a SecretStr.
+    # The value of a secret is left out. The name decides: a wrong value has not become a SecretStr.
     secret = re.search("PASSWORD|SECRET|KEY", name)
     got = "" if secret or name not in os.environ else f" (got {os.environ[name]!r})"
     return f"{name}: {item['msg'].removeprefix('Value error, ')}{got}"

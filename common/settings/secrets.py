@@ -1,10 +1,12 @@
-"""Secrets that stand in files."""
+"""Reads secrets from files."""
 
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 
 def read_secret(name: str, path: Path) -> str:
-    """The file's text without its last line end. Raises ValueError, with the setting's `name` in it."""
+    """Returns the file's text without its last line end. Raises ValueError, which names the setting."""
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -16,8 +18,13 @@ def read_secret(name: str, path: Path) -> str:
     return secret
 
 
-def with_secrets_from_files(fields, values):
-    """Each secret NAME may be given as NAME_FILE, as official images do it; compose mounts such files."""
+def with_secrets_from_files(fields: Iterable[str], values: dict[str, Any]) -> dict[str, Any]:
+    """Returns `values` with each secret NAME read from the file NAME_FILE, where that is given.
+
+    Official images and Docker Compose pass secrets in this way. Raises ValueError for a file that cannot be
+    read, and when both NAME and NAME_FILE are set.
+    """
+    fields = set(fields)
     read = {}
     for name in fields:
         file = values.get(f"{name}_file")

@@ -1,4 +1,4 @@
-"""What a setting's text may be, and what it becomes."""
+"""The types of settings: which text each takes, and the value that it becomes."""
 
 import re
 import ssl
@@ -15,21 +15,22 @@ Origins = Annotated[tuple[str, ...], NoDecode]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
 Delays = Annotated[tuple[Annotated[int, Field(gt=0)], ...], NoDecode, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], NoDecode]
+Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
-# Each running job is named in the committed metadata, for which brokers allow 4096 bytes.
+# The most that fit: the committed metadata names each running job, and brokers allow it 4096 bytes.
 Slots = Annotated[int, Field(gt=0, le=128)]
 
 
 def split(value: object) -> object:
-    """What stands between commas; what is no text is left as it is."""
+    """Splits a text at its commas into a tuple. Returns any other value as it is."""
     if not isinstance(value, str):
         return value
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
 def checked_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
-    """In small letters, as a request names them, without a final dot. Raises ValueError."""
+    """Returns the host names in lower case and without a final dot. Raises ValueError."""
     return tuple(map(_checked_host, value))
 
 
@@ -46,7 +47,7 @@ def _checked_host(given: str) -> str:
 
 
 def checked_authorities(path: Path) -> Path:
-    """A file of certificates in PEM format, one or more. Raises ValueError."""
+    """Returns `path` if the file holds certificates in PEM format. Raises ValueError."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError as error:  # SSLError among them
@@ -57,7 +58,7 @@ def checked_authorities(path: Path) -> Path:
 
 
 def checked_origins(value: tuple[str, ...]) -> tuple[str, ...]:
-    """In small letters and without a slash at the end. Raises ValueError."""
+    """Returns the origins in lower case and without a slash at the end. Raises ValueError."""
     for origin in value:
         if not re.fullmatch(r"https?://(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+)(:\d{1,5})?/?", origin):
             raise ValueError(f"expected origins such as http://127.0.0.1:9000, got {origin!r}")

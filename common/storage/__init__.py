@@ -1,1 +1,1 @@
-"""Where stems lie: the stage between the services, the bucket, and links to its objects."""
+"""Stores stems: in the stage between the services, and in the bucket, with links to its objects."""

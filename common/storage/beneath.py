@@ -1,7 +1,7 @@
-"""Files and directories beneath a root, reached without following a link at any component.
+"""Opens files and directories beneath a root without following a link at any component of the path.
 
-Others may write into the root. A link that they put there leads to nothing, and what is no regular file is
-never read: a named pipe would hold its reader for ever.
+Others may write into the root. Links that they put there are refused, and only regular files are read: a
+named pipe would hold its reader for ever.
 """
 
 import contextlib
@@ -10,25 +10,28 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _DIRECTORY = _ROOT | os.O_NOFOLLOW
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-# By these the kernel says that a link, a file, a socket or a device is in the way.
+# The kernel's errors for a link, a file, a socket or a device in the way.
 _FOREIGN = (errno.ELOOP, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
 _MAKE_TRIES = 100
 
 
 class ForeignEntry(OSError):
-    """A link, or something else than a directory or a regular file, stands where one of these belongs."""
+    """There is a link, a socket or a device in place of a directory or a regular file."""
 
 
 @contextlib.contextmanager
 def directory(root: Path, *names: str) -> Iterator[int]:
-    """Opens `root/names…`, for the `dir_fd` of others. Raises ForeignEntry and OSError."""
+    """Opens the directory `root/names…` and gives its descriptor, for use as a `dir_fd`.
+
+    Raises ForeignEntry and OSError.
+    """
     descriptor = _open_directory(root, names)
     try:
         yield descriptor
@@ -38,7 +41,10 @@ def directory(root: Path, *names: str) -> Iterator[int]:
 
 @contextlib.contextmanager
 def made_directory(root: Path, *names: str) -> Iterator[int]:
-    """The same, and makes what is not there. Others may remove empty directories meanwhile."""
+    """Opens the directory as `directory` does, and makes the directories that are missing.
+
+    Others may remove empty directories meanwhile: then it tries again.
+    """
     for tries_left in reversed(range(_MAKE_TRIES)):
         try:
             descriptor = _make_directory(root, names)
@@ -52,13 +58,13 @@ def made_directory(root: Path, *names: str) -> Iterator[int]:
         os.close(descriptor)
 
 
-def open_file(parent: int, name: str) -> BinaryIO:
-    """Opens a regular file for reading. Raises ForeignEntry, FileNotFoundError and OSError."""
+def open_file(parent: int, name: str) -> BufferedReader:
+    """Opens a regular file for reading. Raises ForeignEntry, FileNotFoundError and other OSErrors."""
     return _regular(_open(name, _FILE, parent), name)
 
 
 def move_in(source: Path, parent: int, name: str) -> None:
-    """Moves `source`, a regular file on any file system, to `name`, in place of what is there.
+    """Moves `source`, a regular file on any file system, to `name`, and replaces a file there.
 
     Raises ForeignEntry and OSError.
     """
@@ -74,7 +80,7 @@ def move_in(source: Path, parent: int, name: str) -> None:
 
 
 def names_of_directories(parent: int) -> list[str]:
-    """The directories in an opened one; links are none. Raises OSError."""
+    """Returns the names of the directories in an opened directory, without links. Raises OSError."""
     with os.scandir(parent) as entries:
         return [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
 
@@ -116,8 +122,8 @@ def _open(name: str | Path, flags: int, parent: int | None) -> int:
         raise
 
 
-def _regular(descriptor: int, name: str) -> BinaryIO:
-    """Takes over the descriptor."""
+def _regular(descriptor: int, name: str) -> BufferedReader:
+    """Returns the open file of a descriptor, and closes the descriptor if it is no regular file's."""
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return os.fdopen(descriptor, "rb")
     os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Links to the bucket's objects: public below a domain, or presigned, for which nobody asks the store."""
+"""Makes links to the bucket's objects: below a public domain, or presigned, without asking the store."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -13,20 +13,20 @@ from common.storage.s3_client import make_client
 
 
 @dataclass(frozen=True)
-class Link:
-    """Where a client gets an object; `expires_at_s` is since the epoch, None for ever."""
+class ResultLink:
+    """The URL of one object. `expires_at_s` is in seconds since the epoch; None: the link never expires."""
 
     url: str
     expires_at_s: float | None
 
 
-def first_expiry_s(links: Iterable[Link]) -> float | None:
-    """When the first of them expires, since the epoch; None where all are for ever."""
+def first_expiry_s(links: Iterable[ResultLink]) -> float | None:
+    """Returns when the first link expires, in seconds since the epoch; None if none ever does."""
     return min((link.expires_at_s for link in links if link.expires_at_s is not None), default=None)
 
 
 class LinkMaker:
-    """Several threads may use it at once. It costs some 25 MB and 0.3 s: make one a process."""
+    """Makes links, for several threads at once. A maker costs some 25 MB and 0.3 s: have one a process."""
 
     def __init__(
         self,
@@ -41,23 +41,24 @@ class LinkMaker:
             session or boto3.session.Session(), settings, outside, connect_timeout=5, read_timeout=10, tries=1
         )
 
-    def url(self, key: str) -> Link:
-        """Public under S3_PUBLIC_DOMAIN, else presigned for S3_URL_EXPIRES_S. Raises BotoCoreError.
+    def url(self, key: str) -> ResultLink:
+        """Returns a public link under S3_PUBLIC_DOMAIN, else one presigned for S3_URL_EXPIRES_S.
 
-        Credentials that expire by themselves (roles) end a presigned link with them.
+        A presigned link also ends when the credentials that signed it expire, as those of roles do.
+        Raises BotoCoreError.
         """
         if self._settings.s3_public_domain:
             domain = self._settings.s3_public_domain.rstrip("/")
             base = domain if "://" in domain else f"https://{domain}"
-            return Link(f"{base}/{quote(key)}", None)
+            return ResultLink(f"{base}/{quote(key)}", None)
         expires_s = self._settings.s3_url_expires_s
         expires_at_s = float(int(self._wall_clock()) + expires_s)
         target = {"Bucket": self._bucket, "Key": key}
         url = self._signer.generate_presigned_url("get_object", Params=target, ExpiresIn=expires_s)
-        return Link(url, expires_at_s)
+        return ResultLink(url, expires_at_s)
 
     def key(self, url: str) -> str | None:
-        """The key of the object that a presigned `url` leads to; None when it is in another bucket."""
+        """Returns the key of the object behind a presigned `url`; None if it is in another bucket."""
         parts = urlsplit(url)
         path = unquote(parts.path).removeprefix("/")
         if (parts.hostname or "").startswith(f"{self._bucket}."):

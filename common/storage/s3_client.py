@@ -18,6 +18,7 @@ def make_client(
     tries: int,
     connections: int = 1,
 ) -> Any:
+    """Makes a client for the bucket's store. Time-outs are in seconds; `tries` counts the first try, too."""
     secret = settings.aws_secret_access_key
     return session.client(
         "s3",
@@ -27,7 +28,7 @@ def make_client(
         aws_secret_access_key=secret.get_secret_value() if secret else None,
         config=Config(
             signature_version="s3v4",
-            # Newer defaults add checksums that other stores refuse.
+            # boto3's newer defaults add checksums, which other stores refuse.
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             retries={"mode": "standard", "total_max_attempts": tries},

@@ -1,1 +1,1 @@
-"""What the services say to each other about tasks: messages, cancels and status."""
+"""Passes on what concerns tasks between the services: messages, cancels and statuses."""

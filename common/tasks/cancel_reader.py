@@ -1,7 +1,7 @@
-"""Hears of cancels, and of the stages that uploaders see: reads their topic on a thread, without a group.
+"""Reads cancels, and announcements of stages, from the control topic: on a thread, without a group.
 
-A spell lasts until anything fails, or the topic gets more partitions; then another begins at the topic's
-beginning, since a cancel that is heard of twice does no harm.
+A spell of reading lasts until anything fails or the topic gets more partitions. The next spell starts at the
+topic's beginning again, since reading a cancel twice does no harm.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ from common.settings.schema import KafkaSettings
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.messages import StageSeen, UndecodableMessage
+from common.waiting import Backoff
 from common.worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
@@ -33,16 +34,17 @@ _JOIN_TIMEOUT_S = 1.0
 
 
 class StageNews(Protocol):
-    """Who wants to hear of announcements of stages."""
+    """The receiver of announcements of stages."""
 
-    def add(self, seen: StageSeen) -> None: ...
+    def add(self, seen: StageSeen) -> None:
+        """Takes one announcement, in the topic's order."""
 
     def catch_up(self) -> None:
-        """What was announced before the start has been told."""
+        """Notes that every announcement from before the start has been added."""
 
 
 class ControlReader:
-    """Tells `cancels` and `stages` what is in `topic`, from `start` to `stop`."""
+    """Adds the records of `topic` to `cancels` and `stages`, from `start` to `stop`."""
 
     def __init__(
         self,
@@ -52,7 +54,7 @@ class ControlReader:
         clock: Callable[[], float] = time.monotonic,
         stages: StageNews | None = None,
     ):
-        """`connect` may block and raise: only the reader's own thread calls it."""
+        """`connect` may block and raise, since only the reader's own thread calls it."""
         self._topic, self._cancels, self._connect, self._clock = topic, cancels, connect, clock
         self._stages = stages
         self._repeats = Repeats()
@@ -65,29 +67,27 @@ class ControlReader:
         self._thread.start()
 
     def stop(self) -> None:
-        """Returns soon, whatever the client is doing."""
+        """Stops reading. Returns soon, even while the client blocks."""
         self._stopping.set()
         self._thread.join(_JOIN_TIMEOUT_S)
 
     def count_skipped(self, metrics: WorkerMetrics) -> None:
-        """Registers how many records were passed over, since they are no messages of ours."""
+        """Registers the number of records that were skipped because they could not be decoded."""
         documentation = "Records of the control topic that were passed over since the start."
         metrics.register_gauge("uvr_cancels_skipped", documentation, [], lambda: {(): float(self._skipped)})
 
     def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                with contextlib.closing(self._connect()) as source:
-                    self._spell(source)
-            except Exception as error:  # noqa: BLE001 - the loop's edge: without this thread nothing is cancelled
-                self._cancels.fall_behind()
-                if isinstance(error, TopicMissing) and self._stages:
-                    self._stages.catch_up()  # nobody can have announced any
-                if self._repeats.is_news(error):
-                    # At a first start nobody has made the topics yet.
-                    level = logging.INFO if isinstance(error, TopicMissing) else logging.WARNING
-                    log.log(level, "cancels are not heard of: %r", error)
-                self._stopping.wait(_BACKOFF_S)
+        backoff = Backoff(_BACKOFF_S, _BACKOFF_S)
+        backoff.keep(lambda: contextlib.closing(self._connect()), self._spell, self._stopping, self._failed)
+
+    def _failed(self, error: Exception) -> None:
+        self._cancels.fall_behind()
+        if isinstance(error, TopicMissing) and self._stages:
+            self._stages.catch_up()  # no uploader can have announced a stage without the topic
+        if self._repeats.is_news(error):
+            # The topic is missing only at a cluster's first start, until a service has created it.
+            level = logging.INFO if isinstance(error, TopicMissing) else logging.WARNING
+            log.log(level, "cancels are not heard of: %r", error)
 
     def _spell(self, source: Source) -> None:
         partitions = partitions_of(source, (self._topic,))
@@ -139,5 +139,5 @@ class ControlReader:
 def control_reader(
     settings: KafkaSettings, cancels: Cancels, stages: StageNews | None = None
 ) -> ControlReader:
-    """The reader of a worker: `stages` is for those that stage."""
+    """Makes the reader of a worker. Only a processor needs `stages`."""
     return ControlReader(settings.kafka_control_topic, cancels, lambda: topic_source(settings), stages=stages)

@@ -1,6 +1,7 @@
-"""Which runs are to end before their end: those that were cancelled, and those whose deadline has passed.
+"""Stops jobs whose run was cancelled or has passed its deadline.
 
-Other than a lost lease, which is no end at all, either is the run's own: it fails with a code that says so.
+Such a run fails, with a code that says why. This differs from a lost lease, after which another worker goes
+on with the run.
 """
 
 import itertools
@@ -13,11 +14,11 @@ from typing import Protocol
 from uuid import UUID
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
-from common.jobs.outcome import JobContext
+from common.jobs.handler import JobContext
 from common.jobs.places import Claim
 from common.kafka.topics import STATUS_RETENTION_S
 from common.tasks.messages import Cancel
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ _FORGOTTEN_AT_ONCE = 2
 
 
 class Run(Protocol):
-    """A task, or a result of it: `cancel_at` is since the epoch."""
+    """A task, or a result of it. `cancel_at` is in seconds since the epoch."""
 
     task_uuid: UUID
     run: int
@@ -35,9 +36,9 @@ class Run(Protocol):
 
 
 class Cancels:
-    """What is known of cancels here: whoever reads them tells, jobs ask. Thread-safe.
+    """The cancels that this process knows: a reader adds them, jobs ask for them. Thread-safe.
 
-    All that there are count as known until `fall_behind`, and again from `catch_up` on.
+    Every cancel counts as known until `fall_behind` is called, and again after `catch_up`.
     """
 
     def __init__(
@@ -46,9 +47,9 @@ class Cancels:
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = _PATIENCE_S,
     ):
-        """`patience_s` is for how long jobs are held up in all while cancels may be unknown."""
+        """`patience_s`: how long all jobs together are held up, in seconds, while cancels may be unknown."""
         self._wall_clock, self._clock, self._patience_s = wall_clock, clock, patience_s
-        # The highest of each task, with when the first was heard of, in this order.
+        # Each task's highest cancelled run, with the time at which its first cancel was read; in that order.
         self._runs: dict[UUID, tuple[int, float]] = {}
         self._lock = threading.Lock()
         self._all_known = threading.Event()
@@ -62,42 +63,42 @@ class Cancels:
             self._forget_old_ones()
 
     def fall_behind(self) -> None:
-        """There may be cancels that are not known here."""
+        """Notes that there may be cancels that are not known here."""
         with self._lock:
             if self._all_known.is_set():
                 self._waiting_since_s = None
                 self._all_known.clear()
 
     def catch_up(self) -> None:
-        """Each cancel that was acknowledged to its user before `fall_behind` is known here."""
+        """Notes that every cancel is known that was acknowledged to its user before `fall_behind`."""
         self._all_known.set()
 
     @contextmanager
-    def ending(self, run: Run, context: JobContext) -> Iterator[JobContext]:
-        """`context`, but that its `check` also ends the job when its run is to end.
+    def stoppable(self, run: Run, context: JobContext) -> Iterator[JobContext]:
+        """Gives a context whose `check` raises PermanentError (cancelled, deadline_exceeded) to stop the run.
 
-        It raises PermanentError then (cancelled, deadline_exceeded). So does this, before anything is begun
-        and in place of an error after which the job would be tried again.
+        Raises that error itself before the block begins, if the run is to stop already. If the block ends
+        with an error that leads to a retry, raises it in place of that error.
         """
         self._wait_until_all_are_known(context.check)
-        ending = _EndingContext(context, lambda: self._check(run))
-        ending.check()
+        stoppable = _StoppableContext(context, lambda: self._check(run))
+        stoppable.check()
         try:
-            yield ending
+            yield stoppable
         except (TransientError, CrashError):
-            # The next try would end as soon as it is reached, which may be in an hour.
-            ending.check()
+            # Fail now: the retry would fail at its start, which may be an hour away.
+            stoppable.check()
             raise
 
     def _check(self, run: Run) -> None:
-        # The topic keeps a task's last cancel alone; a run before that one is over.
+        # The topic keeps only a task's last cancel. Runs before the cancelled one are over anyway.
         if self._runs.get(run.task_uuid, (0,))[0] >= run.run:
             raise PermanentError(ErrorCode.CANCELLED, "The task was cancelled")
         if run.cancel_at is not None and self._wall_clock() >= run.cancel_at:
             message = "The task was not done within the time that it was given (cancel_after_s)"
             raise PermanentError(ErrorCode.DEADLINE_EXCEEDED, message)
 
-    def _wait_until_all_are_known(self, check: Pulse) -> None:
+    def _wait_until_all_are_known(self, check: StopCheck) -> None:
         if self._all_known.is_set():
             return
         with self._lock:
@@ -111,16 +112,16 @@ class Cancels:
         log.info("cancels cannot be read: not waiting for them any longer")
 
     def _forget_old_ones(self) -> None:
-        """As the topic does: their tasks are gone."""
+        """Forgets the oldest cancels when the topic has dropped them, too: their tasks are gone."""
         for task_uuid, (_, heard_s) in list(itertools.islice(self._runs.items(), _FORGOTTEN_AT_ONCE)):
             if self._clock() - heard_s > STATUS_RETENTION_S:
                 del self._runs[task_uuid]
 
 
-class _EndingContext:
-    """A JobContext with one more reason to stop."""
+class _StoppableContext:
+    """A JobContext whose waits also end when the run is to stop."""
 
-    def __init__(self, context: JobContext, check_run: Pulse):
+    def __init__(self, context: JobContext, check_run: StopCheck):
         self._context, self._check_run = context, check_run
 
     @property
@@ -132,7 +133,7 @@ class _EndingContext:
         return self._context.counted_attempts
 
     def check(self) -> None:
-        self._context.check()  # first: who has lost the lease may not say how the run ends
+        self._context.check()  # first: without the lease this job must not decide how the run ends
         self._check_run()
 
     def take_place(self, claim: Claim) -> bool:
@@ -144,7 +145,7 @@ class _EndingContext:
     def leave_slot(self) -> None:
         self._context.leave_slot()
 
-    def regain_slot(self, check: Pulse | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         self._context.regain_slot(check or self.check)
 
     def wait(self, timeout_s: float) -> None:

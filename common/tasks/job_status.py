@@ -1,7 +1,7 @@
-"""How far the jobs of a service are: what of it goes out on the way, and what ends its part.
+"""Makes the statuses of a service's jobs: progress on the way, and the end of the service's part.
 
-What ends a service's part is a message of the job's own transaction. What comes between goes out by the
-outbox, beside any transaction, and may be lost: each status holds all that is known, not what is new.
+The status at the end is a message of the job's own transaction. A status on the way goes through the outbox,
+outside of any transaction, and may be lost. So each status holds everything that is known, not only news.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,6 @@ from common.kafka.records import Message
 from common.outbound.addresses import without_secrets
 from common.tasks.messages import Separated, SeparationFailed, State, Status, Task
 
-_MAX_ERROR_CHARS = 1_000
 # The share of the whole run at which each state begins: separating takes most of the time.
 _BEGINS: Mapping[State, float] = {
     State.QUEUED: 0.0,
@@ -25,22 +24,22 @@ _BEGINS: Mapping[State, float] = {
     State.SUCCEEDED: 1.0,
 }
 _ORDER = tuple(_BEGINS)
-# A download calls after each piece of some KB.
+# The smallest step that is published: a download reports each piece of some KB.
 _MIN_STEP = 0.001
 
 
 class Outbox(Protocol):
-    """Takes what may be lost. Never blocks and never raises."""
+    """Sends messages that may be lost. Never blocks and never raises."""
 
     def put(self, job: object, message: Message) -> None:
-        """In place of what `job` has put before and has not gone out yet."""
+        """Sends `message` soon, in place of an earlier message of `job` that was not sent yet."""
 
     def drop(self, job: object) -> None:
-        """Nothing of this job goes out any more."""
+        """Sends nothing more for this job."""
 
 
 class NoOutbox:
-    """Where nobody listens."""
+    """An Outbox that sends nothing, for jobs whose status nobody reads."""
 
     def put(self, job: object, message: Message) -> None: ...
 
@@ -63,12 +62,12 @@ class Statuses:
         handed_back: int = 0,
         queued_at: float | None = None,
     ) -> "JobStatus":
-        """`queued_at` is when a retry of the task was queued, in seconds since the epoch; else None."""
+        """Makes the status of one job. `queued_at`: when a retry was queued, in seconds since the epoch."""
         return JobStatus(self, origin, tries, attempt, handed_back, queued_at)
 
 
 class JobStatus:
-    """One job's status as it goes along. Used by the job's own thread."""
+    """The status of one job. Only the job's own thread uses it."""
 
     def __init__(
         self,
@@ -92,18 +91,18 @@ class JobStatus:
         return self
 
     def __exit__(self, *_: object) -> None:
-        # What goes out later might well come after the job's end.
+        # A message that is sent later could come after the message of the job's end.
         self._statuses.outbox.drop(self)
 
     def enter(self, state: State, **fields: Any) -> None:
-        """`fields` are what is known from here on, until the next state."""
+        """Publishes that the job is in `state`. The next states do not repeat `fields`."""
         self._state, self._fields = state, fields
         self.times[state] = self._statuses.wall_clock()
         self._progress = max(self._progress, _BEGINS[state])
         self._put()
 
     def advance(self, fraction: float) -> None:
-        """`fraction` of the state is done, 0 to 1; what is less than before is passed over. Never blocks."""
+        """Publishes that `fraction` of the state is done, 0 to 1. Ignores a step backwards. Never blocks."""
         begin, end = _BEGINS[self._state], _BEGINS[_ORDER[_ORDER.index(self._state) + 1]]
         progress = begin + min(1.0, max(0.0, fraction)) * (end - begin)
         if progress >= self._progress + _MIN_STEP:
@@ -117,13 +116,16 @@ class JobStatus:
         )
 
     def ended(self, state: State, **fields: Any) -> Message:
-        """For the job's transaction: the service's part is over, or waits until `next_try_at`."""
+        """Returns the message that the service's part has ended, for the job's transaction.
+
+        A job that waits for a retry has `next_try_at` among its `fields`.
+        """
         self.times[state] = self._statuses.wall_clock()
         progress = _BEGINS.get(state) if "next_try_at" not in fields else None
         known = {"progress": progress, "hook_url": self._origin.hook_url}
         return self._message(_lasting_key, state, **{**known, **fields})
 
-    def _message(self, key, state: State, **fields: Any) -> Message:
+    def _message(self, key: Callable[[object], bytes], state: State, **fields: Any) -> Message:
         origin = self._origin
         status = Status(
             task_uuid=origin.task_uuid,
@@ -146,7 +148,7 @@ class JobStatus:
 
 def failure(error: JobError) -> dict[str, str]:
     """The fields that tell of a failure."""
-    return {"error_code": error.code, "error_message": error.message[:_MAX_ERROR_CHARS]}
+    return {"error_code": error.code, "error_message": error.short_message}
 
 
 def _lasting_key(task_uuid: object) -> bytes:
@@ -154,6 +156,8 @@ def _lasting_key(task_uuid: object) -> bytes:
 
 
 def _passing_key(task_uuid: object) -> bytes:
-    """Another key: of each, compaction keeps the last record alone, and progress that comes late, from a
-    worker that was frozen, must not take the place of the task's end."""
+    """Returns a key of its own for progress. Compaction keeps the last record of each key only.
+
+    With the task's own key, late progress from a worker that was frozen would replace the task's end.
+    """
     return f"{task_uuid}/progress".encode()

@@ -1,8 +1,8 @@
-"""Tells whether an uploader sees the processor's stage: stems that are staged elsewhere are lost.
+"""Tells a processor whether an uploader has the same stage. Stems in any other stage are lost.
 
-Uploaders mark their stage with an id and announce it in `uvr_control` at their start, whenever it changes,
-and each minute. Processors read that, without a group, and compare it with the id in their own directory.
-Uploaders of earlier versions announce nothing; where nobody does, nothing is known and nothing is held up.
+Uploaders mark their stage with an id. They announce the id in `uvr_control` at their start, when it changes,
+and each minute. Processors read the announcements, without a group, and compare them with the id in their own
+stage. Uploaders of earlier versions announce nothing. While nothing is announced, no job is held up.
 """
 
 import logging
@@ -17,14 +17,14 @@ from common.observability.repeats import Repeats
 from common.storage.stage import LocalStage
 from common.tasks.job_status import Outbox
 from common.tasks.messages import StageSeen
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 log = logging.getLogger(__name__)
 
 _ANNOUNCED_EVERY_S = 60.0
-# At first more often: at a cluster's first start the topic may not be there yet.
+# The first announcements follow sooner: at a cluster's first start the topic may not be there yet.
 _FIRST_AGAIN_S = 5.0
-# Until then a lost announcement, and a restart of its uploader, change nothing.
+# Long enough to bridge a lost announcement and a restart of the uploader.
 _GOOD_FOR_S = 3 * _ANNOUNCED_EVERY_S
 _LOOK_EVERY_S = 1.0
 _PATIENCE_S = 10.0
@@ -32,7 +32,7 @@ _TICK_S = 0.2
 
 
 class StageAnnouncer:
-    """In an uploader: marks its stage, and announces it from a thread of its own."""
+    """Marks an uploader's stage, and announces it from a thread of its own."""
 
     def __init__(
         self,
@@ -71,12 +71,12 @@ class StageAnnouncer:
             return ""
 
     def _message(self, seen: str) -> Message:
-        told = StageSeen(kind="stage_seen", worker_id=self._worker_id, stage=seen, at=self._wall_clock())
-        return Message(self._topic, f"stage/{self._worker_id}".encode(), told.to_bytes())
+        message = StageSeen(kind="stage_seen", worker_id=self._worker_id, stage=seen, at=self._wall_clock())
+        return Message(self._topic, f"stage/{self._worker_id}".encode(), message.to_bytes())
 
 
 class StageWatch:
-    """In a processor: what uploaders have announced, and what that says of its own stage. Thread-safe."""
+    """Compares a processor's stage with the stages that uploaders announce. Thread-safe."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class StageWatch:
 
     @property
     def ok(self) -> bool:
-        """Whether the last check was good. Never blocks: a directory of another host's may."""
+        """True if the last check was good. Never blocks, unlike a directory of another host."""
         return self._last.ok
 
     def add(self, seen: StageSeen) -> None:
@@ -110,11 +110,11 @@ class StageWatch:
             self._seen[seen.worker_id] = seen
 
     def catch_up(self) -> None:
-        """What was announced before the start is known, or nothing can have been."""
+        """Notes that every announcement from before the start was added, or that there can be none."""
         self._known.set()
 
     def check(self) -> Check:
-        """For `/readyz`: the stage can be used, and of uploaders that announce theirs one has this one."""
+        """Checks, for `/readyz`, that the stage can be used, and that one of the announced stages is it."""
         found = self._stage.check()
         if found.ok:
             found = self._compare(self._announced())
@@ -124,28 +124,28 @@ class StageWatch:
         return found
 
     def wait(self, stopping: threading.Event) -> None:
-        """Returns once the stage is one that can be used, or at `stopping`."""
+        """Waits until the check is good, or `stopping` is set."""
         end_s = self._clock() + _PATIENCE_S
         while not stopping.is_set() and not self._known.wait(_TICK_S) and self._clock() < end_s:
             pass
         while not stopping.is_set() and not self.check().ok:
             stopping.wait(_TICK_S)
 
-    def wait_to_stage(self, check: Pulse) -> None:
-        """Before stems are staged: waits for a moment where no uploader would see them.
+    def wait_to_stage(self, check: StopCheck) -> None:
+        """Waits for up to 10 s, before stems are staged, until the check is good.
 
-        Raises TransientError (stage_missing) when that lasts, and what `check` raises.
+        Raises TransientError (stage_missing) if it stays bad, and the errors of `check`.
         """
         end_s = self._clock() + _PATIENCE_S
         while not self.check().ok:
             check()
             if self._clock() >= end_s:
-                said = "The stems would be lost: no uploader sees this processor's OUTPUT_DIR"
-                raise TransientError(ErrorCode.STAGE_MISSING, said)
+                reason = "The stems would be lost: no uploader sees this processor's OUTPUT_DIR"
+                raise TransientError(ErrorCode.STAGE_MISSING, reason)
             time.sleep(_TICK_S)
 
     def _announced(self) -> dict[str, str]:
-        """The stage of each uploader that has announced one lately."""
+        """Returns the stage of each uploader that has announced one lately."""
         now_s = self._wall_clock()
         with self._lock:
             self._seen = {n: seen for n, seen in self._seen.items() if abs(now_s - seen.at) <= _GOOD_FOR_S}

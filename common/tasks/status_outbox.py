@@ -1,9 +1,10 @@
-"""Sends what may be lost: the latest status of each job, at most once a second, from a thread of its own."""
+"""Sends the latest status of each job, at most once a second, from a thread of its own. It may be lost."""
 
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from kafka import KafkaProducer
@@ -11,6 +12,7 @@ from kafka import KafkaProducer
 from common.kafka import clients
 from common.kafka.records import Message
 from common.settings.schema import KafkaSettings
+from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +25,18 @@ _JOIN_TIMEOUT_S = 1.0
 
 @dataclass
 class _Box:
-    """One job's: `due_s` is when the next may go, `message` what will go then."""
+    """The box of one job: `message` will be sent when the clock reaches `due_s`."""
 
     message: Message | None
     due_s: float
 
 
 class KafkaOutbox:
-    """An Outbox on a plain producer, which is replaced as soon as anything in it fails."""
+    """An Outbox with a producer without transactions, which is replaced as soon as anything fails."""
 
     def __init__(self, connect: Callable[[], KafkaProducer], clock: Callable[[], float] = time.monotonic):
-        """`connect` may block and raise: only the outbox's own thread calls it."""
+        """`connect` may block and raise, since only the outbox's own thread calls it."""
         self._connect, self._clock = connect, clock
-        self._producer: KafkaProducer | None = None
         self._boxes: dict[object, _Box] = {}
         self._changed = threading.Condition()
         self._stopping = threading.Event()
@@ -46,7 +47,7 @@ class KafkaOutbox:
         self._thread.start()
 
     def stop(self) -> None:
-        """Sends nothing more. Returns soon, whatever the producer is doing."""
+        """Sends nothing more. Returns soon, even while the producer blocks."""
         self._stopping.set()
         with self._changed:
             self._changed.notify()
@@ -57,7 +58,7 @@ class KafkaOutbox:
             box = self._boxes.get(job)
             if box is None:
                 box = self._boxes[job] = _Box(None, self._clock())
-            # Who waits already waits for this box's time.
+            # With a message in the box, the sender already waits until it is due; no wake-up is needed.
             is_news = box.message is None
             box.message = message
             if is_news:
@@ -68,37 +69,42 @@ class KafkaOutbox:
             self._boxes.pop(job, None)
 
     def _run(self) -> None:
-        backoff_s = _INTERVAL_S
-        while not self._stopping.is_set():
-            try:
-                self._send_what_is_due()
-                backoff_s = _INTERVAL_S
-            except Exception as error:  # noqa: BLE001 - the loop's edge: the client raises more than it documents
-                log.info("statuses do not go out: %r", error)
-                self._discard()
-                self._stopping.wait(backoff_s)
-                backoff_s = min(2 * backoff_s, _LAST_BACKOFF_S)
-        self._discard()
+        backoff = Backoff(_INTERVAL_S, _LAST_BACKOFF_S)
+        backoff.keep(self._connected, self._send_until_broken, self._stopping, self._failed)
 
-    def _send_what_is_due(self) -> None:
-        self._wait_for_one()
-        if self._broken.is_set():
-            self._discard()
-        if self._producer is None and not self._stopping.is_set():
-            self._producer = self._connect()
-        # Taken only now: while a connection was made they have grown old.
-        for message in self._take():
-            future = self._producer.send(message.topic, key=message.key, value=message.value)
-            future.add_errback(self._on_error)
+    def _failed(self, error: Exception) -> None:
+        log.info("statuses do not go out: %r", error)
 
-    def _wait_for_one(self) -> None:
+    @contextmanager
+    def _connected(self) -> Iterator[KafkaProducer]:
+        """Makes a producer as soon as a message is due, and discards it after its use."""
+        if not self._wait_for_one():
+            yield None
+            return
+        self._broken.clear()
+        producer = self._connect()
+        try:
+            yield producer
+        finally:
+            clients.discard_producer(producer)
+
+    def _send_until_broken(self, producer: KafkaProducer) -> None:
+        # Messages are taken only now: while the connection was made, newer ones may have replaced them.
+        while self._wait_for_one() and not self._broken.is_set():
+            for message in self._take():
+                future = producer.send(message.topic, key=message.key, value=message.value)
+                future.add_errback(self._on_error)
+
+    def _wait_for_one(self) -> bool:
+        """Returns True once a message is due, and False when the outbox is stopped."""
         with self._changed:
             while not self._stopping.is_set():
                 due = [box.due_s for box in self._boxes.values() if box.message is not None]
                 wait_s = min(due) - self._clock() if due else None
                 if wait_s is not None and wait_s <= 0:
-                    return
+                    return True
                 self._changed.wait(wait_s)
+        return False
 
     def _take(self) -> list[Message]:
         with self._changed:
@@ -110,19 +116,13 @@ class KafkaOutbox:
             return taken
 
     def _on_error(self, error: BaseException) -> None:
-        # An idempotent producer that has given a record up cannot go on with its sequence.
+        # An idempotent producer cannot go on with its sequence after it has given a record up.
         log.debug("a status was not taken: %r", error)
         self._broken.set()
 
-    def _discard(self) -> None:
-        producer, self._producer = self._producer, None
-        self._broken.clear()
-        if producer is not None:
-            clients.discard_producer(producer)
-
 
 def status_producer(settings: KafkaSettings) -> KafkaProducer:
-    """A producer without transactions, which gives up soon. Raises KafkaError."""
+    """Makes the outbox's producer, which gives up soon. Raises KafkaError."""
     return clients.idempotent_producer(
         settings,
         request_timeout_ms=_REQUEST_TIMEOUT_MS,

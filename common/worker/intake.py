@@ -2,11 +2,12 @@
 
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from kafka import TopicPartition
 
 from common.jobs import retry
-from common.jobs.outcome import Handler
+from common.jobs.handler import Handler
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules
 from common.kafka.records import Record
@@ -25,7 +26,7 @@ class Intake:
 
     def __init__(
         self,
-        handler: Handler,
+        handler: Handler[Any],
         committer: Committer,
         leases: LeaseTable,
         partitions: Partitions,

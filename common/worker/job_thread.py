@@ -3,12 +3,15 @@
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from common.errors import Cancelled, CrashError, ErrorCode, JobError, PermanentError, TransientError
-from common.jobs.outcome import Deferred, Done, Dropped, Failed, Handler, Outcome
+from common.jobs.handler import Handler
+from common.jobs.outcome import Deferred, Done, Dropped, Failed, Outcome
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.transaction import Unpublishable
+from common.waiting import StopCheck
 from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
 from common.worker.lease import Lease
@@ -51,7 +54,7 @@ class LeaseContext:
     def leave_slot(self) -> None:
         self._seat.leave_slot()
 
-    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         self._seat.regain_slot(check or self.check)
 
 
@@ -64,7 +67,7 @@ class JobThread:
     def __init__(
         self,
         lease: Lease,
-        handler: Handler,
+        handler: Handler[Any],
         committer: Committer,
         leases: LeaseTable,
         rules: JobRules,
@@ -128,7 +131,7 @@ class JobThread:
         """Publish the record for later. No attempt is begun."""
         try:
             outcome = Deferred(claim)
-            self._on_outcome(outcome, self._publish(outcome, self._context()))
+            self._on_outcome(outcome, self._publish(outcome, self._settlement(self._context())))
         except Exception:
             log.exception("%s: could not be put off", self._lease)
         finally:
@@ -137,6 +140,9 @@ class JobThread:
     def _context(self) -> LeaseContext:
         return LeaseContext(self._lease, self._leases, self._seat)
 
+    def _settlement(self, context: LeaseContext) -> Settlement:
+        return Settlement(self._lease.record, self._handler, context, self._rules, str(self._lease))
+
     def _may_wait(self) -> bool:
         return self._lease.live and not self._leases.draining
 
@@ -144,12 +150,13 @@ class JobThread:
         if not self._committer.begin(self._lease):
             return
         context = self._context()
-        outcome = self._work(context)
+        settlement = self._settlement(context)
+        outcome = self._work(settlement, context)
         self._seat.end_work()
         if isinstance(outcome, Deferred) and self._wait_for_place(outcome):
             self._on_outcome(outcome, Done(outcome.messages))
             return
-        done = self._publish(outcome, context)
+        done = self._publish(outcome, settlement)
         self._on_outcome(outcome, done)
         if done is None:
             log.info("%s dropped: nothing published", self._lease)
@@ -169,12 +176,12 @@ class JobThread:
         self._awaited = outcome.claim
         return True
 
-    def _work(self, context: LeaseContext) -> Outcome:
+    def _work(self, settlement: Settlement, context: LeaseContext) -> Outcome:
         if context.counted_attempts > self._rules.max_attempts:
             given_up = f"given up: {self._rules.max_attempts} attempts were begun and none of them ended"
             return Failed(CrashError(ErrorCode.ENGINE_CRASHED, given_up))
         try:
-            return self._handler.run(self._lease.record, context)
+            return settlement.run()
         except Cancelled:
             return Dropped()
         except JobError as error:
@@ -184,13 +191,12 @@ class JobThread:
             # The error's text is in the log alone: it may name our paths, and the message goes to a stranger.
             return Failed(TransientError(ErrorCode.INTERNAL_ERROR, f"Internal error: {type(error).__name__}"))
 
-    def _publish(self, outcome: Outcome, context: LeaseContext) -> Done | None:
+    def _publish(self, outcome: Outcome, settlement: Settlement) -> Done | None:
         """Settle and commit the outcome. None: nothing is known to be published.
 
         If Kafka will never take the messages, the job has failed: it is neither tried for ever nor lost. If
         that failure cannot be written either, a dead letter without the record's bytes says where it lies.
         """
-        settlement = Settlement(self._lease.record, self._handler, context, self._rules, str(self._lease))
         done = settlement.settle(outcome)
         if not self._lease.live and not self._seat.is_handed_back:
             # Hand back whatever the outcome is: an engine may die of the same signal that stops its job.

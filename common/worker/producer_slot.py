@@ -8,6 +8,7 @@ from kafka.errors import KafkaError
 
 from common.kafka.transaction import TransactionalProducer
 from common.observability.repeats import Repeats
+from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
@@ -38,16 +39,12 @@ class ProducerSlot:
         The new producer has the same transactional id, so its start ends the old one's transaction for good.
         """
         self.empty()
-        delay_s = _FIRST_BACKOFF_S
-        while not self._stopping.is_set():
-            try:
-                self._producer = self._connect()
-                return
-            except KafkaError as error:
-                if self._repeats.is_news("producer", error):
-                    log.warning("no transactional producer yet: %r", error)
-                self._stopping.wait(delay_s)
-                delay_s = min(2 * delay_s, _LAST_BACKOFF_S)
+        backoff = Backoff(_FIRST_BACKOFF_S, _LAST_BACKOFF_S)
+        self._producer = backoff.first_success(self._connect, self._stopping, self._not_connected, KafkaError)
+
+    def _not_connected(self, error: Exception) -> None:
+        if self._repeats.is_news("producer", error):
+            log.warning("no transactional producer yet: %r", error)
 
     def empty(self) -> None:
         producer, self._producer = self._producer, None

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from common.errors import Cancelled
+from common.waiting import wait_until
 
-_TICK_S = 0.2
 # How long a last attempt waits for jobs that have stepped aside. Those may take an hour, and a death of the
 # worker does not count against them (seat.py).
 _ASIDE_PATIENCE_S = 10.0
@@ -102,7 +102,8 @@ class Quarantine:
                 self._changed.notify_all()
 
     def _wait(self, live: Callable[[], bool], ready: Callable[[], bool]) -> None:
-        while not ready():
-            self._changed.wait(_TICK_S)
+        def check() -> None:
             if not live():
                 raise Cancelled
+
+        wait_until(self._changed, ready, check)

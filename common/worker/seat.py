@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from common.errors import Cancelled
 from common.jobs.places import Claim
+from common.waiting import StopCheck
 from common.worker.committer import Committer
 from common.worker.lease import Lease
 from common.worker.lease_table import LeaseTable
@@ -78,7 +79,7 @@ class Seat:
         self._leases.leave_slot(self._lease)
         self._on_slot_free()
 
-    def regain_slot(self, check: Callable[[], None]) -> None:
+    def regain_slot(self, check: StopCheck) -> None:
         """Wait until the job may work again. Raises Cancelled, and what `check` raises."""
         if not self._is_aside:
             return

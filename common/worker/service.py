@@ -6,10 +6,11 @@ import signal
 import threading
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from kafka.errors import KafkaError
 
-from common.jobs.outcome import Handler
+from common.jobs.handler import Handler
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules
 from common.kafka import clients, hanging_transactions, retry_topics, topics
@@ -21,6 +22,7 @@ from common.observability.prometheus import Numbers, exposition, register_readin
 from common.observability.repeats import Repeats
 from common.settings.loading import exit_for_bad_settings
 from common.settings.schema import ProcessorSettings, UploaderSettings
+from common.waiting import Backoff
 from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
@@ -33,6 +35,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 # Like a bad setting, this is not mended by a restart: supervisors know this exit code and do not restart.
 EXIT_FENCED = 65
+_TOPICS_AGAIN_S = 2.0
 
 
 class Service:
@@ -45,7 +48,7 @@ class Service:
         group_id: str,
         max_poll_interval_ms: int,
         slots: int,
-        handler: Handler,
+        handler: Handler[Any],
         checks: Checks,
         metrics: WorkerMetrics,
         places: PlaceRules = NO_PLACES,
@@ -151,14 +154,13 @@ class Service:
     def _ensure_topics(self) -> set[str]:
         """Return the existing topics; none if the service was stopped before Kafka could be reached."""
         repeats = Repeats()
-        while not self.stopping.is_set():
-            try:
-                return self._create_missing_topics()
-            except KafkaError as error:
-                if repeats.is_news(error):
-                    log.warning("Kafka cannot be reached, or the topics not created: %r", error)
-                self.stopping.wait(2.0)
-        return set()
+
+        def failed(error: Exception) -> None:
+            if repeats.is_news(error):
+                log.warning("Kafka cannot be reached, or the topics not created: %r", error)
+
+        backoff = Backoff(_TOPICS_AGAIN_S, _TOPICS_AGAIN_S)
+        return backoff.first_success(self._create_missing_topics, self.stopping, failed, KafkaError) or set()
 
     def _watch_for_hanging_transactions(self) -> None:
         arguments = (self._settings, self._scope, self.stopping)

@@ -15,10 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from kafka.errors import KafkaError
 
-from common.jobs.outcome import Handler
+from common.jobs.handler import Handler
 from common.jobs.settlement import JobRules
 from common.kafka.consumer import SHORTEST_POLL_MS, Consumer
 from common.kafka.membership import ConsumerLost
@@ -26,6 +27,7 @@ from common.kafka.partition_names import partition_names
 from common.kafka.transaction import TransactionalProducer
 from common.observability.health import Check
 from common.observability.repeats import Repeats
+from common.waiting import Backoff
 from common.worker.committer import Committer
 from common.worker.handover import Handover
 from common.worker.intake import Intake
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 _IDLE_POLL_MS = 500
 _BUSY_POLL_MS = 100
 _CANCEL_GRACE_S = 5.0
+_CONNECT_AGAIN_S = 1.0
 _COMMITTER_STOP_S = 2.0
 
 
@@ -64,7 +67,7 @@ class Worker:
     def __init__(
         self,
         config: WorkerConfig,
-        handler: Handler,
+        handler: Handler[Any],
         make_consumer: Callable[[], Consumer],
         make_producer: Callable[[], TransactionalProducer],
         clock: Callable[[], float] = time.monotonic,
@@ -178,19 +181,18 @@ class Worker:
         return self._consumer
 
     def _connect(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                consumer = self._make_consumer()
-            except KafkaError as error:
-                if self._repeats.is_news("connect", error):
-                    log.warning("Kafka cannot be reached: %r", error)
-                self._stopping.wait(1.0)
-                continue
-            consumer.share_with(self._handover.needs, self._handover.drain)
-            self._partitions.subscribe(consumer, self._topics)
-            self._consumer = consumer
-            self._polls.restart()
+        backoff = Backoff(_CONNECT_AGAIN_S, _CONNECT_AGAIN_S)
+        consumer = backoff.first_success(self._make_consumer, self._stopping, self._not_connected, KafkaError)
+        if consumer is None:
             return
+        consumer.share_with(self._handover.needs, self._handover.drain)
+        self._partitions.subscribe(consumer, self._topics)
+        self._consumer = consumer
+        self._polls.restart()
+
+    def _not_connected(self, error: Exception) -> None:
+        if self._repeats.is_news("connect", error):
+            log.warning("Kafka cannot be reached: %r", error)
 
     def _tick(self) -> None:
         if self._fatal is not None:

@@ -1,1 +1,1 @@
-"""Songs in, stems out: a download is fetched, judged, decoded to the mix, and stems are written."""
+"""Turns a song's address into a prepared mix, and writes stems: download, decode, resample, encode."""

@@ -1,4 +1,4 @@
-"""Chooses a file's audio stream, among the formats and codecs that we let FFmpeg read, and unpacks it."""
+"""Chooses a file's audio stream and decodes its packets, with the formats and codecs that FFmpeg may use."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -14,12 +14,12 @@ from processor.audio.containers import mp4_boxes
 from processor.audio.containers.audio_kind import format_unsupported, not_audio
 from processor.audio.containers.byte_view import ByteView
 
-# The formats that songs are sold and kept in, whose demuxers read one file and have long been tested widely.
-# Playlists and manifests (concat, HLS, DASH, SDP) are not in it, and nothing may open a second file. Nor are
-# broadcast streams, speech, games' formats and rare lossless ones: each is more C code that a stranger's
-# bytes reach, for the sake of few songs.
+# The formats that songs are sold and kept in. Their demuxers read one file and are widely tested.
+# Playlists and manifests (concat, HLS, DASH, SDP) are left out: nothing may open a second file. Broadcast
+# streams, speech, games' formats and rare lossless formats are left out too: each of them lets a stranger's
+# bytes reach more C code for the sake of few songs.
 _FORMATS = "wav,flac,mp3,ogg,mov,matroska,aac,aiff,caf,au,wv,tta,asf,avi,ac3,eac3,dts"
-# What songs are coded with. No other decoder runs, so that a defect in one of the hundreds does no harm.
+# The codecs of songs. FFmpeg has hundreds of other decoders; none of them runs, so their defects do no harm.
 _DECODERS = frozenset(
     name
     for name in av.codecs_available
@@ -36,7 +36,10 @@ OPTIONS = {
 
 
 def choose(container: InputContainer, view: ByteView) -> AudioStream:
-    """Return the first audio stream that is flagged as default, or the first of those that can be decoded."""
+    """Return the first decodable audio stream that is flagged as default, or else the first decodable one.
+
+    Raises PermanentError (no_audio_stream, not_audio, format_unsupported) and OSError.
+    """
     streams = container.streams.audio
     if not streams:
         raise PermanentError(ErrorCode.NO_AUDIO_STREAM, "The file has no audio stream")
@@ -50,7 +53,7 @@ def choose(container: InputContainer, view: ByteView) -> AudioStream:
     if container.format.name.startswith("mov") and mp4_boxes.is_encrypted(view, chosen.id):
         raise format_unsupported("MP4 with encrypted sound (DRM)")
     if container.format.name == "caf" and _codec(chosen) == "alac":
-        # The last packet is as short as the song is. FFmpeg would cut it once more by the container's count.
+        # CAF's last ALAC packet ends with the song. FFmpeg would cut it again by the container's count.
         chosen.codec_context.flags2 |= Flags2.skip_manual
     return chosen
 
@@ -69,29 +72,34 @@ def _unusable(stream: AudioStream) -> PermanentError:
 
 
 class Packets:
-    """The stream's frames, past packets that cannot be decoded, which `bad` counts, and `good` the others."""
+    """Decodes a stream's packets and skips those that cannot be decoded.
+
+    `good` and `bad` count the packets of each sort.
+    """
 
     def __init__(self, container: InputContainer, stream: AudioStream):
         self._container, self._stream = container, stream
         self.good = self.bad = 0
-        self._last: tuple[av.Packet, list[AudioFrame]] | None = None
+        self._last: tuple[av.Packet[AudioStream], list[AudioFrame]] | None = None
 
     @property
     def padding_s(self) -> Fraction:
-        """How much longer the last packet has turned out than the container says."""
-        if self._last is None or not self._last[0].duration:
+        """The seconds by which the last packet is longer than the container says."""
+        if self._last is None:
             return Fraction(0)
         packet, frames = self._last
+        if not packet.duration or packet.time_base is None:
+            return Fraction(0)
         length_s = sum(Fraction(frame.samples, frame.sample_rate) for frame in frames)
         return max(Fraction(0), length_s - packet.duration * packet.time_base)
 
     def frames(self) -> Iterator[AudioFrame]:
-        """Yield what can be decoded; raise av.error.FFmpegError where the container cannot be read on."""
+        """Yield the decoded frames. Raises av.error.FFmpegError where the container cannot be read on."""
         for packet in self._container.demux(self._stream):
             try:
                 frames = packet.decode()
             except (av.error.InvalidDataError, av.error.EOFError):
-                self.bad += any(bytes(packet))  # zeros are nobody's frames, and some files end in many
+                self.bad += any(bytes(packet))  # some files end in many zero bytes, which are no frames
             else:
                 self.good += 1
                 if frames:

@@ -1,6 +1,6 @@
-"""Probes a download and decodes it to a 44.1 kHz stereo float WAV, in constant memory.
+"""Decodes a downloaded file to a 44.1 kHz stereo float32 WAV file, in constant memory.
 
-Runs in a limited process of its own, see `prepare`: the bytes are a stranger's.
+Runs in a limited process of its own (see `prepare`), because the file comes from a stranger.
 """
 
 import errno
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
@@ -26,15 +27,18 @@ from processor.audio.resample import Resampler
 from processor.audio.wav import SAMPLE_RATE, WavWriter, frame_bytes
 
 _TOLERANCE_S = 0.05
-# Some coders count their own delay as length without saying so: at most two frames of HE-AAC.
+# Some encoders count their own delay as part of the length: at most two frames of HE-AAC.
 _LOST_SAMPLES = 4096
-# +40 dB of full scale: no music has it, and a file that is read as what it is not easily does.
+# +40 dB of full scale: no music is so loud, but a file that is misread easily is.
 _MOST_PEAK = 100.0
 
 
 @dataclass(frozen=True)
 class Decoded:
-    """`frames` of 44.1 kHz; `peak` is the largest absolute sample."""
+    """A decoded song: `frames` at 44.1 kHz; `peak` is the largest absolute sample, 1.0 being full scale.
+
+    `source_rate` in Hz, `codec`, `container` and `source_channels` describe the song's first part.
+    """
 
     frames: int
     peak: float
@@ -51,7 +55,10 @@ class _Limits:
 
 
 def decode(source: Path, target: Path, max_duration_s: float, max_channels: int) -> Decoded:
-    """Decode `source` to `target`; raise PermanentError (see `prepare`), OSError and MemoryError."""
+    """Decode `source` to `target`, a 44.1 kHz stereo float32 WAV file.
+
+    Raises PermanentError (see `prepare`), OSError and MemoryError.
+    """
     size = source.stat().st_size
     if size == 0:
         raise PermanentError(ErrorCode.EMPTY_FILE, "The file is empty")
@@ -66,7 +73,7 @@ def decode(source: Path, target: Path, max_duration_s: float, max_channels: int)
 
 
 class _Song:
-    """Decodes the parts of a song one after the other, and judges what has come of it."""
+    """Decodes the parts of a song one after the other, and checks that the result is a whole song."""
 
     def __init__(self, writer: WavWriter, limits: _Limits, directory: Path):
         self._writer, self._limits, self._directory = writer, limits, directory
@@ -77,18 +84,18 @@ class _Song:
         self._samples = self._strange_samples = 0
 
     def add(self, part: SongPart) -> None:
-        """Decode one more part; raise PermanentError, OSError and MemoryError."""
+        """Decode one more part. Raises PermanentError, OSError and MemoryError."""
         is_first = self._first is None
         try:
             with av.open(
-                part.view, format=part.demuxer, options=audio_stream.OPTIONS, metadata_errors="ignore"
+                part.view, "r", format=part.demuxer, options=audio_stream.OPTIONS, metadata_errors="ignore"
             ) as container:
                 self._add(part, container)
         except av.error.InvalidDataError:
-            if part.demuxer == "mov":  # its index comes last where a program wrote it in one go
+            if part.demuxer == "mov":  # a program that writes in one go puts the index at the end
                 message = "The file is truncated or damaged: its index is missing"
                 raise PermanentError(ErrorCode.TRUNCATED_AUDIO, message) from None
-            if not is_first:  # junk behind a song
+            if not is_first:  # junk after a song
                 self._bad += 1
             elif self._first is not None:
                 raise not_audio("it is damaged, and cannot be read to its end") from None
@@ -100,9 +107,15 @@ class _Song:
             raise not_audio(_reason(error)) from None
 
     def finished(self) -> Decoded:
+        """Return the decoded song. Raises PermanentError where it is empty, truncated or no music."""
         frames = self._writer.written
         self._check_length(frames)
-        return Decoded(frames, self._peak, *self._first)
+        return Decoded(frames, self._peak, *self._source())
+
+    def _source(self) -> tuple[str, str, int, int]:
+        """Return codec, container, rate and channels of the first part, which `add` has set."""
+        assert self._first is not None, "a song has at least one part"
+        return self._first
 
     def _add(self, part: SongPart, container: InputContainer) -> None:
         stream = audio_stream.choose(container, part.view)
@@ -125,7 +138,10 @@ class _Song:
         self._bad += packets.bad
 
     def _declare(self, part: SongPart, container: InputContainer, stream: AudioStream) -> Fraction | None:
-        """Return the part's exact length, once it is sure that it is short enough and has room."""
+        """Return the part's exact length in seconds, None where it is unknown.
+
+        Raises PermanentError (too_long) and OSError (disk full) before anything is decoded.
+        """
         if part.wav is not None:
             declared = declared_length.wav_s(part.wav, Fraction(0))
         else:
@@ -138,12 +154,12 @@ class _Song:
         return declared
 
     def _write(self, blocks: Iterator[stereo.Block]) -> None:
-        resampler, rate = None, None
+        resampler: Resampler | None = None
         for block in blocks:
-            if block.rate != rate:
+            if resampler is None or block.rate != resampler.rate:
                 if resampler:
                     self._put(resampler.finish())
-                resampler, rate = Resampler(block.rate), block.rate
+                resampler = Resampler(block.rate)
             self._samples += len(block.samples)
             self._strange_samples += block.strange
             self._found_s += Fraction(len(block.samples), block.rate)
@@ -151,7 +167,7 @@ class _Song:
         if resampler:
             self._put(resampler.finish())
 
-    def _put(self, samples: np.ndarray) -> None:
+    def _put(self, samples: npt.NDArray[np.float32]) -> None:
         if not len(samples):
             return
         most = self._limits.max_duration_s * SAMPLE_RATE
@@ -175,14 +191,14 @@ class _Song:
             raise _truncated(f"{self._missing_bytes} bytes that it says it has are not there")
         if frames == 0:
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
-        # Some noise looks like a frame of MP3 here and there; junk may stand behind all that was declared.
+        # Random bytes look like MP3 frames now and then. Junk after a declared length is harmless.
         if self._bad > self._good and not self._declared_s:
             raise not_audio("most of it cannot be decoded")
         if 2 * self._strange_samples > self._samples:
             raise not_audio("most of its samples are no numbers (NaN or infinite)")
 
     def _tolerance_s(self) -> float:
-        codec, _, rate, _ = self._first
+        codec, _, rate, _ = self._source()
         return _TOLERANCE_S + (_LOST_SAMPLES / rate if codec.startswith(("aac", "mp3")) else 0)
 
     def _too_long(self) -> PermanentError:

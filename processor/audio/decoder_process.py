@@ -1,4 +1,4 @@
-"""The process that decodes a stranger's file: limited in memory, time, file size and open files."""
+"""Decodes a stranger's file, in a process with limits on memory, time, file size and open files."""
 
 import dataclasses
 import errno
@@ -6,38 +6,40 @@ import resource
 import sys
 from pathlib import Path
 
-from common.errors import ErrorCode, PermanentError
+from common.errors import ErrorCode, PermanentError, is_disk_full
 from processor import child_process
+from processor.child_process import JsonObject
 
 _OPEN_FILES = 64
 
 
 def main(arguments: list[str]) -> None:
-    link, (source, target, max_duration_s, max_channels, *limits) = child_process.attach(arguments)
-    child_process.serve(link, lambda message: None)
+    """Decode one file and send one message: the fields of `Decoded` with `code` None, or an error."""
+    channel, (source, target, max_duration_s, max_channels, *limits) = child_process.attach(arguments)
+    child_process.serve(channel, lambda message: None)
     from processor.audio import decode
 
     _limit(*map(int, limits))
-    link.send({"ready": True})  # what ends this process from here on is the file's doing
+    channel.send({"ready": True})  # from here on only the file can end this process
     try:
         result = decode.decode(Path(source), Path(target), float(max_duration_s), int(max_channels))
     except PermanentError as error:
-        link.send({"code": error.code, "message": error.message, "permanent": True})
+        channel.send({"code": error.code, "message": error.message, "permanent": True})
     except MemoryError:
         message = "The file is not audio that we can read: decoding it takes too much memory"
-        link.send({"code": ErrorCode.NOT_AUDIO, "message": message, "permanent": True})
+        channel.send({"code": ErrorCode.NOT_AUDIO, "message": message, "permanent": True})
     except OSError as error:
-        link.send(_as_answer(error))
+        channel.send(_as_answer(error))
     else:
-        link.send({"code": None, **dataclasses.asdict(result)})
+        channel.send({"code": None, **dataclasses.asdict(result)})
 
 
-def _as_answer(error: OSError) -> dict:
-    # Its text would hold the path of a directory of ours.
+def _as_answer(error: OSError) -> JsonObject:
+    # Leave out the error's own text, which holds a path of this machine.
     if error.errno == errno.EFBIG:
         message = "The audio is longer than its decoder may write"
         return {"code": ErrorCode.TOO_LONG, "message": message, "permanent": True}
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return {"code": ErrorCode.DISK_FULL, "message": "The disk is full", "permanent": False}
     message = f"Decoding failed: {error.strerror}"
     return {"code": ErrorCode.INTERNAL_ERROR, "message": message, "permanent": False}

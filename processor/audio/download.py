@@ -1,6 +1,5 @@
-"""Fetches a task's audio: within limits of size and time, whole or not at all."""
+"""Downloads a task's audio within limits of size and time, and keeps no partial file."""
 
-import errno
 import logging
 import re
 import shutil
@@ -12,20 +11,18 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 
-from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError
+from common.errors import ErrorCode, JobError, PermanentError, TransientError, UnlikelyError, is_disk_full
 from common.failpoint import Failpoint
 from common.outbound.addresses import validate_text
-from common.outbound.guarded_session import (
+from common.outbound.failures import (
     NETWORK_ERRORS,
-    GuardedSession,
-    Network,
     is_bad_certificate,
     is_timeout,
-    printable,
     reason,
-    retry_after_s,
 )
-from common.waiting import DeadlineExceeded, Pulse, pulse_until
+from common.outbound.guarded_session import GuardedSession, OutboundNetwork
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
+from processor.audio import http_answer
 from processor.audio.minimum_rate import MinimumRate
 
 log = logging.getLogger(__name__)
@@ -33,15 +30,14 @@ log = logging.getLogger(__name__)
 _MB = 1024 * 1024
 _WRITE_BYTES = _MB
 _PROGRESS_EVERY_S = 2.0
-_AUDIO_TYPES = ("audio", "wav", "mp3", "flac", "ogg", "m4a", "aac")
-_TRANSIENT_STATUSES = (408, 425, 429)
 
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """`timeout_s` is for connecting, and for each wait for bytes; `deadline_s` for everything together.
+    """The limits of one download.
 
-    `min_bytes_per_s` holds for each minute; 0 allows any rate.
+    `timeout_s` limits the connecting and each wait for bytes, `deadline_s` the whole download.
+    `min_bytes_per_s` is the least rate in each minute; 0 allows any rate.
     """
 
     max_bytes: int
@@ -52,7 +48,7 @@ class DownloadLimits:
 
 @dataclass(frozen=True)
 class DownloadedFile:
-    """`content_type` is what the server said, in lower case, or empty."""
+    """A complete download. `content_type` is the server's, in lower case, or empty."""
 
     path: Path
     size_bytes: int
@@ -62,7 +58,7 @@ class DownloadedFile:
 
 @dataclass(frozen=True)
 class Clocks:
-    """`monotonic` for durations, `wall` (seconds since the epoch) for dates in `Retry-After`."""
+    """The clocks: `monotonic` for durations, `wall` (seconds since the epoch) for dates in `Retry-After`."""
 
     monotonic: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
@@ -76,18 +72,20 @@ def download(
     url: str,
     directory: Path,
     limits: DownloadLimits,
-    network: Network,
-    check: Pulse,
+    network: OutboundNetwork,
+    check: StopCheck,
     on_progress: Callable[[float], None] = lambda fraction: None,
     clocks: Clocks = Clocks(),
     free_bytes: Callable[[Path], int] = _free_bytes,
 ) -> DownloadedFile:
-    """Downloads `url` to `directory/input.<extension>`; `on_progress` gets 0 to 1 where the size is known.
+    """Download `url` to `directory/input.<extension>`.
+
+    Calls `check` several times a second, which may raise to stop, and `on_progress` with 0 to 1 where the
+    size is known.
 
     Raises PermanentError (address_invalid, address_blocked, http_error, too_large, empty_file),
     TransientError (download_timeout, http_error, network_error, disk_full), UnlikelyError (address_blocked of
-    a name, network_error of a certificate), and what `check` raises, which is asked several times a second.
-    Whatever it raises, no file stays.
+    a name, network_error of a certificate), and what `check` raises. After any error no file is left.
     """
     path = directory / f"input{extension(url)}"
     try:
@@ -107,7 +105,7 @@ def download(
 
 
 def extension(url: str) -> str:
-    """The extension of the URL's path, in lower case with its dot; `.wav` if it has none of a usual form."""
+    """Return the extension of the URL's path, in lower case with its dot; `.wav` where none is usual."""
     try:
         suffix = PurePosixPath(unquote(urlsplit(url).path)).suffix.lower()
     except ValueError:
@@ -116,39 +114,37 @@ def extension(url: str) -> str:
 
 
 def without_secrets(url: str) -> str:
-    """The URL for a log: presigned links carry their signature in the query."""
+    """Return the URL for a log, without its query, which holds the signature of a presigned URL."""
     base, mark, _ = url.partition("?")
     return base.partition("#")[0] + ("?…" if mark else "")
 
 
 class _Download:
-    """One download under way. `_pulse` runs whenever it waits, and between reads."""
+    """One download under way. `_pulse` runs while it waits for the network and between reads."""
 
     def __init__(
         self,
         limits: DownloadLimits,
         path: Path,
-        check: Pulse,
+        check: StopCheck,
         on_progress: Callable[[float], None],
         clocks: Clocks,
         free_bytes: Callable[[Path], int],
     ):
         self._limits, self._path, self._clocks, self._free_bytes = limits, path, clocks, free_bytes
         self._on_progress = on_progress
-        self._until_deadline = pulse_until(limits.deadline_s, check, clocks.monotonic)
+        self._until_deadline = deadline_check(limits.deadline_s, check, clocks.monotonic)
         self._rate = MinimumRate(limits.min_bytes_per_s, clocks.monotonic)
         self._began_s = self._reported_s = clocks.monotonic()
         self._expected_bytes: int | None = None
         self._received_bytes = self._reported_bytes = 0
 
-    def run(self, url: str, network: Network) -> DownloadedFile:
+    def run(self, url: str, network: OutboundNetwork) -> DownloadedFile:
         with GuardedSession(network, self._pulse) as session:
             response = session.get_following(url, self._limits.timeout_s)
             with response:
-                _check_status(response, self._clocks.wall())
-                content_type = printable(response.headers.get("Content-Type", "").lower(), 100)
-                if not any(kind in content_type for kind in _AUDIO_TYPES):
-                    log.warning("Content type may not be audio: %s", content_type or "none given")
+                http_answer.check_status(response, self._clocks.wall())
+                content_type = http_answer.content_type(response)
                 self._check_size(response)
                 self._check_disk()
                 self._save(response)
@@ -175,7 +171,7 @@ class _Download:
         self._reported_s, self._reported_bytes = now_s, self._received_bytes
 
     def _check_size(self, response: requests.Response) -> None:
-        self._expected_bytes = _content_length(response)
+        self._expected_bytes = http_answer.content_length(response)
         if self._expected_bytes is None:
             return
         log.info("File size: %.2f MB", self._expected_bytes / _MB)
@@ -191,7 +187,7 @@ class _Download:
 
     def _save(self, response: requests.Response) -> None:
         with self._path.open("wb", buffering=_WRITE_BYTES) as file:
-            # `read1` gives what has come, so that slow bodies are counted and judged as they come.
+            # `read1` returns the bytes that are there, so that a slow body is checked as it comes.
             while piece := response.raw.read1(_WRITE_BYTES, decode_content=False):
                 self._received_bytes += len(piece)
                 if self._received_bytes > self._limits.max_bytes:
@@ -216,32 +212,6 @@ class _Download:
         return PermanentError(ErrorCode.TOO_LARGE, f"The file is larger than {limit} (MAX_AUDIO_BYTES)")
 
 
-def _check_status(response: requests.Response, now_s: float) -> None:
-    status = response.status_code
-    if status in _TRANSIENT_STATUSES or status >= 500:
-        retry_s = retry_after_s(response.headers, now_s)
-        raise TransientError(ErrorCode.HTTP_ERROR, f"HTTP error: {status}", retry_s)
-    # 203 is 200 through a proxy that changed something; the other successes carry no whole file.
-    if status not in (200, 203):
-        raise PermanentError(ErrorCode.HTTP_ERROR, f"HTTP error: {status}")
-    for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
-        coding = response.headers.get(header, plain).strip().lower()
-        if coding not in ("", "identity", plain):
-            raise PermanentError(
-                ErrorCode.HTTP_ERROR,
-                f"HTTP error: the server sent {header} {printable(coding, 40)} unasked",
-            )
-
-
-def _content_length(response: requests.Response) -> int | None:
-    # With chunks a length says nothing (RFC 9112, 6.3).
-    value = response.headers.get("Content-Length", "").strip()
-    if "Transfer-Encoding" in response.headers or not (value.isascii() and value.isdigit()):
-        return None
-    # Longer numbers are too large in any case, and Python refuses to read very long ones.
-    return int(value.lstrip("0")[:18] or "0")
-
-
 def _as_job_error(error: BaseException, limits: DownloadLimits) -> BaseException:
     if isinstance(error, DeadlineExceeded):
         message = f"Download took longer than {limits.deadline_s:g} seconds in all (DOWNLOAD_DEADLINE_S)"
@@ -254,6 +224,6 @@ def _as_job_error(error: BaseException, limits: DownloadLimits) -> BaseException
         return UnlikelyError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
     if isinstance(error, NETWORK_ERRORS):
         return TransientError(ErrorCode.NETWORK_ERROR, f"Network error: {reason(error)}")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return TransientError(ErrorCode.DISK_FULL, "The disk became full during the download")
     return error

@@ -1,8 +1,9 @@
-"""Any channel layout to stereo."""
+"""Gives the weights that mix any channel layout down to stereo."""
 
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 _HALF_POWER = 0.5**0.5
 _LEFT = {"FL": 1.0, "SL": _HALF_POWER, "BL": _HALF_POWER, "FLC": 1.0, "WL": 1.0, "TFL": _HALF_POWER}
@@ -11,12 +12,12 @@ _CENTRE = {"FC": _HALF_POWER, "BC": 0.5, "TC": 0.5, "TFC": 0.5, "TBC": 0.5}
 _SILENT = {"LFE", "LFE2"}
 
 
-def matrix(names: Sequence[str]) -> np.ndarray:
-    """float32 [2, channel] for channels as FFmpeg names them.
+def matrix(names: Sequence[str]) -> npt.NDArray[np.float32]:
+    """Return the weights, float32 [2, channel], for channels as FFmpeg names them.
 
-    Coefficients after ITU-R BS.775 (centre and surround at half power, no low-frequency effects), scaled so
-    that no output can exceed the loudest input. One channel goes to both sides at its own level. Channels
-    without a known place go left and right in turn.
+    The weights follow ITU-R BS.775: centre and surround at half power, no low-frequency effects. They are
+    scaled so that no output exceeds the loudest input. A single channel goes to both sides at its own level.
+    Where FFmpeg names an unknown channel, all channels go left and right in turn.
     """
     if len(names) == 1:
         return np.ones((2, 1), np.float32)
@@ -27,7 +28,8 @@ def matrix(names: Sequence[str]) -> np.ndarray:
     if not weights.any(axis=1).all():
         weights[:] = 0
         weights[0, 0::2] = weights[1, 1::2] = 1.0
-    return weights / weights.sum(axis=1).max()
+    loudest: np.float32 = weights.sum(axis=1).max()
+    return weights / loudest
 
 
 def _is_known(name: str) -> bool:
@@ -41,6 +43,6 @@ def _weights(name: str) -> tuple[float, float]:
 
 
 def _mirrored(name: str) -> str:
-    """The left channel's name for a right one's; for any other name, one that no channel has."""
+    """Return the left channel's name for a right channel's, and "" for any other channel's."""
     head, found, tail = name.rpartition("R")
     return head + "L" + tail if found else ""

@@ -1,4 +1,4 @@
-"""Gives up a download that is too slow to be worth its place."""
+"""Ends a download that is too slow, so that it does not keep others from their place."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,10 @@ _SPAN_S = 60.0
 
 
 class MinimumRate:
-    """Measures each minute of a download, the first from before its connection. At 0 any rate will do."""
+    """Measures the rate in each minute of a download, the first of which begins before the connection.
+
+    `bytes_per_s` is the least rate allowed; 0 allows any.
+    """
 
     def __init__(self, bytes_per_s: float, clock: Callable[[], float]):
         self._bytes_per_s, self._clock = bytes_per_s, clock
@@ -16,7 +19,10 @@ class MinimumRate:
         self._since_bytes = 0
 
     def check(self, received_bytes: int) -> None:
-        """`received_bytes` counts from the download's beginning. Raises TransientError (download_timeout)."""
+        """Check the minute that has ended, if one has; `received_bytes` is the total so far.
+
+        Raises TransientError (download_timeout) for a minute that was too slow.
+        """
         now_s = self._clock()
         span_s = now_s - self._since_s
         if span_s < _SPAN_S:

@@ -1,32 +1,36 @@
-"""A download becomes the mix that the engine takes: probed, bounded, decoded in a limited child process."""
+"""Turns a download into the mix that the engine takes, decoded in a limited child process."""
 
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
-from common.waiting import DeadlineExceeded, pulse_until
+from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor import child_process
 from processor.audio.wav import SAMPLE_RATE, frame_bytes
+from processor.child_process import Channel, JsonObject
 
 _TICK_S = 0.05
-# Other jobs want the CPUs too: a decoder that gets a quarter of one is still in time.
+# A decoder may take four times its CPU time by the clock, because other jobs share the CPUs.
 _WALL_FACTOR = 4
-# One thread: the work is serial, and each thread of a numeric library counts against the memory limit.
+# One thread: decoding is serial, and each thread of a numeric library takes from the memory limit.
 _ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
 class AudioLimits:
+    """The longest song in seconds, and the most channels, that are accepted."""
+
     max_duration_s: float
     max_channels: int
 
 
 @dataclass(frozen=True)
 class DecoderLimits:
-    """What the decoder's process may use. `file_bytes` is for the largest file that it writes."""
+    """Limits of the decoder's process; `file_bytes` is the size of the largest file that it may write."""
 
     memory_bytes: int
     cpu_s: int
@@ -34,13 +38,13 @@ class DecoderLimits:
 
     @property
     def wall_s(self) -> int:
-        """How long it may take by the clock, which also ends one that hangs without using its CPU time."""
+        """The seconds that decoding may take by the clock, so that a process which hangs ends too."""
         return self.cpu_s * _WALL_FACTOR
 
     @classmethod
     def for_audio(cls, limits: AudioLimits) -> "DecoderLimits":
-        """Enough for every song within `limits`."""
-        # Decoding runs at hundreds of times real time; what needs more than a tenth of it does not end.
+        """Return limits that are enough for every song within `limits`."""
+        # Decoding takes less than a hundredth of the song's length; a tenth means that it will not end.
         return cls(
             memory_bytes=2 << 30,
             cpu_s=int(60 + 0.1 * limits.max_duration_s),
@@ -50,9 +54,9 @@ class DecoderLimits:
 
 @dataclass(frozen=True)
 class PreparedAudio:
-    """A 44.1 kHz stereo float32 WAV of `frames`; `peak` is its largest absolute sample.
+    """A 44.1 kHz stereo float32 WAV file of `frames`; `peak` is its largest absolute sample.
 
-    `codec`, `container`, `source_rate` and `source_channels` tell what the download was.
+    `codec`, `container`, `source_rate` (in Hz) and `source_channels` describe the download.
     """
 
     path: Path
@@ -69,11 +73,11 @@ def prepare(
     source: Path,
     target: Path,
     limits: AudioLimits,
-    check: Callable[[], None],
+    check: StopCheck,
     decoder_limits: DecoderLimits | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PreparedAudio:
-    """Decodes `source` to `target`; after an error, `target` is not there.
+    """Decode `source` to `target`; after an error there is no `target`.
 
     Calls `check` several times a second, which may raise to stop. Raises PermanentError (empty_file,
     not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio),
@@ -81,10 +85,10 @@ def prepare(
     """
     within = decoder_limits or DecoderLimits.for_audio(limits)
     arguments = [source.resolve(), target.resolve(), *astuple(limits), *astuple(within)]
-    pulse = pulse_until(within.wall_s, check, clock)
+    stop_check = deadline_check(within.wall_s, check, clock)
     complete = False
     try:
-        answer = _converse([str(argument) for argument in arguments], pulse)
+        answer = _converse([str(argument) for argument in arguments], stop_check)
         complete = True
     except DeadlineExceeded:
         message = f"The decoder hung: it was not done after {within.wall_s} s"
@@ -95,23 +99,24 @@ def prepare(
     return PreparedAudio(path=target, duration_s=answer["frames"] / SAMPLE_RATE, **answer)
 
 
-def _converse(arguments: list[str], check: Callable[[], None]) -> dict:
-    process, link = _spawn(arguments)
+def _converse(arguments: list[str], check: StopCheck) -> JsonObject:
+    """Run the decoder's process; return the fields of `Decoded`."""
+    process, channel = _spawn(arguments)
     decoding, answer = False, None
     try:
         while answer is None:
             check()
-            message = link.receive(_TICK_S)
+            message = channel.receive(_TICK_S)
             if message and "ready" in message:
                 decoding = True
             else:
                 answer = message
-    except child_process.LinkClosed:
+    except child_process.ChannelClosed:
         process.wait()
         raise _ended(process.returncode, decoding) from None
     finally:
         child_process.kill(process)
-        link.close()
+        channel.close()
     code = answer.pop("code")
     if code is None:
         return answer
@@ -122,7 +127,7 @@ def _converse(arguments: list[str], check: Callable[[], None]) -> dict:
 def _ended(returncode: int, decoding: bool) -> JobError:
     how = child_process.how_it_ended(returncode)
     if returncode == -signal.SIGKILL:
-        # None of its own limits does that: the kernel was short of memory, whoever used it up.
+        # The process's own limits do not send SIGKILL: the machine or the container ran out of memory.
         return TransientError(ErrorCode.OUT_OF_MEMORY, f"The decoder was {how}")
     if not decoding:
         return TransientError(ErrorCode.INTERNAL_ERROR, f"The decoder did not start: {how}")
@@ -131,7 +136,7 @@ def _ended(returncode: int, decoding: bool) -> JobError:
     )
 
 
-def _spawn(arguments: list[str]):
+def _spawn(arguments: list[str]) -> tuple[subprocess.Popen[bytes], Channel]:
     try:
         return child_process.spawn("processor.audio.decoder_process", arguments, _ENVIRONMENT)
     except OSError as error:

@@ -1,28 +1,32 @@
-"""Brings stereo samples of any rate to the rate of the models, in blocks and constant memory."""
+"""Resamples stereo samples of any rate to the models' 44.1 kHz, block by block in constant memory."""
 
 import numpy as np
+import numpy.typing as npt
 import soxr
 
 from processor.audio.wav import CHANNELS, SAMPLE_RATE
 
+Frames = npt.NDArray[np.float32]  # [frame, 2]
+
 
 class Resampler:
-    """Converts float32 [frame, 2] from `rate` to 44.1 kHz by soxr's high quality.
+    """Converts float32 [frame, 2] from `rate` (in Hz) to 44.1 kHz by soxr's high quality.
 
-    From 48 kHz, everything up to 20 kHz stays within 0.01 dB and what would alias is 120 dB down. The output
-    is not delayed, and its length is the input's times 44,100 / `rate`, rounded.
+    From 48 kHz, the pass band up to 20 kHz is flat within 0.01 dB and aliases are 120 dB down. The output is
+    not delayed, and its length is the input's times 44,100 / `rate`, rounded.
     """
 
     def __init__(self, rate: int):
+        self.rate = rate
         self._stream = None
         if rate != SAMPLE_RATE:
             self._stream = soxr.ResampleStream(rate, SAMPLE_RATE, CHANNELS, dtype="float32", quality="HQ")
 
-    def convert(self, block: np.ndarray) -> np.ndarray:
-        """Return what the input so far makes up; the rest comes with later blocks."""
+    def convert(self, block: Frames) -> Frames:
+        """Return the samples that the input so far determines; the rest comes with later calls."""
         return self._stream.resample_chunk(np.ascontiguousarray(block)) if self._stream else block
 
-    def finish(self) -> np.ndarray:
+    def finish(self) -> Frames:
         """Return the samples that are still held back."""
         nothing = np.zeros((0, CHANNELS), np.float32)
         return self._stream.resample_chunk(nothing, last=True) if self._stream else nothing

@@ -1,7 +1,7 @@
-"""44.1 kHz stereo WAV files of any length: RF64 (EBU Tech 3306) where 4 GiB are passed.
+"""Writes 44.1 kHz stereo WAV files of any length, as RF64 (EBU Tech 3306) above 4 GiB.
 
-A file whose length is known gets its final header at once. One whose length is not gets a JUNK chunk that
-becomes the ds64 chunk if the end turns out to need it.
+A file of known length gets its final header at once. A file of unknown length gets a JUNK chunk, which
+becomes the ds64 chunk where the file grows beyond 4 GiB.
 """
 
 import struct
@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 
 SAMPLE_RATE = 44100
 CHANNELS = 2
@@ -20,11 +21,15 @@ _FORMAT_TAGS = {"int16": 1, "float32": 3}
 
 
 def frame_bytes(kind: Kind) -> int:
+    """Return the bytes of one frame, which has a sample of each channel."""
     return CHANNELS * np.dtype(kind).itemsize
 
 
 def header(kind: Kind, frames: int, growable: bool = False) -> bytes:
-    """What precedes the samples; of one length for all `frames` if `growable`."""
+    """Return the bytes before the samples of a file of `frames` frames.
+
+    If `growable`, the header has the same length for any number of frames.
+    """
     size = frame_bytes(kind)
     data_bytes = frames * size
     rate = struct.pack("<IIHH", SAMPLE_RATE, SAMPLE_RATE * size, size, 8 * size // CHANNELS)
@@ -51,22 +56,22 @@ def header(kind: Kind, frames: int, growable: bool = False) -> bytes:
 
 
 class WavWriter:
-    """Takes samples of its kind, [frame, channel]. `frames`: how many there will be, None if unknown."""
+    """Writes samples [frame, 2] of one kind; `written` counts the frames so far."""
 
     def __init__(self, path: Path, kind: Kind, frames: int | None = None):
-        """Raises OSError."""
+        """Create the file for `frames` frames, None if their number is unknown. Raises OSError."""
         self._kind, self._frames = kind, frames
         self.written = 0
         self._file = path.open("wb")
         self._file.write(header(kind, frames or 0, growable=frames is None))
 
-    def write(self, samples: np.ndarray) -> None:
-        """Raises OSError."""
+    def write(self, samples: npt.NDArray[np.float32] | npt.NDArray[np.int16]) -> None:
+        """Write the next samples. Raises OSError."""
         self._file.write(np.ascontiguousarray(samples, np.dtype(self._kind).newbyteorder("<")).data)
         self.written += len(samples)
 
     def close(self) -> None:
-        """Raises OSError."""
+        """Write the final header where the length was unknown, and close the file. Raises OSError."""
         with self._file:
             if self._frames is None:
                 self._file.seek(0)

@@ -1,1 +1,1 @@
-"""The warm process that separates: lent to one job at a time, restarted when it ends."""
+"""Runs the warm process that separates songs: lends it to one job at a time and restarts it when it ends."""

@@ -1,7 +1,7 @@
-"""The separation engine: one warm child process, lent to one job at a time.
+"""Separates songs in one warm child process, which works for one job at a time.
 
-The child may be killed at any time (cancel, deadline) and may die of itself (a segfault, the kernel's
-out-of-memory killer): the job gets a typed error, its partial files are removed, and the next child warms.
+The child may be killed at any time (cancel, deadline) and may crash (a segfault, the out-of-memory killer).
+Then the job gets a typed error, its partial files are removed, and a new child loads the model.
 """
 
 import time
@@ -11,15 +11,17 @@ from pathlib import Path
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.observability.health import Check
+from common.waiting import StopCheck
 from processor import child_process, memory
 from processor.audio.wav import SAMPLE_RATE
-from processor.engine.busy_clock import Busy
-from processor.engine.fifo_turns import Turns
+from processor.child_process import JsonObject
+from processor.engine.busy_clock import BusyClock
+from processor.engine.fifo_turns import FifoTurns
 from processor.engine.keeper import Keeper, Running
 from processor.engine.protocol import EngineConfig, Separation, StemFile
 
 _TICK_S = 0.05
-# A child that stops by itself keeps its warm model; longer than this no cancel may take.
+# 1 s: a child that stops by itself in time keeps its loaded model; a slower one is killed.
 _CANCEL_GRACE_S = 1.0
 _RESTART_TIMEOUT_S = 120.0
 _OUT_OF_MEMORY = (
@@ -29,25 +31,28 @@ _OUT_OF_MEMORY = (
 
 
 class Engine:
-    """Owns the child. `separate` may be called from several threads: one works, the others queue."""
+    """Owns the child process. Thread-safe: one call of `separate` works at a time, and others wait in order.
 
-    def __init__(self, config: EngineConfig, oom_kills: Callable[[], int | None] = memory.kill_count):
+    `count_oom_kills` is `memory.kill_count`, or a stand-in of a test.
+    """
+
+    def __init__(self, config: EngineConfig, count_oom_kills: Callable[[], int | None] = memory.kill_count):
         self._config = config
-        self._oom_kills = oom_kills
-        self._keeper = Keeper(config, oom_kills)
-        self._turns = Turns()
-        self._busy = Busy()
+        self._count_oom_kills = count_oom_kills
+        self._keeper = Keeper(config, count_oom_kills)
+        self._turns = FifoTurns()
+        self._busy = BusyClock()
 
     def start(self) -> None:
-        """Returns at once; the child warms in the background."""
+        """Start the child, which loads its model in the background; return at once."""
         self._keeper.start()
 
     def state(self) -> Check:
-        """Ready, with model and device as the detail; or why not."""
+        """Return whether the engine is ready; the detail has model and device, or why it is not ready."""
         return self._keeper.state()
 
     def wait_ready(self, timeout_s: float) -> Check:
-        """Waits until the engine is ready, at most `timeout_s`; what `state` says then."""
+        """Wait until the engine is ready, at most `timeout_s`; return its state."""
         self._keeper.running(timeout_s)
         return self.state()
 
@@ -58,17 +63,17 @@ class Engine:
 
     @property
     def busy_s(self) -> float:
-        """How long it has worked on songs so far, that under way included; waiting is no work."""
+        """The seconds that the engine has worked so far, including the song under way and no waiting."""
         return self._busy.seconds
 
     def stop(self) -> None:
-        """Kills the child; a running job gets a TransientError."""
+        """Kill the child; a running job gets a TransientError."""
         self._keeper.stop()
 
     def separate(
-        self, source: Path, target_dir: Path, check: Callable[[], None], on_progress: Callable[[float], None]
+        self, source: Path, target_dir: Path, check: StopCheck, on_progress: Callable[[float], None]
     ) -> Separation:
-        """See SeparationEngine."""
+        """Separate one song; see SeparationEngine."""
         with self._turns.turn(check):
             running = self._await_running(check)
             running.jobs += 1
@@ -86,7 +91,7 @@ class Engine:
                 if running.jobs >= self._config.max_jobs:
                     self._keeper.discard(running, f"recycled after {running.jobs} jobs")
 
-    def _await_running(self, check: Callable[[], None]) -> Running:
+    def _await_running(self, check: StopCheck) -> Running:
         deadline = time.monotonic() + _RESTART_TIMEOUT_S
         while time.monotonic() < deadline and not self._keeper.stopped:
             check()
@@ -99,33 +104,33 @@ class Engine:
         running: Running,
         source: Path,
         target_dir: Path,
-        check: Callable[[], None],
+        check: StopCheck,
         on_progress: Callable[[float], None],
     ) -> Separation:
         request = {"do": "separate", "source": str(source), "target_dir": str(target_dir)}
-        watch = memory.Watch(self._oom_kills)
+        oom_kills = memory.OomKills(self._count_oom_kills)
         try:
-            running.link.send(request)
-            message = self._await_answer(running.link, check, on_progress)
-        except child_process.LinkClosed:
-            raise _crash(running, watch) from None
-        except BaseException:  # whatever stopped the job: the child must not go on with it
+            running.channel.send(request)
+            message = self._await_answer(running.channel, check, on_progress)
+        except child_process.ChannelClosed:
+            raise _crash(running, oom_kills) from None
+        except BaseException:  # the child must stop its work whatever has stopped the job
             self._cancel(running)
             raise
         if message["event"] == "done":
             return _separation(running, message)
         error = _job_error(message)
-        if error.code == ErrorCode.OUT_OF_MEMORY:  # what it holds it may never give back
+        if error.code == ErrorCode.OUT_OF_MEMORY:  # the child may never free its memory
             self._keeper.discard(running, "out of memory")
         raise error
 
     def _await_answer(
-        self, link: child_process.Link, check: Callable[[], None], on_progress: Callable[[float], None]
-    ) -> dict:
+        self, channel: child_process.Channel, check: StopCheck, on_progress: Callable[[float], None]
+    ) -> JsonObject:
         deadline = time.monotonic() + self._config.job_timeout_s
         while time.monotonic() < deadline:
             check()
-            message = link.receive(_TICK_S)
+            message = channel.receive(_TICK_S)
             if message is None:
                 continue
             if message["event"] != "progress":
@@ -136,20 +141,20 @@ class Engine:
         )
 
     def _cancel(self, running: Running) -> None:
-        """Ends the child's work on this job: by its own leave, else by SIGKILL."""
+        """Stop the child's work on this job: ask it to stop, then kill it."""
         deadline = time.monotonic() + _CANCEL_GRACE_S
         try:
-            running.link.send({"do": "cancel"})
+            running.channel.send({"do": "cancel"})
             while time.monotonic() < deadline:
-                message = running.link.receive(_TICK_S)
+                message = running.channel.receive(_TICK_S)
                 if message and message["event"] != "progress":
                     return
-        except child_process.LinkClosed:
+        except child_process.ChannelClosed:
             pass
         self._keeper.discard(running, "a job was stopped")
 
 
-def _separation(running: Running, message: dict) -> Separation:
+def _separation(running: Running, message: JsonObject) -> Separation:
     frames = message["frames"]
     stems = {
         name: StemFile(Path(path), frames, frames / SAMPLE_RATE) for name, path in message["stems"].items()
@@ -157,17 +162,17 @@ def _separation(running: Running, message: dict) -> Separation:
     return Separation(stems, message["gain"], running.model, running.device)
 
 
-def _job_error(message: dict) -> PermanentError | TransientError:
+def _job_error(message: JsonObject) -> PermanentError | TransientError:
     kind = PermanentError if message["permanent"] else TransientError
     return kind(ErrorCode(message["code"]), message["message"])
 
 
-def _crash(running: Running, watch: memory.Watch) -> CrashError | TransientError:
+def _crash(running: Running, oom_kills: memory.OomKills) -> CrashError | TransientError:
     running.process.wait()
     how = child_process.how_it_ended(running.process.returncode)
     if child_process.was_killed(running.process.returncode):
-        if watch.struck():
+        if oom_kills.struck():
             return TransientError(ErrorCode.OUT_OF_MEMORY, _OUT_OF_MEMORY)
-        if watch.struck() is None:
+        if oom_kills.struck() is None:
             how += " (out of memory, perhaps)"
     return CrashError(ErrorCode.ENGINE_CRASHED, f"The engine died while separating: {how}")

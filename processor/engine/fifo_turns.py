@@ -1,29 +1,31 @@
-"""First come, first served: a job that waits for the engine is not overtaken by one that comes after it."""
+"""Gives jobs their turns at the engine, first come, first served."""
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+
+from common.waiting import StopCheck, wait_until
 
 _TICK_S = 0.05
 
 
-class Turns:
+class FifoTurns:
+    """One turn at a time, in the order in which they were asked for. Thread-safe."""
+
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._queue: deque[object] = deque()
 
     @contextmanager
-    def turn(self, check: Callable[[], None]) -> Iterator[None]:
-        """Waits for the turn; `check` may raise meanwhile, and then there is none."""
+    def turn(self, check: StopCheck) -> Iterator[None]:
+        """Wait for the turn, and hold it for the `with` block. `check` may raise to give up the wait."""
         ticket = object()
         with self._changed:
             self._queue.append(ticket)
         try:
             with self._changed:
-                while self._queue[0] is not ticket:
-                    self._changed.wait(_TICK_S)
-                    check()
+                wait_until(self._changed, lambda: self._queue[0] is ticket, check, _TICK_S)
             yield
         finally:
             with self._changed:

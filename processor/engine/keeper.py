@@ -1,4 +1,4 @@
-"""Keeps one engine process running: fetches the model, starts the child, and the next when that has ended."""
+"""Keeps one engine process running: fetches the model, starts the child, and replaces a child that ended."""
 
 import logging
 import subprocess
@@ -7,7 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.observability.health import Check
+from common.waiting import Backoff
 from processor import child_process, memory
+from processor.child_process import JsonObject
 from processor.engine.protocol import EngineConfig
 
 log = logging.getLogger(__name__)
@@ -15,11 +17,11 @@ log = logging.getLogger(__name__)
 _START_TIMEOUT_S = 300.0
 _FETCH_TIMEOUT_S = 3600.0
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
-# glibc would keep each thread's freed blocks; the engine's are large and short-lived.
+# glibc keeps freed blocks of each thread. The engine's blocks are large and short-lived, so return them.
 _CHILD_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "67108864",
-    # torch's threads too must not spin: what they wait for may wait for the CPU that they burn.
+    # torch's threads must not spin: they would take the CPU from the threads that they wait for.
     "OMP_WAIT_POLICY": "PASSIVE",
     "TQDM_DISABLE": "1",  # the library's progress bars would fill the log
 }
@@ -27,36 +29,41 @@ _CHILD_ENVIRONMENT = {
 
 @dataclass(eq=False)
 class Running:
-    """A child that is ready. `jobs` counts those that it was given."""
+    """A child that is ready. `jobs` counts its songs; only the job that has its turn changes the number."""
 
-    process: subprocess.Popen
-    link: child_process.Link
+    process: subprocess.Popen[bytes]
+    channel: child_process.Channel
     model: str
     device: str
     jobs: int = 0
 
 
 class Keeper:
-    """One thread, for the keeper's whole life, spawns all children: the parent-death signal goes by it."""
+    """Keeps one child running. The other methods may be called from any thread.
 
-    def __init__(self, config: EngineConfig, oom_kills: Callable[[], int | None]):
+    One thread spawns all children and lives as long as the keeper: the kernel kills a child when the thread
+    that spawned it ends.
+    """
+
+    def __init__(self, config: EngineConfig, count_oom_kills: Callable[[], int | None]):
         self._config = config
-        self._oom_kills = oom_kills
+        self._count_oom_kills = count_oom_kills
         self._decoy = memory.Decoy()
         self._changed = threading.Condition()
         self._running: Running | None = None
-        self._process: subprocess.Popen | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         self._reason = "not started"
         self._fetched = not config.fetch_model
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._keep, name="engine", daemon=True)
 
     def start(self) -> None:
+        """Start the keeper's thread, which starts the child; return at once."""
         self._reason = "starting"
         self._thread.start()
 
     def stop(self) -> None:
-        """Kills the child and ends the thread."""
+        """Kill the child and end the thread."""
         self._stopping.set()
         if self._process:
             child_process.kill(self._process)
@@ -65,27 +72,30 @@ class Keeper:
 
     @property
     def stopped(self) -> bool:
+        """Tell whether `stop` was called."""
         return self._stopping.is_set()
 
     @property
     def pid(self) -> int | None:
+        """The process id of the latest child, ready or not."""
         process = self._process
         return process.pid if process else None
 
     def state(self) -> Check:
+        """Return whether a child is ready; the detail has model and device, or why none is ready."""
         with self._changed:
             if self._running:
                 return Check(True, f"{self._running.model} on {self._running.device}")
             return Check(False, self._reason)
 
     def running(self, timeout_s: float) -> Running | None:
-        """The child that is ready, waiting for it at most `timeout_s`."""
+        """Return the child that is ready, after at most `timeout_s` of waiting; None without one."""
         with self._changed:
             self._changed.wait_for(self._alive, timeout_s)
             return self._alive()
 
     def discard(self, running: Running, why: str) -> None:
-        """Kills this child; another one starts."""
+        """Kill this child; the keeper starts another one. `why` goes to the log."""
         log.info("ending the engine's process %d: %s", running.process.pid, why)
         self._forget(running, "restarting")
         child_process.kill(running.process)
@@ -101,10 +111,10 @@ class Keeper:
             self._running, self._reason = None, reason
             return True
 
-    # From here on: the keeper's thread.
+    # The methods from here on run in the keeper's thread.
 
     def _keep(self) -> None:
-        backoff_s = _MIN_BACKOFF_S
+        backoff = Backoff(_MIN_BACKOFF_S, _MAX_BACKOFF_S)
         while not self._stopping.is_set():
             self._decoy.keep()
             try:
@@ -112,19 +122,19 @@ class Keeper:
                 if running:
                     self._await_end(running)
             except Exception as error:  # noqa: BLE001 (the loop's edge: without this thread there is no engine)
-                running = self._not_ready(f"{type(error).__name__}: {error}")
-            if running and running.jobs:  # it was sound: its successor need not wait
-                backoff_s = _MIN_BACKOFF_S
+                running = None
+                self._not_ready(f"{type(error).__name__}: {error}")
+            if running and running.jobs:  # the child worked, so start the next one at once
+                backoff.reset()
             else:
-                self._stopping.wait(backoff_s)
-                backoff_s = min(2 * backoff_s, _MAX_BACKOFF_S)
+                backoff.pause(self._stopping)
         self._decoy.close()
 
     def _await_end(self, running: Running) -> None:
-        watch = memory.Watch(self._oom_kills)
+        oom_kills = memory.OomKills(self._count_oom_kills)
         running.process.wait()
-        running.link.close()
-        reason = f"the engine ended: {_how_it_ended(running.process, watch)}"
+        running.channel.close()
+        reason = f"the engine ended: {_how_it_ended(running.process, oom_kills)}"
         if self._forget(running, reason) and not self._stopping.is_set():
             log.warning("%s", reason)
 
@@ -136,8 +146,8 @@ class Keeper:
         started = self._converse("processor.engine.process", arguments, _START_TIMEOUT_S)
         if started is None:
             return None
-        process, link, message = started
-        running = Running(process, link, message["model"], message["device"])
+        process, channel, message = started
+        running = Running(process, channel, message["model"], message["device"])
         log.info("engine ready: model %s on device %s", running.model, running.device)
         with self._changed:
             self._running = running
@@ -148,34 +158,36 @@ class Keeper:
         arguments = [self._config.model_name, str(self._config.model_dir)]
         done = self._converse("processor.models.fetch_process", arguments, _FETCH_TIMEOUT_S)
         if done:
-            process, link, _ = done
+            process, channel, _ = done
             process.wait()
-            link.close()
+            channel.close()
         self._fetched = done is not None
         return self._fetched
 
     def _converse(
         self, module: str, arguments: list[str], timeout_s: float
-    ) -> tuple[subprocess.Popen, child_process.Link, dict] | None:
-        """Starts a child and waits for its first word; None, with the reason noted, if that is bad news."""
-        watch = memory.Watch(self._oom_kills)
+    ) -> tuple[subprocess.Popen[bytes], child_process.Channel, JsonObject] | None:
+        """Start a child and wait for its first message; return None, and note why, where it has failed."""
+        oom_kills = memory.OomKills(self._count_oom_kills)
         try:
-            process, link = child_process.spawn(module, arguments, _CHILD_ENVIRONMENT)
+            process, channel = child_process.spawn(module, arguments, _CHILD_ENVIRONMENT)
         except OSError as error:
-            return self._not_ready(f"cannot start a process: {error}")
+            self._not_ready(f"cannot start a process: {error}")
+            return None
         self._process = process
-        if self._stopping.is_set():  # stop() may have looked before this child was there
+        if self._stopping.is_set():  # stop() may have run before this child existed
             child_process.kill(process)
         try:
-            message = link.receive(timeout_s) or {"reason": f"no answer in {timeout_s:g} s"}
-        except child_process.LinkClosed:
+            message = channel.receive(timeout_s) or {"reason": f"no answer in {timeout_s:g} s"}
+        except child_process.ChannelClosed:
             process.wait()
-            message = {"reason": f"it died while starting: {_how_it_ended(process, watch)}"}
+            message = {"reason": f"it died while starting: {_how_it_ended(process, oom_kills)}"}
         if "reason" not in message:
-            return process, link, message
+            return process, channel, message
         child_process.kill(process)
-        link.close()
-        return self._not_ready(message["reason"])
+        channel.close()
+        self._not_ready(message["reason"])
+        return None
 
     def _not_ready(self, reason: str) -> None:
         if not self._stopping.is_set():
@@ -184,8 +196,7 @@ class Keeper:
             self._reason = reason
 
 
-def _how_it_ended(process: subprocess.Popen, watch: memory.Watch) -> str:
+def _how_it_ended(process: subprocess.Popen[bytes], oom_kills: memory.OomKills) -> str:
     how = child_process.how_it_ended(process.returncode)
-    return (
-        f"{how}, memory ran out" if child_process.was_killed(process.returncode) and watch.struck() else how
-    )
+    ran_out = child_process.was_killed(process.returncode) and oom_kills.struck()
+    return f"{how}, memory ran out" if ran_out else how

@@ -1,14 +1,19 @@
-"""What a job asks of an engine and what it gets: no process, no model in here."""
+"""Defines what a job asks of an engine and gets from it, without any process or model."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
+from common.waiting import StopCheck
+
 
 @dataclass(frozen=True)
 class EngineConfig:
-    """`fetch_model`: whether a missing model is fetched at start; it never is at job time."""
+    """The engine's settings. With `fetch_model` a missing model is fetched at start, never for a job.
+
+    After `max_jobs` songs the child process is replaced. A song may take `job_timeout_s` seconds.
+    """
 
     model_name: str
     model_dir: Path
@@ -21,7 +26,7 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class StemFile:
-    """A complete stem, named `<stem>.<format>`."""
+    """A complete stem of `frames` samples per channel, in a file named `<stem>.<format>`."""
 
     path: Path
     frames: int
@@ -30,9 +35,9 @@ class StemFile:
 
 @dataclass(frozen=True)
 class Separation:
-    """`stems` by name; `gain` is the one factor on all of them: they add up to gain × the mix.
+    """The stems of one song, by name. `gain` was applied to all of them: they add up to gain × the mix.
 
-    `took_s` is how long the engine worked on it, without the wait for its turn; 0 if it doesn't say.
+    `took_s` is how long the engine worked, in seconds and without the wait for its turn; 0 if unknown.
     """
 
     stems: dict[str, StemFile]
@@ -43,19 +48,19 @@ class Separation:
 
 
 class SeparationEngine(Protocol):
-    """What a job needs of an engine."""
+    """Separates one song after another; the processor's `Engine` or a test's stand-in."""
 
     def separate(
         self,
         source: Path,
         target_dir: Path,
-        check: Callable[[], None],
+        check: StopCheck,
         on_progress: Callable[[float], None],
     ) -> Separation:
-        """Separates a prepared WAV into files in `target_dir`, in which nobody else writes meanwhile.
+        """Separate a prepared WAV into files in `target_dir`, which nothing else writes to meanwhile.
 
         Calls `check` several times a second, which may raise to stop, and `on_progress` with 0 to 1.
-        After an error nothing new is left in `target_dir`. Raises what `check` raises, CrashError,
+        After an error `target_dir` holds nothing new. Raises what `check` raises, CrashError,
         TransientError (engine_timeout, engine_unavailable, out_of_memory, disk_full, internal_error) and
         PermanentError.
         """

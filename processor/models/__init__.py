@@ -1,1 +1,1 @@
-"""The model files: what exists, what is here, whether it is whole, and how it comes here."""
+"""Manages the model files: lists the models that exist, fetches them, and checks that they are complete."""

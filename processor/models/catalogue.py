@@ -1,8 +1,8 @@
-"""What audio-separator knows of models: its own lists, and the three files of the model directory.
+"""Reads audio-separator's lists of models, and keeps the three data files of the model directory.
 
-Their formats are the library's: `download_checks.json` lists file names by architecture;
-`mdx_model_data.json` and `vr_model_data.json` hold parameters by the MD5 of a file's end. Data is only
-ever added: what an operator put there stays.
+The library defines the formats. `download_checks.json` lists file names by architecture.
+`mdx_model_data.json` and `vr_model_data.json` hold parameters by the MD5 of a file's end. We only add data
+to these files, so that an operator's entries stay.
 """
 
 import fcntl
@@ -14,12 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, cast
 
 LISTS = "download_checks.json"
 MDX_DATA = "mdx_model_data.json"
 VR_DATA = "vr_model_data.json"
 
+Data = dict[str, Any]  # JSON of the library's
 Architecture = Literal["MDX", "VR", "Demucs", "MDXC"]
 _ARCHITECTURES: dict[str, Architecture] = {
     "vr_download_list": "VR",
@@ -31,15 +32,17 @@ _ARCHITECTURES: dict[str, Architecture] = {
     "roformer_download_list": "MDXC",
 }
 _BY_SUFFIX: dict[str, Architecture] = {".onnx": "MDX", ".pth": "VR", ".yaml": "Demucs", ".ckpt": "MDXC"}
-# Models of these two are one file, which the data files may know without any list.
-DATA_FILES = {"MDX": MDX_DATA, "VR": VR_DATA}
+# Models of these two architectures are one file, whose parameters are in the data files.
+DATA_FILES: dict[Architecture, str] = {"MDX": MDX_DATA, "VR": VR_DATA}
 _HASHED_BYTES = 10_240_000
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A model of the catalogue. `filename` is what the library calls it; `files` are all of its files, that
-    one last, or () where only the fetched lists could tell them. `stems` are empty where unknown.
+    """A model of the catalogue.
+
+    `filename` is the library's name of the model. `files` are all of its files with `filename` last, or ()
+    where only lists that are not fetched yet have them. `stems` is empty where unknown.
     """
 
     architecture: Architecture
@@ -49,15 +52,17 @@ class Entry:
 
     @property
     def name(self) -> str:
+        """The file name without its extension."""
         return Path(self.filename).stem
 
     def is_called(self, name: str) -> bool:
+        """Tell whether `name` names this model, with or without the extension."""
         return name in (self.filename, self.name)
 
 
 @contextmanager
 def lock(model_dir: Path) -> Iterator[None]:
-    """Keeps other processes from changing the directory. Raises OSError where it cannot be written."""
+    """Keep other processes from changing the directory. Raises OSError where it is not writable."""
     model_dir.mkdir(parents=True, exist_ok=True)
     with (model_dir / ".lock").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
@@ -65,39 +70,34 @@ def lock(model_dir: Path) -> Iterator[None]:
 
 
 def model_hash(path: Path) -> str:
-    """MD5 of the last 10,240,000 bytes (of the whole file if smaller), the key of the data files."""
+    """Return the MD5 of a file's last 10,240,000 bytes in hexadecimal: its key in the data files."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _HASHED_BYTES))
         return hashlib.file_digest(file, "md5").hexdigest()
 
 
-def parameters(model_dir: Path, path: Path, architecture: Architecture) -> dict | None:
-    """What the data files, ours or the library's own, know of the MDX or VR model in `path`."""
+def parameters(model_dir: Path, path: Path, architecture: Architecture) -> Data | None:
+    """Return the parameters of the MDX or VR model in `path`, from the data files or the library's own."""
     key, name = model_hash(path), DATA_FILES[architecture]
     for data in (_packaged("model-data.json").get(Path(name).stem, {}), _read(model_dir / name)):
         if key in data:
-            return data[key]
+            return cast(Data, data[key])
     return None
 
 
-def lists(model_dir: Path) -> dict:
-    """The seven lists, those that are missing as empty ones."""
-    return {name: {} for name in _ARCHITECTURES} | _read(model_dir / LISTS)
+def lists(model_dir: Path) -> Data:
+    """Return the seven lists of `download_checks.json`; missing lists are empty."""
+    return {**{name: {} for name in _ARCHITECTURES}, **_read(model_dir / LISTS)}
 
 
 def entries(model_dir: Path) -> list[Entry]:
-    """All models that can be known without a network, by file name."""
+    """Return all models that are known without a network, sorted by architecture and file name."""
     scores = _packaged("models-scores.json")
     found: dict[str, Entry] = {}
     for known in (lists(model_dir), _packaged("models.json")):
-        for list_name, architecture in _ARCHITECTURES.items():
-            for title, listed in known.get(list_name, {}).items():
-                # The library knows no older networks of this name.
-                if architecture == "Demucs" and not title.startswith("Demucs v4"):
-                    continue
-                if files := _files(listed):
-                    stems = tuple(scores.get(files[-1], {}).get("stems", ()))
-                    found.setdefault(files[-1], Entry(architecture, files[-1], files, stems))
+        for architecture, files in _listed(known):
+            stems = tuple(scores.get(files[-1], {}).get("stems", ()))
+            found.setdefault(files[-1], Entry(architecture, files[-1], files, stems))
     for filename, score in scores.items():
         architecture = _BY_SUFFIX[Path(filename).suffix]
         files = (filename,) if architecture in DATA_FILES else ()
@@ -105,8 +105,18 @@ def entries(model_dir: Path) -> list[Entry]:
     return sorted(found.values(), key=lambda entry: (entry.architecture, entry.filename.lower()))
 
 
+def _listed(known: Data) -> Iterator[tuple[Architecture, tuple[str, ...]]]:
+    """Yield the architecture and the files of each model in the lists `known`."""
+    for list_name, architecture in _ARCHITECTURES.items():
+        for title, listed in known.get(list_name, {}).items():
+            # The library cannot load Demucs models before version 4.
+            is_too_old = architecture == "Demucs" and not title.startswith("Demucs v4")
+            if not is_too_old and (files := _files(listed)):
+                yield architecture, files
+
+
 def _files(listed: str | Mapping[str, str]) -> tuple[str, ...]:
-    """The files of one model, `listed` as FILE, {CHECKPOINT: CONFIGURATION} or {FILE: URL}."""
+    """Return the files of one model, `listed` as FILE, {CHECKPOINT: CONFIGURATION} or {FILE: URL}."""
     if isinstance(listed, str):
         return (listed,)
     names = [name.rpartition("/")[2] for name in listed]
@@ -116,13 +126,13 @@ def _files(listed: str | Mapping[str, str]) -> tuple[str, ...]:
     return (*configurations, *reversed(names)) if configurations else ()
 
 
-def add_mdx_parameters(model_dir: Path, path: Path, parameters: Mapping) -> None:
-    """Makes the model in `path` known. Call it with the lock held."""
+def add_mdx_parameters(model_dir: Path, path: Path, parameters: Mapping[str, Any]) -> None:
+    """Add the parameters of the model in `path` to the data file. Call this with the lock held."""
     _write(model_dir / MDX_DATA, {model_hash(path): dict(parameters)} | _read(model_dir / MDX_DATA))
 
 
 def merge(model_dir: Path, other: Path) -> None:
-    """Adds all that the data files of directory `other` know. Call it with the lock held."""
+    """Add the entries of the data files in `other` to those in `model_dir`. Call this with the lock held."""
     found, more = lists(model_dir), lists(other)
     _write(model_dir / LISTS, more | {name: more.get(name, {}) | entries for name, entries in found.items()})
     for name in (MDX_DATA, VR_DATA):
@@ -130,7 +140,7 @@ def merge(model_dir: Path, other: Path) -> None:
 
 
 def write_durably(path: Path, text: str) -> None:
-    """Replaces `path` as a whole: a reader, or a crash, finds the old text or the new."""
+    """Replace the file as a whole, so that readers find the old or the new text, even after a crash."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with temporary.open("w") as file:
         file.write(text)
@@ -139,17 +149,21 @@ def write_durably(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
-def _packaged(name: str) -> dict:
-    return json.loads(resources.files("audio_separator").joinpath(name).read_text(encoding="utf-8"))
+def _packaged(name: str) -> Data:
+    return _parsed(resources.files("audio_separator").joinpath(name).read_text(encoding="utf-8"))
 
 
-def _read(path: Path) -> dict:
+def _read(path: Path) -> Data:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return _parsed(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
 
 
-def _write(path: Path, value: dict) -> None:
+def _parsed(text: str) -> Data:
+    return cast(Data, json.loads(text))
+
+
+def _write(path: Path, value: Data) -> None:
     if not path.exists() or _read(path) != value:
         write_durably(path, json.dumps(value, indent=1))

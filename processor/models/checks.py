@@ -1,4 +1,4 @@
-"""Whether a model's files are what they seem: before anything of them is loaded."""
+"""Checks a model's files before anything in them is loaded."""
 
 import re
 from collections.abc import Sequence
@@ -8,9 +8,9 @@ from pathlib import Path
 import yaml
 
 from processor.models import catalogue
-from processor.models.catalogue import Architecture
+from processor.models.catalogue import Architecture, Data
 
-_REQUIRED = {
+_REQUIRED: dict[Architecture, tuple[str, ...]] = {
     "MDX": ("compensate", "mdx_dim_f_set", "mdx_dim_t_set", "mdx_n_fft_scale_set", "primary_stem"),
     "VR": ("vr_model_param", "primary_stem"),
 }
@@ -19,13 +19,14 @@ _VR_LAYOUTS = "separator/uvr_lib_v5/vr_network/modelparams"
 
 
 class BadModel(Exception):
-    """A file is not what it should be; the message names it."""
+    """A model file is damaged or unknown; the message names the file."""
 
 
 def check_name(path: Path, sha256: str, known: bool) -> None:
-    """Demucs checkpoints run code when loaded: their name must hold the beginning of their digest.
+    """Check that the name of a Demucs checkpoint holds the beginning of its digest. Raises BadModel.
 
-    `known`: the digest is a recorded one, which will do for a file without it in its name. Raises BadModel.
+    Loading such a checkpoint runs code in it, so its origin must be sure. Where the digest is recorded beside
+    the file (`known`), the name need not hold it.
     """
     if path.suffix != ".th":
         return
@@ -39,8 +40,8 @@ def check_name(path: Path, sha256: str, known: bool) -> None:
         )
 
 
-def parameters(architecture: Architecture, model_dir: Path, path: Path, parts: Sequence[Path]) -> dict:
-    """What the library's loading needs beside the files. Raises BadModel."""
+def parameters(architecture: Architecture, model_dir: Path, path: Path, parts: Sequence[Path]) -> Data:
+    """Return the parameters that the library needs to load the model. Raises BadModel."""
     if architecture in catalogue.DATA_FILES:
         return _data(architecture, model_dir, path)
     if architecture == "Demucs":
@@ -49,7 +50,7 @@ def parameters(architecture: Architecture, model_dir: Path, path: Path, parts: S
     return _configuration(parts[0])
 
 
-def _data(architecture: Architecture, model_dir: Path, path: Path) -> dict:
+def _data(architecture: Architecture, model_dir: Path, path: Path) -> Data:
     name = catalogue.DATA_FILES[architecture]
     found = catalogue.parameters(model_dir, path, architecture)
     if found is None:
@@ -75,20 +76,20 @@ def _check_bag(path: Path, parts: Sequence[Path]) -> None:
         raise BadModel(f"{path} names networks that are not among the model's files: {', '.join(absent)}")
 
 
-def _configuration(path: Path) -> dict:
+def _configuration(path: Path) -> Data:
     found = _read_yaml(path)
     if missing := [key for key in _REQUIRED_CONFIGURATION if not isinstance(found.get(key), dict)]:
         raise BadModel(f"{path} is damaged: it lacks {', '.join(missing)}")
     if not found["training"].get("instruments"):
         raise BadModel(f"{path} is damaged: it names no instruments")
     if "roformer" in path.name.lower():
-        found["is_roformer"] = True  # as the library has it, which otherwise looks into the configuration
+        found["is_roformer"] = True  # the library's rule, which otherwise looks into the configuration
     return found
 
 
-def _read_yaml(path: Path) -> dict:
+def _read_yaml(path: Path) -> Data:
     try:
-        # The library's loader: configurations hold Python tuples, nothing else that a safe one would refuse.
+        # The library's loader: configurations hold Python tuples, which the safe loader refuses.
         found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.FullLoader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadModel(f"{path} is damaged: {error}") from None

@@ -1,10 +1,10 @@
-"""`python -m processor models`: what the catalogue has, what is here, and whether it is whole."""
+"""Runs `python -m processor models`: lists, fetches and checks models."""
 
 import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from processor.models import catalogue, model_files
@@ -12,14 +12,16 @@ from processor.models.catalogue import Entry
 
 
 def main(arguments: list[str]) -> int:
+    """Run the command; return its exit code. Raises BrokenPipeError."""
     options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return options.run(options)
+        return run(options)
     except model_files.ModelUnavailable as error:
         print(error, file=sys.stderr)
     except json.JSONDecodeError as error:
         print(f"a data file in {options.dir} is not JSON: {error}", file=sys.stderr)
-    except BrokenPipeError:  # nobody reads on, see command_line.run
+    except BrokenPipeError:  # the reader of our output has ended; see command_line.run
         raise
     except OSError as error:
         print(f"the model directory {options.dir} cannot be used: {error}", file=sys.stderr)
@@ -29,14 +31,14 @@ def main(arguments: list[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m processor models")
     commands = parser.add_subparsers(dest="command", required=True)
-    listing = commands.add_parser("list", help="what the catalogue has, and what of it is here")
-    listing.add_argument("--here", action="store_true", help="only what is here")
+    listing = commands.add_parser("list", help="list the catalogue's models, and which are here")
+    listing.add_argument("--here", action="store_true", help="only the models that are here")
     listing.set_defaults(run=_list)
-    fetching = commands.add_parser("fetch", help="make sure that a model is here and complete")
+    fetching = commands.add_parser("fetch", help="fetch a model unless it is here and complete")
     fetching.add_argument("name")
     fetching.set_defaults(run=_fetch)
-    checking = commands.add_parser("check", help="compare digests of what is here; loads nothing")
-    checking.add_argument("name", nargs="?", help="all models that are here, if left out")
+    checking = commands.add_parser("check", help="compare digests of models that are here")
+    checking.add_argument("name", nargs="?", help="the default is all models that are here")
     checking.set_defaults(run=_check)
     for command in commands.choices.values():
         command.add_argument("--dir", type=Path, default=Path(os.environ.get("MODEL_FILE_DIR") or "models"))
@@ -54,7 +56,7 @@ def _list(options: argparse.Namespace) -> int:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
         print("  ".join([*cells, row[3]]).rstrip())
     if not (options.dir / catalogue.LISTS).exists():
-        note = "this is what the installed library knows: a fetch brings the catalogue's whole list"
+        note = "these are the models that the installed library knows: a fetch brings the whole catalogue"
         print(note, file=sys.stderr)
     return 0
 
@@ -83,14 +85,14 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _known(model_dir: Path) -> list[Entry]:
-    known = [model_files.find(model_files.SPLEETER, model_dir), *catalogue.entries(model_dir)]
+    known = [model_files.SPLEETER_ENTRY, *catalogue.entries(model_dir)]
     listed = {entry.filename for entry in known}
     own = (model_files.find(path.name, model_dir) for path in _files(model_dir) if path.name not in listed)
     return [*known, *(entry for entry in own if entry)]
 
 
 def _here(model_dir: Path) -> Iterable[Entry]:
-    """Also those of which another file is missing."""
+    """Yield the models whose main file is here, even where another file is missing."""
     return (entry for entry in _known(model_dir) if (model_dir / entry.filename).exists())
 
 

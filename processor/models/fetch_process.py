@@ -1,4 +1,4 @@
-"""Makes or fetches the model in a process of its own: the export alone takes more memory than a job."""
+"""Fetches or makes a model in a process of its own, because making one takes more memory than a job."""
 
 import sys
 from pathlib import Path
@@ -8,14 +8,15 @@ from processor.models import model_files
 
 
 def main(arguments: list[str]) -> None:
-    link, (name, directory) = child_process.attach(arguments)
-    child_process.serve(link, lambda message: None)
+    """Fetch or make one model; send {"event": "done"} or {"event": "failed", "reason": …}."""
+    channel, (name, directory) = child_process.attach(arguments)
+    child_process.serve(channel, lambda message: None)
     try:
         model_files.ensure(name, Path(directory), fetch=True)
     except model_files.ModelUnavailable as error:
-        link.send({"event": "failed", "reason": str(error)})
+        channel.send({"event": "failed", "reason": str(error)})
     else:
-        link.send({"event": "done"})
+        channel.send({"event": "done"})
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Models of audio-separator's catalogue, fetched by the library's own code into a directory of their own."""
+"""Fetches models of audio-separator's catalogue by the library's own code."""
 
 import difflib
 import json
@@ -8,24 +8,25 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO, Protocol, cast
 
 import requests
 
 Download = Callable[[str, Path], None]
 
 _LISTS_URL = "https://raw.githubusercontent.com/TRvlvr/application_data/main/filelists/download_checks.json"
-# The first goes for each of a host's addresses in turn.
+# The first limits the connecting to each of a host's addresses in turn.
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 3, 15
 _BLOCK_BYTES = 1 << 20
 _PROGRESS_INTERVAL_S = 2.0
 
 
 class HubError(Exception):
-    """The model cannot be had from the catalogue; the message says why."""
+    """The model cannot be fetched from the catalogue; the message says why."""
 
 
 def http_download(url: str, target: Path) -> None:
-    """Downloads to `target`, with progress on standard error. Raises HubError and OSError."""
+    """Download `url` to `target`, with progress on standard error. Raises HubError and OSError."""
     try:
         with requests.get(url, stream=True, timeout=(_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S)) as response:
             if response.status_code != 200:
@@ -38,8 +39,8 @@ def http_download(url: str, target: Path) -> None:
 
 
 def fetch(name: str, directory: Path, download: Download) -> None:
-    """Puts the model's files and the catalogue's data files into `directory`. Raises HubError."""
-    # Before the library is imported, which takes seconds that are wasted without a network.
+    """Put the model's files and the catalogue's data files into `directory`. Raises HubError and OSError."""
+    # Download first: importing the library takes seconds, which are wasted without a network.
     download(_LISTS_URL, directory / "download_checks.json")
     hub = _hub(directory, download)
     try:
@@ -53,31 +54,41 @@ def fetch(name: str, directory: Path, download: Download) -> None:
         raise HubError(str(error)) from None
 
 
-def _hub(directory: Path, download: Download):
+class _LibraryHub(Protocol):
+    """The methods of the library's `Separator` that fetch models."""
+
+    def list_supported_model_files(self) -> dict[str, dict[str, Any]]: ...
+
+    def download_model_files(self, filename: str) -> object: ...
+
+    def load_model_data_using_hash(self, path: str) -> object: ...
+
+
+def _hub(directory: Path, download: Download) -> _LibraryHub:
     from processor.models import lazy_imports
 
     lazy_imports.postpone("onnx", "onnx2torch", "scipy.signal")
     from audio_separator.separator import Separator
 
-    class Hub(Separator):
+    class Hub(Separator):  # type: ignore[misc]  # the library has no types
         def download_file_if_not_exists(self, url: str, output_path: str) -> None:
-            # The library's own has a timeout of 300 s, and takes any file that is there as a whole one.
+            # The library's own method has a timeout of 300 s and takes a partial file for a whole one.
             if os.path.exists(output_path):
                 return
             try:
                 download(url, Path(output_path))
             except HubError as error:
                 Path(output_path).unlink(missing_ok=True)
-                # RuntimeError is what makes the library try its second address.
+                # RuntimeError makes the library try its second address.
                 raise RuntimeError(str(error)) from None
 
     hub = Hub(log_level=logging.WARNING, output_dir=str(directory), info_only=True)
     hub.model_file_dir = str(directory)  # the environment overrides the constructor's argument
-    return hub
+    return cast(_LibraryHub, hub)
 
 
-def _resolve(supported: dict, name: str) -> tuple[str, str]:
-    """The architecture, and the file name by which the library knows the model."""
+def _resolve(supported: dict[str, dict[str, Any]], name: str) -> tuple[str, str]:
+    """Return the model's architecture and its file name in the library. Raises HubError."""
     known = [(arch, model["filename"]) for arch, models in supported.items() for model in models.values()]
     for architecture, filename in known:
         if name in (filename, Path(filename).stem):
@@ -87,7 +98,7 @@ def _resolve(supported: dict, name: str) -> tuple[str, str]:
     raise HubError(f"the catalogue has no such model{hint}")
 
 
-def _copy(response: requests.Response, file, name: str, size_bytes: int) -> None:
+def _copy(response: requests.Response, file: BinaryIO, name: str, size_bytes: int) -> None:
     done, last_s = 0, time.monotonic()
     for block in response.iter_content(_BLOCK_BYTES):
         file.write(block)

@@ -1,29 +1,31 @@
-"""Stand-ins for packages that a library imports but, on our way through it, does not use.
+"""Puts stand-ins in place of packages that a library imports but does not use for our models.
 
-onnx2torch alone brings torchvision, seconds of start and 160 MB, for a conversion that MDX models with
-their own segment size never need.
+onnx2torch alone would cost torchvision's import, seconds at the start and 160 MB. It is for a conversion that
+MDX models of their own segment size never need.
 """
 
 import importlib
 import sys
+from collections.abc import Callable
 from types import ModuleType
+from typing import Any
 
 
 class _LazyModule(ModuleType):
-    """Gives a function for every name; the first call of one imports the real module."""
+    """Has a function for every name; calling one imports the real module."""
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__"):
             raise AttributeError(name)
 
-        def call(*args, **kwargs):
+        def call(*args: Any, **kwargs: Any) -> Any:
             return getattr(_import_real(self.__name__), name)(*args, **kwargs)
 
         return call
 
 
 def postpone(*names: str) -> None:
-    """Makes `import` of these modules free. Only for modules of which nothing but functions is used."""
+    """Make `import` of these modules cost nothing. Only for modules whose functions alone are used."""
     for name in names:
         if name not in sys.modules:
             sys.modules[name] = _LazyModule(name)

@@ -1,12 +1,14 @@
-"""Which files a MODEL_NAME means, whether they are complete, and how they come here.
+"""Finds the files of a MODEL_NAME, checks that they are complete, and fetches them where they are missing.
 
     python -m processor models list|fetch NAME|check [NAME]
 
-A name is `spleeter-2stems` (made from an installed wheel, no network), a model of audio-separator's
-catalogue with or without its extension (`UVR-MDX-NET-Inst_HQ_4`, `htdemucs.yaml`), or an .onnx or .pth file
-that the operator put into the model directory with its entry in `mdx_model_data.json` or
-`vr_model_data.json`. Files come under a temporary name, are checked, and renamed; `FILE.sha256` beside one
-holds its digest, which every start compares.
+A name is one of these:
+- `spleeter-2stems`, which is made from an installed wheel without a network
+- a model of audio-separator's catalogue, with or without its extension: `UVR-MDX-NET-Inst_HQ_4`
+- an .onnx or .pth file in the model directory, with an entry in `mdx_model_data.json` or `vr_model_data.json`
+
+A fetched file gets a temporary name, is checked, and is renamed. `FILE.sha256` beside it holds its digest,
+which every start compares.
 """
 
 import hashlib
@@ -19,10 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from processor.models import catalogue, checks, hub
-from processor.models.catalogue import Architecture, Entry
+from processor.models.catalogue import Architecture, Data, Entry
 
 SPLEETER = "spleeter-2stems"
 _SPLEETER_FILE = SPLEETER + ".onnx"
+SPLEETER_ENTRY = Entry("MDX", _SPLEETER_FILE, (_SPLEETER_FILE,))
 _OWN_SUFFIXES: dict[str, Architecture] = {".onnx": "MDX", ".pth": "VR"}
 
 
@@ -32,22 +35,23 @@ class ModelUnavailable(Exception):
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A model that is complete: `path`, by which the library knows it, and its other `parts`.
+    """A complete model: `path` is the file that names it, `parts` are its other files.
 
-    `parameters` are MDX's and VR's entry in the data files, MDXC's configuration. `sha256` is that of `path`.
+    `parameters` is the entry in the data files for MDX and VR, and the configuration for MDXC. `sha256` is
+    the digest of `path` in hexadecimal.
     """
 
     name: str
     architecture: Architecture
     directory: Path
     path: Path
-    parameters: dict
+    parameters: Data
     sha256: str
     parts: tuple[Path, ...] = ()
 
 
 def ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | None = None) -> ModelFiles:
-    """The files of `name`, checked; a missing model of the catalogue is fetched if `fetch`.
+    """Return the files of model `name` after checking them; fetch a missing model where `fetch` is set.
 
     Raises ModelUnavailable.
     """
@@ -62,21 +66,22 @@ def ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | Non
 
 
 def find(name: str, model_dir: Path) -> Entry | None:
-    """The model of this name whose files are all here, or may be: none of them is looked into."""
+    """Return the model of this name, one whose files are here if there is one. No file is opened."""
     if name in (SPLEETER, _SPLEETER_FILE):
-        return Entry("MDX", _SPLEETER_FILE, (_SPLEETER_FILE,))
+        return SPLEETER_ENTRY
     known = [entry for entry in catalogue.entries(model_dir) if entry.is_called(name) and entry.files]
     known += _own(name, model_dir)
-    # Two models may share a name but for the extension: the one that is here.
+    # Two models may share a name except for the extension.
     return next((entry for entry in known if is_here(entry, model_dir)), known[0] if known else None)
 
 
 def is_here(entry: Entry, model_dir: Path) -> bool:
+    """Tell whether all files of the model are in `model_dir`."""
     return bool(entry.files) and all((model_dir / name).exists() for name in entry.files)
 
 
 def _own(name: str, model_dir: Path) -> list[Entry]:
-    """Files that no list knows."""
+    """Return the operator's own models of this name, which no list has."""
     found = []
     for suffix, architecture in _OWN_SUFFIXES.items():
         filename = name if name.endswith(suffix) else name + suffix
@@ -92,7 +97,7 @@ def _ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | No
             raise ModelUnavailable(_missing(name, entry, model_dir))
         with catalogue.lock(model_dir):
             entry = find(name, model_dir)
-            if entry is None or not is_here(entry, model_dir):  # else another process was faster
+            if entry is None or not is_here(entry, model_dir):  # another process may have fetched it
                 entry = _bring(name, entry, model_dir, download)
     return _checked(name, entry, model_dir)
 
@@ -119,7 +124,7 @@ def _checked(name: str, entry: Entry, model_dir: Path) -> ModelFiles:
 
 
 def _checked_digest(path: Path) -> str:
-    """The sha256 of a file, which must be the recorded one where there is a record."""
+    """Return the sha256 of a file. Raises ModelUnavailable where it differs from the recorded one."""
     if path.stat().st_size == 0:
         raise ModelUnavailable(f"{path} is empty: remove it, then fetch it again")
     digest = _sha256(path)
@@ -133,8 +138,8 @@ def _checked_digest(path: Path) -> str:
 
 
 def _bring(name: str, entry: Entry | None, model_dir: Path, download: hub.Download | None) -> Entry:
-    """Makes or fetches the model's files. Call it with the lock held."""
-    for left in model_dir.glob(".fetch-*"):  # by a process that was killed
+    """Make or fetch the model's files. Call this with the lock held."""
+    for left in model_dir.glob(".fetch-*"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=model_dir) as directory:
         temporary = Path(directory)
@@ -152,14 +157,16 @@ def _bring(name: str, entry: Entry | None, model_dir: Path, download: hub.Downlo
                 )
             _checked(name, entry, temporary)
             catalogue.merge(model_dir, temporary)
-        # The file that names the model last: it is here only when all others are.
+        # Install the file that names the model last: it is here only when all others are.
         for file in entry.files:
             _install(temporary / file, model_dir / file)
     return entry
 
 
 def _make_spleeter(directory: Path, model_dir: Path) -> None:
-    from processor.models import spleeter  # needs torch: seconds that nobody else should wait
+    from processor.models import (
+        spleeter,  # imports torch, which takes seconds that other models need not wait
+    )
 
     try:
         print(f"making {_SPLEETER_FILE} from the installed weights", file=sys.stderr, flush=True)
@@ -172,7 +179,7 @@ def _make_spleeter(directory: Path, model_dir: Path) -> None:
 def _install(temporary: Path, path: Path) -> None:
     if path.exists():  # a configuration that two models share
         return
-    # The digest first: a file with a wrong digest is refused, one without is taken on weaker signs.
+    # Write the digest first: a file without a digest would pass with weaker checks.
     catalogue.write_durably(_record(path), _sha256(temporary) + "\n")
     with temporary.open("rb") as file:
         os.fsync(file.fileno())

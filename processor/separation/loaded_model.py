@@ -19,7 +19,7 @@ class Residual:
 
 
 @dataclass(frozen=True)
-class Network:
+class LoadedModel:
     """A loaded model.
 
     `estimate` yields float32 [stem, 2, n], the mix's samples in order, for `stems` in their order.
@@ -38,7 +38,7 @@ class Network:
         return (*self.stems, self.residual.name) if self.residual else self.stems
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> Network:
+def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     """Loads the model and readies it for the first chunk. Raises ModelUnavailable."""
     # Each architecture has imports of its own, which take seconds.
     module = importlib.import_module(f"processor.separation.architectures.{files.architecture.lower()}")

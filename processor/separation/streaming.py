@@ -18,9 +18,10 @@ import numpy as np
 import soundfile
 
 from common.errors import ErrorCode, PermanentError, TransientError
+from common.waiting import StopCheck
 from processor.audio.stem_writer import MAX_LEVEL, Format, StemWriter, max_stem_bytes
 from processor.audio.wav import CHANNELS, SAMPLE_RATE
-from processor.separation.loaded_model import Network
+from processor.separation.loaded_model import LoadedModel
 from processor.separation.overlap_add import Mix, Read
 
 NETWORK_PEAK = 0.9
@@ -46,11 +47,11 @@ class Stems:
 class _Job:
     """One mix on its way. `frames` are the mix's; `report` takes progress, `check` may raise to stop."""
 
-    network: Network
+    network: LoadedModel
     source: Path
     frames: int
     report: Callable[[float], None]
-    check: Callable[[], None]
+    check: StopCheck
 
     def open_mix(self, scale: float = 1.0) -> Read:
         """Reads float32 [2, n] from the beginning."""
@@ -75,12 +76,12 @@ def stem_path(directory: Path, name: str, format: Format) -> Path:
 
 
 def separate(
-    network: Network,
+    network: LoadedModel,
     source: Path,
     target_dir: Path,
     format: Format,
     on_progress: Callable[[float], None],
-    check: Callable[[], None],
+    check: StopCheck,
 ) -> Stems:
     """Writes `<stem>.<format>` for all stems, or nothing.
 
@@ -102,7 +103,7 @@ def separate(
     return Stems(network.names, gain, frames)
 
 
-def _require_space(directory: Path, frames: int, network: Network) -> None:
+def _require_space(directory: Path, frames: int, network: LoadedModel) -> None:
     spool = frames * _FLOAT_FRAME_BYTES * len(network.stems)
     needed = spool + len(network.names) * max_stem_bytes(frames) + _SPARE_BYTES
     free = shutil.disk_usage(directory).free
@@ -137,7 +138,7 @@ def _spool_answers(job: _Job, peak: float, spool: BinaryIO) -> float:
     return loudest
 
 
-def _with_residual(network: Network, stems: np.ndarray, mix: np.ndarray) -> list[np.ndarray]:
+def _with_residual(network: LoadedModel, stems: np.ndarray, mix: np.ndarray) -> list[np.ndarray]:
     """All stems of [frame, stem, channel], in the order of `network.names`."""
     found = [stems[:, index] for index in range(stems.shape[1])]
     if network.residual:

@@ -11,6 +11,8 @@ from tests.support.servers import KafkaServer
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 # What a lost broker may cost in the log until it is back, well within the minute.
 MOST_LINES = 10
 

@@ -39,6 +39,7 @@ def assert_given_up(system: CrashSystem, processor: Service, task_uuid: str) -> 
     assert system.staged(task_uuid) == []
 
 
+@pytest.mark.slow
 def test_songs_that_kill_the_engine_are_given_up_while_the_jobs_behind_them_go_on(counting, tmp_path):
     trio = counting.trio
     trio.settings["DEADLY"] = json.dumps({"3": "SIGSEGV", "4": "SIGKILL"})

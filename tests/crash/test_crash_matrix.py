@@ -1,13 +1,11 @@
 """Real processes killed with SIGKILL at the points of KAFKA_CONSUMER.md's table: what is seen then."""
 
 import threading
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support.http_server import Connection, Request, drip, serve
+from tests.support.http_server import Connection, Request, serve
 from tests.support.trio import Trio
-from tests.support.uploader.slow_store import SlowStore
 from tests.support.waiting import below, wait_for
 
 SLOW = "tests.support.processor.slow_processor"
@@ -61,31 +59,6 @@ def test_api_killed_after_its_answer(make_trio, song):
     assert len(trio.callbacks(task_uuid)) == 1
 
 
-def test_processor_killed_while_it_downloads(make_trio, song):
-    trio = make_trio().start()
-    processor = trio.services["processor"]
-    task_uuid = trio.submit(trio.song(drip(song, 3)))
-    wait_for(lambda: temporary_files(trio, "processor"), 30, "partial download")
-    processor.kill()
-    processor.start()
-    assert_done_once(trio, task_uuid)
-    assert len(trio.callbacks(task_uuid)) == 1
-    assert "task taken, attempt 2" in processor.log()
-    wait_for(lambda: not temporary_files(trio, "processor"), 20, "empty temporary directory")
-
-
-def test_processor_killed_while_it_separates(make_trio, song):
-    trio = make_trio(ENGINE_SLEEP_S="3").start("api", SLOW, "uploader")
-    processor = trio.services["slow_processor"]
-    task_uuid = trio.submit(trio.song(song))
-    wait_for(lambda: "prepared" in processor.log(), 30, "separation under way")
-    processor.kill()
-    processor.start()
-    assert_done_once(trio, task_uuid)
-    assert len(trio.callbacks(task_uuid)) == 1
-    assert "task taken, attempt 2" in processor.log()
-
-
 def test_processor_killed_three_times_by_one_song_gives_it_up_and_does_the_next(make_trio, song):
     trio = make_trio(ENGINE_SLEEP_S="600", PROCESSOR_SLOTS="1").start("api", SLOW, "uploader")
     processor = trio.services["slow_processor"]
@@ -98,21 +71,6 @@ def test_processor_killed_three_times_by_one_song_gives_it_up_and_does_the_next(
     assert body["error_code"] == "engine_crashed"
     following = trio.submit(trio.song(song))
     wait_for(lambda: f"[{following}] task taken" in processor.log(), 40, "the next job's start")
-
-
-def test_uploader_killed_in_the_middle_of_an_upload(make_trio, s3_store, song):
-    store = SlowStore(urlsplit(s3_store.endpoint_url).port, "vocals.wav", 600)
-    trio = make_trio().start("api", "processor")
-    trio.start("uploader", S3_ENDPOINT_URL=store.endpoint_url)
-    task_uuid = trio.submit(trio.song(song))
-    wait_for(lambda: store.delayed, 60, "upload under way")
-    trio.services["uploader"].kill()
-    store.close()
-    trio.start("uploader")
-    assert_done_once(trio, task_uuid)
-    assert len(trio.callbacks(task_uuid)) == 1
-    uploads = s3_store.client().list_multipart_uploads(Bucket=s3_store.bucket).get("Uploads", [])
-    assert not [upload for upload in uploads if task_uuid in upload["Key"]]
 
 
 def test_uploader_killed_while_its_callback_is_under_way(make_trio, s3_store, song):
@@ -133,6 +91,7 @@ def test_uploader_killed_while_its_callback_is_under_way(make_trio, s3_store, so
     assert [(o["Key"], o["LastModified"]) for o in after] == [(o["Key"], o["LastModified"]) for o in before]
 
 
+@pytest.mark.slow
 def test_broker_killed_and_restarted_while_a_song_is_separated(make_trio, own_kafka, song):
     broker = own_kafka()
     trio = make_trio(broker.bootstrap, ENGINE_SLEEP_S="8").start("api", SLOW, "uploader")

@@ -69,6 +69,7 @@ def test_a_transaction_that_was_open_when_its_workers_session_ended_is_refused_a
         assert lab.results() == later
 
 
+@pytest.mark.slow
 def test_a_transaction_that_the_broker_ended_during_a_freeze_is_done_again_by_the_same_worker(lab, sleepers):
     """Row 8: session and poll interval hold, so that nobody else would do what is lost here."""
     lab.feed([job(1, 0), job(2, 0)])

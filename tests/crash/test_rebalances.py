@@ -71,6 +71,7 @@ def test_a_move_is_no_crash_and_does_not_count_towards_the_attempts(lab, sleeper
     assert Counter(result["attempt"] for result in results) == {1: 2, 2: 2}
 
 
+@pytest.mark.slow
 def test_a_partition_that_comes_back_while_its_job_still_runs_does_not_start_it_beside_itself(lab, sleepers):
     lab.feed(job(n, 0, deaf=15) for n in range(4))
     worker = sleepers.start("w0", PROCESSOR_SLOTS="8")
@@ -86,6 +87,7 @@ def test_a_partition_that_comes_back_while_its_job_still_runs_does_not_start_it_
         assert sleepers.most_at_once(number) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_joins_and_leaves_again_and_again_loses_and_doubles_nothing(lab, sleepers):
     lab.feed(job(n, 3) for n in range(16))
     sleepers.start("w0", PROCESSOR_SLOTS="4")

@@ -46,6 +46,7 @@ def test_a_worker_that_joins_gets_what_is_idle_at_once_and_stops_nothing(lab, sl
     assert Counter(start["i"] for start in sleepers.starts()) == Counter(range(PARTITIONS))
 
 
+@pytest.mark.slow
 def test_of_what_waits_in_idle_partitions_a_worker_that_joins_gets_some(lab, sleepers):
     first = sleepers.start("w0", PROCESSOR_SLOTS="1")
     lab.feed([job(0, 600)], partition=0)
@@ -81,6 +82,7 @@ def test_a_job_that_holds_its_partition_for_too_long_gives_it_up(lab, sleepers):
     assert len(sleepers.starts()) == PARTITIONS + 2
 
 
+@pytest.mark.slow
 def test_a_worker_that_stops_finishes_its_job_while_the_other_does_what_waits(lab, sleepers):
     lab.feed([job(0, 20)], partition=0)
     leaving = sleepers.start("w0", PROCESSOR_SLOTS="1", SHUTDOWN_GRACE_S="60")
@@ -98,6 +100,7 @@ def test_a_worker_that_stops_finishes_its_job_while_the_other_does_what_waits(la
     assert lab.wait_for_results(PARTITIONS)[-1] == {"i": 0, "attempt": 1, "worker": "w0"}
 
 
+@pytest.mark.slow
 def test_under_jobs_of_some_seconds_workers_join_and_leave_all_the_time_and_each_job_is_begun_once(
     lab, sleepers
 ):
@@ -133,6 +136,7 @@ def member_of_an_earlier_version(lab: Lab) -> Iterator[None]:
         clients.leave_group(settings, settings.kafka_group_id)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("leader", ["an earlier version", "this version"])
 def test_beside_a_member_of_an_earlier_version_every_job_is_done_once(lab, sleepers, leader):
     with contextlib.ExitStack() as members:

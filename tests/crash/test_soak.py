@@ -4,9 +4,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from soak.plan import Options
 from soak.run import soak
 from tests.support.paths import REPOSITORY
+
+pytestmark = pytest.mark.slow
 
 
 def test_nothing_is_lost_nor_seen_twice_while_everything_is_killed(tmp_path: Path):

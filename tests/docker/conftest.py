@@ -1,4 +1,4 @@
-"""One Docker engine with the images for all tests of this folder."""
+"""Provides one Docker engine with images for all tests of this folder."""
 
 import sys
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/docker/" in item.nodeid:
             item.add_marker(pytest.mark.docker)
-            # debootstrap and a build are part of the first test that needs them
+            # The first test that needs the engine also runs debootstrap and a build.
             item.add_marker(pytest.mark.timeout(900))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -27,9 +27,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[Engine]:
-    """A started engine that has the stand-ins for the images; its network is that of the tests.
+    """Yields a started engine with stand-ins for the images. The tests run in the engine's network.
 
-    It ends with its module: the tests of others need the network of this machine.
+    The engine ends with its module, because tests of other modules need this machine's network.
     """
     made = Engine(unpacked_root(broker.default_cache().resolve()), [REPOSITORY, Path(sys.prefix)])
     try:
@@ -43,5 +43,5 @@ def engine() -> Iterator[Engine]:
 
 @pytest.fixture(scope="module")
 def project(engine: Engine) -> Project:
-    """The checkout that Compose runs in. Nothing of it runs yet."""
+    """Returns a checkout for Compose, with nothing started."""
     return Project(engine)

@@ -1,4 +1,4 @@
-"""A directory with a Debian root that has Docker in it: made once, in `.local/cache`, and used again."""
+"""Makes a Debian root with Docker in it, once: it is kept in `.local/cache`."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ _SUITE = "trixie"  # the first with Docker 26 and Compose 2.26; the service need
 _PACKAGES = (
     *("docker.io", "docker-cli", "docker-compose", "docker-buildx", "iptables", "iproute2"),
     *("ca-certificates", "procps", "busybox-static"),
-    # what a Python of another Debian is linked with
+    # libraries that a Python built for another Debian needs
     *("libssl3t64", "libffi8", "libsqlite3-0", "libbz2-1.0", "liblzma5", "libreadline8t64", "libncursesw6"),
     *("libuuid1", "libexpat1", "libgdbm6t64", "libdb5.3t64"),
 )
@@ -17,7 +17,7 @@ _ARCHIVE = "http://deb.debian.org/debian"
 
 
 def why_not() -> str | None:
-    """The reason why no engine can run here, or None."""
+    """Returns the reason why no engine can run here, or None."""
     if os.geteuid() != 0:
         return "a Docker engine needs root"
     if not shutil.which("apt-get"):
@@ -26,9 +26,9 @@ def why_not() -> str | None:
 
 
 def unpacked_root(cache: Path) -> Path:
-    """A directory with a Debian root that has Docker in it; made where it is missing.
+    """Returns the directory of a Debian root with Docker in it, after making the root if it is missing.
 
-    Raises AssertionError, and CalledProcessError where apt-get fails.
+    Raises AssertionError when debootstrap fails, CalledProcessError when apt-get fails.
     """
     root = cache / f"docker-{_SUITE}"
     stamp = root / ".packages"
@@ -55,7 +55,7 @@ def unpacked_root(cache: Path) -> Path:
         raise AssertionError(f"debootstrap failed, see {log}: {log.read_text(errors='replace')[-2000:]}")
     for archive in (root / "var/cache/apt/archives").glob("*.deb"):
         archive.unlink()
-    (root / "root").chmod(0o755)  # a Python of root's may lie there, which other users are to run
+    (root / "root").chmod(0o755)  # root's Python may be in it, which other users must be able to run
     stamp.write_text(wanted)
     return root
 
@@ -66,7 +66,7 @@ def _apt_get(*arguments: str) -> None:
 
 
 def _mirror() -> str:
-    """The archive that this machine's apt uses, where it uses one."""
+    """Returns the archive that this machine's apt uses, or Debian's own."""
     command = ["apt-get", "indextargets", "--format", "$(SITE)", "Created-By: Packages"]
     sites = subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
     return next((site for site in sites if site.endswith("/debian")), _ARCHIVE)

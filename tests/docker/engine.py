@@ -1,7 +1,7 @@
-"""A real Docker engine for the tests, from Debian's packages, in namespaces of its own.
+"""Runs a real Docker engine for the tests, from Debian's packages, in namespaces of its own.
 
-The engine's mounts, processes, networks and firewall rules live in namespaces that end with it: nothing of
-it is left on the machine, and its published ports cannot collide with anybody's. Tests reach those ports with
+The engine's mounts, processes, networks and firewall rules are in namespaces that end with the engine. So
+nothing is left on the machine, and published ports cannot collide with others. Tests reach those ports with
 `Engine.network()`.
 """
 
@@ -15,18 +15,19 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tests.docker.proxy import Proxy
+from tests.docker.proxy import proxy
+from tests.support.accept_loop import AcceptLoop
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
 
 _START_TIMEOUT_S = 60
 _CLONE_NEWNET = 0x40000000
-# Process 1 of the new namespaces ends with unshare, and every other process with process 1.
+# When unshare ends, process 1 of the new namespaces ends, and with it every other process in them.
 _NAMESPACES = (
     *("unshare", "--mount", "--net", "--pid", "--propagation", "private"),
     *("--fork", "--kill-child"),
 )
-# The images that the tests build have the root without these: the engine's own programs, and texts.
+# Left out of the images that the tests build: the engine's programs, documentation and caches.
 _NOT_IN_IMAGES = (
     "/usr/sbin/dockerd",
     "/usr/bin/docker",
@@ -45,35 +46,35 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Engine:
-    """Needs root. `directories` are visible to the engine at the paths that they have here."""
+    """A Docker engine, which needs root. `directories` have the same paths inside the engine as outside."""
 
     def __init__(self, root: Path, directories: Sequence[Path]):
         self.root = root
-        # short: a socket's path may have 107 bytes, and containerd's are deep
+        # A short path: a socket's path may have 107 bytes, and containerd nests its own deeply.
         self.work = Path(tempfile.mkdtemp(prefix="uvr-docker-", dir="/var/tmp"))
         self._directories = [self.work, *directories]
         self._group = f"uvr-tests-{os.getpid()}"
         self._unshare = ManagedProcess([*_NAMESPACES, "/bin/bash", str(self.work / "start.sh")], self.log)
         self._init = 0
-        self.proxy: Proxy | None = None
+        self.proxy: AcceptLoop | None = None
 
     @property
     def log(self) -> Path:
         return self.work / "dockerd.log"
 
     def start(self) -> None:
-        """Returns when the engine answers. Raises AssertionError."""
+        """Starts the engine and waits until it answers. Raises AssertionError."""
         (self.work / "start.sh").write_text(self._script())
         self._unshare.start()
         children = Path(f"/proc/{self._unshare.pid}/task/{self._unshare.pid}/children")
         self._init = int(wait_for(children.read_text, 10, "the engine's first process").split()[0])
         wait_for(self._answers, _START_TIMEOUT_S, f"answer of the engine; see {self.log}")
         with self.network():
-            self.proxy = Proxy()
-        self.proxy.serve()
+            self.proxy = proxy()
+        self.proxy.start()
 
     def _script(self) -> str:
-        """What runs inside of the new namespaces: a root of its own, then the engine as process 1."""
+        """Returns the script for process 1 of the new namespaces: change the root, then become dockerd."""
         root = self.root
         binds = "\n".join(
             f"mkdir -p '{root}{directory}'; mount --rbind '{directory}' '{root}{directory}'"
@@ -113,7 +114,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
         cwd: Path | None = None,
         timeout_s: float = 300,
     ) -> subprocess.CompletedProcess[str]:
-        """Runs a command in the engine's root. Raises AssertionError, with its output, where it fails."""
+        """Runs a command in the engine's root. Raises AssertionError with the output when it fails."""
         env = {
             "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": str(self.work),
@@ -135,7 +136,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
         return subprocess.CompletedProcess(command, done.returncode, output, errors)
 
     def import_base(self, tag: str) -> None:
-        """Makes an image of the Debian root, without Docker itself."""
+        """Makes an image of the Debian root without Docker."""
         left_out = [f".{directory}" for directory in (*_NOT_IN_IMAGES, *self._directories)]
         hollow = [f"./{name}/*" for name in ("proc", "sys", "dev", "run", "tmp", "oldroot")]
         archive = self.work / "image.tar"
@@ -145,7 +146,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
         archive.unlink()
 
     def build_layer(self, tag: str, base: str, layer: Path, *lines: str) -> None:
-        """Makes an image of another one with the files below `layer`, and with more lines of a Dockerfile."""
+        """Makes an image from `base`, the files below `layer` and further lines of a Dockerfile."""
         with tempfile.TemporaryDirectory(dir=self.work) as directory:
             subprocess.run(["tar", "-C", str(layer), "-cf", f"{directory}/layer.tar", "."], check=True)
             Path(directory, "Dockerfile").write_text(
@@ -155,7 +156,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
 
     @contextlib.contextmanager
     def network(self) -> Iterator[None]:
-        """Lets this thread, and those that it starts, connect and listen in the engine's network."""
+        """Moves this thread, and the threads that it starts, into the engine's network."""
         with Path(f"/proc/self/task/{threading.get_native_id()}/ns/net").open() as ours:
             with Path(f"/proc/{self._init}/ns/net").open() as theirs:
                 _enter(theirs.fileno())
@@ -165,7 +166,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
                 _enter(ours.fileno())
 
     def stop(self) -> None:
-        """Ends the engine and all that it has started, and removes what it left. No error if it never ran."""
+        """Ends the engine and its containers, and removes their files. Also works if the engine never ran."""
         if self.proxy:
             self.proxy.close()
         self._unshare.kill()
@@ -174,7 +175,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
         for pattern in (self._group, f"*/{self._group}"):
             for directory in Path("/sys/fs/cgroup").glob(pattern):
                 _remove_group(directory)
-        for directory in self._directories:  # the mounts have gone; their empty directories are left
+        for directory in self._directories:  # the mounts are gone, but their empty directories remain
             with contextlib.suppress(OSError):
                 Path(f"{self.root}{directory}").rmdir()
         shutil.rmtree(self.work)
@@ -186,7 +187,7 @@ def _enter(namespace: int) -> None:
 
 
 def _remove_group(directory: Path) -> None:
-    """Control groups are removed from the inside out, once their processes have gone."""
+    """Removes the control groups, the inner ones first. Their processes must have ended."""
     for path, _, _ in os.walk(directory, topdown=False):
         with contextlib.suppress(OSError):
             os.rmdir(path)

@@ -1,4 +1,4 @@
-"""The product under Docker Compose: a copy of the files that Docker sees, with a .env of the tests'."""
+"""Runs the product under Docker Compose, in a copy of the files that Docker reads, with a .env for tests."""
 
 import json
 import shutil
@@ -15,12 +15,12 @@ from tests.support.deploy import compose
 from tests.support.paths import REPOSITORY
 
 NAME = "uvr"
-# What `docker compose up --build` reads of a checkout.
+# The files that `docker compose up --build` reads, in addition to the images' sources.
 _FILES = ("Dockerfile", ".dockerignore", "docker-compose.yml", "local/log4j2.properties")
 
 
 class Project:
-    """`write_env` and `compose` are what an operator does in a checkout's directory."""
+    """A checkout for Docker Compose. `write_env` and `compose` do what an operator does in its directory."""
 
     def __init__(self, engine: Engine):
         self.engine = engine
@@ -44,13 +44,13 @@ class Project:
             shutil.copy2(source, target)
 
     def _override(self) -> dict[str, Any]:
-        """Puts in stand-ins for the images, a way to the package index, and the processor's packages."""
+        """Replaces the images, gives builds the package index, and mounts the processor's packages."""
         proxy = self.engine.proxy
         assert proxy
         arguments = {"PYTHON_IMAGE": stand_ins.PYTHON, "HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url}
         build = {"network": "host", "args": arguments}
         processor = {
-            # The stage that would install them is replaced by the one that it begins with.
+            # The stage that installs the packages is replaced by the stage that it is based on.
             "build": build
             | {"additional_contexts": {"processor-packages": f"docker-image://{stand_ins.RUNTIME}"}},
             "volumes": [f"{Path(sys.prefix)}:/venv:ro"],
@@ -70,21 +70,21 @@ class Project:
         (self.directory / ".env").write_text("".join(lines))
 
     def compose(self, *arguments: str, check: bool = True, timeout_s: float = 300) -> str:
-        """`docker compose ARGUMENTS`: its standard output. Raises AssertionError where it fails."""
+        """Runs `docker compose ARGUMENTS` and returns its standard output. Raises AssertionError on error."""
         done = self.engine.run(
             "docker", "compose", *arguments, cwd=self.directory, check=check, timeout_s=timeout_s
         )
         return done.stdout + ("" if check else done.stderr)
 
     def run(self, commands: str) -> str:
-        """Commands of a shell, as an operator types them."""
+        """Runs shell commands as an operator types them."""
         return self.engine.run("bash", "-euc", commands, cwd=self.directory).stdout
 
     def docker(self, *arguments: str) -> str:
         return self.engine.run("docker", *arguments, cwd=self.directory).stdout
 
     def inspect(self, service: str) -> dict[str, Any]:
-        """What Docker knows of the service's one container, that has ended or runs."""
+        """Returns `docker inspect` of the service's one container, running or ended."""
         (container,) = self.containers(service)
         return json.loads(self.docker("inspect", container))[0]
 
@@ -95,7 +95,7 @@ class Project:
         return self.inspect(service)["State"]["Health"]["Status"]
 
     def state(self) -> str:
-        """What each container does, what its health check said, and the last lines of its log."""
+        """Returns each container's state, its last health check, and the last lines of its log."""
         containers = self.compose("ps", "--all", "--quiet", check=False).split()
         shown = "{{.Name}} {{.State.Status}} {{json .State.Health}}"
         health = self.engine.run("docker", "inspect", "--format", shown, *containers, check=False).stdout

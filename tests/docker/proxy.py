@@ -1,39 +1,20 @@
-"""A way out of the engine's network, for the packages that a build installs: HTTP CONNECT alone."""
+"""Lets builds in the engine's network reach the package index: a proxy that supports HTTP CONNECT alone."""
 
 import contextlib
 import select
 import socket
-import threading
+
+from tests.support.accept_loop import AcceptLoop
 
 _BYTES = 65536
 
 
-class Proxy:
-    """Listens in the network that it is made in, and connects from the one that `serve` is called in.
+def proxy() -> AcceptLoop:
+    """Returns a proxy that listens in the current network namespace.
 
-    A socket stays in the network of its making, and a thread begins in that of its starter.
+    Call `start` outside of `Engine.network()`: connections are made from the namespace of that call.
     """
-
-    def __init__(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def serve(self) -> None:
-        """Starts to answer. Call it outside of `Engine.network()`."""
-        threading.Thread(target=self._accept, name="proxy", daemon=True).start()
-
-    def close(self) -> None:
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=_pass_on, args=(client,), daemon=True).start()
+    return AcceptLoop(_pass_on)
 
 
 def _pass_on(client: socket.socket) -> None:

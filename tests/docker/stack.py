@@ -1,6 +1,5 @@
-"""The running project for the tests: songs through it, and what it says of them."""
+"""Sends songs through the running project, and reads their callbacks."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from tests.support import audio
 from tests.support.api import task_client
 from tests.support.api.api_process import submit
 from tests.support.http_server import ScriptedServer, serve
-from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
 API, STORE = "http://127.0.0.1:8000", "http://127.0.0.1:8333"
@@ -21,7 +19,7 @@ PATIENCE_S = 240
 
 @dataclass
 class Stack:
-    """The running project, with a host of songs that takes callbacks too. Containers see it as `origin`."""
+    """The running project, and a server for songs and callbacks that containers reach at `origin`."""
 
     project: Project
     host: ScriptedServer
@@ -30,7 +28,7 @@ class Stack:
     songs: int = 0
 
     def up(self, *arguments: str, **settings: str) -> str:
-        """Writes .env with these settings on top, then `docker compose up -d --wait`. Its output."""
+        """Writes .env with additional settings and runs `docker compose up -d --wait`. Returns the output."""
         self.project.write_env(self.settings | settings)
         try:
             return self.project.compose("up", "-d", "--wait", *arguments, timeout_s=400)
@@ -38,7 +36,7 @@ class Stack:
             raise AssertionError(f"{error}\n{self.project.state()}") from None
 
     def submit(self, samples: np.ndarray, directory: Path) -> str:
-        """The task's id."""
+        """Submits a song and returns the task's id."""
         self.songs += 1
         song = audio.write(directory / f"{self.songs}.wav", samples)
         self.host.on(f"/{self.songs}.wav", serve(song.read_bytes()))
@@ -47,7 +45,7 @@ class Stack:
         return answer.json()["task_uuid"]
 
     def callback(self, task_uuid: str) -> dict[str, Any]:
-        """The body of the task's callback, once it has come. Raises AssertionError, with the logs."""
+        """Waits for the task's callback and returns its body. Raises AssertionError with the logs."""
 
         def find() -> dict[str, Any] | None:
             bodies = [request.json() for request in self.host.requests("/hook")]
@@ -62,21 +60,12 @@ class Stack:
         return self.callback(self.submit(samples, directory))
 
     def listed(self) -> set[str]:
-        """The tasks that the api lists, once it has read all that there is."""
+        """Returns the ids of the tasks that the api lists, once its view has caught up."""
         wait_for(self.view_is_read, PATIENCE_S, "the api's view")
         return {task["task_uuid"] for task in task_client.ask(API, "/tasks?limit=200").json()["tasks"]}
 
     def view_is_read(self) -> bool:
         return task_client.ask(API, "/readyz").json()["checks"]["view"]["detail"] == "caught up"
-
-
-def readme_block(text: str) -> str:
-    """The block of commands in the README that has this text in it."""
-    blocks = re.findall(
-        r"^```\w*\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.DOTALL | re.MULTILINE
-    )
-    (block,) = [block for block in blocks if text in block]
-    return block
 
 
 def properties(text: str) -> dict[str, str]:

@@ -1,7 +1,7 @@
-"""Images that stand in for the three that the product's files name, where no registry can be reached.
+"""Makes stand-ins for the three images that the product's files name, since tests reach no registry.
 
-They have the same programs in the same places with the same users: Python's own tree on a Debian root,
-Kafka's jars with a start script that does what the official image's does, and SeaweedFS' program.
+Each has the same programs, paths and users as the official image. They contain Python's tree on a Debian
+root, Kafka's jars with a start script like the official one, and SeaweedFS' program.
 """
 
 import importlib.util
@@ -21,12 +21,12 @@ from tests.support.paths import REPOSITORY
 BASE = "uvr-tests/base"
 PYTHON, RUNTIME = "uvr-tests/python", "uvr-tests/runtime"
 KAFKA, STORE = "uvr-tests/kafka", "uvr-tests/seaweedfs"
-# A Python tree's parts that no service imports; the two large ones are half of it.
+# Parts of Python's tree that no service imports. The two large ones are half of the tree.
 _UNUSED = ("test", "idlelib", "site-packages", "dist-packages", "config-*", "__pycache__", "ensurepip")
-_USER = "1000:1000"  # Kafka's and the store's, in the official images too
+_USER = "1000:1000"  # the user of Kafka and the store in the official images
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
-# As /etc/kafka/docker/run of the official image: it makes the properties of the environment, formats the
-# directory of the logs unless it has done so before, and starts the broker.
+# Like /etc/kafka/docker/run of the official image: makes the properties from the environment, formats the log
+# directory if needed, and starts the broker.
 _KAFKA_START = """#!/bin/bash
 java=/opt/java/openjdk/bin/java
 output=$($java -cp '/opt/kafka/libs/*' kafka.docker.KafkaDockerWrapper setup \\
@@ -42,7 +42,7 @@ exec $java $KAFKA_HEAP_OPTS $KAFKA_LOG4J_OPTS -XX:+UseSerialGC -XX:TieredStopAtL
 
 
 def make(engine: Engine) -> None:
-    """All three. Raises AssertionError and CalledProcessError."""
+    """Makes the three images. Raises AssertionError and CalledProcessError."""
     engine.import_base(BASE)
     for tag, fill in ((PYTHON, _fill_python), (KAFKA, _fill_kafka), (STORE, _fill_store)):
         layer = engine.work / "layer"
@@ -52,7 +52,7 @@ def make(engine: Engine) -> None:
 
 
 def _fill_python(layer: Path) -> list[str]:
-    """Puts the files of the image below `layer`; returns the further lines of its Dockerfile."""
+    """Puts the image's files below `layer`. Returns the further lines of its Dockerfile."""
     program = Path(
         sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"
     ).resolve()
@@ -74,7 +74,7 @@ def _fill_python(layer: Path) -> list[str]:
 
 
 def _python_environment() -> dict[str, str]:
-    """Where packages come from, as ./start_local.sh finds it out, and whom to trust."""
+    """Returns variables for the package index, as ./start_local.sh finds it, and the trusted authorities."""
     command = ". local/bootstrap.sh; with_pip_settings env"
     done = subprocess.run(["bash", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     found = dict(line.split("=", 1) for line in done.stdout.splitlines() if line.startswith("UV_"))
@@ -92,7 +92,7 @@ def _fill_kafka(layer: Path) -> list[str]:
     for name in ("var/lib/kafka/data", "opt/kafka/config", "mnt/shared/config", "etc/kafka/docker"):
         (layer / name).mkdir(parents=True)
     _write_program(layer / "etc/kafka/docker/run", _KAFKA_START)
-    # The official image has the distribution's own properties here; the wrapper copies them, and we set all.
+    # The official image has default properties here. The wrapper copies them, and compose sets each of them.
     (layer / "etc/kafka/docker/server.properties").write_text("not=used\n")
     owned = [layer / name for name in ("var/lib/kafka", "opt/kafka", "mnt/shared", "etc/kafka")]
     subprocess.run(["chown", "-R", _USER, *owned], check=True)

@@ -1,6 +1,6 @@
-"""docker-compose.yml under a real engine: what the README says of it, done by its own commands.
+"""docker-compose.yml under a real engine: what docs/docker.md says of it, done by its own commands.
 
-The tests are one story about one stack: each finds it ready, and leaves it so.
+The tests share one stack: each finds it ready and leaves it ready.
 """
 
 import json
@@ -17,19 +17,22 @@ from common.storage.stage import MARKER
 from local import broker
 from tests.docker import stand_ins
 from tests.docker.project import Project
-from tests.docker.stack import API, PATIENCE_S, STORE, Stack, properties, readme_block
-from tests.support import audio
+from tests.docker.stack import API, PATIENCE_S, STORE, Stack, properties
+from tests.support import audio, documents
 from tests.support.api import task_client
 from tests.support.api.api_client import basic
 from tests.support.api.api_process import submit
 from tests.support.deploy.compose import TRIO
+from tests.support.documented_commands import in_compose
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.trio import fetch_stem
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 SERVERS = ("kafka", "seaweedfs")
-# What differs from the local stack's broker: where it listens, and the voters by name.
+# These properties differ from the local stack's broker: its addresses, directories and voters.
 PLACES = {
     "listeners",
     "advertised.listeners",
@@ -84,7 +87,7 @@ def test_a_song_of_the_host_goes_all_the_way(stack: Stack, tmp_path: Path):
     samples = audio.feelings(0.9).mix[: 44100 * 5]
     body = stack.separate(samples, tmp_path)
     assert body["status"] == "success", body
-    # the link is for clients, who reach the store where it is published
+    # Clients reach the store at its published address, so the link must have that address.
     assert body["vocals"].startswith(f"{STORE}/uvr-stems/")
     parts = [fetch_stem(body[name], tmp_path) for name in ("vocals", "instrumental")]
     assert np.abs(sum(parts) - samples * np.float32(body["gain"])).max() <= 1.01 / 32768
@@ -148,6 +151,16 @@ def test_a_song_outlives_a_restart_of_kafka(stack: Stack, tmp_path: Path):
     assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
 
 
+def test_the_documented_commands_work_as_they_are_written(stack: Stack):
+    (stack.project.directory / "password").write_text("a password\n")
+    for command in in_compose():
+        stack.project.run(command)
+    assert (stack.project.directory / "users").read_text().startswith("alice:")
+    # grep ends with 1 where no group was balanced again
+    watching = documents.command("docs/docker.md", "grep rebalance")
+    stack.project.run(f"{watching} || test $? = 1")
+
+
 def test_an_upgrade_leaves_kafka_and_the_store_as_they_are(stack: Stack):
     def started() -> dict[str, tuple[str, str]]:
         found = {name: stack.project.inspect(name) for name in (*SERVERS, *TRIO)}
@@ -164,17 +177,19 @@ def test_an_upgrade_leaves_kafka_and_the_store_as_they_are(stack: Stack):
 def test_each_container_ends_in_order_and_in_time(stack: Stack):
     stack.project.compose("stop")
     codes = {name: stack.project.inspect(name)["State"]["ExitCode"] for name in (*TRIO, *SERVERS)}
-    # Java ends with the signal's number
+    # Java's exit code contains the signal's number.
     assert codes == {"api": 0, "processor": 0, "uploader": 0, "kafka": 143, "seaweedfs": 0}
 
 
 def test_songs_are_there_after_down_and_up_and_in_a_restored_backup(stack: Stack, tmp_path: Path):
     stack.project.compose("down")
-    stack.project.run(readme_block("tar czf"))  # which begins with a stop, and ends with `up`
+    stack.project.run(
+        documents.block("docs/production.md", "tar czf")
+    )  # which begins with a stop, and ends with `up`
     known = stack.listed()
     assert len(known) == stack.songs
     stack.project.compose("down", "--volumes")
-    stack.project.run(readme_block("tar xzf"))
+    stack.project.run(documents.block("docs/production.md", "tar xzf"))
     assert stack.listed() == known
     stored = [task_client.task(API, uuid) for uuid in known]
     results = [task["result"] for task in stored if task["state"] == "succeeded"]
@@ -202,7 +217,7 @@ def test_a_wrong_setting_and_a_taken_worker_id_are_told_at_once(stack: Stack):
     with pytest.raises(AssertionError, match="unhealthy"):
         stack.up(OUTPUT_FORMAT="aiff")
     state = stack.project.inspect("processor")["State"]
-    # no check but the first ones, which Docker would not have counted within a start period
+    # Every check counts as failed, so none began in the start period, where Docker ignores failures.
     assert len(state["Health"]["Log"]) == state["Health"]["FailingStreak"]
     assert "exit code 64" in state["Health"]["Log"][-1]["Output"]
     assert "OUTPUT_FORMAT" in stack.project.compose("logs", "processor")

@@ -11,7 +11,7 @@ from botocore.credentials import Credentials
 
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from tests.support.common.outbound.raw_targets import AS_GIVEN
 from tests.support.http_server import Connection, Request, ScriptedServer, raw, redirect, serve
@@ -35,7 +35,7 @@ def server():
 @pytest.fixture
 def network(server):
     web = Internet({"public.test": [[PUBLIC]], "other.test": [[PUBLIC]]}, {PUBLIC: server.port})
-    return Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
+    return OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
 
 
 @pytest.fixture

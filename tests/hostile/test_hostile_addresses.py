@@ -8,7 +8,7 @@ import pytest
 
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import DownloadLimits, download
 from tests.support.common.outbound.hostile_addresses import INSIDE, TEXTS
 from tests.support.http_server import ScriptedServer, raw
@@ -36,14 +36,16 @@ def go_on() -> None:
     """No job is cancelled here."""
 
 
-def internet(server: ScriptedServer, answers: Sequence[str] = ()) -> Network:
+def internet(server: ScriptedServer, answers: Sequence[str] = ()) -> OutboundNetwork:
     """Where public.test is the server, and inside.test is at `answers`."""
     web = Internet({"public.test": [[PUBLIC]], "inside.test": [answers]}, {PUBLIC: server.port})
     policy = AddressPolicy(frozenset({80, 443, 8080}))
-    return Network(policy, web.resolve, connect=web.connect, refusal_step_s=0)
+    return OutboundNetwork(policy, web.resolve, connect=web.connect, refusal_step_s=0)
 
 
-def fetched(directory: Path, network: Network, url: str, kind: type[JobError] = PermanentError) -> ErrorCode:
+def fetched(
+    directory: Path, network: OutboundNetwork, url: str, kind: type[JobError] = PermanentError
+) -> ErrorCode:
     """The code, once it is sure that it is for good, or as good as that, and that no file was left."""
     with pytest.raises(kind) as caught:
         download(url, directory, LIMITS, network, go_on)
@@ -51,11 +53,11 @@ def fetched(directory: Path, network: Network, url: str, kind: type[JobError] = 
     return caught.value.code
 
 
-def fetched_by_name(directory: Path, network: Network, url: str) -> ErrorCode:
+def fetched_by_name(directory: Path, network: OutboundNetwork, url: str) -> ErrorCode:
     return fetched(directory, network, url, UnlikelyError)
 
 
-def called(network: Network, url: str) -> ErrorCode:
+def called(network: OutboundNetwork, url: str) -> ErrorCode:
     answer = deliver(url, b"{}", "id", (), network, go_on, 60)
     assert isinstance(answer, Refused)
     return answer.error.code
@@ -118,9 +120,9 @@ def test_a_redirect_to_what_is_no_address_of_ours_is_refused(server, tmp_path, t
 class TestANameThatAnswersPublicFirst:
     """DNS rebinding: the check and the connection, or two connections, see different answers."""
 
-    def network(self, server: ScriptedServer, then: str) -> tuple[Network, Internet]:
+    def network(self, server: ScriptedServer, then: str) -> tuple[OutboundNetwork, Internet]:
         web = Internet({"public.test": [[PUBLIC], [then]]}, {PUBLIC: server.port})
-        return Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect), web
+        return OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect), web
 
     def test_is_connected_to_where_it_answered(self, server, tmp_path):
         server.on("/song.wav", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nsong"))
@@ -169,12 +171,12 @@ class TestWhatAnErrorSays:
             assert "s3cret" not in refused(tmp_path, internet(server), url).message
         assert "s3cret" not in caplog.text
 
-    def download_error(self, directory: Path, network: Network, url: str) -> JobError:
+    def download_error(self, directory: Path, network: OutboundNetwork, url: str) -> JobError:
         with pytest.raises((PermanentError, UnlikelyError)) as caught:
             download(url, directory, LIMITS, network, go_on)
         return caught.value
 
-    def callback_error(self, directory: Path, network: Network, url: str) -> JobError:
+    def callback_error(self, directory: Path, network: OutboundNetwork, url: str) -> JobError:
         answer = deliver(url, b"{}", "id", (), network, go_on, 60)
         assert isinstance(answer, Refused)
         return answer.error

@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
-from common.jobs.outcome import RetrySchedule
-from common.jobs.retry import RetryPolicy
+from common.jobs.retry import RetryPolicy, RetrySchedule
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import Clocks, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
 from tests.support.common.worker.fakes import record
@@ -34,7 +33,7 @@ def server():
 @pytest.fixture
 def fetch(server, tmp_path):
     web = Internet({"public.test": [[PUBLIC]]}, {PUBLIC: server.port})
-    network = Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
+    network = OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
 
     def fetch(script: Script, limits: DownloadLimits = LIMITS, path: str = "/song.wav", **kwargs):
         server.on(path, script)
@@ -74,7 +73,7 @@ def test_retry_after_is_rounded_up_to_the_next_delay_and_capped(fetch, status, v
     error = failing(fetch, script, clocks=Clocks(wall=lambda: 100.0))
     assert isinstance(error, TransientError)
     policy = RetryPolicy("tasks", [30, 300, 3600])
-    assert policy.delay_s(record(1), error, RetrySchedule("job", 3)) == delay_s
+    assert policy.next_try(record(1), error, RetrySchedule("job", 3), 0.0).at == delay_s
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,9 @@ import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from common.errors import PermanentError
-from common.jobs.outcome import RetrySchedule
-from common.jobs.retry import RetryPolicy
+from common.jobs.retry import RetryPolicy, RetrySchedule
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from tests.support.common.worker.fakes import record
 from tests.support.http_server import (
     Script,
@@ -46,7 +45,7 @@ def server():
 @pytest.fixture
 def post(server):
     web = Internet({"public.test": [[PUBLIC]]}, {PUBLIC: server.port})
-    network = Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
+    network = OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
 
     def post(
         script: Script, secrets=(), timeout_s: float = 60.0, now_s: float = 100.0, id_="msg"
@@ -63,7 +62,9 @@ def next_delay_s(answer: Delivery) -> int | None:
     error = as_error(answer)
     if error is None or isinstance(error, PermanentError):
         return None
-    return RetryPolicy("results", DELAYS_S).delay_s(record(1), error, RetrySchedule("callback", 26))
+    schedule = RetrySchedule("callback", 26)
+    next_try = RetryPolicy("results", DELAYS_S).next_try(record(1), error, schedule, 0.0)
+    return None if next_try is None else int(next_try.at)
 
 
 RETRIED = [

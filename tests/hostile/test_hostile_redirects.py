@@ -6,7 +6,7 @@ import pytest
 
 from common.errors import ErrorCode, PermanentError
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from tests.support.http_server import ScriptedServer, raw, redirect, serve
 from tests.support.paths import TLS
@@ -34,7 +34,7 @@ def server():
 def fetch(server, tmp_path):
     """Downloads by a path of public.test, which is `server`; other.test is there too."""
     web = Internet({"public.test": [[PUBLIC]], "other.test": [[PUBLIC]]}, {PUBLIC: server.port})
-    network = Network(AddressPolicy(frozenset({80, 443})), web.resolve, connect=web.connect)
+    network = OutboundNetwork(AddressPolicy(frozenset({80, 443})), web.resolve, connect=web.connect)
 
     def fetch(path: str) -> DownloadedFile:
         return download(f"http://public.test{path}", tmp_path, LIMITS, network, go_on)
@@ -128,7 +128,7 @@ class TestFromHttpsToHttp:
         secure.on("/go", serve(b"", 302, headers=[target, *cookies]))
         answers = {"song.test": [[PUBLIC], [OTHER]]}
         web = Internet(answers, {PUBLIC: secure.port, OTHER: server.port})
-        network = Network(
+        network = OutboundNetwork(
             AddressPolicy(frozenset({80, 443})), web.resolve, str(TLS / "authority.pem"), web.connect
         )
         url = "https://song.test/go?signature=s3cret"
@@ -143,7 +143,7 @@ def test_nothing_of_one_host_is_told_to_another(server, tmp_path):
         other.on("/song.wav", serve(b"song"))
         answers = {"public.test": [[PUBLIC]], "other.test": [[OTHER]]}
         web = Internet(answers, {PUBLIC: server.port, OTHER: other.port})
-        network = Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
+        network = OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
         target = ("Location", "http://other.test/song.wav")
         server.on("/go", serve(b"", 302, headers=[target, ("Set-Cookie", "session=s3cret; Domain=test")]))
         download("http://public.test/go?signature=s3cret", tmp_path, LIMITS, network, go_on)
@@ -156,7 +156,7 @@ def test_nothing_of_one_host_is_told_to_another(server, tmp_path):
 def test_a_callback_follows_none(server, status):
     server.on("/hook", redirect("/elsewhere", status))
     web = Internet({"public.test": [[PUBLIC]]}, {PUBLIC: server.port})
-    network = Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
+    network = OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
     with connections() as tried:
         answer = deliver("http://public.test/hook", b"{}", "id", (), network, go_on, 60)
     assert isinstance(answer, Rejected)
@@ -177,7 +177,7 @@ def test_the_environment_has_no_say(server, fetch, tmp_path_factory, monkeypatch
             monkeypatch.setenv(name, str(home / "no-such-file"))
         assert fetch("/song.wav").size_bytes == 4
         web = Internet({"public.test": [[PUBLIC]]}, {PUBLIC: server.port})
-        network = Network(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
+        network = OutboundNetwork(AddressPolicy(frozenset({80})), web.resolve, connect=web.connect)
         server.on("/hook", serve(b""))
         answer = deliver("http://public.test/hook", b"{}", "id", (), network, go_on, 60)
         assert answer == Delivered(200)

@@ -15,7 +15,7 @@ from tests.support.processor.hostile_files import NOISE, flac_declaring, mp4_pat
 from tests.support.processor.hostile_playlists import PLAYLISTS
 from tests.support.waiting import below
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 # One in three gets as far as a decoder's process, so that all of them take a minute.
 JOBS = 500

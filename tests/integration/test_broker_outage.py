@@ -12,6 +12,8 @@ from tests.support.servers import KafkaServer
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
 
+pytestmark = pytest.mark.slow
+
 SLEEPER = "tests.support.common.worker.sleeper"
 
 

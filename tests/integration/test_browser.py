@@ -118,7 +118,7 @@ def test_nothing_that_another_page_does_changes_or_asks_anything(chrome, api, pa
         chrome.open(page + "/").run(f"const API = {json.dumps(api.url)}; {attack(api.url)}")
         wait_for(lambda before=before: len(answered()) > before, _PATIENCE_S, f"the answer to {name}")
         assert {line.split()[2] for line in answered()[before:]} == {"403"}, (name, answered()[before:])
-    assert api.queue.tasks == api.queue.cancels == api.queue.redeliveries == []
+    assert api.publisher.tasks == api.publisher.cancels == api.publisher.redeliveries == []
 
 
 def test_a_name_that_was_pointed_to_this_machine_reads_nothing(chrome, api):
@@ -133,13 +133,14 @@ def test_a_name_that_was_pointed_to_this_machine_reads_nothing(chrome, api):
 
 def test_pages_of_our_own_work(chrome, api, pages):
     tab = chrome.open(api.url + "/docs")
-    assert "Submit a song" in tab.text
-    tab.run("document.querySelector('a').click()")
+    wait_for(lambda: "Submit a song" in tab.text, _PATIENCE_S, "the documentation")
+    tab.run("document.querySelector('a').target = ''")
+    tab.click("a[href='openapi.json']")
     wait_for(lambda: '"openapi"' in tab.text, _PATIENCE_S, "the document")
     tab.pass_over_policies()
     tab.visit(api.url + "/docs")
     assert tab.run(f"fetch('/generate', {json.dumps(_SIGNED)}).then(answer => answer.status)") == 200
-    assert len(api.queue.tasks) == 1
+    assert len(api.publisher.tasks) == 1
     # A link from another site.
     elsewhere = chrome.open(pages.url.replace("127.0.0.1", "localhost") + "/")
     elsewhere.run(f"location.href = {json.dumps(api.url + '/docs')}")

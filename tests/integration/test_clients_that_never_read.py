@@ -95,7 +95,10 @@ def descriptors(api: Service) -> list[int]:
     return [int(name) for name in os.listdir(f"/proc/{api.pid}/fd")]
 
 
-@pytest.mark.parametrize(("path", "most_descriptors"), [("/openapi.json", None), ("/docs", 1024)])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("path", "most_descriptors"), [("/openapi.json", None), ("/docs/swagger-ui-bundle.js", 1024)]
+)
 def test_thousands_cost_little_and_keep_nobody_out(kafka, stack, path, most_descriptors):
     api = start(kafka, stack, most_descriptors)
     before, worst_s = len(descriptors(api)), 0.0

@@ -45,6 +45,7 @@ def separate(engine: Engine, directory: Path, mix: np.ndarray):
     return engine.separate(source, target, lambda: None, lambda fraction: None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEMS)
 def test_a_song_becomes_the_models_stems(start, tmp_path, name):
     engine = start(name)

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
 
-from common.jobs.outcome import Done, JobContext, Outcome
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Done, Outcome
 from common.kafka import clients
 from common.kafka.assignor import EvenTopicsAssignor
 from common.kafka.consumer import Consumer

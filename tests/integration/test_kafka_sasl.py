@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -13,6 +14,7 @@ from kafka.errors import KafkaError, TopicAuthorizationFailedError
 from common.kafka import clients, topics
 from common.settings.loading import BadSettings, load
 from common.settings.schema import ProcessorSettings
+from tests.support import documents
 from tests.support.api.api_process import submit
 from tests.support.api.late_answers import late_answers
 from tests.support.common.deadletter.dead_letters import ONE, letter, run_command, task
@@ -24,7 +26,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
 
-# What the README says that an account needs, for names that begin with a common prefix.
+# What docs/production.md says that an account needs, for names that begin with a common prefix.
 RIGHTS = [
     (ResourceType.TOPIC, ACLOperation.CREATE),
     (ResourceType.TOPIC, ACLOperation.READ),
@@ -79,6 +81,17 @@ def settings_of(monkeypatch: pytest.MonkeyPatch):
         return ProcessorSettings(worker_id="w0")
 
     return read
+
+
+def test_the_documented_rights_are_those_that_these_tests_run_with():
+    commands = documents.block("docs/production.md", "kafka-acls.sh")
+    assert "--resource-pattern-type prefixed" in commands
+    given = [
+        (ResourceType[resource.upper().replace("-", "_")], ACLOperation[operation.upper()])
+        for resource, operations in re.findall(rf"^\$acls --(\S+) {PREFIX}( .*)$", commands, re.MULTILINE)
+        for operation in re.findall(r"--operation (\w+)", operations)
+    ]
+    assert given == RIGHTS
 
 
 def make_topics(settings: ProcessorSettings) -> None:

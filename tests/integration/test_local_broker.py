@@ -1,4 +1,4 @@
-"""The broker of the local stack keeps what it acknowledged."""
+"""Tests that the broker of the local stack keeps the records that it acknowledged."""
 
 import contextlib
 
@@ -53,7 +53,7 @@ def test_topics_are_not_created_by_use(kafka):
 
 
 def test_the_broker_knows_every_property(own_kafka):
-    """docker-compose.yml has the same ones, which a test of tests/docker compares."""
+    """docker-compose.yml has the same properties: a test of tests/docker compares them."""
     server = own_kafka()
     with contextlib.closing(KafkaAdminClient(bootstrap_servers=server.bootstrap)) as admin:
         broker_one = ConfigResource(ConfigResourceType.BROKER, "1")
@@ -61,7 +61,7 @@ def test_the_broker_knows_every_property(own_kafka):
     text = (server.spec.data_dir / "server.properties").read_text()
     lines = [line for line in text.splitlines() if line and not line.startswith("#")]
     for name, value in (line.split("=", 1) for line in lines):
-        # Kafka lists also what it does not know, without a value.
+        # Kafka also lists unknown properties, without a value.
         assert known[name]["value"] == value, name
 
 

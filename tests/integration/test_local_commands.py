@@ -1,4 +1,4 @@
-"""The local stack as its user works with it: what is printed is run, and who else can see what."""
+"""Tests the local stack as its user works with it: the printed commands run, and files stay private."""
 
 import json
 import os
@@ -14,13 +14,13 @@ import requests
 
 from local import leftovers
 from local.ports import answers, free_ports
+from tests.support import documents
+from tests.support.documented_commands import CLAIMS, IN_THE_STACK, documented, in_the_stack
 from tests.support.local.checkout import Checkout
-from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
-README = (REPOSITORY / "README.md").read_text()
 SECRETS = {
     "BASIC_AUTH_PASSWORD": "the api's",
     "WEBHOOK_SECRET": "whsec_dGhlIHVwbG9hZGVyJ3Mgb3duLCBhbmQgbG9uZyBlbm91Z2g=",
@@ -30,7 +30,7 @@ NEEDED = {"api": {"BASIC_AUTH_PASSWORD"}, "uploader": {"WEBHOOK_SECRET"}}
 
 
 class Stack(Checkout):
-    """A checkout whose stack runs with two processors; `started` is what the start has printed."""
+    """A checkout whose stack runs with two processors; `started` is the output of the start."""
 
     def __init__(self, root: Path):
         super().__init__(root)
@@ -38,7 +38,7 @@ class Stack(Checkout):
         self.env |= SECRETS | {"PROCESSORS": "2"}
 
     def run_here(self, command: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
-        """Runs a shell's line in `directory`, with `start_local.sh` named by its path."""
+        """Runs a shell command in `directory`, with the path of `start_local.sh`."""
         line = command.replace("./start_local.sh", shlex.quote(str(self.root / "start_local.sh")))
         return subprocess.run(
             ["bash", "-c", line],
@@ -63,8 +63,8 @@ class Stack(Checkout):
         return wait_for(succeeded, 120, f"success of {task_uuid}")
 
     def ports_of(self, text: str) -> str:
-        """`text` of the README with the ports of this stack in the places of the usual ones."""
-        usual = {"8000": "API_PORT", "8765": "DEMO_PORT"}
+        """`text` of a document with the ports of this stack in the places of the usual ones."""
+        usual = {"8000": "API_PORT", "8001": "PROCESSOR_HEALTH_PORT", "8765": "DEMO_PORT"}
         return re.sub(r"(?<=127\.0\.0\.1:)\d+", lambda match: self.env[usual[match[0]]], text)
 
 
@@ -81,15 +81,19 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def curls(text: str) -> list[str]:
-    """The commands of curl in `text`, each with the lines that continue it."""
+    """Returns the curl commands in `text`, each with its continuation lines."""
     return re.findall(r"^ *(curl -u (?:.*\\\n)*.*)$", text, re.MULTILINE)
+
+
+def write_netrc(tmp_path: Path) -> Path:
+    path = tmp_path / ".netrc"
+    path.write_text(f"default login admin password {json.dumps(SECRETS['BASIC_AUTH_PASSWORD'])}\n")
+    return path
 
 
 def answered(stack: Stack, command: str, tmp_path: Path) -> str:
     """Runs a line for curl as it was printed, with a password from `.netrc`. Returns the task's id."""
-    (tmp_path / ".netrc").write_text(
-        f"default login admin password {json.dumps(SECRETS['BASIC_AUTH_PASSWORD'])}\n"
-    )
+    write_netrc(tmp_path)
     line = re.sub(r"-u \S+", "--silent --netrc", command)
     done = stack.run_here(line, tmp_path, HOME=str(tmp_path))
     answer = json.loads(done.stdout)
@@ -99,19 +103,75 @@ def answered(stack: Stack, command: str, tmp_path: Path) -> str:
 
 def test_the_line_that_is_printed_submits_a_song_that_is_separated(stack, tmp_path):
     (line,) = curls(stack.started)
-    assert '-u "admin"' in line  # a password of one's own is not printed: curl asks for it
+    assert '-u "admin"' in line  # curl asks for a password that the user has set: it is not printed
     task = stack.wait_for_success(answered(stack, line, tmp_path))
     link = task["result"]["vocals"]
     assert requests.get(link, timeout=10).status_code == 200
-    # Made with keys that read and do nothing else.
+    # The link is signed with keys that can only read.
     uploaders = json.loads((stack.root / ".local" / "data" / "store" / "keys.json").read_text())
     assert uploaders["access_key"] not in link
 
 
 def test_the_first_line_of_the_readme_does_too(stack, tmp_path):
-    line = curls(README)[0]
+    line = documents.command("README.md", "/generate")
     assert "-u admin:password" in line
-    stack.wait_for_success(answered(stack, stack.ports_of(line), tmp_path))
+    (curl,) = re.findall(r"\$\((curl .*) \| grep .*\)", adapted(stack, line))
+    stack.wait_for_success(answered(stack, curl, tmp_path))
+
+
+def adapted(stack: Stack, text: str) -> str:
+    """A document's commands or code with the ports, the password and the song of this stack."""
+    song = f"http://127.0.0.1:{stack.env['DEMO_PORT']}/audio_example.mp3"
+    text = stack.ports_of(text).replace("https://example.com/song.mp3", song)
+    return text.replace('"admin", "password"', f'"admin", "{SECRETS["BASIC_AUTH_PASSWORD"]}"')
+
+
+@pytest.mark.parametrize(
+    "page", sorted({page for page, line in documented() if CLAIMS[line] == IN_THE_STACK})
+)
+def test_the_commands_of_a_document_work_as_they_are_written(stack, tmp_path, page):
+    netrc = write_netrc(tmp_path)
+    lines = [adapted(stack, line) for line in in_the_stack(page)]
+    options = f"--fail-with-body --silent --show-error --netrc-file {netrc}"
+    lines = [re.sub(r"\bcurl (?:-s )?(.*?)-u \S+", rf"curl {options} \1", line) for line in lines]
+    lines = [
+        line.replace("./start_local.sh", shlex.quote(str(stack.root / "start_local.sh"))) for line in lines
+    ]
+    # `cd` of one command is not meant for the next one
+    lines = [f"({line})" if line.startswith("cd ") else line for line in lines]
+    (tmp_path / "story.sh").write_text("\n".join(["set -euxo pipefail", *lines, ""]))
+    (tmp_path / "client").symlink_to(stack.root / "client")
+    done = subprocess.run(
+        [str(stack.root / "start_local.sh"), "exec", "bash", "story.sh"],
+        cwd=tmp_path,
+        env=stack.env,
+        input="a password\n",
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+def test_a_task_is_cancelled_as_the_document_says(stack, tmp_path):
+    song = f"http://127.0.0.1:{stack.env['DEMO_PORT']}/audio_example.mp3"
+    submitted = stack.run_here(f"./start_local.sh exec uvr submit {' '.join([song] * 3)}", tmp_path)
+    task = submitted.stdout.split()[-1]
+    line = adapted(stack, documents.command("docs/api.md", "/cancel")).replace("$TASK", task)
+    done = stack.run_here(
+        re.sub(r"-u \S+", f"--fail-with-body --netrc-file {write_netrc(tmp_path)}", line), tmp_path
+    )
+    assert done.returncode == 0, done
+    wait_for(lambda: stack.task(task)["state"] == "cancelled", 60, f"end of {task}")
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/client.md"])
+def test_the_documents_example_in_python_fetches_the_stems(stack, tmp_path, page):
+    code = adapted(stack, documents.block(page, "from uvr_client import"))
+    (tmp_path / "example.py").write_text(code)
+    done = stack.run_here("./start_local.sh exec python example.py", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(list((tmp_path / "stems").glob("*/*.wav"))) == 2
 
 
 def test_nobody_else_can_read_what_the_stack_keeps(stack):
@@ -119,7 +179,7 @@ def test_nobody_else_can_read_what_the_stack_keeps(stack):
         for path in (stack.root / directory, *(stack.root / directory).rglob("*")):
             try:
                 assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
-            except FileNotFoundError:  # a running server's, gone meanwhile
+            except FileNotFoundError:  # a file of a running server, removed since it was listed
                 continue
 
 
@@ -152,7 +212,7 @@ def test_uvr_works_in_the_stacks_environment(stack, tmp_path):
     line = f"./start_local.sh exec uvr submit {song} --download stems"
     done = stack.run_here(line, tmp_path, UVR_URL="http://elsewhere.invalid")
     assert done.returncode == 0, done
-    assert len(list((tmp_path / "stems").glob("*/*.wav"))) == 2  # in the directory where it was called
+    assert len(list((tmp_path / "stems").glob("*/*.wav"))) == 2  # in the directory of the call
     assert "succeeded" in stack.run_here("./start_local.sh exec uvr list", tmp_path).stdout
 
 
@@ -184,8 +244,8 @@ def test_exec_ends_as_its_command_does(stack, tmp_path, command, code, said):
     assert len(done.stderr.splitlines()) == (1 if said else 0)
 
 
-def test_the_readmes_line_for_one_more_processor_makes_one_that_loses_no_song(stack, tmp_path):
-    (line,) = re.findall(r"^\./start_local\.sh exec env .* python -m processor$", README, re.MULTILINE)
+def test_the_documents_line_for_one_more_processor_makes_one_that_loses_no_song(stack, tmp_path):
+    line = documents.command("docs/production.md", "WORKER_ID=second")
     port = free_ports(1)[0]
     words = shlex.split(re.sub(r"HEALTH_PORT=\d+", f"HEALTH_PORT={port}", line))
     process = subprocess.Popen(
@@ -201,7 +261,7 @@ def test_the_readmes_line_for_one_more_processor_makes_one_that_loses_no_song(st
         for task_uuid in submitted.stdout.split():
             stack.wait_for_success(task_uuid)
         log = (tmp_path / "logs" / "second" / "processor.log").read_text()
-        assert "separated on cpu" in log  # it has done some of them
+        assert "separated on cpu" in log  # it has processed some of the songs
     finally:
         process.terminate()
         process.wait(60)
@@ -222,10 +282,10 @@ def test_the_demos_host_gives_its_song_and_takes_its_callbacks_alone(stack):
 
 
 def test_uninstall_stops_what_runs_and_removes_it(stack, tmp_path):
-    """The last one of this file."""
+    """Must be the last test of this file."""
     refused = stack.run("uninstall")
     assert refused.returncode == 1
-    assert "say --yes where nobody can be asked" in refused.stdout
+    assert "without a terminal to ask at, add --yes" in refused.stdout
     assert (stack.root / ".local").exists()
     done = stack.run("uninstall", "--yes")
     assert done.returncode == 0, done.stdout
@@ -234,5 +294,5 @@ def test_uninstall_stops_what_runs_and_removes_it(stack, tmp_path):
     for name in (".local", "logs", "models"):
         assert not (stack.root / name).exists()
     assert not list(stack.root.rglob("__pycache__"))
-    assert os.path.exists(stack.env["UVR_VENV"])  # made elsewhere, for another checkout
+    assert os.path.exists(stack.env["UVR_VENV"])  # it belongs to another checkout
     assert stack.run("uninstall", "--yes").stdout == "There is nothing to remove.\n"

@@ -1,4 +1,4 @@
-"""start_local.sh as a user meets it, in a copy of the tree, on free ports, with the tests' environment."""
+"""Tests start_local.sh in a copy of the repository, on free ports, with the tests' virtual environment."""
 
 import hashlib
 import json
@@ -16,7 +16,7 @@ import soundfile
 from local import leftovers
 from tests.support.local.checkout import Checkout
 
-pytestmark = [pytest.mark.network, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_song_goes_through_and_everything_survives_stop_and_sigkill(checkout):
 
     again = checkout.run(API_PORT="1")
     assert again.returncode == 0
-    assert "running already" in again.stdout
+    assert "already running" in again.stdout
     assert "Settings have changed" in again.stdout
     status = checkout.run("status")
     assert status.returncode == 0
@@ -67,7 +67,7 @@ def test_a_song_goes_through_and_everything_survives_stop_and_sigkill(checkout):
     os.kill(supervisor_pid, 9)
     orphaned = checkout.run("status")
     assert orphaned.returncode == 1
-    assert "Its supervisor is gone" in orphaned.stdout
+    assert "The supervisor of UVR API is gone" in orphaned.stdout
     assert checkout.run("stop").returncode == 0
     assert leftovers.find(checkout.root) == []
 
@@ -101,7 +101,10 @@ def test_a_port_that_is_taken_is_named_before_anything_starts(checkout):
         result = checkout.run()
     assert result.returncode == 1
     port = checkout.env["S3_PORT"]
-    assert result.stdout == f"error: port {port} is in use (S3_PORT): stop what uses it or set S3_PORT=...\n"
+    assert result.stdout == (
+        f"error: port {port} is in use (S3_PORT): "
+        "stop the program that uses it, or set S3_PORT to another port\n"
+    )
     assert leftovers.find(checkout.root) == []
 
 
@@ -126,7 +129,8 @@ def test_a_missing_venv_module_is_one_clear_line(checkout, tmp_path):
     )
     assert result.returncode == 1
     assert result.stdout == (
-        f"error: {python} has no venv module: install it (Debian, Ubuntu: apt install python3-venv), or uv\n"
+        f"error: {python} has no venv module: "
+        "install it (Debian, Ubuntu: apt install python3-venv), or install uv\n"
     )
 
 
@@ -145,7 +149,7 @@ def test_commands_before_the_set_up_and_unknown_ones_say_what_to_do(checkout, tm
     nothing = checkout.run("status", UVR_VENV=str(tmp_path / "none"))
     assert (nothing.returncode, nothing.stdout) == (
         1,
-        "error: nothing is set up here yet: run ./start_local.sh\n",
+        "error: UVR API is not installed here yet: run ./start_local.sh\n",
     )
     unknown = checkout.run("frobnicate")
     assert unknown.returncode == 2
@@ -160,7 +164,7 @@ def _script(path: Path, body: str) -> Path:
 
 
 def _path_without_uv(tmp_path: Path) -> str:
-    """The tools that the script needs, and no uv that could fetch a Python."""
+    """Returns a PATH with the tools that the script needs, without a uv that could download a Python."""
     tools = tmp_path / "tools"
     tools.mkdir()
     for name in ("bash", "env", "dirname", "readlink", "uname", "mkdir", "flock", "sha256sum"):

@@ -1,4 +1,4 @@
-"""The store of the local stack behaves like S3 where the uploader relies on it."""
+"""Tests that the store of the local stack behaves like S3 where the uploader relies on it."""
 
 import subprocess
 from pathlib import Path
@@ -63,7 +63,7 @@ def test_it_listens_on_the_loopback_interface_only(tmp_path):
 
 
 def _listening_addresses(pid: int) -> set[str]:
-    """Local addresses (as /proc/net/tcp writes them) of the process's listening sockets."""
+    """Returns the addresses of the process's listening sockets, as /proc/net/tcp writes them."""
     held = subprocess.run(["ls", "-l", f"/proc/{pid}/fd"], capture_output=True, text=True, check=True).stdout
     found = set()
     for table in ("tcp", "tcp6"):

@@ -1,4 +1,4 @@
-"""Nobody on the machine changes what the local store holds without its keys, by any of its ports."""
+"""Tests that no user of the machine can change the local store through any port without its keys."""
 
 import http.client
 import socket
@@ -14,7 +14,7 @@ from tests.support.servers import SeaweedServer
 pytestmark = pytest.mark.network
 
 STEM = b"the stem as it was uploaded"
-# What opens an HTTP/2 connection, and with it each call of gRPC; a server answers with settings of its own.
+# These bytes open an HTTP/2 connection, which each gRPC call needs. A server answers with its settings.
 HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 HTTP2_SETTINGS = 4
 GRPC_PARTS = ("s3_grpc", "master_grpc", "volume_grpc", "filer_grpc")
@@ -22,7 +22,7 @@ GRPC_PARTS = ("s3_grpc", "master_grpc", "volume_grpc", "filer_grpc")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    # A blank and quotes: the configuration names files in it.
+    # With a space and quotes, because the configuration contains the path.
     server = SeaweedServer(tmp_path_factory.mktemp('the "store" of') / "a user")
     try:
         server.start()
@@ -78,7 +78,7 @@ def test_the_master_does_nothing_for_anybody_over_http(server, method, path):
 
 
 def chunks(server: SeaweedServer) -> list[int]:
-    """The volumes that there are: their files are named so."""
+    """Returns the ids of the volumes, from the names of their files."""
     return [int(file.stem.rpartition("_")[2]) for file in (server.spec.data_dir / "data").glob("*.dat")]
 
 
@@ -104,7 +104,7 @@ def test_no_part_speaks_grpc_with_who_has_no_certificate_of_the_store(server, tm
     for part in GRPC_PARTS:
         assert not speaks_over_tls(port(server, part), None), part
         assert not speaks_over_tls(port(server, part), (tmp_path / "both.pem", None)), part
-        # The same call with the store's own files gets through: it is the certificate that is refused.
+        # The same call with the store's own files succeeds, so the certificate is what is refused.
         assert speaks_over_tls(port(server, part), (own / "certificate.pem", own / "key.pem")), part
 
 
@@ -123,7 +123,7 @@ def speaks_over_tls(port: int, certificate: tuple[Path, Path | None] | None) -> 
 
 
 def speaks_grpc(connection: socket.socket) -> bool:
-    """Whether the server takes what begins a call, or says that it does not by closing."""
+    """Returns True if the server accepts the start of a call, and False if it closes the connection."""
     try:
         connection.sendall(HTTP2_HELLO)
         head = connection.recv(9)

@@ -20,6 +20,8 @@ from tests.support.stack import Service, Stack
 from tests.support.trio import Callback, Trio
 from tests.support.uploader.slow_store import SlowStore
 
+pytestmark = pytest.mark.slow
+
 JOB_S = 60
 INTERVAL = {"KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS": "6000", "KAFKA_UPLOADER_MAX_POLL_INTERVAL_MS": "6000"}
 

@@ -1,4 +1,4 @@
-"""uvr as a process, with the whole system behind it: a song goes in, its stems are files."""
+"""Tests `uvr` as a process against the whole system: a song is submitted, and its stems are downloaded."""
 
 import hashlib
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_a_song_becomes_files_that_are_what_the_callback_announces(trio: Trio, u
     assert done.returncode == 0, done.stderr
     (told,) = objects(done)
     callback = trio.wait_for_callback(told["task_uuid"]).json
-    # The links are made anew with every question.
+    # Each request gets newly signed links.
     told_stems = {name: {**stem, "url": ""} for name, stem in told["result"]["stems"].items()}
     assert told["state"] == "succeeded"
     assert told_stems == {name: {**stem, "url": ""} for name, stem in callback["stems"].items()}

@@ -1,4 +1,4 @@
-"""uvr steers jobs of the whole system: it stops them, has callbacks sent again, and needs no receiver."""
+"""Tests `uvr` against the whole system: it cancels jobs, requests redeliveries, and needs no receiver."""
 
 import contextlib
 from pathlib import Path
@@ -78,7 +78,7 @@ def test_without_a_receiver_the_stems_are_fetched_all_the_same(trio: Trio, uvr, 
 def test_what_does_not_go_with_a_tasks_state_is_a_conflict(trio: Trio, uvr, song):
     (told,) = objects(uvr("submit", trio.song(song), "--wait", "--json"))
     assert uvr("cancel", told["task_uuid"]).returncode == Exit.CONFLICT
-    assert uvr("redeliver", told["task_uuid"]).returncode == Exit.CONFLICT  # nobody was called
+    assert uvr("redeliver", told["task_uuid"]).returncode == Exit.CONFLICT  # the task has no hook_url
 
 
 def test_stems_come_while_the_receiver_hangs(trio: Trio, uvr, song, tmp_path):

@@ -54,6 +54,7 @@ class Browser:
 
     to: int
     back: int
+    events: list[dict[str, Any]] = field(default_factory=list)
     _last_id: int = 0
     _rest: bytes = b""
 
@@ -79,9 +80,11 @@ class Browser:
                 if "error" in answer:
                     raise PageGone(answer["error"]["message"])
                 return answer["result"]
+            if "method" in answer:
+                self.events.append(answer)
 
     def _message(self, deadline_s: float) -> dict[str, Any]:
-        """The next answer, or an event, which nobody needs."""
+        """The next answer or event."""
         while b"\0" not in self._rest:
             ready, _, _ = select.select([self.back], [], [], max(0.0, deadline_s - time.monotonic()))
             if not ready:
@@ -115,6 +118,40 @@ class Tab:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def listen(self) -> None:
+        """Notes what the page asks for and complains of from now on."""
+        for domain in ("Log", "Network", "Runtime"):
+            self.browser.call(f"{domain}.enable", self.session)
+
+    def _heard(self, method: str) -> list[dict[str, Any]]:
+        events = self.browser.events
+        return [e["params"] for e in events if e.get("sessionId") == self.session and e["method"] == method]
+
+    @property
+    def requested(self) -> list[str]:
+        """The addresses that the page has asked for since `listen`."""
+        return [event["request"]["url"] for event in self._heard("Network.requestWillBeSent")]
+
+    @property
+    def complaints(self) -> list[Any]:
+        """Errors and warnings since `listen`, of the browser (such as the page's policy) and of scripts."""
+        logged = [event["entry"] for event in self._heard("Log.entryAdded")]
+        said = [event for event in self._heard("Runtime.consoleAPICalled")]
+        return [
+            *(entry for entry in logged if entry["level"] in ("warning", "error")),
+            *(event for event in said if event["type"] in ("warning", "error", "assert")),
+            *self._heard("Runtime.exceptionThrown"),
+        ]
+
+    def type(self, selector: str, text: str) -> None:
+        """Types into the field that `selector` finds."""
+        self.run(f"document.querySelector({json.dumps(selector)}).focus()")
+        self.browser.call("Input.insertText", self.session, text=text)
+
+    def click(self, selector: str) -> None:
+        """Clicks all that `selector` finds."""
+        self.run(f"document.querySelectorAll({json.dumps(selector)}).forEach(found => found.click())")
 
     def pass_over_policies(self) -> None:
         """The page's content security policy no longer keeps a test's script from making requests."""

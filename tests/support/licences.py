@@ -1,6 +1,6 @@
 """The licences of the packages that users run, by the packages' own metadata.
 
-python -m tests.support.licences > docs/licences.md
+`python -m tests.support.licences` writes the rows of the table in docs/licences.md anew.
 """
 
 import re
@@ -9,6 +9,7 @@ from importlib import metadata
 
 from tests.support.paths import REPOSITORY
 
+PAGE = REPOSITORY / "docs" / "licences.md"
 _RUNTIME = ("requirements.txt", "requirements-client.txt", "requirements-local.txt")
 _PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==", re.MULTILINE)
 
@@ -100,5 +101,10 @@ def table() -> str:
     return "".join(f"| {package.name} | {package.licence} |\n" for package in runtime_packages())
 
 
+def _write() -> None:
+    head, rule, _ = PAGE.read_text().partition("|---|---|\n")
+    PAGE.write_text(head + rule + table())
+
+
 if __name__ == "__main__":
-    print(table(), end="")
+    _write()

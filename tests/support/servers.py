@@ -12,6 +12,13 @@ from tests.support.waiting import wait_for
 START_TIMEOUT_S = 90  # the jars may have to be fetched, on a busy machine
 
 
+@dataclass(frozen=True)
+class KafkaAddress:
+    """A broker that the tests use but do not own."""
+
+    bootstrap: str
+
+
 class KafkaServer:
     """A broker that can be SIGKILLed, frozen and started again on the same ports with the same data."""
 
@@ -19,6 +26,7 @@ class KafkaServer:
         port, controller_port = free_ports(2)
         self.spec = broker.BrokerSpec(data_dir, port, controller_port, broker.default_cache())
         self.bootstrap = self.spec.bootstrap
+        self.address = KafkaAddress(self.bootstrap)
         argv = broker.prepare(self.spec)
         self.process = ManagedProcess(argv, data_dir / "broker.log")
 
@@ -42,13 +50,6 @@ class KafkaServer:
     def _answers(self) -> bool:
         assert self.process.returncode is None, f"Kafka ended: {self.process.output()[-2000:]}"
         return answers(self.spec.port)
-
-
-@dataclass(frozen=True)
-class KafkaAddress:
-    """A broker that the tests use but do not own."""
-
-    bootstrap: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from common.outbound import sockets
-from common.waiting import Pulse
+from common.waiting import StopCheck
 
 _records: list[list[tuple[str, int]]] = []
 
@@ -51,7 +51,9 @@ class Internet:
         answers = self._names[host]
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
-    def connect(self, addresses: Sequence[str], port: int, timeout_s: float, pulse: Pulse) -> socket.socket:
+    def connect(
+        self, addresses: Sequence[str], port: int, timeout_s: float, stop_check: StopCheck
+    ) -> socket.socket:
         if addresses[0] in self._servers:
-            return sockets.connect(["127.0.0.1"], self._servers[addresses[0]], timeout_s, pulse)
-        return sockets.connect(addresses, port, timeout_s, pulse)
+            return sockets.connect(["127.0.0.1"], self._servers[addresses[0]], timeout_s, stop_check)
+        return sockets.connect(addresses, port, timeout_s, stop_check)

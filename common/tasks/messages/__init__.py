@@ -1,6 +1,6 @@
 """The messages between the services and the bodies of callbacks, a file for each topic.
 
-A reader takes any message whose `schema_version` it knows and ignores unknown fields, so that services of
+A reader takes any message whose `schema_version` it knows, and ignores unknown fields. So services of
 neighbouring versions work together.
 """
 
@@ -16,7 +16,7 @@ from common.tasks.messages.decoding import (
     decode_task,
 )
 from common.tasks.messages.delivery import DeliveryAttempt
-from common.tasks.messages.fields import MAX_RUN, UndecodableMessage, fit_request_id
+from common.tasks.messages.fields import MAX_RUN, UndecodableMessage, request_id_or_empty
 from common.tasks.messages.result import Redelivery, Separated, SeparationFailed, StagedStem
 from common.tasks.messages.state import State, Times
 from common.tasks.messages.status import Status
@@ -46,5 +46,5 @@ __all__ = [
     "decode_stage_seen",
     "decode_status",
     "decode_task",
-    "fit_request_id",
+    "request_id_or_empty",
 ]

@@ -16,7 +16,7 @@ class PublishedStem(MessageModel):
 
 
 class SuccessCallback(MessageModel):
-    """The body POSTed to `hook_url`; `vocals` and `instrumental` where the model gives them."""
+    """The body POSTed to `hook_url` on success. Not every model gives `vocals` and `instrumental`."""
 
     task_uuid: UUID
     status: Literal["success"] = "success"

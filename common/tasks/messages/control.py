@@ -9,7 +9,7 @@ from common.tasks.messages.fields import SCHEMA_VERSION, MessageModel, Moment, R
 
 
 class Cancel(MessageModel):
-    """`uvr_control`: this run of the task is to end, and no later one. `requested_at` is since the epoch."""
+    """`uvr_control`: ends a run of the task, and no later one. `requested_at`: seconds since the epoch."""
 
     schema_version: Literal[1] = SCHEMA_VERSION
     task_uuid: UUID
@@ -20,9 +20,9 @@ class Cancel(MessageModel):
 
 
 class StageSeen(MessageModel):
-    """`uvr_control`: which stage an uploader sees, by the marker's id there; empty for none that it can mark.
+    """`uvr_control`: names an uploader's stage by its marker's id. Empty: the uploader cannot mark its stage.
 
-    `at` is in seconds since the epoch: an old one says nothing, its uploader may be gone.
+    `at` is in seconds since the epoch. An old announcement does not count, since its uploader may be gone.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -1,4 +1,7 @@
-"""Messages from records' bytes."""
+"""Decodes messages from the bytes of records."""
+
+from collections.abc import Callable
+from typing import TypeVar
 
 from pydantic import ValidationError
 
@@ -9,43 +12,45 @@ from common.tasks.messages.result import RESULT, RESULT_RECORD, Redelivery, Sepa
 from common.tasks.messages.status import Status
 from common.tasks.messages.task import Task
 
+T = TypeVar("T")
+
 
 def decode_task(value: bytes | None) -> Task:
-    """Raises UndecodableMessage."""
+    """Decodes a task. Raises UndecodableMessage."""
     return _decode(value, Task.model_validate_json)
 
 
 def decode_result(value: bytes | None) -> Separated | SeparationFailed:
-    """Raises UndecodableMessage, also for a redelivery, which is no result."""
+    """Decodes a result. Raises UndecodableMessage, also for a redelivery, which is no result."""
     return _decode(value, RESULT.validate_json)
 
 
 def decode_result_record(value: bytes | None) -> Separated | SeparationFailed | Redelivery:
-    """All that lies in the result topic. Raises UndecodableMessage."""
+    """Decodes any record of the result topic. Raises UndecodableMessage."""
     return _decode(value, RESULT_RECORD.validate_json)
 
 
 def decode_status(value: bytes | None) -> Status:
-    """Raises UndecodableMessage."""
+    """Decodes a status. Raises UndecodableMessage."""
     return _decode(value, Status.model_validate_json)
 
 
 def decode_delivery(value: bytes | None) -> DeliveryAttempt:
-    """Raises UndecodableMessage."""
+    """Decodes a try of a callback. Raises UndecodableMessage."""
     return _decode(value, DeliveryAttempt.model_validate_json)
 
 
 def decode_stage_seen(value: bytes | None) -> StageSeen:
-    """Raises UndecodableMessage."""
+    """Decodes the announcement of a stage. Raises UndecodableMessage."""
     return _decode(value, StageSeen.model_validate_json)
 
 
 def decode_cancel(value: bytes | None) -> Cancel:
-    """Raises UndecodableMessage."""
+    """Decodes a cancel. Raises UndecodableMessage."""
     return _decode(value, Cancel.model_validate_json)
 
 
-def _decode(value, validate):
+def _decode(value: bytes | None, validate: Callable[[bytes], T]) -> T:
     try:
         return validate(value or b"")
     except ValidationError as error:

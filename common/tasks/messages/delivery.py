@@ -9,10 +9,11 @@ from common.tasks.messages.fields import SCHEMA_VERSION, Count, Duration, Messag
 
 
 class DeliveryAttempt(MessageModel):
-    """`uvr_deliveries`: one try of a callback. Times are in seconds, points in time since the epoch.
+    """`uvr_deliveries`: one try of a callback. Points in time are in seconds since the epoch.
 
-    `status` is the receiver's answer, where there was one; `next_try_at` is None after the last try. The
-    tries of each redelivery are numbered from 1 again; `redelivery_requested_at` tells them apart.
+    `status` is the HTTP status that the receiver answered with, if it answered. `next_try_at` is None after
+    the last try. The tries of each redelivery are numbered from 1 again; `redelivery_requested_at` tells
+    which one.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -1,24 +1,24 @@
-"""Fields that several messages share, each with bounds that no right message comes near."""
+"""Defines the fields that several messages share."""
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[1] = 1
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
 
-def fit_request_id(given: Any) -> str:
-    """`given` if it can stand in any log line as it is, else nothing."""
+def request_id_or_empty(given: Any) -> str:
+    """Returns `given` if it can stand in a log line as it is, else an empty text."""
     return given if isinstance(given, str) and _REQUEST_ID.fullmatch(given) else ""
 
 
-# A line in a log is no reason to refuse a task.
-RequestId = Annotated[str, BeforeValidator(fit_request_id)]
+# A wrong request id only spoils a log line, so the message is still accepted.
+RequestId = Annotated[str, BeforeValidator(request_id_or_empty)]
 
-# Bounds that no right message comes near. Beyond them a reader's arithmetic, or its database, would fail.
-# Each replay is a run, and the uploader looks for the stems of all runs before.
+# No correct message comes near these bounds. Beyond them a reader's arithmetic, or its database, would fail.
+# Each replay is a run, and the uploader looks for the stems of all earlier runs.
 MAX_RUN = 1000
 _MAX_COUNT = 1_000_000
 _MAX_BYTES = 2**53
@@ -37,9 +37,9 @@ class UndecodableMessage(ValueError):
 
 
 class MessageModel(BaseModel):
-    """What every message and callback has in common."""
+    """The base of every message and callback."""
 
-    # JSON has no infinity: written it is null, which no reader takes.
+    # JSON has no infinity. It would be written as null, which no reader accepts.
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
     def to_bytes(self) -> bytes:

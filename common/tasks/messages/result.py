@@ -20,7 +20,7 @@ from common.tasks.messages.state import Times
 
 
 class StagedStem(MessageModel):
-    """One complete stem in the stage: `key` is what `common.storage.stage` finds it by."""
+    """One complete stem in the stage. `common.storage.stage` finds the file by its `key`."""
 
     key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -29,9 +29,10 @@ class StagedStem(MessageModel):
 
 
 class _Result(MessageModel):
-    """`times` is when each state was entered on the way here, in seconds since the epoch.
+    """The fields of every result. Points in time are in seconds since the epoch.
 
-    `cancel_at` is the task's, `audio` its song's address without what is secret in it.
+    `times` tells when each state so far was entered. `cancel_at` is copied from the task. `audio` is the
+    song's address without its secrets.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -48,7 +49,7 @@ class _Result(MessageModel):
 
 
 class Separated(_Result):
-    """`uvr_results`: the stems are staged. `gain` is the one factor applied to all stems."""
+    """`uvr_results`: the stems are staged. `gain` is the factor by which all stems were multiplied."""
 
     status: Literal["success"] = "success"
     stems: dict[str, StagedStem]
@@ -60,7 +61,7 @@ class Separated(_Result):
 class SeparationFailed(_Result):
     """`uvr_results`: the task has ended without stems.
 
-    `unstored`: the store could not be had, so its callback goes out without a manifest.
+    `unstored`: the store was away, so the callback is sent although there is no manifest.
     """
 
     unstored: bool = False
@@ -70,10 +71,11 @@ class SeparationFailed(_Result):
 
 
 class Redelivery(MessageModel):
-    """`uvr_results`: the callback of a run that is over goes out once more, with the same bytes and id.
+    """`uvr_results`: sends the callback of a run that is over once more, with the same bytes and id.
 
-    `failure` is what it says where the run has failed; `unstored`: there is no manifest that holds it.
-    `user` and `request_id` are those of who asked for it, at `requested_at` in seconds since the epoch.
+    `failure` is the callback's body if the run has failed. `unstored`: there is no manifest with that body.
+    `user` asked for the redelivery, by the request `request_id`, at `requested_at` in seconds since the
+    epoch.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

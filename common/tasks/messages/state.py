@@ -1,4 +1,4 @@
-"""How far a task is."""
+"""The states of a task."""
 
 from enum import StrEnum
 
@@ -6,7 +6,7 @@ from common.tasks.messages.fields import Moment
 
 
 class State(StrEnum):
-    """How far a task is, in the order in which it gets there; the last three are final."""
+    """The states of a task, in the order in which it goes through them. The last three are final."""
 
     QUEUED = "queued"
     DOWNLOADING = "downloading"

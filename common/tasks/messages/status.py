@@ -11,16 +11,16 @@ from common.tasks.messages.state import State, Times
 
 
 class Status(MessageModel):
-    """`uvr_status`: how far a run of a task is. Points in time are in seconds since the epoch.
+    """`uvr_status`: the state of a run of a task. Points in time are in seconds since the epoch.
 
-    `progress` is that of the whole run, None where it says nothing. `tries` counts those that have failed
-    before, by kind, the kind that starts the others anew first; `attempt` counts the record's own begins, and
-    `handed_back` those of them that were stopped in good order and do not count toward MAX_ATTEMPTS.
-    `next_try_at`: it waits until then. `error_code` and `error_message` tell of the last failure.
-    `idempotency_key` and `submission_digest` are known from the task's own record alone.
-    `failure` is the callback's body of a run that has failed, `unstored` if there is no manifest with it.
-    `callback_next_try_at` is set while such a run's callback waits for its next try.
-    `audio` is the song's address without query, user and password.
+    `progress`, 0 to 1, is the whole run's; None where the state has none. `tries` counts the failed tries of
+    each kind. The kind whose failure resets the others' counts comes first. `attempt` counts how often the
+    record was begun. `handed_back` counts the begins that were stopped in good order, which do not count
+    toward MAX_ATTEMPTS. `next_try_at` is set while the run waits for a retry. `error_code` and
+    `error_message` are the last failure's. `idempotency_key` and `submission_digest` are filled in only from
+    the task's own record. `failure` is the callback's body of a run that has failed. `unstored`: there is no
+    manifest with that body. `callback_next_try_at` is set while the callback of a failed run waits for its
+    next try. `audio` is the song's address without query, user and password.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

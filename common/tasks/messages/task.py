@@ -7,12 +7,11 @@ from common.tasks.messages.fields import SCHEMA_VERSION, MessageModel, Moment, R
 
 
 class Task(MessageModel):
-    """`uvr_tasks`: a song to separate. `submitted_at` is in seconds since the epoch.
+    """`uvr_tasks`: a song to separate. Points in time are in seconds since the epoch.
 
-    `request_id` is that of the request that submitted it, as the api's log and answer have it. Without a
-    `hook_url` nobody is called. With an `idempotency_key` the `submission_digest` (sha256, hexadecimal) tells
-    another submission under the same key. A run that has no stems at `cancel_at`, also since the epoch, ends
-    without them.
+    `request_id` names the request that submitted the task, as in the api's log and answer. Without a
+    `hook_url` no callback is sent. `submission_digest` (sha256, hexadecimal) shows whether another submission
+    with the same `idempotency_key` differs. A run that has no stems by `cancel_at` fails.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION

@@ -1,1 +1,1 @@
-"""Reads the heads of audio files, which FFmpeg reads wrongly, guesses at, or must not see."""
+"""Reads the headers of audio files where FFmpeg reads them wrongly, guesses, or must not see the file."""

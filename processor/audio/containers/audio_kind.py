@@ -1,6 +1,6 @@
 """Tells from a file's first bytes which audio format it has, or what else it is.
 
-FFmpeg is asked only about files that begin like audio, or like nothing known.
+FFmpeg gets only files that begin like audio or like nothing known.
 """
 
 from common.errors import ErrorCode, PermanentError
@@ -13,7 +13,7 @@ TAKEN = (
 )
 W64_RIFF = bytes.fromhex("726966662e91cf11a5d628db04c10000")
 
-# FFmpeg's name of the demuxer, by where the file has which bytes.
+# Offset, bytes at that offset, and FFmpeg's name of the demuxer.
 _DEMUXERS = (
     (0, b"fLaC", "flac"),
     (0, b"OggS", "ogg"),
@@ -92,10 +92,9 @@ _WEAK_MARKS = (b"MZ", b"BZh")
 
 
 def demuxer(head: bytes) -> str | None:
-    """Return FFmpeg's name for the format of a file with this `head`; None where only FFmpeg's guess helps.
+    """Return FFmpeg's name for the format of a file with this `head`; None where FFmpeg must find out.
 
-    Raises PermanentError: `format_unsupported` for audio that we do not take, `not_audio` for everything
-    else that is known.
+    Raises PermanentError: format_unsupported for audio of other formats, not_audio for other known files.
     """
     if name := _find(_DEMUXERS, head) or _chunked(head):
         if unsupported := _find(_UNSUPPORTED, head):
@@ -111,10 +110,12 @@ def demuxer(head: bytes) -> str | None:
 
 
 def not_audio(why: str) -> PermanentError:
+    """Return the error for a file that is no audio; `why` completes its message."""
     return PermanentError(ErrorCode.NOT_AUDIO, f"The file is not audio that we can read: {why}")
 
 
 def format_unsupported(what: str) -> PermanentError:
+    """Return the error for audio of a format that is not taken; `what` names the format."""
     message = f"The file's format is not supported: it is {what}. Formats taken: {TAKEN}"
     return PermanentError(ErrorCode.FORMAT_UNSUPPORTED, message)
 
@@ -127,21 +128,21 @@ def _find(table: tuple[tuple[int, bytes, str], ...], head: bytes) -> str | None:
 
 
 def _looks_like(mark: bytes, head: bytes) -> bool:
-    """Check more of a file that begins with one of `_WEAK_MARKS`."""
+    """Tell whether a file that begins with `mark`, one of `_WEAK_MARKS`, is of that kind."""
     if mark == b"MZ":
         return b"PE\0\0" in head[:1024]
     return head[4:10] == b"1AY&SY"
 
 
 def _chunked(head: bytes) -> str | None:
-    """Return the demuxer for the file types that begin with RIFF or FORM."""
+    """Return the demuxer for a file that begins with RIFF or FORM; None for other files."""
     if head[:4] in _WAV_HEADS:
         return _RIFF_FORMS.get(head[8:12])
     return _FORM_TYPES.get(head[8:12]) if head[:4] == b"FORM" else None
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Packets of 188 bytes begin with a G, or have four bytes of a time before it."""
+    """Tell whether eight packets of 188 bytes begin with 0x47, each perhaps after a time of four bytes."""
     for offset, packet in ((0, _TRANSPORT_PACKET), (4, _TRANSPORT_PACKET + 4)):
         syncs = head[offset : offset + 8 * packet : packet]
         if len(syncs) == 8 and set(syncs) == {0x47}:

@@ -1,4 +1,4 @@
-"""Shows parts of a file, and bytes of our own before them, as one file that FFmpeg can read."""
+"""Presents parts of a file, after bytes of our own, as one file that FFmpeg can read."""
 
 import io
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Range:
 
 
 class ByteView:
-    """Reads `prefix` and then `ranges` of `file`, as if nothing else were in the file."""
+    """A readable file that consists of `prefix` and then the `ranges` of `file`."""
 
     def __init__(self, file: BinaryIO, ranges: list[Range], prefix: bytes = b""):
         self._file, self._prefix = file, prefix
@@ -30,17 +30,17 @@ class ByteView:
         self._position = 0
 
     def read(self, count: int = -1) -> bytes:
-        """Return up to `count` bytes: all that is left if `count` is negative; raise OSError."""
+        """Return up to `count` bytes, or the whole rest if `count` is negative. Raises OSError."""
         end = self.size if count < 0 else min(self.size, self._position + count)
         data = self.read_at(self._position, end - self._position)
         self._position += len(data)
         return data
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move as a file's `seek` does; places before the beginning raise ValueError."""
+        """Move as a file's `seek` does; return the position. Raises ValueError for a negative position."""
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self.size}[whence]
         if base + offset < 0:
-            raise ValueError("before the beginning")
+            raise ValueError("seek to a negative position")
         self._position = base + offset
         return self._position
 
@@ -48,7 +48,7 @@ class ByteView:
         return self._position
 
     def read_at(self, place: int, count: int) -> bytes:
-        """Return the bytes at `place`, fewer than `count` at the end, without moving; raise OSError."""
+        """Return `count` bytes at `place`, fewer at the end, without moving. Raises OSError."""
         pieces = [self._prefix[place : place + count]] if place < len(self._prefix) else []
         place, end = max(0, place - len(self._prefix)), place + count - len(self._prefix)
         begin = 0
@@ -61,7 +61,10 @@ class ByteView:
         return b"".join(pieces)
 
     def part(self, start: int, end: int, prefix: bytes = b"") -> "ByteView":
-        """Return a view of `prefix` and the bytes from `start` to before `end`, without our own prefix."""
+        """Return a view of `prefix` and the bytes from `start` to before `end`.
+
+        This view's own prefix is left out.
+        """
         ranges, begin = [], len(self._prefix)
         for part in self._ranges:
             low, high = max(start, begin), min(end, begin + part.size)
@@ -71,7 +74,10 @@ class ByteView:
         return ByteView(self._file, ranges, prefix)
 
     def without(self, gaps: list[Range]) -> "ByteView":
-        """Return a view that leaves out `gaps`, which are in order of their ends; this view has no prefix."""
+        """Return a view that leaves out `gaps`, which are sorted by their ends.
+
+        This view must have no prefix.
+        """
         kept, start = [], 0
         for gap in gaps:
             kept += self.part(start, gap.start)._ranges
@@ -79,7 +85,7 @@ class ByteView:
         return ByteView(self._file, kept + self.part(start, self.size)._ranges)
 
     def find_all(self, marks: tuple[bytes, ...]) -> Iterator[int]:
-        """Yield in order the places where one of `marks` (of at most 64 bytes each) begins."""
+        """Yield in order the places where one of `marks` begins, each of at most 64 bytes. Raises OSError."""
         overlap = max(map(len, marks)) - 1
         for block in range(0, self.size, _BLOCK_BYTES):
             data = self.read_at(block, _BLOCK_BYTES + overlap)

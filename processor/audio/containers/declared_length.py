@@ -1,7 +1,7 @@
-"""Tells how long a file's sound is where its format states that exactly.
+"""Tells how long a file's sound is where the file states its length exactly.
 
-A frame count, a sample count or an edit list does. FFmpeg's guesses from size and bit rate do not, nor does a
-DURATION tag of Matroska, which is the time at which a track ends: it may have begun late, or have gaps.
+A frame count, a sample count and an edit list are exact. FFmpeg's guesses from size and bit rate are not. Nor
+is Matroska's DURATION tag, the time at which a track ends: the track may begin late or have gaps.
 """
 
 from fractions import Fraction
@@ -12,13 +12,13 @@ from av.container import InputContainer
 from processor.audio.containers import mp4_boxes, mpeg_frames, wav_header
 from processor.audio.containers.byte_view import ByteView
 
-# FFmpeg takes these lengths from a count of samples in the file's head.
+# Formats whose length FFmpeg takes from a count of samples in the file's header.
 _COUNTED = ("aiff", "wv", "tta")
 _STREAMINFO_END = 26
 
 
 def declared_s(container: InputContainer, stream: AudioStream, view: ByteView) -> Fraction | None:
-    """Return the length of the stream in seconds; None where nothing exact is declared; raise OSError."""
+    """Return the stream's length in seconds; None where the file states none exactly. Raises OSError."""
     name = container.format.name
     if name == "mp3":
         return _fraction(mpeg_frames.declared_s(view))
@@ -32,23 +32,26 @@ def declared_s(container: InputContainer, stream: AudioStream, view: ByteView) -
 
 
 def wav_s(wav: wav_header.WavFile, found_s: Fraction) -> Fraction | None:
-    """Return the length by the declared bytes of a WAV file, of which those present decoded to `found_s`."""
+    """Return the length in seconds that a WAV file's declared bytes stand for; None where none are declared.
+
+    `found_s` is the length that the bytes which are there were decoded to.
+    """
     if wav.declared is None or not wav.rate or not wav.frame_bytes:
         return None
     if wav.header:
         return Fraction(wav.declared // wav.frame_bytes, wav.rate)
-    # Blocks of any size: in proportion.
+    # Compressed blocks have no fixed length, so scale the length found.
     return found_s * Fraction(wav.declared, wav.present) if wav.present else None
 
 
 def span_s(stream: AudioStream) -> Fraction | None:
-    """Return how long the stream lasts by its DURATION tag, gaps included: no song in it is longer."""
+    """Return the seconds that the stream lasts by its DURATION tag, gaps included; no song is longer."""
     try:
         hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
         end_s = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
     except (ValueError, ZeroDivisionError):
         return None
-    return end_s - (stream.start_time or 0) * stream.time_base
+    return end_s - (stream.start_time or 0) * (stream.time_base or 0)
 
 
 def _fraction(value: float | None) -> Fraction | None:
@@ -56,11 +59,11 @@ def _fraction(value: float | None) -> Fraction | None:
 
 
 def _stream_s(stream: AudioStream) -> Fraction | None:
-    return stream.duration * stream.time_base if stream.duration else None
+    return stream.duration * stream.time_base if stream.duration and stream.time_base else None
 
 
 def _flac_s(view: ByteView) -> Fraction | None:
-    """Return what STREAMINFO says, in which 0 samples are an unknown number."""
+    """Return the length that STREAMINFO states; None for 0 samples, which stand for an unknown number."""
     head = view.read_at(0, _STREAMINFO_END)
     if len(head) < _STREAMINFO_END or head[:4] != b"fLaC":
         return None

@@ -1,6 +1,6 @@
-"""Mends what FFmpeg reads wrongly in the heads of AIFF, CAF and AVI files.
+"""Corrects the headers of AIFF, CAF and AVI files that FFmpeg reads wrongly.
 
-Programs that write AIFF into a pipe leave its sizes at 0. Samples of 24 valid bits in 32 are taken for
+Programs that write AIFF into a pipe leave its sizes at 0. FFmpeg takes samples of 24 valid bits in 32 for
 samples of 24 bits, as in WAV files.
 """
 
@@ -27,7 +27,7 @@ _AIFF_LINEAR = (b"NONE", b"twos", b"sowt", b"raw ", b"in24", b"in32")
 
 
 def repaired(view: ByteView, demuxer: str) -> ByteView:
-    """Return `view` with a head that FFmpeg reads rightly, or `view` itself; raise OSError."""
+    """Return `view` with a header that FFmpeg reads correctly, or `view` itself. Raises OSError."""
     mend = {"aiff": _aiff, "caf": _caf, "avi": _avi}.get(demuxer)
     if mend is None:
         return view
@@ -38,7 +38,7 @@ def repaired(view: ByteView, demuxer: str) -> ByteView:
 
 
 def _aiff(head: bytearray, view: ByteView) -> None:
-    """Write the true sizes and number of samples into a head that says 0 or the largest numbers."""
+    """Write the true sizes and number of samples into a header that has 0 or the largest numbers."""
     place, common = 12, None
     for _ in range(_MAX_CHUNKS):
         if len(head) < place + 16:
@@ -66,7 +66,7 @@ def _write_aiff_sizes(head: bytearray, file_bytes: int, common: int, sound: int)
 
 
 def _caf(head: bytearray, view: ByteView) -> None:
-    """Make the bits of linear samples those that each takes up."""
+    """Set the bits of linear samples to the bits that each sample takes up."""
     if head[8:12] != b"desc" or len(head) < 52 or head[28:32] != b"lpcm":
         return
     _, packet_bytes, packet_frames, channels, bits = struct.unpack_from(">IIIII", head, 32)
@@ -77,7 +77,7 @@ def _caf(head: bytearray, view: ByteView) -> None:
 
 
 def _avi(head: bytearray, view: ByteView) -> None:
-    """Make the valid bits of every WAVE_FORMAT_EXTENSIBLE stream those that its samples take up."""
+    """Set the valid bits of each WAVE_FORMAT_EXTENSIBLE stream to the bits that its samples take up."""
     place = head.find(b"strf")
     while place >= 0 and len(head) >= place + 48:
         tag, bits, valid = (struct.unpack_from("<H", head, place + 8 + at)[0] for at in (0, 14, 18))

@@ -1,4 +1,4 @@
-"""Counts the bytes that a file says it has and that are not there: it was cut off."""
+"""Counts the bytes that a truncated file lacks, by the sizes in its header."""
 
 import struct
 
@@ -12,7 +12,7 @@ _PIPED_SIZE = 0x7FFFF000
 
 
 def missing_bytes(name: str, view: ByteView) -> int:
-    """Return 0 where nothing is missing or the format does not tell; raise OSError.
+    """Return how many bytes are missing; 0 where the format does not tell. Raises OSError.
 
     `name` is FFmpeg's name of the format.
     """
@@ -29,10 +29,10 @@ def _of_matroska(view: ByteView) -> int:
     at = head.find(_SEGMENT)
     if at < 0 or len(head) < at + 12:
         return 0
-    width = 9 - head[at + 4].bit_length()  # leading zeros tell how many bytes the size has
+    width = 9 - head[at + 4].bit_length()  # leading zero bits tell how many bytes the size has
     if width > 8:
         return 0
-    largest = (1 << 7 * width) - 1  # which stands for an unknown size
+    largest = (1 << 7 * width) - 1  # stands for an unknown size
     size = int.from_bytes(head[at + 4 : at + 4 + width], "big") & largest
     return 0 if size == largest else max(0, at + 4 + width + size - view.size)
 
@@ -44,8 +44,8 @@ def _end_of_caf(view: ByteView) -> int:
         if len(head) < 12:
             break
         name, size = struct.unpack(">4sq", head)
-        if name == b"data" or size < 0:  # -1 stands for all that follows
-            return place + 12 + max(0, size)
+        if name == b"data" or size < 0:  # -1 stands for the rest of the file
+            return int(place + 12 + max(0, size))
         place += 12 + size
     return 0
 

@@ -1,7 +1,7 @@
-"""Reads from an MP4 or QuickTime file how many samples of a track are to be heard.
+"""Reads from an MP4 or QuickTime file how many samples of a track are the song.
 
-Coders add samples before and behind the sound (AAC 1,024 and more). The edit list, or iTunes' own remark,
-tells which ones are the song; FFmpeg leaves those behind it in.
+Encoders add samples before and after the sound (AAC 1,024 and more). The edit list or iTunes' own tag tells
+which samples are the song. FFmpeg does not remove those after it.
 """
 
 import itertools
@@ -23,8 +23,8 @@ _SMPB = re.compile(r"\s*[0-9A-Fa-f]{8}\s+([0-9A-Fa-f]{8})\s+([0-9A-Fa-f]{8})\s+(
 def heard_s(view: ByteView, track_id: int) -> Fraction | None:
     """Return the length of the track's sound in seconds by its edit list or, without one, its sample table.
 
-    None where the file does not state it: in fragments, or without an index. Raises PermanentError
-    (truncated_audio) for an index whose time scale is 0, and OSError.
+    Returns None where the file does not state the length: in fragments, or without an index. Raises
+    PermanentError (truncated_audio) for an index whose time scale is 0, and OSError.
     """
     track = _track(view, track_id)
     head = next(_boxes(view, Range(0, view.size), b"moov", b"mvhd"), None)
@@ -32,26 +32,26 @@ def heard_s(view: ByteView, track_id: int) -> Fraction | None:
 
 
 def is_encrypted(view: ByteView, track_id: int) -> bool:
-    """Whether the track's samples are of a kind that needs a key; raise OSError."""
+    """Tell whether the track's samples are encrypted. Raises OSError."""
     track = _track(view, track_id)
     entry = next(_boxes(view, track, b"mdia", b"minf", b"stbl", b"stsd"), None) if track else None
     return entry is not None and view.read_at(entry.start + 12, 4) in _ENCRYPTED
 
 
 def itunes_samples(remark: str) -> int | None:
-    """Return the number of samples that an iTunSMPB tag tells: of the song alone."""
+    """Return the song's number of samples, without padding, from the text of an iTunSMPB tag."""
     found = _SMPB.match(remark)
     return int(found[3], 16) if found else None
 
 
 def starts(view: ByteView) -> list[int]:
-    """Return where each of the joined files begins, which is with an `ftyp` box; raise OSError."""
+    """Return where each of several joined files begins: at its `ftyp` box. Raises OSError."""
     found = [place for name, place, _ in _heads(view, Range(0, view.size)) if name == b"ftyp"]
     return [0, *found[1:]]
 
 
 def missing_bytes(view: ByteView) -> int:
-    """Return how many bytes of the last box of samples are not there; raise OSError."""
+    """Return how many bytes the last box of samples lacks. Raises OSError."""
     last = 0
     for name, box in _walk(view, Range(0, view.size)):
         last = box.end - view.size if name in (b"mdat", b"moof") else 0
@@ -94,7 +94,7 @@ def _table_units(view: ByteView, table: Range) -> int:
 
 
 def _edits(view: ByteView, box: Range) -> Iterator[tuple[int, int]]:
-    """Yield each edit's duration in the movie's units, and its place in the track's units, -1 for a pause."""
+    """Yield each edit's duration in the movie's units and its start in the track's units, -1 for a pause."""
     data = view.read_at(box.start, min(box.size, _MAX_TABLE_BYTES))
     if len(data) < 8:
         return
@@ -115,7 +115,7 @@ def _track_id(view: ByteView, track: Range) -> int | None:
 
 
 def _scale(view: ByteView, head: Range | None) -> int:
-    """Return the time scale that an mvhd or mdhd box tells, 0 without one."""
+    """Return the units per second of an mvhd or mdhd box, 0 without a box."""
     if head is None:
         return 0
     data = view.read_at(head.start, 24)
@@ -124,7 +124,7 @@ def _scale(view: ByteView, head: Range | None) -> int:
 
 
 def _boxes(view: ByteView, within: Range, *path: bytes) -> Iterator[Range]:
-    """Yield the contents of the boxes that lie at `path` in `within`."""
+    """Yield the content of each box at `path` in `within`."""
     for name, box in _walk(view, within):
         if name == path[0]:
             content = Range(box.start, min(box.end, view.size))
@@ -135,13 +135,13 @@ def _boxes(view: ByteView, within: Range, *path: bytes) -> Iterator[Range]:
 
 
 def _walk(view: ByteView, within: Range) -> Iterator[tuple[bytes, Range]]:
-    """Yield name and content of each box; a last one may end behind `within`."""
+    """Yield the name and content of each box; the last one may end after `within`."""
     for name, _, content in _heads(view, within):
         yield name, content
 
 
 def _heads(view: ByteView, within: Range) -> Iterator[tuple[bytes, int, Range]]:
-    """Yield name, place and content of each box."""
+    """Yield the name, place and content of each box."""
     place = within.start
     for _ in range(_MAX_BOXES):
         head = view.read_at(place, 16)

@@ -1,7 +1,7 @@
-"""Reads the heads of MP3 files: how long they say they are, and where one ends and the next one begins.
+"""Reads the headers of MP3 files: their declared length, and where one of several joined files begins.
 
-Songs are joined by `cat`, by text-to-speech and by hosts that insert advertisements. Each has a first frame
-of its own with a count of its frames and of the samples that are padding.
+Files are joined by `cat`, by text-to-speech and by hosts that insert advertisements. Each file has a first
+frame of its own, which counts its frames and the samples that are padding.
 """
 
 import struct
@@ -12,21 +12,21 @@ from processor.audio.containers.byte_view import ByteView
 _MARKS = (b"Xing", b"Info")
 _VBRI = b"VBRI"
 _FRAMES_FLAG, _BYTES_FLAG, _TABLE_FLAG, _QUALITY_FLAG = 1, 2, 4, 8
-# By version bits: 0 is MPEG 2.5, 2 is MPEG 2, 3 is MPEG 1.
+# Sample rates in Hz by version bits: 0 is MPEG 2.5, 2 is MPEG 2, 3 is MPEG 1.
 _RATES = {0: (11025, 12000, 8000), 2: (22050, 24000, 16000), 3: (44100, 48000, 32000)}
 _BIT_RATES = {
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
     False: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _LAYER_3 = 1
-# Between a frame's head and its Xing mark lies the side information, empty in such a frame.
+# The side information lies between a frame's header and its Xing mark, and is empty in such a frame.
 _FARTHEST = 4 + 2 + 32
 _PREFIX_BYTES = 65_536
 
 
 @dataclass(frozen=True)
 class FrameHead:
-    """A frame of layer III: its size, and what it decodes to."""
+    """The header of a frame of layer III: `rate` in Hz, `size` in bytes."""
 
     mpeg1: bool
     mono: bool
@@ -36,17 +36,18 @@ class FrameHead:
 
     @property
     def samples(self) -> int:
+        """The samples per channel that the frame decodes to."""
         return 1152 if self.mpeg1 else 576
 
     @property
     def xing_at(self) -> int:
-        """Where in the frame a Xing mark would stand."""
+        """The offset in the frame at which a Xing mark would stand."""
         side = (17 if self.mono else 32) if self.mpeg1 else (9 if self.mono else 17)
         return 4 + side
 
 
 def frame_head(data: bytes) -> FrameHead | None:
-    """Return what the four bytes say; None if they begin no frame of layer III."""
+    """Decode the four bytes of a frame's header; return None where they begin no frame of layer III."""
     if len(data) < 4:
         return None
     bits = int.from_bytes(data[:4], "big")
@@ -61,7 +62,7 @@ def frame_head(data: bytes) -> FrameHead | None:
 
 
 def parts(view: ByteView) -> list[ByteView]:
-    """Return the MP3s that `view` is made up of, itself where nothing begins another; raise OSError."""
+    """Return the MP3 files that `view` consists of, at least one. Raises OSError."""
     starts = [start for mark in view.find_all(_MARKS) if (start := _first_frame_at(view, mark)) is not None]
     if not starts:
         return [view]
@@ -71,7 +72,7 @@ def parts(view: ByteView) -> list[ByteView]:
 
 
 def declared_s(view: ByteView) -> float | None:
-    """Return the length that the first frame declares, without padding, or None; raise OSError."""
+    """Return the seconds that the first frame declares, without padding, or None. Raises OSError."""
     data = view.read_at(0, _PREFIX_BYTES)
     for mark in (*_MARKS, _VBRI):
         at = data.find(mark)
@@ -80,14 +81,16 @@ def declared_s(view: ByteView) -> float | None:
         if mark == _VBRI:
             head = frame_head(data[at - 36 : at - 32]) if at >= 36 else None
             if head and len(data) >= at + 18:
-                return struct.unpack_from(">I", data, at + 14)[0] * head.samples / head.rate
+                count: int = struct.unpack_from(">I", data, at + 14)[0]
+                return count * head.samples / head.rate
         elif (start := _first_frame_at(view, at)) is not None:
-            return _xing_s(data[at : at + 200], frame_head(data[start : start + 4]))
+            head = frame_head(data[start : start + 4])
+            return _xing_s(data[at : at + 200], head) if head else None
     return None
 
 
 def _first_frame_at(view: ByteView, mark: int) -> int | None:
-    """Return where the frame begins that has its Xing mark at `mark`."""
+    """Return where the frame begins whose Xing mark is at `mark`; None where there is no such frame."""
     before = view.read_at(max(0, mark - _FARTHEST), min(mark, _FARTHEST))
     for distance in (4 + 9, 4 + 17, 4 + 32):
         for crc in (0, 2):
@@ -112,7 +115,7 @@ def _xing_s(tag: bytes, head: FrameHead) -> float | None:
 
 
 def _has_frames(data: bytes) -> bool:
-    """Whether three frames follow one another somewhere in it."""
+    """Tell whether `data` holds three frames in a row."""
     at = data.find(b"\xff")
     while at >= 0:
         place, count = at, 0

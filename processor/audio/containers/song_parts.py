@@ -1,7 +1,7 @@
-"""Splits a download into the songs that it is made up of, each as FFmpeg can read it.
+"""Splits a download into the files that were joined in it, each as FFmpeg can read it.
 
-Files that were joined by `cat`, and chained streams, have several heads. FFmpeg goes on with the first one's
-set-up, which makes noise of what has another, or stops behind the first song without a word.
+Files joined by `cat`, and chained streams, have several headers. FFmpeg decodes all of them with the first
+header's set-up, which makes noise of the others, or stops silently after the first file.
 """
 
 from collections.abc import Iterator
@@ -25,7 +25,10 @@ _MAX_WAVS = 10_000
 
 @dataclass(frozen=True)
 class SongPart:
-    """One song; `demuxer` is FFmpeg's name of its format, None where FFmpeg is to find out. `wav`: of WAV."""
+    """One of the joined files; `wav` describes it where it is a WAV file.
+
+    `demuxer` is FFmpeg's name of its format, None where FFmpeg must find out.
+    """
 
     view: ByteView
     demuxer: str | None
@@ -33,10 +36,9 @@ class SongPart:
 
 
 def of(view: ByteView) -> list[SongPart]:
-    """Return the parts in order, one for most files.
+    """Return the parts in order; most files have one.
 
-    Raises PermanentError for what is no audio (not_audio) or none that we take (format_unsupported), and
-    OSError.
+    Raises PermanentError (not_audio, format_unsupported) and OSError.
     """
     view = tags.without_leading(view)
     if not view.size:

@@ -1,7 +1,7 @@
-"""Finds ID3 and APE tags wherever they stand, so that FFmpeg reads the audio as if they were not there.
+"""Finds ID3 and APE tags anywhere in a file, so that FFmpeg reads the audio without them.
 
-A tag of a megabyte may hold a picture whose bytes look like frames of MP3, makes FFmpeg distrust the frame
-count of the file's head, and stands in the middle where songs were joined.
+A large tag may hold a picture whose bytes look like MP3 frames, and makes FFmpeg distrust the frame count in
+the file's header. Where files were joined, tags stand in the middle.
 """
 
 import struct
@@ -17,7 +17,7 @@ _MAX_AT_AN_END = 1_000
 
 
 def without_leading(view: ByteView) -> ByteView:
-    """Return what follows the tags at the beginning; raise OSError."""
+    """Return a view of the bytes after the tags at the beginning. Raises OSError."""
     start = 0
     for _ in range(_MAX_AT_AN_END):
         tag = _id3v2(view, start) or _ape(view, start)
@@ -28,7 +28,7 @@ def without_leading(view: ByteView) -> ByteView:
 
 
 def without_trailing(view: ByteView) -> ByteView:
-    """Return what stands before the tags at the end; raise OSError."""
+    """Return a view of the bytes before the tags at the end. Raises OSError."""
     end = view.size
     for _ in range(_MAX_AT_AN_END):
         tag = _ape(view, end - _APE_HEAD) if end >= _APE_HEAD else None
@@ -41,7 +41,7 @@ def without_trailing(view: ByteView) -> ByteView:
 
 
 def found(view: ByteView) -> Iterator[Range]:
-    """Yield the places of all tags in `view`, wherever they stand; raise OSError."""
+    """Yield the place of each tag in `view`. Raises OSError."""
     for place in view.find_all((b"ID3", _APE_MARK, b"TAG")):
         mark = view.read_at(place, 3)
         if mark == b"ID3":
@@ -58,7 +58,7 @@ def found(view: ByteView) -> Iterator[Range]:
 
 
 def _begins(view: ByteView, place: int) -> bool:
-    """Whether a frame of MPEG audio, another tag, padding or the end is there."""
+    """Tell whether a frame of MPEG audio, another tag, padding or the end of the file is at `place`."""
     head = view.read_at(place, 8)
     if view.size - place < _ID3V1_BYTES:
         return True
@@ -88,6 +88,6 @@ def _ape(view: ByteView, place: int) -> Range | None:
         return None
     if flags & _APE_IS_HEADER:
         return Range(place, place + _APE_HEAD + size)
-    # A footer, which ends its tag: `size` counts the items and the footer.
+    # A footer ends its tag; `size` counts the items and the footer.
     end = place + _APE_HEAD
     return Range(max(0, end - size - (_APE_HEAD if flags & _APE_HAS_HEADER else 0)), end)

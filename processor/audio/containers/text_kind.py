@@ -1,4 +1,4 @@
-"""Describes texts that come in place of a song: web pages, error messages, playlists."""
+"""Describes a text that came in place of a song: a web page, an error message, a playlist."""
 
 import codecs
 import json
@@ -35,16 +35,16 @@ _CUE_LINES = 40
 
 
 def describe(head: bytes) -> str | None:
-    """Say what the text is that begins with `head`, with its media type; None if it is no text."""
+    """Describe the text that begins with `head`, with its media type; return None where it is no text."""
     text = _decoded(head[:_LOOKED_AT])
     if text is None:
         return None
     text = text.strip("\ufeff" + _BLANK)
     if not text:
         return "an empty text (nothing but blanks)"
-    for form, name in _PLAYLISTS:
+    for form, playlist in _PLAYLISTS:
         if form.match(text):
-            return f"{name}, not one of its songs"
+            return f"{playlist}, not one of its songs"
     if name := _list_of_files(text.splitlines()):
         return f"{name}, not one of its songs"
     if text.startswith("<"):
@@ -69,7 +69,7 @@ def _decoded(data: bytes) -> str | None:
             text = data.decode(encoding, errors="replace")
             return text if _is_printable(text) else None
     if not _CONTROLS.isdisjoint(data):
-        # A page is known by its first element, whatever its later bytes are.
+        # A web page is known by its first element, even where later bytes are no text.
         page = data.lstrip(codecs.BOM_UTF8 + _BLANK.encode())[:512].decode("latin-1")
         return page if re.match(r"<(!doctype\s+html|html)\b", page, re.I) else None
     return data.decode("utf-8", errors="replace")

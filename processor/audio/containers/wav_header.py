@@ -1,8 +1,8 @@
-"""Reads the headers of WAV files of every sort, and writes the one that FFmpeg is given in their place.
+"""Reads the headers of all sorts of WAV files, and writes the header that FFmpeg gets in their place.
 
-FFmpeg takes the number of valid bits for the size of a sample, the byte rate for the truth, and a data size
-of 0 for different things. Its header is therefore made anew from what decides: the size of a frame, the
-number of channels, and how many bytes there are.
+FFmpeg takes the number of valid bits for the size of a sample. It trusts a wrong byte rate, and takes a data
+size of 0 in several ways. The new header is made from the size of a frame, the number of channels, and the
+number of bytes that are there.
 """
 
 import struct
@@ -13,11 +13,11 @@ from processor.audio.containers.audio_kind import W64_RIFF, not_audio
 from processor.audio.containers.byte_view import ByteView
 
 PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
-# The widths in bytes of the samples that each format can have.
+# The sizes in bytes that a sample of each format can have.
 _WIDTHS = {PCM: (1, 2, 3, 4, 8), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
 _AU_ENCODINGS = {(PCM, 2): 3, (PCM, 3): 4, (PCM, 4): 5, (FLOAT, 4): 6, (FLOAT, 8): 7}
 _UNKNOWN = 0xFFFFFFFF
-# Programs that write into a pipe leave the largest size they know of in the header.
+# Programs that write into a pipe leave a very large size in the header.
 _PIPED_SIZE = 0x7FFFF000
 _PIPED_SIZE_64 = 1 << 62
 _MAX_CHUNKS = 1_000_000
@@ -30,10 +30,11 @@ _W64_CHUNK_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 @dataclass(frozen=True)
 class WavFile:
-    """The sound of a WAV file: `present` bytes at `start`, of `declared` ones (None: it does not say).
+    """The sound of a WAV file: `present` bytes at `start`, of `declared` bytes (None where unknown).
 
-    `header` is to be put before these bytes; it is empty where FFmpeg is to read the file as it is, because
-    its samples are not plain numbers. `frame_bytes` is the size of a sample of all channels, or of a block.
+    `header` is put before these bytes. It is empty where the samples are no plain numbers, and FFmpeg reads
+    the file as it is. `frame_bytes` is the size of one sample of all channels, or of a compressed block.
+    `rate` is in Hz.
     """
 
     header: bytes
@@ -45,7 +46,7 @@ class WavFile:
 
     @property
     def demuxer(self) -> str:
-        """FFmpeg's name of the format that `header` begins."""
+        """FFmpeg's name of the format of `header`."""
         return "au" if self.header.startswith(b".snd") else "wav"
 
 
@@ -60,7 +61,7 @@ class _Format:
 
     @property
     def width(self) -> int:
-        """The bytes of one sample, or 0 where the numbers do not fit together."""
+        """The bytes of one sample, or 0 where the header's numbers contradict one another."""
         if not self.channels or not 0 < self.bits <= 64:
             return 0
         least = (self.bits + 7) // 8
@@ -71,7 +72,7 @@ class _Format:
 
 @dataclass(frozen=True)
 class _Chunk:
-    """A chunk: `start` is its content's place, and `size` the content's size as its head tells it."""
+    """A chunk: its content begins at `start`, and has `size` bytes by the chunk's header."""
 
     name: bytes
     start: int
@@ -79,7 +80,7 @@ class _Chunk:
 
 
 def read(view: ByteView) -> WavFile:
-    """Return where the sound is and how it is stored; raise PermanentError (not_audio) and OSError."""
+    """Return where the sound is and how it is stored. Raises PermanentError (not_audio) and OSError."""
     order = ">" if view.read_at(0, 4) == b"RIFX" else "<"
     found, large = None, None
     for chunk in _chunks(view, order):
@@ -96,7 +97,7 @@ def read(view: ByteView) -> WavFile:
 
 
 def next_file(view: ByteView, wav: WavFile) -> int | None:
-    """Return where another WAV file begins that was joined to this one; None without one; raise OSError."""
+    """Return where the next of several joined WAV files begins, or None. Raises OSError."""
     if wav.declared is None or wav.present < wav.declared or _is_w64(view):
         return None
     place = wav.start + wav.declared + wav.declared % 2
@@ -131,8 +132,8 @@ def _declared(view: ByteView, data: _Chunk) -> int | None:
     if _is_w64(view):
         return data.size if 0 < data.size < _PIPED_SIZE_64 else None
     if data.size == 0:
-        # A program that could not go back leaves 0 here and in the head. Where the song is truly empty, the
-        # head tells the file's length.
+        # A program that writes into a pipe leaves 0 here and in the RIFF header. For a song that is really
+        # empty, the RIFF header has the file's length.
         order = ">" if view.read_at(0, 4) == b"RIFX" else "<"
         whole = 8 + struct.unpack(order + "I", view.read_at(4, 4))[0]
         return 0 if view.size <= whole < _PIPED_SIZE else None
@@ -184,13 +185,13 @@ def _header(order: str, found: _Format, width: int) -> bytes:
     if found.mask:
         fmt += struct.pack("<HHIH", 22, 8 * width, found.mask, found.tag) + _GUID_TAIL
     chunk = struct.pack("<4sI", b"fmt ", len(fmt)) + fmt
-    # The largest size makes FFmpeg read up to the end, which is where the view ends.
+    # The largest size makes FFmpeg read to the end of the view.
     data = struct.pack("<4sI", b"data", _UNKNOWN)
     return b"RIFF" + struct.pack("<I", _UNKNOWN) + b"WAVE" + chunk + data
 
 
 def _au_header(found: _Format, width: int) -> bytes:
-    """An AU file's head: FFmpeg reads the big-endian samples of RIFX as little-endian ones."""
+    """Return the header of an AU file: FFmpeg takes the big-endian samples of RIFX for little-endian."""
     encoding = _AU_ENCODINGS.get((found.tag, width))
     if encoding is None:
         return b""

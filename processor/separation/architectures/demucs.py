@@ -18,7 +18,7 @@ from processor.separation import overlap_add
 from processor.separation.architectures import diffq_stand_in, library, real_ends
 from processor.separation.batches import Batches
 from processor.separation.device import DeviceChoice
-from processor.separation.loaded_model import Network, stem_name, vocals_residual
+from processor.separation.loaded_model import LoadedModel, stem_name, vocals_residual
 from processor.separation.overlap_add import Chunk, Mix, Samples
 
 lazy_imports.postpone("scipy.signal")
@@ -28,7 +28,7 @@ OVERLAP = 0.25
 _BLOCK_FRAMES = 1 << 16
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> Network:
+def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     """Raises ModelUnavailable."""
     model = library_model(files, device)
     bag = getattr(model, "models", None) or [model]
@@ -58,7 +58,7 @@ def load(files: ModelFiles, device: DeviceChoice) -> Network:
             yield answer * np.float32(deviation) + np.float32(mean)
 
     stems = _stems(model.sources)
-    return Network(files.name, stems, vocals_residual(stems), estimate, library.placement(*bag))
+    return LoadedModel(files.name, stems, vocals_residual(stems), estimate, library.placement(*bag))
 
 
 def library_model(files: ModelFiles, device: DeviceChoice):

@@ -19,7 +19,7 @@ from processor.separation.architectures import library
 from processor.separation.architectures.spectrum import Spectrum
 from processor.separation.batches import Batches
 from processor.separation.device import DeviceChoice
-from processor.separation.loaded_model import Network, Residual, stem_name
+from processor.separation.loaded_model import LoadedModel, Residual, stem_name
 from processor.separation.overlap_add import Chunk, Mix, Samples
 
 lazy_imports.postpone("scipy.signal")
@@ -51,7 +51,7 @@ class Grid:
             yield Chunk(start - self.trim, self.chunk, window)
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> Network:
+def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     """Raises ModelUnavailable."""
     model = library_model(files, device)
     grid = Grid(model.chunk_size, model.trim, int((1 - OVERLAP) * model.chunk_size))
@@ -78,7 +78,7 @@ def load(files: ModelFiles, device: DeviceChoice) -> Network:
 
     primary, secondary = stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name)
     providers = tuple(model.session.get_providers())
-    return Network(files.name, (primary,), Residual(secondary, primary), estimate, providers)
+    return LoadedModel(files.name, (primary,), Residual(secondary, primary), estimate, providers)
 
 
 def library_model(files: ModelFiles, device: DeviceChoice):

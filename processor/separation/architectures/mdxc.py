@@ -16,7 +16,7 @@ from processor.separation import overlap_add
 from processor.separation.architectures import library, real_ends
 from processor.separation.batches import Batches
 from processor.separation.device import DeviceChoice
-from processor.separation.loaded_model import Network, Residual, stem_name, vocals_residual
+from processor.separation.loaded_model import LoadedModel, Residual, stem_name, vocals_residual
 from processor.separation.overlap_add import Chunk, Mix, Samples
 
 lazy_imports.postpone("scipy.signal")
@@ -25,7 +25,7 @@ lazy_imports.postpone("scipy.signal")
 SHORT_FRAMES, SHORT_SEGMENT = 10 * SAMPLE_RATE, 256
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> Network:
+def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     """Raises ModelUnavailable."""
     model = library_model(files, device)
     stems, residual = _stems(model)
@@ -44,7 +44,7 @@ def load(files: ModelFiles, device: DeviceChoice) -> Network:
         for answer in grid(model, mix, runner):
             yield answer[: len(stems)]
 
-    return Network(files.name, stems, residual, estimate, library.placement(model.model_run))
+    return LoadedModel(files.name, stems, residual, estimate, library.placement(model.model_run))
 
 
 def library_model(files: ModelFiles, device: DeviceChoice):

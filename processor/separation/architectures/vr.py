@@ -22,7 +22,7 @@ from processor.separation import overlap_add
 from processor.separation.architectures import library
 from processor.separation.batches import Batches
 from processor.separation.device import DeviceChoice
-from processor.separation.loaded_model import Network, stem_name
+from processor.separation.loaded_model import LoadedModel, stem_name
 from processor.separation.overlap_add import Mix, Samples
 
 lazy_imports.postpone("scipy.signal")
@@ -35,7 +35,7 @@ _EDGE_FRAMES = 24
 _BLOCK_PATCHES = 4
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> Network:
+def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     """Raises ModelUnavailable."""
     model = library_model(files, device)
 
@@ -51,7 +51,7 @@ def load(files: ModelFiles, device: DeviceChoice) -> Network:
     def estimate(mix: Mix) -> Iterator[Samples]:
         return _Song(model, mix, runner).stems()
 
-    return Network(files.name, stems, None, estimate, library.placement(model.model_run))
+    return LoadedModel(files.name, stems, None, estimate, library.placement(model.model_run))
 
 
 def library_model(files: ModelFiles, device: DeviceChoice):

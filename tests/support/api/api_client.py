@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.app import create_app
-from api.publishing.publisher import QueueUnavailable
+from api.publishing.publisher import PublisherUnavailable
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Cancel, Redelivery, Task
@@ -20,8 +20,8 @@ SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.co
 
 
 @dataclass
-class MemoryQueue:
-    """A TaskQueue that keeps what it is given, or is away when `away` says why."""
+class MemoryPublisher:
+    """A TaskPublisher that keeps what it is given, or is away when `away` says why."""
 
     tasks: list[Task] = field(default_factory=list)
     redeliveries: list[Redelivery] = field(default_factory=list)
@@ -40,7 +40,7 @@ class MemoryQueue:
         if self.fails_with:
             raise self.fails_with
         if self.away:
-            raise QueueUnavailable(self.away)
+            raise PublisherUnavailable(self.away)
         {Task: self.tasks, Redelivery: self.redeliveries, Cancel: self.cancels}[type(message)].append(message)
 
 
@@ -61,11 +61,13 @@ def basic(user: str, password: str) -> dict[str, str]:
 class ApiClient:
     """Sends requests to an app of its own. `now_s` is the app's monotonic clock."""
 
-    def __init__(self, queue: MemoryQueue | None = None, view: StoredView | None = None, **settings: Any):
+    def __init__(
+        self, publisher: MemoryPublisher | None = None, view: StoredView | None = None, **settings: Any
+    ):
         self.now_s = 1000.0
-        self.queue, self.view = queue or MemoryQueue(), view or StoredView()
+        self.publisher, self.view = publisher or MemoryPublisher(), view or StoredView()
         self.settings = ApiSettings(**settings)
-        self.app: FastAPI = create_app(self.settings, self.queue, self.view, lambda: self.now_s)
+        self.app: FastAPI = create_app(self.settings, self.publisher, self.view, lambda: self.now_s)
         self.chunks_read = 0
 
     def generate(

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
+from fastapi.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from api.app import create_app
 from api.http.listener import listen
@@ -14,7 +17,7 @@ from api.http.protocol import GuardedProtocol
 from api.view.merge import of_task
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task
-from tests.support.api.api_client import MemoryQueue
+from tests.support.api.api_client import MemoryPublisher
 from tests.support.api.stored_view import StoredView
 from tests.support.waiting import wait_for
 
@@ -22,7 +25,7 @@ _PATIENCE_S = 30
 
 
 @dataclass
-class SeenQueue(MemoryQueue):
+class SeenPublisher(MemoryPublisher):
     """A task that it is given is seen in `view` at once, as Kafka's records are soon."""
 
     view: StoredView | None = None
@@ -38,25 +41,42 @@ class ApiServer:
     """`view.tell` is what the workers' records do."""
 
     url: str
-    queue: SeenQueue
+    app: FastAPI
+    publisher: SeenPublisher
     view: StoredView
 
 
+def _behind_prefix(app: ASGIApp, prefix: str) -> ASGIApp:
+    """As a proxy that hands on what lies under `prefix`, without the prefix, and knows nothing else."""
+
+    async def proxy(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            if not scope["path"].startswith(prefix + "/"):
+                await Response(status_code=404)(scope, receive, send)
+                return
+            path = scope["path"].removeprefix(prefix)
+            scope = {**scope, "path": path, "raw_path": path.encode()}
+        await app(scope, receive, send)
+
+    return proxy
+
+
 @contextmanager
-def api_server(**settings: Any) -> Iterator[ApiServer]:
+def api_server(prefix: str = "", **settings: Any) -> Iterator[ApiServer]:
+    """An api, behind a proxy that gives it the path `prefix` if there is one."""
     view = StoredView()
-    queue = SeenQueue(view=view)
+    publisher = SeenPublisher(view=view)
     own = ApiSettings(api_host="127.0.0.1", api_port=0, **settings)
     listener = listen(own)
-    config = uvicorn.Config(
-        create_app(own, queue, view), http=GuardedProtocol, ws="none", log_config=None, lifespan="on"
-    )
+    app = create_app(own, publisher, view)
+    served = _behind_prefix(app, prefix) if prefix else app
+    config = uvicorn.Config(served, http=GuardedProtocol, ws="none", log_config=None, lifespan="on")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     try:
         wait_for(lambda: server.started, _PATIENCE_S, "start of the api")
-        yield ApiServer(f"http://127.0.0.1:{listener.getsockname()[1]}", queue, view)
+        yield ApiServer(f"http://127.0.0.1:{listener.getsockname()[1]}{prefix}", app, publisher, view)
     finally:
         view.end_watching()
         server.should_exit = True

@@ -9,7 +9,7 @@ from kafka.errors import KafkaConnectionError
 
 from api.view.backlog import Backlog
 from api.view.changes import Changes
-from api.view.read_position import Horizon, Offsets
+from api.view.read_position import Offsets, ReadPosition
 from api.view.reader import Reader
 from api.view.store import Batch, Store
 from api.view.view import KafkaView
@@ -47,14 +47,14 @@ class StoredView(KafkaView):
         # Goes with this object.
         self._directory = tempfile.TemporaryDirectory(prefix="uvr-view-")
         path = Path(self._directory.name) / "view.sqlite3"
-        horizon, changes, backlog = Horizon(), Changes(), Backlog()
+        read_position, changes, backlog = ReadPosition(), Changes(), Backlog()
         self.store, self.ends, self.feed = Store(path, backlog), _Ends(), _NoFeed()
         self.store.open("test")
         patience_s = 20.0 if caught_up else 0.05
-        super().__init__(Reader(path), horizon, changes, self.feed, self.ends, backlog, patience_s)
-        horizon.begin({}, is_new=True)
+        super().__init__(Reader(path), read_position, changes, self.feed, self.ends, backlog, patience_s)
+        read_position.begin({}, is_new=True)
         if caught_up:
-            horizon.reach({})
+            read_position.reach({})
         self.made.add(self)
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Clients for tests, patient without waiting, and what the command has printed."""
+"""Gives tests a patience whose pauses take no time, and the command `uvr` as a process."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from uvr_client import Patience
 
 
 def impatient(pauses_s: list[float] | None = None, clock: Callable[[], float] | None = None) -> Patience:
-    """Its pauses take no time: they are noted in `pauses_s`, and its clock goes on by a second a look."""
+    """Returns a patience that notes pauses in `pauses_s`; its clock advances 1 s each time it is read."""
     noted = [] if pauses_s is None else pauses_s
     seconds = count()
     return Patience(sleep=noted.append, clock=clock or (lambda: float(next(seconds))))
@@ -25,14 +25,14 @@ class Printed(Protocol):
 
 
 def objects(result: Printed) -> list[dict[str, Any]]:
-    """Those of --json. Raises ValueError if anything else was printed among them."""
+    """Returns the objects that --json printed. Raises ValueError if anything else was printed."""
     return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def process(
     environment: dict[str, str], *arguments: str, stderr: int = subprocess.PIPE
 ) -> subprocess.Popen[str]:
-    """The command `uvr` as a process of its own."""
+    """Starts the command `uvr` as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "uvr_client", *arguments],
         cwd=REPOSITORY / "client",
@@ -40,6 +40,6 @@ def process(
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
-        # A shell's background jobs ignore it, and their children do so too.
+        # Background jobs of a shell ignore SIGINT, and their children inherit that.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )

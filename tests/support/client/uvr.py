@@ -1,4 +1,4 @@
-"""The command uvr as a process of its own, as its users run it."""
+"""Runs the command `uvr` as a process of its own, as users do."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ _PATIENCE_S = 120
 
 @dataclass(frozen=True)
 class UvrCommand:
-    """`home` is where it would find a configuration; it runs nowhere near the repository."""
+    """Calls `uvr` against the api at `url`, in the directory `home`, which is also its HOME."""
 
     url: str
     home: Path

@@ -1,4 +1,4 @@
-"""deploy/alerts.yml: its rules, and what their expressions select."""
+"""Reads deploy/alerts.yml: its rules, and the metrics that their expressions select."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,20 +14,20 @@ DEPLOY = REPOSITORY / "deploy"
 
 @dataclass(frozen=True)
 class Selector:
-    """A metric and the labels that its series are chosen by."""
+    """A metric, and the labels that select its series."""
 
     name: str
     matchers: dict[str, str]
 
 
 def rules() -> dict[str, dict[str, Any]]:
-    """By their names."""
+    """Returns the rules by their names."""
     groups = yaml.safe_load((DEPLOY / "alerts.yml").read_text())["groups"]
     return {rule["alert"]: rule for group in groups for rule in group["rules"]}
 
 
 def selectors(expression: str) -> list[Selector]:
-    """Raises ValueError for an expression that Prometheus would refuse."""
+    """Returns the selectors of an expression. Raises ValueError when Prometheus would refuse it."""
     return list(_below(promql_parser.parse(expression)))
 
 

@@ -1,4 +1,4 @@
-"""docker-compose.yml and the Dockerfile as Docker reads them, as far as ours go."""
+"""Reads docker-compose.yml and the Dockerfile as Docker does, with the features that ours use."""
 
 import re
 from collections.abc import Mapping
@@ -17,20 +17,20 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def load(environ: Mapping[str, str], *files: Path) -> dict[str, Any]:
-    """The files (docker-compose.yml by default) merged, with the variables of `environ` put in."""
+    """Returns the merged files, docker-compose.yml by default, with the variables of `environ` inserted."""
     merged: dict[str, Any] = {}
     for file in files or (COMPOSE_FILE,):
         merged = _merge(merged, _expanded(yaml.safe_load(file.read_text()), environ))
     for service in merged["services"].values():
         given = service.get("environment", {})
-        # A name without a value is passed on if it is set.
+        # A variable without a value is passed on if it is set.
         resolved = {name: environ.get(name) if value is None else value for name, value in given.items()}
         service["environment"] = {name: value for name, value in resolved.items() if value is not None}
     return merged
 
 
 def variables(file: Path = COMPOSE_FILE) -> set[str]:
-    """Every variable that a user can set by way of the file."""
+    """Returns every variable of .env that the file uses."""
     services = yaml.safe_load(file.read_text())["services"].values()
     passed = {n for s in services for n, value in s.get("environment", {}).items() if value is None}
     lines = [line.partition("#")[0] for line in file.read_text().splitlines()]
@@ -38,7 +38,7 @@ def variables(file: Path = COMPOSE_FILE) -> set[str]:
 
 
 def interpolate(text: str, environ: Mapping[str, str]) -> str:
-    """`$NAME`, `${NAME}`, and `${NAME:-other}`, `:+`, `-` and `+`, nested too; `$$` is a dollar sign."""
+    """Expands `$NAME`, `${NAME}`, `${NAME:-other}`, `:+`, `-` and `+`, also nested; `$$` is a dollar sign."""
     out, position = "", 0
     while position < len(text):
         dollar = text.find("$", position)
@@ -103,13 +103,13 @@ def _merge(base: Any, other: Any) -> Any:
 
 
 def seconds(duration: str) -> float:
-    """Of such as `30s` and `5m`."""
+    """Returns the seconds of a duration such as `30s` or `5m`."""
     return float(duration[:-1]) * {"s": 1, "m": 60, "h": 3600}[duration[-1]]
 
 
 @dataclass
 class Image:
-    """A stage of the Dockerfile with what it has from the stages below."""
+    """A stage of the Dockerfile, with what it inherits from the stages below it."""
 
     env: dict[str, str] = field(default_factory=dict)
     sources: list[str] = field(default_factory=list)
@@ -119,7 +119,7 @@ class Image:
 
 
 def images() -> dict[str, Image]:
-    """By the stages' names. They copy `sources` out of the repository, and commands see `mounted` of it."""
+    """Returns the stages by name. They copy `sources` from the repository; their commands see `mounted`."""
     text = re.sub(r"^#.*\n", "", (REPOSITORY / "Dockerfile").read_text(), flags=re.MULTILINE)
     stages: dict[str, Image] = {}
     current = Image()

@@ -1,4 +1,4 @@
-"""A copy of the tree in which start_local.sh runs, as a user has it."""
+"""Copies the repository to a directory in which start_local.sh runs as on a user's machine."""
 
 import os
 import shutil
@@ -38,7 +38,7 @@ KEPT = (
 )
 
 
-# Of the top alone: `processor/models` is code.
+# Only at the top: `processor/models` is code.
 NOT_COPIED_FROM_THE_TOP = ("logs", "models", "outputs", "temp", "tests")
 
 
@@ -48,7 +48,7 @@ def _not_copied(directory: str, names: list[str]) -> set[str]:
 
 
 class Checkout:
-    """A copy of the tree with settings of its own."""
+    """A copy of the repository with its own settings and ports."""
 
     def __init__(self, root: Path):
         self.root = root

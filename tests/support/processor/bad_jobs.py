@@ -20,13 +20,13 @@ from uuid import uuid4
 from common.errors import JobError
 from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.messages import Task
 from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
 from processor.handler import ProcessorConfig, ProcessorHandler
-from tests.support.common.worker.fakes import FakeContext, statuses
+from tests.support.common.worker.fakes import FakeContext, given_up, run, statuses
 
 _SLOTS = 2
 _LIMITS = DownloadLimits(max_bytes=1 << 20, deadline_s=120)
@@ -42,7 +42,7 @@ class NoEngine:
 def main(directory: Path, kinds: list[list[str]], count: int) -> None:
     logging.disable()
     origins = frozenset(parse_origin(origin) for origin, path, code in kinds if origin)
-    network = Network(AddressPolicy(frozenset({80, 443}), origins), _resolve)
+    network = OutboundNetwork(AddressPolicy(frozenset({80, 443}), origins), _resolve)
     config = ProcessorConfig("results", directory / "temp", 3, _LIMITS, AudioLimits(60, 8))
     handler = ProcessorHandler(config, network, NoEngine(), LocalStage(directory / "stage"), statuses())
     with ThreadPoolExecutor(_SLOTS) as slots:
@@ -61,11 +61,11 @@ def _run(handler: ProcessorHandler, job: int, origin: str, path: str, expected: 
     task = Task(task_uuid=uuid4(), audio=origin + path, hook_url="http://hook.test/", submitted_at=0.0)
     record, context = Record("tasks", 0, job, b"key", task.to_bytes()), FakeContext()
     try:
-        handler.run(record, context)
+        run(handler, record, context)
         code = "none"
     except JobError as error:
         code = error.code
-        handler.give_up(record, error, context)
+        given_up(handler, record, error, context)
     return {"job": job, "code": code, "expected": expected}
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import soundfile
 
+from common.waiting import StopCheck
 from processor import __main__ as processor
 from processor.engine.engine import Engine
 from processor.engine.protocol import Separation
@@ -21,7 +22,7 @@ class DeadlyEngine(Engine):
     """At its first progress with such a song the engine's process gets that song's signal."""
 
     def separate(
-        self, source: Path, target_dir: Path, check: Callable[[], None], on_progress: Callable[[float], None]
+        self, source: Path, target_dir: Path, check: StopCheck, on_progress: Callable[[float], None]
     ) -> Separation:
         name = json.loads(os.environ["DEADLY"]).get(str(round(soundfile.info(source).duration)))
 

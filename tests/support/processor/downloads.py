@@ -7,7 +7,7 @@ import pytest
 
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from tests.support.http_server import ScriptedServer
 
@@ -25,7 +25,9 @@ class Downloads:
     def __init__(self, server: ScriptedServer, directory: Path, caplog: pytest.LogCaptureFixture):
         self.directory = directory
         self._server, self._caplog = server, caplog
-        self._network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin(server.origin)})))
+        self._network = OutboundNetwork(
+            AddressPolicy(frozenset({80}), frozenset({parse_origin(server.origin)}))
+        )
         caplog.set_level(logging.INFO)
 
     def __call__(self, path: str, limits: DownloadLimits = LIMITS, check=go_on, **kwargs) -> DownloadedFile:

@@ -9,5 +9,5 @@ import sys
 from processor import child_process
 
 if __name__ == "__main__":
-    link, _ = child_process.attach(sys.argv[1:])
-    link.send(dict(os.environ))
+    channel, _ = child_process.attach(sys.argv[1:])
+    channel.send(dict(os.environ))

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Task
@@ -46,7 +46,9 @@ class ProcessorHarness:
         self.temp_dir = directory / "temp"
         self.stage = LocalStage(directory / "stage")
         song = audio.write(directory / "song.wav", audio.noise(0.2))
-        self.network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin(server.origin)})))
+        self.network = OutboundNetwork(
+            AddressPolicy(frozenset({80}), frozenset({parse_origin(server.origin)}))
+        )
         self.song = song.read_bytes()
         server.on("/song.wav", serve(self.song, content_type="audio/wav"))
         song.unlink()

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import soundfile
 
+from common.waiting import StopCheck
 from processor import __main__ as processor
 from processor.engine.protocol import EngineConfig, Separation, StemFile
 from tests.support.processor.stand_in_engine import StandInEngine
@@ -30,7 +31,7 @@ class SlowEngine(StandInEngine):
         self,
         source: Path,
         target_dir: Path,
-        check: Callable[[], None],
+        check: StopCheck,
         on_progress: Callable[[float], None],
     ) -> Separation:
         if round(soundfile.info(source).duration) == self._killing_s:

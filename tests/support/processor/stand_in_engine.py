@@ -1,9 +1,9 @@
 """What stand-in engines share: they are always ready, and wait under their job's checks."""
 
 import time
-from collections.abc import Callable
 
 from common.observability.health import Check
+from common.waiting import StopCheck
 from processor.engine.protocol import EngineConfig
 
 
@@ -26,7 +26,7 @@ class StandInEngine:
         return self.state()
 
     @staticmethod
-    def work(seconds: float, check: Callable[[], None]) -> None:
+    def work(seconds: float, check: StopCheck) -> None:
         """Takes so long; `check` may raise to stop."""
         end_s = time.monotonic() + seconds
         while time.monotonic() < end_s:

@@ -1,7 +1,9 @@
-"""A proxy in front of a store that thinks for a while before it passes an upload on."""
+"""A proxy in front of a store that delays uploads."""
 
 import socket
 import threading
+
+from tests.support.accept_loop import AcceptLoop
 
 _READ_BYTES = 65536
 
@@ -9,31 +11,25 @@ _READ_BYTES = 65536
 class SlowStore:
     """Forwards connections to `port`; each PUT of an object named `*{suffix}` waits `delay_s` first.
 
-    None waits while `go_on` is set. `delayed` counts those that have waited, or do so now.
+    No upload waits while `go_on` is set. `delayed` counts the uploads that have waited or still wait.
     """
 
     def __init__(self, port: int, suffix: str, delay_s: float):
         self._target, self._suffix, self._delay_s = port, suffix, delay_s
         self.go_on = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint_url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.delayed = 0
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._loop = AcceptLoop(self._connect)
+        self.endpoint_url = self._loop.url
+        self._loop.start()
 
     def close(self) -> None:
         self.go_on.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        self._loop.close()
 
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:
-                return
-            store = socket.create_connection(("127.0.0.1", self._target))
-            threading.Thread(target=self._forward, args=(client, store, True), daemon=True).start()
-            threading.Thread(target=self._forward, args=(store, client, False), daemon=True).start()
+    def _connect(self, client: socket.socket) -> None:
+        store = socket.create_connection(("127.0.0.1", self._target))
+        threading.Thread(target=self._forward, args=(store, client, False), daemon=True).start()
+        self._forward(client, store, True)
 
     def _forward(self, source: socket.socket, target: socket.socket, from_client: bool) -> None:
         try:

@@ -12,17 +12,17 @@ from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka.records import Message, Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import NoOutbox, Statuses
 from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
-from tests.support.common.worker.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext, given_up, run
 from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig
-from uploader.job import UploaderHandler
+from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
-from uploader.storage import Link, RunKeys
+from uploader.storage import ResultLink, RunKeys
 from uploader.verified import VerifiedFile
 
 TASK_UUID = uuid4()
@@ -81,8 +81,8 @@ class FakeStorage:
         self._call("get_manifest", key)
         return self.objects.get(key)
 
-    def url(self, key: str) -> Link:
-        return Link(f"https://store.example/{key}", 1234.0)
+    def url(self, key: str) -> ResultLink:
+        return ResultLink(f"https://store.example/{key}", 1234.0)
 
     def copy(self, source: str, target: str, size_bytes: int) -> bool:
         self._call("copy", target)
@@ -144,7 +144,7 @@ class UploaderHarness:
         self.now_s = 99.0
         self._callback_retries = callback_retries
         policy = AddressPolicy(frozenset({80}), frozenset({parse_origin(receiver.origin)}))
-        self.network = Network(policy)
+        self.network = OutboundNetwork(policy)
         self.metrics = UploaderMetrics.create()
         self.cancels = Cancels(lambda: self.now_s)
         self.handler = self.new_handler()
@@ -152,7 +152,7 @@ class UploaderHarness:
     def new_handler(self) -> UploaderHandler:
         """As a process that has just started has it."""
         config = UploaderConfig(
-            "results", "dead", "deliveries", POLICY, self._callback_retries, "out/", (), 10.0
+            "results", "deliveries", len(POLICY.delays_s), self._callback_retries, "out/", (), 10.0
         )
         told = Statuses("status", NoOutbox(), lambda: self.now_s)
         return UploaderHandler(
@@ -176,12 +176,14 @@ class UploaderHarness:
             key = str(path.relative_to(self.stage.root))
             digest = hashlib.sha256(name.encode()).hexdigest()
             stems[name] = StagedStem(key=key, sha256=digest, bytes=len(name), duration_s=1.5)
-        return Separated(**self._origin(run), stems=stems, model="centre", device="cpu", gain=0.5)
+        return Separated(**self._shared_fields(run), stems=stems, model="centre", device="cpu", gain=0.5)
 
     def failed(self) -> SeparationFailed:
-        return SeparationFailed(**self._origin(1), error_code="http_error", error_message="HTTP error: 404")
+        return SeparationFailed(
+            **self._shared_fields(1), error_code="http_error", error_message="HTTP error: 404"
+        )
 
-    def _origin(self, run: int) -> dict:
+    def _shared_fields(self, run: int) -> dict:
         return {
             "task_uuid": TASK_UUID,
             "hook_url": self.receiver.hook_url,
@@ -192,16 +194,21 @@ class UploaderHarness:
 
     def run(self, result: Result, context: FakeContext | None = None) -> Outcome:
         self._given = given = result if isinstance(result, Record) else record(result)
-        return self.handler.run(given, context or FakeContext())
+        return run(self.handler, given, context or FakeContext())
 
     def work(self, result: Result) -> Settled:
         """One try as the worker makes it, up to its commit; what follows that is left to the test."""
         given = result if isinstance(result, Record) else record(result)
         try:
-            outcome = self.handler.run(given, FakeContext())
+            outcome = run(self.handler, given, FakeContext())
         except JobError as error:
             outcome = Failed(error)
         return self.settle(outcome, given)
+
+    def given_up(self, result: Result, error: JobError) -> Done:
+        """What the handler publishes for a record that is not tried again."""
+        given = result if isinstance(result, Record) else record(result)
+        return given_up(self.handler, given, error, FakeContext())
 
     def settle(self, outcome: Outcome, given: Record | None = None) -> Settled:
         """What the worker publishes for the outcome of a record, by default the last one that ran."""

@@ -33,7 +33,7 @@ def start(module: str, refused: tuple[str, ...]) -> subprocess.CompletedProcess[
     [
         ("api.app", _PROCESSOR_ONLY + _UPLOADER_ONLY),
         ("api.__main__", _PROCESSOR_ONLY + _UPLOADER_ONLY),
-        ("uploader.job", _PROCESSOR_ONLY),
+        ("uploader.handler", _PROCESSOR_ONLY),
         ("uploader.__main__", _PROCESSOR_ONLY),
         ("uvr_client", (*_NOT_THE_CLIENTS, "typer", "rich")),
         ("uvr_client.command", _NOT_THE_CLIENTS),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.api.api_client import SONG, ApiClient, MemoryQueue, basic
+from tests.support.api.api_client import SONG, ApiClient, MemoryPublisher, basic
 from tests.support.common.observability.exposition import Exposition
 
 WRONG = basic("admin", "wrong")
@@ -62,7 +62,7 @@ def test_a_request_that_is_refused_before_the_router_is_counted():
 def test_tasks_are_counted_once_kafka_has_confirmed_them():
     client = ApiClient()
     client.generate()
-    client.queue.away = "gone"
+    client.publisher.away = "gone"
     client.generate()
     counted = shown(client)
     assert counted.value("uvr_tasks_queued_total") == 1
@@ -84,7 +84,7 @@ def test_sign_ins_that_are_refused_are_counted_by_why():
 
 @pytest.mark.parametrize(("away", "ready"), [("", 1), ("gone", 0)])
 def test_readiness_is_a_number(away, ready):
-    assert shown(ApiClient(MemoryQueue(away=away))).value("uvr_ready", service="api") == ready
+    assert shown(ApiClient(MemoryPublisher(away=away))).value("uvr_ready", service="api") == ready
 
 
 def test_nothing_of_a_user_a_song_or_a_task_is_shown():

@@ -1,17 +1,16 @@
 """The OpenAPI document says what the api does."""
 
-import base64
-import hashlib
+from html.parser import HTMLParser
+from importlib import resources
 
 import pytest
 
-from api import documentation_page
 from api.problems import Problem
 from api.routes.models import Deliveries, TaskPage, TaskStatus
 from api.submit.submission import Queued, Submission, task_uuid
 from api.view.merge import of_task
 from common.tasks.messages import Task
-from tests.support.api.api_client import ApiClient, MemoryQueue, basic
+from tests.support.api.api_client import ApiClient, MemoryPublisher, basic
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +65,7 @@ def knowing(**settings) -> ApiClient:
         (ApiClient(max_body_bytes=1), {}, 413),
         (ApiClient(), {"Content-Type": "audio/mpeg"}, 415),
         (knowing(max_queued_tasks=1), {}, 429),
-        (ApiClient(MemoryQueue(away="gone")), {}, 503),
+        (ApiClient(MemoryPublisher(away="gone")), {}, 503),
     ],
 )
 def test_real_answers_are_as_documented(document, client, request_headers, status):
@@ -131,30 +130,93 @@ def test_probes_need_no_credentials(document):
         assert "security" not in document["paths"][path]["get"]
 
 
-def test_the_documentation_can_be_read_and_loads_nothing(document):
-    answer = ApiClient().request("GET", "/docs")
+class _Tags(HTMLParser):
+    """Every tag of a page with its attributes, and the texts in scripts and styles."""
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.inline: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        if self.tags and self.tags[-1][0] in ("script", "style") and data.strip():
+            self.inline.append(data)
+
+
+def test_the_page_holds_no_script_of_its_own_and_loads_files_of_the_api_alone():
+    client = ApiClient()
+    answer = client.request("GET", "/docs")
     assert answer.status == 200
     assert answer.headers["content-type"].startswith("text/html")
-    page = answer.body.decode()
-    for path, methods in document["paths"].items():
-        assert path in page
-        for status in (status for method in methods.values() for status in method["responses"]):
-            assert f"<b>{status}</b>" in page
-    assert "Idempotency-Key" in page
-    assert "<script" not in page
-    assert "src=" not in page
-    style = page.partition("<style>")[2].partition("</style>")[0]
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    assert f"'sha256-{digest}'" in answer.headers["content-security-policy"]
+    page = _Tags(answer.body.decode())
+    assert page.inline == []
+    assert "style" not in [tag for tag, _ in page.tags]
+    assert not [name for _, given in page.tags for name in given if name == "style" or name.startswith("on")]
+    loaded = {given[name] for _, given in page.tags for name in ("src", "href") if name in given} - {"data:,"}
+    assert loaded == {"docs/start.js", "docs/swagger-ui-bundle.js", "docs/swagger-ui.css", "openapi.json"}
+    for path in loaded:
+        assert client.request("GET", f"/{path}").status == 200
 
 
-def test_what_the_document_says_is_text_on_the_page():
-    document = ApiClient().app.openapi()
-    document["paths"]["/health"]["get"]["description"] = "<script>alert(1)</script>"
-    assert "<script" not in documentation_page.render(document)
+def test_the_policy_of_the_page_allows_no_other_host_and_nothing_inline():
+    policy = ApiClient().request("GET", "/docs").headers["content-security-policy"]
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules.pop("img-src") == "data:"
+    assert {name for name, value in rules.items() if value == "'self'"} == {
+        "script-src",
+        "style-src",
+        "connect-src",
+    }
+    assert {name for name, value in rules.items() if value == "'none'"} == {
+        "default-src",
+        "base-uri",
+        "form-action",
+        "frame-ancestors",
+    }
+    assert set(rules.values()) == {"'self'", "'none'"}
 
 
-@pytest.mark.parametrize("path", ["/docs", "/redoc", "/openapi.json"])
+@pytest.mark.parametrize(
+    ("name", "media_type"),
+    [
+        ("swagger-ui-bundle.js", "text/javascript"),
+        ("swagger-ui.css", "text/css"),
+        ("start.js", "text/javascript"),
+    ],
+)
+def test_the_pages_files_are_whole_and_may_be_kept_for_a_while(name, media_type):
+    answer = ApiClient().request("GET", f"/docs/{name}")
+    assert answer.status == 200
+    assert answer.headers["content-type"].startswith(media_type)
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert answer.headers["content-security-policy"].startswith("default-src 'none'")
+    assert answer.headers["cache-control"] == "max-age=3600"
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    package = "api.documentation" if name == "start.js" else "fastapi_swagger.resources"
+    assert answer.body == (resources.files(package) / name).read_bytes()
+
+
+@pytest.mark.parametrize("name", ["nothing.js", "__init__.py", "..%2fpage.html", "page.html"])
+def test_no_other_file_is_served_beside_the_page(name):
+    assert ApiClient().request("GET", f"/docs/{name}").status == 404
+
+
+def test_what_the_document_says_is_no_part_of_the_page():
+    client = ApiClient()
+    client.app.openapi()["paths"]["/health"]["get"]["description"] = "<script>alert(1)</script>"
+    assert "alert" in client.request("GET", "/openapi.json").body.decode()
+    assert "alert" not in client.request("GET", "/docs").body.decode()
+
+
+def test_the_document_leads_to_the_api_wherever_a_proxy_puts_it(document):
+    assert [server["url"] for server in document["servers"]] == ["."]
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/swagger-ui-bundle.js", "/redoc", "/openapi.json"])
 def test_the_documentation_can_be_switched_off(path):
     assert ApiClient(api_docs=False).request("GET", path).status == 404
     assert ApiClient(api_docs=False).generate().status == 200

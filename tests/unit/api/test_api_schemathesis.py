@@ -10,7 +10,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from api.app import create_app
 from common.settings.schema import ApiSettings
-from tests.support.api.api_client import MemoryQueue
+from tests.support.api.api_client import MemoryPublisher
 from tests.support.api.stored_view import StoredView
 
 # Deterministic: the same requests in every run.
@@ -25,7 +25,7 @@ _CONFIG = SchemathesisConfig.from_dict(
 _EXCLUDED = [positive_data_acceptance]
 _REASONS = ("address_invalid", "address_blocked", "field_unknown")
 
-app = create_app(ApiSettings(auth_failures_per_minute=1_000_000), MemoryQueue(), StoredView())
+app = create_app(ApiSettings(auth_failures_per_minute=1_000_000), MemoryPublisher(), StoredView())
 schema = openapi.from_asgi("/openapi.json", app, config=_CONFIG)
 
 

@@ -1,11 +1,11 @@
-"""UvrClient against the real api's code, on a real port: each call, and each error that it is told."""
+"""Tests each call of UvrClient, and each error, against the real api's code on a real port."""
 
 from uuid import UUID
 
 import pytest
 
 from common.tasks.messages import DeliveryAttempt, Status
-from common.tasks.messages import State as Told
+from common.tasks.messages import State as ApiState
 from tests.support.api.api_client import SONG
 from tests.support.api.api_server import api_server
 from tests.support.client.impatient import impatient
@@ -26,7 +26,7 @@ def client(api):
         yield client
 
 
-def status(task_uuid: UUID, state: Told, at: float = 2e9, **fields) -> Status:
+def status(task_uuid: UUID, state: ApiState, at: float = 2e9, **fields) -> Status:
     return Status(task_uuid=task_uuid, user="admin", submitted_at=1e9, state=state, at=at, **fields)
 
 
@@ -37,7 +37,7 @@ def submit(client: UvrClient) -> UUID:
 def test_what_was_submitted_is_queued_and_found(api, client):
     submission = client.submit(**SONG)
     assert (submission.status, submission.message) == ("queued", "Task has been queued for processing")
-    task = api.queue.tasks[-1]
+    task = api.publisher.tasks[-1]
     assert (task.task_uuid, task.audio, task.hook_url) == (submission.task_uuid, *SONG.values())
     found = client.status(submission.task_uuid)
     assert (found.task_uuid, found.state, found.user) == (submission.task_uuid, State.QUEUED, "admin")
@@ -57,7 +57,9 @@ def test_the_same_key_is_the_same_task_and_no_key_is_a_new_one_each_time(client)
 
 def test_a_list_goes_through_all_pages_and_no_further_than_asked(api, client):
     wanted = [UUID(int=n) for n in range(450)]
-    api.view.tell(*(status(u, Told.FAILED).model_copy(update={"submitted_at": 5e9 + u.int}) for u in wanted))
+    api.view.tell(
+        *(status(u, ApiState.FAILED).model_copy(update={"submitted_at": 5e9 + u.int}) for u in wanted)
+    )
     found = [task.task_uuid for task in client.list("failed", submitted_since=5e9)]
     assert found == wanted[::-1]
     assert [task.task_uuid.int for task in client.list("failed", limit=3)] == [449, 448, 447]
@@ -70,10 +72,10 @@ def test_events_tell_each_change_until_the_end(api, client):
     task_uuid = submit(client)
     events = client.events(task_uuid)
     assert next(events).task.state == State.QUEUED
-    api.view.tell(status(task_uuid, Told.SEPARATING, progress=0.5, attempt=1))
+    api.view.tell(status(task_uuid, ApiState.SEPARATING, progress=0.5, attempt=1))
     event = next(events)
     assert (event.task.state, event.task.progress) == (State.SEPARATING, 0.5)
-    api.view.tell(status(task_uuid, Told.FAILED, error_code="not_audio", error_message="no audio"))
+    api.view.tell(status(task_uuid, ApiState.FAILED, error_code="not_audio", error_message="no audio"))
     (last,) = events
     assert last.task.is_over
     assert not last.task.succeeded
@@ -89,7 +91,7 @@ def test_to_wait_gives_how_it_ended(api, client):
     def on_change(task):
         heard.append(task.state)
         if not task.is_over:
-            api.view.tell(status(task_uuid, Told.FAILED, error_code="http_error"))
+            api.view.tell(status(task_uuid, ApiState.FAILED, error_code="http_error"))
 
     assert client.wait(task_uuid, on_change=on_change).error_code == "http_error"
     assert heard == [State.QUEUED, State.FAILED]
@@ -114,7 +116,7 @@ def test_an_unknown_task_is_not_found(client):
     for call in (client.status, client.deliveries, lambda t: next(client.events(t)), client.wait):
         with pytest.raises(NotFound):
             call(UUID(int=1 << 100))
-    with pytest.raises(NotFound, match="no id"):
+    with pytest.raises(NotFound, match="not a UUID"):
         client.status("../../health")
 
 
@@ -136,10 +138,10 @@ def test_what_is_wrong_in_a_request_is_told_with_its_code(client):
 
 @pytest.mark.parametrize("key", ["", "two words", "schlüssel", "a\nb", "k" * 256])
 def test_a_key_that_can_be_none_is_told(api, client, key):
-    queued = len(api.queue.tasks)
+    queued = len(api.publisher.tasks)
     with pytest.raises(BadRequest, match="Idempotency-Key"):
         client.submit(**SONG, idempotency_key=key)
-    assert len(api.queue.tasks) == queued
+    assert len(api.publisher.tasks) == queued
 
 
 def test_an_address_that_is_no_text_is_the_apis_to_refuse(client):
@@ -150,7 +152,7 @@ def test_an_address_that_is_no_text_is_the_apis_to_refuse(client):
 def test_while_kafka_is_away_it_is_tried_again_and_then_told(api):
     pauses_s = []
     patience = impatient(pauses_s)
-    api.queue.away = "Kafka is away"
+    api.publisher.away = "Kafka is away"
     try:
         with (
             UvrClient(api.url, "admin", "password", patience=patience) as client,
@@ -158,7 +160,7 @@ def test_while_kafka_is_away_it_is_tried_again_and_then_told(api):
         ):
             client.submit(**SONG)
     finally:
-        api.queue.away = ""
+        api.publisher.away = ""
     assert caught.value.retry_after_s == 10
     assert pauses_s == [10] * (patience.tries - 1)
 

@@ -1,4 +1,4 @@
-"""uvr submit and uvr watch: what they print where, and how they end."""
+"""Tests `uvr submit` and `uvr watch`: their standard output, their messages and their exit codes."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ STEM = b"la la la"
 
 @pytest.fixture
 def done(fake_api):
-    """A task that has succeeded, with a stem in a store."""
+    """Yields a task that has succeeded, with a stem in a store."""
     with ScriptedServer() as store:
         stem = {
             "url": store.on("/vocals.wav", serve(STEM)),
@@ -69,7 +69,10 @@ def test_where_no_more_is_taken_the_rest_is_not_submitted_and_what_was_is_waited
     result = uvr("submit", "--wait", "--json", SONG, f"{SONG}?2", f"{SONG}?3")
     assert result.exit_code == Exit.REFUSED
     assert [o["state"] for o in objects(result)] == ["succeeded"]
-    assert f"error: {SONG}?2: Too many tasks are queued\nnot submitted either: {SONG}?3\n" in result.stderr
+    assert (
+        f"error: {SONG}?2: Too many tasks are queued\nnot submitted because of this error: {SONG}?3\n"
+        in result.stderr
+    )
     assert len(fake_api.requests("/generate")) == 2
 
 
@@ -168,7 +171,7 @@ def test_who_stops_waiting_leaves_the_task_as_it_is(fake_api, uvr_environment):
 
 def test_a_reader_that_goes_away_ends_it_quietly(fake_api, uvr_environment):
     found = [task() for _ in range(200)]
-    fake_api.on("/tasks", answer(200, {"tasks": found, "next": "/tasks?more"}))  # without an end
+    fake_api.on("/tasks", answer(200, {"tasks": found, "next": "/tasks?more"}))  # each page names a next one
     listing = process(uvr_environment, "list", "--json", "--limit", "1000000")
     assert listing.stdout is not None
     json.loads(listing.stdout.readline())
@@ -181,7 +184,7 @@ def test_a_reader_that_goes_away_ends_it_quietly(fake_api, uvr_environment):
 
 @pytest.fixture
 def called(fake_api, done):
-    """The task of `done` while its receiver does not take the callback: its stream stays open."""
+    """Returns the task of `done` while its receiver accepts no callback: the stream stays open."""
     told = {**done, "state": "delivering", "progress": 0.99, "error_code": "callback_failed"}
     fake_api.on(f"/tasks/{told['task_uuid']}", answer(200, told))
     return told
@@ -189,7 +192,7 @@ def called(fake_api, done):
 
 @pytest.mark.parametrize("command", [("submit", SONG), ("watch",)])
 def test_stems_are_fetched_while_nobody_takes_the_callback(fake_api, uvr, called, tmp_path, command):
-    """It may be a day until somebody does, or is given up."""
+    """It may take a day until a receiver accepts the callback, or the uploader gives up."""
     waits = {**called, "next_try_at": 2e9}
     fake_api.on(f"/tasks/{waits['task_uuid']}/events", stream(event(waits, "1"), ends=False))
     given = command if command[0] == "submit" else (*command, waits["task_uuid"])
@@ -197,14 +200,14 @@ def test_stems_are_fetched_while_nobody_takes_the_callback(fake_api, uvr, called
     path = tmp_path / waits["task_uuid"] / "vocals.wav"
     assert path.read_bytes() == STEM
     assert result.exit_code == Exit.DONE
-    said = f"{waits['task_uuid']} separated; its callback is still to be taken\n  vocals       {path}\n"
+    said = f"{waits['task_uuid']} separated; its callback has not been accepted yet\n  vocals       {path}\n"
     assert result.stdout == said
 
 
 def test_who_waits_sees_the_tasks_end_where_the_receiver_answers_at_once(
     fake_api, uvr, called, done, monkeypatch
 ):
-    monkeypatch.setattr(events, "_RECEIVER_S", 60)  # each look at the tests' clock is a second
+    monkeypatch.setattr(events, "_RECEIVER_S", 60)  # the tests' clock advances 1 s each time it is read
     path = f"/tasks/{done['task_uuid']}/events"
     first = {**called, "error_code": None}
     fake_api.on(path, in_turn(stream(event(first, "1"), ends=False), stream(event(done, "2"), ends=False)))
@@ -246,4 +249,4 @@ def test_what_the_api_does_not_know_of_a_submission_is_said(fake_api, uvr):
     fake_api.on("/generate", answer(200, queued))
     result = uvr("submit", SONG, "--cancel-after", "60")
     assert (result.exit_code, result.stdout) == (0, f"{task_uuid}\n")
-    assert result.stderr == f"{task_uuid}: the api does not know cancel_after_s\n"
+    assert result.stderr == f"{task_uuid}: the api is older than this command and ignored cancel_after_s\n"

@@ -1,4 +1,4 @@
-"""What uvr answers to questions and orders, what it says of errors, and the codes that it ends with."""
+"""Tests the other commands of `uvr`: their output, their error messages and their exit codes."""
 
 from uuid import uuid4
 
@@ -8,7 +8,7 @@ from tests.support.client.fake_api import answer, problem, task
 from tests.support.client.impatient import objects
 from tests.support.http_server import reset, serve
 from uvr_client.exits import Exit
-from uvr_client.view import when
+from uvr_client.view import local_time
 
 pytestmark = pytest.mark.network
 
@@ -20,7 +20,7 @@ def test_status_tells_all_that_is_known(fake_api, uvr):
     stems = {"vocals": {"url": link, "sha256": "0" * 64, "bytes": 1, "duration_s": 1.5}}
     result = {"stems": stems, "timestamp": 1e9, "model": "centre", "device": "cpu"}
     song = {"audio": "https://example.com/song.mp3", "hook_host": "example.org"}
-    times = {"queued": 1e9 + 50, "downloading": 1e9 + 1}  # it waits for another try
+    times = {"queued": 1e9 + 50, "downloading": 1e9 + 1}  # the task waits for a retry
     task_uuid = fake_api.add(task("succeeded", run=2, result=result, times=times, **song))
     text = uvr("status", task_uuid).stdout
     for expected in (task_uuid, "succeeded", "centre on cpu", f"{link}\n", "2, attempt 1", "by admin"):
@@ -61,7 +61,7 @@ def test_cancel_stops_each_task_that_can_be_stopped(fake_api, uvr):
     running, over, stopped = (fake_api.add(task(state)) for state in ("separating", "succeeded", "cancelled"))
     result = uvr("cancel", running, over, stopped)
     assert result.exit_code == Exit.CONFLICT
-    assert result.stdout == f"{running} separating: will be stopped\n{stopped} cancelled\n"
+    assert result.stdout == f"{running} separating: it will be stopped in a moment\n{stopped} cancelled\n"
     assert result.stderr == f"error: {over}: The task is over: succeeded\n"
 
 
@@ -75,7 +75,7 @@ def test_redeliver_sends_again_what_is_over(fake_api, uvr):
 def test_deliveries_are_a_line_each(fake_api, uvr):
     task_uuid = fake_api.add(task("delivering"))
     fake_api.on(f"/tasks/{task_uuid}/deliveries", answer(200, {"deliveries": []}))
-    assert uvr("deliveries", task_uuid).stderr == "no callback was sent\n"  # an earlier api does not tell why
+    assert uvr("deliveries", task_uuid).stderr == "no callback was sent\n"  # an earlier api gives no reason
     failed = {"error_code": "callback_failed", "error_message": "status 500", "next_try_at": 1e9 + 60}
     tries = [{"run": 1, "try_number": 1, "started_at": 1e9, "took_s": 0.25, "status": 500, **failed}]
     fake_api.on(f"/tasks/{task_uuid}/deliveries", answer(200, {"deliveries": tries}))
@@ -94,20 +94,20 @@ def test_the_tries_of_each_redelivery_are_told_apart(fake_api, uvr):
     header, *lines = uvr("deliveries", task_uuid).stdout.splitlines()
     assert header.split() == ["run", "redelivery", "try", "at", "took", "answer", "next", "try"]
     assert [line.split()[1:3] for line in lines] == [
-        ["1", when(1e9).split()[0]],
-        when(1e9 + 900).split(),
-        when(1e9 + 1800).split(),
+        ["1", local_time(1e9).split()[0]],
+        local_time(1e9 + 900).split(),
+        local_time(1e9 + 1800).split(),
     ]
 
 
 @pytest.mark.parametrize(
     ("state", "fields", "said"),
     [
-        ("separating", {"hook_host": "example.org"}, "no callback was sent yet"),
-        ("queued", {"hook_host": "example.org"}, "no callback was sent yet"),
+        ("separating", {"hook_host": "example.org"}, "no callback has been sent yet"),
+        ("queued", {"hook_host": "example.org"}, "no callback has been sent yet"),
         ("succeeded", {"hook_host": "example.org"}, "no callback was sent"),
-        ("separating", {}, "nobody is called: the task was submitted without a hook_url"),
-        ("succeeded", {}, "nobody is called: the task was submitted without a hook_url"),
+        ("separating", {}, "no callback is sent: the task was submitted without a hook_url"),
+        ("succeeded", {}, "no callback is sent: the task was submitted without a hook_url"),
     ],
 )
 def test_why_there_are_no_deliveries_is_said(fake_api, uvr, state, fields, said):

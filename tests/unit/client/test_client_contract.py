@@ -1,4 +1,4 @@
-"""What UvrClient asks for and makes of the answers, where another side answers as the api's contract says."""
+"""Tests the requests of UvrClient, and how it reads answers, against a server that follows the contract."""
 
 import pytest
 

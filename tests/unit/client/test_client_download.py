@@ -1,4 +1,4 @@
-"""Stems on the disk: whole and right, or not there."""
+"""Tests downloads: a stem is on the disk complete and with the right sha256, or not at all."""
 
 import hashlib
 import os
@@ -129,7 +129,7 @@ def test_a_redirect_is_followed(client, store, tmp_path):
 
 @pytest.mark.parametrize("name", ["../vocals", "/etc/passwd", "a/b", ".hidden", "", "a\nb", "a" * 200])
 def test_a_stems_name_leads_nowhere_else(client, store, tmp_path, name):
-    with pytest.raises(DownloadFailed, match="can be no file's"):
+    with pytest.raises(DownloadFailed, match="cannot be the name of a file"):
         client.download(with_stems(**{name: store.on("/v.wav", serve(VOCALS))}), tmp_path / "stems")
     assert os.listdir(tmp_path) == []
 
@@ -148,12 +148,12 @@ def test_a_directory_that_cannot_be_written_is_told(client, store, tmp_path):
 
 
 def test_a_task_without_stems_has_none_to_fetch(client, tmp_path):
-    with pytest.raises(NoResult, match="it is failed"):
+    with pytest.raises(NoResult, match="its state is failed"):
         client.download(Task.model_validate(task("failed")), tmp_path)
 
 
 def test_links_are_refreshed_for_a_task_that_has_none_any_more(client, api, store, tmp_path):
     refused = told(vocals=store.on("/v.wav", serve(b"no", 403)))
     api.on(f"/tasks/{refused['task_uuid']}", answer(200, task("queued", refused["task_uuid"], run=2)))
-    with pytest.raises(NoResult, match="it is queued"):
+    with pytest.raises(NoResult, match="its state is queued"):
         client.download(Task.model_validate(refused), tmp_path)

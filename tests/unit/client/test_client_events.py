@@ -1,4 +1,4 @@
-"""A task's stream: how it is read, and how it is taken up again where it broke off."""
+"""Tests how a task's stream is read, and how it is continued after a break."""
 
 import json
 
@@ -139,7 +139,7 @@ def test_an_api_that_stays_away_is_given_up_after_the_outage(api):
 def test_a_wait_has_an_end_whether_the_stream_is_silent_or_not(api, pings):
     told = task()
     api.on(path(told), stream(event(told, "1"), *[b": ping\n\n"] * pings, ends=False))
-    # With pings the time is that of looks at the clock, without them the real one.
+    # With pings the tests' clock advances 1 s each time it is read; without them real time passes.
     timeout_s, patience = (100, impatient()) if pings else (0.2, None)
     with (
         UvrClient(api.url, "admin", "password", patience=patience) as client,

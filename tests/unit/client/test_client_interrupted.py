@@ -1,4 +1,4 @@
-"""The end of `uvr` while its threads are at work."""
+"""Tests how `uvr` ends while its threads are at work."""
 
 import array
 import fcntl
@@ -40,7 +40,7 @@ def test_an_interruption_ends_the_process_without_the_interpreters_own_end():
     command = [sys.executable, "-c", _INTERRUPTED_BESIDE_ONE_THAT_PRINTS]
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     with subprocess.Popen(command, cwd=REPOSITORY / "client", **pipes) as ending:
-        # Nobody reads standard error: once it is full, a line is being written until the process has ended.
+        # Nothing reads standard error: once its pipe is full, the thread blocks in a write until the end.
         wait_for(lambda: _is_full(ending.stderr), 60, "a full pipe")
         ending.stdin.write(b"\n")
         ending.stdin.flush()
@@ -63,7 +63,7 @@ def test_what_was_over_before_an_interruption_is_told_although_bars_were_shown(f
     waiting = process(uvr_environment, "watch", over, going_on, stderr=standard_error)
     os.close(standard_error)
     shown = b""
-    # Results come below the bars, so they are kept until those end.
+    # Results are printed below the bars, so they are held back until the bars end.
     while not (b"failed" in shown and b"separating" in shown):
         shown += os.read(terminal, 1 << 16)
     waiting.send_signal(signal.SIGINT)

@@ -1,4 +1,4 @@
-"""What a terminal shows of tasks while somebody waits for them."""
+"""Tests what a terminal shows of tasks while a user waits."""
 
 import io
 
@@ -9,7 +9,7 @@ from tests.support.client.fake_api import task
 from uvr_client import Task
 from uvr_client.progress import Bars, Lines, Nothing, display
 from uvr_client.times import parse_since
-from uvr_client.view import duration, line, shown, tasks_table, when
+from uvr_client.view import duration, local_time, printable, task_line, tasks_table
 
 NOW_S = 1767225600.0
 
@@ -19,7 +19,7 @@ def terminal() -> Console:
 
 
 def last_line(console: Console) -> str:
-    """What stays there at the end; after it the cursor is shown again."""
+    """Returns the last line that stays on the terminal. The cursor is shown again after it."""
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue().splitlines()[-2]
 
@@ -41,7 +41,7 @@ def test_a_terminal_gets_bars_and_all_else_lines_and_scripts_nothing():
             changed("queued", queue_place=3, queue_eta_s=75.2),
             ["queued, place 3", "starts in about 1 min 15 s"],
         ),
-        (changed("queued", next_try_at=NOW_S), ["queued, tries again at"]),
+        (changed("queued", next_try_at=NOW_S), ["queued, retries at"]),
         (changed("separating", progress=0.54), ["separating", "54 %"]),
         (changed("succeeded", progress=1.0), ["succeeded", "100 %"]),
         (changed("failed"), ["failed"]),
@@ -79,7 +79,7 @@ def test_how_long_still_is_told_from_the_progress():
 
 def test_one_line_tells_what_matters():
     told = changed("queued", error_code="http_error", error_message="HTTP error: 503", next_try_at=NOW_S)
-    assert line(told).endswith(f"queued, tries again at {when(NOW_S)}, http_error: HTTP error: 503")
+    assert task_line(told).endswith(f"queued, retries at {local_time(NOW_S)}, http_error: HTTP error: 503")
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_a_duration_is_told_in_two_units_at_most(seconds, expected):
 
 
 def test_a_time_that_is_none_is_shown_as_it_is():
-    assert when(1e300) == "1e+300"
+    assert local_time(1e300) == "1e+300"
 
 
 def test_what_is_shown_controls_nothing():
-    assert shown("a\tb\x00\x7f\u200f\ud800 é") == r"a\tb\x00\x7f\u200f\ud800 é"
+    assert printable("a\tb\x00\x7f\u200f\ud800 é") == r"a\tb\x00\x7f\u200f\ud800 é"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Where uvr gets its settings from, and what it says of wrong ones."""
+"""Tests where `uvr` finds its settings, and its messages about wrong ones."""
 
 import os
 from pathlib import Path

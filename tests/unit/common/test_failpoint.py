@@ -1,4 +1,4 @@
-"""Failpoints: each is reached somewhere, none is on unless it is named, a wrong name stops the start."""
+"""Each failpoint is reached somewhere, acts only if it is named, and a wrong name stops the start."""
 
 import os
 import signal

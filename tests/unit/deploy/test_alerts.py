@@ -1,4 +1,4 @@
-"""deploy/alerts.yml as Prometheus reads it. Whether its metrics exist: tests/integration/test_metrics.py."""
+"""Tests deploy/alerts.yml as Prometheus reads it. tests/integration/test_metrics.py tests its metrics."""
 
 import re
 
@@ -10,7 +10,7 @@ from tests.support.deploy.alerts import DEPLOY, rules, selectors
 from tests.support.deploy.compose import load
 from tests.support.paths import REPOSITORY
 
-README = (REPOSITORY / "README.md").read_text()
+MONITORING = (REPOSITORY / "docs" / "monitoring.md").read_text()
 
 
 @pytest.mark.parametrize("name", rules())
@@ -54,5 +54,5 @@ def test_the_example_scrapes_each_service_where_it_listens_in_compose():
         assert (found["names"], found["port"]) == ([name], kind.model_fields["health_port"].default)
         assert "default" in load({})["services"][name]["networks"]
     assert config["rule_files"] == ["alerts.yml"]
-    assert "deploy/alerts.yml" in README
-    assert "deploy/prometheus.yml" in README
+    assert "deploy/alerts.yml" in MONITORING
+    assert "deploy/prometheus.yml" in MONITORING

@@ -1,4 +1,4 @@
-"""docker-compose.yml: what linters say, what .env reaches, and what a container may do."""
+"""Tests docker-compose.yml: linters, the settings that .env changes, and the limits of containers."""
 
 import re
 import subprocess
@@ -12,13 +12,13 @@ from pydantic import SecretStr
 
 from api.__main__ import _LAST_ANSWERS_S
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
-from local import config, store
+from local import service_settings, store
 from tests.support.deploy import compose
 from tests.support.deploy.compose import COMPOSE_FILE, GPU_FILE, TRIO
 from tests.support.paths import REPOSITORY
 
 KINDS = {"api": ApiSettings, "processor": ProcessorSettings, "uploader": UploaderSettings}
-# What a container's image says for itself; .env moves the other side, the host's, of some of them.
+# The image sets these inside the container. For some of them .env sets the host's side.
 INSIDE = {
     "API_HOST": "0.0.0.0",
     "HEALTH_HOST": "0.0.0.0",
@@ -27,7 +27,7 @@ INSIDE = {
     "OUTPUT_DIR": "/outputs",
     "VIEW_FILE": "/view/view.sqlite3",
 }
-# What Compose says of the container, by other variables of .env.
+# Compose sets these from other variables of .env.
 TOLD = {"API_PUBLISHED_HOST"}
 NOT_PASSED = INSIDE.keys() | {"LOG_DIR", "API_PORT", "HEALTH_PORT"}
 CERTIFICATES = {"KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "OUTBOUND_CA_FILE"}
@@ -38,7 +38,7 @@ SECRET_FILES = {
     "AWS_SECRET_ACCESS_KEY_FILE",
     "WEBHOOK_SECRET_FILE",
 }
-# The host's files, which a container sees in other places.
+# Files on the host, which are at other paths in the container.
 MOUNTED = CERTIFICATES | SECRET_FILES
 OWN_SERVERS = {
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
@@ -55,7 +55,7 @@ def run(*command: str) -> subprocess.CompletedProcess[str]:
 
 def names_of(service: str) -> set[str]:
     kind = KINDS[service]
-    return {config.variable_name(kind, name) for name in kind.model_fields}
+    return {service_settings.variable_name(kind, name) for name in kind.model_fields}
 
 
 def environment(service: str, environ: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -77,7 +77,7 @@ def test_the_security_linter_finds_what_was_decided_and_no_more():
     done = run("compose-lint", "check", "--quiet", "--fail-on", "high", "--no-env", COMPOSE_FILE.name)
     assert done.returncode == 0, done.stdout
     findings = [line.split()[2] for line in done.stdout.splitlines() if " CL-" in line]
-    # a processor takes all cores there are; the image that is built here and shared has no version
+    # A processor uses all cores; the image that is built here and shared has no version.
     assert sorted(findings) == ["CL-0004", "CL-0004", "CL-0004", "CL-0026"]
 
 
@@ -109,12 +109,12 @@ def test_what_dotenv_sets_reaches_the_service_under_its_own_name(service: str):
 def test_without_dotenv_all_is_as_the_settings_default_it_but_for_the_container(
     service: str, monkeypatch: pytest.MonkeyPatch
 ):
-    for name in config.setting_names():
+    for name in service_settings.names():
         monkeypatch.delenv(name, raising=False)
     inside = {"WORKER_ID": "me", "API_PUBLISHED_HOST": "127.0.0.1", **INSIDE, **OWN_SERVERS}
-    # It is published on loopback, and asked by its service's name from other containers.
+    # The api is published on loopback, and other containers reach it by its service's name.
     inside["ALLOWED_HOSTS"] = "localhost,api"
-    if service == "api":  # it has no way to the store, and needs none
+    if service == "api":  # the api is not in the store's network and needs no connection
         del inside["S3_ENDPOINT_URL"]
     for name in names_of(service) & inside.keys():
         monkeypatch.setenv(name, inside[name])
@@ -131,7 +131,7 @@ def test_a_server_of_the_users_own_takes_the_place_of_ours():
     for service in ("api", "uploader"):
         assert environment(service, given)["KAFKA_BOOTSTRAP_SERVERS"] == "k1:9092,k2:9092"
         assert environment(service, given)["S3_PRESIGN_ENDPOINT_URL"] == "https://s3.example.com"
-    # the one-shot is for compose's own store, whatever else is set
+    # store-bucket always makes the bucket of the compose store.
     assert environment("store-bucket", given)["S3_ENDPOINT_URL"] == "http://seaweedfs:8333"
 
 
@@ -166,7 +166,7 @@ def test_without_a_file_of_the_hosts_nothing_is_asked_of_it(name: str):
 
 def test_every_secret_can_be_given_as_a_file():
     secrets = {
-        config.variable_name(kind, name)
+        service_settings.variable_name(kind, name)
         for kind in KINDS.values()
         for name, field in kind.model_fields.items()
         if SecretStr in (field.annotation, *get_args(field.annotation))
@@ -205,7 +205,7 @@ def test_a_container_may_do_little(service: str):
 @pytest.mark.parametrize("files", [(COMPOSE_FILE,), (COMPOSE_FILE, GPU_FILE)])
 def test_no_limit_is_one_that_docker_refuses_on_a_small_host(files: tuple[Path, ...]):
     for found in compose.load({}, *files)["services"].values():
-        # Docker compares these with the host's CPUs, and cpu_quota with nothing.
+        # Docker rejects these if the host has fewer CPUs; it accepts any cpu_quota.
         assert not found.keys() & {"cpus", "cpuset", "cpu_count", "cpu_percent"}
         assert "limits" not in found.get("deploy", {}).get("resources", {})
 
@@ -228,8 +228,8 @@ def test_three_services_share_the_uploaders_image_and_it_is_built_once():
 def test_a_health_check_has_the_time_that_its_probe_takes(service: str):
     check = services()[service]["healthcheck"]
     assert compose.seconds(check["timeout"]) >= float(check["test"][-1]) + 60
-    # The probe is patient. Its failures count from the first check on, which follows the start period:
-    # a service that is held is unhealthy within seconds.
+    # The probe itself waits. Its failures count from the first check, which follows the start period:
+    # so a held service is unhealthy within seconds.
     assert compose.seconds(check["start_period"]) < compose.seconds(check["start_interval"])
     later_s = (check["retries"] - 1) * compose.seconds(check["interval"])
     assert compose.seconds(check["start_interval"]) + later_s <= 10
@@ -256,7 +256,7 @@ def test_a_service_is_given_the_time_that_its_end_may_take():
     for name in ("processor", "uploader"):
         grace_s = KINDS[name].model_fields["shutdown_grace_s"].default
         assert compose.seconds(found[name]["stop_grace_period"]) >= grace_s + 15
-    # it waits for its own parts for 15 s before it closes its files
+    # SeaweedFS waits 15 s for its parts before it closes its files.
     assert compose.seconds(found["seaweedfs"]["stop_grace_period"]) >= 30
     api_s = ApiSettings.model_fields["kafka_ack_timeout_s"].default + _LAST_ANSWERS_S
     assert compose.seconds(found["api"]["stop_grace_period"]) >= api_s + 5
@@ -271,7 +271,7 @@ def test_what_goes_on_is_kept_running_and_what_is_done_is_not_started_again():
 
 
 def version_of(service: str) -> str:
-    """The tag of its image, which a digest must follow."""
+    """Returns the tag of the service's image, which a digest must follow."""
     found = re.fullmatch(r"[a-z/]+:([0-9.]+)@sha256:[0-9a-f]{64}", services()[service]["image"])
     assert found
     return found[1]

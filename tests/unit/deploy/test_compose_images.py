@@ -1,4 +1,4 @@
-"""Each target of the Dockerfile has what its service imports, and only the processor's has torch."""
+"""Tests that each image has what its service imports, and that only the processor's has torch."""
 
 import json
 import re
@@ -15,13 +15,13 @@ from tests.support.deploy import compose
 from tests.support.deploy.compose import TRIO
 from tests.support.paths import REPOSITORY
 
-# Modules that the service's container runs, besides all of its own package.
+# Modules that the service's container runs, in addition to all of the service's package.
 COMMANDS = {
     "api": ["deploy.hold", "deploy.probe"],
     "processor": ["deploy.hold", "deploy.probe"],
     "uploader": ["deploy.hold", "deploy.probe", "deploy.store"],
 }
-# botocore takes it where it happens to be, and has its own else.
+# botocore uses it if it is installed, and has a replacement of its own.
 OPTIONAL = {"certifi"}
 _IMPORT_ALL = """
 import importlib, json, pkgutil, sys
@@ -77,7 +77,7 @@ def test_only_the_processors_image_has_torch():
 
 
 def test_no_packages_are_copied_from_one_stage_to_another():
-    """They would stay on the disk twice, in the builder's cache and in the image."""
+    """A copy would be on the disk twice, in the builder's cache and in the image."""
     assert not [image.copied_from for image in compose.images().values() if image.copied_from]
 
 

@@ -1,4 +1,4 @@
-"""What containers run around the services: the hold, the health check's probe, the store's keys."""
+"""Tests deploy/: the hold, the health check's probe, and the store's keys and start."""
 
 import configparser
 import json
@@ -29,7 +29,7 @@ time.sleep(600)
 
 
 class Held:
-    """`python -m deploy.hold` with a service that ends, or waits for SIGTERM, with an exit code."""
+    """Runs `python -m deploy.hold` with a service that ends at once, or on SIGTERM, with an exit code."""
 
     def __init__(self, directory: Path, how: str, code: int):
         (directory / "some_service.py").write_text(SERVICE)
@@ -183,7 +183,7 @@ def make_keys(directory: Path, environ: Mapping[str, str]) -> subprocess.Complet
 
 
 def keys_in(directory: Path) -> tuple[str, str]:
-    """As boto3 sees them, which are the ones that the store is told of."""
+    """Returns the keys that boto3 finds, after checking that the store gets the same ones."""
     read = configparser.RawConfigParser()
     read.read(directory / "credentials")
     pair = read["default"]["aws_access_key_id"], read["default"]["aws_secret_access_key"]
@@ -239,7 +239,7 @@ while true; do sleep 0.1; done
 
 @pytest.fixture
 def store_start(tmp_path: Path) -> Iterator[ManagedProcess]:
-    """deploy/start_store.sh, with a script in SeaweedFS' place that tells of each SIGHUP."""
+    """Runs deploy/start_store.sh with a script in the place of SeaweedFS that prints each SIGHUP."""
     weed = tmp_path / "weed"
     weed.write_text(f"#!/bin/bash{START_STORE}")
     weed.chmod(0o755)
@@ -258,7 +258,7 @@ def test_the_store_starts_with_its_keys_and_reads_them_again_when_they_change(
     assert not store_start.output()
     make_keys(tmp_path, {})
     wait_for(lambda: store_start.output() == "started with -an -option\n", 30, "start with the keys")
-    make_keys(tmp_path, {})  # the same ones, as at each `docker compose up`
+    make_keys(tmp_path, {})  # the same keys again, as at each `docker compose up`
     make_keys(tmp_path, {"AWS_ACCESS_KEY_ID": "new", "AWS_SECRET_ACCESS_KEY": "other"})
     wait_for(lambda: "reloaded" in store_start.output(), 30, "new keys")
     assert store_start.output().count("reloaded") == 1

@@ -1,4 +1,4 @@
-"""The shell part of the set-up: how uv learns what pip knows of this machine's package index."""
+"""Tests local/bootstrap.sh: uv gets the package index that pip is configured with."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX", "SSL_CERT_FILE")
 
 
 def _uv_settings(tmp_path: Path, pip_says: str, **env: str) -> dict[str, str]:
-    """What uv is started with when `pip config list` prints `pip_says`."""
+    """Returns the settings with which uv is started when `pip config list` prints `pip_says`."""
     python = tmp_path / "bin" / "python"
     python.parent.mkdir(parents=True, exist_ok=True)
     (tmp_path / "said").write_text(pip_says)

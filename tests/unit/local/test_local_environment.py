@@ -1,4 +1,4 @@
-"""Each program of the local stack gets the secrets that it needs, and no other."""
+"""Tests that each program of the local stack gets the secrets that it needs, and no others."""
 
 import json
 import os
@@ -139,6 +139,11 @@ def test_exec_tells_uvr_where_the_stack_is_and_who_asks(tmp_path, given, expecte
     assert env["UVR_URL"] == "http://127.0.0.1:8100"
     assert (env.get("UVR_USERNAME"), env.get("UVR_PASSWORD")) == expected
     assert env["PATH"].split(os.pathsep)[0] == str(tmp_path / ".local" / "bin")
+
+
+def test_a_program_in_python_that_exec_runs_finds_the_client_and_the_services(tmp_path):
+    env = execute.environment(loaded(tmp_path))
+    assert env["PYTHONPATH"].split(os.pathsep) == [str(tmp_path), str(tmp_path / "client")]
 
 
 def test_directories_of_settings_are_meant_from_the_checkout_wherever_a_command_runs(tmp_path):

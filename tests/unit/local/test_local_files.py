@@ -1,4 +1,4 @@
-"""What is handed out: scripts that parse, requirements that name no machine, configuration that holds."""
+"""Tests that scripts parse, that requirements are pinned, and that supervisord's configuration is right."""
 
 import configparser
 import re
@@ -13,7 +13,10 @@ from tests.support.paths import REPOSITORY
 REQUIREMENTS = sorted(REPOSITORY.glob("requirements*.txt"))
 
 
-@pytest.mark.parametrize("script", ["start_local.sh", "run_tests.sh", ".ci/run", "local/bootstrap.sh"])
+@pytest.mark.parametrize(
+    "script",
+    ["start_local.sh", "lint.sh", "run_tests.sh", ".ci/run", "local/bootstrap.sh", "requirements/compile.sh"],
+)
 def test_scripts_parse(script):
     assert subprocess.run(["bash", "-n", str(REPOSITORY / script)]).returncode == 0
 
@@ -59,7 +62,7 @@ def test_supervision_restarts_a_crash_and_not_a_bad_setting(tmp_path):
         section = parsed[f"program:{name}"]
         assert section["autorestart"] == "unexpected"
         assert section["exitcodes"] == "0,64,65"
-        # else supervisord retries what ends early, whatever its exit code is
+        # Otherwise supervisord retries a program that ends early, whatever its exit code.
         assert section["startsecs"] == "0"
 
 

@@ -1,4 +1,4 @@
-"""`.env.example` and the settings classes say the same, and `.env` files are read as one expects."""
+"""Tests that `.env.example` agrees with the settings classes, and how `.env` files are read."""
 
 import re
 import shlex
@@ -6,7 +6,7 @@ import shlex
 import pytest
 
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
-from local import config, dotenv, lifecycle
+from local import config, env_file, lifecycle, service_settings
 from local.errors import LocalError
 from tests.support.paths import REPOSITORY
 
@@ -19,7 +19,7 @@ LOCAL_NAMES = {
     "DEMO_PORT",
     "PROCESSORS",
 }
-# processor and uploader have different defaults
+# The default of each depends on the service.
 NO_ONE_DEFAULT = {"HEALTH_PORT", "WORKER_ID", "S3_BUCKET_NAME"}
 
 
@@ -33,16 +33,16 @@ def test_the_example_names_every_setting_once_and_no_other():
     lines = (REPOSITORY / ".env.example").read_text().splitlines()
     names = [line[1:].partition("=")[0] for line in lines if re.match(r"#[A-Z0-9_]+=", line)]
     assert len(names) == len(set(names))
-    assert set(names) == config.setting_names() | LOCAL_NAMES
+    assert set(names) == service_settings.names() | LOCAL_NAMES
 
 
 def test_copying_the_example_as_it_is_sets_nothing():
-    assert dotenv.read(REPOSITORY / ".env.example") == {}
+    assert env_file.read(REPOSITORY / ".env.example") == {}
 
 
 @pytest.mark.parametrize("kind", [ApiSettings, ProcessorSettings, UploaderSettings])
 def test_the_example_has_the_defaults(kind, monkeypatch):
-    for name in config.setting_names():
+    for name in service_settings.names():
         monkeypatch.delenv(name, raising=False)
     required = {"s3_bucket_name": "bucket"} if kind is UploaderSettings else {}
     by_default = kind(**required).model_dump()
@@ -52,7 +52,7 @@ def test_the_example_has_the_defaults(kind, monkeypatch):
             monkeypatch.setenv(name, value)
     assert kind(**required).model_dump() == by_default
     for field, value in by_default.items():
-        name = config.variable_name(kind, field)
+        name = service_settings.variable_name(kind, field)
         if value not in (None, "", ()) and name not in NO_ONE_DEFAULT:
             assert examples[name] != "", f"{name} has the default {value!r}"
 
@@ -63,7 +63,7 @@ def test_a_dotenv_file_has_plain_lines_quotes_and_comments(tmp_path):
         "# a comment\n\nPLAIN=value\nexport EXPORTED = spaced \nHASH=a#b\nCOMMENT=a # b\nEMPTY=\n"
         "ONLY= # none\nSINGLE='a # b'\nDOUBLE=\"x=y\" # z\nDOLLAR=$HOME\n"
     )
-    assert dotenv.read(file) == {
+    assert env_file.read(file) == {
         "PLAIN": "value",
         "EXPORTED": "spaced",
         "HASH": "a#b",
@@ -80,7 +80,25 @@ def test_a_line_that_is_none_is_named(tmp_path):
     file = tmp_path / ".env"
     file.write_text("A=1\nwhat is this\n")
     with pytest.raises(LocalError, match=r"\.env, line 2: expected KEY=VALUE"):
-        dotenv.read(file)
+        env_file.read(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("\n\nALONE\n", 3), ("A=1\n\n=2\n", 3), ("A-B=1\n", 1), ("A=1\r\n\r\nB='open\r\nC=3\r\n", 3)],
+    ids=["no value", "no name", "no name of a variable", "a quote that stays open"],
+)
+def test_the_line_at_fault_is_counted_from_the_top(tmp_path, text, line):
+    file = tmp_path / ".env"
+    file.write_bytes(text.encode())
+    with pytest.raises(LocalError, match=rf"\.env, line {line}: expected KEY=VALUE"):
+        env_file.read(file)
+
+
+def test_a_dotenv_file_of_another_editor_is_read_alike(tmp_path):
+    file = tmp_path / ".env"
+    file.write_bytes("\ufeffA=1\r\n\r\nB = \"two\\nlines\" \r\nC='it\\'s'".encode())
+    assert env_file.read(file) == {"A": "1", "B": "two\nlines", "C": "it's"}
 
 
 def test_the_environment_wins_over_the_file(tmp_path):

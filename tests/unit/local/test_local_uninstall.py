@@ -1,4 +1,4 @@
-"""What `./start_local.sh uninstall` removes, and what is not its own and stays."""
+"""Tests that `./start_local.sh uninstall` removes what the set-up made, and nothing else."""
 
 import os
 import pty
@@ -13,7 +13,7 @@ from tests.support.paths import REPOSITORY
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """A checkout in which a set-up has been, without what it takes minutes to install."""
+    """Makes a checkout as it is after a set-up, without the packages that take minutes to install."""
     root = tmp_path / "uvr api"
     (root / "local").mkdir(parents=True)
     shutil.copy(REPOSITORY / "start_local.sh", root)
@@ -65,7 +65,9 @@ def test_it_says_what_it_removes_with_sizes_and_removes_it(checkout):
 def test_it_removes_nothing_where_nobody_can_be_asked(checkout):
     done = uninstall(checkout)
     assert done.returncode == 1
-    assert done.stdout.splitlines()[-1] == "error: nothing was removed: say --yes where nobody can be asked"
+    assert done.stdout.splitlines()[-1] == (
+        "error: nothing was removed: without a terminal to ask at, add --yes"
+    )
     assert names(checkout) == OWN | MADE
 
 
@@ -96,7 +98,7 @@ def test_an_environment_that_is_not_its_own_stays(checkout, tmp_path):
     elsewhere.mkdir()
     assert uninstall(checkout, "--yes", UVR_VENV=str(elsewhere)).returncode == 0
     assert elsewhere.exists()
-    assert names(checkout) == OWN | {".venv"}  # it was not asked about this one
+    assert names(checkout) == OWN | {".venv"}  # UVR_VENV named another environment
 
 
 def test_an_environment_that_it_has_made_elsewhere_goes(checkout, tmp_path):

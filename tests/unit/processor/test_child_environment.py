@@ -19,14 +19,14 @@ def test_a_childs_environment_holds_no_secret(monkeypatch):
     for name in SECRETS:
         monkeypatch.setenv(name, "marked")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    process, link = child_process.spawn(
+    process, channel = child_process.spawn(
         "tests.support.processor.environment_teller", [], {"OMP_NUM_THREADS": "1"}
     )
     try:
-        told = link.receive(60)
+        told = channel.receive(60)
     finally:
         child_process.kill(process)
-        link.close()
+        channel.close()
     assert [name for name in told if told[name] == "marked"] == []
     assert told["CUDA_VISIBLE_DEVICES"] == "1"
     assert told["OMP_NUM_THREADS"] == "1"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from processor import child_process, memory
-from processor.memory import Watch, count_in
+from processor.memory import OomKills, count_in
 from tests.support.waiting import wait_for
 
 V2_EVENTS = "low 0\nhigh 0\nmax 12\noom 3\noom_kill 2\noom_group_kill 0\n"
@@ -58,17 +58,17 @@ def test_this_machine_tells_a_count():
     ("counts", "expected"), [([3, 4], True), ([3, 3], False), ([None, 4], None), ([3, None], None)]
 )
 def test_the_killer_has_struck_where_the_count_has_risen(counts, expected):
-    assert Watch(iter(counts).__next__).struck() is expected
+    assert OomKills(iter(counts).__next__).struck() is expected
 
 
 def test_every_child_goes_before_its_parent():
-    process, link = child_process.spawn("tests.support.processor.environment_teller", [])
+    process, channel = child_process.spawn("tests.support.processor.environment_teller", [])
     try:
-        link.receive(60)
+        channel.receive(60)
         score = Path(f"/proc/{process.pid}/oom_score_adj").read_text().strip()
     finally:
         child_process.kill(process)
-        link.close()
+        channel.close()
     assert score == "1000"
     assert int(Path("/proc/self/oom_score_adj").read_text()) < 1000
 

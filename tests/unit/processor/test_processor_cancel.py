@@ -6,7 +6,7 @@ from common.errors import ErrorCode, PermanentError, TransientError
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Cancel, Separated
-from tests.support.common.worker.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext, given_up, run
 from tests.support.http_server import ScriptedServer
 from tests.support.processor.processor_harness import TASK_UUID, FakeEngine, ProcessorHarness
 
@@ -25,14 +25,14 @@ def test_a_run_that_was_cancelled_is_not_downloaded(harness):
     cancels = Cancels()
     cancel(cancels)
     with pytest.raises(PermanentError) as caught:
-        harness.handler(cancels=cancels).run(harness.record(), FakeContext())
+        run(harness.handler(cancels=cancels), harness.record(), FakeContext())
     assert caught.value.code == "cancelled"
     assert harness.server.requests() == []
 
 
 def test_a_run_whose_deadline_has_passed_is_not_downloaded(harness):
     with pytest.raises(PermanentError) as caught:
-        harness.handler(cancels=Cancels(lambda: 50.0)).run(harness.record(cancel_at=50.0), FakeContext())
+        run(harness.handler(cancels=Cancels(lambda: 50.0)), harness.record(cancel_at=50.0), FakeContext())
     assert caught.value.code == "deadline_exceeded"
     assert harness.server.requests() == []
 
@@ -47,7 +47,7 @@ def test_of_a_run_cancelled_while_it_is_separated_nothing_stays(harness, error):
             raise error
 
     with pytest.raises(PermanentError) as caught:
-        harness.handler(FakeEngine(be_cancelled), cancels=cancels).run(harness.record(), FakeContext())
+        run(harness.handler(FakeEngine(be_cancelled), cancels=cancels), harness.record(), FakeContext())
     assert caught.value.code == "cancelled"
     assert harness.staged() == []
     harness.assert_no_temporary_files()
@@ -55,14 +55,14 @@ def test_of_a_run_cancelled_while_it_is_separated_nothing_stays(harness, error):
 
 def test_the_end_is_announced_as_a_failure_that_is_not_over_yet(harness):
     error = PermanentError(ErrorCode.CANCELLED, "The task was cancelled")
-    result, told = harness.handler().give_up(harness.record(), error, FakeContext()).messages
+    result, told = given_up(harness.handler(), harness.record(), error, FakeContext()).messages
     assert messages.decode_result(result.value).error_code == "cancelled"
     status = messages.decode_status(told.value)
     assert (status.state, status.error_code) == ("delivering", "cancelled")
 
 
 def test_the_deadline_goes_on_with_the_result(harness):
-    done = harness.handler(cancels=Cancels(lambda: 1.0)).run(harness.record(cancel_at=50.0), FakeContext())
+    done = run(harness.handler(cancels=Cancels(lambda: 1.0)), harness.record(cancel_at=50.0), FakeContext())
     result = messages.decode_result(done.messages[0].value)
     assert isinstance(result, Separated)
     assert result.cancel_at == 50.0

@@ -12,10 +12,10 @@ from common.kafka.records import Message, Record
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.job_status import Statuses
-from common.tasks.messages import Separated, SeparationFailed, State, UndecodableMessage
+from common.tasks.messages import Separated, SeparationFailed, State
 from processor.metrics import Phase, ProcessorMetrics
 from tests.support.common.observability.exposition import Exposition
-from tests.support.common.worker.fakes import FakeContext, MemoryOutbox
+from tests.support.common.worker.fakes import FakeContext, MemoryOutbox, given_up, run, waiting_until
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.processor.processor_harness import STEMS, TASK_UUID, FakeEngine, ProcessorHarness
 
@@ -48,7 +48,7 @@ def result_of(done) -> Separated | SeparationFailed:
 
 
 def test_the_stems_are_staged_and_announced(harness):
-    result = result_of(harness.handler().run(harness.record(), FakeContext(attempt=2)))
+    result = result_of(run(harness.handler(), harness.record(), FakeContext(attempt=2)))
     assert isinstance(result, Separated)
     assert (result.model, result.device, result.gain, result.finished_at) == ("centre", "cpu", 0.5, 99.0)
     assert sorted(stem.key for stem in result.stems.values()) == harness.staged()
@@ -72,7 +72,7 @@ def test_nothing_stays_after_an_engine_that_failed(harness, error):
         raise error
 
     with pytest.raises(type(error)):
-        harness.handler(FakeEngine(fail)).run(harness.record(), FakeContext())
+        run(harness.handler(FakeEngine(fail)), harness.record(), FakeContext())
     assert harness.staged() == []
     harness.assert_no_temporary_files()
 
@@ -84,7 +84,7 @@ def test_a_job_cancelled_between_two_stems_takes_the_first_back(harness):
         context.cancel_after = context.checks + 1
 
     with pytest.raises(Cancelled):
-        harness.handler(FakeEngine(cancel_after_one)).run(harness.record(), context)
+        run(harness.handler(FakeEngine(cancel_after_one)), harness.record(), context)
     assert harness.staged() == []
     harness.assert_no_temporary_files()
 
@@ -93,7 +93,7 @@ def test_a_job_cancelled_between_two_stems_takes_the_first_back(harness):
 def test_a_full_disk_is_transient_and_the_user_reads_no_path(harness, number):
     stage = FullStage(harness.stage.root, number)
     with pytest.raises(TransientError) as caught:
-        harness.handler(stage=stage).run(harness.record(), FakeContext())
+        run(harness.handler(stage=stage), harness.record(), FakeContext())
     assert caught.value.code == ErrorCode.DISK_FULL
     assert "secret" not in caught.value.message
     assert harness.staged() == []
@@ -103,14 +103,14 @@ def test_a_full_disk_is_transient_and_the_user_reads_no_path(harness, number):
 def test_a_download_that_fails_leaves_nothing(harness):
     harness.server.on("/gone.wav", serve(b"", status=404))
     with pytest.raises(JobError, match="404"):
-        harness.handler().run(harness.record("/gone.wav"), FakeContext())
+        run(harness.handler(), harness.record("/gone.wav"), FakeContext())
     harness.assert_no_temporary_files()
 
 
 def test_what_is_not_audio_leaves_nothing(harness):
     harness.server.on("/page.wav", serve(b"<html>no song here</html>" * 100))
     with pytest.raises(PermanentError) as caught:
-        harness.handler().run(harness.record("/page.wav"), FakeContext())
+        run(harness.handler(), harness.record("/page.wav"), FakeContext())
     assert caught.value.code == ErrorCode.NOT_AUDIO
     harness.assert_no_temporary_files()
 
@@ -118,7 +118,7 @@ def test_what_is_not_audio_leaves_nothing(harness):
 def test_earlier_attempts_of_this_record_are_removed_and_nothing_else(harness):
     harness.left_over(5, 1)
     other_record, later = harness.left_over(6, 1), harness.left_over(5, 3)
-    harness.handler().run(harness.record(), FakeContext(attempt=2))
+    run(harness.handler(), harness.record(), FakeContext(attempt=2))
     assert harness.staged() == sorted(
         [other_record, later, *(f"{TASK_UUID}/tasks-0-5.2/{name}.wav" for name in STEMS)]
     )
@@ -129,13 +129,13 @@ def test_a_job_given_up_after_crashes_leaves_nothing_of_them(harness):
         harness.left_over(5, attempt)
     other_record = harness.left_over(6, 1)
     error = PermanentError(ErrorCode.ENGINE_CRASHED)
-    harness.handler().give_up(harness.record(), error, FakeContext(attempt=4))
+    given_up(harness.handler(), harness.record(), error, FakeContext(attempt=4))
     assert harness.staged() == [other_record]
 
 
 def test_what_is_told_counts_as_the_limit_does_and_files_have_numbers_of_their_own(harness, caplog):
     caplog.set_level("INFO")
-    result = result_of(harness.handler().run(harness.record(), FakeContext(attempt=9, handed_back=8)))
+    result = result_of(run(harness.handler(), harness.record(), FakeContext(attempt=9, handed_back=8)))
     assert all("0-5.9/" in stem.key for stem in result.stems.values())
     assert "task taken, attempt 1" in caplog.text
 
@@ -144,14 +144,14 @@ def test_the_same_attempt_once_more_is_not_disturbed_by_its_old_directory(harnes
     old = harness.temp_dir / "tasks-0-5.1" / "stems"
     old.mkdir(parents=True)
     (old / "vocals.wav").write_bytes(b"old")
-    result_of(harness.handler().run(harness.record(), FakeContext()))
+    result_of(run(harness.handler(), harness.record(), FakeContext()))
     harness.assert_no_temporary_files()
 
 
 @pytest.mark.parametrize("text", ["x" * 5000, "\ud800 no text", "é" * 1000])
 def test_a_failure_is_announced_with_a_text_of_bounded_length(harness, text):
     error = PermanentError(ErrorCode.NOT_AUDIO, text)
-    failed = result_of(harness.handler().give_up(harness.record(), error, FakeContext()))
+    failed = result_of(given_up(harness.handler(), harness.record(), error, FakeContext()))
     assert isinstance(failed, SeparationFailed)
     assert failed.error_code == "not_audio"
     assert 0 < len(failed.error_message) <= 1000
@@ -160,15 +160,12 @@ def test_a_failure_is_announced_with_a_text_of_bounded_length(harness, text):
 
 @pytest.mark.parametrize("value", [None, b"", b"{}", b"\xff", b"[]", b'{"schema_version": 2}'])
 def test_what_is_no_task_is_poison(harness, value):
-    record = Record("tasks", 0, 0, None, value)
-    assert isinstance(harness.handler().run(record, FakeContext()), Poison)
-    with pytest.raises(UndecodableMessage):
-        harness.handler().give_up(record, PermanentError(ErrorCode.ENGINE_CRASHED), FakeContext())
+    assert isinstance(harness.handler().decode(Record("tasks", 0, 0, None, value)), Poison)
 
 
 def test_each_stage_is_timed_and_speed_is_audio_by_the_engines_own_time(harness):
     metrics = ProcessorMetrics.create()
-    harness.handler(metrics=metrics).run(harness.record(), FakeContext())
+    run(harness.handler(metrics=metrics), harness.record(), FakeContext())
     shown = Exposition.of(metrics.worker.registry)
     for phase in Phase:
         assert shown.value("uvr_phase_seconds_count", service="processor", phase=phase) == 1, phase
@@ -184,7 +181,7 @@ def test_a_job_that_fails_is_timed_up_to_there(harness):
         raise TransientError(ErrorCode.ENGINE_TIMEOUT)
 
     with pytest.raises(TransientError):
-        harness.handler(FakeEngine(fail), metrics=metrics).run(harness.record(), FakeContext())
+        run(harness.handler(FakeEngine(fail), metrics=metrics), harness.record(), FakeContext())
     shown = Exposition.of(metrics.worker.registry)
     counts = {phase: shown.value("uvr_phase_seconds_count", phase=phase) for phase in Phase}
     assert counts == {Phase.DOWNLOAD: 1, Phase.PREPARE: 1, Phase.SEPARATE: 0, Phase.STAGE: 0}
@@ -196,7 +193,7 @@ def statuses_of(messages_: tuple[Message, ...]) -> list[messages.Status]:
 
 
 def test_with_the_result_its_status_says_that_it_waits_for_an_uploader(harness):
-    done = harness.handler().run(harness.record(), FakeContext(attempt=2))
+    done = run(harness.handler(), harness.record(), FakeContext(attempt=2))
     (told,) = statuses_of(done.messages)
     assert (told.state, told.run, told.model, told.device) == (State.UPLOADING, 1, "centre", "cpu")
     entered = {State.QUEUED, State.DOWNLOADING, State.PREPARING, State.SEPARATING}
@@ -206,13 +203,15 @@ def test_with_the_result_its_status_says_that_it_waits_for_an_uploader(harness):
 
 def test_a_failure_is_told_before_its_callback_and_a_wait_says_until_when(harness):
     handler, error = harness.handler(), TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
-    (told,) = statuses_of(handler.give_up(harness.record(), error, FakeContext(attempt=3)).messages)
+    (told,) = statuses_of(given_up(handler, harness.record(), error, FakeContext(attempt=3)).messages)
     assert (told.state, told.error_code, told.error_message) == (
         "delivering",
         "http_error",
         "HTTP error: 503",
     )
-    (waiting,) = statuses_of(handler.waiting(harness.record(), error, 129.0, FakeContext(attempt=3)))
+    (waiting,) = statuses_of(
+        waiting_until(handler, harness.record(), error, 129.0, FakeContext(attempt=3)).messages
+    )
     assert (waiting.state, waiting.next_try_at, waiting.tries) == ("queued", 129.0, (1,))
     assert waiting.error_code == "http_error"
 
@@ -224,13 +223,13 @@ def test_the_song_is_named_in_whatever_is_told_of_it_without_its_secrets(harness
         harness.record("/song.wav?signature=TOPSECRET#x"),
     )
     handler._statuses = Statuses("status", outbox, lambda: 9.0)
-    done = handler.run(record, FakeContext())
+    done = run(handler, record, FakeContext())
     error = TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
-    given_up = handler.give_up(record, error, FakeContext())
-    told = [*outbox.statuses, *statuses_of((*done.messages, *given_up.messages))]
-    told += statuses_of(handler.waiting(record, error, 129.0, FakeContext()))
+    end = given_up(handler, record, error, FakeContext())
+    told = [*outbox.statuses, *statuses_of((*done.messages, *end.messages))]
+    told += statuses_of(waiting_until(handler, record, error, 129.0, FakeContext()).messages)
     results = [
-        messages.decode_result(m.value) for m in (*done.messages, *given_up.messages) if m.topic == "results"
+        messages.decode_result(m.value) for m in (*done.messages, *end.messages) if m.topic == "results"
     ]
     assert (len(told) > 5, len(results)) == (True, 2)
     assert {one.audio for one in (*told, *results)} == {harness.server.url + "/song.wav"}
@@ -241,13 +240,13 @@ def test_a_retry_was_queued_when_it_was_written_whatever_becomes_of_it(harness):
     handler._statuses = Statuses("status", outbox, lambda: 99.0)
     error = TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
     policy = retry.RetryPolicy("tasks", (30, 300))
-    waits = policy.next_try(harness.record(), error, handler.schedule(error), 50.0)
+    waits = policy.next_try(harness.record(), error, handler.schedule(error), 50.0).waiting
     again = Record(waits.topic, 0, 7, waits.key, waits.value, waits.headers, 50_000)
-    done, given_up = handler.run(again, FakeContext()), handler.give_up(again, error, FakeContext())
-    told = [*outbox.statuses, *statuses_of((*done.messages, *given_up.messages))]
+    done, end = run(handler, again, FakeContext()), given_up(handler, again, error, FakeContext())
+    told = [*outbox.statuses, *statuses_of((*done.messages, *end.messages))]
     results = [
-        messages.decode_result(m.value) for m in (*done.messages, *given_up.messages) if m.topic == "results"
+        messages.decode_result(m.value) for m in (*done.messages, *end.messages) if m.topic == "results"
     ]
     assert {one.times[State.QUEUED] for one in (*told, *results)} == {50.0}
     first = Record("tasks", 0, 5, b"k", waits.value, (), 50_000)
-    assert result_of(handler.run(first, FakeContext())).times[State.QUEUED] == 1.0
+    assert result_of(run(handler, first, FakeContext())).times[State.QUEUED] == 1.0

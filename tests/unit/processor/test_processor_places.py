@@ -8,7 +8,7 @@ from common.kafka.records import Record
 from common.settings.schema import ProcessorSettings
 from common.tasks.messages import decode_task
 from processor.places import claim_of, download_limits
-from tests.support.common.worker.fakes import FakeContext
+from tests.support.common.worker.fakes import FakeContext, run
 from tests.support.http_server import ScriptedServer, drip
 from tests.support.processor.processor_harness import FakeEngine, ProcessorHarness
 
@@ -45,7 +45,7 @@ def test_every_task_needs_a_place_of_its_user_before_it_is_begun(harness):
 
 
 def test_without_a_place_nothing_is_fetched(harness):
-    outcome = harness.handler().run(harness.record(), FakeContext(has_place=False))
+    outcome = run(harness.handler(), harness.record(), FakeContext(has_place=False))
     assert outcome == Deferred(Claim(""))
     assert harness.server.requests() == []
 
@@ -54,13 +54,13 @@ def test_a_download_gives_its_place_back_before_anything_else_is_done(harness):
     context = FakeContext()
     steps: list[list[str]] = []
     engine = FakeEngine(then=lambda: steps.append(list(context.steps)))
-    assert isinstance(harness.handler(engine).run(harness.record(), context), Done)
+    assert isinstance(run(harness.handler(engine), harness.record(), context), Done)
     assert steps == [["leave_place", "regain_slot"]]
 
 
 def test_a_slow_download_leaves_its_slot_and_has_it_again_before_the_song_is_prepared(harness):
     harness.server.on("/slow.wav", drip(harness.song, 1.5))
     context = FakeContext()
-    assert isinstance(harness.handler().run(harness.record("/slow.wav"), context), Done)
+    assert isinstance(run(harness.handler(), harness.record("/slow.wav"), context), Done)
     assert context.steps[0] == "leave_slot"
     assert context.steps[-2:] == ["leave_place", "regain_slot"]

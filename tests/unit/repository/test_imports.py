@@ -6,22 +6,16 @@ The order of the rooms itself is held by the contracts in pyproject.toml (`lint-
 import ast
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 
 import pytest
 
-ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").is_file())
-SERVICES = ["api", "common", "deploy", "local", "processor", "uploader"]
+from tests.support.paths import REPOSITORY
+
+PACKAGES = ["api", "client/uvr_client", "common", "deploy", "local", "processor", "uploader"]
 MOST_ROOMS = 13
 
 # kafka-python outside common/kafka/: its errors, and the classes that only carry values.
 KAFKA_VALUES = {"ConsumerGroupMetadata", "OffsetAndMetadata", "OffsetSpec", "TopicPartition"}
-# These modules build a client of their own still. An entry goes when its module no longer does.
-KAFKA_BUILDERS = {
-    "api.view.topic_ends": {"KafkaConsumer"},
-    "common.deadletter.topic_reader": {"KafkaConsumer"},
-    "common.lag": {"KafkaConsumer"},
-}
 
 Graph = Mapping[str, set[str]]
 
@@ -30,7 +24,7 @@ Graph = Mapping[str, set[str]]
 def sources() -> dict[str, ast.Module]:
     """Each module of the product by its name."""
     found = {}
-    for folder in [*(ROOT / name for name in SERVICES), client_package()]:
+    for folder in (REPOSITORY / name for name in PACKAGES):
         for file in sorted(folder.rglob("*.py")):
             parts = file.relative_to(folder.parent).with_suffix("").parts
             name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
@@ -42,11 +36,6 @@ def sources() -> dict[str, ast.Module]:
 def graph(sources: dict[str, ast.Module]) -> Graph:
     """The modules that each module imports, anywhere in its text."""
     return {name: set(imports(tree, sources.keys())) - {name} for name, tree in sources.items()}
-
-
-def client_package() -> Path:
-    inner = ROOT / "client" / "uvr_client"
-    return inner if inner.is_dir() else ROOT / "client"
 
 
 def imports(tree: ast.Module, known: Mapping[str, object] | set[str] | frozenset[str]) -> Iterator[str]:
@@ -112,6 +101,11 @@ def test_common_has_few_rooms(graph):
     assert len(names) <= MOST_ROOMS, sorted(names)
 
 
+def test_every_folder_says_what_it_does(sources, graph):
+    folders = {name.rpartition(".")[0] for name in graph} - {""}
+    assert {name for name in folders if name not in sources or not ast.get_docstring(sources[name])} == set()
+
+
 def test_a_circle_is_found():
     graph = {"a.x": {"b.y"}, "b.y": {"b.z"}, "b.z": set(), "b.w": {"a.x"}}
     assert circle(graph) == []
@@ -127,7 +121,7 @@ def test_kafka_clients_are_built_in_their_own_room(sources):
         for name, tree in sources.items()
         if not name.startswith("common.kafka.") and (clients := kafka_clients_built(tree))
     }
-    assert built == KAFKA_BUILDERS
+    assert built == {}
 
 
 def kafka_clients_built(tree: ast.Module) -> set[str]:

@@ -1,9 +1,6 @@
 """Whoever runs the product for money may: the licences of all that it installs."""
 
-from tests.support.licences import Package, runtime_packages, table
-from tests.support.paths import REPOSITORY
-
-_PAGE = REPOSITORY / "docs" / "licences.md"
+from tests.support.licences import PAGE, Package, runtime_packages, table
 
 
 def test_no_runtime_package_has_a_licence_that_is_not_allowed():
@@ -18,5 +15,5 @@ def test_a_licence_that_forbids_commercial_use_and_an_unknown_one_are_found():
 
 
 def test_the_page_lists_what_is_installed():
-    rows = _PAGE.read_text().split("|---|---|\n")[1]
-    assert rows == table(), "take the rows that `python -m tests.support.licences` prints"
+    rows = PAGE.read_text().split("|---|---|\n")[1]
+    assert rows == table(), "run `python -m tests.support.licences`"

@@ -6,7 +6,7 @@ from uuid import uuid4
 from common.errors import ErrorCode, PermanentError
 from common.tasks.messages import Separated, SeparationFailed, StagedStem
 from uploader import callback
-from uploader.storage import Link
+from uploader.storage import ResultLink
 
 ORIGIN = {"task_uuid": uuid4(), "hook_url": "http://h.example/", "submitted_at": 1.0, "finished_at": 2.5}
 
@@ -17,8 +17,8 @@ def separated(*names: str) -> Separated:
     return Separated(**ORIGIN, stems=stems, model="m", device="cpu")
 
 
-def links(*names: str, expires_at_s: float | None = None) -> dict[str, Link]:
-    return {name: Link(f"https://s.example/{name}", expires_at_s) for name in names}
+def links(*names: str, expires_at_s: float | None = None) -> dict[str, ResultLink]:
+    return {name: ResultLink(f"https://s.example/{name}", expires_at_s) for name in names}
 
 
 def test_a_success_names_both_stems_at_the_top_and_in_full():

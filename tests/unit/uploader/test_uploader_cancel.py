@@ -4,7 +4,6 @@ import pytest
 
 from common.errors import ErrorCode, TransientError
 from common.tasks.messages import Cancel, decode_status
-from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader.uploader_harness import TASK_UUID, UploaderHarness
 
@@ -127,6 +126,6 @@ def test_a_callback_that_nobody_takes_leaves_a_cancelled_run(harness):
 def test_bad_news_that_no_store_takes_is_a_cancel_still(harness):
     cancel(harness)
     (failed,) = harness.work(harness.staged()).results
-    given_up = harness.handler.give_up(failed, DOWN, FakeContext())
+    given_up = harness.given_up(failed, DOWN)
     (told,) = [decode_status(m.value) for m in given_up.messages if m.topic == "status"]
     assert (told.state, told.error_code) == ("cancelled", "cancelled")

@@ -5,7 +5,6 @@ import pytest
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.jobs import dead_letters, retry
 from common.tasks.messages import Redelivery, State, Status
-from tests.support.common.worker.fakes import FakeContext
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader.uploader_harness import TASK_UUID, Settled, UploaderHarness, record
 
@@ -81,7 +80,7 @@ def test_a_failure_without_a_manifest_goes_out_as_it_was_even_when_there_is_one_
 
 def test_a_failure_that_nobody_was_told_of_is_told_and_kept(harness):
     crashed = CrashError(ErrorCode.ENGINE_CRASHED, "given up")
-    given_up = harness.handler.give_up(record(harness.failed()), crashed, FakeContext())
+    given_up = harness.given_up(harness.failed(), crashed)
     (known,) = Settled(given_up).statuses
     harness.work_out(asked_for(known))
     (request,) = harness.requests()
@@ -147,7 +146,7 @@ def test_a_callback_that_cannot_be_read_is_given_up_with_a_letter_and_makes_no_f
 def test_one_that_kills_its_worker_says_nothing_of_the_run(harness):
     known = over(harness, harness.staged())
     crashed = CrashError(ErrorCode.ENGINE_CRASHED, "given up: 3 attempts were begun")
-    assert harness.handler.give_up(asked_for(known), crashed, FakeContext()).messages == ()
+    assert [m.topic for m in harness.given_up(asked_for(known), crashed).messages] == ["dead"]
 
 
 def test_the_end_of_a_run_tells_all_that_a_redelivery_needs(harness):

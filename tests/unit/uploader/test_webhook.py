@@ -12,7 +12,7 @@ from standardwebhooks import Webhook
 
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from tests.support.http_server import (
     CallbackReceiver,
     ScriptedServer,
@@ -59,7 +59,7 @@ def receiver():
 def post(
     receiver: ScriptedServer, path="/hook", secrets=(), timeout_s=30.0, check=go_on, **kwargs
 ) -> Delivery:
-    network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin(receiver.origin)})))
+    network = OutboundNetwork(AddressPolicy(frozenset({80}), frozenset({parse_origin(receiver.origin)})))
     return deliver(receiver.url + path, BODY, ID, secrets, network, check, timeout_s, **kwargs)
 
 
@@ -199,13 +199,13 @@ class TestAddresses:
         ],
     )
     def test_what_is_refused_is_refused(self, url, code):
-        network = Network(AddressPolicy(frozenset({80})), lambda host, port: ["10.0.0.1"])
+        network = OutboundNetwork(AddressPolicy(frozenset({80})), lambda host, port: ["10.0.0.1"])
         result = deliver(url, BODY, ID, [], network, go_on, 30)
         assert isinstance(result, Refused)
         assert result.error.code == code
 
     def test_a_receiver_inside_sees_no_connection(self, receiver):
-        network = Network(AddressPolicy(frozenset({receiver.port})), lambda host, port: ["127.0.0.1"])
+        network = OutboundNetwork(AddressPolicy(frozenset({receiver.port})), lambda host, port: ["127.0.0.1"])
         result = deliver(f"http://song.test:{receiver.port}/hook", BODY, ID, [], network, go_on, 30)
         assert isinstance(result, Refused)
         assert receiver.connections == 0

@@ -1,4 +1,4 @@
-"""Messages and letters for tests of the dead letters, and their command as a process."""
+"""Makes messages and letters for tests of the dead letters, and runs their command as a process."""
 
 import os
 import subprocess
@@ -58,13 +58,13 @@ def letter(
     key: bytes | None = b"k",
     headers: Iterable[tuple[str, bytes]] = (),
 ) -> Message:
-    """What a worker writes that gives up a record of `origin_topic`, partition 5, offset 9."""
+    """Returns the letter that a worker writes for a record of `origin_topic`, partition 5, offset 9."""
     dead = Record(origin_topic, 5, 9, key, value, tuple(headers))
     return dead_letters.letter(dead_letter_topic, dead, code, reason, 1, retry.history(dead))
 
 
 def letter_record(value: bytes, offset: int = 0, topic: str = TASKS, **fields: Any) -> Record:
-    """What lies in the dead letter topic for such a record; each a second after the one before."""
+    """Returns such a letter as a record, written a second after the letter before."""
     return at(offset, letter(value, topic, **fields))
 
 
@@ -82,11 +82,11 @@ def command(*arguments: str) -> list[str]:
 
 
 def environ(settings: Mapping[str, str]) -> dict[str, str]:
-    """Of a process that knows these settings and none of the machine's."""
+    """Returns the environment of a process with these settings and none of the machine's."""
     return {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **settings}
 
 
 def run_command(settings: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`python -m common.deadletter …` with these settings, to its end."""
+    """Runs `python -m common.deadletter …` with these settings, to its end."""
     argv: Sequence[str] = command(*arguments)
     return subprocess.run(argv, env=environ(settings), capture_output=True, text=True, timeout=120)

@@ -1,4 +1,4 @@
-"""`/metrics` as Prometheus reads it."""
+"""Reads `/metrics` as Prometheus does."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from common.observability.prometheus import exposition
 
-# What the families of a kind have as series, after their name.
+# The endings of the names of a family's series, by the family's kind.
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_count", "_sum")}
 
 
@@ -27,14 +27,14 @@ class Exposition:
 
     @property
     def series(self) -> set[str]:
-        """The names that a query may use, of families without numbers too."""
+        """Returns the names that a query may use, including families without numbers."""
         names: set[str] = set()
         for family in self.families:
             names |= {family.name + suffix for suffix in _SUFFIXES.get(family.type, ("",))}
         return names
 
     def value(self, name: str, **labels: str) -> float:
-        """The sum of the series that have these labels among theirs; 0 where there is none."""
+        """Returns the sum of the series that have these labels, among others; 0 if there is none."""
         return sum(value for found, value in self._samples(name) if labels.items() <= found.items())
 
     def labels(self, name: str) -> list[dict[str, str]]:

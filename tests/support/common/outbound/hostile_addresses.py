@@ -1,6 +1,6 @@
-"""Addresses that lead inside, and texts that try to be taken for another address than they are."""
+"""Addresses that lead inside, and texts that look like another address."""
 
-# What a URL says as its host, and the IP address that a name would answer with instead.
+# A URL's host, and the IP address that a name with the same meaning would resolve to.
 INSIDE = [
     ("127.0.0.1", "127.0.0.1"),
     ("127.0.0.1.", "127.0.0.2"),
@@ -87,7 +87,7 @@ INSIDE = [
     ("[4000::1]", "4000::1"),
 ]
 
-# Each with the one code expected of it. Those that begin with a scheme are tried as a redirect's target too.
+# Each with its expected code. The texts with a scheme are also tried as a redirect's target.
 TEXTS = [
     ("", "address_invalid"),
     ("song.wav", "address_invalid"),

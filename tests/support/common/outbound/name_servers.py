@@ -1,4 +1,4 @@
-"""What the system's resolver makes of a name server's answers, in a network with a name server of its own.
+"""Asks the system's resolver about a name server's answers, in a network with a name server of its own.
 
     python -m tests.support.common.outbound.name_servers
 
@@ -16,14 +16,14 @@ from pathlib import Path
 
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import DownloadLimits, download
 from tests.support.common.outbound.own_host import enter_namespace
 
 _CLONE_NEWNS, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x00020000, 4096, 16384, 1 << 18
 _NO_ERROR, _SERVER_FAILURE, _NO_SUCH_NAME, _REFUSED = 0, 2, 3, 5
 _A = 1
-# The first label of a name, and what it is answered with; None: nothing at all.
+# The answer for each first label of a name; None: no answer.
 ANSWERS = {
     "no-such-name": _NO_SUCH_NAME,
     "no-address": _NO_ERROR,
@@ -35,7 +35,7 @@ ANSWERS = {
 
 
 def answer(query: bytes) -> bytes | None:
-    """The reply to a query, as its name's first label wants it."""
+    """Returns the reply to a query, chosen by the first label of its name."""
     label = query[13 : 13 + query[12]].decode()
     code = ANSWERS.get(label)
     if code is None:
@@ -56,7 +56,7 @@ def serve(server: socket.socket) -> None:
 
 
 def use_own_name_server(directory: Path) -> None:
-    """Puts a resolv.conf of our own in the place of the system's, for this process alone."""
+    """Replaces the system's resolv.conf, for this process only."""
     libc = ctypes.CDLL(None, use_errno=True)
     configuration = directory / "resolv.conf"
     configuration.write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
@@ -69,10 +69,10 @@ def use_own_name_server(directory: Path) -> None:
         raise OSError(ctypes.get_errno(), "no name server of our own can be used")
 
 
-def told(name: str, directory: Path) -> str:
+def error_of(name: str, directory: Path) -> str:
     limits = DownloadLimits(max_bytes=1000, deadline_s=30)
     try:
-        network = Network(AddressPolicy(frozenset({80})))
+        network = OutboundNetwork(AddressPolicy(frozenset({80})))
         download(f"http://{name}.test/", directory, limits, network, lambda: None)
     except JobError as error:
         return f"{type(error).__name__} {error.message}"
@@ -86,7 +86,7 @@ def main() -> None:
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         server.bind(("127.0.0.1", 53))
         threading.Thread(target=serve, args=(server,), daemon=True).start()
-        print(json.dumps({name: told(name, Path(directory)) for name in ANSWERS}))
+        print(json.dumps({name: error_of(name, Path(directory)) for name in ANSWERS}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A host with public IP addresses of its own, made in a network namespace, and what is refused there.
+"""Makes a host with public IP addresses in a network namespace, and tries to reach itself there.
 
     python -m tests.support.common.outbound.own_host
 
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.waiting import wait_for
@@ -87,7 +87,7 @@ def main() -> None:
     with ScriptedServer() as trusted, tempfile.TemporaryDirectory() as directory:
         origins = map(parse_origin, (trusted.origin, f"http://{V4}:{TRUSTED_PORT}"))
         policy = AddressPolicy(frozenset({PORT, CLOSED_PORT}), frozenset(origins))
-        network = Network(policy, lambda host, port: names.get(host, [host]))
+        network = OutboundNetwork(policy, lambda host, port: names.get(host, [host]))
         limits = DownloadLimits(max_bytes=1000, deadline_s=30, timeout_s=5)
 
         def fetch(url: str) -> Callable[[], object]:
@@ -109,13 +109,13 @@ def main() -> None:
             ways[f"redirect {host}"] = fetch(hop)
         ways["port closed"] = fetch(f"http://{V4}:{CLOSED_PORT}/")
         ways["trusted, port closed"] = fetch(f"http://{V4}:{TRUSTED_PORT}/")
-        told = {way: code_of(act) for way, act in ways.items()}
+        errors = {way: code_of(act) for way, act in ways.items()}
         connected = [was_connected_to(listener) for listener in listeners]
-        # Else nothing would be shown by the silence.
+        # The listeners can be reached: without this, their silence above would prove nothing.
         for listener in listeners:
             socket.create_connection(listener.getsockname()[:2]).close()
         reachable = [was_connected_to(listener) for listener in listeners]
-    print(json.dumps({"told": told, "connected": connected, "reachable": reachable}))
+    print(json.dumps({"errors": errors, "connected": connected, "reachable": reachable}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Paths and queries that programs rewrite into equal ones, and that a host may have signed as they are."""
+"""Paths and queries that programs rewrite, although a host may have signed their bytes."""
 
 import string
 

@@ -3,21 +3,25 @@
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from kafka import TopicPartition
 from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaError
 from kafka.structs import OffsetAndMetadata
 
-from common.errors import Cancelled, JobError, TransientError
-from common.jobs.outcome import Done, Outcome, RetrySchedule
+from common.errors import Cancelled, JobError, PermanentError, TransientError
+from common.jobs import retry
+from common.jobs.handler import Handler, Job, JobContext
+from common.jobs.outcome import Done, Failed, Outcome
 from common.jobs.places import Claim
-from common.jobs.retry import RetryPolicy
+from common.jobs.retry import Decision, GivenUp, Retry, RetryPolicy, RetrySchedule
 from common.jobs.settlement import JobRules
 from common.kafka.records import Message, Record
 from common.tasks import messages
 from common.tasks.job_status import NoOutbox, Outbox, Statuses
+from common.waiting import StopCheck
 from common.worker.lease import Assignment, Lease
 from common.worker.lease_table import LeaseTable
 
@@ -219,12 +223,12 @@ class FakeContext:
     def leave_slot(self) -> None:
         self.steps.append("leave_slot")
 
-    def regain_slot(self, check: Callable[[], None] | None = None) -> None:
+    def regain_slot(self, check: StopCheck | None = None) -> None:
         self.steps.append("regain_slot")
 
 
 class FakeHandler:
-    """A Handler made of two functions."""
+    """A Handler made of two functions, which get the record as it is. `give_up` is called without a retry."""
 
     def __init__(
         self,
@@ -235,13 +239,49 @@ class FakeHandler:
         retries: int = 0,
     ):
         self.retries = retries
-        self.run, self.give_up = run, give_up
+        self._run, self._give_up = run, give_up
+
+    def decode(self, record: Record) -> bytes | None:
+        return record.value
+
+    def run(self, job: Job[bytes | None], context: JobContext) -> Outcome:
+        return self._run(job.record, context)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
         return RetrySchedule("job", self.retries)
 
-    def waiting(self, record, error, next_try_at, context) -> tuple[Message, ...]:
-        return ()
+    def after_failure(
+        self, job: Job[bytes | None], failed: Failed, decision: Decision, context: JobContext
+    ) -> Done:
+        if isinstance(decision, Retry):
+            return Done()
+        done = self._give_up(job.record, failed.error, context)
+        letters = () if isinstance(failed.error, PermanentError) else (decision.letter,)
+        return replace(done, messages=(*done.messages, *letters))
+
+
+def job_of(handler: Handler[Any], record: Record) -> Job[Any]:
+    """The record as the worker hands it to its handler."""
+    return Job(record, handler.decode(record), retry.history(record))
+
+
+def run(handler: Handler[Any], record: Record, context: JobContext) -> Outcome:
+    """The handler's outcome for a record that it can decode."""
+    return handler.run(job_of(handler, record), context)
+
+
+def given_up(handler: Handler[Any], record: Record, error: JobError, context: JobContext) -> Done:
+    """What the handler publishes for a record that is not tried again."""
+    letter = Message("dead", record.key, record.value)
+    return handler.after_failure(job_of(handler, record), Failed(error), GivenUp(letter), context)
+
+
+def waiting_until(
+    handler: Handler[Any], record: Record, error: JobError, at: float, context: JobContext
+) -> Done:
+    """What the handler publishes for a record that is tried again at `at`."""
+    waiting = Message(f"{TOPIC}_retry_30s", record.key, record.value)
+    return handler.after_failure(job_of(handler, record), Failed(error), Retry(at, waiting), context)
 
 
 def statuses(outbox: Outbox | None = None, now_s: float = 99.0) -> Statuses:

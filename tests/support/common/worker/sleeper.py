@@ -12,10 +12,12 @@ import json
 import os
 import sys
 import time
+from dataclasses import replace
 
-from common.errors import ErrorCode, JobError, TransientError
-from common.jobs import retry
-from common.jobs.outcome import Done, JobContext, Outcome, Poison, RetrySchedule
+from common.errors import ErrorCode, PermanentError, TransientError
+from common.jobs.handler import Job, JobContext
+from common.jobs.outcome import Done, Failed, Outcome, Poison
+from common.jobs.retry import Decision, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability import log
 from common.settings.loading import load_or_exit
@@ -30,18 +32,21 @@ class Sleeper:
         self._schedule = RetrySchedule("job", retries)
         self._log = open(os.environ["SLEEPER_LOG"], "a", buffering=1)  # noqa: SIM115 - lives as long as we do
 
-    def run(self, record: Record, context: JobContext) -> Outcome:
+    def decode(self, record: Record) -> dict | Poison:
         try:
-            job = json.loads(record.value)
+            return json.loads(record.value)
         except ValueError as error:
             return Poison(str(error))
+
+    def run(self, given: Job[dict], context: JobContext) -> Outcome:
+        job, record = given.content, given.record
         self._note("start", job, record, context)
         try:
             time.sleep(job.get("deaf", 0) if context.attempt == 1 else 0)
             context.wait(job["s"])
         finally:
             self._note("end", job, record, context)
-        if retry.history(record).tries(self._schedule) < job.get("fail", 0):
+        if given.history.tries(self._schedule) < job.get("fail", 0):
             raise TransientError(ErrorCode.NETWORK_ERROR, "as it was told to")
         return self._result(record, {"i": job["i"], "attempt": context.attempt, "worker": self._worker_id})
 
@@ -59,13 +64,12 @@ class Sleeper:
     def schedule(self, error: TransientError) -> RetrySchedule:
         return self._schedule
 
-    def waiting(
-        self, record: Record, error: TransientError, next_try_at: float, context: JobContext
-    ) -> tuple[Message, ...]:
-        return ()
-
-    def give_up(self, record: Record, error: JobError, context: JobContext) -> Done:
-        return self._result(record, {"i": json.loads(record.value)["i"], "error": error.code})
+    def after_failure(self, job: Job[dict], failed: Failed, decision: Decision, context: JobContext) -> Done:
+        if isinstance(decision, Retry):
+            return Done()
+        done = self._result(job.record, {"i": job.content["i"], "error": failed.error.code})
+        letters = () if isinstance(failed.error, PermanentError) else (decision.letter,)
+        return replace(done, messages=(*done.messages, *letters))
 
     def _result(self, record: Record, body: dict) -> Done:
         return Done((Message(self._result_topic, record.key, json.dumps(body).encode()),))

@@ -49,14 +49,14 @@ class Clock:
 def test_the_files_users_are_let_in_and_no_well_known_pair(users, name, password, status):
     client = ApiClient(basic_auth_users_file=users)
     assert client.generate(headers=basic(name, password)).status == status
-    assert [task.user for task in client.queue.tasks] == ([name] if status == 200 else [])
+    assert [task.user for task in client.publisher.tasks] == ([name] if status == 200 else [])
 
 
 def test_a_pair_of_ones_own_counts_beside_the_file(users):
     client = ApiClient(basic_auth_users_file=users, basic_auth_password="another")
     assert client.generate(headers=basic("admin", "another")).status == 200
     assert client.generate(headers=basic("alice", "a")).status == 200
-    assert [task.user for task in client.queue.tasks] == ["admin", "alice"]
+    assert [task.user for task in client.publisher.tasks] == ["admin", "alice"]
 
 
 def test_one_name_with_two_passwords_is_refused_at_the_start(users):
@@ -68,7 +68,7 @@ def test_the_same_key_of_two_users_is_two_tasks(users):
     client = ApiClient(basic_auth_users_file=users)
     for name, password in (("alice", "a"), ("bob", "b"), ("alice", "a")):
         client.generate(headers=basic(name, password) | {"Idempotency-Key": "k"})
-    one, other, again = [task.task_uuid for task in client.queue.tasks]
+    one, other, again = [task.task_uuid for task in client.publisher.tasks]
     assert one == again != other
 
 

@@ -68,10 +68,10 @@ def client() -> ApiClient:
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("headers", FOREIGN, ids=str)
 def test_what_a_foreign_page_asks_for_is_refused(client, method, path, headers):
-    before = len(client.queue.tasks)
+    before = len(client.publisher.tasks)
     assert ask(client, method, path, **headers) == 403
-    assert len(client.queue.tasks) == before
-    assert client.queue.cancels == client.queue.redeliveries == []
+    assert len(client.publisher.tasks) == before
+    assert client.publisher.cancels == client.publisher.redeliveries == []
 
 
 @pytest.mark.parametrize("host", [{"API_HOST": "127.0.0.1"}, {"API_HOST": "0.0.0.0"}])
@@ -210,6 +210,13 @@ def test_the_documentation_is_linked_to_from_anywhere_and_read_by_no_script(clie
         assert ask(client, "GET", path, Origin="https://evil.example") == 403
 
 
+@pytest.mark.parametrize("name", ["start.js", "swagger-ui-bundle.js", "swagger-ui.css"])
+def test_the_files_of_the_documentation_are_for_our_own_page(client, name):
+    assert ask(client, "GET", f"/docs/{name}", Sec_Fetch_Site="same-origin", Sec_Fetch_Mode="no-cors") == 200
+    assert ask(client, "GET", f"/docs/{name}", Sec_Fetch_Site="cross-site", Sec_Fetch_Mode="no-cors") == 403
+    assert ask(client, "GET", f"/docs/{name}", Origin="https://evil.example") == 403
+
+
 def test_a_foreign_page_cannot_use_up_the_failed_sign_ins(client):
     wrong = basic("admin", "wrong")
     for _ in range(30):
@@ -235,7 +242,7 @@ def test_a_page_of_an_origin_that_is_named_may_use_the_api_and_read_its_answers(
         assert answer.headers["access-control-allow-credentials"] == "true"
         assert "Origin" in answer.headers["vary"]
     assert client.request("GET", "/tasks", FRIEND).status == 401
-    assert len(client.queue.tasks) == 1
+    assert len(client.publisher.tasks) == 1
 
 
 @pytest.mark.parametrize("origin", ["http://app.example.com", "https://app.example.com:8443", "null"])

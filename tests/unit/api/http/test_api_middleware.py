@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from api.view.read_position import Horizon
-from tests.support.api.api_client import SONG, ApiClient, MemoryQueue, basic
+from api.view.read_position import ReadPosition
+from tests.support.api.api_client import SONG, ApiClient, MemoryPublisher, basic
 
 WRONG = basic("admin", "wrong")
 
@@ -23,7 +23,7 @@ def test_every_answer_has_safe_headers_and_an_id(method, path):
 
 
 def test_an_unexpected_errors_answer_has_them_too():
-    answer = ApiClient(MemoryQueue(fails_with=RuntimeError())).generate()
+    answer = ApiClient(MemoryPublisher(fails_with=RuntimeError())).generate()
     assert answer.status == 500
     assert answer.headers["x-content-type-options"] == "nosniff"
     assert answer.headers["x-request-id"]
@@ -87,7 +87,7 @@ def test_a_line_is_short_whatever_the_request(caplog, method, path, client):
 @pytest.mark.parametrize("away", ["", "gone"])
 def test_probes_do_not_fill_the_log(caplog, away):
     caplog.set_level(logging.INFO)
-    client = ApiClient(MemoryQueue(away=away))
+    client = ApiClient(MemoryPublisher(away=away))
     for path in ("/health", "/livez", "/readyz"):
         client.request("GET", path)
     assert not [record for record in caplog.records if record.name == "api.access"]
@@ -95,7 +95,7 @@ def test_probes_do_not_fill_the_log(caplog, away):
 
 @pytest.mark.parametrize("path", ["/health", "/livez"])
 def test_health_is_the_contracts_whatever_kafka_does(path):
-    answer = ApiClient(MemoryQueue(away="gone")).request("GET", path)
+    answer = ApiClient(MemoryPublisher(away="gone")).request("GET", path)
     assert answer.status == 200
     body = answer.json()
     assert body["status"] == "healthy"
@@ -103,11 +103,11 @@ def test_health_is_the_contracts_whatever_kafka_does(path):
 
 
 def test_ready_says_why_not():
-    client = ApiClient(MemoryQueue(away="no route to Kafka"))
+    client = ApiClient(MemoryPublisher(away="no route to Kafka"))
     answer = client.request("GET", "/readyz")
     assert answer.status == 503
     assert answer.json()["checks"]["kafka"] == {"ok": False, "detail": "no route to Kafka"}
-    client.queue.away = ""
+    client.publisher.away = ""
     assert client.request("GET", "/readyz").status == 200
 
 
@@ -115,7 +115,7 @@ def test_ready_says_that_the_view_stands_still(monkeypatch):
     client = ApiClient()
     client.view.feed.reason = "disk full"
     assert client.request("GET", "/readyz").status == 200  # for a while
-    monkeypatch.setattr(Horizon, "silent_s", 90.0)
+    monkeypatch.setattr(ReadPosition, "silent_s", 90.0)
     answer = client.request("GET", "/readyz")
     assert answer.status == 503
     assert answer.json()["checks"]["view"] == {"ok": False, "detail": "not fed for 90 s: disk full"}

@@ -14,7 +14,7 @@ import uvicorn
 from api.app import create_app
 from api.http.protocol import GuardedProtocol
 from common.settings.schema import ApiSettings
-from tests.support.api.api_client import SONG, MemoryQueue, basic
+from tests.support.api.api_client import SONG, MemoryPublisher, basic
 from tests.support.api.hostile_requests import request
 from tests.support.api.stored_view import StoredView
 from tests.support.waiting import wait_for
@@ -28,7 +28,7 @@ class Impatient(GuardedProtocol):
     head_deadline_s = 0.3
 
 
-class SlowQueue(MemoryQueue):
+class SlowQueue(MemoryPublisher):
     """Confirms long after the deadline for heads."""
 
     async def publish(self, task) -> None:

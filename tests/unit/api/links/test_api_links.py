@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from api.links.maker import ResultLinks
-from api.links.renewer import FreshLinks
+from api.links.renewer import LinkRenewer
 from api.view.merge import of_task
 from common.settings.schema import ApiSettings
 from common.storage.links import LinkMaker
@@ -124,7 +124,7 @@ class Loads:
 
 def renewed(settings: ApiSettings, load: Loads, *statuses: Status) -> list[Status]:
     async def ask() -> list[Status]:
-        links = FreshLinks(settings, load)
+        links = LinkRenewer(settings, load)
         found = await asyncio.gather(*(links.renewed(status) for status in statuses))
         links.close()
         return found

@@ -1,4 +1,4 @@
-"""KafkaQueue over sessions that fail in every way: confirmed or refused in time, and replaced."""
+"""KafkaPublisher over sessions that fail in every way: confirmed or refused in time, and replaced."""
 
 import asyncio
 import threading
@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
-from api.publishing.publisher import KafkaQueue, QueueUnavailable
+from api.publishing.publisher import KafkaPublisher, PublisherUnavailable
 from common.tasks.messages import Task
 
 PATIENCE_S = 20
@@ -71,22 +71,25 @@ def task() -> Task:
     )
 
 
-def with_queue(
-    connector: Connector, story: Callable[[KafkaQueue], Awaitable[None]], ack_timeout_s=PATIENCE_S, **options
+def with_publisher(
+    connector: Connector,
+    story: Callable[[KafkaPublisher], Awaitable[None]],
+    ack_timeout_s=PATIENCE_S,
+    **options,
 ) -> None:
     @asynccontextmanager
     async def running():
-        queue = KafkaQueue(connector, ack_timeout_s, **options)
-        await queue.start()
+        publisher = KafkaPublisher(connector, ack_timeout_s, **options)
+        await publisher.start()
         try:
-            yield queue
+            yield publisher
         finally:
             connector.ended.set()
-            await queue.close()
+            await publisher.close()
 
     async def play():
-        async with running() as queue:
-            await story(queue)
+        async with running() as publisher:
+            await story(publisher)
 
     asyncio.run(play())
 
@@ -100,11 +103,11 @@ async def until(condition: Callable[[], bool]) -> None:
 def test_a_confirmed_task_is_published():
     session, mine = FakeSession(), task()
 
-    async def story(queue):
-        await queue.publish(mine)
-        assert queue.check().ok
+    async def story(publisher):
+        await publisher.publish(mine)
+        assert publisher.check().ok
 
-    with_queue(Connector(session), story)
+    with_publisher(Connector(session), story)
     assert session.sent == [mine]
     assert session.closed.is_set()
 
@@ -112,14 +115,14 @@ def test_a_confirmed_task_is_published():
 def test_nothing_is_published_before_the_confirmation():
     session = FakeSession("silence")
 
-    async def story(queue):
-        publishing = asyncio.create_task(queue.publish(task()))
+    async def story(publisher):
+        publishing = asyncio.create_task(publisher.publish(task()))
         await until(lambda: bool(session.confirm_late))
         assert not publishing.done()
         session.confirm_late[0](None)
         await publishing
 
-    with_queue(Connector(session), story)
+    with_publisher(Connector(session), story)
 
 
 @pytest.mark.parametrize(
@@ -133,12 +136,12 @@ def test_nothing_is_published_before_the_confirmation():
 def test_a_session_that_gives_a_task_up_is_closed_and_replaced(broken):
     good = FakeSession()
 
-    async def story(queue):
-        with pytest.raises(QueueUnavailable):
-            await queue.publish(task())
-        await queue.publish(task())
+    async def story(publisher):
+        with pytest.raises(PublisherUnavailable):
+            await publisher.publish(task())
+        await publisher.publish(task())
 
-    with_queue(Connector(broken, good), story)
+    with_publisher(Connector(broken, good), story)
     assert broken.closed.is_set()
     assert len(good.sent) == 1
 
@@ -146,34 +149,34 @@ def test_a_session_that_gives_a_task_up_is_closed_and_replaced(broken):
 def test_a_task_that_is_never_confirmed_is_unavailable_and_its_session_replaced():
     silent, good = FakeSession("silence"), FakeSession()
 
-    async def story(queue):
-        with pytest.raises(QueueUnavailable, match="in time"):
-            await queue.publish(task())
-        await until(lambda: queue.check().ok)
+    async def story(publisher):
+        with pytest.raises(PublisherUnavailable, match="in time"):
+            await publisher.publish(task())
+        await until(lambda: publisher.check().ok)
         for confirmed in silent.confirm_late:
             confirmed(None)  # too late, and harmless
-        await queue.publish(task())
+        await publisher.publish(task())
 
-    with_queue(Connector(silent, good), story, ack_timeout_s=0.3)
+    with_publisher(Connector(silent, good), story, ack_timeout_s=0.3)
 
 
 def test_while_kafka_is_away_publishing_waits_and_then_says_why():
-    async def story(queue):
-        await until(lambda: "no route" in queue.check().detail)
-        assert not queue.check().ok
-        with pytest.raises(QueueUnavailable, match="no route"):
-            await queue.publish(task())
+    async def story(publisher):
+        await until(lambda: "no route" in publisher.check().detail)
+        assert not publisher.check().ok
+        with pytest.raises(PublisherUnavailable, match="no route"):
+            await publisher.publish(task())
 
-    with_queue(Connector(KafkaConnectionError("no route")), story, ack_timeout_s=0.2)
+    with_publisher(Connector(KafkaConnectionError("no route")), story, ack_timeout_s=0.2)
 
 
 def test_a_task_that_waits_goes_out_when_kafka_comes_back():
     session = FakeSession()
 
-    async def story(queue):
-        await queue.publish(task())
+    async def story(publisher):
+        await publisher.publish(task())
 
-    with_queue(Connector(KafkaConnectionError("away"), OSError("no certificate"), session), story)
+    with_publisher(Connector(KafkaConnectionError("away"), OSError("no certificate"), session), story)
     assert len(session.sent) == 1
 
 
@@ -183,15 +186,15 @@ def test_a_session_whose_probe_fails_is_not_ready_and_replaced(error):
     failing.probe_error = error
     connector = Connector(failing)
 
-    async def story(queue):
-        await until(lambda: "gone" in queue.check().detail)
-        assert not queue.check().ok
+    async def story(publisher):
+        await until(lambda: "gone" in publisher.check().detail)
+        assert not publisher.check().ok
         connector.outcomes.append(good)
         connector.ended.set()
-        await until(lambda: queue.check().ok)
-        await queue.publish(task())
+        await until(lambda: publisher.check().ok)
+        await publisher.publish(task())
 
-    with_queue(connector, story, probe_interval_s=0.01)
+    with_publisher(connector, story, probe_interval_s=0.01)
     assert failing.closed.is_set()
     assert len(good.sent) == 1
 
@@ -200,13 +203,15 @@ def test_one_lost_session_is_replaced_once_however_many_tasks_it_fails():
     broken, good = FakeSession(KafkaTimeoutError("expired")), FakeSession()
     connector = Connector(broken, good)
 
-    async def story(queue):
-        await until(lambda: queue.check().ok)
-        results = await asyncio.gather(*(queue.publish(task()) for _ in range(20)), return_exceptions=True)
-        assert any(isinstance(result, QueueUnavailable) for result in results)
-        await queue.publish(task())
+    async def story(publisher):
+        await until(lambda: publisher.check().ok)
+        results = await asyncio.gather(
+            *(publisher.publish(task()) for _ in range(20)), return_exceptions=True
+        )
+        assert any(isinstance(result, PublisherUnavailable) for result in results)
+        await publisher.publish(task())
 
-    with_queue(connector, story)
+    with_publisher(connector, story)
     assert connector.calls == 2
 
 
@@ -214,41 +219,41 @@ def test_the_event_loop_runs_on_while_a_send_blocks():
     session = FakeSession()
     session.may_send.clear()
 
-    async def story(queue):
-        publishing = asyncio.create_task(queue.publish(task()))
-        await until(lambda: queue.check().ok)
+    async def story(publisher):
+        publishing = asyncio.create_task(publisher.publish(task()))
+        await until(lambda: publisher.check().ok)
         await asyncio.sleep(0)
         assert not publishing.done()
         session.may_send.set()
         await publishing
 
-    with_queue(Connector(session), story)
+    with_publisher(Connector(session), story)
 
 
 def test_no_more_than_so_many_tasks_wait():
     session = FakeSession("silence")
 
-    async def story(queue):
-        waiting = [asyncio.create_task(queue.publish(task())) for _ in range(3)]
+    async def story(publisher):
+        waiting = [asyncio.create_task(publisher.publish(task())) for _ in range(3)]
         await until(lambda: len(session.confirm_late) == 3)
-        with pytest.raises(QueueUnavailable, match="too many"):
-            await queue.publish(task())
+        with pytest.raises(PublisherUnavailable, match="too many"):
+            await publisher.publish(task())
         for confirmed in session.confirm_late:
             confirmed(None)
         await asyncio.gather(*waiting)
 
-    with_queue(Connector(session), story, max_waiting=3)
+    with_publisher(Connector(session), story, max_waiting=3)
 
 
 def test_closing_does_not_wait_for_a_kafka_that_is_away():
     connector = Connector()
 
     async def story():
-        queue = KafkaQueue(connector, PATIENCE_S)
-        await queue.start()
+        publisher = KafkaPublisher(connector, PATIENCE_S)
+        await publisher.start()
         await until(lambda: connector.calls == 1)
         async with asyncio.timeout(PATIENCE_S / 2):
-            await queue.close()
+            await publisher.close()
 
     asyncio.run(story())
     connector.ended.set()

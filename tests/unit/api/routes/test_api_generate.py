@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from common.tasks.messages import decode_task
-from tests.support.api.api_client import SONG, ApiClient, MemoryQueue
+from tests.support.api.api_client import SONG, ApiClient, MemoryPublisher
 
 
 def problem_of(answer, status):
@@ -25,7 +25,7 @@ def test_a_song_is_queued_and_answered_with_the_contracts_body():
     client = ApiClient()
     answer = client.generate()
     assert answer.status == 200
-    (task,) = client.queue.tasks
+    (task,) = client.publisher.tasks
     assert answer.json() == {
         "message": "Task has been queued for processing",
         "status": "queued",
@@ -39,7 +39,7 @@ def test_a_song_is_queued_and_answered_with_the_contracts_body():
 def test_a_song_needs_no_hook(body):
     client = ApiClient()
     assert client.generate(body).status == 200
-    (task,) = client.queue.tasks
+    (task,) = client.publisher.tasks
     assert task.hook_url is None
     assert decode_task(task.to_bytes()) == task
 
@@ -47,7 +47,7 @@ def test_a_song_needs_no_hook(body):
 def test_unknown_fields_are_ignored():
     client = ApiClient()
     assert client.generate(SONG | {"priority": 5, "task_uuid": "mine", "run": 7}).status == 200
-    assert client.queue.tasks[0].run == 1
+    assert client.publisher.tasks[0].run == 1
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "text/plain", "", "rubbish"])
@@ -80,7 +80,7 @@ def test_json_is_taken_whatever_the_content_type_says(content_type):
 def test_a_wrong_body_is_400(body):
     client = ApiClient()
     problem_of(client.generate(body), 400)
-    assert client.queue.tasks == []
+    assert client.publisher.tasks == []
 
 
 @pytest.mark.parametrize("field", ["audio", "hook_url"])
@@ -109,7 +109,7 @@ def test_a_wrong_address_is_400_with_its_code(field, address, code):
     assert body["error_code"] == code
     assert body["error"].startswith(f"{field}: ")
     assert "secret" not in body["error"]
-    assert client.queue.tasks == []
+    assert client.publisher.tasks == []
 
 
 def test_a_trusted_origin_is_taken():
@@ -145,7 +145,7 @@ def test_the_same_key_of_the_same_user_is_the_same_task():
     )
     assert first["task_uuid"] == again["task_uuid"] != other["task_uuid"]
     assert UUID(first["task_uuid"]).version == 5
-    assert [str(task.task_uuid) for task in client.queue.tasks[:2]] == [first["task_uuid"]] * 2
+    assert [str(task.task_uuid) for task in client.publisher.tasks[:2]] == [first["task_uuid"]] * 2
 
 
 def test_the_same_key_of_another_user_is_another_task():
@@ -163,7 +163,7 @@ def test_a_keys_task_stays_the_same_over_versions():
 def test_a_wrong_key_is_400(key):
     client = ApiClient()
     assert "Idempotency-Key" in problem_of(client.generate(headers={"Idempotency-Key": key}), 400)["error"]
-    assert client.queue.tasks == []
+    assert client.publisher.tasks == []
 
 
 @pytest.mark.parametrize("key", ["!", "~", "x" * 255, "a:b"])
@@ -172,13 +172,13 @@ def test_a_right_key_is_taken(key):
 
 
 def test_an_unconfirmed_task_is_503_with_a_time_to_come_back():
-    answer = ApiClient(MemoryQueue(away="Kafka is at lunch")).generate()
+    answer = ApiClient(MemoryPublisher(away="Kafka is at lunch")).generate()
     problem_of(answer, 503)
     assert int(answer.headers["retry-after"]) > 0
 
 
 def test_an_unexpected_error_is_500_and_tells_nothing():
-    answer = ApiClient(MemoryQueue(fails_with=RuntimeError("secret detail"))).generate()
+    answer = ApiClient(MemoryPublisher(fails_with=RuntimeError("secret detail"))).generate()
     problem_of(answer, 500)
     assert b"secret" not in answer.body
 

@@ -6,7 +6,7 @@ import pytest
 
 from api.view.merge import of_task
 from common.tasks.messages import FailureCallback, Redelivery, State, Status, Task
-from tests.support.api.api_client import Answer, ApiClient, MemoryQueue, basic
+from tests.support.api.api_client import Answer, ApiClient, MemoryPublisher, basic
 from tests.support.api.stored_view import StoredView
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
@@ -36,7 +36,7 @@ def test_a_callback_is_asked_for_with_all_that_it_takes(client):
     client.view.tell(TASK, ended(State.FAILED, run=2, failure=FAILURE, unstored=True))
     answer = redeliver(client, **{"X-Request-Id": "again-1"})
     assert answer.status == 202
-    (asked,) = client.queue.redeliveries
+    (asked,) = client.publisher.redeliveries
     assert asked == Redelivery(
         task_uuid=TASK_UUID,
         hook_url="https://h.example/?t=1",
@@ -64,7 +64,7 @@ def test_a_task_that_is_not_over_is_told_with_its_state(client, state):
     answer = redeliver(client)
     assert (answer.status, answer.json()["state"]) == (409, state)
     assert answer.headers["content-type"] == "application/problem+json"
-    assert client.queue.redeliveries == []
+    assert client.publisher.redeliveries == []
 
 
 def test_there_must_be_somebody_to_call(client):
@@ -81,11 +81,11 @@ def test_it_is_for_the_tasks_user_and_for_admins(client):
     unknown = client.request("POST", f"/tasks/{UUID(int=2)}/redeliver", ALICE)
     assert (unknown.status, unknown.body) == (404, redeliver(client, BOB).body)
     assert client.request("POST", "/tasks/x/redeliver", ALICE).status == 400
-    assert [asked.user for asked in client.queue.redeliveries] == ["alice", "root"]
+    assert [asked.user for asked in client.publisher.redeliveries] == ["alice", "root"]
 
 
 def test_what_kafka_does_not_confirm_was_not_asked_for(three_users):
-    client = ApiClient(MemoryQueue(away="gone"), basic_auth_users_file=three_users)
+    client = ApiClient(MemoryPublisher(away="gone"), basic_auth_users_file=three_users)
     client.view.tell(TASK, ended())
     answer = redeliver(client)
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")
@@ -95,7 +95,7 @@ def test_nothing_is_sent_again_while_too_little_is_known():
     client = ApiClient(view=StoredView(caught_up=False))
     answer = redeliver(client, basic("admin", "password"))
     assert (answer.status, answer.headers["retry-after"]) == (503, "2")
-    assert client.queue.redeliveries == []
+    assert client.publisher.redeliveries == []
 
 
 def test_one_task_is_sent_again_so_often_in_a_minute_and_no_more(client):
@@ -106,7 +106,7 @@ def test_one_task_is_sent_again_so_often_in_a_minute_and_no_more(client):
         assert (answer.status, answer.headers["retry-after"]) == (429, "20")
         assert answer.json()["error_code"] == "too_many_redeliveries"
         assert "20 s" in answer.json()["error"]
-    assert len(client.queue.redeliveries) == 3
+    assert len(client.publisher.redeliveries) == 3
     client.now_s += 20
     assert redeliver(client).status == 202
 
@@ -127,10 +127,12 @@ def test_one_user_asks_so_often_in_a_minute_and_no_more_and_others_are_not_held_
 
 
 def test_what_was_refused_or_not_confirmed_does_not_count(three_users):
-    client = ApiClient(MemoryQueue(away="gone"), basic_auth_users_file=three_users, redeliveries_per_minute=1)
+    client = ApiClient(
+        MemoryPublisher(away="gone"), basic_auth_users_file=three_users, redeliveries_per_minute=1
+    )
     client.view.tell(ended(State.DELIVERING, hook_url="h", user="alice"))
     assert [redeliver(client).status for _ in range(5)] == [409] * 5
     client.view.tell(TASK, ended())
     assert [redeliver(client).status for _ in range(5)] == [503] * 5
-    client.queue.away = ""
+    client.publisher.away = ""
     assert [redeliver(client).status for _ in range(2)] == [202, 429]

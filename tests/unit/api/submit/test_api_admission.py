@@ -7,10 +7,10 @@ from uuid import UUID
 
 import pytest
 
-from api.publishing.publisher import QueueUnavailable
+from api.publishing.publisher import PublisherUnavailable
 from api.view.merge import of_task
 from common.tasks.messages import State, Status, Task
-from tests.support.api.api_client import SONG, Answer, ApiClient, MemoryQueue, basic
+from tests.support.api.api_client import SONG, Answer, ApiClient, MemoryPublisher, basic
 from tests.support.api.stored_view import StoredView
 from tests.support.api.users import write_users
 from tests.support.common.observability.exposition import Exposition
@@ -18,7 +18,7 @@ from tests.support.common.observability.exposition import Exposition
 KEY = {"Idempotency-Key": "order-1"}
 
 
-class FedQueue(MemoryQueue):
+class FedQueue(MemoryPublisher):
     """What is published is seen by the view, at once or when the test says so."""
 
     def __init__(self, view: StoredView, is_prompt: bool = True):
@@ -63,10 +63,10 @@ def become(client: ApiClient, task: Task, state: State, **fields) -> None:
 def test_a_repeat_is_answered_as_the_first_was_and_not_queued_again(state):
     client = api()
     first = client.generate(headers=KEY)
-    become(client, client.queue.tasks[0], state, attempt=1)
+    become(client, client.publisher.tasks[0], state, attempt=1)
     again = client.generate(headers=KEY)
     assert (again.status, again.json()) == (200, first.json())
-    assert len(client.queue.tasks) == 1
+    assert len(client.publisher.tasks) == 1
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_hook_that_is_null_is_none():
         client.generate({"audio": SONG["audio"]} | more, KEY) for more in ({}, {"hook_url": None})
     )
     assert again.json() == first.json()
-    assert len(client.queue.tasks) == 1
+    assert len(client.publisher.tasks) == 1
 
 
 @pytest.mark.parametrize(
@@ -105,23 +105,23 @@ def test_another_submission_under_the_same_key_is_refused_with_the_first_ones_ta
     problem = other.json()
     assert (other.status, problem["error_code"], problem["task_uuid"]) == (409, "key_reused", first)
     assert first in problem["error"]
-    assert len(client.queue.tasks) == 1
+    assert len(client.publisher.tasks) == 1
     assert refusals(client, "key_reused") == 1
 
 
 def test_a_task_of_an_earlier_version_is_taken_for_the_same():
     client = api()
     task_uuid = UUID(client.generate(headers=KEY).json()["task_uuid"])
-    old = ApiClient(MemoryQueue(), StoredView())
+    old = ApiClient(MemoryPublisher(), StoredView())
     old.view.tell(of_task(Task(task_uuid=task_uuid, audio="a", hook_url="h", submitted_at=1.0, user="admin")))
     assert old.generate(headers=KEY).json()["task_uuid"] == str(task_uuid)
-    assert old.queue.tasks == []
+    assert old.publisher.tasks == []
 
 
 def test_of_many_at_once_with_one_key_one_is_queued():
     client = api()
     assert burst(client, 20, **KEY) == {200: 20}
-    assert len(client.queue.tasks) == 1
+    assert len(client.publisher.tasks) == 1
 
 
 def test_of_two_at_once_with_two_bodies_one_is_queued_and_the_other_refused():
@@ -132,16 +132,16 @@ def test_of_two_at_once_with_two_bodies_one_is_queued_and_the_other_refused():
         return await asyncio.gather(*(client.send(body, KEY) for body in bodies))
 
     assert [answer.status for answer in asyncio.run(both())] == [200, 409]
-    assert len(client.queue.tasks) == 1
+    assert len(client.publisher.tasks) == 1
 
 
 def test_a_repeat_after_a_failure_to_queue_is_queued():
     client = api()
-    client.queue.away = "gone"
+    client.publisher.away = "gone"
     assert client.generate(headers=KEY).status == 503
-    client.queue.away = ""
+    client.publisher.away = ""
     assert client.generate(headers=KEY).status == 200
-    assert len(client.queue.tasks) == 1
+    assert len(client.publisher.tasks) == 1
 
 
 @pytest.mark.parametrize("trouble", ["catching up", "not fed", "Kafka is away"])
@@ -149,10 +149,10 @@ def test_with_too_little_known_a_repeat_is_queued_without_a_look(trouble):
     client = api(view=StoredView(caught_up=trouble != "catching up"), max_queued_tasks=1)
     client.view.feed.reason = "broken" if trouble == "not fed" else ""
     client.view.ends.away = trouble == "Kafka is away"
-    client.queue.is_prompt = False
+    client.publisher.is_prompt = False
     answers = [client.generate(headers=KEY) for _ in range(3)]
     assert {answer.status for answer in answers} == {200}
-    assert len(client.queue.tasks) == 3
+    assert len(client.publisher.tasks) == 3
 
 
 def test_who_waits_for_a_first_request_that_is_never_confirmed_is_told():
@@ -160,9 +160,9 @@ def test_who_waits_for_a_first_request_that_is_never_confirmed_is_told():
 
     async def hang(task: Task) -> None:
         await asyncio.sleep(1.5)
-        raise QueueUnavailable("nothing is confirmed")
+        raise PublisherUnavailable("nothing is confirmed")
 
-    client.queue.publish = hang
+    client.publisher.publish = hang
     assert burst(client, 2, **KEY) == {503: 2}
 
 
@@ -214,20 +214,20 @@ def test_a_filter_that_can_be_no_key_is_400(key):
 def test_no_burst_passes_the_limit_whether_the_view_has_seen_it_or_not(name, is_prompt):
     client = api(is_prompt, **{name: 5})
     assert burst(client, 20) == {200: 5, 429: 15}
-    client.queue.show()
+    client.publisher.show()
     assert burst(client, 5) == {429: 5}
-    become(client, client.queue.tasks[0], State.DOWNLOADING, attempt=1)
+    become(client, client.publisher.tasks[0], State.DOWNLOADING, attempt=1)
     assert burst(client, 5) == {200: 1, 429: 4}
-    assert len(client.queue.tasks) == 6
+    assert len(client.publisher.tasks) == 6
 
 
 def test_a_task_that_waits_for_a_retry_is_queued():
     client = api(max_queued_tasks=1)
     client.generate()
-    become(client, client.queue.tasks[0], State.SEPARATING, attempt=1)
-    become(client, client.queue.tasks[0], State.QUEUED, tries=(1,), next_try_at=9.0)
+    become(client, client.publisher.tasks[0], State.SEPARATING, attempt=1)
+    become(client, client.publisher.tasks[0], State.QUEUED, tries=(1,), next_try_at=9.0)
     assert client.generate().status == 429
-    become(client, client.queue.tasks[0], State.FAILED)
+    become(client, client.publisher.tasks[0], State.FAILED)
     assert client.generate().status == 200
 
 
@@ -272,9 +272,9 @@ def test_a_known_key_finds_its_task_in_a_full_queue():
 
 def test_what_could_not_be_queued_takes_no_room():
     client = api(max_queued_tasks=1)
-    client.queue.away = "gone"
+    client.publisher.away = "gone"
     assert burst(client, 3) == {503: 3}
-    client.queue.away = ""
+    client.publisher.away = ""
     assert client.generate().status == 200
 
 

@@ -28,7 +28,7 @@ def test_a_misspelt_field_is_refused_with_the_one_that_is_meant(name, meant, bes
     answer = client.generate({**{n: value for n, value in beside.items() if n != meant}, name: "x"})
     assert (answer.status, answer.json()["error_code"]) == (400, "field_unknown")
     assert answer.json()["error"] == f"{name}: there is no such field; is {meant} meant?"
-    assert client.queue.tasks == []
+    assert client.publisher.tasks == []
     assert client.generate({**beside, name: None}).status == 400
 
 
@@ -48,7 +48,7 @@ def test_other_fields_are_left_aside_and_named(caplog, names):
     (line,) = [line for line in log if line.startswith("Fields ignored")]
     assert all(ascii(name)[1:-1] in line for name in names)
     assert not [line for line in log if "TOPSECRET" in line]
-    assert b"TOPSECRET" not in client.queue.tasks[0].to_bytes()
+    assert b"TOPSECRET" not in client.publisher.tasks[0].to_bytes()
 
 
 def test_the_answer_to_known_fields_alone_is_the_contracts():
@@ -60,7 +60,7 @@ def test_unknown_fields_make_no_other_submission_of_a_key():
     client = ApiClient()
     first, second = (client.generate(SONG | more, KEY).json() for more in ({}, {"modle": "x"}))
     assert second == first | {"ignored": ["modle"]}
-    one, other = client.queue.tasks
+    one, other = client.publisher.tasks
     assert one.submission_digest == other.submission_digest
 
 

@@ -10,7 +10,7 @@ from kafka.errors import KafkaConnectionError
 
 from api.view.changes import Changes
 from api.view.feed import Feed
-from api.view.read_position import Horizon
+from api.view.read_position import ReadPosition
 from api.view.reader import Query, Reader
 from api.view.store import Store
 from common.settings.schema import KafkaSettings
@@ -85,16 +85,16 @@ def path(tmp_path):
 def start(path):
     feeds: list[Feed] = []
 
-    def begin(log: Log, skipped: list[str] | None = None) -> Horizon:
+    def begin(log: Log, skipped: list[str] | None = None) -> ReadPosition:
         for feed in feeds:
             feed.stop()
-        horizon = Horizon()
+        read_position = ReadPosition()
         counted = skipped.append if skipped is not None else lambda kind: None
-        parts = (KafkaSettings(), Store(path), Reader(path), horizon, Changes(), log.connect)
+        parts = (KafkaSettings(), Store(path), Reader(path), read_position, Changes(), log.connect)
         feeds.append(Feed(*parts, skipped=counted))
         feeds[-1].start()
-        wait_for(lambda: horizon.caught_up, 20, "end of the topics")
-        return horizon
+        wait_for(lambda: read_position.caught_up, 20, "end of the topics")
+        return read_position
 
     yield begin
     for feed in feeds:
@@ -145,23 +145,23 @@ def test_a_record_that_the_file_does_not_take_is_passed_over_alone(start, path, 
     assert log.begins[-1] == 3
 
 
-def test_a_feed_that_stands_still_is_seen_at_the_horizon():
+def test_a_feed_that_stands_still_is_seen_by_its_read_position():
     now_s = 0.0
-    horizon = Horizon(lambda: now_s)
+    read_position = ReadPosition(lambda: now_s)
     now_s = 1000.0
-    assert horizon.silent_s == 0.0  # it has not begun
-    horizon.heard()
+    assert read_position.silent_s == 0.0  # it has not begun
+    read_position.heard()
     now_s = 1075.0
-    assert horizon.silent_s == 75.0
-    horizon.heard()
-    assert horizon.silent_s == 0.0
+    assert read_position.silent_s == 75.0
+    read_position.heard()
+    assert read_position.silent_s == 0.0
 
 
 def test_a_partition_that_gives_nothing_is_noticed_though_others_go_on(path):
     """Looks are made by hand here: no test waits for half a minute."""
     now_s, log = 0.0, Log()
-    horizon, source = Horizon(lambda: now_s), Source(log)
-    feed = Feed(KafkaSettings(), Store(path), Reader(path), horizon, Changes(), log.connect)
+    read_position, source = ReadPosition(lambda: now_s), Source(log)
+    feed = Feed(KafkaSettings(), Store(path), Reader(path), read_position, Changes(), log.connect)
     partitions = [TASKS, STATUSES, DELIVERIES]
     feed._begin(source, partitions)
     feed.reason = ""
@@ -171,11 +171,11 @@ def test_a_partition_that_gives_nothing_is_noticed_though_others_go_on(path):
             log.records[partition].append(task(int(now_s)))
         feed._read(source, partitions)
         feed._look(source, partitions)
-    assert (horizon.silent_s, feed.reason) == (30.0, "nothing is read of uvr_status/0")
+    assert (read_position.silent_s, feed.reason) == (30.0, "nothing is read of uvr_status/0")
     source.muted = set()
     feed._read(source, partitions)
     feed._look(source, partitions)
-    assert (horizon.silent_s, feed.reason) == (0.0, "")
+    assert (read_position.silent_s, feed.reason) == (0.0, "")
     feed.stop()
 
 

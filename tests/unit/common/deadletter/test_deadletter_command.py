@@ -1,4 +1,4 @@
-"""The dead letters' command line: what is understood, and what is wrong usage."""
+"""The dead letters' command line is understood, or refused as wrong usage."""
 
 import pytest
 

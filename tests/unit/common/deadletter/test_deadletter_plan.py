@@ -1,4 +1,4 @@
-"""Which letters a replay takes and what becomes of them: one a task, once, and as its next run."""
+"""A replay takes one letter of each task, once, as the task's next run."""
 
 import json
 import re

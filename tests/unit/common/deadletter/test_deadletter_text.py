@@ -1,4 +1,4 @@
-"""Dead letters as text: a table that fits, everything told, and nothing that steers a terminal."""
+"""Dead letters become text: a table that fits, complete, and harmless to a terminal."""
 
 import json
 

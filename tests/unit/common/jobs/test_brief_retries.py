@@ -10,17 +10,17 @@ import pytest
 
 from common.errors import ErrorCode, JobError, TransientError, UnlikelyError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import Failed, RetrySchedule
-from common.jobs.retry import RetryPolicy, brief_schedule
+from common.jobs.outcome import Failed
+from common.jobs.retry import RetryPolicy, RetrySchedule, brief_schedule
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka import retry_topics
 from common.kafka.records import Record
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.tasks.messages import Redelivery, SeparationFailed, State, decode_result
 from processor.audio.download import DownloadLimits, download
 from tests.support.common.outbound.guarded import go_on
-from tests.support.common.worker.fakes import FakeContext, record
+from tests.support.common.worker.fakes import FakeContext, record, run
 from tests.support.http_server import CallbackReceiver, ScriptedServer, serve
 from tests.support.paths import TLS
 from tests.support.processor.processor_harness import ProcessorHarness
@@ -39,13 +39,21 @@ AWAY = TransientError(ErrorCode.NETWORK_ERROR, "reset")
 
 def again(given: Record, error: TransientError, schedule: RetrySchedule, policy=POLICY) -> Record:
     """The record as it is read from the topic where it has waited."""
-    return as_record(policy.next_try(given, error, schedule, 0.0))
+    return as_record(policy.next_try(given, error, schedule, 0.0).waiting)
+
+
+def delay_s_of(
+    policy: RetryPolicy, given: Record, error: TransientError, schedule: RetrySchedule
+) -> int | None:
+    """How long until the next try; None when there is none."""
+    next_try = policy.next_try(given, error, schedule, 0.0)
+    return None if next_try is None else int(next_try.at)
 
 
 class TestTheSchedule:
     def test_three_tries_are_over_within_a_minute(self):
         given, waits = record(0), []
-        while (delay_s := POLICY.delay_s(given, UNLIKELY, brief_schedule(JOB))) is not None:
+        while (delay_s := delay_s_of(POLICY, given, UNLIKELY, brief_schedule(JOB))) is not None:
             waits.append(delay_s)
             given = again(given, UNLIKELY, brief_schedule(JOB))
             assert given.topic == f"tasks_retry_{delay_s}s"
@@ -57,7 +65,7 @@ class TestTheSchedule:
     )
     def test_no_wait_is_longer_than_the_first_of_the_others(self, delays_s, waits):
         policy, given, found = RetryPolicy("tasks", delays_s), record(0), []
-        while (delay_s := policy.delay_s(given, UNLIKELY, brief_schedule(JOB))) is not None:
+        while (delay_s := delay_s_of(policy, given, UNLIKELY, brief_schedule(JOB))) is not None:
             found.append(delay_s)
             given = again(given, UNLIKELY, brief_schedule(JOB), policy)
             assert policy.is_for_later(given.topic)
@@ -78,9 +86,9 @@ class TestTheSchedule:
     def test_another_failure_between_begins_it_anew_and_the_whole_has_an_end(self):
         given = again(again(record(0), UNLIKELY, brief_schedule(JOB)), AWAY, JOB)
         assert retry.history(given).failed_tries == {"job": 2}
-        assert POLICY.delay_s(given, UNLIKELY, brief_schedule(JOB)) == 20
+        assert delay_s_of(POLICY, given, UNLIKELY, brief_schedule(JOB)) == 20
         given = again(given, UNLIKELY, brief_schedule(JOB))
-        assert POLICY.delay_s(given, AWAY, JOB) is None
+        assert delay_s_of(POLICY, given, AWAY, JOB) is None
 
     def test_it_resets_what_the_others_reset(self):
         callback = RetrySchedule("callback", 26, resets=("job", retry.BRIEF))
@@ -88,13 +96,13 @@ class TestTheSchedule:
         assert retry.history(given).failed_tries == {"brief": 1, "callback": 1}
 
 
-def answering(answer) -> Network:
+def answering(answer) -> OutboundNetwork:
     def resolve(host: str, port: int) -> Sequence[str]:
         if isinstance(answer, OSError):
             raise answer
         return answer
 
-    return Network(AddressPolicy(frozenset({80, 443})), resolve, refusal_step_s=0)
+    return OutboundNetwork(AddressPolicy(frozenset({80, 443})), resolve, refusal_step_s=0)
 
 
 NO_SUCH_NAME = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -115,7 +123,7 @@ class TestATask:
         given = replace(given, value=json.dumps(task).encode())
         while given is not None:
             with pytest.raises(JobError) as caught:
-                handler.run(given, FakeContext())
+                run(handler, given, FakeContext())
             rules = JobRules("dead", 3, RetryPolicy("tasks", DELAYS_S), lambda: 0.0)
             settlement = Settlement(given, handler, FakeContext(), rules, "the task")
             tries.append(Settled(settlement.settle(Failed(caught.value))))
@@ -237,7 +245,9 @@ def test_a_certificate_that_is_refused_is_told_and_hardly_worth_another_try(
     with secure(certificate) as server:
         origin = f"https://{name}:{server.port}"
         policy = AddressPolicy(frozenset(), frozenset({parse_origin(origin)}))
-        network = Network(policy, lambda host, port: ["127.0.0.1"], authority and str(TLS / authority))
+        network = OutboundNetwork(
+            policy, lambda host, port: ["127.0.0.1"], authority and str(TLS / authority)
+        )
         limits = DownloadLimits(max_bytes=1000, deadline_s=30)
         with pytest.raises(UnlikelyError) as caught:
             download(f"{origin}/song.wav?sig=s3cret", tmp_path, limits, network, go_on)
@@ -254,7 +264,7 @@ def test_a_certificate_that_is_refused_is_told_and_hardly_worth_another_try(
 def test_a_handshake_that_fails_otherwise_keeps_the_usual_delays(tmp_path):
     with ScriptedServer() as plain:
         origin = f"https://song.test:{plain.port}"
-        network = Network(
+        network = OutboundNetwork(
             AddressPolicy(frozenset(), frozenset({parse_origin(origin)})), lambda host, port: ["127.0.0.1"]
         )
         with pytest.raises(TransientError) as caught:

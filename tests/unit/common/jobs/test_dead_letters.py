@@ -4,8 +4,7 @@ from kafka.record.default_records import DefaultRecordBatchBuilder
 
 from common.errors import ErrorCode, TransientError
 from common.jobs import dead_letters, retry
-from common.jobs.outcome import RetrySchedule
-from common.jobs.retry import HEADERS, History, history
+from common.jobs.retry import HEADERS, History, RetrySchedule, history
 from common.kafka.records import Message, Record
 
 _MAX_REQUEST_BYTES = 1048576
@@ -51,7 +50,8 @@ def test_a_letter_holds_the_records_history_once():
 def test_a_letter_tells_its_tries_and_the_place_of_the_first_one():
     error = TransientError(ErrorCode.HTTP_ERROR, "HTTP error: 503")
     policy = retry.RetryPolicy("tasks", (30,))
-    waiting = policy.next_try(record(headers=(("trace", b"7"),)), error, RetrySchedule("job", 1), 0.0)
+    again = policy.next_try(record(headers=(("trace", b"7"),)), error, RetrySchedule("job", 1), 0.0)
+    waiting = again.waiting
     again = record(topic=waiting.topic, partition=0, offset=5, headers=waiting.headers)
     headers = letter(again).headers
     assert len({name for name, _ in headers}) == len(headers)

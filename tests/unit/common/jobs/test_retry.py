@@ -6,8 +6,7 @@ import pytest
 
 from common.errors import ErrorCode, TransientError
 from common.jobs import retry
-from common.jobs.outcome import RetrySchedule
-from common.jobs.retry import History, RetryPolicy
+from common.jobs.retry import History, RetryPolicy, RetrySchedule
 from common.kafka import retry_topics
 from common.kafka.records import Record
 from tests.support.common.worker.fakes import record
@@ -26,9 +25,15 @@ def tried(**counts: int) -> Record:
     return record(0, headers=((retry.TRIES, json.dumps(counts).encode()),))
 
 
+def delay_s_of(given: Record, failed: TransientError, schedule: RetrySchedule) -> int | None:
+    """How long until the next try; None when there is none."""
+    next_try = POLICY.next_try(given, failed, schedule, 0.0)
+    return None if next_try is None else next_try.at
+
+
 def next_record(given: Record, failed: TransientError, schedule: RetrySchedule = MANY) -> Record:
     """The one that waits, as it is read from its topic."""
-    message = POLICY.next_try(given, failed, schedule, NOW_S)
+    message = POLICY.next_try(given, failed, schedule, NOW_S).waiting
     return record(9, topic=message.topic, key=message.key, value=message.value, headers=message.headers)
 
 
@@ -36,23 +41,23 @@ def next_record(given: Record, failed: TransientError, schedule: RetrySchedule =
 
 
 def test_jobs_wait_each_delay_once_and_are_out_of_tries_then():
-    delays = [POLICY.delay_s(tried(job=count), error(), THREE) for count in range(4)]
+    delays = [delay_s_of(tried(job=count), error(), THREE) for count in range(4)]
     assert delays == [30, 300, 3600, None]
 
 
 def test_callbacks_go_on_with_the_last_delay():
-    delays = [POLICY.delay_s(tried(callback=count), error(), MANY) for count in range(27)]
+    delays = [delay_s_of(tried(callback=count), error(), MANY) for count in range(27)]
     assert delays == [30, 300, *[3600] * 24, None]
 
 
 def test_a_schedule_without_retries_has_no_delay():
-    assert POLICY.delay_s(record(0), error(), RetrySchedule("job", 0)) is None
+    assert delay_s_of(record(0), error(), RetrySchedule("job", 0)) is None
 
 
 def test_schedules_are_counted_apart():
     given = tried(callback=2)
-    assert POLICY.delay_s(given, error(), THREE) == 30
-    assert POLICY.delay_s(given, error(), MANY) == 3600
+    assert delay_s_of(given, error(), THREE) == 30
+    assert delay_s_of(given, error(), MANY) == 3600
     assert retry.history(next_record(given, error(), THREE)).failed_tries == {"callback": 2, "job": 1}
 
 
@@ -63,11 +68,11 @@ def test_schedules_are_counted_apart():
 def test_a_longer_retry_after_is_rounded_up_to_the_next_delay_and_capped_at_the_longest(
     retry_after_s, delay_s
 ):
-    assert POLICY.delay_s(record(0), error(retry_after_s), THREE) == delay_s
+    assert delay_s_of(record(0), error(retry_after_s), THREE) == delay_s
 
 
 def test_a_shorter_retry_after_does_not_shorten_a_delay():
-    assert POLICY.delay_s(tried(job=1), error(10), THREE) == 300
+    assert delay_s_of(tried(job=1), error(10), THREE) == 300
 
 
 # The record that waits
@@ -75,7 +80,7 @@ def test_a_shorter_retry_after_does_not_shorten_a_delay():
 
 def test_the_record_that_waits_is_the_record_with_its_history():
     given = record(17, partition=3, headers=(("trace", b"7"),))
-    message = POLICY.next_try(given, error(), THREE, NOW_S)
+    message = POLICY.next_try(given, error(), THREE, NOW_S).waiting
     assert (message.topic, message.key, message.value) == ("tasks_retry_30s", b"k", b"v")
     assert dict(message.headers) == {
         "trace": b"7",
@@ -119,13 +124,13 @@ def test_an_errors_text_of_any_kind_and_length_can_be_written():
 )  # fmt: skip
 def test_counts_that_are_not_ours_count_nothing(value):
     given = record(0, headers=((retry.TRIES, value),))
-    assert POLICY.delay_s(given, error(), THREE) == 30
+    assert delay_s_of(given, error(), THREE) == 30
     assert retry.history(given).failed_tries == {}
 
 
 def test_null_headers_are_taken_for_empty_ones_and_can_be_written_again():
     given = record(0, headers=((retry.ORIGIN, None), (retry.FIRST_ERROR, None), ("trace", None)))
-    message = POLICY.next_try(given, error(), THREE, NOW_S)
+    message = POLICY.next_try(given, error(), THREE, NOW_S).waiting
     assert all(isinstance(value, bytes) for _, value in message.headers)
     assert dict(message.headers)["trace"] == b""
 
@@ -208,4 +213,4 @@ def test_a_try_that_failed_begins_the_wait_for_a_place_anew():
     deferred = policy.deferred(record(5), 1.0)
     again = record(6, headers=deferred.headers)
     failed = policy.next_try(again, TransientError(ErrorCode.NETWORK_ERROR), RetrySchedule("job", 3), 2.0)
-    assert retry.DEFERRED_SINCE_MS not in dict(failed.headers)
+    assert retry.DEFERRED_SINCE_MS not in dict(failed.waiting.headers)

@@ -1,4 +1,4 @@
-"""Log files that people grep: which lines they hold, and which they do not."""
+"""Log files hold the lines that people grep, and no others."""
 
 import logging
 import threading

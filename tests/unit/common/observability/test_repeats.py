@@ -1,4 +1,4 @@
-"""What is said again in the log, and when."""
+"""Repeated log lines are left out for a period."""
 
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
@@ -35,4 +35,4 @@ def test_it_does_not_keep_all_that_was_ever_said():
     repeats = Repeats(60, Clock())
     for number in range(1000):
         assert repeats.is_news(number)
-    assert len(repeats._said_s) <= 100
+    assert len(repeats._logged_s) <= 100

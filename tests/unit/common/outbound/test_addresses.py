@@ -1,4 +1,4 @@
-"""What an address from a user may be: by its text, and by the IP addresses behind it."""
+"""Addresses from users are judged by their text, and by the IP addresses behind it."""
 
 import subprocess
 import sys
@@ -7,14 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from common.errors import ErrorCode, PermanentError
-from common.outbound.addresses import (
-    AddressPolicy,
-    Origin,
-    check_public,
-    is_public,
-    parse_origin,
-    validate_text,
-)
+from common.outbound.addresses import AddressPolicy, Origin, parse_origin, validate_text
+from common.outbound.ip_addresses import check_public, is_public
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The guarded session against real servers: what it connects to and what it follows."""
+"""The guarded session connects to real servers and follows redirects, where that is allowed."""
 
 import socket
 import ssl
@@ -8,8 +8,9 @@ import requests
 
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network, reason
-from common.waiting import DeadlineExceeded, pulse_until
+from common.outbound.failures import reason
+from common.outbound.guarded_session import OutboundNetwork
+from common.waiting import DeadlineExceeded, deadline_check
 from tests.support.common.outbound.guarded import answering, fetch, go_on, trusting
 from tests.support.http_server import (
     ScriptedServer,
@@ -44,7 +45,7 @@ def open_ports(server: ScriptedServer) -> AddressPolicy:
     return AddressPolicy(frozenset({80, 443, server.port}))
 
 
-def blocked(url: str, network: Network, kind: type[JobError] = PermanentError) -> None:
+def blocked(url: str, network: OutboundNetwork, kind: type[JobError] = PermanentError) -> None:
     with pytest.raises(kind) as caught:
         fetch(url, network)
     assert caught.value.code == ErrorCode.ADDRESS_BLOCKED
@@ -56,7 +57,7 @@ class TestWhereItConnects:
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "127.1", "2130706433", "0x7f.1", "0"])
     def test_a_literal_leads_nowhere_inside(self, inside, host):
-        blocked(f"http://{host}:{inside.port}/secret", Network(open_ports(inside)))
+        blocked(f"http://{host}:{inside.port}/secret", OutboundNetwork(open_ports(inside)))
 
     @pytest.mark.parametrize(
         "answer",
@@ -72,33 +73,45 @@ class TestWhereItConnects:
     )
     def test_a_name_leads_nowhere_inside(self, inside, answer):
         resolve, asked = answering(answer)
-        blocked(f"http://song.test:{inside.port}/secret", Network(open_ports(inside), resolve), UnlikelyError)
+        blocked(
+            f"http://song.test:{inside.port}/secret",
+            OutboundNetwork(open_ports(inside), resolve),
+            UnlikelyError,
+        )
         assert asked == ["song.test"]
 
     @pytest.mark.parametrize("host", ["[::1]", "[0:0:0:0:0:0:0:1]", "[::0001]"])
     def test_a_trusted_address_is_the_same_however_it_is_written(self, host):
         port = _closed_port()
-        # Not a PermanentError: it was allowed to connect, and nobody was there.
+        # Not a PermanentError: the connection was allowed, and nobody listened.
         with pytest.raises(requests.ConnectionError):
             fetch(f"http://{host}:{port}/song.wav", trusting(f"http://[::1]:{port}"))
 
     def test_one_private_answer_spoils_all(self, inside):
         resolve, _ = answering("127.0.0.1", "1.1.1.1")
-        blocked(f"http://song.test:{inside.port}/secret", Network(open_ports(inside), resolve), UnlikelyError)
+        blocked(
+            f"http://song.test:{inside.port}/secret",
+            OutboundNetwork(open_ports(inside), resolve),
+            UnlikelyError,
+        )
         resolve, _ = answering("1.1.1.1", "127.0.0.1")
-        blocked(f"http://song.test:{inside.port}/secret", Network(open_ports(inside), resolve), UnlikelyError)
+        blocked(
+            f"http://song.test:{inside.port}/secret",
+            OutboundNetwork(open_ports(inside), resolve),
+            UnlikelyError,
+        )
 
     @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
     def test_a_redirect_leads_nowhere_inside(self, server, inside, status):
         server.on("/go", redirect(f"{inside.url}/secret", status))
         policy = AddressPolicy(frozenset({inside.port}), frozenset({parse_origin(server.origin)}))
-        blocked(server.url + "/go", Network(policy))
+        blocked(server.url + "/go", OutboundNetwork(policy))
 
     def test_a_redirect_to_a_name_that_leads_inside_is_blocked(self, server, inside):
         server.on("/go", redirect(f"http://inside.test:{inside.port}/secret"))
         policy = AddressPolicy(frozenset({inside.port}), frozenset({parse_origin(server.origin)}))
         resolve, asked = answering("127.0.0.1")
-        blocked(server.url + "/go", Network(policy, _literals_or(resolve)), UnlikelyError)
+        blocked(server.url + "/go", OutboundNetwork(policy, _literals_or(resolve)), UnlikelyError)
         assert asked == ["inside.test"]
 
     def test_a_name_is_looked_up_once_so_a_second_answer_changes_nothing(self, server, inside):
@@ -250,7 +263,7 @@ class TestTLS:
     def test_a_stall_ends_at_the_deadline(self, server):
         network = self.network(server, ca_file=str(TLS / "authority.pem"))
         with pytest.raises(DeadlineExceeded):
-            fetch(f"https://song.test:{server.port}/stall", network, pulse_until(0.5, go_on))
+            fetch(f"https://song.test:{server.port}/stall", network, deadline_check(0.5, go_on))
 
     def test_a_handshake_that_never_comes_ends_at_the_deadline(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -258,4 +271,4 @@ class TestTLS:
             resolve, _ = answering("127.0.0.1")
             network = trusting(f"https://song.test:{port}", resolve=resolve)
             with pytest.raises(DeadlineExceeded):
-                fetch(f"https://song.test:{port}/", network, pulse_until(0.5, go_on))
+                fetch(f"https://song.test:{port}/", network, deadline_check(0.5, go_on))

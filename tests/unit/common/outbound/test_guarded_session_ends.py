@@ -1,4 +1,4 @@
-"""The guarded session against real servers: how waits end, and what an error says."""
+"""Exchanges with real servers end in time, and their errors say why."""
 
 import socket
 import threading
@@ -11,8 +11,9 @@ import requests
 
 from common.errors import Cancelled
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network, is_timeout, reason, retry_after_s
-from common.waiting import DeadlineExceeded, pulse_until
+from common.outbound.failures import is_timeout, reason, retry_after_s
+from common.outbound.guarded_session import OutboundNetwork
+from common.waiting import DeadlineExceeded, deadline_check
 from tests.support.common.outbound.guarded import fetch, go_on, trusting
 from tests.support.http_server import (
     ScriptedServer,
@@ -47,7 +48,7 @@ class TestHowItEnds:
     def test_no_server_outlasts_the_deadline(self, server, script):
         server.on("/", script)
         with pytest.raises(DeadlineExceeded):
-            fetch(server.url + "/", trusting(server.origin), pulse_until(0.5, go_on))
+            fetch(server.url + "/", trusting(server.origin), deadline_check(0.5, go_on))
 
     def test_a_cancel_ends_a_wait_at_once(self, server):
         server.on("/", stall())
@@ -64,7 +65,7 @@ class TestHowItEnds:
         threading.Thread(target=cancel_when_it_waits, daemon=True).start()
         # The other limits are far off: only the cancel can end this before the test's own time-out.
         with pytest.raises(Cancelled):
-            fetch(server.url + "/", trusting(server.origin), pulse_until(3600, check), timeout_s=3600)
+            fetch(server.url + "/", trusting(server.origin), deadline_check(3600, check), timeout_s=3600)
 
     def test_a_look_up_that_hangs_ends_at_the_deadline(self):
         release = threading.Event()
@@ -73,14 +74,14 @@ class TestHowItEnds:
             release.wait()
             return []
 
-        network = Network(AddressPolicy(frozenset({80})), resolve)
+        network = OutboundNetwork(AddressPolicy(frozenset({80})), resolve)
         with pytest.raises(DeadlineExceeded):
-            fetch("http://song.test/", network, pulse_until(0.5, go_on))
+            fetch("http://song.test/", network, deadline_check(0.5, go_on))
         release.set()
 
     def test_a_look_up_that_hangs_is_a_timeout(self):
         release = threading.Event()
-        network = Network(AddressPolicy(frozenset({80})), lambda host, port: release.wait() and [])
+        network = OutboundNetwork(AddressPolicy(frozenset({80})), lambda host, port: release.wait() and [])
         with pytest.raises(requests.ConnectTimeout):
             fetch("http://song.test/", network, timeout_s=0.5)
         release.set()
@@ -103,12 +104,12 @@ class TestHowItEnds:
             raise socket.gaierror(code, text)
 
         with pytest.raises(requests.ConnectionError) as caught:
-            fetch("http://song.test/?token=s3cret", Network(AddressPolicy(frozenset({80})), resolve))
+            fetch("http://song.test/?token=s3cret", OutboundNetwork(AddressPolicy(frozenset({80})), resolve))
         assert reason(caught.value) == text
 
     @pytest.mark.parametrize("answer", [socket.gaierror(socket.EAI_NONAME, "Name or service not known"), []])
     def test_a_trusted_name_that_is_not_there_is_a_network_error(self, answer):
-        # The operator has named it, so it is no slip: it comes back with its container.
+        # The operator has named the host, so its absence is temporary: it comes back with its container.
         def resolve(host: str, port: int) -> Sequence[str]:
             if isinstance(answer, OSError):
                 raise answer
@@ -140,7 +141,7 @@ class TestHowItEnds:
             network = trusting(server.origin)
             fetch(server.url + "/song.wav", network)
             with pytest.raises(DeadlineExceeded):
-                fetch(server.url + "/stall", network, pulse_until(0.3, go_on))
+                fetch(server.url + "/stall", network, deadline_check(0.3, go_on))
             with pytest.raises(requests.ConnectionError):
                 fetch(server.url + "/reset", network)
 

@@ -1,4 +1,4 @@
-"""Names that lead nowhere a user may go: all alike to the user, and told apart in the log."""
+"""Refused names look all alike to the user, and the log tells them apart."""
 
 import json
 import logging
@@ -13,9 +13,9 @@ import pytest
 
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, Origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.outbound.look_up import public_addresses
-from common.waiting import DeadlineExceeded, pulse_until
+from common.waiting import DeadlineExceeded, deadline_check
 from processor.audio.download import DownloadLimits, download
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.paths import REPOSITORY
@@ -53,8 +53,8 @@ def resolver(answer):
     return resolve
 
 
-def network(answer) -> Network:
-    return Network(POLICY, resolver(answer), refusal_step_s=0)
+def network(answer) -> OutboundNetwork:
+    return OutboundNetwork(POLICY, resolver(answer), refusal_step_s=0)
 
 
 def downloaded(answer, tmp_path) -> JobError:
@@ -90,7 +90,7 @@ def test_the_same_of_each_after_a_redirect(tmp_path, answer):
         url = server.on("/go", redirect("http://inside.test/song.wav"))
         trusted = replace(POLICY, trusted=frozenset({Origin("http", "127.0.0.1", server.port)}))
         both = resolver(answer)
-        guarded = Network(
+        guarded = OutboundNetwork(
             trusted, lambda host, port: [host] if host == "127.0.0.1" else both(host, port), refusal_step_s=0
         )
         with pytest.raises(UnlikelyError, match=r"the name inside\.test does not"):
@@ -142,13 +142,13 @@ def test_the_system_s_resolver_tells_a_name_that_is_not_there_from_a_name_server
         check=True,
         cwd=REPOSITORY,
     )
-    told = {name: error.replace(f"{name}.test", "NAME") for name, error in json.loads(ran.stdout).items()}
+    errors = {name: error.replace(f"{name}.test", "NAME") for name, error in json.loads(ran.stdout).items()}
     refused = (
         "UnlikelyError The address is blocked: the name NAME does not exist, or is not at a public address. "
         "The operator can allow an origin in TRUSTED_URL_PREFIXES"
     )
     away = "TransientError Network error: Temporary failure in name resolution"
-    assert told == {
+    assert errors == {
         "no-such-name": refused,
         "no-address": refused,
         "private": refused,
@@ -167,4 +167,4 @@ def test_an_address_that_a_user_gives_as_such_is_refused_for_good(host):
 
 def test_public_answers_are_passed_on_in_their_order():
     answers = ["2606:4700::1111", PUBLIC]
-    assert public_addresses(resolver(answers), NAME, 30, pulse_until(30, go_on)) == answers
+    assert public_addresses(resolver(answers), NAME, 30, deadline_check(30, go_on)) == answers

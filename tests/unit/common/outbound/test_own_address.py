@@ -1,4 +1,4 @@
-"""A public address that is this host's own leads inside: it is refused, by whatever way it is named."""
+"""A public address of this host's own is refused, however it is named."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ import pytest
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound import sockets
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.outbound.own_address import is_own, same_end
 from tests.support.common.outbound.guarded import fetch
 from tests.support.http_server import ScriptedServer
@@ -23,7 +23,7 @@ PUBLIC = "93.184.216.34"
 
 @pytest.fixture(scope="module")
 def on_a_host_of_its_own():
-    """What a host with public addresses of its own says to each way of naming them."""
+    """Runs a host that has public addresses, and tries each way to name them."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.support.common.outbound.own_host"],
         stdout=subprocess.PIPE,
@@ -34,14 +34,14 @@ def on_a_host_of_its_own():
 
 
 def test_every_way_to_a_host_s_own_public_address_is_refused_for_users(on_a_host_of_its_own):
-    told = on_a_host_of_its_own["told"]
-    assert told.pop("trusted, port closed") == "TransientError network_error"
+    errors = on_a_host_of_its_own["errors"]
+    assert errors.pop("trusted, port closed") == "TransientError network_error"
     expected = {
         way: f"{'UnlikelyError' if way.endswith('.test') else 'PermanentError'} address_blocked"
-        for way in told
+        for way in errors
     }
-    assert told == expected
-    assert len(told) == 19
+    assert errors == expected
+    assert len(errors) == 19
 
 
 def test_no_connection_is_even_tried(on_a_host_of_its_own):
@@ -60,7 +60,7 @@ def test_what_is_elsewhere_is_not(address):
 
 
 class Near(sockets.InterruptibleSocket):
-    """A connection whose near end has the address that it is told to have."""
+    """A connection whose near end pretends to have a given address."""
 
     name: tuple
 
@@ -69,8 +69,8 @@ class Near(sockets.InterruptibleSocket):
 
 
 def connected_from(near: tuple, server: ScriptedServer, opened: list[Near]):
-    def connect(addresses, port, timeout_s, pulse):
-        sock = Near(pulse, socket.AF_INET)
+    def connect(addresses, port, timeout_s, stop_check):
+        sock = Near(stop_check, socket.AF_INET)
         sock.name = near
         sock.settimeout(timeout_s)
         sock.connect(("127.0.0.1", server.port))
@@ -90,10 +90,10 @@ def connected_from(near: tuple, server: ScriptedServer, opened: list[Near]):
     ],
 )
 def test_where_only_the_connection_tells_nothing_is_sent(answer, near):
-    """The kernel may allow to bind to any address; then both ends of the connection tell."""
+    """Where the kernel lets sockets bind to any address, the ends of the connection are compared."""
     opened: list[Near] = []
     with ScriptedServer() as server:
-        network = Network(
+        network = OutboundNetwork(
             AddressPolicy(frozenset({80})),
             lambda host, port: [answer],
             connect=connected_from(near, server, opened),

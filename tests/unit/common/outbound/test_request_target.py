@@ -1,4 +1,4 @@
-"""What a request line asks for, and where a redirect leads: the bytes that were given."""
+"""Request lines and redirects keep the bytes of the given address."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""An argument that a service does not know is told to whoever typed it, and starts nothing."""
+"""A service refuses an argument that it does not know, and does not start."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from tests.support.paths import REPOSITORY
 
 
 def run(service: str, argument: str, directory: Path) -> subprocess.CompletedProcess[str]:
-    # A service that started all the same would end for this setting, not wait for Kafka.
+    # Should the service start anyway, this setting ends it: it must not wait for Kafka.
     environment = {"PYTHONPATH": str(REPOSITORY), "LOG_LEVEL": "wrong"}
     return subprocess.run(
         [sys.executable, "-m", service, argument],

@@ -1,17 +1,21 @@
-"""Settings from the environment: the contract's names and defaults, and clear words for what is wrong."""
+"""Settings from the environment have the contract's names and defaults. Wrong ones are explained clearly."""
 
+import ast
 import os
+from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from common.settings import schema
 from common.settings.loading import EXIT_BAD_SETTINGS, BadSettings, load, load_or_exit
 from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
 
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch):
-    """What the machine that runs the tests has set must not count."""
+    """Removes the settings of the machine that runs the tests."""
     for kind in (ApiSettings, ProcessorSettings, UploaderSettings):
         for name, field in kind.model_fields.items():
             choices = getattr(field.validation_alias, "choices", ())
@@ -298,3 +302,25 @@ def test_an_api_needs_no_store_and_an_uploader_does():
     assert load(ApiSettings).s3_bucket_name is None
     with pytest.raises(BadSettings, match="S3_BUCKET_NAME is not set"):
         load(UploaderSettings)
+
+
+def test_every_setting_is_described():
+    """A docstring below each setting describes it."""
+    folder = Path(schema.__file__).parent
+    bodies = [
+        kind.body
+        for file in folder.glob("*.py")
+        for kind in ast.walk(ast.parse(file.read_text()))
+        if isinstance(kind, ast.ClassDef)
+    ]
+    described, bare = set(), set()
+    for body in bodies:
+        for line, below in pairwise(body):
+            if isinstance(line, ast.AnnAssign):
+                (described if is_text(below) else bare).add(line.target.id)
+    assert len(described) > 80
+    assert bare <= described
+
+
+def is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(getattr(node.value, "value", None), str)

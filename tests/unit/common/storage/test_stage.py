@@ -1,4 +1,4 @@
-"""The stage: complete files or none, nobody's files but one's own, nothing left."""
+"""The stage holds complete files only, touches no other files, and leaves none behind."""
 
 import errno
 import hashlib
@@ -21,7 +21,7 @@ from tests.support.paths import REPOSITORY
 TASK = uuid4()
 PLACE = "tasks-3-7"
 DAY_S = 24 * 3600.0
-# To root's rights of access a directory's mode is nothing: they are given up first, which anybody may do.
+# A directory's mode does not bind root, so the process gives up root's access rights first.
 CHECK_WITHOUT_CAPABILITIES = """
 import ctypes, sys
 from pathlib import Path
@@ -54,7 +54,7 @@ def files(stage):
 
 
 def names(stage):
-    """The files' keys."""
+    """Stages files and returns their keys."""
     return [name for name in files(stage) if (stage.root / name).is_file()]
 
 
@@ -219,7 +219,7 @@ def test_removing_what_was_never_there_is_no_error(stage):
 
 
 def test_workers_that_stage_and_remove_at_once_do_not_disturb_each_other(stage, make):
-    """One removes the task's directory as it becomes empty, while another makes its own below it."""
+    """One attempt removes the task's empty directory while another makes its own in it."""
     over = threading.Event()
 
     def work(number):
@@ -231,7 +231,7 @@ def test_workers_that_stage_and_remove_at_once_do_not_disturb_each_other(stage, 
 
     def sweep():
         while not over.is_set():
-            # Everything retired goes at once, and nothing else, however new.
+            # Retired attempts go at once, however new, and nothing else goes.
             stage.sweep(time.time(), 0.0, DAY_S)
 
     with ThreadPoolExecutor(5) as pool:
@@ -307,12 +307,12 @@ def test_a_sweep_removes_a_tasks_directory_that_has_become_empty(stage):
     assert files(stage) == []
 
 
-# Links, and what is no file
+# Links and other entries that are no files
 
 
 @pytest.fixture
 def outside(tmp_path):
-    """A directory of somebody else, laid out as the stage is."""
+    """Makes a directory outside of the stage with the same layout."""
     directory = tmp_path / "outside"
     (directory / f"{PLACE}.1").mkdir(parents=True)
     (directory / f"{PLACE}.1" / "vocals.wav").write_bytes(b"secret")
@@ -321,7 +321,7 @@ def outside(tmp_path):
 
 
 def plant(stage, outside, at):
-    """A link to `outside` at one component of the key of attempt 1."""
+    """Puts a link to `outside` at one component of the key of attempt 1."""
     stage.root.mkdir(parents=True, exist_ok=True)
     task = stage.root / str(TASK)
     if at == "task":
@@ -376,7 +376,7 @@ def test_a_link_in_a_stems_place_is_replaced_and_what_it_names_stays(
 
 
 def refuse_across(rename):
-    """As the kernel does where source and target are on two file systems."""
+    """Fails as the kernel does when source and target are on two file systems."""
 
     def renamed(source, target, **directories):
         if "src_dir_fd" not in directories:
@@ -416,7 +416,7 @@ def test_an_attempt_whose_name_is_none_removes_nothing(stage, make):
 
 
 def snapshot(directory):
-    """All that lies there, with contents and times."""
+    """Returns every entry, with contents and times."""
     return {
         str(path): (path.lstat().st_mtime, path.read_bytes() if path.is_file() else None)
         for path in [directory, *directory.rglob("*")]

@@ -1,4 +1,4 @@
-"""How a worker hears of cancels: all from the beginning, again after each failure, and no defect ends it."""
+"""A worker reads all cancels from the beginning, again after each failure, whatever fails."""
 
 import threading
 from types import SimpleNamespace
@@ -74,7 +74,7 @@ def cancel(number: int) -> bytes:
 
 def is_cancelled(cancels: Cancels, number: int) -> bool:
     try:
-        with cancels.ending(task(number), FakeContext()):
+        with cancels.stoppable(task(number), FakeContext()):
             return False
     except PermanentError:
         return True
@@ -134,10 +134,10 @@ def test_after_a_failure_everything_is_read_again_and_jobs_wait_for_it(readers, 
     wait_for(lambda: first.closed, 10, "end of the first spell")
     threading.Timer(0.05, second.may_poll.set).start()
     assert is_cancelled(cancels, 2)
-    said = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert [line.partition(":")[0] for line in said] == ["cancels are not heard of"] * 2
-    assert "a defect" in said[0]
-    assert "away" in said[1]
+    lines = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert [line.partition(":")[0] for line in lines] == ["cancels are not heard of"] * 2
+    assert "a defect" in lines[0]
+    assert "away" in lines[1]
 
 
 def test_a_topic_that_is_not_there_yet_is_waited_for(readers):

@@ -1,4 +1,4 @@
-"""Which jobs end because of their run, and when: at once, before they begin, instead of another try."""
+"""Jobs whose run is over stop at once, before they begin, and in place of a retry."""
 
 from collections.abc import Callable
 from uuid import UUID
@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, TransientError
-from common.jobs.outcome import JobContext
+from common.jobs.handler import JobContext
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Cancel, Task
 from tests.support.common.worker.fakes import FakeContext, InThread
@@ -29,9 +29,9 @@ def begin(
     context: FakeContext | None = None,
     work: Callable[[JobContext], object] = lambda context: None,
 ) -> ErrorCode | None:
-    """What a job of this run ends in for good; None if it gets to its end."""
+    """Returns the permanent error of a job of this run; None if the job reaches its end."""
     try:
-        with cancels.ending(run, context or FakeContext()) as ending:
+        with cancels.stoppable(run, context or FakeContext()) as ending:
             work(ending)
     except PermanentError as error:
         return error.code
@@ -39,7 +39,7 @@ def begin(
 
 
 class Waiting(InThread):
-    """A job that waits for the cancels."""
+    """Starts a job that waits for the cancels."""
 
     def __init__(self, cancels: Cancels):
         context = FakeContext()
@@ -118,12 +118,12 @@ def test_what_went_wrong_for_good_before_is_told():
 def test_who_has_lost_the_lease_does_not_say_how_the_run_ends():
     cancels = Cancels()
     cancels.add(cancel())
-    with pytest.raises(Cancelled), cancels.ending(task(), FakeContext(cancel_after=0)):
+    with pytest.raises(Cancelled), cancels.stoppable(task(), FakeContext(cancel_after=0)):
         pass
 
 
 def test_the_context_is_its_jobs_own_but_for_its_checks():
-    with Cancels().ending(task(), FakeContext(attempt=3)) as context:
+    with Cancels().stoppable(task(), FakeContext(attempt=3)) as context:
         assert (context.attempt, context.counted_attempts) == (3, 3)
 
 
@@ -131,7 +131,7 @@ def test_a_job_waits_until_all_cancels_are_known():
     cancels = Cancels()
     cancels.fall_behind()
     job = Waiting(cancels)
-    with pytest.raises(Cancelled), cancels.ending(task(2), FakeContext(cancel_after=2)):
+    with pytest.raises(Cancelled), cancels.stoppable(task(2), FakeContext(cancel_after=2)):
         pass
     assert job.waits
     cancels.add(cancel())
@@ -147,7 +147,7 @@ def test_jobs_do_not_wait_for_ever_and_not_one_after_another():
     now_s[0] = 10.0
     assert first.result() is None
     assert begin(cancels, task(), FakeContext(cancel_after=1)) is None
-    # Once they could be read again, the next time is another one.
+    # After the cancels could be read again, the next outage has a patience of its own.
     cancels.catch_up()
     cancels.fall_behind()
     second = Waiting(cancels)

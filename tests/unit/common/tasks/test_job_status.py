@@ -1,4 +1,4 @@
-"""What a job says of itself on the way: rarely, monotonic, never in the job's way, and not after its end."""
+"""A job's progress goes out rarely, never falls, never blocks the job, and never follows its end."""
 
 import threading
 from uuid import uuid4
@@ -18,7 +18,7 @@ TASK = Task(task_uuid=uuid4(), audio="a", hook_url="h", submitted_at=1.0, user="
 
 
 class Sending:
-    """A producer that keeps what it is given; `errors` are raised by, or reported for, the next sends."""
+    """A producer that keeps the sent values. The next sends raise or report `errors`."""
 
     def __init__(self) -> None:
         self.values: list[bytes] = []
@@ -65,13 +65,18 @@ def test_progress_is_that_of_the_run_and_never_goes_back():
             status.enter(state)
             for fraction in (0.0, 0.5, 0.25, 2.0, 1.0):
                 status.advance(fraction)
-    told = outbox.statuses
-    progress = [s.progress for s in told]
+    statuses = outbox.statuses
+    progress = [s.progress for s in statuses]
     assert progress == sorted(progress)
     assert (progress[0], progress[-1]) == (0.0, 0.99)
-    assert {s.state for s in told} == {State.DOWNLOADING, State.PREPARING, State.SEPARATING, State.UPLOADING}
-    assert {(s.user, s.submitted_at, s.tries, s.attempt) for s in told} == {("alice", 1.0, (1,), 2)}
-    assert told[-1].times.keys() == {State.QUEUED, *(s.state for s in told)}
+    assert {s.state for s in statuses} == {
+        State.DOWNLOADING,
+        State.PREPARING,
+        State.SEPARATING,
+        State.UPLOADING,
+    }
+    assert {(s.user, s.submitted_at, s.tries, s.attempt) for s in statuses} == {("alice", 1.0, (1,), 2)}
+    assert statuses[-1].times.keys() == {State.QUEUED, *(s.state for s in statuses)}
     assert outbox.dropped == [status]
 
 
@@ -88,7 +93,7 @@ def test_what_passes_has_another_key_than_what_lasts():
     outbox = MemoryOutbox()
     status = Statuses("status", outbox, lambda: 5.0).job(TASK)
     status.enter(State.SEPARATING)
-    # Compaction keeps the last of each: late progress must not push the end out.
+    # Compaction keeps the last record of each key: late progress must not replace the end.
     assert outbox.sent[0].key != status.ended(State.FAILED).key == str(TASK.task_uuid).encode()
 
 
@@ -151,5 +156,5 @@ def test_after_an_error_another_producer_sends_the_next(outboxes, how):
 
 def test_begins_that_were_handed_back_are_told_beside_all_begins():
     statuses = Statuses("status", MemoryOutbox(), lambda: 5.0)
-    told = messages.decode_status(statuses.job(TASK, (), 5, 4).ended(State.UPLOADING).value)
-    assert (told.attempt, told.handed_back) == (5, 4)
+    status = messages.decode_status(statuses.job(TASK, (), 5, 4).ended(State.UPLOADING).value)
+    assert (status.attempt, status.handed_back) == (5, 4)

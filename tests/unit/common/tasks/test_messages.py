@@ -1,4 +1,4 @@
-"""Messages between versions of the services: what is read, and what is refused without a crash."""
+"""Messages between versions of the services are read, or refused without a crash."""
 
 import json
 from uuid import UUID

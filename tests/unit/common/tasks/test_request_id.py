@@ -1,4 +1,4 @@
-"""One request's id in the logs of all three services: it travels with the task and its result."""
+"""A request's id is in the logs of all three services, since the task and its result carry it."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from common.errors import ErrorCode, PermanentError
 from common.kafka.records import Record
 from common.observability.log import configure
 from common.outbound.addresses import AddressPolicy, parse_origin
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.messages import Task, decode_result, decode_task
@@ -18,15 +18,15 @@ from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
 from processor.handler import ProcessorConfig, ProcessorHandler
 from tests.support.api.api_client import ApiClient
-from tests.support.common.worker.fakes import FakeContext, statuses
+from tests.support.common.worker.fakes import FakeContext, given_up, run, statuses
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader.uploader_harness import UploaderHarness, record
+from tests.support.uploader.uploader_harness import UploaderHarness
 
 GONE = PermanentError(ErrorCode.HTTP_ERROR, "HTTP error: 404")
 
 
 def task_of(headers) -> tuple[str, Task]:
-    """The id that the api answered with, and the task as it lies in Kafka."""
+    """Returns the id in the api's answer, and the task's record in Kafka."""
     client = ApiClient()
     answer = client.generate(headers=headers)
     (task,) = client.queue.tasks
@@ -42,7 +42,7 @@ def test_a_task_carries_the_id_that_the_api_answered_with(headers):
 @pytest.fixture
 def processor(tmp_path):
     limits = ProcessorConfig("results", tmp_path / "temp", 3, DownloadLimits(1, 1), AudioLimits(1, 1))
-    network = Network(AddressPolicy(frozenset({80}), frozenset({parse_origin("http://127.0.0.1:9")})))
+    network = OutboundNetwork(AddressPolicy(frozenset({80}), frozenset({parse_origin("http://127.0.0.1:9")})))
     return ProcessorHandler(limits, network, None, LocalStage(tmp_path / "stage"), statuses())
 
 
@@ -54,8 +54,8 @@ def test_the_processors_lines_about_the_task_end_with_it_and_its_result_carries_
     request_id, task = task_of({})
     configure("processor", log_dir)
     with pytest.raises(PermanentError):
-        processor.run(given(task.model_copy(update={"audio": "http://10.0.0.1/song.mp3"})), FakeContext())
-    message, *_ = processor.give_up(given(task), GONE, FakeContext()).messages
+        run(processor, given(task.model_copy(update={"audio": "http://10.0.0.1/song.mp3"})), FakeContext())
+    message, *_ = given_up(processor, given(task), GONE, FakeContext()).messages
     lines = (log_dir / "processor.log").read_text().splitlines()
     assert len(lines) >= 3
     for line in lines:
@@ -69,7 +69,7 @@ def test_the_uploaders_lines_about_the_task_end_with_it(tmp_path, log_dir):
         result = harness.staged().model_copy(update={"request_id": "abc-1"})
         configure("uploader", log_dir)
         harness.work(result)
-        message, *rest = harness.handler.give_up(record(result), GONE, FakeContext()).messages
+        message, *rest = harness.given_up(result, GONE).messages
     lines = (log_dir / "uploader.log").read_text().splitlines()
     assert len(lines) >= 3
     assert all(line.endswith(" request_id=abc-1") for line in lines), lines
@@ -80,7 +80,7 @@ def test_the_uploaders_lines_about_the_task_end_with_it(tmp_path, log_dir):
 def test_a_task_without_one_leaves_the_lines_as_they_were(processor, log_dir):
     configure("processor", log_dir)
     task = Task(task_uuid=uuid4(), audio="http://a.example/", hook_url="http://a.example/", submitted_at=1.0)
-    processor.give_up(given(task), GONE, FakeContext())
+    given_up(processor, given(task), GONE, FakeContext())
     (line,) = (log_dir / "processor.log").read_text().splitlines()
     assert line.endswith("] task failed (http_error): HTTP error: 404")
 

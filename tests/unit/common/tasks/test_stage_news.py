@@ -1,4 +1,4 @@
-"""Whether a processor's stage is one that uploaders see: what they announce, and what it makes of that."""
+"""Uploaders announce their stage, and a processor compares it with its own."""
 
 import threading
 
@@ -74,7 +74,7 @@ def test_a_link_in_the_markers_place_is_not_read(tmp_path):
         stage.marker()
 
 
-# What a processor makes of announcements
+# A processor judges announcements
 
 
 def test_where_nobody_announces_nothing_is_held_up(harness):
@@ -196,11 +196,11 @@ def test_a_job_that_is_to_stop_does_not_wait_for_its_stage(harness):
         harness.watch.wait_to_stage(stop)
 
 
-# What an uploader announces
+# An uploader announces
 
 
 class Kept:
-    """An outbox that keeps what it is given."""
+    """An outbox that keeps its messages."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []

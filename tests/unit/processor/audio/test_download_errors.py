@@ -9,7 +9,7 @@ import pytest
 
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from common.outbound.addresses import AddressPolicy
-from common.outbound.guarded_session import Network
+from common.outbound.guarded_session import OutboundNetwork
 from processor.audio.download import Clocks, DownloadLimits, download
 from tests.support.http_server import (
     ScriptedServer,
@@ -240,6 +240,6 @@ class TestDisk:
 )
 def test_an_address_that_is_refused_is_permanent_and_not_logged(tmp_path, caplog, url, code):
     with pytest.raises(PermanentError) as caught:
-        download(url, tmp_path, LIMITS, Network(AddressPolicy(frozenset({80}))), go_on)
+        download(url, tmp_path, LIMITS, OutboundNetwork(AddressPolicy(frozenset({80}))), go_on)
     assert caught.value.code == code
     assert url not in caplog.text

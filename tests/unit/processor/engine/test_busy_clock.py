@@ -2,7 +2,7 @@
 
 import pytest
 
-from processor.engine.busy_clock import Busy
+from processor.engine.busy_clock import BusyClock
 
 
 class Clock:
@@ -14,7 +14,7 @@ class Clock:
 
 def test_work_counts_while_it_is_under_way_and_the_time_between_does_not():
     clock = Clock()
-    busy = Busy(clock)
+    busy = BusyClock(clock)
     seen = [busy.seconds]
     for _ in range(2):
         with busy.working():
@@ -28,7 +28,7 @@ def test_work_counts_while_it_is_under_way_and_the_time_between_does_not():
 
 def test_work_that_fails_has_taken_its_time_too():
     clock = Clock()
-    busy = Busy(clock)
+    busy = BusyClock(clock)
 
     def crash() -> None:
         with busy.working():

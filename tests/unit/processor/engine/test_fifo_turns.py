@@ -1,11 +1,11 @@
-"""Turns at the engine: in the order of their asking."""
+"""FifoTurns at the engine: in the order of their asking."""
 
 import threading
 
 import pytest
 
 from common.errors import Cancelled
-from processor.engine.fifo_turns import Turns
+from processor.engine.fifo_turns import FifoTurns
 from tests.support.waiting import wait_for
 
 
@@ -14,7 +14,7 @@ def nothing() -> None:
 
 
 def test_turns_come_in_the_order_of_their_asking():
-    turns, order = Turns(), []
+    turns, order = FifoTurns(), []
 
     def take(number: int) -> None:
         with turns.turn(nothing):
@@ -32,7 +32,7 @@ def test_turns_come_in_the_order_of_their_asking():
 
 
 def test_who_stops_waiting_holds_up_nobody():
-    turns = Turns()
+    turns = FifoTurns()
 
     def stop() -> None:
         raise Cancelled

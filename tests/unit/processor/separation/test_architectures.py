@@ -16,13 +16,13 @@ from tests.support.processor.whole_file import Library
 LSB = 1 / 32768
 
 
-def load(name: str, directory: Path | None = None) -> loaded_model.Network:
+def load(name: str, directory: Path | None = None) -> loaded_model.LoadedModel:
     return loaded_model.load(
         model_files.ensure(name, directory or random_directory(), fetch=False), device.CPU
     )
 
 
-def streamed(loaded: loaded_model.Network, mix: np.ndarray) -> dict[str, np.ndarray]:
+def streamed(loaded: loaded_model.LoadedModel, mix: np.ndarray) -> dict[str, np.ndarray]:
     """[frame, 2] by stem, with the residual."""
     answers = np.concatenate(list(loaded.estimate(as_mix(mix))), axis=2)
     stems = {name: answer.T for name, answer in zip(loaded.stems, answers, strict=True)}
@@ -86,7 +86,7 @@ def test_a_song_too_short_for_the_librarys_roformers_is_filled_up(name, frames):
     assert all(samples.shape == (frames, 2) and np.isfinite(samples).all() for samples in stems.values())
 
 
-@pytest.mark.parametrize("name", ["tiny_demucs", "tiny_bag"])
+@pytest.mark.parametrize("name", ["tiny_demucs", pytest.param("tiny_bag", marks=pytest.mark.slow)])
 def test_demucs(name, tmp_path):
     # Segments of 88,200 samples, 66,150 of them new each.
     assert_equals_library(name, random_directory(), tmp_path, [2, 88_200, 88_201, 66_150 * 3, 400_001])
@@ -118,6 +118,7 @@ def test_demucs_of_a_song_with_an_offset_and_a_quiet_one(tmp_path):
     assert all(np.abs(ours[name] - theirs[name]).max() < 0.1 * LSB for name in theirs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("layout", "hop_samples"),
     [("1band_sr44100_hl512", 512), ("4band_v3", 480), ("2band_32000", 4851)],

@@ -19,12 +19,12 @@ from tests.support.processor.models import centre_directory
 LSB = 1 / 32768
 
 
-def load(directory: Path, name: str) -> loaded_model.Network:
+def load(directory: Path, name: str) -> loaded_model.LoadedModel:
     return loaded_model.load(model_files.ensure(name, directory, fetch=False), device.CPU)
 
 
 @pytest.fixture(scope="module")
-def centre() -> loaded_model.Network:
+def centre() -> loaded_model.LoadedModel:
     return load(centre_directory(), "centre")
 
 

@@ -5,9 +5,9 @@ import pytest
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.tasks.job_status import Statuses
 from common.tasks.messages import State
-from tests.support.common.worker.fakes import FakeContext, MemoryOutbox
+from tests.support.common.worker.fakes import MemoryOutbox
 from tests.support.http_server import CallbackReceiver
-from tests.support.uploader.uploader_harness import TASK_UUID, UploaderHarness, record
+from tests.support.uploader.uploader_harness import TASK_UUID, UploaderHarness
 
 DOWN = TransientError(ErrorCode.STORAGE_ERROR, "The result could not be stored: ConnectTimeoutError")
 
@@ -77,7 +77,5 @@ def test_the_song_is_named_in_every_status_of_its_result(harness):
         tries = harness.work_out(result.model_copy(update=song))
         told = [status for settled in tries for status in settled.statuses]
         assert {status.audio for status in told} == {song["audio"]}
-    unpublished = harness.handler.give_up(
-        record(harness.staged().model_copy(update=song)), DOWN, FakeContext()
-    )
+    unpublished = harness.given_up(harness.staged().model_copy(update=song), DOWN)
     assert all(song["audio"].encode() in message.value for message in unpublished.messages)

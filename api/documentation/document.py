@@ -1,0 +1,71 @@
+"""`GET /openapi.json`: the OpenAPI document, as FastAPI makes it from the routes and their models."""
+
+import functools
+import json
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
+from pydantic.json_schema import models_json_schema
+
+from api.problems import Problem
+from api.submit.submission import Submission
+
+DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a
+callback is POSTed to the address that you gave. Until then, `GET /tasks` says how far your tasks are."""
+
+# A route reads this body itself, after it has checked the credentials, and every route may answer with a
+# problem: FastAPI sees neither in the signatures.
+_SCHEMAS_OF_OUR_OWN = ((Submission, "validation"), (Problem, "serialization"))
+
+
+def install(app: FastAPI) -> None:
+    """Replace `app.openapi` by a function that also adds the schemas that FastAPI does not see."""
+
+    def document() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            app.openapi_schema = _make(app)
+        return app.openapi_schema
+
+    app.openapi = document  # type: ignore[method-assign]
+
+
+def add_route(app: FastAPI) -> None:
+    """Add `GET /openapi.json`. The text is made once, because anybody may ask for it."""
+
+    @functools.cache
+    def text() -> bytes:
+        return json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
+
+    @app.get("/openapi.json", include_in_schema=False)
+    async def openapi() -> Response:
+        return Response(text(), media_type="application/json")
+
+
+def _make(app: FastAPI) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        description=app.description,
+        routes=app.routes,
+        servers=app.servers,
+    )
+    _, ours = models_json_schema(_SCHEMAS_OF_OUR_OWN, ref_template="#/components/schemas/{model}")
+    document.setdefault("components", {}).setdefault("schemas", {}).update(ours["$defs"])
+    _describe_streams_as_text(document)
+    return document
+
+
+def _describe_streams_as_text(document: dict[str, Any]) -> None:
+    """Replace `itemSchema`, by which FastAPI describes events: OpenAPI 3.1 does not have this word yet."""
+    contents = (
+        content
+        for operations in document["paths"].values()
+        for operation in operations.values()
+        for answer in operation["responses"].values()
+        for content in answer.get("content", {}).values()
+    )
+    for content in contents:
+        if content.pop("itemSchema", None) is not None:
+            content["schema"] = {"type": "string"}

@@ -1,0 +1,41 @@
+"""The parts of the app that routes work with, and the dependency by which a route gets them."""
+
+from dataclasses import dataclass
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from api.auth.basic_auth import BasicAuth
+from api.links.renewer import LinkRenewer
+from api.metrics import ApiMetrics
+from api.publishing.publisher import TaskPublisher
+from api.routes.redelivery_limits import RedeliveryLimits
+from api.submit.admission import Admission
+from api.view.view import TaskView
+from common.observability.health import Checks
+from common.outbound.addresses import AddressPolicy
+from common.settings.schema import ApiSettings
+
+
+@dataclass(frozen=True)
+class AppParts:
+    """Made once by `api.app.create_app`, which stores them in `app.state.parts`."""
+
+    settings: ApiSettings
+    publisher: TaskPublisher
+    view: TaskView
+    auth: BasicAuth
+    policy: AddressPolicy
+    admission: Admission
+    redelivery_limits: RedeliveryLimits
+    links: LinkRenewer
+    metrics: ApiMetrics
+    readiness: Checks
+
+
+# `async`, as all dependencies here: FastAPI runs other functions in threads.
+async def app_parts(request: Request) -> AppParts:
+    return cast(AppParts, request.app.state.parts)
+
+
+Parts = Annotated[AppParts, Depends(app_parts)]

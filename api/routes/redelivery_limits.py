@@ -1,0 +1,46 @@
+"""Limits how often one user may ask for redeliveries, and how often anybody may ask for those of one task."""
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from api.limiter import RateLimiter
+from api.problems import ProblemError
+from common.tasks.messages import Status
+
+_PER_MINUTE_AND_TASK = 3
+
+
+class RedeliveryLimits:
+    """Counts redeliveries. They are limited because the uploader tries each one for a day."""
+
+    def __init__(self, per_minute_and_user: int, clock: Callable[[], float]):
+        self._of_user = RateLimiter(per_minute_and_user, clock)
+        self._of_task = RateLimiter(_PER_MINUTE_AND_TASK, clock)
+
+    @contextmanager
+    def counted(self, user: str, status: Status) -> Iterator[None]:
+        """Count a redelivery unless the block raises. Raise ProblemError 429 if there were too many."""
+        task_uuid = str(status.task_uuid)
+        self._check(self._of_task.retry_after_s(task_uuid), "This task's callback was asked for too often")
+        self._check(self._of_user.retry_after_s(user), "You have asked for too many redeliveries")
+        # Before the block, which awaits: concurrent requests would all pass the checks otherwise.
+        self._of_task.take(task_uuid)
+        self._of_user.take(user)
+        try:
+            yield
+        except BaseException:
+            self._of_task.give_back(task_uuid)
+            self._of_user.give_back(user)
+            raise
+
+    def _check(self, retry_after_s: float, reason: str) -> None:
+        if not retry_after_s:
+            return
+        wait_s = math.ceil(retry_after_s)
+        raise ProblemError(
+            429,
+            f"{reason}; please ask again in {wait_s} s",
+            error_code="too_many_redeliveries",
+            headers={"Retry-After": str(wait_s)},
+        )

@@ -1,0 +1,55 @@
+"""The settings of a processor."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AliasChoices, Field
+
+from common.settings.schema.worker import PROCESSOR_GROUP_ID, WorkerSettings
+from common.settings.types import Port, Positive, PositiveFloat, Slots
+
+
+class ProcessorSettings(WorkerSettings):
+    """The settings of a processor's process."""
+
+    kafka_group_id: str = Field(
+        PROCESSOR_GROUP_ID, validation_alias=AliasChoices("KAFKA_PROCESSOR_GROUP_ID", "kafka_group_id")
+    )
+    """The processors' consumer group."""
+    kafka_max_poll_interval_ms: Positive = Field(
+        600000,
+        validation_alias=AliasChoices("KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS", "kafka_max_poll_interval_ms"),
+    )
+    """How long the worker may go without a poll, in milliseconds. Jobs may take longer."""
+    slots: Slots = Field(2, validation_alias=AliasChoices("PROCESSOR_SLOTS", "slots"))
+    """How many jobs work at once. The engine separates one of them at a time."""
+    download_slots: Slots | None = None
+    """How many slow downloads run beside those jobs. Unset: 4 times DOWNLOAD_SLOTS_PER_USER."""
+    download_slots_per_user: Slots | None = None
+    """How many of them are for one user's tasks. Unset: PROCESSOR_SLOTS, but at least 2."""
+    health_port: Port = 8001
+
+    model_name: str = Field("UVR-MDX-NET-Inst_HQ_4", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ ()&+-]*$")
+    """The model that separates: a name of audio-separator's catalogue, or spleeter-2stems."""
+    model_file_dir: Path = Path("models")
+    """The directory of the models' files. A missing model is fetched into it at the start."""
+    temp_dir: Path = Path("temp")
+    """The directory of songs and stems in progress."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """The device that separates. auto takes a GPU if there is one that works."""
+    output_format: Literal["wav", "flac", "mp3"] = "wav"
+    """The format of the stems."""
+    max_audio_bytes: Positive = 2 * 1024**3
+    """The largest song file, in bytes."""
+    max_audio_duration_s: PositiveFloat = 4 * 3600.0
+    """The longest song, in seconds."""
+    max_audio_channels: Positive = 8
+    """The most channels that a song may have."""
+    download_deadline_s: PositiveFloat = 3600.0
+    """How long a download may take in all, in seconds."""
+    min_download_bytes_per_s: Annotated[int, Field(ge=0)] = 8192
+    """A download slower than this over a whole minute is ended and tried again later. 0 allows any rate."""
+    engine_max_jobs: Positive = 200
+    """After how many jobs the engine's process is replaced."""
+    engine_job_timeout_s: PositiveFloat = 4 * 3600.0
+    """How long the engine may take for one song, in seconds."""

@@ -1,0 +1,45 @@
+"""Builds the results that a job publishes: its staged stems, or why it failed."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from common.errors import JobError
+from common.outbound.addresses import without_secrets
+from common.tasks.job_status import failure
+from common.tasks.messages import Separated, SeparationFailed, StagedStem, Task, Times
+from processor.engine.protocol import Separation
+
+
+def separated(
+    task: Task, separation: Separation, stems: Mapping[str, StagedStem], finished_at: float, times: Times
+) -> Separated:
+    """Return the result of a separated song. `finished_at` and `times` are in seconds since the epoch."""
+    return Separated(
+        **_shared_fields(task),
+        finished_at=finished_at,
+        stems=dict(stems),
+        model=separation.model,
+        device=separation.device,
+        gain=separation.gain,
+        times=times,
+    )
+
+
+def failed(task: Task, error: JobError, finished_at: float, times: Times) -> SeparationFailed:
+    """Return the result of a failed task. `finished_at` and `times` are in seconds since the epoch."""
+    fields = {**_shared_fields(task), **failure(error)}
+    return SeparationFailed(**fields, finished_at=finished_at, times=times)
+
+
+def _shared_fields(task: Task) -> dict[str, Any]:
+    """Return the fields that a result takes over from its task."""
+    return {
+        "task_uuid": task.task_uuid,
+        "hook_url": task.hook_url,
+        "run": task.run,
+        "submitted_at": task.submitted_at,
+        "request_id": task.request_id,
+        "user": task.user,
+        "cancel_at": task.cancel_at,
+        "audio": without_secrets(task.audio),
+    }

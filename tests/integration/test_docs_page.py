@@ -1,0 +1,92 @@
+"""`/docs` in a real browser: it shows the whole document, can be used, and asks nobody but the api."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.request import urlopen
+
+import pytest
+
+from tests.support.api.api_server import ApiServer, api_server
+from tests.support.browser import Browser, Tab, browser
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.network
+
+_PATIENCE_S = 60
+# The statuses of each operation that is unfolded on the page.
+_SHOWN = """Object.fromEntries([...document.querySelectorAll('.opblock')].map(block => [
+  block.querySelector('.opblock-summary-method').textContent + ' ' +
+    block.querySelector('.opblock-summary-path').dataset.path,
+  [...block.querySelectorAll('tr.response > .response-col_status')].map(cell => cell.textContent),
+]))"""
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,1600") as started:
+        yield started
+
+
+@pytest.fixture(params=["", "/separation/v1"], ids=["at the root", "behind a path prefix"])
+def api(request: pytest.FixtureRequest) -> Iterator[ApiServer]:
+    with api_server(prefix=request.param) as server:
+        yield server
+
+
+def opened(chrome: Browser, api: ApiServer) -> Tab:
+    """A tab with the page, all operations unfolded."""
+    tab = chrome.open("about:blank")
+    tab.listen()
+    tab.visit(api.url + "/docs")
+    wait_for(lambda: tab.run(_SHOWN), _PATIENCE_S, "operations")
+    tab.click(".opblock-summary-control[aria-expanded=false]")
+    wait_for(lambda: all(tab.run(_SHOWN).values()), _PATIENCE_S, "answers of each operation")
+    return tab
+
+
+def statuses(document: dict[str, Any]) -> dict[str, list[str]]:
+    return {
+        f"{method.upper()} {path}": sorted(operation["responses"])
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+    }
+
+
+def test_every_operation_and_answer_is_shown_by_our_own_files(chrome, api):
+    tab = opened(chrome, api)
+    with urlopen(api.url + "/openapi.json") as answer:
+        document = json.load(answer)
+    assert {name: sorted(shown) for name, shown in tab.run(_SHOWN).items()} == statuses(document)
+    for text in (document["info"]["title"], "Idempotency-Key", "Task has been queued for processing"):
+        assert text in tab.text
+    assert tab.complaints == []
+    files = ("docs", "docs/swagger-ui.css", "docs/swagger-ui-bundle.js", "docs/start.js", "openapi.json")
+    assert [url for url in tab.requested if not url.startswith("data:image/svg")] == [
+        f"{api.url}/{file}" for file in files
+    ]
+
+
+def test_a_song_can_be_submitted_from_the_page(chrome, api):
+    tab = opened(chrome, api)
+    tab.click(".btn.authorize")
+    tab.type("#auth-basic-username", "admin")
+    tab.type("#auth-basic-password", "password")
+    tab.click(".auth-btn-wrapper .btn.authorize")
+    tab.click(".auth-btn-wrapper .btn-done")
+    tab.click("[id$='generate_generate_post'] .try-out__btn")
+    tab.click("[id$='generate_generate_post'] .btn.execute")
+    wait_for(lambda: api.publisher.tasks, _PATIENCE_S, "task")
+    assert [task.audio for task in api.publisher.tasks] == ["https://example.com/song.mp3"]
+    wait_for(lambda: str(api.publisher.tasks[0].task_uuid) in tab.text, _PATIENCE_S, "answer on the page")
+    assert tab.complaints == []
+    assert f"{api.url}/generate" in tab.requested
+
+
+def test_what_the_document_says_runs_nothing(chrome, api):
+    hostile = "<script>document.title = 'run'</script><img src=x onerror=\"document.title = 'run'\">seen"
+    api.app.openapi()["paths"]["/health"]["get"]["description"] = hostile
+    tab = opened(chrome, api)
+    assert "seen" in tab.text
+    assert tab.run("document.title") == "UVR API"
+    assert tab.run("document.querySelectorAll('#swagger-ui script, #swagger-ui [onerror]').length") == 0
