@@ -1,4 +1,4 @@
-"""The bucket's state is asked for seldom while it is good and often while it is not."""
+"""The bucket is checked seldom while it can be used, and often while it cannot."""
 
 from uploader.readiness import BucketWatch
 from uploader.storage_errors import BucketMissing

@@ -230,7 +230,7 @@ def test_stems_that_lose_to_a_failure_s_manifest_do_not_stay(harness):
 
 @pytest.mark.parametrize("error", [DOWN, REFUSED, CrashError(ErrorCode.ENGINE_CRASHED)])
 def test_a_failure_that_finds_a_success_tells_the_success_and_removes_nothing(harness, error):
-    """A worker that did not know gives a result up that another has published."""
+    """One worker gives a result up that another has published."""
     result = harness.staged()
     harness.run(result)
     given_up = harness.given_up(result, error)
@@ -261,7 +261,7 @@ def test_a_replay_of_a_delivered_result_copies_what_the_run_before_it_published(
     harness.work_out(result)
     harness.now_s = 500.0
     for run in (3, 4):  # run 2 has left nothing
-        if run == 4:  # the newest one is asked first
+        if run == 4:  # the newest run is tried first
             del harness.storage.objects[PREFIX + "manifest.json"]
         harness.work_out(result.model_copy(update={"run": run}))
         for name in STEMS:

@@ -1,4 +1,4 @@
-"""What a later try will hardly mend is told at once, and given up after three tries within a minute."""
+"""Failures that a later try will hardly mend are reported at once and given up within a minute."""
 
 import json
 import socket
@@ -45,7 +45,7 @@ def again(given: Record, error: TransientError, schedule: RetrySchedule, policy=
 def delay_s_of(
     policy: RetryPolicy, given: Record, error: TransientError, schedule: RetrySchedule
 ) -> int | None:
-    """How long until the next try; None when there is none."""
+    """Returns the seconds until the next try; None when there is none."""
     next_try = policy.next_try(given, error, schedule, 0.0)
     return None if next_try is None else int(next_try.at)
 
@@ -138,10 +138,11 @@ class TestATask:
         tries = self.tries(harness, "http://nobody.test/song.wav")
         assert len(tries) == 3
         for number, settled in enumerate(tries[:2], 1):
-            (told,) = settled.statuses
-            assert (told.state, told.error_code, told.next_try_at) == (State.QUEUED, "address_blocked", 20.0)
-            assert "nobody.test does not exist" in told.error_message
-            assert told.tries == (number,)
+            (status,) = settled.statuses
+            assert (status.state, status.next_try_at) == (State.QUEUED, 20.0)
+            assert status.error_code == "address_blocked"
+            assert "nobody.test does not exist" in status.error_message
+            assert status.tries == (number,)
         failed = decode_result(tries[-1].of("results")[0].value)
         assert isinstance(failed, SeparationFailed)
         assert failed.error_code == "address_blocked"
@@ -149,12 +150,12 @@ class TestATask:
         assert dict(letter.headers)[retry.TRIES] == b'{"brief":3,"job":3}'
 
     def test_neither_name_is_told_from_the_other_by_anything(self, harness):
-        told = []
+        published = []
         for answer in REFUSED_NAMES:
             harness.network = answering(answer)
             tries = self.tries(harness, "http://nobody.test/song.wav")
-            told.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
-        first, second = (repr(one) for one in told)
+            published.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
+        first, second = (repr(one) for one in published)
         assert first == second
 
     def test_a_resolver_that_is_away_keeps_the_usual_delays(self, harness):
@@ -180,22 +181,22 @@ class TestACallback:
     @pytest.mark.parametrize("answer", REFUSED_NAMES, ids=str)
     def test_a_name_that_leads_nowhere_is_told_at_once_and_given_up_after_three(self, harness, answer):
         tries = self.work_out(harness, answer)
-        noted = [delivery for settled in tries for delivery in settled.deliveries]
-        assert [d.next_try_at for d in noted] == [99.0 + 20, 99.0 + 20, None]
-        assert [d.try_number for d in noted] == [1, 2, 3]
-        assert {(d.error_code, d.status) for d in noted} == {("address_blocked", None)}
-        told = [status for settled in tries for status in settled.statuses]
-        assert told[0].error_code == "http_error", "the task's own end"
+        deliveries = [delivery for settled in tries for delivery in settled.deliveries]
+        assert [d.next_try_at for d in deliveries] == [99.0 + 20, 99.0 + 20, None]
+        assert [d.try_number for d in deliveries] == [1, 2, 3]
+        assert {(d.error_code, d.status) for d in deliveries} == {("address_blocked", None)}
+        statuses = [status for settled in tries for status in settled.statuses]
+        assert statuses[0].error_code == "http_error", "the task's own end"
         (letter,) = tries[-1].letters
         assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"address_blocked"
         assert dict(letter.headers)[retry.TRIES] == b'{"brief":3,"callback":3}'
 
     def test_neither_name_is_told_from_the_other_by_anything(self, harness):
-        told = []
+        published = []
         for answer in REFUSED_NAMES:
             tries = self.work_out(harness, answer)
-            told.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
-        first, second = (repr(one) for one in told)
+            published.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
+        first, second = (repr(one) for one in published)
         assert first == second
 
     def test_a_resolver_that_is_away_keeps_the_usual_delays(self, harness):
@@ -215,8 +216,8 @@ class TestACallback:
         )
         harness.storage.objects[f"out/{ended.task_uuid}/1/manifest.json"] = b"{}"
         tries = harness.work_out(result_record(asked))
-        noted = [delivery for settled in tries for delivery in settled.deliveries]
-        assert [d.next_try_at for d in noted] == [99.0 + 20, 99.0 + 20, None]
+        deliveries = [delivery for settled in tries for delivery in settled.deliveries]
+        assert [d.next_try_at for d in deliveries] == [99.0 + 20, 99.0 + 20, None]
 
 
 # Certificates
