@@ -83,9 +83,9 @@ def watch(settings: KafkaSettings, scope: Scope, stopping: threading.Event) -> N
         try:
             _end_all(settings, scope, named)
         except KafkaError as error:
-            log.debug("looking for hanging transactions: %r", error)
+            log.debug("could not look for hanging transactions: %r", error)
         except Exception:  # the loop's edge: a transaction that could not be ended now is ended later
-            log.exception("looking for hanging transactions")
+            log.exception("could not look for hanging transactions")
 
 
 def _end_all(settings: KafkaSettings, scope: Scope, named: set[OpenTransaction]) -> None:

@@ -106,7 +106,7 @@ def decode(committed: OffsetAndMetadata | None) -> CommittedState:
         return found
     if committed.metadata:
         log.warning(
-            "committed metadata %r is not of offset %d: taking the offset alone",
+            "committed metadata %r does not belong to offset %d: only the offset is used",
             committed.metadata,
             committed.offset,
         )

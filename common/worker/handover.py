@@ -78,7 +78,7 @@ class Handover:
         with self._lock:
             now = self._last_request_s = self._clock()
             if new := drained - self._drained_since_s.keys():
-                log.info("finishing what runs on %s, which is for another worker then", partition_names(new))
+                log.info("finishing the jobs on %s: another worker gets them then", partition_names(new))
             self._drained_since_s = {p: self._drained_since_s.get(p, now) for p in drained}
         self._leases.hold_back(drained)
 
@@ -130,7 +130,7 @@ class Handover:
             try:
                 consumer.look_for_ends(_LOOK_TIMEOUT_MS)
             except Exception as error:  # noqa: BLE001 - the thread's edge: the next look may succeed
-                log.debug("looking for the ends of the partitions: %r", error)
+                log.debug("could not read where the partitions end: %r", error)
             finally:
                 self._is_looking.clear()
 

@@ -113,7 +113,7 @@ class JobThread:
         except Cancelled:
             log.info("%s: stopped before its attempt", self._lease)
         except Exception:
-            log.exception("%s: after its end", self._lease)
+            log.exception("%s: error after the job's end", self._lease)
         finally:
             self._seat.end_turn()
             self._seat.place.leave()

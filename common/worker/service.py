@@ -125,7 +125,7 @@ class Service:
             )
             return EXIT_FENCED
         except Exception:  # the process's edge: the log must have it before the process ends
-            log.exception("the worker has ended")
+            log.exception("the worker has ended with an error")
             return EXIT_FAILED
         self._leave()
         log.info("stopped")
@@ -174,7 +174,7 @@ class Service:
         try:
             clients.leave_group(self._settings, self._group_id)
         except KafkaError as error:
-            log.warning("could not leave the group, its session time-out will do it: %r", error)
+            log.warning("could not leave the group, the session time-out will end the membership: %r", error)
 
 
 def _health_server(
