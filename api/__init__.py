@@ -1,1 +1,1 @@
-"""The api: takes submissions, and tells what became of them."""
+"""The api: it takes submissions and says how far their tasks are."""

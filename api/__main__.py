@@ -1,14 +1,16 @@
-"""`python -m api`: answers on API_HOST:API_PORT until SIGTERM or SIGINT.
+"""`python -m api` answers on API_HOST:API_PORT until SIGTERM or SIGINT.
 
-`python -m api hash-password NAME` makes a line for BASIC_AUTH_USERS_FILE instead.
+`python -m api hash-password NAME` prints a line for BASIC_AUTH_USERS_FILE instead.
 """
 
 import gc
 import logging
 import signal
 import sys
+from collections.abc import Callable
 from functools import partial
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -28,30 +30,25 @@ from common.settings import command_line
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import ApiSettings
 
-# How long the answers that are still to be written may take after the last task is confirmed or not.
+# At a stop: the time to write the last answers, after Kafka has confirmed the last tasks or has failed to.
 _LAST_ANSWERS_S = 5
 _USAGE = "usage: python -m api [hash-password NAME]  (the api's settings are environment variables)"
 
 
 def main() -> None:
-    # When it has stopped in order, uvicorn raises the signal that it was stopped with once more.
+    # uvicorn raises the signal that stopped it again, after it has stopped in order.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))
     settings = load_or_exit(ApiSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("api", settings.log_dir, settings.log_level, settings.log_format)
-    # Less than what the client waits for: what was answered with 503 must not be queued long after.
-    delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
-    publisher = KafkaPublisher(
-        lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s
-    )
     metrics = ApiMetrics.create()
     try:
         view = KafkaView.from_settings(settings, metrics.record_skipped)
     except OSError as error:
         exit_for_bad_settings(f"VIEW_FILE {settings.view_file}: {error.strerror}")
     try:
-        app = create_app(settings, publisher, view, metrics=metrics)
+        app = create_app(settings, _make_publisher(settings), view, metrics=metrics)
     except ValueError as error:
         exit_for_bad_settings(str(error))
     try:
@@ -64,15 +61,15 @@ def main() -> None:
     connections = Connections(
         most_connections(settings),
         settings.max_connections_per_address,
-        ProxyHeadersMiddleware(app, settings.forwarded_allow_ips).trusted_hosts.__contains__,
+        _is_proxy(settings),
         metrics.connection_ended,
     )
     listener.prepare(connections)
     metrics.count_connections(lambda: connections.open)
     config = uvicorn.Config(
         app,
-        http=partial(GuardedProtocol, connections=connections, turns=Turns()),  # type: ignore[arg-type]
-        loop="asyncio",  # another one would not ask our listener
+        http=partial(GuardedProtocol, connections=connections, turns=Turns()),  # type: ignore[arg-type]  # a class only, by its type
+        loop="asyncio",  # other loops would not call our listener's `accept`
         ws="none",
         log_config=None,
         access_log=False,
@@ -80,14 +77,26 @@ def main() -> None:
         proxy_headers=False,  # see `api.http.cross_origin`
         timeout_graceful_shutdown=int(settings.kafka_ack_timeout_s) + _LAST_ANSWERS_S,
     )
-    # What is there now stays: without it each of the collector's rounds would look at all of it.
+    # Nothing of this becomes garbage: without `freeze` each round of the collector would scan all of it.
     gc.collect()
     gc.freeze()
     _Server(config, view).run(sockets=[listener])
 
 
+def _make_publisher(settings: ApiSettings) -> KafkaPublisher:
+    # Shorter than the time that a client waits: a task that was answered with 503 must not be queued later.
+    delivery_timeout_s = settings.kafka_ack_timeout_s * 0.9
+    return KafkaPublisher(lambda: KafkaSession(settings, delivery_timeout_s), settings.kafka_ack_timeout_s)
+
+
+def _is_proxy(settings: ApiSettings) -> Callable[[str], bool]:
+    """Return whether an address belongs to FORWARDED_ALLOW_IPS, as uvicorn reads this setting."""
+    app_is_unused: Any = None
+    return ProxyHeadersMiddleware(app_is_unused, settings.forwarded_allow_ips).trusted_hosts.__contains__
+
+
 class _Server(uvicorn.Server):
-    """One that does not wait for those who watch a task: they come again, to another api."""
+    """Ends the streams of task events at a stop, instead of waiting for their end: clients reconnect."""
 
     def __init__(self, config: uvicorn.Config, view: KafkaView):
         super().__init__(config)

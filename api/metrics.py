@@ -1,4 +1,4 @@
-"""What the api counts, for `GET /metrics`: sums over all users, with nobody's name or address in them."""
+"""The counters behind `GET /metrics`: sums over all users, without anybody's name or address."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _NO_ROUTE = "none"
 
 
 class SignInRefusal(StrEnum):
-    """The values of `reason`: why somebody was not let in."""
+    """The values of `reason` for requests that were not let in."""
 
     MISSING = "missing"
     WRONG = "wrong"
@@ -24,7 +24,7 @@ class SignInRefusal(StrEnum):
 
 
 class TaskRefusal(StrEnum):
-    """The values of `reason`: why a right submission became no task."""
+    """The values of `reason` for valid submissions that became no task."""
 
     KEY_REUSED = "key_reused"
     TOO_MANY_QUEUED = "too_many_queued"
@@ -32,17 +32,17 @@ class TaskRefusal(StrEnum):
 
 
 class Ended(StrEnum):
-    """The values of `how`."""
+    """The values of `how` for connections that the api has ended."""
 
     REFUSED = "refused"
     CUT_OFF = "cut_off"
-    """While it waited for its client, so that another had room."""
+    """It waited for its client, and made room for another connection."""
     STALLED = "stalled"
     """Its client took nothing of its answer."""
 
 
 class Limit(StrEnum):
-    """The values of `limit`: what a connection was ended by."""
+    """The values of `limit`: the limit by which a connection was ended."""
 
     ALL = "all"
     ADDRESS = "address"
@@ -63,19 +63,25 @@ class ApiMetrics:
     @classmethod
     def create(cls) -> Self:
         registry = new_registry()
-        refusals = Counter(
-            "uvr_sign_in_refusals", "Requests without a right sign-in, by why.", ["reason"], registry=registry
+        sign_in_refusals = Counter(
+            "uvr_sign_in_refusals",
+            "Requests without a valid sign-in, by reason.",
+            ["reason"],
+            registry=registry,
         )
-        for reason in SignInRefusal:
-            refusals.labels(reason)
+        for sign_in_refusal in SignInRefusal:
+            sign_in_refusals.labels(sign_in_refusal)
         task_refusals = Counter(
-            "uvr_task_refusals", "Submissions that became no task, by why.", ["reason"], registry=registry
+            "uvr_task_refusals",
+            "Valid submissions that became no task, by reason.",
+            ["reason"],
+            registry=registry,
         )
-        for reason in TaskRefusal:
-            task_refusals.labels(reason)
+        for task_refusal in TaskRefusal:
+            task_refusals.labels(task_refusal)
         ended = Counter(
             "uvr_connections_ended",
-            "Connections that were refused, or cut off so that another had room, by which limit.",
+            "Connections that were refused, or cut off to make room for another, by limit.",
             ["how", "limit"],
             registry=registry,
         )
@@ -84,7 +90,7 @@ class ApiMetrics:
                 ended.labels(how, limit)
         skipped = Counter(
             "uvr_view_records_skipped",
-            "Records that the view has passed over, since they are no messages of ours.",
+            "Records that the view has skipped, because they are no valid messages.",
             ["kind"],
             registry=registry,
         )
@@ -97,13 +103,13 @@ class ApiMetrics:
             ),
             Counter("uvr_tasks_queued", "Tasks that Kafka has confirmed.", registry=registry),
             task_refusals,
-            refusals,
+            sign_in_refusals,
             ended,
             skipped,
         )
 
     def count_connections(self, open_connections: Callable[[], int]) -> None:
-        """Registers the gauge of the connections that are open now."""
+        """Register the gauge of the connections that are open now."""
 
         def numbers() -> dict[tuple[str, ...], float]:
             return {(): float(open_connections())}
@@ -124,7 +130,7 @@ class ApiMetrics:
         self.task_refusals.labels(reason).inc()
 
     def answered(self, scope: Scope, status: int) -> None:
-        """`scope` as the router has left it; a `status` of 0 is no answer."""
-        # The route's own path: those that clients ask for are without number.
+        """Count an answer. `scope` is as the router has left it; a `status` of 0 stands for no answer."""
+        # The route's own path: clients can ask for any number of paths, each of which would be a label.
         route = getattr(scope.get("route"), "path", _NO_ROUTE)
         self.requests.labels(route, str(status)).inc()

@@ -1,4 +1,4 @@
-"""Every error of the api as problem JSON (RFC 9457) that also holds `error`, which our users read."""
+"""Makes every error a problem JSON (RFC 9457), which also has `error` for programs of users."""
 
 import logging
 from collections.abc import Mapping
@@ -17,6 +17,10 @@ from common.tasks.messages import State
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+UNEXPECTED_ERROR = (
+    "The request could not be handled, because of an unexpected error; please try again. If it happens "
+    "again, give the operator the X-Request-Id"
+)
 
 
 class Problem(BaseModel):
@@ -39,7 +43,7 @@ class Problem(BaseModel):
 
 
 class ProblemError(Exception):
-    """TopicEnds a request with this problem."""
+    """Ends a request with a problem."""
 
     def __init__(
         self,
@@ -50,7 +54,7 @@ class ProblemError(Exception):
         headers: Mapping[str, str] | None = None,
         **members: Any,
     ):
-        """`members` are further ones of Problem."""
+        """`members` are further fields of Problem."""
         super().__init__(detail)
         self.status, self.detail, self.error_code, self.headers = status, detail, error_code, headers
         self.members = members
@@ -70,14 +74,14 @@ def problem(
 
 
 def explain(errors: list[Any]) -> str:
-    """The first of pydantic's errors in one line that does not repeat the input."""
+    """Return the first of pydantic's errors in one line, without the input."""
     first = errors[0]
     where = ".".join(str(part) for part in first["loc"] if part not in ("header", "query", "path", "body"))
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
 def install(app: FastAPI) -> None:
-    """Turns every error that a route can end in into a problem."""
+    """Add the handlers that turn each exception of a route into a problem."""
 
     @app.exception_handler(ProblemError)
     async def on_problem(_: Request, error: ProblemError) -> JSONResponse:

@@ -1,1 +1,1 @@
-"""Who is asking: users, passwords, and what a wrong one costs."""
+"""Finds out who sends a request: users, their passwords, and the price of wrong ones."""

@@ -1,4 +1,4 @@
-"""HTTP Basic (RFC 7617), decided before anything of the body is read."""
+"""HTTP Basic authentication (RFC 7617), decided before anything of the body is read."""
 
 import base64
 import binascii
@@ -34,17 +34,21 @@ class BasicAuth:
         headers = request.headers.getlist("Authorization")
         if not headers:
             self._metrics.refused(SignInRefusal.MISSING)
-            raise ProblemError(401, "Authentication is required", headers=CHALLENGE)
+            raise ProblemError(
+                401,
+                "Authentication is required: send a user name and a password by HTTP Basic",
+                headers=CHALLENGE,
+            )
         client = request.client.host if request.client else ""
         wait_s = self._limiter.retry_after_s(client)
         if wait_s > 0:
             self._metrics.refused(SignInRefusal.TOO_MANY_FAILURES)
             raise ProblemError(
                 429,
-                "Too many failed sign-ins from this address",
+                f"Too many failed sign-ins from this address; please try again in {math.ceil(wait_s)} s",
                 headers={"Retry-After": str(math.ceil(wait_s))},
             )
-        # Two might be read as one by us and as the other by a proxy before us.
+        # Of two headers, a proxy before us may have read the other one.
         credentials = decode(headers[0]) if len(headers) == 1 else None
         if credentials is None:
             self._limiter.failed(client)
@@ -59,7 +63,7 @@ class BasicAuth:
             return user
         counts = not self._sign_in.is_under_way(name, password)
         if counts:
-            # Before the check, which takes its time: else many guesses at once would all be let in.
+            # Before the check, which takes a while: many guesses at once would all be let in otherwise.
             self._limiter.failed(client)
         try:
             user = await self._sign_in.check(name, password)
@@ -76,12 +80,12 @@ class BasicAuth:
 
 
 def make_sign_in(settings: ApiSettings, clock: Callable[[], float]) -> SignIn:
-    """Raises ValueError for a users file that is wrong."""
+    """Raise ValueError for a users file that is wrong."""
     pair = Pair(settings.basic_auth_username, settings.basic_auth_password.get_secret_value())
     if settings.basic_auth_users_file is None:
         return SignIn(pair, {}, clock)
     users = read_users(settings.basic_auth_users_file)
-    # Whoever keeps a file of users and sets no password must not have the well-known one left open.
+    # With a file of users and no password set, the well-known default password must not stay valid.
     if "basic_auth_password" not in settings.model_fields_set:
         return SignIn(None, users, clock)
     if pair.name in users:
@@ -90,7 +94,7 @@ def make_sign_in(settings: ApiSettings, clock: Callable[[], float]) -> SignIn:
 
 
 def decode(header: str) -> tuple[bytes, bytes] | None:
-    """User and password of an `Authorization` header, None if it is no well-formed Basic one."""
+    """Return user and password from an `Authorization` header; None if it is no well-formed Basic header."""
     scheme, _, encoded = header.partition(" ")
     if scheme.lower() != "basic":
         return None

@@ -1,7 +1,7 @@
 """`python -m api hash-password NAME`: prints a line for BASIC_AUTH_USERS_FILE.
 
-The password comes from the terminal, asked for twice, or else from standard input's first line; never from
-the arguments, which every user of the machine can read.
+The command asks for the password twice on a terminal, and else reads the first line of standard input. It
+takes no password from its arguments, because every user of the machine can read them.
 """
 
 import getpass
@@ -13,7 +13,7 @@ _USAGE = "usage: python -m api hash-password NAME < FILE_WITH_THE_PASSWORD"
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code."""
+    """Return the exit code."""
     if len(arguments) != 1:
         print(_USAGE, file=sys.stderr)
         return 2
@@ -30,5 +30,5 @@ def _ask() -> str:
         return sys.stdin.readline().rstrip("\r\n")
     password = getpass.getpass()
     if getpass.getpass("Again: ") != password:
-        raise ValueError("these were two passwords")
+        raise ValueError("the passwords do not match")
     return password

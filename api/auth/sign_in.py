@@ -1,11 +1,12 @@
-"""Whether a name and a password are a user's, at a bounded price.
+"""Checks names and passwords, at a bounded price.
 
-Argon2 costs some 64 MiB and a tenth of a second on purpose. So it runs in a few threads, those who ask for
-the same thing share one answer, only so many may wait, and what was right is remembered for some minutes.
+Argon2 costs about 64 MiB and 0.1 s on purpose. Therefore the checks run in a few threads, and only a limited
+number may wait. Requests with the same credentials share one check, and right credentials are remembered for
+5 minutes.
 
-What is remembered holds no password: its key is an HMAC of name and password under a key that this process
-drew at its start and nobody else has. Only right credentials are kept, so that wrong guesses cannot push
-them out. Nothing of it outlives the process, which is also when a changed users file counts.
+No password is remembered: the key of an entry is an HMAC of name and password, under a random key that only
+this process has. Only right credentials are remembered, so that wrong guesses cannot push them out. All of it
+ends with the process; a changed users file counts after a restart.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ class Pair:
     password: str
 
     def matches(self, name: bytes, password: bytes) -> bool:
-        # Digests are of one length, so that the comparison's time tells not even a length; both are
+        # The time of a comparison reveals nothing, not even a length: digests are of one length, and both are
         # always compared.
         right_name = hmac.compare_digest(_digest(name), _digest(self.name.encode()))
         right_password = hmac.compare_digest(_digest(password), _digest(self.password.encode()))
@@ -52,7 +53,10 @@ class Pair:
 
 
 class SignIn:
-    """`pair` may be None, `users` (hashes by name) empty. One event loop, to which all methods belong."""
+    """Checks credentials. All methods belong to one event loop.
+
+    `pair` may be None, and `users`, the hashes by name, may be empty.
+    """
 
     def __init__(
         self,
@@ -63,7 +67,7 @@ class SignIn:
         max_waiting: int = _MAX_WAITING,
         max_remembered: int = _MAX_REMEMBERED,
     ):
-        """`verify` tells in a thread whether an encoded hash is that of a password."""
+        """`verify`, which runs in a thread, says whether an encoded hash belongs to a password."""
         self._pair, self._users, self._clock = pair, dict(users), clock
         self._verify, self._max_waiting, self._max_remembered = (
             verify or _is_hash_of,
@@ -78,7 +82,7 @@ class SignIn:
         self._decoys = {cost: _decoy(*cost) for cost in map(parameters_of, self._users.values())}
 
     def known(self, name: bytes, password: bytes) -> str | None:
-        """The user, if that can be told at once."""
+        """Return the user if that needs no check by Argon2, else None."""
         if self._pair and self._pair.matches(name, password):
             return self._pair.name
         key = self._mac(name, password)
@@ -89,11 +93,11 @@ class SignIn:
         return None
 
     def is_under_way(self, name: bytes, password: bytes) -> bool:
-        """Whether the same question is being answered already."""
+        """Return whether the same credentials are being checked already."""
         return self._mac(name, password) in self._under_way
 
     async def check(self, name: bytes, password: bytes) -> str | None:
-        """The user, or None for wrong credentials. Raises TooManySignIns."""
+        """Return the user, or None for wrong credentials. Raise TooManySignIns."""
         if not self._users:
             return None
         key = self._mac(name, password)
@@ -102,7 +106,7 @@ class SignIn:
             if len(self._under_way) >= self._max_waiting:
                 raise TooManySignIns
             answer = self._begin(key, name, password)
-        # a client that goes away must not take the answer from those who share it
+        # a client that disconnects must not cancel the check for the requests that share it
         return name.decode() if await asyncio.shield(answer) else None
 
     def _begin(self, key: bytes, name: bytes, password: bytes) -> asyncio.Future[bool]:
@@ -127,7 +131,10 @@ class SignIn:
         return right
 
     def _decoy_for(self, name: bytes) -> str:
-        """A name that nobody has costs what one of the users costs, and always the same one's."""
+        """Return a hash with which a name that no user has costs as much as a user's name.
+
+        The same name always costs as much as the same user.
+        """
         chosen = int.from_bytes(self._mac(name, b"")) % len(self._names)
         return self._decoys[parameters_of(self._users[self._names[chosen]])]
 
@@ -143,7 +150,7 @@ def _is_hash_of(encoded: str, password: bytes) -> bool:
 
 
 def _decoy(memory_kib: int, passes: int, lanes: int) -> str:
-    """The hash of a password that nobody knows."""
+    """Return the hash of a password that nobody knows."""
     return PasswordHasher(passes, memory_kib, lanes, type=Type.ID).hash(secrets.token_bytes(32))
 
 

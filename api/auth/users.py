@@ -1,13 +1,13 @@
-"""The file of BASIC_AUTH_USERS_FILE: a user a line, `name:$argon2id$…`, empty lines and `#` apart."""
+"""Reads BASIC_AUTH_USERS_FILE: each line is a user, `name:$argon2id$…`, a comment with `#`, or empty."""
 
 import re
 from pathlib import Path
 
 from argon2 import PasswordHasher
 
-# The library's own choice: RFC 9106's second, 64 MiB and three passes.
+# The library's default is the second recommendation of RFC 9106: 64 MiB and three passes.
 _HASHER = PasswordHasher()
-# What one sign-in may cost: the file's author decides that, within what the process can bear.
+# The author of the file decides what a sign-in costs, up to what the process can bear.
 _MAX_MEMORY_KIB, _MAX_PASSES, _MAX_LANES = 256 * 1024, 10, 16
 _MAX_NAME_CHARACTERS = 128
 _BASE64 = "[A-Za-z0-9+/]"
@@ -17,7 +17,7 @@ _HASH = re.compile(
 
 
 def read_users(path: Path) -> dict[str, str]:
-    """Argon2 hashes by the users' names. Raises ValueError, which names the line and none of its content."""
+    """Return Argon2 hashes by users' names. Raise ValueError with the number of a bad line, not its text."""
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -30,17 +30,17 @@ def read_users(path: Path) -> dict[str, str]:
         try:
             name, encoded = _parse(line)
             if name in users:
-                raise ValueError("the name is there twice")
+                raise ValueError("the name occurs twice")
         except ValueError as error:
             raise ValueError(f"BASIC_AUTH_USERS_FILE {path}, line {number}: {error}") from None
         users[name] = encoded
     if not users:
-        raise ValueError(f"BASIC_AUTH_USERS_FILE {path}: expected a user at least")
+        raise ValueError(f"BASIC_AUTH_USERS_FILE {path}: expected at least one user")
     return users
 
 
 def make_line(name: str, password: str) -> str:
-    """A line for the file. Raises ValueError for a name or a password that cannot be one."""
+    """Return a line for the file. Raise ValueError for an unusable name or password."""
     _check_name(name)
     if not password or not password.isprintable():
         raise ValueError("expected a password of printable characters")
@@ -48,7 +48,7 @@ def make_line(name: str, password: str) -> str:
 
 
 def parameters_of(encoded: str) -> tuple[int, int, int]:
-    """Memory in KiB, passes and lanes. Raises ValueError for what is no hash of Argon2id."""
+    """Return memory in KiB, passes and lanes. Raise ValueError for a text that is no hash of Argon2id."""
     match = _HASH.fullmatch(encoded)
     if match is None:
         raise ValueError("expected a hash of Argon2id, as `python -m api hash-password` makes it")

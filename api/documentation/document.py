@@ -2,12 +2,14 @@
 
 import functools
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
-from pydantic.json_schema import models_json_schema
+from pydantic import BaseModel
+from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api.problems import Problem
 from api.submit.submission import Submission
@@ -17,7 +19,10 @@ callback is POSTed to the address that you gave. Until then, `GET /tasks` says h
 
 # A route reads this body itself, after it has checked the credentials, and every route may answer with a
 # problem: FastAPI sees neither in the signatures.
-_SCHEMAS_OF_OUR_OWN = ((Submission, "validation"), (Problem, "serialization"))
+_SCHEMAS_OF_OUR_OWN: Sequence[tuple[type[BaseModel], JsonSchemaMode]] = (
+    (Submission, "validation"),
+    (Problem, "serialization"),
+)
 
 
 def install(app: FastAPI) -> None:
@@ -28,7 +33,7 @@ def install(app: FastAPI) -> None:
             app.openapi_schema = _make(app)
         return app.openapi_schema
 
-    app.openapi = document  # type: ignore[method-assign]
+    app.openapi = document  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
 def add_route(app: FastAPI) -> None:

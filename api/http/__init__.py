@@ -1,1 +1,1 @@
-"""HTTP below the routes: the listener, connections, deadlines, headers and origins."""
+"""HTTP below the routes: the listening socket, connections, deadlines, headers and origins."""

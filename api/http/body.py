@@ -1,4 +1,4 @@
-"""A request's body, read within bounds of size and time."""
+"""Reads a request's body within bounds of size and time."""
 
 import asyncio
 
@@ -11,19 +11,32 @@ _DEADLINE_S = 10.0
 
 
 async def read_body(request: Request, max_bytes: int, deadline_s: float = _DEADLINE_S) -> bytes:
-    """Raises ProblemError: 413 as soon as it is known to be too large, 408 when it comes too slowly."""
-    too_large = ProblemError(413, f"The body is larger than {max_bytes} bytes")
+    """Return the body.
+
+    Raise ProblemError: 413 as soon as the body is known to be too large, 408 if it comes too slowly, 400 if
+    the client disconnects.
+    """
     if int(request.headers.get("Content-Length") or 0) > max_bytes:
-        raise too_large
-    body = bytearray()
+        raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(deadline_s):
-            async for chunk in request.stream():
-                body += chunk
-                if len(body) > max_bytes:
-                    raise too_large
+            return await _read(request, max_bytes)
     except TimeoutError:
-        raise ProblemError(408, f"The body did not arrive within {deadline_s:.0f} s") from None
+        raise ProblemError(
+            408, f"The body did not arrive within {deadline_s:.0f} s; please send it again"
+        ) from None
     except ClientDisconnect:
         raise ProblemError(400, "The body ended before it was complete") from None
+
+
+async def _read(request: Request, max_bytes: int) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
     return bytes(body)
+
+
+def _too_large(max_bytes: int) -> ProblemError:
+    return ProblemError(413, f"The body is larger than {max_bytes} bytes, the limit by MAX_BODY_BYTES")

@@ -1,13 +1,14 @@
-"""Counts open connections, in all and from each address, and chooses which one makes room for the next.
+"""Counts open connections, in all and from each address, and chooses which connection makes room for another.
 
-A client that keeps the api waiting gives way to a new one: first those that do not take what they have asked
-for, then those that do not ask, and of each the one that has kept it waiting longest. So neither clients that
-never read nor idle ones keep others out.
+A connection that waits for its client makes room for a new one. Clients that do not read their answers go
+first, idle ones second; among equals, the client goes that has waited longest. Thus neither clients that
+never read nor idle clients keep others out.
 """
 
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Callable
+from typing import Any
 
 from api.limiter import bucket_of
 from api.metrics import Ended, Limit
@@ -16,17 +17,19 @@ from common.observability.repeats import Repeats
 log = logging.getLogger(__name__)
 
 
+# The address of a client, as the socket module gives it.
+Peer = tuple[Any, ...]
 _SETTINGS = {Limit.ALL: "MAX_CONNECTIONS", Limit.ADDRESS: "MAX_CONNECTIONS_PER_ADDRESS"}
 
 
 def _nothing_yet() -> None:
-    """There is no transport to end."""
+    """Do nothing: there is no transport to end."""
 
 
 class Place:
-    """One open connection's. `cut` ends the connection; it does nothing while that is still being set up.
+    """The place of one open connection. `cut` ends the connection, once it has been set up.
 
-    Once it `counts` no more, whoever sets the connection up has to end it.
+    A place that no longer `counts` has lost its connection: the code that sets it up must then end it.
     """
 
     def __init__(self, address: str):
@@ -36,7 +39,10 @@ class Place:
 
 
 class _Waiting:
-    """Places that can make room, the one that is to go first at the front."""
+    """Places whose connections wait for their clients. The first place makes room first.
+
+    A connection is in debt while its client does not take an answer.
+    """
 
     def __init__(self) -> None:
         self._in_debt: OrderedDict[Place, None] = OrderedDict()
@@ -58,7 +64,10 @@ class _Waiting:
 
 
 class Connections:
-    """Used by one event loop at a time. `is_proxy` tells whose connections are not counted by address."""
+    """Counts connections, in one event loop at a time.
+
+    Connections from addresses for which `is_proxy` returns True are not counted by address.
+    """
 
     def __init__(
         self,
@@ -67,7 +76,7 @@ class Connections:
         is_proxy: Callable[[str], bool] = lambda _: False,
         ended: Callable[[Ended, Limit], None] = lambda how, limit: None,
     ):
-        """`ended` hears of each connection that the limits or a stalled client have ended."""
+        """`ended` is called for each connection that a limit or its stalled client has ended."""
         self.most, self._most_of_address, self._is_proxy, self._ended = most, most_of_address, is_proxy, ended
         self._places: dict[object, Place] = {}
         self._all = 0
@@ -78,11 +87,11 @@ class Connections:
 
     @property
     def open(self) -> int:
-        """Those that are still to be closed included."""
+        """The number of open connections, including those that are being closed."""
         return len(self._places)
 
-    def enter(self, peer: tuple) -> Place | None:
-        """A place for the connection from `peer`, another's if need be; None where there is none."""
+    def enter(self, peer: Peer) -> Place | None:
+        """Return a place for the connection from `peer`, or None. It may take that of another connection."""
         address = "" if self._is_proxy(peer[0]) else bucket_of(peer[0])
         if address and self._by_address[address] >= self._most_of_address:
             if not self._make_room(self._waiting_by_address.get(address), Limit.ADDRESS, peer[0]):
@@ -96,7 +105,7 @@ class Connections:
         return place
 
     def give_up_one(self) -> bool:
-        """Cuts off the first that waits, where the system has no more to give. False if there is none."""
+        """Cut off the first waiting connection, because no descriptor is left. Return False if none waits."""
         place = self._waiting.first
         if place is None:
             return False
@@ -109,14 +118,14 @@ class Connections:
         return self._places.get(peer)
 
     def waits(self, place: Place, is_in_debt: bool) -> None:
-        """From now on it is its client that is waited for; `is_in_debt`: to take what it has asked for."""
+        """Note that the connection waits for its client to send a request or, in debt, to take an answer."""
         self.is_busy(place)
         if place.counts:
             self._waiting.add(place, is_in_debt)
             self._waiting_by_address.setdefault(place.address, _Waiting()).add(place, is_in_debt)
 
     def is_busy(self, place: Place) -> None:
-        """Its client waits for us, or has just taken something."""
+        """Note that the client waits for the api, or has just taken something."""
         self._waiting.remove(place)
         others = self._waiting_by_address.get(place.address)
         if others is not None:
@@ -125,13 +134,13 @@ class Connections:
                 del self._waiting_by_address[place.address]
 
     def stalled(self, host: str) -> None:
-        """The one of a client at `host` was cut off."""
+        """Note that a client at `host` was cut off, because it took nothing of an answer."""
         self._ended(Ended.STALLED, Limit.TIME)
         if self._repeats.is_news(Ended.STALLED):
             log.warning("a client at %s takes nothing of its answer: its connection is cut off", host)
 
-    def leave(self, peer: tuple, place: Place) -> None:
-        """The connection is closed."""
+    def leave(self, peer: Peer, place: Place) -> None:
+        """Note that the connection is closed."""
         if self._places.get(peer) is place:
             del self._places[peer]
         self._uncount(place)

@@ -1,9 +1,9 @@
-"""Keeps web pages of others from using the api with the browser of a signed-in user.
+"""Keeps web pages of other sites from using the api through the browser of a signed-in user.
 
-A browser sends a page's request to any address, with the password that it has stored for that address, or
-with one that the page has put into the address. It says so: `Sec-Fetch-Site` tells how page and address
-belong together, `Origin` where the page is from, and `Host` which name the browser believes to speak to.
-Programs such as curl send neither of the first two and are not concerned.
+A browser sends a page's request to any address. It adds the password that it has stored for that address, or
+a password that the page has put into the address. Three headers reveal such a request: `Sec-Fetch-Site` says
+how page and address belong together, `Origin` where the page is from, and `Host` which name the browser asked
+for. Programs such as curl do not send the first two, and are not affected.
 """
 
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ from api.http.origins import HostRule, is_own, parsed
 from api.problems import problem
 from common.settings.schema import ApiSettings
 
-# These show no user's data, and are asked for by a pod's address or by a service's name.
+# They show no user's data, and orchestrators ask for them by a pod's address or by a service's name.
 _PROBES = ("/health", "/livez", "/readyz", "/metrics")
-# Anybody may read these, and other sites link to them.
+# Anybody may read these pages, and other sites may link to them.
 _PAGES = ("/docs", "/openapi.json")
 _FORWARDED_HOST = "uvr.forwarded_host"
 _ALLOWED_METHODS = "GET, HEAD, POST"
@@ -30,9 +30,9 @@ _PREFLIGHT_MAX_AGE_S = 600
 
 
 class CrossOrigin:
-    """Answers 403 to requests for another host and to requests of other sites' pages.
+    """Answers 403 to requests for other hosts and to requests of other sites' pages.
 
-    Pages of the origins in CORS_ORIGINS may do what their user may.
+    Pages of the origins in CORS_ORIGINS may do what their users may do.
     """
 
     def __init__(self, app: ASGIApp, settings: ApiSettings):
@@ -78,45 +78,46 @@ class CrossOrigin:
 
     def _is_for_us(self, scope: Scope, hosts: Iterable[str], forwarded: Iterable[str]) -> bool:
         if self._names_are_given:
-            # They are the names that clients use, which a proxy may have put into its own header.
+            # ALLOWED_HOSTS has the names that clients use. A proxy may have moved them to its own header.
             return all(map(self._hosts.allows, (*hosts, *forwarded)))
         return not _is_over_loopback(scope) or all(map(self._hosts.allows, hosts))
 
 
 class BehindProxy(ProxyHeadersMiddleware):
-    """Takes client and host of a request from the headers of the proxies in FORWARDED_ALLOW_IPS."""
+    """Takes the client and the host of a request from the headers of the proxies in FORWARDED_ALLOW_IPS."""
 
+    # uvicorn and starlette describe the same ASGI calls by different types.
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # type: ignore[override]
         if scope["type"] == "http" and scope.get("client") and scope["client"][0] in self.trusted_hosts:
             given = Headers(scope=scope).getlist("X-Forwarded-Host")
             # Each proxy of a chain appends the host that it was asked for.
             names = [name.strip() for value in given for name in value.split(",")]
             scope = {**scope, _FORWARDED_HOST: tuple(filter(None, names))}
-        await super().__call__(scope, receive, send)  # type: ignore[arg-type]
+        await super().__call__(scope, receive, send)  # type: ignore[arg-type]  # as above
 
 
 def _is_over_loopback(scope: Scope) -> bool:
-    """Whether the connection's own end is an address of this machine alone."""
+    """Return whether the api's end of the connection is a loopback address."""
     host, _ = scope.get("server") or ("", 0)
     try:
         return ip_address(host).is_loopback
-    except ValueError:  # a name or a path: no server of ours
+    except ValueError:  # a name or a path: not one of our servers
         return False
 
 
 def _is_ours(headers: Headers, origins: Iterable[str], hosts: tuple[str, ...]) -> bool:
-    """Whether no page has sent the request, or one of our own."""
+    """Return whether the request comes from no page, or from one of our own pages."""
     sites = headers.getlist("Sec-Fetch-Site")
-    # `none` is the user's own doing: an address that was typed, a bookmark.
+    # `none` stands for a request by the user: a typed address or a bookmark.
     if any(site not in ("same-origin", "none") for site in sites):
         return False
-    # A form of our own page, whose referrer policy hides where it is from.
+    # Our own pages' forms send `Origin: null`, because our referrer policy hides the origin.
     hidden = ("null",) if "same-origin" in sites else ()
     return all(origin in hidden or is_own(origin, hosts) for origin in origins)
 
 
 def _leads_to_page(scope: Scope, headers: Headers) -> bool:
-    """Whether a link was followed to what anybody may read."""
+    """Return whether the user has followed a link to a page that anybody may read."""
     return (
         scope["path"] in _PAGES
         and scope["method"] in ("GET", "HEAD")
@@ -142,13 +143,13 @@ def _preflight() -> Response:
 
 
 def _readable_by(origin: str, send: Send) -> Send:
-    """Lets a page of `origin` read the answer."""
+    """Let a page of `origin` read the answer."""
 
     async def send_with_headers(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = MutableHeaders(scope=message)
             headers["Access-Control-Allow-Origin"] = origin
-            # An EventSource cannot send a header of its own: it signs in by what the browser has stored.
+            # An EventSource cannot set headers: it signs in with the credentials that the browser has stored.
             headers["Access-Control-Allow-Credentials"] = "true"
             headers["Access-Control-Expose-Headers"] = _EXPOSED_HEADERS
             headers.add_vary_header("Origin")

@@ -1,4 +1,4 @@
-"""The socket that the api answers on, which lets in as many connections as there may be."""
+"""The socket on which the api listens. It accepts only as many connections as the limits allow."""
 
 import asyncio
 import errno
@@ -7,9 +7,10 @@ import os
 import resource
 import socket
 from contextlib import suppress
+from functools import partial
 from ipaddress import ip_address
 
-from api.http.connections import Connections, Place
+from api.http.connections import Connections, Peer, Place
 from api.http.refusal import plain_problem
 from common.observability.repeats import Repeats
 from common.settings.schema import ApiSettings
@@ -17,11 +18,12 @@ from common.settings.schema import ApiSettings
 log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
-# What the kernel takes unsent of an answer: whoever does not read is noticed by the next one.
+# How much of an unsent answer the kernel holds: little, so that a client that does not read is noticed soon.
 _UNSENT_BYTES = 4 * 1024
-# In one turn of the event loop: a connection cannot make room before the next one.
+# Connections that are accepted in one turn of the event loop. None of them can make room before the next
+# turn.
 _ACCEPTED_AT_ONCE = 64
-# Kafka's connections, the view's file, logs; and those that are let in while others are still being closed.
+# For Kafka's connections, the view's file and logs, and for new connections while others are being closed.
 _OTHER_DESCRIPTORS = 128
 _OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _RETRY_AFTER_S = 5
@@ -31,7 +33,7 @@ _TOO_MANY = plain_problem(
 
 
 class Listener(socket.socket):
-    """A listening socket for one event loop. `connections` decides who is let in, if it is there."""
+    """A listening socket for one event loop. `connections`, if it is set, decides who is let in."""
 
     connections: Connections | None = None
 
@@ -40,20 +42,21 @@ class Listener(socket.socket):
         self._repeats, self._accepted = Repeats(), 0
         self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
 
-    def accept(self) -> tuple[socket.socket, tuple]:
-        """Raises BlockingIOError where nobody waits, or nobody can be let in before others are closed."""
-        if self.connections is None:
+    def accept(self) -> tuple[socket.socket, Peer]:
+        """Accept a connection. Raise BlockingIOError while none waits, or none can be let in."""
+        connections = self.connections
+        if connections is None:
             return super().accept()
         while True:
             if self._accepted >= _ACCEPTED_AT_ONCE:
                 raise BlockingIOError(errno.EAGAIN, "the others come in the next turn")
-            if self.connections.open >= self.connections.most + _ACCEPTED_AT_ONCE:
+            if connections.open >= connections.most + _ACCEPTED_AT_ONCE:
                 raise BlockingIOError(errno.EAGAIN, "connections are still being closed")
-            accepted, peer = self._accept_or_drop()
+            accepted, peer = self._accept_or_make_room(connections)
             self._count()
-            place = self.connections.enter(peer)
+            place = connections.enter(peer)
             if place is not None:
-                return _Accepted(accepted, peer, place, self.connections), peer
+                return _Accepted(accepted, peer, place, connections), peer
             _refuse(accepted)
 
     def close(self) -> None:
@@ -69,9 +72,11 @@ class Listener(socket.socket):
     def _begin_turn(self) -> None:
         self._accepted = 0
 
-    def _accept_or_drop(self) -> tuple[socket.socket, tuple]:
-        """Where no descriptor is left, another connection gives its own, or who waits is dropped: an error
-        that is left as it is would come again at once, and keep the loop busy."""
+    def _accept_or_make_room(self, connections: Connections) -> tuple[socket.socket, Peer]:
+        """Accept a connection. Where no file descriptor is left, end another connection or drop the new one.
+
+        Otherwise the same error would come again at once, and keep the event loop busy.
+        """
         try:
             return super().accept()
         except OSError as error:
@@ -79,12 +84,12 @@ class Listener(socket.socket):
                 raise
             if self._repeats.is_news(error.errno):
                 log.warning("connections cannot be accepted: %s", error.strerror)
-        if not self.connections.give_up_one():
+        if not connections.give_up_one():
             self._drop()
         raise BlockingIOError(errno.EAGAIN, "no descriptor is left in this turn")
 
     def _drop(self) -> None:
-        """With the spare descriptor."""
+        """Accept and close a connection, with the spare file descriptor."""
         os.close(self._spare)
         try:
             with suppress(OSError):
@@ -94,11 +99,11 @@ class Listener(socket.socket):
 
 
 class _Accepted(socket.socket):
-    """A connection, which gives its place back when it is closed."""
+    """A connection that gives its place back when it is closed."""
 
-    def __init__(self, accepted: socket.socket, peer: tuple, place: Place, connections: Connections):
+    def __init__(self, accepted: socket.socket, peer: Peer, place: Place, connections: Connections):
         super().__init__(accepted.family, accepted.type, accepted.proto, fileno=accepted.detach())
-        self._leave = lambda: connections.leave(peer, place)
+        self._leave = partial(connections.leave, peer, place)
 
     def close(self) -> None:
         super().close()
@@ -106,8 +111,10 @@ class _Accepted(socket.socket):
 
 
 def _refuse(accepted: socket.socket) -> None:
-    """Says why, if the client has room for it, and closes. What it has sent is read first: else it gets a
-    reset in place of the answer."""
+    """Answer with the reason, if the client has room for it, and close.
+
+    What the client has sent is read first: otherwise it would get a reset instead of the answer.
+    """
     with accepted, suppress(OSError):
         accepted.setblocking(False)
         with suppress(BlockingIOError):
@@ -116,20 +123,23 @@ def _refuse(accepted: socket.socket) -> None:
 
 
 def listen(settings: ApiSettings) -> Listener:
-    """Raises OSError, such as for a port that is taken: before anything else has been started."""
+    """Open the listening socket. Raise OSError, such as for a port that is in use."""
     address = (settings.api_host, settings.api_port)
     family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
     created = socket.create_server(address, family=family, backlog=_BACKLOG)
     listener = Listener(fileno=created.detach())
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_BYTES)
-    # Its connections inherit this. asyncio sets it only where a socket names its protocol, as this one does
-    # not; without it each answer's body waits 40 ms for the client to acknowledge the headers.
+    # Connections inherit this. Without it each body would wait 40 ms until the client acknowledges the
+    # headers. asyncio sets it only on sockets that name their protocol, which this one does not.
     listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return listener
 
 
 def most_connections(settings: ApiSettings) -> int:
-    """MAX_CONNECTIONS, or as many as the process may have descriptors for: raised as far as is allowed."""
+    """Return MAX_CONNECTIONS, or fewer if the process may not have enough file descriptors.
+
+    The process's own limit of descriptors is raised as far as it is allowed to be.
+    """
     wanted = settings.max_connections + _ACCEPTED_AT_ONCE + _OTHER_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -150,10 +160,14 @@ def most_connections(settings: ApiSettings) -> int:
 
 
 def warn_of_default_credentials(settings: ApiSettings, host: str) -> None:
-    """`host` is the IP address that is listened on; in a container others reach it where it is published."""
+    """Warn if others can reach the api with the default password.
+
+    `host` is the IP address on which the api listens. In a container API_PUBLISHED_HOST is where others reach
+    it.
+    """
     default = ApiSettings.model_fields["basic_auth_password"].default
     reached = settings.api_published_host or ip_address(host)
-    # with a file of users the default alone opens nothing, see `api.auth.basic_auth`
+    # With a file of users the default password is not valid, see `api.auth.basic_auth`.
     given = settings.basic_auth_users_file is None or "basic_auth_password" in settings.model_fields_set
     if given and settings.basic_auth_password == default and not reached.is_loopback:
         log.warning(

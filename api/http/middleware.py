@@ -1,4 +1,4 @@
-"""What every request gets: an id, a line in the log, safe headers, and an answer whatever happens."""
+"""Gives every request an id, a line in the log, safe headers, and an answer whatever happens."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import ApiMetrics
-from api.problems import problem
+from api.problems import UNEXPECTED_ERROR, problem
 from common.observability.log import request_context
 from common.tasks.messages import request_id_or_empty
 
@@ -31,6 +31,8 @@ SAFE_HEADERS = {
 
 
 class EveryRequest:
+    """The outermost middleware but for the proxy's."""
+
     def __init__(self, app: ASGIApp, metrics: ApiMetrics, clock: Callable[[], float] = time.monotonic):
         self._app, self._metrics, self._clock = app, metrics, clock
 
@@ -56,28 +58,30 @@ class EveryRequest:
                 await (_refusal(scope) or self._app)(routed, receive, send_with_headers)
             except Exception:
                 log.exception("unexpected error")
-                if status:  # too late for another answer: the server closes the connection
+                if status:  # an answer has begun: the server closes the connection
                     raise
-                await problem(500, "The request could not be handled")(scope, receive, send_with_headers)
+                await problem(500, UNEXPECTED_ERROR)(scope, receive, send_with_headers)
             finally:
                 self._metrics.answered(routed, status)
                 _log(scope, status, (self._clock() - began_s) * 1000)
 
 
 def _as_get(scope: Scope) -> Scope:
-    """HEAD is GET whose body the server leaves out."""
+    """Route HEAD as GET: the server leaves the body out."""
     return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
 def _refusal(scope: Scope) -> ASGIApp | None:
-    """The answer to what uvicorn lets through and should not."""
+    """Return the answer to a request that uvicorn should not have let through, else None."""
     headers = Headers(scope=scope)
     if scope["http_version"] not in ("1.0", "1.1"):
-        return _closing(505, "This server speaks HTTP/1.1")
-    # A proxy before us may have gone by the other of the two (RFC 9112, 6.3): request smuggling.
+        return _closing(505, "This server understands only HTTP/1.0 and HTTP/1.1")
+    # A proxy before us may have used the other header (RFC 9112, 6.3): request smuggling.
     if "Content-Length" in headers and "Transfer-Encoding" in headers:
-        return _closing(400, "The request has both Content-Length and Transfer-Encoding")
-    # h11 counts only while it waits for more: a head that comes in one piece is not counted.
+        return _closing(
+            400, "The request has both Content-Length and Transfer-Encoding: send only one of them"
+        )
+    # h11 limits a head only while it waits for more: it does not measure a head that comes in one piece.
     if _head_bytes(scope) > _MAX_HEAD_BYTES:
         return _closing(
             431, f"The request's head (method, address and headers) is larger than {_MAX_HEAD_BYTES} bytes"
@@ -99,9 +103,9 @@ def _request_id(scope: Scope) -> str:
 
 
 def _log(scope: Scope, status: int, took_ms: float) -> None:
-    """The query stays out, since it can hold secrets, and the path is quoted, since it can hold line ends."""
+    """Log the request without its query, which can hold secrets. Quote the path, which can hold line ends."""
     path = quote(scope["path"][:_MAX_LOGGED_CHARS])[:_MAX_LOGGED_CHARS]
-    # What a proxy has forwarded may be any text.
+    # A proxy may forward any text.
     client = scope["client"][0][:_MAX_LOGGED_CHARS] if scope.get("client") else "-"
     method = scope["method"][:_MAX_METHOD_CHARS]
     level = logging.DEBUG if path in _PROBES else logging.INFO

@@ -1,4 +1,4 @@
-"""Which hosts the api answers for, and which web pages may use it: rules on text, without any I/O."""
+"""Decides for which hosts the api answers, and which web pages may use it."""
 
 import re
 import socket
@@ -10,17 +10,17 @@ from common.errors import PermanentError
 from common.outbound.addresses import Origin, parse_origin
 from common.settings.schema import ApiSettings
 
-# A host and a port as they stand in a Host header; nothing else may stand around them.
+# A Host header: a host, and perhaps a port.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.~%-]+)?\]|[A-Za-z0-9._-]+)(?::\d{0,5})?", re.ASCII)
 _NUMBER = re.compile(r"\d+|0[xX][0-9A-Fa-f]*", re.ASCII)
 
 
 @dataclass(frozen=True)
 class HostRule:
-    """The names that the api may be asked by. An IP address and localhost are always allowed.
+    """The names under which the api answers. IP addresses and localhost are always allowed.
 
-    A page can only point a name at our address (DNS rebinding), never an IP address. `names` is None where
-    every name is allowed; `suffixes` begin with a dot.
+    DNS rebinding is possible with names only: an attacker can let a name point to our address. `names` is
+    None where every name is allowed; `suffixes` begin with a dot.
     """
 
     names: frozenset[str] | None = None
@@ -28,7 +28,7 @@ class HostRule:
 
     @classmethod
     def from_settings(cls, settings: ApiSettings) -> "HostRule":
-        """The names of ALLOWED_HOSTS. Without any, an api that others can reach takes every name."""
+        """Take the names in ALLOWED_HOSTS. Without them, an api that others can reach allows every name."""
         given = settings.allowed_hosts
         if "*" in given or (not given and not is_loopback(settings.api_host, settings.api_port)):
             return cls()
@@ -36,7 +36,7 @@ class HostRule:
         return cls(frozenset(given), wildcards)
 
     def allows(self, host: str) -> bool:
-        """Whether a request with this Host header, or forwarded host, is for us."""
+        """Return whether a request with this Host header, or forwarded host, is for us."""
         if self.names is None:
             return True
         match = _HOST.fullmatch(host)
@@ -49,21 +49,21 @@ class HostRule:
 
 
 def is_loopback(host: str, port: int) -> bool:
-    """Whether an api that listens on `host` can be reached from this machine alone."""
+    """Return whether an api that listens on `host` can be reached from this machine alone."""
     try:
         return ip_address(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]).is_loopback
-    except (OSError, ValueError):  # the listener says what is wrong with it
+    except (OSError, ValueError):  # the listener reports what is wrong with the host
         return False
 
 
 def is_own(origin: str, hosts: Iterable[str]) -> bool:
-    """Whether a page of `origin` came from one of `hosts`, which are Host headers without a scheme."""
+    """Return whether a page of `origin` comes from one of `hosts`, which are Host headers."""
     page = parsed(origin)
     return page is not None and any(parsed(f"{page.scheme}://{host}") == page for host in hosts)
 
 
 def parsed(origin: str) -> Origin | None:
-    """The origin with its port and in one spelling; None for `null` and what else is no origin of a page."""
+    """Return the origin with its port, in a uniform spelling; None for `null` and for other text."""
     try:
         return parse_origin(origin)
     except PermanentError:
@@ -71,7 +71,7 @@ def parsed(origin: str) -> Origin | None:
 
 
 def _is_ip(name: str) -> bool:
-    """Also where it is written as the C library alone reads it: 127.1, 0x7f000001."""
+    """Return whether `name` is an IP address, even in a spelling such as 127.1 or 0x7f000001."""
     if name.startswith("["):
         try:
             IPv6Address(name[1:-1].partition("%")[0])

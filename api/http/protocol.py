@@ -1,10 +1,14 @@
-"""HTTP/1.1 as uvicorn and h11 speak it, with what they leave out: deadlines for a request's head and for
-taking an answer, a place among the connections, and problem JSON for what is no HTTP."""
+"""HTTP/1.1 by uvicorn and h11, with what they lack.
+
+These are deadlines for a request's head and for taking an answer, and a limit of connections. Requests that
+are no valid HTTP get problem JSON.
+"""
 
 import asyncio
 import logging
 import sys
 from http import HTTPStatus
+from typing import Any
 from uuid import uuid4
 
 import h11
@@ -23,42 +27,43 @@ from common.observability.log import request_context
 log = logging.getLogger("api.access")
 
 _READ_BYTES = 16 * 1024
-# Cheap, and asked by those who restart what does not answer.
+# They are cheap, and orchestrators restart a service that does not answer them.
 _AT_ONCE = ("/health", "/livez", "/readyz")
 
 
 class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
-    """A connection. Buffered, so that no more is read at a time than a head may have."""
+    """A connection. A BufferedProtocol, so that no more is read at a time than a head may have."""
 
-    # From the connection's start, or the end of the answer before, to the end of the headers. A body has
-    # its own deadline, see `api.http.body`.
+    # From the start of the connection, or the end of the previous answer, to the end of the headers. A body
+    # has a deadline of its own, see `api.http.body`.
     head_deadline_s = 10.0
-    # How long a client may take nothing of its answer.
+    # The longest time in which a client may take nothing of its answer.
     write_deadline_s = 15.0
 
     def __init__(
         self,
         config: Config,
         server_state: ServerState,
-        app_state: dict,
+        app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
         connections: Connections | None = None,
         turns: Turns | None = None,
     ):
         super().__init__(config, server_state, app_state, _loop)
         if turns is not None:
-            self._turns, self._app, self.app = turns, self.app, self._in_turn  # type: ignore[assignment]
+            self._turns, self._app, self.app = turns, self.app, self._in_turn
         self._head_deadline: asyncio.TimerHandle | None = None
         self._buffer = bytearray()
         self._connections = connections
         self._place: Place | None = None
         self._next_is_held = self._is_piled_up = False
 
+    # A TCP server's transports are `Transport`s; the base class allows any `BaseTransport`.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         watched = WatchedTransport(transport, self.loop, self.write_deadline_s, self._stalled, self._stepped)
-        # Whatever the kernel does not take pauses the answer: so there is one at most in our memory.
+        # An answer that the kernel does not take at once is paused: at most one piece of it is in our memory.
         transport.set_write_buffer_limits(high=0)
-        super().connection_made(watched)  # type: ignore[arg-type]
+        super().connection_made(watched)  # type: ignore[arg-type]  # it delegates to a Transport
         if self._connections is not None:
             self._place = self._connections.place_of(transport.get_extra_info("peername"))
         if self._place is not None:
@@ -69,7 +74,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
-        self.transport.unwatch()  # type: ignore[attr-defined]
+        self.transport.unwatch()  # type: ignore[attr-defined]  # a WatchedTransport
         super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> bytearray:
@@ -88,7 +93,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._is_piled_up or scope["path"] not in _AT_ONCE:
             await self._turns.take(self._is_piled_up)
-        # Who has been cut off meanwhile is not told anything.
+        # A client that was cut off meanwhile gets no answer.
         if not self.transport.is_closing():
             self._works()
             await self._app(scope, receive, send)
@@ -105,20 +110,20 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
             self._take_next()
 
     def on_response_complete(self) -> None:
-        # Who pipelines and does not read gets no further answer, which would lie beside this one.
+        # A client that pipelines and does not read gets no further answer, which would fill our memory.
         if self.transport.get_write_buffer_size():
             self._next_is_held = True
         else:
             self._take_next()
 
     def _take_next(self) -> None:
-        # First, because what was pipelined may bring the next head at once.
+        # Before the call below, which may read the next head at once from what was pipelined.
         self._is_piled_up = bool(self.conn.trailing_data[0])
         self._await_head()
         super().on_response_complete()
 
     def send_400_response(self, msg: str) -> None:
-        """Where uvicorn would answer in plain text. It calls this while it handles h11's error."""
+        """Answer with a problem instead of uvicorn's plain text. Called while uvicorn handles h11's error."""
         self._refuse(getattr(sys.exception(), "error_status_hint", 400), "The request is not valid HTTP")
 
     def _waits(self) -> None:
@@ -130,7 +135,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
             self._connections.is_busy(self._place)
 
     def _stepped(self) -> None:
-        """Some of the answer was taken: others that wait go first if a place is needed."""
+        """Note that some of the answer was taken: other connections now make room before this one."""
         if self.transport.get_write_buffer_size():
             self._waits()
 
@@ -158,12 +163,12 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
             self.transport.close()
 
     def _refuse(self, status: int, detail: str) -> None:
-        """Answers, if no answer has begun, and closes. The log gets nothing of what was sent."""
+        """Answer, if no answer has begun, and close. The log gets nothing of what the client sent."""
         request_id = str(uuid4())
         with request_context(request_id):
             log.info("unreadable request %d, %s", status, self.client[0] if self.client else "-")
         if self._is_answering():
-            # The route must neither wait for more of this body nor answer a second time.
+            # Keep the route from waiting for more of this body, and from answering a second time.
             self.cycle.disconnected = True
             self.cycle.message_event.set()
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE) and not self.transport.is_closing():

@@ -1,4 +1,4 @@
-"""Answers of the server itself, where no app is asked: a problem as bytes."""
+"""Problems as bytes, for answers that the server gives without asking the app."""
 
 from http import HTTPStatus
 
@@ -7,7 +7,7 @@ from api.problems import MEDIA_TYPE, problem
 
 
 def plain_headers(body: bytes) -> list[tuple[str, str]]:
-    """Those of a problem after which the connection is closed."""
+    """Return the headers of a problem after which the connection is closed."""
     return [
         ("Content-Type", MEDIA_TYPE),
         ("Content-Length", str(len(body))),
@@ -17,7 +17,7 @@ def plain_headers(body: bytes) -> list[tuple[str, str]]:
 
 
 def plain_problem(status: int, detail: str, retry_after_s: int) -> bytes:
-    """The whole answer, for a client of which nothing has been read."""
+    """Return a whole answer, for a client of which nothing has been read."""
     body = bytes(problem(status, detail).body)
     headers = [*plain_headers(body), ("Retry-After", str(retry_after_s))]
     lines = [

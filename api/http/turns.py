@@ -1,7 +1,8 @@
-"""The order in which requests begin: a few in each turn of the event loop, so that no turn is a long one.
+"""Lets requests begin in order: a few in each turn of the event loop, so that no turn takes long.
 
-A probe begins at once. A connection's request goes before those that were sent together with an earlier one:
-else who pipelines hundreds of them would be served as often as hundreds of clients.
+Probes begin at once. A connection's only request goes before pipelined requests, which were sent together
+with an earlier one: otherwise a client that pipelines hundreds would be served as often as hundreds of
+clients.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ _IN_A_TURN = 8
 
 
 class Turns:
-    """Used by one event loop."""
+    """Used in one event loop."""
 
     def __init__(self, in_a_turn: int = _IN_A_TURN):
         self._in_a_turn, self._begun = in_a_turn, 0
@@ -20,7 +21,7 @@ class Turns:
         self._is_counting = False
 
     async def take(self, is_piled_up: bool) -> None:
-        """Returns when the request may begin; `is_piled_up`: it came together with an earlier one."""
+        """Return when the request may begin. `is_piled_up` says that it came together with an earlier one."""
         if self._begun < self._in_a_turn:
             self._begin()
             return
@@ -38,6 +39,6 @@ class Turns:
         self._begun, self._is_counting = 0, False
         while self._begun < self._in_a_turn and (self._first or self._piled_up):
             waiting = (self._first or self._piled_up).popleft()
-            if not waiting.done():  # else its task was cancelled
+            if not waiting.done():  # done: its task was cancelled
                 waiting.set_result(None)
                 self._begin()

@@ -1,4 +1,4 @@
-"""A connection's outgoing side: cut off once its client takes nothing of what was written to it."""
+"""Cuts a connection off when its client takes nothing of what was written to it."""
 
 import asyncio
 import fcntl
@@ -8,17 +8,17 @@ import termios
 from collections.abc import Callable
 from typing import Any
 
-# Of what was written before, a client has to take so much within the deadline, or all that there is. In the
-# kernel's buffers small steps add up, so that a slow reader is seen to take some tens of KB at a time.
+# Within the deadline a client has to take this much, or all that is left. Small steps add up in the kernel's
+# buffers, so that a slow reader seems to take some tens of KB at a time.
 _LEAST_STEP_BYTES = 4096
 _LOOKS_IN_A_DEADLINE = 3
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class WatchedTransport:
-    """A transport that ends itself, with what was not taken, when `deadline_s` passes without a step.
+    """A transport that ends itself, and drops what was not taken, after `deadline_s` without progress.
 
-    That holds for each answer alike, also for the last one before a close, which else waits for ever.
+    This holds for every answer, even the last one before a close, which would otherwise wait for ever.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class WatchedTransport:
         on_stall: Callable[[], None],
         on_step: Callable[[], None],
     ):
-        """`on_step` hears that some was taken, `on_stall` that the connection is being cut off."""
+        """`on_step` is called when some was taken, `on_stall` when the connection is cut off."""
         self._transport, self._loop, self._deadline_s = transport, loop, deadline_s
         self._on_stall, self._on_step = on_stall, on_step
         self._written = self._taken = self._due = 0
@@ -63,7 +63,7 @@ class WatchedTransport:
 
     @property
     def _left(self) -> int:
-        """What its client has not acknowledged: here and in the kernel."""
+        """The bytes that the client has not acknowledged, here and in the kernel."""
         return self._transport.get_write_buffer_size() + _in_kernel(self._socket.fileno())
 
     def _begin(self, length: int) -> None:
@@ -93,4 +93,5 @@ class WatchedTransport:
 def _in_kernel(descriptor: int) -> int:
     if descriptor < 0:
         return 0
-    return struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    unsent: int = struct.unpack("i", fcntl.ioctl(descriptor, termios.TIOCOUTQ, b"\0\0\0\0"))[0]
+    return unsent

@@ -1,1 +1,1 @@
-"""Links to results, renewed whenever somebody asks."""
+"""Links to results, made anew whenever somebody asks for a task."""

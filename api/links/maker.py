@@ -1,4 +1,4 @@
-"""A result whose links are valid from now on. Whoever imports this loads boto3."""
+"""Gives results new links. Importing this module loads boto3."""
 
 import logging
 
@@ -12,18 +12,18 @@ log = logging.getLogger(__name__)
 
 
 class ResultLinks:
-    """Says once when it cannot make links, without credentials or with an address that is none."""
+    """Makes the links of results. Where it cannot, such as without credentials, it logs the reason once."""
 
     def __init__(self, settings: ApiSettings):
-        self._said = ""
+        self._logged = ""
         self._maker: LinkMaker | None = None
         try:
             self._maker = LinkMaker(settings)
         except (BotoCoreError, ValueError) as error:
-            self._say(error)
+            self._log_once(error)
 
     def renewed(self, result: SuccessCallback) -> SuccessCallback:
-        """With links of this moment and the time when they expire; as it is where none can be made."""
+        """Return the result with new links and their expiry, or unchanged where no links can be made."""
         links = self._links(result)
         if links is None:
             return result
@@ -36,16 +36,17 @@ class ResultLinks:
     def _links(self, result: SuccessCallback) -> dict[str, ResultLink] | None:
         if self._maker is None:
             return None
-        keys = {name: self._maker.key(stem.url) for name, stem in result.stems.items()}
-        if None in keys.values():
+        found = {name: self._maker.key(stem.url) for name, stem in result.stems.items()}
+        keys = {name: key for name, key in found.items() if key is not None}
+        if len(keys) < len(found):
             return None
         try:
             return {name: self._maker.url(key) for name, key in keys.items()}
-        except BotoCoreError as error:  # a role's credentials can be away for a while
-            self._say(error)
+        except BotoCoreError as error:  # the credentials of a role can be unavailable for a while
+            self._log_once(error)
             return None
 
-    def _say(self, error: Exception) -> None:
-        if str(error) != self._said:
+    def _log_once(self, error: Exception) -> None:
+        if str(error) != self._logged:
             log.warning("results keep the links of their callbacks: %s", error)
-        self._said = str(error)
+        self._logged = str(error)

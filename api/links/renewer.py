@@ -1,39 +1,37 @@
-"""Links in what the api says of a task: those of its callback expire, so that it gives new ones."""
+"""Gives a task's status new links, because the links of its callback expire."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Status, SuccessCallback
 
-
-class Links(Protocol):
-    def renewed(self, result: SuccessCallback) -> SuccessCallback:
-        """With links that are valid from now on. May block."""
+if TYPE_CHECKING:
+    from api.links.maker import ResultLinks
 
 
-def _load(settings: ApiSettings) -> Links:
-    # Here, since an api that gives no links needs nothing of boto3, neither its memory nor its time.
+def _load(settings: ApiSettings) -> "ResultLinks":
+    # Imported here: an api that makes no links does without boto3, its memory and its time to load.
     from api.links.maker import ResultLinks
 
     return ResultLinks(settings)
 
 
 class LinkRenewer:
-    """Makes links on a thread of its own, on which the library is loaded with the first one.
+    """Makes links in a thread of its own, which loads boto3 for the first one.
 
-    Without an S3_BUCKET_NAME, or when a result's links never expire, they stay as they are.
+    Links stay as they are without an S3_BUCKET_NAME, and in results whose links never expire.
     """
 
-    def __init__(self, settings: ApiSettings, load: Callable[[ApiSettings], Links] = _load):
+    def __init__(self, settings: ApiSettings, load: "Callable[[ApiSettings], ResultLinks]" = _load):
         self._settings, self._load = settings, load
-        self._links: Links | None = None
+        self._links: ResultLinks | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="links")
 
     async def renewed(self, status: Status) -> Status:
-        """The status with links that are valid from now on."""
+        """Return the status with links that are valid from now on."""
         result = status.result
         if result is None or result.expires_at is None or self._settings.s3_bucket_name is None:
             return status

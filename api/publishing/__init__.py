@@ -1,1 +1,1 @@
-"""The way to Kafka: nothing counts as queued before the broker has confirmed it."""
+"""Publishes messages to Kafka: none counts as queued before the broker has confirmed it."""

@@ -1,4 +1,4 @@
-"""One spell of being connected to Kafka: a producer whose writes are confirmed, and an admin client."""
+"""One connection to Kafka: a producer whose writes are confirmed, and an admin client."""
 
 import contextlib
 import logging
@@ -14,7 +14,7 @@ from common.tasks.messages import Cancel, Redelivery, Task
 
 log = logging.getLogger(__name__)
 
-# A request that got no answer is tried again well within the time that the client's request may take.
+# A request without an answer is repeated well within the time that the api's client waits.
 _REQUEST_TIMEOUT_MS = 4000
 _RECONNECT_BACKOFF_MAX_MS = 1000
 
@@ -26,28 +26,28 @@ Sendable = Task | Redelivery | Cancel
 
 class Session(Protocol):
     def send(self, message: Sendable, confirmed: Confirmed) -> None:
-        """Calls `confirmed` once, from any thread: with None after the broker's ack, or with the error.
+        """Call `confirmed` once, from any thread: with None after the broker's ack, else with the error.
 
-        May block for a moment, and may raise KafkaError instead of calling.
+        May block for a moment. May raise KafkaError instead of calling.
         """
 
     def probe(self) -> None:
-        """Raises KafkaError when Kafka does not answer."""
+        """Raise KafkaError when Kafka does not answer."""
 
     def close(self, timeout_s: float) -> None:
-        """Waits so long for what was sent, and then gives it up."""
+        """Wait up to `timeout_s` for unconfirmed messages, then give them up."""
 
 
 class KafkaSession:
-    """A Session with the real broker. The constructor blocks until it is connected.
+    """A Session with a real broker. The constructor blocks until it is connected.
 
-    It makes the topics, and knows the partitions of those that it writes to when it returns, so that `send`
-    does not wait for them. A record that is not acknowledged `delivery_timeout_s` after `send` is given up:
-    it must not turn up minutes after its client was told that it has failed.
+    The constructor creates the topics and asks for their partitions, so that `send` does not wait for them.
+    A record that is not confirmed `delivery_timeout_s` after `send` is given up: it must not appear in Kafka
+    minutes after its client got an error.
     """
 
     def __init__(self, settings: KafkaSettings, delivery_timeout_s: float, connect_timeout_s: float = 5.0):
-        """Raises KafkaError, OSError (a certificate that cannot be read), ValueError."""
+        """Raise KafkaError, OSError (a certificate that cannot be read) or ValueError."""
         self._topics = {
             Task: settings.kafka_task_topic,
             Redelivery: settings.kafka_result_topic,
@@ -57,7 +57,7 @@ class KafkaSession:
         request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms)
         options = {
             "request_timeout_ms": request_timeout_ms,
-            # Without api_version a constructor waits until it has found the broker, or raises.
+            # The constructors wait this long for the broker, and then raise.
             "bootstrap_timeout_ms": int(connect_timeout_s * 1000),
             "reconnect_backoff_max_ms": _RECONNECT_BACKOFF_MAX_MS,
         }
@@ -97,6 +97,6 @@ class KafkaSession:
     def _close_producer(self, timeout_s: float) -> None:
         try:
             self._producer.close(timeout=timeout_s)
-        except KafkaError as error:  # raised when records are left, with the sender's thread still running
+        except KafkaError as error:  # raised when records are left; the sender's thread then still runs
             log.warning("records given up while closing the producer: %s", error)
             clients.discard_producer(self._producer)

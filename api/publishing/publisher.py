@@ -1,4 +1,4 @@
-"""Where the api puts what it asks for: nothing counts as queued before the broker has confirmed it."""
+"""Publishes tasks, redeliveries and cancellations, and returns once the broker has confirmed them."""
 
 import asyncio
 import logging
@@ -17,7 +17,7 @@ from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
-# A send is quick, unless the topic has just vanished: then it blocks its thread for some seconds.
+# `send` is quick, unless the topic has just vanished: then it blocks its thread for some seconds.
 _SENDER_THREADS = 4
 _MAX_WAITING = 2000
 _PROBE_INTERVAL_S = 5.0
@@ -25,16 +25,16 @@ _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 2.0
 
 
 class PublisherUnavailable(Exception):
-    """It was not confirmed in time. It may still be done, if Kafka has taken it after all."""
+    """The message was not confirmed in time. It may take effect nevertheless, if Kafka has stored it."""
 
 
 class _NotConfirmed(Exception):
-    """The session has given it up."""
+    """The session has given the message up."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Connection:
-    """A session and the keeper's sign that it is over."""
+    """A session, and the event that tells the keeper to replace it."""
 
     session: Session
     over: threading.Event = field(default_factory=threading.Event)
@@ -44,20 +44,20 @@ class TaskPublisher(Protocol):
     async def start(self) -> None: ...
 
     async def publish(self, message: Sendable) -> None:
-        """Returns once it is safely queued. Raises PublisherUnavailable."""
+        """Return once the message is safely stored. Raise PublisherUnavailable."""
 
     def check(self) -> Check:
-        """Whether tasks can be queued, from what is already known."""
+        """Say whether tasks can be queued. Asks nobody: the answer is already known."""
 
     async def close(self) -> None: ...
 
 
 class KafkaPublisher:
-    """A TaskPublisher on Kafka sessions, each of which is replaced as soon as anything in it fails.
+    """A TaskPublisher on Kafka sessions. It replaces a session as soon as anything in it fails.
 
-    A keeper thread connects, probes and closes sessions, for all of that blocks. The event loop owns the
-    rest of the state. Replacing is cheap (some 50 ms) and mends what a producer of kafka-python cannot
-    recover from by itself: sequence numbers broken by an expired batch, a fatal state, old metadata.
+    A keeper thread connects, probes and closes sessions, because all of these block. The event loop owns the
+    rest of the state. Replacing costs some 50 ms. It mends what a producer of kafka-python cannot recover
+    from: sequence numbers broken by an expired batch, a fatal state, old metadata.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class KafkaPublisher:
         probe_interval_s: float = _PROBE_INTERVAL_S,
         max_waiting: int = _MAX_WAITING,
     ):
-        """`connect` blocks until there is a session, or raises. `max_waiting` tasks may wait at once."""
+        """`connect` blocks until there is a session, or raises. At most `max_waiting` messages wait."""
         self._max_waiting = max_waiting
         self._connect, self._ack_timeout_s, self._probe_interval_s = connect, ack_timeout_s, probe_interval_s
         self._connection: _Connection | None = None
@@ -108,7 +108,7 @@ class KafkaPublisher:
 
     async def close(self) -> None:
         self._stop.set()
-        # A keeper that is still connecting holds nothing that would have to be waited for.
+        # A keeper that is still connecting has no session with unconfirmed messages: do not wait for it.
         if self._connection is not None:
             self._connection.over.set()
             await asyncio.to_thread(self._keeper.join, self._ack_timeout_s)
@@ -131,7 +131,7 @@ class KafkaPublisher:
         await result
 
     def _lost(self, connection: _Connection | None, reason: str) -> None:
-        """On the event loop. The keeper closes the session and makes another."""
+        """Let the keeper replace the session. Called on the event loop."""
         if connection is not None and connection is self._connection:
             connection.over.set()
             self._set(None, reason)
@@ -164,11 +164,11 @@ class KafkaPublisher:
         self._on_loop(self._set, None, reason)
 
     def _watch(self, connection: _Connection) -> str:
-        """Returns why the session is over."""
+        """Probe the session until it is over, and return the reason."""
         while not (connection.over.wait(self._probe_interval_s) or self._stop.is_set()):
             try:
                 connection.session.probe()
-            except Exception as error:
+            except Exception as error:  # the keeper must go on, whatever a client raises
                 if not isinstance(error, KafkaError | OSError):
                     log.warning("a probe of Kafka failed", exc_info=True)
                 return f"Kafka does not answer: {_describe(error)}"
@@ -181,13 +181,13 @@ class KafkaPublisher:
             return
         log.warning("connecting to Kafka afresh: %s", reason)
         self._on_loop(self._lost, connection, reason)
-        # Other tasks may still be confirmed on it; a new session need not wait for that.
+        # Other messages may still be confirmed on the old session; the new session need not wait for them.
         closer = threading.Thread(target=close, args=(self._ack_timeout_s,), name="kafka-closer")
         closer.daemon = True
         closer.start()
 
     def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
-        """From another thread. Once the loop is closed there is nobody left to tell."""
+        """Call `function` on the event loop, from another thread. On a closed loop nobody waits for it."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
 

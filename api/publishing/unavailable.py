@@ -1,4 +1,4 @@
-"""What a request is answered that could not be stored in time."""
+"""Answers a request whose message could not be stored in time."""
 
 import logging
 from collections.abc import Iterator

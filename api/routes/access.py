@@ -1,4 +1,4 @@
-"""Who asks, and for which task: users see and change their own tasks, administrators see and change all."""
+"""Finds the user and the task of a request. Users see and change their own tasks, administrators all."""
 
 from typing import Annotated
 from uuid import UUID

@@ -10,7 +10,7 @@ from api.publishing.unavailable import confirmed_in_time
 from api.routes.access import User, VisibleTask
 from api.routes.models import EXAMPLE_SEPARATING, TaskStatus
 from api.routes.parts import Parts
-from api.routes.responses import answer, answers_to_a_wish, problem_answer
+from api.routes.responses import answer, answers_to_a_change, problem_answer
 from common.observability.log import current_request_id, task_context
 from common.tasks.messages import Cancel, State
 
@@ -19,7 +19,7 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 _NOT_CANCELLED = "The task could not be cancelled in time; please try again"
 
-_ANSWERS = answers_to_a_wish(
+_ANSWERS = answers_to_a_change(
     answer(
         "The cancellation is stored. The task ends at once, or when a worker reaches it, in the state "
         "`cancelled`; its callback says `failed` with the `error_code` `cancelled`. A repeated request "

@@ -23,7 +23,7 @@ class TaskStatus(BaseModel):
     task_uuid: UUID
     state: State
     progress: float | None = Field(
-        None, description="0 to 1, of the whole run; absent once the task has failed"
+        default=None, description="0 to 1, of the whole run; absent once the task has failed"
     )
     run: int = Field(description="1, and one more for each replay")
     attempt: int = Field(
@@ -32,32 +32,32 @@ class TaskStatus(BaseModel):
     )
     user: str
     audio: str | None = Field(
-        None, description="the song's address without its query; absent for tasks of an earlier version"
+        default=None, description="the song's address without its query; absent in tasks of old versions"
     )
     hook_host: str | None = Field(
-        None,
+        default=None,
         description="the host of `hook_url`, with its port if `hook_url` names one; absent without a "
         "`hook_url`",
     )
     submitted_at: float
-    idempotency_key: str | None = Field(None, description="the key that the task was submitted with")
+    idempotency_key: str | None = Field(default=None, description="the key that the task was submitted with")
     updated_at: float
     times: Times = Field(description="when the task last entered each state")
     queue_place: int | None = Field(
-        None,
+        default=None,
         description="only while the task is queued: 1 is the next task to be processed; 20,001 stands for "
         "20,000 or more tasks before this one",
     )
     queue_eta_s: float | None = Field(
-        None, description="estimated seconds until a worker takes the task; absent without an estimate"
+        default=None, description="estimated seconds until a worker takes the task, if there is an estimate"
     )
-    next_try_at: float | None = Field(None, description="when the next retry begins")
+    next_try_at: float | None = Field(default=None, description="when the next retry begins")
     model: str | None = None
     device: str | None = None
-    error_code: str | None = Field(None, description="of the last failure, as in the callback")
+    error_code: str | None = Field(default=None, description="of the last failure, as in the callback")
     error_message: str | None = None
     result: SuccessCallback | None = Field(
-        None,
+        default=None,
         description="the callback's body, once the stems are ready; its links are valid until `expires_at`",
     )
 
@@ -91,7 +91,7 @@ class TaskPage(BaseModel):
     """Some tasks, the newest first."""
 
     tasks: list[TaskStatus]
-    next: str | None = Field(None, description="the address of the next page; absent on the last page")
+    next: str | None = Field(default=None, description="the address of the next page, if there is one")
 
 
 class Delivery(BaseModel):
@@ -101,12 +101,12 @@ class Delivery(BaseModel):
     try_number: int
     started_at: float
     took_s: float
-    status: int | None = Field(None, description="the HTTP status of the receiver's answer, if it answered")
+    status: int | None = Field(default=None, description="the receiver's HTTP status, if it answered")
     error_code: str | None = None
     error_message: str | None = None
-    next_try_at: float | None = Field(None, description="absent after the last try")
+    next_try_at: float | None = Field(default=None, description="absent after the last try")
     redelivery_requested_at: float | None = Field(
-        None,
+        default=None,
         description="only for a redelivery: when a user asked for it; its tries are numbered from 1 again",
     )
 
@@ -192,7 +192,7 @@ def decode_cursor(cursor: str) -> Position:
     try:
         submitted_at, task_uuid = _CURSOR.unpack(base64.b64decode(cursor, b"-_", validate=True))
     except (binascii.Error, ValueError, struct.error):
-        raise ProblemError(400, "cursor: expected that of a `next` link") from None
+        raise ProblemError(400, "cursor: expected the cursor of a `next` link") from None
     return Position(submitted_at, UUID(bytes=task_uuid))
 
 

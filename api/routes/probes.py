@@ -50,13 +50,13 @@ _METRICS: Answers = {200: answer("Prometheus' text format", "uvr_tasks_queued_to
 @router.get("/health", responses=_ALIVE)
 @router.get("/livez", responses=_ALIVE)
 async def health() -> JSONResponse:
-    """Say that the process answers."""
+    """Check that the process answers."""
     return JSONResponse({"status": "healthy", "timestamp": time.time(), "version": __version__})
 
 
 @router.get("/readyz", responses=_READY)
 async def ready(parts: Parts) -> Response:
-    """Say whether tasks can be queued, and if not, why."""
+    """Check whether tasks can be queued, and if not, why."""
     status, body = report(parts.readiness, time.time())
     return JSONResponse(body, status)
 

@@ -10,7 +10,7 @@ from api.publishing.unavailable import confirmed_in_time
 from api.routes.access import User, VisibleTask
 from api.routes.models import EXAMPLE_SUCCEEDED, TaskStatus
 from api.routes.parts import Parts
-from api.routes.responses import SECONDS, answer, answers_to_a_wish, problem_answer
+from api.routes.responses import SECONDS, answer, answers_to_a_change, problem_answer
 from common.observability.log import current_request_id, task_context
 from common.tasks.messages import Redelivery, State, Status
 
@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 _NOT_OVER = "The task is not over: its callback is still to come"
-_NOBODY_TO_CALL = "No hook_url is known of this task: there is nobody to call"
+_NOBODY_TO_CALL = "No hook_url of this task is known: there is no receiver to send the callback to"
 _NOT_QUEUED = "The redelivery could not be queued in time; please ask for it again"
 
-_ANSWERS = answers_to_a_wish(
+_ANSWERS = answers_to_a_change(
     answer(
         "The redelivery is queued: the broker has confirmed it. The body is the task's status, which a "
         "redelivery does not change",
@@ -36,7 +36,7 @@ _ANSWERS = answers_to_a_wish(
         429,
         "Too many redeliveries of this task, or of yours (`error_code` `too_many_redeliveries`), or too many "
         "wrong credentials came from this address",
-        "This task's callback was asked for too often; please ask again in 20 s",
+        "Too many redeliveries of this task were requested; please ask again in 20 s",
         error_code="too_many_redeliveries",
         Retry_After=SECONDS,
     )
@@ -61,7 +61,7 @@ async def redeliver(status: VisibleTask, user: User, parts: Parts) -> TaskStatus
 
 
 def _redelivery_of(status: Status, user: str, now_s: float) -> Redelivery:
-    """Raise ProblemError 409 where the callback is still to come, or where nobody is to be called."""
+    """Raise ProblemError 409 where the callback is still to come, or has no receiver."""
     if not status.state.is_final:
         raise ProblemError(409, _NOT_OVER, state=status.state)
     if status.hook_url is None:

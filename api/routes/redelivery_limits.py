@@ -22,7 +22,9 @@ class RedeliveryLimits:
     def counted(self, user: str, status: Status) -> Iterator[None]:
         """Count a redelivery unless the block raises. Raise ProblemError 429 if there were too many."""
         task_uuid = str(status.task_uuid)
-        self._check(self._of_task.retry_after_s(task_uuid), "This task's callback was asked for too often")
+        self._check(
+            self._of_task.retry_after_s(task_uuid), "Too many redeliveries of this task were requested"
+        )
         self._check(self._of_user.retry_after_s(user), "You have asked for too many redeliveries")
         # Before the block, which awaits: concurrent requests would all pass the checks otherwise.
         self._of_task.take(task_uuid)

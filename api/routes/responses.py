@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from api.problems import MEDIA_TYPE, Problem
+from api.problems import MEDIA_TYPE, UNEXPECTED_ERROR, Problem
 from common.tasks.messages import State
 
 Answer = dict[str, Any]
@@ -56,7 +56,7 @@ def reference(model: type[BaseModel]) -> dict[str, str]:
 UNAUTHORIZED = problem_answer(
     401,
     "No credentials, or wrong ones",
-    "Authentication is required",
+    "Authentication is required: send a user name and a password by HTTP Basic",
     WWW_Authenticate={"schema": {"type": "string"}, "description": "`Basic realm=…`"},
 )
 FORBIDDEN = problem_answer(
@@ -67,18 +67,18 @@ FORBIDDEN = problem_answer(
     "api; behind a proxy, hand on Host or X-Forwarded-Host",
     error_code="cross_origin",
 )
-UNEXPECTED = problem_answer(500, "An unexpected error", "The request could not be handled")
+UNEXPECTED = problem_answer(500, "An unexpected error", UNEXPECTED_ERROR)
 _TOO_MANY_FAILURES = problem_answer(
     429,
     "Too many wrong credentials came from this address",
-    "Too many failed sign-ins from this address",
+    "Too many failed sign-ins from this address; please try again in 6 s",
     Retry_After=SECONDS,
 )
 _NOT_UP_TO_DATE = problem_answer(
     503,
     "The api does not know the current state of tasks (for a moment after a start, or while Kafka is "
     "unreachable), or too many sign-ins are being checked",
-    "What is known of tasks is not up to date yet; please try again",
+    "The api does not know the current state of tasks yet; please try again: 12 records are still to be read",
     Retry_After=SECONDS,
 )
 _NO_SUCH_TASK = problem_answer(404, "There is no such task, or it is another user's", "There is no such task")
@@ -102,11 +102,11 @@ def answers_about_one_task(success: Answer) -> Answers:
     return answers_about_tasks(success) | {404: _NO_SUCH_TASK}
 
 
-def answers_to_a_wish(success: Answer, conflict: Answer, unavailable: str) -> Answers:
+def answers_to_a_change(success: Answer, conflict: Answer, unavailable: str) -> Answers:
     """Return all answers of a route that changes what happens to a task.
 
     `conflict` is the answer where the change is impossible. `unavailable` is the detail of the problem where
-    Kafka has not stored the wish in time.
+    Kafka has not stored the change in time.
     """
     return {
         202: success,

@@ -80,19 +80,24 @@ _ANSWERS: Answers = {
     409: problem_answer(
         409,
         "The `Idempotency-Key` belongs to `task_uuid`, which was submitted with another body",
-        f"This Idempotency-Key is that of task {_TASK_UUID}, which was submitted with another body",
+        f"This Idempotency-Key belongs to task {_TASK_UUID}, which was submitted with another body: "
+        "use a new key",
         error_code="key_reused",
         task_uuid=_TASK_UUID,
     ),
-    408: problem_answer(408, "The body came too slowly", "The body did not arrive within 10 s"),
-    413: problem_answer(413, "The body is too large", "The body is larger than 65536 bytes"),
+    408: problem_answer(
+        408, "The body came too slowly", "The body did not arrive within 10 s; please send it again"
+    ),
+    413: problem_answer(
+        413, "The body is too large", "The body is larger than 65536 bytes, the limit by MAX_BODY_BYTES"
+    ),
     415: problem_answer(415, "The body is a file, or a form with a file: it must be JSON", NOT_JSON),
     429: problem_answer(
         429,
         "Too many tasks are queued: yours (`error_code` `too_many_queued_by_user`) or all "
         "(`too_many_queued`). `Retry-After` estimates when there is room. Or too many wrong credentials came "
         "from this address",
-        "You have 20 tasks in the queue, where 20 may wait; please submit this one later",
+        "You have 20 tasks in the queue, and 20 are allowed; please submit this one later",
         error_code="too_many_queued_by_user",
         Retry_After=SECONDS,
     ),

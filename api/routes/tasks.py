@@ -59,7 +59,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(ViewUnavailable)
     async def on_unavailable(_: Request, error: ViewUnavailable) -> Response:
-        detail = f"What is known of tasks is not up to date yet; please try again: {error}"
+        detail = f"The api does not know the current state of tasks yet; please try again: {error}"
         return problem(503, detail, headers={"Retry-After": str(_RETRY_AFTER_S)})
 
 

@@ -1,1 +1,1 @@
-"""What a submission must be, and whether it becomes a task."""
+"""Checks submissions, and decides whether they become tasks."""

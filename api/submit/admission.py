@@ -1,4 +1,4 @@
-"""Whether a submission becomes a task: once for each Idempotency-Key, and only while there is room."""
+"""Admits tasks: once for each Idempotency-Key, and only while there is room in the queue."""
 
 import asyncio
 import math
@@ -17,39 +17,39 @@ from common.failpoint import Failpoint
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Status, Task
 
-# To know of an earlier request is worth a moment, and no more: without it the uploader makes both one.
+# How long to look for an earlier request. It need not be found: the uploader merges both tasks anyway.
 _PATIENCE_S = 1.0
 _LEAST_RETRY_AFTER_S, _MOST_RETRY_AFTER_S = 1, 3600
-# While nobody can tell how fast tasks are taken.
+# Used while it is unknown how fast tasks are taken.
 _UNKNOWN_RETRY_AFTER_S = 30
 
 
 class Admitted(Enum):
-    """`BEFORE`: an earlier request of the same key had queued it."""
+    """Says when a task was queued. `BEFORE`: by an earlier request with the same key."""
 
     NOW = auto()
     BEFORE = auto()
 
 
 class Admission:
-    """Used by one event loop at a time. While the view knows too little it refuses nothing."""
+    """Admits tasks, in one event loop at a time. It refuses nothing while the view is not up to date."""
 
     def __init__(self, settings: ApiSettings, publisher: TaskPublisher, view: TaskView, metrics: ApiMetrics):
         self._publisher, self._view, self._metrics = publisher, view, metrics
         self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
-        self._turns = _KeyLocks(settings.kafka_ack_timeout_s)
+        self._key_locks = _KeyLocks(settings.kafka_ack_timeout_s)
 
     async def admit(self, task: Task) -> Admitted:
-        """Returns once the task is safely queued. Raises ProblemError, PublisherUnavailable."""
+        """Return once the task is safely queued. Raise ProblemError, PublisherUnavailable."""
         if task.idempotency_key is None:
             await self._publish_if_room(task)
             return Admitted.NOW
-        # Of two at once the second one finds the first.
-        async with self._turns.take(task.task_uuid):
+        # One request at a time for each key: the second of two simultaneous ones finds the first one's task.
+        async with self._key_locks.take(task.task_uuid):
             try:
                 first = await self._first(task.task_uuid)
             except ViewUnavailable:
-                # It may well be a repeat, for which there is always room.
+                # This may be a repeated request, which is never refused for lack of room.
                 await self._publish(task)
                 return Admitted.NOW
             if first is None:
@@ -64,13 +64,14 @@ class Admission:
         return await self._view.find(task_uuid, _PATIENCE_S)
 
     def _compare(self, task: Task, first: Status) -> None:
-        """Raises ProblemError. Tasks of an earlier version do not say what was submitted."""
+        """Raise ProblemError if the bodies differ. Tasks of an earlier version have no digest to compare."""
         if first.submission_digest in (None, task.submission_digest):
             return
         self._metrics.task_refused(TaskRefusal.KEY_REUSED)
         raise ProblemError(
             409,
-            f"This Idempotency-Key is that of task {first.task_uuid}, which was submitted with another body",
+            f"This Idempotency-Key belongs to task {first.task_uuid}, which was submitted with another body: "
+            "use a new key",
             error_code=TaskRefusal.KEY_REUSED,
             task_uuid=first.task_uuid,
         )
@@ -88,9 +89,9 @@ class Admission:
                 )
             most = self._max_of_all
             if most and queued.of_all >= most:
-                said = f"There {'is' if queued.of_all == 1 else 'are'} {_in_queue(queued.of_all)}"
-                await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, said, queued.of_all - most, most)
-        # Nothing may wait in between, or others of a burst find the same room.
+                what = f"There {'is' if queued.of_all == 1 else 'are'} {_in_queue(queued.of_all)}"
+                await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, what, queued.of_all - most, most)
+        # No `await` between the check and `enter`: other requests of a burst would find the same room.
         await self._publish(task)
 
     async def _publish(self, task: Task) -> None:
@@ -103,7 +104,7 @@ class Admission:
         Failpoint.API_ACKNOWLEDGED.reach()
 
     async def _refuse(
-        self, refusal: TaskRefusal, user: str | None, said: str, excess: int, most: int
+        self, refusal: TaskRefusal, user: str | None, what: str, excess: int, most: int
     ) -> NoReturn:
         self._metrics.task_refused(refusal)
         try:
@@ -112,10 +113,14 @@ class Admission:
             room_s = None
         raise ProblemError(
             429,
-            f"{said}, where {most} may wait; please submit this one later",
+            f"{what}, and {_allowed(most)}; please submit this one later",
             error_code=refusal,
             headers={"Retry-After": str(_retry_after_s(room_s))},
         )
+
+
+def _allowed(most: int) -> str:
+    return f"{most} {'is' if most == 1 else 'are'} allowed"
 
 
 def _in_queue(count: int) -> str:
@@ -129,7 +134,7 @@ def _retry_after_s(room_s: float | None) -> int:
 
 
 class _KeyLocks:
-    """One at a time for each key, which is kept only while somebody has it or waits for it."""
+    """Gives one lock for each key. A lock exists only while somebody holds it or waits for it."""
 
     def __init__(self, patience_s: float):
         self._patience_s = patience_s
@@ -137,7 +142,7 @@ class _KeyLocks:
 
     @asynccontextmanager
     async def take(self, key: UUID) -> AsyncIterator[None]:
-        """Raises PublisherUnavailable."""
+        """Hold the lock of `key`. Raise PublisherUnavailable if that takes too long."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             async with asyncio.timeout(self._patience_s):

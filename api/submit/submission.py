@@ -1,4 +1,4 @@
-"""What a client submits, and the task that it becomes."""
+"""The body of a submission, its checks, and the id of its task."""
 
 import json
 import re
@@ -13,7 +13,7 @@ from api.submit.unknown_fields import unknown_fields
 from common.errors import PermanentError
 from common.outbound.addresses import AddressPolicy, validate_text
 
-# Fixed for ever: a repeated Idempotency-Key finds its task by it.
+# Never changes: the ids of tasks with an Idempotency-Key follow from this.
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
 
 _MAX_CANCEL_AFTER_S = 30 * 24 * 3600
@@ -21,14 +21,14 @@ NOT_JSON = (
     'Songs are not uploaded here: send JSON with the address of the song, such as {"audio": '
     '"https://example.com/song.mp3"}, with the content type application/json'
 )
-# Programs send JSON under any other type; what is sent so is a file.
+# Programs send JSON under any content type but these, under which only files are sent.
 _FILE = re.compile(r"\s*(multipart|audio|video|image|font|model)/", re.IGNORECASE)
 
 
 class Submission(BaseModel):
-    """The body of `POST /generate`. Fields that are not known are left aside, and named in the answer."""
+    """The body of `POST /generate`. Unknown fields are ignored, and named in the answer."""
 
-    # In the document: further fields are taken.
+    # For the OpenAPI document: further fields are accepted.
     model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
 
     audio: str = Field(
@@ -36,7 +36,7 @@ class Submission(BaseModel):
     )
     hook_url: str | None = Field(
         None,
-        description="address that the callback is POSTed to; without one nobody is called",
+        description="address that the callback is POSTed to; without it there is no callback",
         examples=["https://example.com/hook"],
     )
     cancel_after_s: float | None = Field(
@@ -45,8 +45,7 @@ class Submission(BaseModel):
         le=_MAX_CANCEL_AFTER_S,
         allow_inf_nan=False,
         strict=True,
-        description="the task fails as `deadline_exceeded` when it has no stems so many seconds after it was "
-        "submitted",
+        description="seconds after the submission at which a task without stems fails as `deadline_exceeded`",
         examples=[3600],
     )
 
@@ -58,12 +57,12 @@ class Queued(BaseModel):
     status: str = "queued"
     task_uuid: UUID = Field(description="names the task in the callback and in the logs")
     ignored: list[str] | None = Field(
-        None, description="the fields of the body that the api does not know, where there are any"
+        default=None, description="the fields of the body that the api does not know, if there are any"
     )
 
 
 def refuse_files(request: Request) -> None:
-    """Raises ProblemError for a body that is said to be a file or a form with one. Reads nothing of it."""
+    """Raise ProblemError if the content type is that of a file, or of a form with a file. Read no body."""
     if _FILE.match(request.headers.get("Content-Type", "")):
         raise ProblemError(
             415,
@@ -73,9 +72,9 @@ def refuse_files(request: Request) -> None:
 
 
 def parse(body: bytes, policy: AddressPolicy) -> tuple[Submission, tuple[str, ...]]:
-    """The submission, and the names of the fields that are not known.
+    """Return the submission, and the names of the unknown fields.
 
-    Raises ProblemError, with the `error_code` of a field that is misspelt or an address that is invalid or
+    Raise ProblemError 400. Its `error_code` says whether a field is misspelt, or an address invalid or
     blocked.
     """
     ignored = unknown_fields(body, Submission.model_fields)
@@ -94,15 +93,15 @@ def parse(body: bytes, policy: AddressPolicy) -> tuple[Submission, tuple[str, ..
 
 
 def digest(submission: Submission) -> str:
-    """The same for submissions that ask for the same, however their bodies are written."""
-    # What is as if it had not been said is left out, so that fields to come change nothing.
+    """Return a digest that is equal for equal submissions, however their JSON is written."""
+    # Defaults are left out, so that adding a field later keeps old digests.
     fields = submission.model_dump(mode="json", exclude_defaults=True)
     return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 
 def task_uuid(user: str, idempotency_key: str | None) -> UUID:
-    """The same for the same user and key, else a new one."""
+    """Return a new id, or, with a key, the id that belongs to this user and key."""
     if idempotency_key is None:
         return uuid4()
-    # A name in HTTP Basic holds no colon, so no other user and key can give this text.
+    # Unambiguous: a user's name in HTTP Basic contains no colon.
     return uuid5(_NAMESPACE, f"{user}:{idempotency_key}")

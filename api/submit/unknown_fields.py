@@ -1,7 +1,7 @@
-"""Tells misspelt fields of a submission, which are refused, from unknown ones, which are left aside.
+"""Tells misspelt fields of a submission, which are refused, from unknown fields, which are ignored.
 
-A field that a newer api knows must do no harm here. A user who writes `hookurl`, though, would wait for a
-callback that never comes.
+A field that only a newer api knows must do no harm. But a user who writes `hookurl` would wait for a callback
+that never comes.
 """
 
 import re
@@ -12,24 +12,24 @@ from pydantic_core import from_json
 from api.problems import ProblemError
 
 FIELD_UNKNOWN = "field_unknown"
-# Comparing takes 20 µs a name, and a body has room for thousands of them.
+# Comparing takes 20 µs a name, and a body has room for thousands of names.
 _MAX_COMPARED = 100
 _MAX_SHOWN_CHARS = 100
 _MAX_LOGGED = 10
 _SHORT_NAME = 5
 _LEAST_PREFIX = 4
-# People add these words to `audio`.
+# Words that people append to `audio`.
 _ADDED = frozenset({"url", "uri", "link", "file", "address", "path", "src"})
 
 
 def unknown_fields(body: bytes, known: Collection[str]) -> tuple[str, ...]:
-    """Returns the names in a JSON object that are not `known`; none for other JSON, and for what is no JSON.
+    """Return the names in a JSON object that are not `known`. Other JSON, and text that is no JSON, has none.
 
-    Raises ProblemError for a name that is nearly that of a known field.
+    Raise ProblemError 400 for a name that is nearly that of a known field.
     """
     try:
         fields = from_json(body)
-    except ValueError:  # whoever reads the values says what is wrong
+    except ValueError:  # the parser of the values reports what is wrong
         return ()
     if not isinstance(fields, dict):
         return ()
@@ -43,25 +43,25 @@ def unknown_fields(body: bytes, known: Collection[str]) -> tuple[str, ...]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """Returns the known field that `name` is a slip or another spelling of; None where there is none."""
+    """Return the known field of which `name` is a slip or another spelling, or None."""
     return next((field for field in known if _is_near(_bare(name), _bare(field))), None)
 
 
 def shown(names: Sequence[str]) -> str:
-    """Makes a short text of names for a log. Control and bidi characters are escaped."""
+    """Return a short text of names for a log, with control and bidi characters escaped."""
     few = ", ".join(ascii(name[:_MAX_SHOWN_CHARS])[1:-1] for name in names[:_MAX_LOGGED])
     return few if len(names) <= _MAX_LOGGED else f"{few} and {len(names) - _MAX_LOGGED} more"
 
 
 def _bare(name: str) -> str:
-    """Returns the name in small letters and digits alone, with `s` for seconds."""
+    """Return the name in lower-case letters and digits alone, with `s` for seconds."""
     return re.sub(r"(seconds?|secs?)$", "s", re.sub(r"[^a-z0-9]", "", name.lower()))
 
 
 def _is_near(name: str, field: str) -> bool:
     if name.startswith(field) and name[len(field) :] in _ADDED:
         return True
-    # A part of the name, such as `hook` or `cancel_after`, and `webhook_url`.
+    # The beginning of a field's name, such as `hook` or `cancel_after`.
     start = name.removesuffix("s")
     if len(start) >= _LEAST_PREFIX and field.startswith(start):
         return True
@@ -72,7 +72,7 @@ def _is_near(name: str, field: str) -> bool:
 
 
 def distance(one: str, other: str, most: int) -> int | None:
-    """Counts the letters to add, leave out, replace or swap with the next one; None beyond `most`."""
+    """Count the letters to add, remove, replace or swap with the next letter. Return None beyond `most`."""
     if abs(len(one) - len(other)) > most:
         return None
     before, row = [0] * (len(other) + 1), list(range(len(other) + 1))

@@ -1,1 +1,1 @@
-"""What is known of every task: a read model of Kafka's topics in a file that may be deleted at any time."""
+"""The view: the state of every task, read from Kafka's topics into a file that may be deleted at any time."""

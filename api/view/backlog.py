@@ -1,4 +1,4 @@
-"""How many tasks are queued or wait for their callback, and how many are on their way into the view."""
+"""Counts the tasks that are queued, that wait for their callback, and that are on their way into the view."""
 
 import threading
 import time
@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-# What the view has not shown by then will not come: the topic was made anew.
+# A task that the view has not read by then will not come: the topic was created anew.
 _ON_THE_WAY_S = 60.0
 
 
 @dataclass(frozen=True)
 class Queued:
-    """Tasks that wait for a processor, for the first time or for a retry.
+    """Numbers of tasks that wait for a processor, for the first time or for a retry.
 
-    `callbacks_of_user` are those of the user that wait for their callback.
+    `callbacks_of_user` is the number of the user's tasks that wait for their callback.
     """
 
     of_user: int
@@ -30,10 +30,10 @@ class _Coming:
 
 
 class Backlog:
-    """Kept in memory, so that nobody has to count rows. Several threads may use it at once.
+    """Keeps the numbers in memory, so that no request has to count rows. Safe for several threads.
 
-    A task that has entered counts until the view has it: else a burst would pass any limit before the view
-    has read the first of it.
+    A published task counts from `enter` on, before the view has read it. Otherwise a burst would pass every
+    limit before the view has read its first task.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
@@ -46,16 +46,16 @@ class Backlog:
         self._coming_by_user: Counter[str] = Counter()
 
     def reset(self, stored: Mapping[str, int], callbacks: Mapping[str, int]) -> None:
-        """`stored` are the queued tasks that the view knows, by user; `callbacks` wait for their callback."""
+        """Set the numbers of the view's tasks by user: queued (`stored`), and waiting for their callback."""
         with self._lock:
             self._callbacks = Counter(callbacks)
             self._stored = Counter(stored)
             self._stored_of_all = self._stored.total()
 
     def change(self, moved: Mapping[str, int], seen: Iterable[UUID], callbacks: Mapping[str, int]) -> None:
-        """`moved` have been added to those that the view knows, by user; it knows `seen` from here on.
+        """Add `moved` to the numbers of queued tasks, and `callbacks` to those that wait for a callback.
 
-        `callbacks` likewise of the tasks that wait for their callback.
+        `seen` are tasks that the view knows from now on.
         """
         with self._lock:
             self._callbacks.update(callbacks)
@@ -69,14 +69,14 @@ class Backlog:
                 self._remove(task_uuid)
 
     def enter(self, task_uuid: UUID, user: str) -> None:
-        """Before it is published: the view may have it before the publisher knows that it was."""
+        """Count a task. Called before it is published: the view may read it before the publisher returns."""
         with self._lock:
             self._remove(task_uuid)
             self._coming[task_uuid] = _Coming(user, self._clock())
             self._coming_by_user[user] += 1
 
     def leave(self, task_uuid: UUID) -> None:
-        """It could not be published."""
+        """Count the task no longer: it could not be published."""
         with self._lock:
             self._remove(task_uuid)
 
@@ -98,6 +98,6 @@ class Backlog:
 
     def _forget(self) -> None:
         before_s = self._clock() - _ON_THE_WAY_S
-        # They stand in the order in which they came.
+        # The dictionary keeps the order in which the tasks came.
         while self._coming and self._coming[first := next(iter(self._coming))].since_s < before_s:
             self._remove(first)

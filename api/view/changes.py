@@ -1,4 +1,4 @@
-"""Tells those who watch a task what is new of it."""
+"""Passes the changes of tasks on to the requests that watch them."""
 
 import asyncio
 import threading
@@ -11,7 +11,7 @@ from common.tasks.messages import Status
 
 
 class TaskWatch:
-    """What is told of one task. Used within the loop that it was made in."""
+    """The changes of one task, for one request. Belongs to the event loop in which it was made."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -19,15 +19,15 @@ class TaskWatch:
         self._latest: Status | None = None
 
     async def news(self) -> Status | None:
-        """The latest that was told since the last call, waited for; None when nobody may go on watching."""
+        """Wait for a change since the last call. Return the latest status, or None if the service stops."""
         await self._is_news.wait()
         self._is_news.clear()
         latest, self._latest = self._latest, None
         return latest
 
     def tell(self, status: Status | None) -> None:
-        """From any thread; None: nobody may go on watching."""
-        with suppress(RuntimeError):  # a loop that is closed
+        """Pass on a status, or None when the service stops. May be called from any thread."""
+        with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(self._take, status)
 
     def _take(self, status: Status | None) -> None:
@@ -36,7 +36,7 @@ class TaskWatch:
 
 
 class Changes:
-    """`tell` may be called from any thread, `watch` within any loop."""
+    """The watches of all tasks. `tell` may be called from any thread, `watch` in any event loop."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,7 +45,7 @@ class Changes:
 
     @contextmanager
     def watch(self, task_uuid: UUID) -> Iterator[TaskWatch]:
-        """Hears of every change from now on."""
+        """Collect every change of the task within the block."""
         watch = TaskWatch()
         with self._lock:
             self._watches[task_uuid].add(watch)
@@ -64,7 +64,7 @@ class Changes:
                     watch.tell(status)
 
     def end(self) -> None:
-        """The service stops: whoever watches is told so."""
+        """End all watches, because the service stops."""
         self.ended = True
         with self._lock:
             for watches in self._watches.values():

@@ -1,7 +1,7 @@
-"""Reads the topics into the file, on a thread of its own: without a group, from where the file says.
+"""Reads the topics into the file, in a thread of its own: without a group, from the offsets in the file.
 
-A spell lasts until anything fails, the file is removed, or the topics get more partitions; then another
-begins. The file is this thread's alone to write.
+The thread begins again when anything fails, when the file is removed, and when a topic gets more partitions.
+Only this thread writes the file.
 """
 
 import contextlib
@@ -38,7 +38,7 @@ _PRUNE_EVERY_S = 3600.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 5.0
 _TIMEOUT_MS = 10_000
 _JOIN_TIMEOUT_S = 3.0
-# What a record's values can be the reason of; other errors of SQLite are those of the file.
+# Errors that a record's values can cause. Other errors of SQLite concern the file.
 _NOT_TAKEN = (
     ValueError,
     TypeError,
@@ -52,7 +52,7 @@ _NOT_TAKEN = (
 
 
 class Feed:
-    """`reason` is why nothing is read now, empty while all is well."""
+    """Feeds the view. `reason` says why nothing is read now; it is empty while all is well."""
 
     def __init__(
         self,
@@ -65,7 +65,7 @@ class Feed:
         wall_clock: Callable[[], float] = time.time,
         skipped: Callable[[str], None] = lambda kind: None,
     ):
-        """`skipped` hears of each record that was passed over: `tasks`, `statuses` or `deliveries`."""
+        """`skipped` is called for each skipped record, with `tasks`, `statuses` or `deliveries`."""
         self._tasks, self._statuses = settings.kafka_task_topic, settings.kafka_status_topic
         self._topics = (self._tasks, self._statuses, settings.kafka_delivery_topic)
         self._bootstrap = settings.kafka_bootstrap_servers
@@ -123,24 +123,24 @@ class Feed:
                 pruned_s = now_s
                 self._prune()
         if not self._stopping.is_set():
-            log.warning("the view's file is gone: it is made anew from %d records", sum(ends.values()))
+            log.warning("the view's file is gone: it is read again from %d records", sum(ends.values()))
 
     def _begin(self, source: Source, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Opens the file and stands where it was read up to."""
+        """Open the file, and seek to the offsets in it. Return the ends of the partitions."""
         source.assign(partitions)
         first, ends = source.beginning_offsets(partitions), source.end_offsets(partitions)
         origin = " ".join((self._bootstrap, *self._topics))
         self._store.open(origin)
         offsets = self._store.offsets()
         if any(offsets.get(partition, 0) > end for partition, end in ends.items()):
-            log.warning("the topics are not those that the view was read from: it is made anew")
+            log.warning("the topics are not those that the view was read from: it is read again")
             self._store.remove()
             self._store.open(origin)
             offsets = {}
         positions = {p: max(first[p], offsets.get(p, 0)) for p in partitions}
         for partition, offset in positions.items():
             source.seek(partition, offset)
-        # Before anybody reads an empty file, and takes what is not in it for what is not there.
+        # Before the readers open the new file: a task that is missing there may only be unread yet.
         self._read_position.begin(ends, is_new=not offsets)
         self._reader.reopen()
         self._read_position.reach(positions)
@@ -149,7 +149,7 @@ class Feed:
         return ends
 
     def _look(self, source: Source, partitions: Sequence[TopicPartition]) -> None:
-        """Notes which partitions have given nothing since the last look, though they had more then."""
+        """Find partitions from which nothing was read since the last look, although they had records."""
         positions = {p: source.position(p, timeout_ms=_TIMEOUT_MS) or 0 for p in partitions}
         seen, self._seen = self._seen, (positions, source.end_offsets(partitions))
         if seen is not None:
@@ -158,7 +158,7 @@ class Feed:
         if self._stuck:
             names = ", ".join(f"{topic}/{number}" for topic, number in self._stuck)
             if not self.reason:
-                log.warning("nothing is read of %s, though there are records", names)
+                log.warning("nothing is read of %s, although there are records", names)
             self.reason = f"nothing is read of {names}"
         else:
             self.reason = ""
@@ -169,17 +169,17 @@ class Feed:
         batch = self._decoded(records)
         if batch.offsets:
             self._apply(batch)
-            # Also while nobody waits: who comes next may then find that there is nothing to wait for.
+            # Even while no request waits: the next one may then find that it need not wait.
             self._read_position.reach(batch.offsets)
             if not self._stuck:
                 self._read_position.heard()
         if self._read_position.is_awaited:
-            # Beyond the records: what follows may be the markers of transactions, which are no records.
+            # The position can be beyond the last record: markers of transactions take offsets, too.
             positions = {p: source.position(p, timeout_ms=_TIMEOUT_MS) for p in partitions}
             self._read_position.reach({p: offset for p, offset in positions.items() if offset is not None})
 
     def _apply(self, batch: Batch) -> None:
-        """As a whole, or one by one without those that the file does not take: none may stop the others."""
+        """Store the batch. If that fails, store its records one by one, and skip those that fail."""
         try:
             self._changes.tell(self._store.apply(batch))
         except _NOT_TAKEN:
@@ -196,7 +196,7 @@ class Feed:
     def _skip(self, kind: str, what: str) -> None:
         self._skipped(kind)
         if self._repeats.is_news(kind):
-            log.warning("passed over, and not shown by the view: %s", what)
+            log.warning("skipped, and not shown by the view: %s", what)
 
     def _decoded(self, records: Mapping[TopicPartition, list[Any]]) -> Batch:
         batch = Batch()
@@ -228,5 +228,5 @@ class Feed:
 
 
 def source(settings: KafkaSettings) -> KafkaConsumer:
-    """Raises KafkaError."""
+    """Return a consumer without a group for the topics. Raise KafkaError."""
     return topic_source(settings, isolation_level="read_committed", fetch_max_bytes=_FETCH_MAX_BYTES)

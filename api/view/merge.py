@@ -1,4 +1,4 @@
-"""What a task's status is, given two that are told of it, in whatever order they come."""
+"""Merges the statuses of a task, which may be read in any order."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ Rank = tuple[int, ...]
 
 
 def of_task(task: Task) -> Status:
-    """Its record is all that is told of a task that nobody has taken yet."""
+    """Return the status of a task that no worker has taken yet."""
     return Status(
         task_uuid=task.task_uuid,
         run=task.run,
@@ -30,10 +30,10 @@ def of_task(task: Task) -> Status:
 
 
 def rank(status: Status) -> Rank:
-    """Of two statuses of a task the one of the higher rank holds: eight numbers.
+    """Return eight numbers that order the statuses of a task: the status of the higher rank is valid.
 
-    A run never leaves its end, whatever comes late, and tries count for more than how far they came. Not the
-    time: the clocks of several hosts, and a worker that was frozen, would turn it back.
+    A run stays in its final state, whatever is read later. Among other states a later try counts more than a
+    later phase. Times do not count: hosts' clocks differ, and a frozen worker publishes late.
     """
     first, second, *_ = (*status.tries, 0, 0)
     return (
@@ -48,27 +48,27 @@ def rank(status: Status) -> Rank:
     )
 
 
-def merged(known: Status | None, told: Status) -> Status:
-    """`known` itself when `told` says nothing new."""
+def merged(known: Status | None, other: Status) -> Status:
+    """Return the status that follows from both. It is `known` itself if `other` adds nothing."""
     if known is None:
-        return told
-    if _origin(told) != _origin(known):
-        known, told = _of_one_origin(known, told)
-    if told.run != known.run:
-        return told if told.run > known.run else known
-    # Of several records of one end the latest holds, since that is the one that compaction leaves.
-    times = _last_times(known.times, told.times)
-    if rank(told) > rank(known) and not (known.state.is_final and told.state != known.state):
-        return told if times == told.times else told.model_copy(update={"times": times})
+        return other
+    if _fixed_fields(other) != _fixed_fields(known):
+        known, other = _with_common_fixed_fields(known, other)
+    if other.run != known.run:
+        return other if other.run > known.run else known
+    # Of several records of one final state the latest is valid, because compaction keeps that one.
+    times = _last_times(known.times, other.times)
+    if rank(other) > rank(known) and not (known.state.is_final and other.state != known.state):
+        return other if times == other.times else other.model_copy(update={"times": times})
     return known if times == known.times else known.model_copy(update={"times": times})
 
 
 def _last_times(one: Times, other: Times) -> Times:
-    """When each state was entered last, in the order in which that was first told."""
+    """Return when each state was entered last, in the order in which the states became known."""
     return {state: max(one.get(state, 0.0), other.get(state, 0.0)) for state in {**one, **other}}
 
 
-def _origin(status: Status) -> tuple[Any, ...]:
+def _fixed_fields(status: Status) -> tuple[Any, ...]:
     return (
         status.user,
         status.submitted_at,
@@ -79,20 +79,20 @@ def _origin(status: Status) -> tuple[Any, ...]:
     )
 
 
-def _of_one_origin(known: Status, told: Status) -> tuple[Status, Status]:
-    """With all that either says of what never changes: the first that says it holds."""
+def _with_common_fixed_fields(known: Status, other: Status) -> tuple[Status, Status]:
+    """Return both statuses with the fields that never change, from the first status that has them."""
     fields = {
-        "user": known.user or told.user,
+        "user": known.user or other.user,
         "submitted_at": known.submitted_at,
-        "hook_url": known.hook_url or told.hook_url,
-        "audio": known.audio or told.audio,
-        "idempotency_key": known.idempotency_key or told.idempotency_key,
-        "submission_digest": known.submission_digest or told.submission_digest,
+        "hook_url": known.hook_url or other.hook_url,
+        "audio": known.audio or other.audio,
+        "idempotency_key": known.idempotency_key or other.idempotency_key,
+        "submission_digest": known.submission_digest or other.submission_digest,
     }
-    return _with(known, fields), _with(told, fields)
+    return _with(known, fields), _with(other, fields)
 
 
 def _with(status: Status, fields: dict[str, Any]) -> Status:
-    """`status` itself when they are its own."""
+    """Return `status` with these fields: itself if it has them already."""
     is_same = all(getattr(status, name) == value for name, value in fields.items())
     return status if is_same else status.model_copy(update=fields)

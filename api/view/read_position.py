@@ -1,4 +1,4 @@
-"""How far the view has read, and who waits for it to have read further."""
+"""Tracks how far the view has read, and lets coroutines wait until it has read further."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ Offsets = Mapping[TopicPartition, int]
 
 @dataclass(frozen=True, eq=False)
 class _Waiter:
-    """`ends` is None for one who waits until the view has caught up."""
+    """A coroutine that waits for offsets, or, if `ends` is None, until the view has caught up."""
 
     ends: Offsets | None
     loop: asyncio.AbstractEventLoop
@@ -21,7 +21,10 @@ class _Waiter:
 
 
 class ReadPosition:
-    """The feed's thread tells it how far it is; coroutines of any loop wait."""
+    """Holds the offsets up to which the view has read.
+
+    The feed's thread sets them. Coroutines of any event loop wait for them.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock, self._clock = threading.Lock(), clock
@@ -32,7 +35,7 @@ class ReadPosition:
         self._caught_up = threading.Event()
 
     def begin(self, ends: Offsets, is_new: bool) -> None:
-        """`ends` are where it has caught up; `is_new`: what was read before is gone."""
+        """Begin to read. At `ends` the view has caught up. `is_new` says that the file is empty."""
         with self._lock:
             self._ends, self._reached = ends, {}
             if is_new:
@@ -47,17 +50,17 @@ class ReadPosition:
                 self._wake(waiter)
 
     def heard(self) -> None:
-        """The feed has begun, or has read on: to the end or not."""
+        """Note that the feed has begun, or has read something."""
         self._heard_s = self._clock()
 
     @property
     def silent_s(self) -> float:
-        """How long the feed has not read on, though it has begun."""
+        """For how many seconds the feed has read nothing, since it has begun."""
         return 0.0 if self._heard_s is None else self._clock() - self._heard_s
 
     @property
     def caught_up(self) -> bool:
-        """It has been at the end once since the file was made."""
+        """True once the view has reached the ends, since the file was made."""
         return self._caught_up.is_set()
 
     @property
@@ -66,12 +69,12 @@ class ReadPosition:
 
     @property
     def behind(self) -> int:
-        """Offsets that are left until it has caught up."""
+        """The number of offsets that are left until the view has caught up."""
         with self._lock:
             return sum(max(0, end - self._reached.get(p, 0)) for p, end in (self._ends or {}).items())
 
     async def wait_for(self, ends: Offsets) -> None:
-        """Returns once the view has read up to `ends`."""
+        """Return once the view has read up to `ends`."""
         await self._wait(ends)
 
     async def wait_until_caught_up(self) -> None:
@@ -99,5 +102,5 @@ class ReadPosition:
         self._waiters.discard(waiter)
         try:
             waiter.loop.call_soon_threadsafe(waiter.passed.set)
-        except RuntimeError:  # its loop is closed: nobody waits any more
+        except RuntimeError:  # the loop is closed: the coroutine no longer waits
             return

@@ -1,23 +1,24 @@
-"""What is asked of the file. Each thread that asks has its own connection, and never waits for the writer."""
+"""Reads the file. Each thread has its own connection, and never waits for the writer."""
 
 import sqlite3
 import statistics
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
-from api.view.store import unpack
+from api.view.tables import Row, unpack
 from common.tasks.messages import DeliveryAttempt, State, Status
 
-# Counting so many takes 2 ms.
+# Counting that many rows takes 2 ms.
 _MAX_COUNT = 20_000
 _RECENT = 20
 
 
 @dataclass(frozen=True)
 class Position:
-    """A task's place in a list that is sorted by time: what comes after it are the older ones."""
+    """A task's place in a list that is sorted by time, the newest first."""
 
     submitted_at: float
     task_uuid: UUID
@@ -25,7 +26,7 @@ class Position:
 
 @dataclass(frozen=True)
 class Query:
-    """Which tasks, the newest first. Times are those of submission, in seconds since the epoch."""
+    """A selection of tasks, the newest first. Times are those of submission, in seconds since the epoch."""
 
     user: str | None = None
     state: State | None = None
@@ -38,14 +39,14 @@ class Query:
 
 @dataclass(frozen=True)
 class QueuePlace:
-    """`place` 1 is the next to be taken; `eta_s` is about how long until then, None where nobody can tell."""
+    """`place` 1 is the next task to be taken. `eta_s` estimates the seconds until then, if possible."""
 
     place: int
     eta_s: float | None
 
 
 class Reader:
-    """Several threads may use it at once. Methods raise sqlite3.Error while there is no file."""
+    """Reads the file, in several threads at once. Methods raise sqlite3.Error while there is no file."""
 
     def __init__(self, path: Path):
         self._path = path
@@ -53,11 +54,11 @@ class Reader:
         self._generation = 0
 
     def reopen(self) -> None:
-        """The file is another one now."""
+        """Let every thread open the file again, because it is a new one."""
         self._generation += 1
 
     def find(self, task_uuid: UUID, user: str | None = None) -> Status | None:
-        """Also None where there is a `user` and the task is another's, of which nothing is read."""
+        """Return the task's status, or None. With a `user`, no row of another user's task is read."""
         whose, values = ("", ()) if user is None else (" AND user = ?", (user,))
         row = self._rows(f"SELECT status FROM tasks WHERE task_uuid = ?{whose}", (task_uuid.bytes, *values))
         return unpack(row[0][0]) if row else None
@@ -70,7 +71,7 @@ class Reader:
         return [unpack(status) for (status,) in rows]
 
     def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]:
-        """The first one first."""
+        """Return the tries to deliver the task's callbacks, the first one first."""
         rows = self._rows(
             "SELECT delivery FROM deliveries WHERE task_uuid = ? ORDER BY run, started_at, try_number",
             (task_uuid.bytes,),
@@ -78,16 +79,16 @@ class Reader:
         return [DeliveryAttempt.model_validate_json(delivery) for (delivery,) in rows]
 
     def queue_place(self, queued_at: float) -> QueuePlace:
-        """That of a task which is in the queue since then. Counted up to 20,000: all behind have 20,001."""
+        """Return the place of a task that was queued at `queued_at`. At most 20,000 tasks are counted."""
         inner = "SELECT 1 FROM tasks WHERE queued_at < ? LIMIT ?"
         place = 1 + self._rows(f"SELECT count(*) FROM ({inner})", (queued_at, _MAX_COUNT))[0][0]
         return QueuePlace(place, self._eta_s(place))
 
     def room_s(self, user: str | None, count: int) -> float | None:
-        """About how long until `count` of the queued tasks, of `user` or of all, are taken."""
+        """Estimate the seconds until `count` of the queued tasks, of `user` or of all, are taken."""
         if user is None:
             return self._eta_s(count)
-        # Those that wait for a retry have no place in the queue.
+        # Tasks that wait for a retry have no place in the queue.
         last = self._rows(
             "SELECT queued_at FROM tasks WHERE user = ? AND state = 'queued' AND queued_at IS NOT NULL "
             "ORDER BY submitted_at, task_uuid LIMIT 1 OFFSET ?",
@@ -96,7 +97,7 @@ class Reader:
         return self.queue_place(last[0][0]).eta_s if last else None
 
     def _eta_s(self, place: int) -> float | None:
-        """By what tasks took of late from being taken to the upload, and how many are worked on now."""
+        """Estimate by how long recent tasks took to the upload, and how many tasks are in progress now."""
         states = [State.DOWNLOADING, State.PREPARING, State.SEPARATING]
         count = "SELECT count(*) FROM tasks WHERE state IN (?,?,?)"
         running = self._rows(count, (*states,))[0][0]
@@ -107,21 +108,22 @@ class Reader:
         ]
         return place * statistics.mean(took_s) / running if running and took_s else None
 
-    def _rows(self, sql: str, values: tuple) -> list[tuple]:
+    def _rows(self, sql: str, values: Row) -> list[Row]:
         mine = self._threads
         if getattr(mine, "generation", None) != self._generation:
-            # The number first: a file that changes meanwhile must be opened once more.
+            # The number first: a file that is replaced meanwhile must be opened once more.
             mine.generation = self._generation
             mine.connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)
-        return mine.connection.execute(sql, values).fetchall()
+        rows: list[Row] = mine.connection.execute(sql, values).fetchall()
+        return rows
 
 
-def _terms(query: Query) -> tuple[list[str], list]:
+def _terms(query: Query) -> tuple[list[str], list[Any]]:
     after = query.after
-    # A key has few tasks: the plus keeps an index from being taken that leads through all of a user's. Of
-    # others' tasks with the same key no row is touched, so that the time tells nothing of them.
+    # A key has few tasks: the plus keeps SQLite from an index that leads through all tasks of a user. No row
+    # of another user's task with the same key is read, so that the time reveals nothing of it.
     plus = "" if query.idempotency_key is None else "+"
-    given = [
+    given: list[tuple[str, Any]] = [
         ("user = ?", query.user),
         (f"{plus}state = ?", query.state),
         ("idempotency_key = ?", query.idempotency_key),

@@ -1,10 +1,9 @@
-"""The file: tasks, deliveries, and how far each partition has been read, changed together or not at all."""
+"""Writes the view's file: tasks, deliveries and the offset of each partition change in one transaction."""
 
 import fcntl
 import logging
 import os
 import sqlite3
-import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -16,67 +15,42 @@ from kafka import TopicPartition
 
 from api.view.backlog import Backlog
 from api.view.merge import merged
+from api.view.tables import (
+    SET_OWNER_AND_KEY,
+    UPSERT_TASK,
+    awaits_callback,
+    connect,
+    create,
+    delivery_row,
+    is_made_for,
+    owner_and_key,
+    task_row,
+    unpack,
+)
 from common.tasks.messages import DeliveryAttempt, State, Status
 
 log = logging.getLogger(__name__)
 
-# To be raised with every change of the tables, and of what is read into them.
-_SCHEMA_VERSION = 3
-_SCHEMA = """
-CREATE TABLE tasks (
-    task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
-    at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, awaits_callback INTEGER NOT NULL,
-    status BLOB NOT NULL
-);
-CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
-CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
-CREATE INDEX tasks_by_state ON tasks (state, submitted_at, task_uuid);
-CREATE INDEX tasks_by_user_and_state ON tasks (user, state, submitted_at, task_uuid);
-CREATE INDEX tasks_by_key ON tasks (idempotency_key, submitted_at, task_uuid)
-    WHERE idempotency_key IS NOT NULL;
-CREATE INDEX tasks_that_await_callbacks ON tasks (user) WHERE awaits_callback;
-CREATE INDEX tasks_by_key_and_user ON tasks (idempotency_key, user, submitted_at, task_uuid)
-    WHERE idempotency_key IS NOT NULL;
-CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
-CREATE TABLE deliveries (
-    task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,
-    PRIMARY KEY (task_uuid, run, try_number, started_at)
-) WITHOUT ROWID;
-CREATE INDEX deliveries_by_time ON deliveries (started_at);
-CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
-CREATE TABLE origin (name TEXT NOT NULL);
-"""
-# What a task's own record says hardly ever changes, so that three of the indexes are left alone.
-_UPSERT = """
-INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
-    state = excluded.state, at = excluded.at, queued_at = excluded.queued_at,
-    awaits_callback = excluded.awaits_callback, status = excluded.status
-"""
-# For a task whose own record comes after a status of it.
-_LATE_ORIGIN = "UPDATE tasks SET user = ?, idempotency_key = ? WHERE task_uuid = ?"
-_CACHE_KB = 32 * 1024
-_CHECKPOINT_PAGES = 8192
-
 
 @dataclass
 class Batch:
-    """What a poll has brought, and the offsets that come next."""
+    """The records of a poll, and the offsets from which the next poll reads."""
 
     statuses: list[Status] = field(default_factory=list)
     deliveries: list[DeliveryAttempt] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
     def singles(self) -> Iterator["Batch"]:
-        """Its records, each by itself, without offsets."""
+        """Return a batch for each record, without offsets."""
         yield from (Batch([status]) for status in self.statuses)
         yield from (Batch([], [delivery]) for delivery in self.deliveries)
 
 
 class Store:
-    """The one writer of a view's file. Used by one thread at a time."""
+    """The only writer of a view's file. Used by one thread at a time."""
 
     def __init__(self, path: Path, backlog: Backlog | None = None):
-        """Raises OSError, also when another process writes this file. `backlog` is kept up to date."""
+        """Raise OSError, even if another process writes this file. The store keeps `backlog` up to date."""
         self.path, self._backlog = path, backlog or Backlog()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = path.with_name(path.name + ".lock").open("w")
@@ -89,7 +63,7 @@ class Store:
         self._inode = 0
 
     def open(self, origin: str) -> None:
-        """Makes the file anew unless it is of this schema and `origin`. Raises sqlite3.Error, OSError."""
+        """Open the file, or create it anew unless it fits `origin`. Raise sqlite3.Error, OSError."""
         self.close_file()
         try:
             self._connection = self._opened(origin)
@@ -97,12 +71,10 @@ class Store:
             log.warning("%s cannot be read and is made anew: %s", self.path, error)
         if self._connection is None:
             self.remove()
-            # The links in it are good for whoever reads them.
+            # For this user alone: anybody who reads the file can use the links in it.
             os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
-            self._connection = _connect(self.path)
-            self._connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={_SCHEMA_VERSION};COMMIT")
-            with self._connection:
-                self._connection.execute("INSERT INTO origin VALUES (?)", (origin,))
+            self._connection = connect(self.path)
+            create(self._connection, origin)
         self._inode = os.stat(self.path).st_ino
         self._count_backlog()
 
@@ -114,30 +86,32 @@ class Store:
 
     @property
     def is_there(self) -> bool:
-        """False once somebody has removed the file."""
+        """True until somebody removes the open file."""
         try:
             return self._connection is not None and os.stat(self.path).st_ino == self._inode
         except FileNotFoundError:
             return False
 
     def offsets(self) -> dict[TopicPartition, int]:
-        rows = self._connection.execute("SELECT topic, partition, next FROM offsets")
+        rows = self._open_file.execute("SELECT topic, partition, next FROM offsets")
         return {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
 
     def apply(self, batch: Batch) -> list[Status]:
-        """Those of the tasks that have changed. Raises sqlite3.Error, and then nothing has."""
-        with self._connection as connection:
+        """Store the batch, and return the statuses that have changed. If it raises, nothing is stored."""
+        with self._open_file as connection:
             before = self._known({status.task_uuid for status in batch.statuses})
             after = dict(before)
             for status in batch.statuses:
                 after[status.task_uuid] = merged(after.get(status.task_uuid), status)
             changed = {key for key, status in after.items() if status is not before.get(key)}
-            connection.executemany(_UPSERT, [_row(after[key]) for key in changed])
+            connection.executemany(UPSERT_TASK, [task_row(after[key]) for key in changed])
             known = changed & before.keys()
-            late = [key for key in known if _origin(after[key]) != _origin(before[key])]
-            connection.executemany(_LATE_ORIGIN, [(*_origin(after[key]), key.bytes) for key in late])
+            late = [key for key in known if owner_and_key(after[key]) != owner_and_key(before[key])]
             connection.executemany(
-                "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(_delivery_row, batch.deliveries)
+                SET_OWNER_AND_KEY, [(*owner_and_key(after[key]), key.bytes) for key in late]
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(delivery_row, batch.deliveries)
             )
             connection.executemany(
                 "INSERT OR REPLACE INTO offsets VALUES (?,?,?)",
@@ -151,8 +125,8 @@ class Store:
         return [after[key] for key in changed]
 
     def prune(self, before_s: float) -> None:
-        """Removes what nothing has been told of since `before_s` (since the epoch)."""
-        with self._connection as connection:
+        """Remove tasks and deliveries that have not changed since `before_s` (seconds since the epoch)."""
+        with self._open_file as connection:
             gone = connection.execute(
                 "DELETE FROM tasks WHERE submitted_at < ? AND at < ?", (before_s, before_s)
             )
@@ -169,11 +143,16 @@ class Store:
         self.close_file()
         self._lock.close()
 
+    @property
+    def _open_file(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise sqlite3.OperationalError("the view's file is not open")
+        return self._connection
+
     def _opened(self, origin: str) -> sqlite3.Connection | None:
-        connection = _connect(self.path)
+        connection = connect(self.path)
         try:
-            version = connection.execute("PRAGMA user_version").fetchone()
-            if version == (_SCHEMA_VERSION,) and _made_for(connection) == origin:
+            if is_made_for(connection, origin):
                 return connection
         except BaseException:
             connection.close()
@@ -182,17 +161,17 @@ class Store:
         return None
 
     def _count_backlog(self) -> None:
-        # The other index by state, which SQLite would take, leads to every row for its user.
+        # The other index by state, which SQLite would choose, does not hold the user: each row would be read.
         by = "INDEXED BY tasks_by_user_and_state"
         count = f"SELECT user, count(*) FROM tasks {by} WHERE state = ? GROUP BY user"
-        queued = dict(self._connection.execute(count, (State.QUEUED,)).fetchall())
+        queued = dict(self._open_file.execute(count, (State.QUEUED,)).fetchall())
         callbacks = "SELECT user, count(*) FROM tasks WHERE awaits_callback GROUP BY user"
-        self._backlog.reset(queued, dict(self._connection.execute(callbacks).fetchall()))
+        self._backlog.reset(queued, dict(self._open_file.execute(callbacks).fetchall()))
 
     def _known(self, wanted: Iterable[UUID]) -> dict[UUID, Status]:
         found = {}
         for task_uuid in wanted:
-            row = self._connection.execute(
+            row = self._open_file.execute(
                 "SELECT status FROM tasks WHERE task_uuid = ?", (task_uuid.bytes,)
             ).fetchone()
             if row:
@@ -200,61 +179,9 @@ class Store:
         return found
 
 
-def pack(status: Status) -> bytes:
-    """A result names each link twice, and the links are much alike: a quarter of the text is left."""
-    return zlib.compress(status.to_bytes(), 1)
-
-
-def unpack(packed: bytes) -> Status:
-    return Status.model_validate_json(zlib.decompress(packed))
-
-
-def _made_for(connection: sqlite3.Connection) -> str:
-    return connection.execute("SELECT name FROM origin").fetchone()[0]
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    # A crash of the machine may cost the last transactions, which Kafka still has, never the file's order.
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-    connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
-    return connection
-
-
-def _row(status: Status) -> tuple:
-    is_in_queue = status.state == "queued" and status.next_try_at is None
-    return (
-        status.task_uuid.bytes,
-        status.user,
-        status.submitted_at,
-        status.state,
-        status.at,
-        status.at if is_in_queue else None,
-        status.idempotency_key,
-        _awaits_callback(status),
-        pack(status),
-    )
-
-
 def _queued_by_user(statuses: Iterable[Status]) -> Counter[str]:
     return Counter(status.user for status in statuses if status.state is State.QUEUED)
 
 
 def _callbacks_by_user(statuses: Iterable[Status]) -> Counter[str]:
-    return Counter(status.user for status in statuses if _awaits_callback(status))
-
-
-def _awaits_callback(status: Status) -> bool:
-    """A failed run is over before its callback is out: then the status says when that is tried again."""
-    return status.state is State.DELIVERING or status.callback_next_try_at is not None
-
-
-def _origin(status: Status) -> tuple[str, str | None]:
-    return status.user, status.idempotency_key
-
-
-def _delivery_row(delivery: DeliveryAttempt) -> tuple:
-    value = delivery.to_bytes().decode()
-    return delivery.task_uuid.bytes, delivery.run, delivery.try_number, delivery.started_at, value
+    return Counter(status.user for status in statuses if awaits_callback(status))

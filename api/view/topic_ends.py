@@ -1,4 +1,4 @@
-"""Where the task topic ends now, asked of the broker: what was confirmed before that is before it."""
+"""Asks the broker where the task topic ends: tasks that were confirmed before are before that offset."""
 
 import asyncio
 import contextlib
@@ -17,7 +17,7 @@ _TIMEOUT_MS = 4000
 
 
 class TopicEnds:
-    """Asks from a thread of its own; those who ask while it is busy share the next answer."""
+    """Asks in a thread of its own. Requests that ask meanwhile share the next answer."""
 
     def __init__(self, connect: Callable[[], KafkaConsumer], topic: str):
         self._connect, self._topic = connect, topic
@@ -27,7 +27,7 @@ class TopicEnds:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="view-ends")
 
     async def now(self) -> Offsets:
-        """Raises KafkaError."""
+        """Return the end offset of each partition. Raise KafkaError."""
         with self._lock:
             if self._next is None:
                 self._next = self._thread.submit(self._ask)
@@ -41,14 +41,15 @@ class TopicEnds:
 
     def _ask(self) -> Offsets:
         with self._lock:
-            self._next = None  # whoever asks from here on may have just been confirmed something
+            self._next = None  # later requests may be about tasks that are confirmed from now on
         try:
             if self._client is None:
                 self._client = self._connect()
             numbers = self._client.partitions_for_topic(self._topic) or ()
             partitions = [TopicPartition(self._topic, number) for number in numbers]
-            return self._client.end_offsets(partitions, timeout_ms=_TIMEOUT_MS)
-        except Exception as error:
+            ends: Offsets = self._client.end_offsets(partitions, timeout_ms=_TIMEOUT_MS)
+            return ends
+        except Exception as error:  # whatever a client raises: its next use may fail as well
             client, self._client = self._client, None
             if client is not None:
                 with contextlib.suppress(KafkaError):
@@ -57,5 +58,5 @@ class TopicEnds:
 
 
 def ends_client(settings: KafkaSettings) -> KafkaConsumer:
-    """It sees what is in open transactions too. Raises KafkaError."""
+    """Return a consumer whose end offsets include open transactions. Raise KafkaError."""
     return topic_source(settings)

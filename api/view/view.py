@@ -1,4 +1,4 @@
-"""What the api asks of its view: tasks as they are known here, and to wait where that may be too little."""
+"""Answers the api's questions about tasks, and waits while the view may not have read enough yet."""
 
 import asyncio
 import sqlite3
@@ -29,17 +29,17 @@ _STANDS_STILL_S = 75.0
 
 
 class ViewUnavailable(Exception):
-    """What is known here is not enough to answer."""
+    """The view has not read enough to answer."""
 
 
 class TaskView(Protocol):
-    """Every method that asks raises ViewUnavailable."""
+    """The state of all tasks. Every coroutine that reads raises ViewUnavailable."""
 
     async def start(self) -> None: ...
 
     @property
     def is_current(self) -> bool:
-        """It has caught up, and is fed."""
+        """True while the view has caught up and is fed."""
 
     @property
     def backlog(self) -> Backlog: ...
@@ -47,9 +47,10 @@ class TaskView(Protocol):
     async def find(
         self, task_uuid: UUID, patience_s: float | None = None, user: str | None = None
     ) -> Status | None:
-        """None for certain: what was confirmed to a client anywhere before the call is found.
+        """Return the task's status, or None if there is no such task.
 
-        With a `user` a task of another is not found, and takes exactly the steps of one that is not there.
+        None is certain: a task that any api has confirmed before this call is found. With a `user`, a task of
+        another user is not found, in exactly the same steps as a task that does not exist.
         """
 
     async def page(self, query: Query) -> list[Status]: ...
@@ -57,20 +58,20 @@ class TaskView(Protocol):
     async def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]: ...
 
     async def queue_place(self, queued_at: float) -> QueuePlace:
-        """That of a task which is in the queue since then (seconds since the epoch)."""
+        """Return the place of a task that has been queued since `queued_at` (seconds since the epoch)."""
 
     async def room_s(self, user: str | None, count: int) -> float | None:
-        """About how long until `count` of the queued tasks, of `user` or of all, are taken.
+        """Estimate the seconds until `count` of the queued tasks, of `user` or of all, are taken.
 
-        None where nobody can tell.
+        None stands for no estimate.
         """
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
-        """Hears of what is told of the task from now on, and when `is_ending`."""
+        """Collect the task's changes from now on, and the end of the service."""
 
     @property
     def is_ending(self) -> bool:
-        """The service stops: nobody may go on watching."""
+        """True once the service stops: no request may go on watching."""
 
     def check(self) -> Check: ...
 
@@ -98,7 +99,7 @@ class KafkaView:
 
     @classmethod
     def from_settings(cls, settings: ApiSettings, skipped: Callable[[str], None] = lambda kind: None) -> Self:
-        """`skipped` hears of each record that was passed over. Raises OSError for an unusable VIEW_FILE."""
+        """`skipped` is called for each skipped record. Raise OSError for an unusable VIEW_FILE."""
         read_position, changes, backlog = ReadPosition(), Changes(), Backlog()
         store, reader = Store(settings.view_file, backlog), Reader(settings.view_file)
         feed = Feed(
@@ -112,7 +113,7 @@ class KafkaView:
         self._feed.start()
 
     def check(self) -> Check:
-        """Ok, also while it is not fed, since tasks can be submitted; not once that goes on for a minute."""
+        """Report ok even while the view is not fed, because tasks can be submitted: but only for a minute."""
         if self._read_position.silent_s > _STANDS_STILL_S:
             why = self._feed.reason or "nothing is read"
             return Check(False, f"not fed for {self._read_position.silent_s:.0f} s: {why}")
@@ -167,7 +168,7 @@ class KafkaView:
         return self._changes.ended
 
     def end_watching(self) -> None:
-        """Also from a signal handler."""
+        """End all watches. May be called from a signal handler."""
         if self._loop is not None:
             self._loop.call_soon_threadsafe(self._changes.end)
 

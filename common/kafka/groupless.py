@@ -1,4 +1,4 @@
-"""Topics that are read without a group: the reader says where it begins, and nothing is committed."""
+"""Reads topics without a group, from any offset, for readers that go on for good."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _POLL_MS = 500
 
 
 class Source(Protocol):
-    """The methods of a KafkaConsumer without a group that a reader of endless topics needs."""
+    """The methods of a KafkaConsumer that a reader without a group uses."""
 
     def partitions_for_topic(self, topic: str) -> set[int] | None: ...
     def assign(self, partitions: Sequence[TopicPartition]) -> None: ...

@@ -47,13 +47,13 @@ def api() -> Iterator[ApiServer]:
 
 @pytest.fixture
 def answered(caplog) -> Callable[[], list[str]]:
-    """The api's answers so far, as its log tells them: method, path and status."""
+    """The api's answers so far, from its log: method, path and status."""
     caplog.set_level(logging.INFO, "api.access")
 
     def lines() -> list[str]:
         found = [record.getMessage() for record in caplog.records if record.name == "api.access"]
-        told = [" ".join(line.split()[:3]) for line in found]
-        return [line for line in told if "favicon" not in line]
+        answers = [" ".join(line.split()[:3]) for line in found]
+        return [line for line in answers if "favicon" not in line]
 
     return lines
 
@@ -188,10 +188,10 @@ def test_a_page_that_is_named_follows_a_task(chrome, pages, page_host, api_host,
         tab = chrome.open(origin + "/")
         names = {"API": api.url, "PATH": f"/tasks/{_TASK}/events", "SIGN_IN": _SIGN_IN}
         begin = "".join(f"var {name} = {json.dumps(value)};" for name, value in names.items())
-        tab.run(f"{begin} window.told = {script}; 0")
+        tab.run(f"{begin} window.received = {script}; 0")
         wait_for(lambda: tab.run("document.title") == "separating", _PATIENCE_S, "the first event")
         api.view.tell(_status(State.SUCCEEDED, 2.0))
-        assert '"succeeded"' in tab.run("window.told")
+        assert '"succeeded"' in tab.run("window.received")
 
 
 def test_an_event_source_of_the_apis_own_origin_needs_no_more_than_the_sign_in(chrome, api):

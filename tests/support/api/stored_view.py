@@ -66,9 +66,9 @@ class StoredView(KafkaView):
         self.store.close()
         self._directory.cleanup()
 
-    def tell(self, *told: Status | DeliveryAttempt) -> None:
+    def tell(self, *reported: Status | DeliveryAttempt) -> None:
         batch = Batch(
-            [one for one in told if isinstance(one, Status)],
-            [one for one in told if isinstance(one, DeliveryAttempt)],
+            [one for one in reported if isinstance(one, Status)],
+            [one for one in reported if isinstance(one, DeliveryAttempt)],
         )
         self._changes.tell(self.store.apply(batch))

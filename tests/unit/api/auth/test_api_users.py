@@ -53,13 +53,13 @@ def test_a_user_a_line_and_comments_between(tmp_path):
 def test_a_wrong_line_is_told_by_its_number_alone(tmp_path, line):
     with pytest.raises(ValueError, match=r"BASIC_AUTH_USERS_FILE .*users, line 3: ") as caught:
         read_users(users_file(tmp_path, f"{cheap_line('alice', 'a')}\n\n{line}\n"))
-    told = str(caught.value)
-    assert "SECRET" not in told
-    assert CHEAP_HASH[-20:] not in told
-    assert "alice" not in told
+    message = str(caught.value)
+    assert "SECRET" not in message
+    assert CHEAP_HASH[-20:] not in message
+    assert "alice" not in message
 
 
-@pytest.mark.parametrize(("content", "why"), [(b"", "a user at least"), (b"\xff\xfe", "not UTF-8")])
+@pytest.mark.parametrize(("content", "why"), [(b"", "at least one user"), (b"\xff\xfe", "not UTF-8")])
 def test_a_file_without_users_is_refused(tmp_path, content, why):
     path = tmp_path / "users"
     path.write_bytes(content)

@@ -89,7 +89,7 @@ def test_where_the_api_listens_makes_no_difference_to_foreign_pages(host):
         {"Sec-Fetch-Site": "none"},
         {"Sec-Fetch-Site": "same-origin"},
         {"Sec-Fetch-Site": "same-origin", "Origin": f"http://{OURS}"},
-        # a form of a page of ours, which tells nobody where it is from
+        # a form of a page of ours, which hides its origin
         {"Sec-Fetch-Site": "same-origin", "Origin": "null"},
         {"Origin": f"http://{OURS}"},
         {"Sec-Fetch-Mode": "cors"},  # Node's fetch

@@ -24,7 +24,7 @@ def client(three_users) -> ApiClient:
 
 
 def ended(state: State = State.SUCCEEDED, **fields) -> Status:
-    """As an uploader tells it."""
+    """A status as an uploader publishes it."""
     return TASK.model_copy(update={"state": state, "at": 9.0, "hook_url": None} | fields)
 
 

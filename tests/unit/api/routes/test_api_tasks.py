@@ -158,10 +158,10 @@ def test_begins_that_do_not_count_are_not_shown_as_attempts(client):
     ],
 )  # fmt: skip
 def test_which_song_a_task_is_and_whom_it_calls_is_told_without_secrets(client, audio, hook_url, song, host):
-    told = of_task(
+    reported = of_task(
         Task(task_uuid=UUID(int=1), audio=audio, hook_url=hook_url, submitted_at=1.0, user="alice")
     )
-    client.view.tell(told, told.model_copy(update={"state": State.FAILED, "at": 9.0}))
+    client.view.tell(reported, reported.model_copy(update={"state": State.FAILED, "at": 9.0}))
     (listed,) = ask(client, "/tasks").json()["tasks"]
     one = ask(client, f"/tasks/{UUID(int=1)}")
     stream = ask(client, f"/tasks/{UUID(int=1)}/events")

@@ -235,21 +235,23 @@ def test_what_waits_for_its_callback_counts_for_its_user_alone(tmp_path):
     users = write_users(tmp_path / "users", alice="password", bob="password")
     client = api(basic_auth_users_file=users, max_queued_tasks=9, max_queued_tasks_per_user=3)
     client.view.tell(
-        told(1, State.DELIVERING, "alice"),
-        # Over, but nobody was told yet.
-        told(2, State.FAILED, "alice", callback_next_try_at=99.0),
-        told(3, State.SUCCEEDED, "alice"),
-        told(4, State.FAILED, "alice"),
+        reported(1, State.DELIVERING, "alice"),
+        # Over, but its user has not been called yet.
+        reported(2, State.FAILED, "alice", callback_next_try_at=99.0),
+        reported(3, State.SUCCEEDED, "alice"),
+        reported(4, State.FAILED, "alice"),
     )
     alice, bob = basic("alice", "password"), basic("bob", "password")
     assert burst(client, 2, **alice) == {200: 1, 429: 1}
     answer = client.generate(headers=alice)
     assert answer.json()["error_code"] == "too_many_queued_by_user"
-    assert "1 task in the queue and 2 that wait for their callback, where 3" in answer.json()["error"]
+    assert (
+        "1 task in the queue and 2 that wait for their callback, and 3 are allowed" in answer.json()["error"]
+    )
     assert answer.headers["retry-after"] == "30"
     assert burst(client, 4, **bob) == {200: 3, 429: 1}
     # Taken, or given up: either makes room.
-    client.view.tell(told(1, State.SUCCEEDED, "alice"), told(2, State.FAILED, "alice", tries=(1,)))
+    client.view.tell(reported(1, State.SUCCEEDED, "alice"), reported(2, State.FAILED, "alice", tries=(1,)))
     assert burst(client, 3, **alice) == {200: 2, 429: 1}
 
 
@@ -282,7 +284,7 @@ def test_a_queue_without_limits_takes_what_comes():
     assert burst(api(is_prompt=False), 50) == {200: 50}
 
 
-def told(number: int, state: State, user: str = "admin", **fields) -> Status:
+def reported(number: int, state: State, user: str = "admin", **fields) -> Status:
     at = {"submitted_at": float(number), "at": float(number), **fields}
     return Status(task_uuid=UUID(int=number), user=user, state=state, **at)
 
@@ -294,11 +296,11 @@ def told(number: int, state: State, user: str = "admin", **fields) -> Status:
 def test_the_time_to_come_back_is_that_until_there_is_room(took_s, running, expected):
     """The user's own two are behind another's, and one of them must be taken: the second place."""
     client = api(max_queued_tasks_per_user=2)
-    client.view.tell(told(1, State.QUEUED, "bob"), told(2, State.QUEUED), told(3, State.QUEUED))
-    client.view.tell(*(told(10 + n, State.SEPARATING, "bob") for n in range(running)))
+    client.view.tell(reported(1, State.QUEUED, "bob"), reported(2, State.QUEUED), reported(3, State.QUEUED))
+    client.view.tell(*(reported(10 + n, State.SEPARATING, "bob") for n in range(running)))
     if took_s is not None:
         times = {State.DOWNLOADING: 10.0, State.UPLOADING: 10.0 + took_s}
-        client.view.tell(told(20, State.SUCCEEDED, "bob", times=times))
+        client.view.tell(reported(20, State.SUCCEEDED, "bob", times=times))
     answer = client.generate()
     problem = answer.json()
     assert (answer.status, problem["error_code"]) == (429, "too_many_queued_by_user")
@@ -309,10 +311,10 @@ def test_the_time_to_come_back_is_that_until_there_is_room(took_s, running, expe
 @pytest.mark.parametrize(
     ("setting", "most", "said"),
     [
-        ("max_queued_tasks_per_user", 1, "You have 1 task in the queue, where 1 may wait"),
-        ("max_queued_tasks_per_user", 2, "You have 2 tasks in the queue, where 2 may wait"),
-        ("max_queued_tasks", 1, "There is 1 task in the queue, where 1 may wait"),
-        ("max_queued_tasks", 2, "There are 2 tasks in the queue, where 2 may wait"),
+        ("max_queued_tasks_per_user", 1, "You have 1 task in the queue, and 1 is allowed"),
+        ("max_queued_tasks_per_user", 2, "You have 2 tasks in the queue, and 2 are allowed"),
+        ("max_queued_tasks", 1, "There is 1 task in the queue, and 1 is allowed"),
+        ("max_queued_tasks", 2, "There are 2 tasks in the queue, and 2 are allowed"),
     ],
 )
 def test_a_full_queue_is_counted_in_plain_words(setting, most, said):

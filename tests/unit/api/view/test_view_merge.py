@@ -1,4 +1,4 @@
-"""Of what is told of a task the right thing holds, in whatever order it comes."""
+"""Statuses of a task are merged to the right one, in whatever order they come."""
 
 import itertools
 from uuid import UUID
@@ -11,26 +11,26 @@ from common.tasks.messages import State, Status, Task
 TASK_UUID = UUID(int=1)
 
 
-def told(state: State, **fields) -> Status:
+def reported(state: State, **fields) -> Status:
     return Status(**{"task_uuid": TASK_UUID, "submitted_at": 1.0, "at": 5.0, "state": state} | fields)
 
 
 TASK = of_task(Task(task_uuid=TASK_UUID, audio="a", hook_url="h", submitted_at=1.0, user="alice"))
 LIFE = [
     TASK,
-    told(State.DOWNLOADING, attempt=1),
-    told(State.SEPARATING, attempt=1, progress=0.3),
-    told(State.SEPARATING, attempt=1, progress=0.6),
-    told(State.DOWNLOADING, attempt=2),  # its worker was killed
-    told(State.QUEUED, tries=(1,), next_try_at=30.0),
-    told(State.DOWNLOADING, tries=(1,), attempt=1),
-    told(State.UPLOADING),
-    told(State.UPLOADING, attempt=1, progress=0.95),
-    told(State.UPLOADING, tries=(0, 1), next_try_at=60.0),
-    told(State.DELIVERING, tries=(0, 1), attempt=1),
-    told(State.DELIVERING, tries=(1, 0), next_try_at=90.0),
-    told(State.UPLOADING, tries=(1, 1), next_try_at=95.0),
-    told(State.SUCCEEDED, tries=(1, 1), attempt=1),
+    reported(State.DOWNLOADING, attempt=1),
+    reported(State.SEPARATING, attempt=1, progress=0.3),
+    reported(State.SEPARATING, attempt=1, progress=0.6),
+    reported(State.DOWNLOADING, attempt=2),  # its worker was killed
+    reported(State.QUEUED, tries=(1,), next_try_at=30.0),
+    reported(State.DOWNLOADING, tries=(1,), attempt=1),
+    reported(State.UPLOADING),
+    reported(State.UPLOADING, attempt=1, progress=0.95),
+    reported(State.UPLOADING, tries=(0, 1), next_try_at=60.0),
+    reported(State.DELIVERING, tries=(0, 1), attempt=1),
+    reported(State.DELIVERING, tries=(1, 0), next_try_at=90.0),
+    reported(State.UPLOADING, tries=(1, 1), next_try_at=95.0),
+    reported(State.SUCCEEDED, tries=(1, 1), attempt=1),
 ]
 
 
@@ -55,19 +55,19 @@ def test_the_order_of_arrival_makes_no_difference():
 @pytest.mark.parametrize("late", LIFE[:-1])
 @pytest.mark.parametrize("end", [State.SUCCEEDED, State.FAILED, State.CANCELLED])
 def test_an_end_is_never_left(end, late):
-    over = told(end)
+    over = reported(end)
     assert merged(over, late.model_copy(update={"at": 1e9})).state is end
-    assert merged(over, told(State.FAILED, at=9.0)).state is end
+    assert merged(over, reported(State.FAILED, at=9.0)).state is end
 
 
 def test_a_replay_begins_anew_and_what_comes_late_of_the_run_before_is_passed_over():
-    over, replay = told(State.FAILED, error_code="x"), TASK.model_copy(update={"run": 2})
+    over, replay = reported(State.FAILED, error_code="x"), TASK.model_copy(update={"run": 2})
     assert merged(over, replay) == replay
     assert merged(replay, over) is replay
 
 
 def test_whom_to_call_is_known_in_whatever_order_it_is_told():
-    statuses = [told(State.DOWNLOADING, attempt=1), TASK, told(State.FAILED)]
+    statuses = [reported(State.DOWNLOADING, attempt=1), TASK, reported(State.FAILED)]
     assert [s.hook_url for s in statuses] == [None, "h", None]
     for order in itertools.permutations(statuses):
         assert fold(order).hook_url == "h"
@@ -79,30 +79,30 @@ def test_whom_to_call_is_known_in_whatever_order_it_is_told():
 def test_which_song_it_is_is_known_in_whatever_order_it_is_told():
     task = Task(task_uuid=TASK_UUID, audio="https://u:p@a.example:81/s.mp3?sig=1#x", submitted_at=1.0)
     song = "https://a.example:81/s.mp3"
-    statuses = [told(State.DOWNLOADING, attempt=1), of_task(task), told(State.FAILED)]
+    statuses = [reported(State.DOWNLOADING, attempt=1), of_task(task), reported(State.FAILED)]
     assert [status.audio for status in statuses] == [None, song, None]
     for order in itertools.permutations(statuses):
         assert fold(order).audio == song
     # Of a view that is made anew after the task's own record is gone.
-    assert fold([told(State.FAILED, audio=song), told(State.DOWNLOADING, attempt=1)]).audio == song
+    assert fold([reported(State.FAILED, audio=song), reported(State.DOWNLOADING, attempt=1)]).audio == song
     replay = of_task(task.model_copy(update={"run": 2}))
     assert merged(fold(statuses), replay).audio == song
 
 
 def test_a_state_was_entered_when_it_was_entered_last_in_whatever_order_it_is_told():
-    waits = told(State.QUEUED, tries=(1,), next_try_at=30.0, times={"queued": 20.0, "downloading": 2.0})
-    again = told(State.DOWNLOADING, tries=(1,), attempt=1, times={"queued": 20.0, "downloading": 31.0})
-    late = told(State.DOWNLOADING, attempt=1, times={"queued": 1.0, "downloading": 2.0})
-    older = told(State.DOWNLOADING, tries=(1,), attempt=2, times={"queued": 1.0, "downloading": 33.0})
+    waits = reported(State.QUEUED, tries=(1,), next_try_at=30.0, times={"queued": 20.0, "downloading": 2.0})
+    again = reported(State.DOWNLOADING, tries=(1,), attempt=1, times={"queued": 20.0, "downloading": 31.0})
+    late = reported(State.DOWNLOADING, attempt=1, times={"queued": 1.0, "downloading": 2.0})
+    older = reported(State.DOWNLOADING, tries=(1,), attempt=2, times={"queued": 1.0, "downloading": 33.0})
     for order in itertools.permutations([TASK, waits, again, late]):
         assert fold(order).times == {"queued": 20.0, "downloading": 31.0}
     assert fold([TASK, waits, again, older]).times == {"queued": 20.0, "downloading": 33.0}
 
 
 def test_times_come_together_from_all_that_is_told():
-    first = told(State.DOWNLOADING, attempt=1, times={"queued": 1.0, "downloading": 2.0})
-    last = told(State.SUCCEEDED, times={"uploading": 4.0, "succeeded": 5.0})
+    first = reported(State.DOWNLOADING, attempt=1, times={"queued": 1.0, "downloading": 2.0})
+    last = reported(State.SUCCEEDED, times={"uploading": 4.0, "succeeded": 5.0})
     expected = {"queued": 1.0, "downloading": 2.0, "uploading": 4.0, "succeeded": 5.0}
     assert merged(first, last).times == merged(last, first).times == expected
     assert merged(merged(first, last), first) is not first
-    assert merged(last, told(State.UPLOADING, times={"uploading": 3.0})) is last
+    assert merged(last, reported(State.UPLOADING, times={"uploading": 3.0})) is last

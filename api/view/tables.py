@@ -1,0 +1,110 @@
+"""The tables of the view's file, and the rows in them."""
+
+import sqlite3
+import zlib
+from pathlib import Path
+from typing import Any
+
+from common.tasks.messages import DeliveryAttempt, State, Status
+
+Row = tuple[Any, ...]
+
+# Raise this with every change of the tables, and of what the view stores in them.
+SCHEMA_VERSION = 3
+_SCHEMA = """
+CREATE TABLE tasks (
+    task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
+    at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, awaits_callback INTEGER NOT NULL,
+    status BLOB NOT NULL
+);
+CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
+CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
+CREATE INDEX tasks_by_state ON tasks (state, submitted_at, task_uuid);
+CREATE INDEX tasks_by_user_and_state ON tasks (user, state, submitted_at, task_uuid);
+CREATE INDEX tasks_by_key ON tasks (idempotency_key, submitted_at, task_uuid)
+    WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_that_await_callbacks ON tasks (user) WHERE awaits_callback;
+CREATE INDEX tasks_by_key_and_user ON tasks (idempotency_key, user, submitted_at, task_uuid)
+    WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
+CREATE TABLE deliveries (
+    task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,
+    PRIMARY KEY (task_uuid, run, try_number, started_at)
+) WITHOUT ROWID;
+CREATE INDEX deliveries_by_time ON deliveries (started_at);
+CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
+CREATE TABLE origin (name TEXT NOT NULL);
+"""
+# User, key and time of submission hardly ever change: without them three of the indexes need no update.
+UPSERT_TASK = """
+INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
+    state = excluded.state, at = excluded.at, queued_at = excluded.queued_at,
+    awaits_callback = excluded.awaits_callback, status = excluded.status
+"""
+# For a task whose own record is read after a status of it.
+SET_OWNER_AND_KEY = "UPDATE tasks SET user = ?, idempotency_key = ? WHERE task_uuid = ?"
+_CACHE_KB = 32 * 1024
+_CHECKPOINT_PAGES = 8192
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open the file for writing."""
+    connection = sqlite3.connect(path, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode=WAL")
+    # A crash of the machine may lose the last transactions, which Kafka still has, but damages no file.
+    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+    return connection
+
+
+def create(connection: sqlite3.Connection, origin: str) -> None:
+    """Create the tables in an empty file. `origin` names the topics from which they are filled."""
+    connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT")
+    with connection:
+        connection.execute("INSERT INTO origin VALUES (?)", (origin,))
+
+
+def is_made_for(connection: sqlite3.Connection, origin: str) -> bool:
+    """Return whether the file has the tables of this version, filled from the topics that `origin` names."""
+    if connection.execute("PRAGMA user_version").fetchone() != (SCHEMA_VERSION,):
+        return False
+    return bool(connection.execute("SELECT name FROM origin").fetchone()[0] == origin)
+
+
+def pack(status: Status) -> bytes:
+    """Compress a status to a quarter: a result has each link twice, and the links are similar."""
+    return zlib.compress(status.to_bytes(), 1)
+
+
+def unpack(packed: bytes) -> Status:
+    return Status.model_validate_json(zlib.decompress(packed))
+
+
+def task_row(status: Status) -> Row:
+    is_in_queue = status.state == "queued" and status.next_try_at is None
+    return (
+        status.task_uuid.bytes,
+        status.user,
+        status.submitted_at,
+        status.state,
+        status.at,
+        status.at if is_in_queue else None,
+        status.idempotency_key,
+        awaits_callback(status),
+        pack(status),
+    )
+
+
+def delivery_row(delivery: DeliveryAttempt) -> Row:
+    value = delivery.to_bytes().decode()
+    return delivery.task_uuid.bytes, delivery.run, delivery.try_number, delivery.started_at, value
+
+
+def owner_and_key(status: Status) -> tuple[str, str | None]:
+    return status.user, status.idempotency_key
+
+
+def awaits_callback(status: Status) -> bool:
+    """Return whether the callback is still to come. A failed run is over before that: it has a next try."""
+    return status.state is State.DELIVERING or status.callback_next_try_at is not None
