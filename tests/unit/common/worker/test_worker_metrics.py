@@ -120,7 +120,8 @@ def test_a_phase_is_timed_only_if_it_was_come_through():
 def test_rebalances_after_the_first_assignment_are_counted():
     harness = WorkerHarness()
     running = harness.start()
-    wait_for(lambda: harness.worker.check().ok, 20, "readiness")
+    # A worker is ready before its first poll, which brings the first assignment.
+    wait_for(lambda: harness.worker.check().ok and harness.consumer.polls > 1, 20, "first assignment")
     assert Exposition.of(harness.metrics.registry).value("uvr_rebalances_total") == 0
     harness.consumer.lose()
     assert Exposition.of(harness.metrics.registry).value("uvr_rebalances_total", change="revoked") == 1
