@@ -1,1 +1,1 @@
-"""Speed and memory, each as a ratio of two things measured in one run: `python -m bench`."""
+"""Measures speed and memory, as ratios of two things measured in one run: `python -m bench`."""

@@ -1,7 +1,7 @@
-"""How fast, and how large, against audio-separator and the usual clients: `python -m bench`
+"""Measures speed and memory against audio-separator and the usual clients: `python -m bench`
 
-Every comparison is of two things measured in this run. One table at the end; plots and the figures as JSON
-go into a directory. On a machine that does something else as well, look at the load beside each figure.
+Each comparison is between two things measured in this run. A table comes at the end. Plots, and the figures
+as JSON, go into a directory. The load beside each figure tells whether the machine was busy otherwise.
 """
 
 import argparse
@@ -42,11 +42,13 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("results", nargs="?", type=Path, default=Path("bench-results"), help="for the plots")
+    parser.add_argument(
+        "results", nargs="?", type=Path, default=Path("bench-results"), help="for plots and figures"
+    )
     parser.add_argument("--only", metavar="PART,…", type=_parts, default=PARTS, help=f"of {', '.join(PARTS)}")
-    parser.add_argument("--quick", action="store_true", help="small sizes, once each: does the bench work?")
-    parser.add_argument("--repeats", type=int, help="how often each side has its turn (3, or 1 with --quick)")
-    parser.add_argument("--seed", type=int, default=0, help="of the order in which rivals take turns")
+    parser.add_argument("--quick", action="store_true", help="small sizes, once each, as a test")
+    parser.add_argument("--repeats", type=int, help="measurements of each side (3, or 1 with --quick)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the order in which the sides take turns")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="for both sides")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
@@ -63,7 +65,7 @@ def main() -> int:
             except KeyboardInterrupt:
                 bench.fail(f"interrupted during {part}")
                 break
-            except Exception as error:  # noqa: BLE001 (the other parts' figures took long to get)
+            except Exception as error:  # noqa: BLE001 (keep the figures of the other parts, which took long)
                 traceback.print_exc()
                 bench.fail(f"{part} failed: {type(error).__name__}: {error}")
             bench.note(f"{part} took {time.monotonic() - began_s:.0f} s")
@@ -78,7 +80,7 @@ def _parts(text: str) -> tuple[str, ...]:
 
 
 def _conclude(bench: Bench) -> int:
-    """1 when a target was missed or a part failed."""
+    """Write and print the figures; return 1 when a target was missed or a part failed."""
     report.save(bench.results / "results.json", bench.rows, bench.notes)
     try:
         from bench import plots

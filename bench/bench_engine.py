@@ -1,11 +1,11 @@
-"""Memory and speed of the engine, as a table.
+"""Prints a table of the engine's memory and speed.
 
     python bench/bench_engine.py [--model centre|spleeter-2stems|tiny_vr|NAME] [--minutes 10 60]
         [--models DIR]
 
 `tiny_vr`, `tiny_demucs`, `tiny_mdx23c` and `tiny_bs_roformer` are small random networks of the other
-architectures. Each length gets a fresh engine. RSS and peak are those of the child (MB = 10⁶ bytes);
-times move with the machine's load.
+architectures. Each length gets a new engine. RSS and peak are the child's (MB = 10⁶ bytes). Times depend on
+the machine's load.
 """
 
 import argparse
@@ -73,7 +73,7 @@ def _measure(options: argparse.Namespace, model_dir: Path, directory: Path, minu
 
 
 def _write_song(path: Path, minutes: float) -> None:
-    """Noise with a tone in the centre, minute by minute."""
+    """Write noise with a tone in the centre, minute by minute."""
     generator = np.random.default_rng(0)
     with WavWriter(path, "float32") as writer:
         for _ in range(max(1, round(minutes))):

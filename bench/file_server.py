@@ -1,6 +1,6 @@
 """Serves the files of a directory as fast as the kernel can: `python -m bench.file_server DIRECTORY`
 
-Prints its port. In a process of its own, so that it costs the client that is measured nothing.
+Prints its port. Runs in a process of its own, so that it takes no time from the measured client.
 """
 
 import http.server

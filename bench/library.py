@@ -1,4 +1,4 @@
-"""audio-separator as its users have it: the environment it wants, its command, its model list."""
+"""Runs audio-separator as its users do: its environment, its command, its list of models."""
 
 import json
 import os
@@ -16,7 +16,7 @@ _COMMAND_TIMEOUT_S = 1800
 
 
 def list_model(model_dir: Path, name: str) -> None:
-    """Makes an MDX model in `model_dir` one that the library finds without a network."""
+    """Add an MDX model in `model_dir` to the lists there, so that the library finds it without a network."""
     with catalogue.lock(model_dir):
         lists = catalogue.lists(model_dir)
         lists["mdx_download_list"] |= {f"MDX-Net Model: {name}": f"{name}.onnx"}
@@ -27,9 +27,9 @@ def list_model(model_dir: Path, name: str) -> None:
 
 
 def environment(directory: Path, device: Device) -> dict[str, str]:
-    """Ours with an executable named `ffmpeg` on the path, which the library insists on.
+    """Return our environment with an executable named `ffmpeg` on the path, which the library needs.
 
-    It takes a GPU where it finds one: without `cuda` it must find none.
+    The library uses any GPU that it finds, so GPUs are hidden from it unless `device` is cuda.
     """
     bin_dir = directory / "bin"
     bin_dir.mkdir(exist_ok=True)
@@ -43,10 +43,10 @@ def environment(directory: Path, device: Device) -> dict[str, str]:
 def run_command(
     model_dir: Path, model: str, segment_size: int, song: Path, target: Path, env: dict[str, str]
 ) -> float:
-    """Runs the library's command on one song; the seconds it took.
+    """Run the library's command on one song; return the seconds that it took.
 
-    The segment size is the model's own: with the default one the library would convert the model to torch
-    and take longer still. Raises subprocess.SubprocessError.
+    `segment_size` is the model's own: with the default size the library would convert the model to torch and
+    take even longer. Raises subprocess.SubprocessError.
     """
     argv = [str(Path(sys.executable).with_name("audio-separator")), str(song), "-m", f"{model}.onnx"]
     argv += ["--model_file_dir", str(model_dir), "--output_dir", str(target), "--output_format", "WAV"]

@@ -1,6 +1,6 @@
-"""Peak RSS by the length of the song for the torch architectures, with small random networks of each.
+"""Measures peak RSS by the song's length for the torch architectures, with a small random network of each.
 
-The networks are too small to tell anything of speed; what grows with the song is not in them.
+The networks are too small for a measure of speed. Memory that grows with the song is not in the networks.
 """
 
 from bench.part_memory import add_growth, engine_peak_mb

@@ -1,4 +1,4 @@
-"""The engine against the library on one loaded `Separator`: wall time, CPU time, time beside the model."""
+"""Compares the engine with the library's loaded `Separator`: wall time, CPU time, time beside the model."""
 
 import contextlib
 import statistics
@@ -14,7 +14,7 @@ from processor.engine.protocol import EngineConfig
 
 _READY_TIMEOUT_S = 300
 _WARMING_SONG_S = 3
-# Songs of this length are what the target speaks of.
+# The target is for songs of this length or more.
 _LONG_S = 600
 OTHER = "one loaded Separator"
 
@@ -28,13 +28,13 @@ def run(bench: Bench) -> None:
 
 @contextlib.contextmanager
 def both_sides(bench: Bench, model: str) -> Iterator[dict[str, Separating]]:
-    """The engine and the library, each with the model loaded."""
+    """Yield the engine and the library, each with the model loaded."""
     with bench.separating("engine", model) as engine, bench.separating("library", model) as loaded:
         yield {"engine": engine, "library": loaded}
 
 
 def _measure_start(bench: Bench) -> None:
-    """The first start only warms the disk cache."""
+    """Measure the start. The first start only warms the disk cache and does not count."""
     took_s = [_start_s(bench) for _ in range(bench.sizes.repeats + 1)][1:]
     median_s = statistics.median(took_s)
     bench.add(Row("engine", "start until ready", "s", median_s, median_s, target=Target("at most", 6.0)))
@@ -66,7 +66,7 @@ def _compare(bench: Bench, sides: dict[str, Separating], seconds: float) -> None
         )
 
     add("wall time", "wall_s")
-    # The run calls are the same work on both sides, so what they took apart is mostly the machine's doing.
+    # The run calls do the same work on both sides, so a difference in them is mostly the machine's.
     add("in run calls", "run_s")
     add("beside run calls", "beside_s", Target("at most", 0.25) if seconds >= _LONG_S else None)
     add("CPU time", "cpu_s")
@@ -75,9 +75,9 @@ def _compare(bench: Bench, sides: dict[str, Separating], seconds: float) -> None
 
 
 def in_turn(bench: Bench, sides: dict[str, Separating], seconds: float) -> dict[str, list[Measured]]:
-    """`repeats` rounds, in each of which every side separates the same song once, in random order.
+    """Let each side separate the same song once per round, in random order, for `repeats` rounds.
 
-    Before them each side warms on a short one: the library compiles and imports much at its first file.
+    Before that each side separates a short song: the library compiles and imports much at its first file.
     """
     source = song(bench.directory, seconds, prepared=True)
     for side in sides.values():

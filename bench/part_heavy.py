@@ -1,4 +1,4 @@
-"""A model that costs ten times as much: where inference is nearly all, the engine must not be slower."""
+"""Compares the engine with the library on a model of ten times the cost, which takes nearly all the time."""
 
 import statistics
 from pathlib import Path
@@ -26,7 +26,7 @@ def run(bench: Bench) -> None:
 
 
 def _write_heavy_model(model_dir: Path) -> None:
-    """The model of the other parts ten times in a chain. Its answer is of no use, its cost is."""
+    """Write the other parts' model ten times in a chain: its answer is meaningless, its cost is ten times."""
     light = onnx.load(model_dir / f"{MODEL}.onnx")
     heavy = onnx.ModelProto()
     heavy.CopyFrom(light)
@@ -36,7 +36,7 @@ def _write_heavy_model(model_dir: Path) -> None:
         answer = "output" if number == _TIMES - 1 else f"answer.{number}"
         heavy.graph.node.extend(_renamed(light.graph, number, source, answer))
         source = answer
-    # The library knows a model by the hash of its end.
+    # Change the end of the file: the library knows a model by the hash of its end.
     onnx.helper.set_model_props(heavy, {"made": f"{_TIMES} times {MODEL}"})
     path = model_dir / f"{_NAME}.onnx"
     onnx.save(heavy, path)
@@ -46,7 +46,7 @@ def _write_heavy_model(model_dir: Path) -> None:
 
 
 def _renamed(graph: onnx.GraphProto, number: int, source: str, answer: str) -> list[onnx.NodeProto]:
-    """A copy of the nodes between `source` and `answer`; weights are shared."""
+    """Return a copy of the graph's nodes that reads `source` and writes `answer`; weights are shared."""
     shared = {weight.name for weight in graph.initializer} | {""}
 
     def name(old: str) -> str:

@@ -1,4 +1,4 @@
-"""What each service takes of a core while there is nothing to do, its children included."""
+"""Measures the share of a core that each idle service takes, including its children."""
 
 import contextlib
 import statistics

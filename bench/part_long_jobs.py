@@ -1,4 +1,4 @@
-"""Jobs ten times as long as the poll interval: how often the group was balanced anew while they ran."""
+"""Counts rebalances of the group during jobs of ten times the poll interval."""
 
 from bench.report import Row, Target
 from bench.setup import Bench, kafka
@@ -26,8 +26,8 @@ def run(bench: Bench) -> None:
         finally:
             stack.kill_all()
     if begun_again := [result for result in results if result["attempt"] > 1]:
-        raise RuntimeError(f"jobs that were not done at once: {begun_again}")
-    # Words that KAFKA_CONSUMER.md tells operators to look for.
+        raise RuntimeError(f"jobs that took more than one attempt: {begun_again}")
+    # The words that KAFKA_CONSUMER.md tells operators to search for.
     rebalances = log.count("rebalance") + log.count("max.poll.interval.ms exceeded")
     what = f"rebalances in jobs of {job_s:g} s, poll interval {interval_ms} ms"
     bench.add(Row("long_jobs", what, "", rebalances, rebalances, target=Target("at most", 0)))

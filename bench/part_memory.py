@@ -1,4 +1,4 @@
-"""Peak RSS by the length of the song, each in a fresh process: the engine's child and the library's."""
+"""Measures peak RSS by the song's length, in a new process each: the engine's child and the library."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def run(bench: Bench) -> None:
 
 
 def engine_peak_mb(bench: Bench, model: str, model_dir: Path, source: Path) -> float:
-    """Of a fresh engine's child, after one song."""
+    """Return the peak RSS in MB of a new engine's child after one song."""
     engine = Engine(EngineConfig(model, model_dir, bench.device, fetch_model=False))
     engine.start()
     try:
@@ -47,7 +47,7 @@ def engine_peak_mb(bench: Bench, model: str, model_dir: Path, source: Path) -> f
 
 
 def add_growth(bench: Bench, part: str, what: str, peaks_mb: dict[float, float]) -> None:
-    """How much more the longest song took than the one before it; `peaks_mb` is by seconds."""
+    """Compare the longest song's peak with the next shorter song's; `peaks_mb` is by the song's seconds."""
     *_, long, longest = sorted(peaks_mb)
     bench.add(
         compare(

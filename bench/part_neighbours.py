@@ -1,4 +1,4 @@
-"""How much longer a user's song takes while another user's receivers hang and his songs drip."""
+"""Measures how a user's song is delayed while another user's receivers hang and his downloads drip."""
 
 import contextlib
 import statistics
@@ -26,10 +26,10 @@ def run(bench: Bench) -> None:
         town = Town(stack, broker.bootstrap, s3, bench.model_dir, bench.scratch("town"))
         ending.callback(town.close)
         town.trio.start("api", PROCESSOR, "uploader")
-        _song_s(town)  # the first one waits for connections
+        _song_s(town)  # the first song waits for connections
         alone_s = [_song_s(town) for _ in range(_SONGS)]
         town.wait_for_hanging(town.hang(_HANGING))
-        # At the same moment as the songs that drip, whose hosts nobody knows for slow yet.
+        # Start both at once: the services do not know yet that these hosts are slow.
         town.drip(_DRIPPING)
         beside_s = [_song_s(town) for _ in range(_SONGS)]
         hanging = len(town.hanging.requests())
@@ -45,7 +45,7 @@ def run(bench: Bench) -> None:
 
 
 def _song_s(town: Town) -> float:
-    """From the submission of the second user's song until its callback."""
+    """Return the seconds from the submission of the second user's song to its callback."""
     began_s = time.monotonic()
     task_uuid = town.trio.submit(town.trio.song(town.song), headers=SECOND)
     wait_for(lambda: town.trio.callbacks(task_uuid), _PATIENCE_S, "the callback")

@@ -1,8 +1,9 @@
-"""How soon the services work again once a lost broker is back, and how much they log while it is away."""
+"""Measures how soon the services work again after a broker outage, and how much they log during it."""
 
 import contextlib
 import time
 
+from bench.engine_spans import MEASURED_PROCESSOR
 from bench.report import Row, Target
 from bench.setup import Bench, store
 from bench.songs import song
@@ -11,11 +12,10 @@ from tests.support.stack import Stack
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
 
-_PROCESSOR = "bench.measured_processor"
 _JOBS = 60
 _FLOWING = 5
 _PATIENCE_S = 300
-# Until then jobs end that were under way, and each connection and time-out (of 10 s) tells of its own end.
+# 15 s: by then running jobs have ended, and each connection and time-out (of 10 s) has logged its end.
 _CALM_AFTER_S = 15
 
 
@@ -28,7 +28,7 @@ def run(bench: Bench) -> None:
         ending.callback(stack.kill_all)
         trio = Trio(stack, broker.bootstrap, s3, bench.model_dir, ENGINE_SLEEP_S="0.5")
         ending.callback(trio.close)
-        trio.start("api", _PROCESSOR, "uploader", ENGINE_SPANS=str(stack.directory / "spans"))
+        trio.start("api", MEASURED_PROCESSOR, "uploader", ENGINE_SPANS=str(stack.directory / "spans"))
         recovered_s, lines = [], []
         for _ in range(bench.sizes.repeats):
             found = _outage(bench, broker, trio)
@@ -52,7 +52,10 @@ def run(bench: Bench) -> None:
 
 
 def _outage(bench: Bench, broker: KafkaServer, trio: Trio) -> tuple[float, float]:
-    """Seconds from the broker's return until a new job is taken and one that was waiting has ended; lines."""
+    """Return the seconds to recovery, and the most lines that a service logged per minute of the outage.
+
+    Recovery is the time from the broker's return until a new job is taken and a waiting job has ended.
+    """
     url = trio.song(song(bench.directory, 1).read_bytes())
     tasks = [trio.submit(url) for _ in range(_JOBS)]
     wait_for(lambda: _ended(trio, tasks) >= _FLOWING, _PATIENCE_S, "jobs that flow")

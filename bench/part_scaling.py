@@ -1,11 +1,11 @@
-"""Jobs a second of 1 to 8 processors on one topic, with a stand-in engine that sleeps."""
+"""Measures jobs per second of 1 to 8 processors on one topic, with a stand-in engine that sleeps."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
-from bench.measured_processor import Span, spans
+from bench.engine_spans import MEASURED_PROCESSOR, Span, spans
 from bench.report import Target, compare
 from bench.setup import Bench, kafka
 from bench.songs import song
@@ -15,7 +15,7 @@ from tests.support.http_server import ScriptedServer, serve
 from tests.support.stack import Stack
 from tests.support.waiting import wait_for
 
-# The same for each, whichever way the group deals them out.
+# Each processor gets the same number, however the group assigns them.
 _PARTITIONS_EACH = 2
 _SONG_S = 1
 _SPARE_S = 240
@@ -56,7 +56,7 @@ def _rate(bench: Bench, bootstrap: str, origin: str, url: str, count: int) -> fl
     ]
     try:
         for path in noted:
-            stack.start("bench.measured_processor", {**settings, "ENGINE_SPANS": str(path)}, wait=False)
+            stack.start(MEASURED_PROCESSOR, {**settings, "ENGINE_SPANS": str(path)}, wait=False)
         for service in stack.services:
             service.wait_ready(_SPARE_S)
         lab.feed(tasks)
@@ -78,9 +78,10 @@ def _await_results(lab: Lab, noted: Sequence[Path], jobs: int, timeout_s: float)
 
 
 def steady_rate(workers: Sequence[Sequence[Span]]) -> float:
-    """Jobs a second while every worker has some: from the last one's first begin to the first one's last end.
+    """Return the jobs per second while all workers are busy.
 
-    A job that is only partly in that time counts for that part.
+    That time begins when the last worker begins its first job, and ends when the first worker ends its last.
+    A job that is partly in that time counts for that part. Raises ValueError where the time is empty.
     """
     begin = max(min(job[0] for job in jobs) for jobs in workers)
     end = min(max(job[1] for job in jobs) for jobs in workers)

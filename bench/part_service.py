@@ -1,7 +1,7 @@
-"""Jobs an hour of the whole service, warm, against the library's command and one loaded `Separator`.
+"""Compares the whole service's jobs per hour with the library's command and with one loaded `Separator`.
 
-They take turns, so that what else the machine does meets all alike. The service idles while it is not its
-turn; what it, the broker and the store cost even then is to the others' disadvantage.
+They take turns, so that the machine's other load meets all of them alike. Between its turns the service
+idles, and what the service, the broker and the store cost then slows the others.
 """
 
 import contextlib
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from bench import library
-from bench.measured_processor import Span, spans
+from bench.engine_spans import MEASURED_PROCESSOR, Span, spans
 from bench.report import Row, Target, compare
 from bench.separating import SEGMENT_SIZE, Separating
 from bench.setup import MODEL, Bench, kafka, store
@@ -20,9 +20,8 @@ from tests.support.stack import Stack
 from tests.support.trio import Trio
 
 _TIMEOUT_S = 1800
-_PROCESSOR = "bench.measured_processor"
 _LOADED, _COMMAND = "one loaded Separator, in a loop", "the library's command, in a loop"
-# Songs of this length are what the targets speak of.
+# The targets are for songs of this length or more.
 _LONG_S = 240
 
 
@@ -34,13 +33,13 @@ def run(bench: Bench) -> None:
 
 
 class _Service:
-    """The trio with its engine's diary."""
+    """The three services, with the record of when the engine worked."""
 
     def __init__(self, trio: Trio, noted: Path):
         self._trio, self._noted = trio, noted
 
     def separate(self, source: Path, count: int) -> tuple[float, list[Span]]:
-        """Submits `count` songs at once: seconds until the last callback, and when the engine worked."""
+        """Submit `count` songs at once; return the seconds to the last callback and the engine's spans."""
         before = len(spans(self._noted))
         url = self._trio.song(source.read_bytes(), source.name)
         began_s = time.monotonic()
@@ -59,7 +58,7 @@ def _service(bench: Bench) -> Iterator[_Service]:
     with kafka(bench) as bootstrap, store(bench) as s3:
         trio = Trio(stack, bootstrap, s3, bench.model_dir, **settings)
         try:
-            trio.start("api", _PROCESSOR, "uploader")
+            trio.start("api", MEASURED_PROCESSOR, "uploader")
             yield _Service(trio, noted)
         finally:
             stack.kill_all()
@@ -67,7 +66,7 @@ def _service(bench: Bench) -> Iterator[_Service]:
 
 
 def _compare(bench: Bench, service: _Service, loaded: Separating, seconds: float, batch: int) -> None:
-    """`repeats` rounds in random order, after a short song that only warms."""
+    """Let all sides take turns in random order for `repeats` rounds, after a short song to warm them."""
     source = song(bench.directory, seconds)
     env = bench.library_environment
     busy: list[float] = []
@@ -106,9 +105,9 @@ def _compare(bench: Bench, service: _Service, loaded: Separating, seconds: float
 
 
 def busy_share(jobs: list[Span]) -> float:
-    """The engine's share of the time from its first job's begin to its last one's end.
+    """Return the engine's working share of the time from its first song's begin to its last song's end.
 
-    All jobs were there before, so that whatever is between two of them is time that the engine lost.
+    All songs were waiting before, so any time between two of them is lost.
     """
     whole_s = max(until for _, until in jobs) - min(begin for begin, _ in jobs)
     return sum(until - begin for begin, until in jobs) / whole_s

@@ -1,7 +1,7 @@
-"""Many open event streams on one api: how soon each sees its task's end, and the rate that requests keep.
+"""Measures an api with many open event streams: how soon they show a task's end, and how fast it takes tasks.
 
-All tasks end at once, which is the worst that an api can meet. Submissions come by several connections at a
-time, with the streams open and without.
+All tasks end at once, which is the worst case for an api. Submissions come by several connections at a time,
+with and without open streams.
 """
 
 import asyncio
@@ -45,33 +45,36 @@ def run(bench: Bench) -> None:
             for rates, figure in zip((alone, beside, worst_s), asyncio.run(measured.turn()), strict=True):
                 rates.append(figure)
     count, worst = bench.sizes.streams, max(worst_s)
-    told = f"{count} streams, all ends at once: the last sees its own after"
-    bench.add(Row("streams", told, "s", worst, worst, target=Target("at most", 1)))
+    what = f"{count} streams, all tasks end at once: the last stream shows it after"
+    bench.add(Row("streams", what, "s", worst, worst, target=Target("at most", 1)))
     ours, other = statistics.median(beside), statistics.median(alone)
     what, rival = f"submissions beside {count} open streams", "without a stream"
     bench.add(compare("streams", what, "/s", ours, other, rival, Target("at least", 0.8)))
 
 
 class _Streams:
-    """An api's clients."""
+    """The clients of one api."""
 
     def __init__(self, bootstrap: str, status_topic: str, port: int, sizes: Sizes):
         self._port, self._sizes, self._topic = port, sizes, status_topic
         self._producer = KafkaProducer(bootstrap_servers=bootstrap, acks="all")
 
     async def turn(self) -> tuple[float, float, float]:
-        """Submissions a second without and with streams; seconds until the last stream saw its end."""
+        """Return submissions per second without and with streams, and the slowest stream's delay.
+
+        The delay is the seconds from the sending of a task's end until its stream shows it.
+        """
         async with asyncio.timeout(_PATIENCE_S):
             alone, _ = await self._submit(self._sizes.submissions)
             _, tasks = await self._submit(self._sizes.streams)
             streams = [await self._open(task_uuid) for task_uuid in tasks]
             beside, _ = await self._submit(self._sizes.submissions)
             ends = asyncio.gather(*(_end(reader) for reader, _ in streams))
-            told_s = await asyncio.to_thread(self._tell, tasks)
+            sent_s = await asyncio.to_thread(self._send_ends, tasks)
             seen_s = await ends
             for _, writer in streams:
                 writer.close()
-        return alone, beside, max(seen - told for seen, told in zip(seen_s, told_s, strict=True))
+        return alone, beside, max(seen - sent for seen, sent in zip(seen_s, sent_s, strict=True))
 
     async def _submit(self, count: int) -> tuple[float, Sequence[UUID]]:
         shares = [count // _CONNECTIONS + (n < count % _CONNECTIONS) for n in range(_CONNECTIONS)]
@@ -91,22 +94,22 @@ class _Streams:
         return tasks
 
     async def _open(self, task_uuid: UUID) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A stream whose first event has come."""
+        """Open a stream and wait for its first event."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(f"GET /tasks/{task_uuid}/events HTTP/1.1\r\nHost: api\r\n{_HEADERS}\r\n".encode())
         assert await _next_state(reader) == State.QUEUED
         return reader, writer
 
-    def _tell(self, tasks: Sequence[UUID]) -> list[float]:
-        """When the end of each was sent."""
-        told_s = []
+    def _send_ends(self, tasks: Sequence[UUID]) -> list[float]:
+        """Publish the end of each task; return when each was sent."""
+        sent_s = []
         for task_uuid in tasks:
             now_s = time.time()
             over = Status(task_uuid=task_uuid, user="admin", submitted_at=now_s, state=State.FAILED, at=now_s)
-            told_s.append(time.monotonic())
+            sent_s.append(time.monotonic())
             self._producer.send(self._topic, over.to_bytes(), key=str(task_uuid).encode())
         self._producer.flush()
-        return told_s
+        return sent_s
 
 
 async def _end(reader: asyncio.StreamReader) -> float:
@@ -122,7 +125,7 @@ async def _next_state(reader: asyncio.StreamReader) -> str:
 
 
 def _allow_descriptors(count: int) -> None:
-    """For this process and for the api, which inherits the limit."""
+    """Raise the limit of open files for this process and for the api, which inherits it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (count, max(hard, count)))

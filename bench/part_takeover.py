@@ -1,4 +1,4 @@
-"""How long 60 partitions go without a worker when one of two stops, is killed, or starts again."""
+"""Measures how long 60 partitions lack a worker when one of two workers stops, is killed or restarts."""
 
 import signal
 import statistics

@@ -1,4 +1,4 @@
-"""Download against curl and plain `requests`, upload against the store's own client, over loopback."""
+"""Compares our download with curl and `requests`, and our upload with the store's client, over loopback."""
 
 import contextlib
 import os
@@ -73,7 +73,7 @@ def _upload(bench: Bench, s3: S3Store, size: int) -> None:
 
 
 def _rates(bench: Bench, ways: Mapping[str, Callable[[Path], object]], size: int) -> dict[str, float]:
-    """Median MB/s of each way, after a round that only warms, in random order."""
+    """Return the median MB/s of each way, taken in random order after a first round that does not count."""
     took_s: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(2 * bench.sizes.repeats):
         for name in bench.shuffle.sample(list(ways), len(ways)):

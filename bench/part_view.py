@@ -1,6 +1,6 @@
-"""How fast an api reads what there is to know of many tasks, what it costs, and how soon it answers then.
+"""Measures how fast a new api reads the records of many tasks, its memory, and how soon it answers then.
 
-The records come with a result, half of the tasks are over; the topics are read from nothing by a new api.
+Half of the tasks have ended, and their records hold a result.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ def run(bench: Bench) -> None:
 
 
 class _Api:
-    """An api, and what lies in its topics."""
+    """An api and its topics."""
 
     def __init__(self, stack: Stack, settings: dict[str, str]):
         self._stack, self._settings = stack, settings
@@ -57,7 +57,7 @@ class _Api:
         self._stack.start("api", self._settings).stop()
 
     def fill(self, count: int) -> int:
-        """How many records there are then."""
+        """Publish the records of `count` tasks; return how many records that makes."""
         producer = KafkaProducer(
             bootstrap_servers=self._settings["KAFKA_BOOTSTRAP_SERVERS"], linger_ms=20, batch_size=1 << 18
         )
@@ -83,7 +83,7 @@ class _Api:
         return records
 
     def read_all(self) -> float:
-        """Seconds from the feed's begin until it has caught up."""
+        """Start an api; return the seconds until its view has caught up."""
         self._service = self._stack.start("api", self._settings)
         began_s = time.monotonic()
         wait_for(self._is_read, _PATIENCE_S, "end of the topics")
@@ -93,13 +93,13 @@ class _Api:
         return (f"/tasks/{self._random.choice(self._uuids)}" for _ in range(_ASKED))
 
     def pages(self, count: int) -> Iterator[str]:
-        """At any depth."""
+        """Yield pages at any depth of the list."""
         for _ in range(_ASKED):
             state = self._random.choice(("", "&state=queued", "&state=succeeded"))
             yield f"/tasks?limit=50&submitted_before={self._random.randrange(count)}{state}"
 
     def ask(self, paths: Iterator[str]) -> float:
-        """One client, one after the other: the 99th percentile in ms."""
+        """Ask for one path after the other; return the 99th percentile of the answers' times in ms."""
         connection = http.client.HTTPConnection("127.0.0.1", self._service.port, timeout=60)
         took_s = []
         for path in paths:
@@ -120,7 +120,7 @@ class _Api:
         self._stack.kill_all()
 
     def _is_read(self) -> bool:
-        time.sleep(0.5)  # each question takes its time from the reading
+        time.sleep(0.5)  # each question slows the reading
         answer = self._service.get("/readyz")
         return answer is not None and answer[1]["checks"]["view"]["detail"] == "caught up"
 

@@ -1,9 +1,9 @@
-"""Jobs of 0.1 s with all slots busy: our transactions against plain publish and commit, in the same loop."""
+"""Compares our transactions with plain publish and commit in one loop, for jobs of 0.1 s in all slots."""
 
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 from kafka import KafkaConsumer, KafkaProducer
@@ -21,7 +21,7 @@ from tests.support.common.kafka.group import Lab
 from tests.support.common.worker.fakes import FakeHandler, InThread, rules
 from tests.support.waiting import wait_for
 
-# The services' own numbers, and twice the larger, where transactions wait for one another.
+# The services' own numbers of slots, and twice the larger, where transactions wait for one another.
 SLOTS = {2: Target("at least", 0.9), 4: Target("at least", 0.9), 8: None}
 JOB_S = 0.1
 PARTITIONS = 12
@@ -32,16 +32,23 @@ def run(bench: Bench) -> None:
     ways: dict[str, Callable[[str, int], float]] = {"ours": _transactions, "plain": _plain}
     with kafka(bench) as bootstrap:
         for way in ways.values():
-            way(bootstrap, max(SLOTS))  # until the broker's code is compiled, of which transactions take more
+            way(bootstrap, max(SLOTS))  # compiles the broker's code, of which transactions use more
         for slots, target in SLOTS.items():
-            rates: dict[str, list[float]] = {name: [] for name in ways}
-            for _ in range(2 * bench.sizes.repeats - 1):  # short runs, which differ by a tenth and more
-                for name in bench.shuffle.sample(list(ways), len(ways)):
-                    rates[name].append(ways[name](bootstrap, slots))
-            ours, plain = (statistics.median(rates[name]) for name in ways)
+            ours, plain = _rates(bench, ways, bootstrap, slots)
             what = f"{slots} slots, jobs of {JOB_S:g} s"
             other = "the same loop, plain send and commit"
             bench.add(compare("worker", what, "jobs/s", ours, plain, other, target))
+
+
+def _rates(
+    bench: Bench, ways: dict[str, Callable[[str, int], float]], bootstrap: str, slots: int
+) -> Iterator[float]:
+    """Return the median rate of each way, taken in random order. Short runs differ by a tenth and more."""
+    rates: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(2 * bench.sizes.repeats - 1):
+        for name in bench.shuffle.sample(list(ways), len(ways)):
+            rates[name].append(ways[name](bootstrap, slots))
+    return (statistics.median(rates[name]) for name in ways)
 
 
 def _transactions(bootstrap: str, slots: int) -> float:
@@ -62,7 +69,7 @@ def _consumer(lab: Lab) -> GuardedConsumer:
 
 
 class _Plain:
-    """What the committer calls, without a transaction: each message and each offset by itself."""
+    """Stands in for the transactional producer: sends each message and commits each offset by itself."""
 
     def __init__(self, lab: Lab, consumer: KafkaConsumer):
         self._producer = KafkaProducer(**clients.kafka_options(lab.settings), acks="all")
@@ -82,7 +89,7 @@ class _Plain:
 
 
 def _rate(lab: Lab, consumer: GuardedConsumer, make_producer: Callable[[], object], slots: int) -> float:
-    """Jobs a second once all slots are busy, until the last job that is still in company."""
+    """Return the jobs per second while all slots are busy."""
     jobs = JOBS_A_SLOT * slots
     lab.feed(range(jobs))
     ends_s: list[float] = []

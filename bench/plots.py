@@ -1,4 +1,4 @@
-"""The table's rows as pictures, a PNG a part."""
+"""Draws the table's rows, as one PNG file for each part."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +12,7 @@ from bench.report import Row
 
 
 def write(directory: Path, rows: Sequence[Row]) -> list[Path]:
-    """One file for each part that has rows to compare."""
+    """Write a file for each part that has comparisons; return the files."""
     written = []
     for part in dict.fromkeys(row.part for row in rows):
         compared = [row for row in rows if row.part == part and row.other is not None]
@@ -24,7 +24,7 @@ def write(directory: Path, rows: Sequence[Row]) -> list[Path]:
 
 
 def _bars(path: Path, part: str, rows: Sequence[Row]) -> None:
-    """Two bars a row, as shares of the longer one: rows have units of their own."""
+    """Draw two bars for each row, as shares of the longer one, because rows have different units."""
     figure, axes = pyplot.subplots(figsize=(10, 1.2 + 0.7 * len(rows)), layout="constrained")
     for place, row in enumerate(rows):
         longest = max(row.ours, row.other)

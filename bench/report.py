@@ -1,4 +1,4 @@
-"""What the bench found: rows with a verdict, as a table for the terminal and as JSON."""
+"""Reports the figures of a run as rows with a verdict: a table for the terminal, and JSON."""
 
 import dataclasses
 import json
@@ -14,7 +14,7 @@ _HEADINGS = ("part", "what", "ours", "other", "the other is", "figure", "target"
 
 @dataclass(frozen=True)
 class Target:
-    """What a row's figure must reach."""
+    """The value that a row's figure must reach."""
 
     sense: Literal["at least", "at most"]
     limit: float
@@ -28,7 +28,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """`ours` and `other` in `unit`, measured in one run; `figure` is what the target speaks of."""
+    """One figure. `ours` and `other` are in `unit` and measured in one run; the target is for `figure`."""
 
     part: str
     what: str
@@ -50,17 +50,17 @@ class Row:
 def compare(
     part: str, what: str, unit: str, ours: float, other: float, other_name: str, target: Target | None = None
 ) -> Row:
-    """A row whose figure is how many times `other` ours is."""
+    """Return a row whose figure is `ours` / `other`."""
     return Row(part, what, unit, ours, ours / other, other, other_name, target)
 
 
 def table(rows: Sequence[Row]) -> str:
-    """Aligned columns; every figure with three digits that count."""
+    """Return the rows in aligned columns, with three significant digits."""
     lines = [_HEADINGS, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(_HEADINGS))]
     return "\n".join(
         "  ".join(
-            # numbers to the right, words to the left
+            # align numbers to the right, words to the left
             cell.rjust(width) if column in (2, 3, 5, 8) else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
@@ -88,7 +88,7 @@ def _number(value: float, unit: str) -> str:
 
 
 def machine() -> str:
-    """What the figures were measured on."""
+    """Describe the machine: its CPUs and its load."""
     model = next(
         (
             line.partition(":")[2].strip()

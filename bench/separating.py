@@ -1,9 +1,9 @@
-"""A process with one loaded model that separates files and tells what each cost.
+"""Runs a process with one loaded model that separates files and reports the cost of each.
 
     python -m bench.separating engine|library MODEL_DIR MODEL cpu|cuda
 
-`engine` is the product's streaming separator, `library` one loaded `Separator` of audio-separator. Both
-are timed in the same way, the model's own run calls apart. Takes `{"source", "target"}` as a line of JSON.
+`engine` is the product's streaming separation, `library` one loaded `Separator` of audio-separator. Both are
+timed in the same way, and the model's own run calls apart. Takes `{"source", "target"}` as lines of JSON.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-# Memory from the system is part of what the engine costs: its child gets it in a way of its own.
+# The engine's child has settings for its memory, which are part of the engine's cost.
 from processor.engine.keeper import _CHILD_ENVIRONMENT as CHILD_ENVIRONMENT
 from processor.separation.device import CUDA_PROVIDER, Device
 
@@ -30,9 +30,9 @@ SEGMENT_SIZE = 512
 
 @dataclass(frozen=True)
 class Measured:
-    """Of one separation. `run_s` is what the model's own run calls took together. CPU times: all threads'.
+    """The cost of one separation: `run_s` is the time of all run calls of the model.
 
-    `peak_bytes` is of the process since it began.
+    CPU times are those of all threads. `peak_bytes` is the peak RSS of the process since its start.
     """
 
     wall_s: float
@@ -52,14 +52,14 @@ class Measured:
 
 
 class Separating:
-    """Such a process, seen from the bench."""
+    """A running process of this module, seen from the bench."""
 
     def __init__(self, process: subprocess.Popen[str]):
         self._process = process
         self._answer()
 
     def separate(self, source: Path, target: Path) -> Measured:
-        """Separates into `target`, which is emptied again. Raises RuntimeError when the process dies."""
+        """Separate into `target` and empty it again. Raises RuntimeError when the process dies."""
         print(
             json.dumps({"source": str(source), "target": str(target)}), file=self._process.stdin, flush=True
         )
@@ -81,7 +81,7 @@ class Separating:
 def separating(
     kind: Kind, model_dir: Path, model: str, env: Mapping[str, str], device: Device
 ) -> Iterator[Separating]:
-    """Starts one, and waits until its model is loaded. What it and its libraries say goes to a file."""
+    """Start a process and wait until its model is loaded. Its output goes to a file."""
     argv = [sys.executable, "-m", "bench.separating", kind, str(model_dir), model, device]
     if kind == "engine":
         env = {**env, **CHILD_ENVIRONMENT}
@@ -100,7 +100,7 @@ def separating(
 
 
 class _RunClock:
-    """Times every run of every ONNX session of this process, whoever made it."""
+    """Times every run of every ONNX session in this process."""
 
     def __init__(self) -> None:
         import onnxruntime
@@ -144,7 +144,7 @@ def _load_engine(model_dir: Path, model: str, where: Device) -> Callable[[Path, 
 def _load_library(model_dir: Path, model: str, where: Device) -> Callable[[Path, Path], None]:
     from audio_separator.separator import Separator
 
-    # All five, and the model's own segment size: with another one the library would not use ONNX.
+    # Give all five parameters. With another segment size than the model's the library would not use ONNX.
     mdx = {"hop_length": 1024, "segment_size": SEGMENT_SIZE, "overlap": 0.25, "batch_size": 1}
     loaded = Separator(
         log_level=30,
@@ -157,7 +157,7 @@ def _load_library(model_dir: Path, model: str, where: Device) -> Callable[[Path,
         assert loaded.onnx_execution_provider == [CUDA_PROVIDER], loaded.onnx_execution_provider
 
     def separate(source: Path, target: Path) -> None:
-        # The architecture's object has its own copy, taken when the model was loaded.
+        # Set both: the architecture's object has copied the directory when the model was loaded.
         loaded.output_dir = loaded.model_instance.output_dir = str(target)
         loaded.separate(str(source))
 
@@ -165,7 +165,7 @@ def _load_library(model_dir: Path, model: str, where: Device) -> Callable[[Path,
 
 
 def peak_bytes(pid: int | str = "self") -> int:
-    """The largest RSS of a process since it began. (ru_maxrss would count its parent's before the exec.)"""
+    """Return the peak RSS of a process. (ru_maxrss would include its parent's before the exec.)"""
     status = Path(f"/proc/{pid}/status").read_text()
     return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:"))
 

@@ -1,4 +1,4 @@
-"""What all parts of the bench share: sizes, directories, a model directory, servers."""
+"""Holds what all parts of the bench share: sizes, directories, a model directory, servers."""
 
 import contextlib
 import os
@@ -21,14 +21,14 @@ MODEL = model_files.SPLEETER
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much each part measures. Songs are given in seconds."""
+    """The sizes of each part's measurements. Songs are given by their length in seconds."""
 
     repeats: int
     engine_songs_s: tuple[float, ...]
     memory_s: tuple[float, ...]
     library_memory_s: tuple[float, ...]
     architecture_memory_s: tuple[float, ...]
-    # seconds of a song: how many of them the service gets at once
+    # the length of a song in seconds, and how many songs the service gets at once
     service_songs: dict[float, int]
     transfer_bytes: int
     upload_bytes: tuple[int, ...]
@@ -88,7 +88,7 @@ QUICK = Sizes(
 
 @dataclass
 class Bench:
-    """One run. `directory` is temporary, `results` is where the plots go."""
+    """One run of the bench. `directory` is temporary; the plots go to `results`."""
 
     sizes: Sizes
     directory: Path
@@ -100,7 +100,7 @@ class Bench:
     failures: list[str] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
-        """Also says it at once: a whole run takes long."""
+        """Add a row and print it at once, because a whole run takes long."""
         self.rows.append(row)
         target = f" (target {row.target}: {row.verdict})" if row.target else ""
         print(f"  {row.part}: {row.what}: {row.figure:.3g}{target}", flush=True)
@@ -115,7 +115,7 @@ class Bench:
 
     @property
     def model_dir(self) -> Path:
-        """Holds MODEL, and what the library asks of a model directory."""
+        """The directory with MODEL and the lists that the library needs."""
         directory = self.directory / "models"
         if not directory.exists():
             model_files.ensure(MODEL, directory, fetch=False)
@@ -127,17 +127,17 @@ class Bench:
         return library.environment(self.directory, self.device)
 
     def separating(self, kind: Kind, model: str = MODEL) -> AbstractContextManager[Separating]:
-        """A process with the model loaded, on the bench's device."""
+        """Start a process with the model loaded on the bench's device."""
         return separating(kind, self.model_dir, model, self.library_environment, self.device)
 
     def scratch(self, name: str) -> Path:
-        """An empty directory."""
+        """Create an empty directory."""
         return Path(tempfile.mkdtemp(prefix=f"{name}-", dir=self.directory))
 
 
 @contextlib.contextmanager
 def kafka(bench: Bench) -> Iterator[str]:
-    """The address of a broker: TEST_KAFKA_BOOTSTRAP, or one of our own."""
+    """Yield the address of a broker: TEST_KAFKA_BOOTSTRAP, or a new broker's."""
     if given := os.environ.get("TEST_KAFKA_BOOTSTRAP"):
         yield given
         return
@@ -151,7 +151,7 @@ def kafka(bench: Bench) -> Iterator[str]:
 
 @contextlib.contextmanager
 def store(bench: Bench) -> Iterator[S3Store]:
-    """A store: that of TEST_S3_ENDPOINT_URL, or one of our own."""
+    """Yield a store: the one at TEST_S3_ENDPOINT_URL, or a new one."""
     if given := os.environ.get("TEST_S3_ENDPOINT_URL"):
         yield given_store(given)
         return

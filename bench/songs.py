@@ -1,4 +1,4 @@
-"""Songs of any length: the tests' song with singing, over and over."""
+"""Makes songs of any length, by repeating the tests' song with singing."""
 
 from pathlib import Path
 
@@ -10,7 +10,10 @@ _BLOCK_FRAMES = 1 << 18
 
 
 def song(directory: Path, seconds: float, prepared: bool = False) -> Path:
-    """A FLAC as users send it, or, `prepared`, the float WAV that an engine gets. Made once a directory."""
+    """Return a FLAC file as users send it, or with `prepared` the float WAV that an engine gets.
+
+    Each file is made once in `directory`.
+    """
     path = directory / f"song-{seconds:g}s.{'wav' if prepared else 'flac'}"
     if not path.exists():
         _write(path, seconds, "FLOAT" if prepared else "PCM_16")
@@ -18,13 +21,14 @@ def song(directory: Path, seconds: float, prepared: bool = False) -> Path:
 
 
 def _write(path: Path, seconds: float, subtype: str) -> None:
-    with soundfile.SoundFile(FEELINGS / "mix.flac") as source:
+    with (
+        soundfile.SoundFile(FEELINGS / "mix.flac") as source,
+        soundfile.SoundFile(path, "w", source.samplerate, source.channels, subtype) as target,
+    ):
         left = round(seconds * source.samplerate)
-        with soundfile.SoundFile(path, "w", source.samplerate, source.channels, subtype) as target:
-            while left:
-                block = source.read(min(left, _BLOCK_FRAMES), dtype="float32", always_2d=True)
-                if not len(block):
-                    source.seek(0)
-                    continue
-                target.write(block)
-                left -= len(block)
+        while left:
+            if source.tell() == source.frames:
+                source.seek(0)
+            block = source.read(min(left, _BLOCK_FRAMES), dtype="float32", always_2d=True)
+            target.write(block)
+            left -= len(block)

@@ -89,5 +89,5 @@ class Cancelled(Exception):
 
 
 def is_disk_full(error: BaseException) -> bool:
-    """Whether the operating system refused a write because the disk, or the user's quota, is full."""
+    """Tells whether the operating system refused a write because the disk, or the user's quota, is full."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)

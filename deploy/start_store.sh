@@ -7,7 +7,7 @@ keys=/keys/identities.json
 until [ -s "$keys" ]; do sleep 0.2; done
 (
   known=$(cat "$keys")
-  while sleep 2; do
+  while sleep 2 && kill -0 $$ 2>/dev/null; do # until SeaweedFS has ended
     now=$(cat "$keys")
     [ "$now" = "$known" ] && continue
     known=$now

@@ -76,6 +76,7 @@ Submit a song:
     -H 'Content-Type: application/json' \\
     -d '{json.dumps(task)}'
 
+Submit one and save its stems: ./start_local.sh exec uvr submit URL --download stems
 List the tasks: ./start_local.sh exec uvr list
 Other commands: ./start_local.sh demo | status | logs | stop"""
     )

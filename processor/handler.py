@@ -117,7 +117,7 @@ class ProcessorHandler:
                     raise TransientError(ErrorCode.DISK_FULL, "The disk is full") from error
                 raise
             Failpoint.STAGED.reach()
-            # `undo`: a worker that was frozen may have lost the record meanwhile, and another one staged it.
+            # `undo`: a worker that was frozen may have lost the record, and then no result names its stems.
             return Done((self._message(result), self._uploading(result)), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:

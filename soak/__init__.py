@@ -1,1 +1,1 @@
-"""Hours of users and faults in minutes, and a check that nothing was lost: `python -m soak`."""
+"""Runs hours of users and faults in minutes, and checks that nothing was lost: `python -m soak`."""

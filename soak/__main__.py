@@ -1,8 +1,9 @@
-"""Nothing lost, nothing seen twice, while everything is killed: `python -m soak`
+"""Checks that nothing is lost and nothing is seen twice while processes are killed: `python -m soak`
 
-Real services, broker and store on this machine; hosts and receivers that fail; processes killed, frozen and
-stopped every few seconds. All of it comes from the seed, so that a run can be repeated; plan.json in the
-directory has it in words. Ends by itself with a table; exit code 1 and a line for each violation.
+Real services, a broker and a store run on this machine. Song hosts and receivers fail, and processes are
+killed, frozen and stopped every few seconds. The seed decides all of it, so that a run can be repeated, and
+plan.json in the directory lists it. The run ends with a table and a line for each violation. The exit code is
+1 if there is a violation.
 """
 
 import argparse
@@ -29,13 +30,13 @@ def main() -> int:
     parser.add_argument("--processors", type=int, default=default.processors)
     parser.add_argument("--uploaders", type=int, default=default.uploaders)
     parser.add_argument("--rate", type=float, default=default.rate, help="jobs submitted a second")
-    parser.add_argument("--real-engine", action="store_true", help="rather than a quick stand-in")
+    parser.add_argument("--real-engine", action="store_true", help="instead of a quick stand-in")
     parser.add_argument("--calm", action="store_true", help="no kills, no freezes")
     parser.add_argument(
         "--fault", dest="faults", action="append", default=[], choices=faults.NAMES,
-        help="put a fault in on purpose, which must be found",
+        help="add a fault on purpose, which the soak must find",
     )  # fmt: skip
-    parser.add_argument("--directory", type=Path, help="for all files of the run; a new one if none is given")
+    parser.add_argument("--directory", type=Path, help="for all files of the run (a new one)")
     arguments = vars(parser.parse_args())
     directory = arguments.pop("directory") or Path(tempfile.mkdtemp(prefix="uvr-soak-"))
     options = dataclasses.replace(default, **arguments | {"faults": tuple(arguments["faults"])})

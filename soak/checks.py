@@ -1,9 +1,10 @@
-"""What must hold after a soak, looked for in its evidence: a violation for each thing that does not."""
+"""Checks a soak's evidence against what must be true after it, and returns the violations."""
 
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from soak import songs
 from soak.evidence import Attempt, Evidence
@@ -18,7 +19,7 @@ _SESSION_S = float(SETTINGS["KAFKA_SESSION_TIMEOUT_MS"]) / 1000
 
 @dataclass(frozen=True)
 class Violation:
-    """`kind` is one of a few words, `text` says where."""
+    """One thing that must not happen: `kind` is one of a few words, `text` says where."""
 
     kind: str
     text: str
@@ -28,6 +29,7 @@ class Violation:
 
 
 def violations(evidence: Evidence) -> list[Violation]:
+    """Return all violations in the evidence."""
     parts = (_course, _fates, _states, _counts, _callbacks, _crashes, _stems, _leftovers)
     return [violation for part in parts for violation in part(evidence)]
 
@@ -38,7 +40,7 @@ def _course(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _fates(evidence: Evidence) -> Iterator[Violation]:
-    """Each job has the one end that its host and its receiver leave it."""
+    """Check that each job had the one end that its host and its receiver allow."""
     letters = defaultdict(set)
     for letter in evidence.ledger.letters:
         letters[letter.task_uuid].add(letter.error_code)
@@ -60,23 +62,23 @@ def _fates(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _states(evidence: Evidence) -> Iterator[Violation]:
-    """The api says of each task what its callback says."""
+    """Check that the api shows each task's state as the callback does."""
     ends = {"success": "succeeded", "failed": "failed"}
     for number, callbacks in evidence.callbacks.items():
         task_uuid = evidence.task_uuids.get(number, "")
-        state, told = evidence.states.get(task_uuid), json.loads(callbacks[-1].body)["status"]
-        if state != ends[told]:
-            yield Violation("wrong state", f"{task_uuid}: the callback says {told}, the api {state}")
+        state, status = evidence.states.get(task_uuid), json.loads(callbacks[-1].body)["status"]
+        if state != ends[status]:
+            yield Violation("wrong state", f"{task_uuid}: the callback says {status}, the api {state}")
 
 
 def _refused(job: Job) -> int:
     return job.hook_failures if job.hook.endswith("at first") else 0
 
 
-def _wrong_end(job: Job, name: str, body: dict, letters: set[str]) -> Iterator[Violation]:
+def _wrong_end(job: Job, name: str, body: dict[str, Any], letters: set[str]) -> Iterator[Violation]:
     code = body.get("error_code")
     if code == _CRASH:
-        return  # whether that is fair is another check's
+        return  # `_crashes` checks these
     if code != LOST_SONGS.get(job.song):
         yield Violation("wrong end", f"{name}: {body['status']} {code} {body.get('error_message', '')}")
     if job.song in (Song.UNAVAILABLE, Song.DEAD) and code not in letters:
@@ -84,7 +86,7 @@ def _wrong_end(job: Job, name: str, body: dict, letters: set[str]) -> Iterator[V
 
 
 def _counts(evidence: Evidence) -> Iterator[Violation]:
-    """A result for each task record, and one last delivery for each result."""
+    """Check that each task record has one result, and each result one last delivery."""
     ledger = evidence.ledger
     tasks = Counter((str(t.task_uuid), t.run) for t in ledger.tasks)
     results = Counter((str(r.task_uuid), r.run) for r in ledger.results)
@@ -111,7 +113,7 @@ def _compared(
 
 
 def _callbacks(evidence: Evidence) -> Iterator[Violation]:
-    """One id and the same bytes for all callbacks of a run."""
+    """Check that all callbacks of a run have one id and the same bytes."""
     for number, callbacks in evidence.callbacks.items():
         name = f"job {number}"
         task_uuid = evidence.task_uuids.get(number)
@@ -126,10 +128,10 @@ def _callbacks(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _crashes(evidence: Evidence) -> Iterator[Violation]:
-    """A song may be blamed for crashes only where three of its attempts ended with their worker.
+    """Check that a song failed for crashes only where three of its attempts ended with their worker.
 
-    A worker that stands still for longer than its session is as good as dead to its group: nobody can tell.
-    Nor can a worker hand back what a stop's grace was too short for while the broker is away.
+    A worker that is frozen for longer than its session counts as dead: its group cannot tell the difference.
+    So does a worker whose grace ran out while the broker was away: it could not hand its jobs back.
     """
     attempts = defaultdict(list)
     for attempt in evidence.attempts:
@@ -150,14 +152,14 @@ def _crashes(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _how_it_ended(attempt: Attempt, following: Attempt | None, evidence: Evidence) -> Kind | None:
-    """What came first over the attempt's worker, before the task was taken again, and cost it its lease.
+    """Return the first disturbance that cost the attempt its lease, before the task was taken again.
 
-    A kill after a freeze that outlasted the session has nothing to do with the attempt any more.
+    A kill that follows a freeze longer than the session has no effect on the attempt.
     """
     until_s = following.at_s if following else float("inf")
     for h in evidence.happened:
         is_brief = h.kind is Kind.FREEZE and h.until_s - h.at_s < _SESSION_S
-        # An attempt is logged after it was committed: what a thawed worker logs may have begun before.
+        # An attempt is logged after its commit, so a thawed worker may log one that began before the freeze.
         met_s = h.until_s + _LOGGED_AFTER_S if h.kind is Kind.FREEZE else h.at_s
         if h.target == attempt.worker and h.at_s <= until_s and met_s >= attempt.at_s and not is_brief:
             return Kind.KILL if h.kind is Kind.STOP and _could_not_hand_back(h, until_s, evidence) else h.kind
@@ -165,7 +167,7 @@ def _how_it_ended(attempt: Attempt, following: Attempt | None, evidence: Evidenc
 
 
 def _could_not_hand_back(stop: Happened, until_s: float, evidence: Evidence) -> bool:
-    """The grace of a stop ran out, and the broker was away meanwhile."""
+    """Tell whether the grace of a stop ran out while the broker was away."""
     return any(
         overstay.worker == stop.target and stop.at_s <= overstay.at_s <= until_s and h.at_s <= overstay.at_s
         for overstay in evidence.overstays
@@ -175,18 +177,23 @@ def _could_not_hand_back(stop: Happened, until_s: float, evidence: Evidence) -> 
 
 
 def _stems(evidence: Evidence) -> Iterator[Violation]:
-    """The links give what was announced, and that is what the job's song makes."""
+    """Check that each link returns the announced bytes, and that these are the stems of the job's song."""
     for job in evidence.plan.jobs:
         expected = {} if evidence.plan.options.real_engine else songs.stem_digests(job)
         for body in {c.body for c in evidence.callbacks.get(job.number, [])}:
-            stems = json.loads(body).get("stems", {})
-            for name, stem in stems.items():
-                found = evidence.objects.get(stem["url"], "not fetched")
-                if found != stem["sha256"]:
-                    said = f"job {job.number} {name}: announced {stem['sha256']}, the link gives {found}"
-                    yield Violation("stem", said)
-                elif expected and expected[name] != stem["sha256"]:
-                    yield Violation("stem", f"job {job.number} {name}: not what its song makes")
+            for name, stem in json.loads(body).get("stems", {}).items():
+                wanted = expected[name] if expected else None
+                yield from _wrong_stem(f"job {job.number} {name}", stem, wanted, evidence)
+
+
+def _wrong_stem(
+    name: str, stem: dict[str, Any], expected: str | None, evidence: Evidence
+) -> Iterator[Violation]:
+    found = evidence.objects.get(stem["url"], "not fetched")
+    if found != stem["sha256"]:
+        yield Violation("stem", f"{name}: announced {stem['sha256']}, the link gives {found}")
+    elif expected not in (None, stem["sha256"]):
+        yield Violation("stem", f"{name}: not what its song makes")
 
 
 def _leftovers(evidence: Evidence) -> Iterator[Violation]:

@@ -1,4 +1,4 @@
-"""The users: each submits its song at its time, and again after any error, with the same Idempotency-Key."""
+"""Plays the users: submits each song at its time, and after an error again with the same Idempotency-Key."""
 
 import base64
 import http.client
@@ -18,7 +18,7 @@ _CREDENTIALS = base64.b64encode(b"admin:password").decode()
 
 
 class Users:
-    """Submits in threads of its own. `task_uuids` has each job's once the api has answered for it."""
+    """Submits songs from threads of its own. `task_uuids` has each job's id once the api has answered."""
 
     def __init__(self, api_url: str, jobs: Iterable[Job], audio_urls: dict[int, str], hooks: dict[int, str]):
         self._url = f"{api_url}/generate"
@@ -58,17 +58,23 @@ class Users:
         headers = {"Authorization": f"Basic {_CREDENTIALS}", "Idempotency-Key": f"soak-{job.number}"}
         while not self._stopping.is_set():
             request = urllib.request.Request(self._url, json.dumps(body).encode(), headers)
-            try:
-                with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-                    self.task_uuids[job.number] = json.load(answer)["task_uuid"]
-                    return
-            except urllib.error.HTTPError as error:
-                with error:
-                    if error.code < 500:
-                        self.refusals.append(f"job {job.number}: {error.code} {error.read()[:200]!r}")
-                        return
-            except (OSError, ValueError, http.client.HTTPException):
-                pass  # killed, frozen or not there
+            if self._is_answered(job, request):
+                return
             with self._lock:
                 self.repeats += 1
             self._stopping.wait(_PAUSE_S)
+
+    def _is_answered(self, job: Job, request: urllib.request.Request) -> bool:
+        """Send the request; return False where it must be repeated."""
+        try:
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+                self.task_uuids[job.number] = json.load(answer)["task_uuid"]
+                return True
+        except urllib.error.HTTPError as error:
+            with error:
+                if error.code >= 500:
+                    return False
+                self.refusals.append(f"job {job.number}: {error.code} {error.read()[:200]!r}")
+                return True
+        except (OSError, ValueError, http.client.HTTPException):
+            return False  # the api is killed, frozen or not there

@@ -1,4 +1,4 @@
-"""All that is looked at in the end: what Kafka, the receiver, the store, the disks and the logs show."""
+"""Collects the evidence after a soak: from Kafka, the receiver, the store, the disks and the logs."""
 
 import hashlib
 import re
@@ -26,7 +26,7 @@ _GETTERS = 8
 
 @dataclass(frozen=True)
 class Attempt:
-    """A processor's log says that it took a task; `at_s` is since the epoch."""
+    """An attempt at a task by a processor's log; `at_s` is in seconds since the epoch."""
 
     task_uuid: str
     number: int
@@ -36,7 +36,7 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Overstay:
-    """A worker that was to stop says that its jobs took longer than it may wait."""
+    """A worker's log line that its jobs took longer than the grace of its stop."""
 
     worker: str
     at_s: float
@@ -44,11 +44,11 @@ class Overstay:
 
 @dataclass(frozen=True)
 class Evidence:
-    """`objects` are the sha256 of what each announced link gives, or why it gives nothing.
+    """All evidence of one run.
 
-    `states` is what the api says of each task, by task_uuid.
-
-    `incidents` are what processes did unasked; `stage`, `temporary` and `unfinished` what was left behind.
+    `objects` has the sha256 of each announced link's answer, or why there is none. `states` has the api's
+    state of each task, by task_uuid. `incidents` are unplanned ends of processes. `stage`, `temporary` and
+    `unfinished` are the files and uploads that were left.
     """
 
     plan: Plan
@@ -68,12 +68,13 @@ class Evidence:
 
 
 def states(house: House, task_uuids: Iterable[str]) -> dict[str, str]:
-    """Raises AssertionError for a task that the api does not know."""
+    """Return the api's state of each task. Raises AssertionError for a task that the api does not know."""
     url = house.services["api"].url
     return {task_uuid: task(url, task_uuid)["state"] for task_uuid in task_uuids}
 
 
 def fetch_all(urls: list[str]) -> dict[str, str]:
+    """Return the sha256 of each URL's answer, or why there is none."""
     with ThreadPoolExecutor(_GETTERS) as pool:
         return dict(zip(urls, pool.map(_digest, urls), strict=True))
 
@@ -98,7 +99,7 @@ def unfinished_uploads(house: House) -> list[str]:
 
 
 def files_below(directory: Path) -> list[str]:
-    """Relative to the directory."""
+    """Return all files below `directory`, relative to it and sorted."""
     return sorted(str(Path(path).relative_to(directory)) for path in below(directory, files_only=True))
 
 
@@ -111,7 +112,7 @@ def temporary_files(house: House) -> list[str]:
 
 
 def read_logs(house: House) -> tuple[list[Attempt], list[Overstay], Counter[str]]:
-    """With how often each worker was assigned partitions after its first assignment."""
+    """Return all attempts and overstays, and how often each worker was assigned partitions again."""
     attempts, overstays, rebalances = [], [], Counter()
     for name, line in house.logs():
         if " rebalance: assigned" in line:

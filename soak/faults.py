@@ -1,6 +1,6 @@
-"""Services with a fault put in on purpose, which a soak must find: `python -m soak.faults NAME…`
+"""Runs services with a fault on purpose, which a soak must find: `python -m soak.faults NAME…`
 
-None of this is in the product; each stands for a rule of it that is left out.
+Each fault leaves out one rule of the product.
 """
 
 import faulthandler
@@ -22,11 +22,11 @@ from common.tasks.messages import Task
 from processor import __main__ as processor
 from processor import assembly
 from processor.handler import ProcessorHandler
-from soak.quick_processor import QuickEngine
+from tests.support.processor.stand_in_processor import StandInEngine
 from uploader import __main__ as uploader
 from uploader.storage import Storage
 
-# The window between a publish and its commit, long enough for a schedule of some seconds to hit it.
+# 2 s between a publish and its commit: long enough for a kill every few seconds to hit.
 _WINDOW_S = 2.0
 
 
@@ -51,7 +51,7 @@ class PublishesTwice(ProcessorHandler):
 
 
 class PublishesFirst(ProcessorHandler):
-    """Publishes as most consumers do: at once, and commits later. Needs kills to be seen."""
+    """Publishes at once and commits later, as most consumers do. Only kills make the fault visible."""
 
     def __init__(self, *arguments: Any):
         super().__init__(*arguments)
@@ -69,7 +69,7 @@ class PublishesFirst(ProcessorHandler):
 
 
 class WithoutManifest(Storage):
-    """Builds each callback anew, with the time of that try in it."""
+    """Builds each callback again, with the time of the try in it."""
 
     def get_manifest(self, key: str) -> bytes | None:
         return None
@@ -95,10 +95,10 @@ def _is_one_in_five(job: Job[Task], remainder: int) -> bool:
 
 
 def main(names: Sequence[str]) -> int:
-    """Runs the processor or the uploader, whichever the first fault is one of, with all of them."""
+    """Run the processor or the uploader, the one of the first fault, with all faults in `names`."""
     if names[0] in PROCESSORS:
         assembly.ProcessorHandler = type("Faulty", tuple(PROCESSORS[name] for name in names), {})
-        return processor.main(QuickEngine)
+        return processor.main(StandInEngine)
     for name in names:
         faulty = UPLOADERS[name]
         setattr(uploader, faulty.__base__.__name__, faulty)

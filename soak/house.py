@@ -1,4 +1,4 @@
-"""All processes of a soak: started, killed, frozen and stopped as the plan says, and watched in between."""
+"""Runs all processes of a soak: starts, kills, freezes and stops them by the plan, and watches them."""
 
 import contextlib
 import signal
@@ -9,13 +9,14 @@ from enum import Enum, auto
 from pathlib import Path
 
 from soak.plan import Disturbance, Kind, Options, workers
+from soak.songs import ENGINE_SETTINGS
 from tests.support.processes import ManagedProcess
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.servers import KafkaServer, SeaweedServer
 from tests.support.stack import Service
 
 _STOP_TIMEOUT_S = 45.0
-# More tries than a store can be away for that is killed every three quarters of a minute on a busy machine.
+# Enough retries for a busy machine whose store is killed every 45 s.
 RETRY_DELAYS_S = (2, 4, 8, 16)
 CALLBACK_RETRIES = 6
 
@@ -28,7 +29,9 @@ SETTINGS = {
     "KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS": "6000",
     "KAFKA_UPLOADER_MAX_POLL_INTERVAL_MS": "6000",
     "MODEL_NAME": "centre",
+    **ENGINE_SETTINGS,
 }
+STAND_IN_PROCESSOR = "tests.support.processor.stand_in_processor"
 
 
 class _State(Enum):
@@ -40,7 +43,7 @@ class _State(Enum):
 
 @dataclass
 class _Resident:
-    """One process. `due_s` is when its present disturbance is over."""
+    """One process. `due_s` is when its present disturbance ends, by the monotonic clock."""
 
     name: str
     process: ManagedProcess
@@ -51,7 +54,7 @@ class _Resident:
 
 @dataclass(frozen=True)
 class Happened:
-    """A disturbance as it was; points in time are since the epoch. A worker is away until `until_s`."""
+    """A disturbance that took place, from `at_s` to `until_s`, in seconds since the epoch."""
 
     target: str
     kind: Kind
@@ -60,10 +63,10 @@ class Happened:
 
 
 class House:
-    """Used from one thread: the kernel kills what a thread has started when that thread ends."""
+    """All processes of a soak. Use it from one thread: a process is killed when its starting thread ends."""
 
     def __init__(self, directory: Path, options: Options, commands: dict[str, Sequence[str]], origins: str):
-        """`commands` are the module, and its arguments, that runs as `processor` and as `uploader`."""
+        """`commands` has the module and its arguments for `processor` and for `uploader`."""
         for name in ("kafka", "store"):
             (directory / name).mkdir(parents=True)
         self.kafka = KafkaServer(directory / "kafka")
@@ -89,7 +92,7 @@ class House:
         self._residents["store"] = _Resident("store", self.store.process, self.store.kill)
 
     def start(self) -> None:
-        """Returns once everything is ready."""
+        """Start all processes and wait until they are ready."""
         self.kafka.start()
         self.store.start()
         for service in self.services.values():
@@ -97,7 +100,7 @@ class House:
         self._wait_ready()
 
     def begin(self, disturbance: Disturbance) -> None:
-        """Starts it, unless an earlier one of the same process is still under way."""
+        """Begin a disturbance, unless an earlier one of the same process goes on."""
         resident = self._residents[disturbance.target]
         if resident.state is not _State.UP or resident.process.returncode is not None:
             return
@@ -116,7 +119,7 @@ class House:
         self.happened.append(Happened(resident.name, disturbance.kind, now_s, now_s + disturbance.lasts_s))
 
     def tick(self) -> None:
-        """Ends the disturbances that are over; notes and mends what nobody has ordered."""
+        """End the disturbances that are over; note and restart processes that have ended by themselves."""
         for resident in self._residents.values():
             if resident.state is _State.UP:
                 self._watch(resident)
@@ -128,7 +131,7 @@ class House:
         return all(r.state is _State.UP for r in self._residents.values())
 
     def recover(self) -> None:
-        """Ends every disturbance at once, and waits until everything is ready again."""
+        """End all disturbances at once, and wait until all processes are ready again."""
         for resident in self._residents.values():
             resident.due_s = 0.0
         while not self.calm:
@@ -137,13 +140,13 @@ class House:
         self._wait_ready()
 
     def dump_threads(self) -> None:
-        """Has each stand-in processor write into its output what its threads wait for."""
+        """Make each stand-in processor write its threads' stacks to its output."""
         for service in self.services.values():
-            if service.module.startswith("soak"):
+            if service.module in (STAND_IN_PROCESSOR, "soak.faults"):
                 service.process.signal(signal.SIGUSR1)
 
     def stop_services(self) -> None:
-        """SIGTERM to all at once, in the end; notes who does not end well."""
+        """Send SIGTERM to all services at once, and note those that end badly."""
         for service in self.services.values():
             service.process.signal(signal.SIGTERM)
         for name, service in self.services.items():
@@ -157,7 +160,7 @@ class House:
                 resident.kill()
 
     def logs(self) -> Iterator[tuple[str, str]]:
-        """Each service's name and a line of its log, of all its lives."""
+        """Yield each service's name with each line of its log, from all its runs."""
         for name, service in self.services.items():
             for line in service.log().splitlines():
                 yield name, line
@@ -184,7 +187,7 @@ class House:
                     return
                 if code is None:
                     resident.kill()
-                # one that is still starting has no way yet to end in good order
+                # a process that is still starting cannot end in good order yet
                 if code not in (0, -signal.SIGTERM):
                     said = _last_line(resident.process)
                     self.incidents.append(f"{resident.name} ended with {code} on SIGTERM: {said}")
@@ -198,4 +201,4 @@ class House:
 
 def _last_line(process: ManagedProcess) -> str:
     lines = process.output().strip().splitlines()
-    return lines[-1] if lines else "it has said nothing"
+    return lines[-1] if lines else "no output"

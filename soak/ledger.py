@@ -1,9 +1,10 @@
-"""What Kafka has in the end, as a reader of committed records sees it."""
+"""Reads what Kafka holds after a soak, as a reader of committed records sees it."""
 
 import struct
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from kafka.structs import OffsetAndMetadata
 
@@ -22,13 +23,15 @@ _OFFSET_KEY_VERSIONS = (0, 1)
 
 @dataclass(frozen=True)
 class Letter:
+    """A dead letter."""
+
     task_uuid: str
     error_code: str
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """`backward` are the committed offsets that were followed by a smaller one, in words."""
+    """All committed records. `backward` describes each offset commit that was followed by a smaller one."""
 
     tasks: list[Task]
     results: list[Separated | SeparationFailed]
@@ -40,6 +43,7 @@ class Ledger:
 
 
 def settings_of(environment: dict[str, str]) -> KafkaSettings:
+    """Return the settings of services with this environment."""
     delays_s = tuple(map(int, environment["RETRY_DELAYS_S"].split(",")))
     return KafkaSettings(
         kafka_bootstrap_servers=environment["KAFKA_BOOTSTRAP_SERVERS"], retry_delays_s=delays_s
@@ -47,7 +51,7 @@ def settings_of(environment: dict[str, str]) -> KafkaSettings:
 
 
 def is_drained(settings: KafkaSettings) -> bool:
-    """Whether no record of any group's topics waits or runs. Raises KafkaError."""
+    """Tell whether no record waits or runs in any group's topics. Raises KafkaError."""
     processor, uploader = ProcessorSettings.model_fields, UploaderSettings.model_fields
     found = lags(settings, processor["kafka_group_id"].default, settings.kafka_task_topic)
     if any(lag.waiting or lag.running for lag in found):
@@ -57,9 +61,9 @@ def is_drained(settings: KafkaSettings) -> bool:
 
 
 def read(settings: KafkaSettings) -> Ledger:
-    """Raises KafkaError, and UndecodableMessage for a record that no service has written."""
+    """Read all topics. Raises KafkaError, and UndecodableMessage for a record that no service has written."""
 
-    def records(topic: str) -> list:
+    def records(topic: str) -> list[Any]:
         return read_all(settings.kafka_bootstrap_servers, topic)
 
     retried: Counter[str] = Counter()
@@ -67,7 +71,7 @@ def read(settings: KafkaSettings) -> Ledger:
         for topic in retry_topics.topics(base, settings.retry_delays_s):
             retried[base] += len(records(topic))
     found = [messages.decode_result_record(r.value) for r in records(settings.kafka_result_topic)]
-    # Every offset ever committed, where a look now and then would miss some.
+    # Read every offset ever committed: looking now and then would miss some.
     backward, commits = backward_steps(records(_OFFSETS_TOPIC))
     return Ledger(
         tasks=[messages.decode_task(r.value) for r in records(settings.kafka_task_topic)],
@@ -82,13 +86,16 @@ def read(settings: KafkaSettings) -> Ledger:
     )
 
 
-def _letter(record) -> Letter:
+def _letter(record: Any) -> Letter:
     code = dict(record.headers).get(dead_letters.ERROR_CODE, b"").decode()
     return Letter((record.key or b"").decode(), code)
 
 
-def backward_steps(records: Iterable) -> tuple[list[str], int]:
-    """The commits among records of the broker's own topic: those that went back, and how many there are."""
+def backward_steps(records: Iterable[Any]) -> tuple[list[str], int]:
+    """Return the commits that went back, in words, and the number of all commits.
+
+    `records` are those of the broker's own topic of offsets.
+    """
     last: dict[tuple[str, str, int], tuple[int, int]] = {}
     backward = []
     count = 0
@@ -107,7 +114,7 @@ def backward_steps(records: Iterable) -> tuple[list[str], int]:
 
 
 def _offset_key(key: bytes | None) -> tuple[str, str, int] | None:
-    """Group, topic and partition; None for a record about a group's members."""
+    """Return group, topic and partition; None for a record about a group's members."""
     if not key or struct.unpack_from(">h", key)[0] not in _OFFSET_KEY_VERSIONS:
         return None
     group, at = _string(key, 2)
@@ -116,7 +123,7 @@ def _offset_key(key: bytes | None) -> tuple[str, str, int] | None:
 
 
 def _offset_value(value: bytes) -> tuple[int, str]:
-    """Offset and metadata. From version 3 there is an epoch between them, from 4 strings are compact."""
+    """Return offset and metadata. From version 3 an epoch is between them; from 4 strings are compact."""
     version, offset = struct.unpack_from(">hq", value)
     if version >= 4:
         return offset, _compact_string(value, 14)

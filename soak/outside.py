@@ -1,4 +1,4 @@
-"""The world outside: a host of songs and a receiver of callbacks, both as flaky as the plan wants them."""
+"""Plays the world outside: a host of songs and a receiver of callbacks, which fail as the plan says."""
 
 import json
 from collections import defaultdict
@@ -23,7 +23,7 @@ _SLOW_DOWNLOAD_S = 3.0
 
 @dataclass(frozen=True)
 class Callback:
-    """One POST to a job's hook, taken or not."""
+    """One POST to a job's hook, accepted or not."""
 
     task_uuid: str
     webhook_id: str
@@ -31,7 +31,7 @@ class Callback:
 
 
 class Outside:
-    """Serves each job's song at an address of its own, and takes its callbacks at another."""
+    """Serves each job's song at an address of its own, and receives its callbacks at another."""
 
     def __init__(self, jobs: tuple[Job, ...]):
         self._host, self._receiver = ScriptedServer(), ScriptedServer()
@@ -47,7 +47,7 @@ class Outside:
         return len(self._receiver.requests())
 
     def callbacks(self) -> dict[int, list[Callback]]:
-        """By job, in the order in which they came."""
+        """Return the callbacks by job, in the order in which they came."""
         found = defaultdict(list)
         for request in self._receiver.requests():
             task_uuid = json.loads(request.body)["task_uuid"]

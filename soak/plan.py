@@ -1,4 +1,4 @@
-"""What a soak does and when: jobs and disturbances, a pure function of the options and the seed.
+"""Plans a soak's jobs and disturbances, as a pure function of the options and the seed.
 
 Times are in seconds since the start of the disturbances.
 """
@@ -6,12 +6,16 @@ Times are in seconds since the start of the disturbances.
 import dataclasses
 import json
 import random
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TypeVar
+
+_T = TypeVar("_T")
 
 
 class Song(StrEnum):
-    """What the audio host does with a job's song. `failures` of the job say how often first."""
+    """The ways of serving a job's song; those at first end after the job's `song_failures` requests."""
 
     HEALTHY = "healthy"
     SLOW = "slow"
@@ -23,7 +27,7 @@ class Song(StrEnum):
 
 
 class Hook(StrEnum):
-    """What the receiver does with a job's callback."""
+    """The ways of answering a job's callback; those at first end after the job's `hook_failures` requests."""
 
     HEALTHY = "healthy"
     ERRORS_AT_FIRST = "errors at first"
@@ -34,9 +38,9 @@ class Hook(StrEnum):
 
 
 LOST_SONGS = {Song.MISSING: "http_error", Song.UNAVAILABLE: "http_error", Song.DEAD: "network_error"}
-"""The songs that can never be had, with the error code that says so."""
+"""The songs that can never be downloaded, with the error code of their failure."""
 LOST_HOOKS = {Hook.DEAD: "callback_failed", Hook.GONE: "callback_gone"}
-"""The receivers that never take a callback, with the error code of the dead letter."""
+"""The receivers that never accept a callback, with the error code of the dead letter."""
 
 _SONGS = {
     Song.HEALTHY: 70,
@@ -55,14 +59,14 @@ _HOOKS = {
     Hook.DEAD: 4,
     Hook.GONE: 3,
 }
-# of 16 bit stereo: its stems are too large for one request to the store
+# 100 s of 16-bit stereo: the stems are too large for one request to the store
 LONG_SONG_S = 100.0
 _LONG_SONG_EVERY = 100
 
 
 @dataclass(frozen=True)
 class Job:
-    """One song to submit. The first `song_failures` requests for it fail, and so many callbacks."""
+    """One song to submit. Its first `song_failures` downloads and `hook_failures` callbacks may fail."""
 
     number: int
     at_s: float
@@ -79,7 +83,7 @@ class Kind(StrEnum):
     FREEZE = "freeze"
     """SIGSTOP, and SIGCONT after `lasts_s`."""
     STOP = "stop"
-    """SIGTERM, and a start `lasts_s` later, or once it has ended."""
+    """SIGTERM, and a start after `lasts_s` and the process's end."""
 
 
 @dataclass(frozen=True)
@@ -92,9 +96,9 @@ class Disturbance:
 
 @dataclass(frozen=True)
 class Options:
-    """`rate` is jobs submitted a second; `calm` leaves the disturbances out.
+    """The options of a soak: `rate` is jobs submitted per second; `calm` leaves the disturbances out.
 
-    `patience_s` is how long, after them, nothing may happen while records wait.
+    After the disturbances the soak waits for records until `patience_s` seconds bring no callback.
     """
 
     jobs: int = 1000
@@ -109,7 +113,7 @@ class Options:
 
     @property
     def horizon_s(self) -> float:
-        """How long jobs come and processes are disturbed."""
+        """The seconds for which jobs are submitted and processes disturbed."""
         return self.jobs / self.rate
 
 
@@ -124,13 +128,15 @@ class Plan:
 
 
 def make_plan(options: Options) -> Plan:
-    # One generator each, so that another number of workers leaves the jobs as they are.
+    """Return the plan for `options`."""
+    # Use a generator for each, so that the number of workers does not change the jobs.
     jobs = _jobs(options, random.Random(f"jobs {options.seed}"))
     disturbances = () if options.calm else _disturbances(options, random.Random(f"events {options.seed}"))
     return Plan(options, jobs, disturbances)
 
 
 def workers(options: Options) -> list[str]:
+    """Return the names of all workers."""
     processors = [f"processor-{n}" for n in range(1, options.processors + 1)]
     return processors + [f"uploader-{n}" for n in range(1, options.uploaders + 1)]
 
@@ -156,12 +162,13 @@ def _seconds(number: int, options: Options, rnd: random.Random) -> float:
     return LONG_SONG_S if is_long else seconds
 
 
-def _one_of(shares: dict, rnd: random.Random):
+def _one_of(shares: Mapping[_T, float], rnd: random.Random) -> _T:
+    """Choose a key with its share as the weight."""
     return rnd.choices(list(shares), list(shares.values()))[0]
 
 
 def _disturbances(options: Options, rnd: random.Random) -> tuple[Disturbance, ...]:
-    # Of a server that all depend on, an outage each three quarters of a minute; a worker each few seconds.
+    # A server that all depend on has an outage every 35 or 45 s; a worker is disturbed every few seconds.
     free_at_s = {"broker": rnd.uniform(8, 25), "store": rnd.uniform(5, 20)}
     every = {"broker": 45.0, "store": 35.0}
     shares = {"api": 1.0, "broker": 2.0, "store": 2.0, **dict.fromkeys(workers(options), 2.0)}
@@ -182,6 +189,6 @@ def _disturbance(at_s: float, target: str, rnd: random.Random) -> Disturbance:
     if target in ("broker", "store"):
         return Disturbance(at_s, target, Kind.KILL, round(rnd.uniform(0.5, 5), 2))
     kind = _one_of({Kind.KILL: 5, Kind.FREEZE: 4, Kind.STOP: 1}, rnd)
-    # The session time-out is 6 s: some are missed by the group, others are back before.
+    # The session time-out is 6 s: longer disturbances cost a worker its membership, shorter ones do not.
     is_long = rnd.random() < (0.25 if kind is Kind.KILL else 0.5)
     return Disturbance(at_s, target, kind, round(rnd.uniform(7.5, 13) if is_long else rnd.uniform(0, 4), 2))

@@ -1,4 +1,4 @@
-"""One soak from its plan to its report."""
+"""Runs one soak from its plan to its report."""
 
 import json
 import logging
@@ -14,7 +14,7 @@ from soak import checks, evidence, faults, ledger, table
 from soak.checks import Violation
 from soak.client import Users
 from soak.evidence import Evidence
-from soak.house import House
+from soak.house import STAND_IN_PROCESSOR, House
 from soak.outside import Outside
 from soak.plan import Kind, Options, Plan, make_plan
 from soak.table import Course
@@ -29,12 +29,14 @@ _TIDY_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True)
 class Report:
+    """The violations of a soak, and its table as text."""
+
     violations: list[Violation]
     text: str
 
 
 def soak(options: Options, directory: Path) -> Report:
-    """Runs it with all its files below `directory`, which is left as it is then."""
+    """Run a soak with all its files below `directory`, and leave them there."""
     plan = make_plan(options)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "plan.json").write_text(plan.to_json())
@@ -57,7 +59,7 @@ def soak(options: Options, directory: Path) -> Report:
 
 
 def _commands(options: Options) -> dict[str, tuple[str, ...]]:
-    commands = {"processor": ("soak.quick_processor",), "uploader": ("uploader",)}
+    commands = {"processor": (STAND_IN_PROCESSOR,), "uploader": ("uploader",)}
     if options.real_engine:
         commands["processor"] = ("processor",)
     for kind, known in (("processor", faults.PROCESSORS), ("uploader", faults.UPLOADERS)):
@@ -79,7 +81,10 @@ def _disturb(plan: Plan, house: House) -> None:
 
 
 def _drain(options: Options, house: House, users: Users, outside: Outside) -> bool:
-    """Waits until nobody submits and no record waits; False when no callback comes for too long before."""
+    """Wait until all jobs are submitted and no record waits.
+
+    Returns False when no callback came for `patience_s` before that.
+    """
     settings = ledger.settings_of(house.settings)
     came, since_s = 0, time.monotonic()
     while time.monotonic() - since_s < options.patience_s:
@@ -90,7 +95,7 @@ def _drain(options: Options, house: House, users: Users, outside: Outside) -> bo
             if users.done and ledger.is_drained(settings):
                 return True
         except KafkaError as error:
-            log.warning("looking at the lag: %r", error)
+            log.warning("cannot read the lag: %r", error)
         time.sleep(_LOOK_EVERY_S)
     house.dump_threads()
     return False
@@ -105,7 +110,7 @@ def _look(
     callbacks = outside.callbacks()
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
     attempts, overstays, rebalances = evidence.read_logs(house)
-    assert attempts, "the logs tell of no attempt: who was killed in one cannot be told"
+    assert attempts, "the logs have no attempt, so kills cannot be matched to attempts"
     stage, temporary = evidence.files_below(house.stage) + swept, evidence.temporary_files(house)
     states = evidence.states(house, set(users.task_uuids.values()))
     house.stop_services()
@@ -131,7 +136,7 @@ def _look(
 
 
 def _await_tidiness(house: House) -> None:
-    """What follows a job's transaction may take a moment; what is left then was forgotten."""
+    """Wait a while for work that follows a job's transaction; files that are left then were forgotten."""
     deadline_s = time.monotonic() + _TIDY_TIMEOUT_S
     while time.monotonic() < deadline_s:
         if not evidence.files_below(house.stage) and not evidence.temporary_files(house):
@@ -140,8 +145,10 @@ def _await_tidiness(house: House) -> None:
 
 
 def _sweep_after_kills(house: House) -> list[str]:
-    """An uploader that is killed between its transaction and what follows it leaves an attempt that it has
-    retired. The others sweep that minutes later; here it is done as of then. Names more than can be left so.
+    """Sweep the stage as uploaders do later; return a line where more was left than kills explain.
+
+    An uploader that is killed right after its transaction leaves a retired attempt: one per kill at most.
+    Other uploaders sweep it minutes later.
     """
     kills = sum(h.kind is Kind.KILL and h.target.startswith("uploader") for h in house.happened)
     swept = LocalStage(house.stage).sweep(time.time() + RETIRED_FOR_S, RETIRED_FOR_S, math.inf)

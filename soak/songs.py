@@ -1,9 +1,8 @@
-"""The songs of a soak and their stems: each its own, and known without any process's help."""
+"""Makes the songs of a soak and computes their stems, which differ from job to job."""
 
 import hashlib
 import io
-from pathlib import Path
-from typing import BinaryIO
+import json
 
 import numpy as np
 import soundfile
@@ -12,11 +11,14 @@ from soak.plan import Job
 
 RATE = 44100
 _SHARES = {"vocals": 0.25, "instrumental": 0.75}
+# The stand-in engine's settings. It works 0.6 s for each second of a song: long enough for a kill to hit it,
+# short enough for a thousand songs.
+ENGINE_SETTINGS = {"ENGINE_SLEEP_SHARE": "0.6", "ENGINE_STEM_SHARES": json.dumps(_SHARES)}
 _PATTERN_FRAMES = 4410
 
 
 def song(job: Job) -> bytes:
-    """A 16-bit WAV file of noise that is this job's alone."""
+    """Return a 16-bit WAV file of noise that only this job has."""
     frames = round(job.seconds * RATE)
     pattern = np.random.default_rng(job.number).integers(-20000, 20000, (_PATTERN_FRAMES, 2), np.int16)
     samples = np.tile(pattern, (-(-frames // _PATTERN_FRAMES), 1))[:frames]
@@ -25,19 +27,12 @@ def song(job: Job) -> bytes:
     return buffer.getvalue()
 
 
-def write_stems(mix: np.ndarray, targets: dict[str, Path | BinaryIO]) -> None:
-    """What the stand-in engine makes of a mix (float32 [frame, 2]): fixed shares of it, in 16 bit."""
-    for name, target in targets.items():
-        soundfile.write(target, mix * np.float32(_SHARES[name]), RATE, format="WAV", subtype="PCM_16")
-
-
 def stem_digests(job: Job) -> dict[str, str]:
-    """The sha256 of each stem that the stand-in engine makes of the job's song."""
+    """Return the sha256 of each stem that the stand-in engine makes of the job's song."""
     mix, _ = soundfile.read(io.BytesIO(song(job)), dtype="float32")
-    buffers = {name: io.BytesIO() for name in _SHARES}
-    write_stems(mix, buffers)
-    return {name: hashlib.sha256(buffer.getvalue()).hexdigest() for name, buffer in buffers.items()}
-
-
-def stem_names() -> tuple[str, ...]:
-    return tuple(_SHARES)
+    digests = {}
+    for name, share in _SHARES.items():
+        buffer = io.BytesIO()
+        soundfile.write(buffer, mix * np.float32(share), RATE, format="WAV", subtype="PCM_16")
+        digests[name] = hashlib.sha256(buffer.getvalue()).hexdigest()
+    return digests

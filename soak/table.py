@@ -1,7 +1,8 @@
-"""What a soak reports: one table, and a line for each violation."""
+"""Renders a soak's report: one table, and a line for each violation."""
 
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from soak.checks import Violation
@@ -10,7 +11,7 @@ from soak.evidence import Evidence
 
 @dataclass(frozen=True)
 class Course:
-    """How the run went. `duration_s` is from the first submission until nothing waited any more."""
+    """The course of a run. `duration_s` is from the first submission until no record waited."""
 
     duration_s: float
     rebalances: Counter[str]
@@ -18,13 +19,14 @@ class Course:
 
 
 def render(evidence: Evidence, found: list[Violation], course: Course) -> str:
+    """Return the report as text."""
     rows = list(_rows(evidence, found, course))
     width = max(len(name) for name, _ in rows)
     lines = [f"{name:<{width}}  {value}" for name, value in rows]
     return "\n".join([*lines, "", *(str(violation) for violation in found)]).rstrip()
 
 
-def _rows(evidence: Evidence, found: list[Violation], course: Course):
+def _rows(evidence: Evidence, found: list[Violation], course: Course) -> Iterator[tuple[str, str | int]]:
     options, ledger = evidence.plan.options, evidence.ledger
     kinds = Counter(violation.kind for violation in found)
     ends = Counter(_end(evidence, number) for number in range(options.jobs))

@@ -17,7 +17,7 @@ from uvr_client.output import Output
 from uvr_client.session import Connection, each, end
 from uvr_client.settings import Given
 from uvr_client.transport import Patience
-from uvr_client.watching import Watch
+from uvr_client.watching import TaskWatcher
 
 _EPILOG = (
     "Exit codes: 0 success; 2 wrong usage; 3 a task was cancelled; 4 a task failed; 5 no such task; "
@@ -90,7 +90,7 @@ def submit(
 
         codes = _submit_all(urls, output, submit_one)
         if waits:
-            codes += Watch(client, output, download, submissions).run(submissions)
+            codes += TaskWatcher(client, output, download, submissions).run(submissions)
     end(*codes)
 
 
@@ -162,7 +162,7 @@ def watch(
     """
     output = Output(as_json)
     with context.obj.client(output) as client:
-        watch = Watch(client, output, download, every_change=True, until_delivered=download is None)
+        watch = TaskWatcher(client, output, download, every_change=True, until_delivered=download is None)
         codes = watch.run(ids)
     end(*codes)
 

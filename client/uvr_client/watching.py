@@ -16,7 +16,7 @@ from uvr_client.session import end_at_once
 from uvr_client.waiting import follow_all
 
 
-class Watch:
+class TaskWatcher:
     """Waits for tasks and prints their outcomes.
 
     `download` is the directory in which each task's stems get a directory of their own; None downloads

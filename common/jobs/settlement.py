@@ -65,7 +65,7 @@ class Settlement:
                 return Done((*messages, waiting))
             case Poison(reason):
                 log.error("%s put aside: %s", self._name, reason)
-                return Done((self._letter(ErrorCode.INVALID_MESSAGE, reason),))
+                return Done((self._letter(ErrorCode.INVALID_MESSAGE, reason, self._history),))
             case Failed(error):
                 log.warning("%s failed (%s): %s", self._name, error.code, error.message)
                 return self._settle_failure(outcome)
@@ -85,7 +85,11 @@ class Settlement:
         content = self._handler.decode(self._record)
         if isinstance(content, Poison):
             return content
-        return Job(self._record, content, retry.history(self._record))
+        return Job(self._record, content, self._history)
+
+    @cached_property
+    def _history(self) -> History:
+        return retry.history(self._record)
 
     def _settle_failure(self, failed: Failed) -> Done | None:
         match self._decide(failed.error):
@@ -99,7 +103,7 @@ class Settlement:
                 return self._give_up(failed, decision)
 
     def _decide(self, error: JobError) -> Decision | _ReadAgain:
-        past = retry.history(self._record)
+        past = self._history
         match error:
             case TransientError():
                 schedule = self._handler.schedule(error)
@@ -121,7 +125,7 @@ class Settlement:
             log.exception("%s: could not be given up", self._name)
             error = failed.error
             reason = f"{error.code}: {error.message}; then {type(second).__name__}: {second}"
-            return Done((self._letter(ErrorCode.INTERNAL_ERROR, reason),))
+            return Done((self._letter(ErrorCode.INTERNAL_ERROR, reason, self._history),))
 
     def _after_failure(self, failed: Failed, decision: Decision) -> Done:
         job = self._job
@@ -129,8 +133,6 @@ class Settlement:
             raise ValueError(job.reason)
         return self._handler.after_failure(job, failed, decision, self._context)
 
-    def _letter(self, code: ErrorCode, reason: str, past: History | None = None) -> Message:
-        """`past` is the history for the letter, the record's own if None."""
+    def _letter(self, code: ErrorCode, reason: str, past: History) -> Message:
         topic, attempt = self._rules.dead_letter_topic, self._context.counted_attempts
-        past = past or retry.history(self._record)
         return dead_letters.letter(topic, self._record, code, reason, attempt, past)

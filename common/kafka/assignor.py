@@ -1,4 +1,4 @@
-"""Who of a group gets which partitions: each topic's shared out evenly, and none with a running job moves."""
+"""Shares out a group's partitions: each topic's evenly, and no partition with a running job moves."""
 
 from collections import defaultdict
 from collections.abc import Callable, Set
@@ -16,39 +16,39 @@ def _nothing_needed() -> Needs:
     return Needs()
 
 
-def _drained_unheard(drained: Set[TopicPartition]) -> None:
-    """A member without jobs has none to finish."""
+def _nothing_to_finish(drained: Set[TopicPartition]) -> None:
+    """Ignore the drained partitions: a member without jobs has none to finish."""
 
 
-class EvenTopicsAssignor(CooperativeStickyAssignor):
-    """The cooperative protocol of CooperativeStickyAssignor under the same name, with shares of our own.
+class EvenTopicsAssignor(CooperativeStickyAssignor):  # type: ignore[misc]  # kafka-python has no types
+    """Speaks the protocol of CooperativeStickyAssignor under the same name, with shares of our own.
 
-    A group may have members of both, and of our earlier versions. The original counts partitions of whatever
-    topic: a worker that joins one that has all could be given nothing but retry topics', and would stand idle
-    while the tasks wait. It also moves partitions whose records are being worked on.
+    A group may have members of both, and of our earlier versions. The original counts the partitions of all
+    topics together. So a worker that joins could be given nothing but partitions of retry topics, and would
+    stand idle while the tasks wait. The original also moves partitions whose records are being worked on.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # partitions that move, and are nobody's, between the last assignment made here and the next one
+        # how many partitions move, and have no owner, between the last assignment made here and the next one
         self.withheld = 0
-        # both are called on the client's I/O thread
+        # Both are set before the member joins, and called on the client's I/O thread.
         self.needs: Callable[[], Needs] = _nothing_needed
-        self.on_drained: Callable[[Set[TopicPartition]], None] = _drained_unheard
+        self.on_drained: Callable[[Set[TopicPartition]], None] = _nothing_to_finish
 
     def metadata(self, topics: Any) -> ConsumerProtocolSubscription:
-        """What this member says of itself when it joins."""
+        """Return what this member tells the leader when it joins."""
         subscription = super().metadata(topics)
         subscription.user_data = self.needs().encode()
         return subscription
 
     def on_assignment(self, assignment: ConsumerProtocolAssignment, generation: int) -> None:
-        """Takes over what the leader has given this member."""
+        """Take over what the leader has given this member."""
         super().on_assignment(assignment, generation)
         self.on_drained(decode_drained(assignment.user_data))
 
     def assign(self, cluster: Any, members: Any) -> dict[str, ConsumerProtocolAssignment]:
-        """As the leader, gives each member its partitions."""
+        """Give each member its partitions. Called on the leader alone."""
         parts = {member.member_id: _Part(member.metadata) for member in members}
         given: dict[str, list[tuple[str, list[int]]]] = defaultdict(list)
         drained: dict[str, list[TopicPartition]] = defaultdict(list)
@@ -70,7 +70,7 @@ class EvenTopicsAssignor(CooperativeStickyAssignor):
 
 
 class _Part:
-    """What one member has told of itself, by topic."""
+    """One member's own account of its needs, by topic."""
 
     def __init__(self, metadata: Any):
         self.topics = frozenset(metadata.topics)

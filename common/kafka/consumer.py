@@ -102,7 +102,7 @@ class Consumer:
         return self._client.fresh_committed(partition, timeout_ms)
 
     def may_be_forgotten(self) -> bool:
-        """Whether the broker may have forgotten this member, so that fencing proves nothing."""
+        """Return whether the broker may have forgotten this member, so that fencing proves nothing."""
         return self._client.may_be_forgotten()
 
     def known_lag(self) -> dict[TopicPartition, int]:
@@ -121,7 +121,7 @@ class Consumer:
         return self._client.is_joining()
 
     def is_cut_off(self) -> bool:
-        """Whether the group's coordinator has not answered for a whole session."""
+        """Return whether the group's coordinator has not answered for a whole session."""
         return self._client.is_cut_off()
 
     def rejoin(self) -> None:

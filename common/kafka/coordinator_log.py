@@ -1,6 +1,6 @@
-"""What a transaction's coordinator decided, from its own log: the topic `__transaction_state`.
+"""Reads what a transaction's coordinator decided, from the topic `__transaction_state`, its own log.
 
-Layout of its records: `TransactionLogValue.json` of Apache Kafka; its version 1 is "flexible" (KIP-482).
+Apache Kafka's `TransactionLogValue.json` has the layout of the records. Version 1 is "flexible" (KIP-482).
 """
 
 import contextlib
@@ -19,20 +19,20 @@ TRANSACTION_LOG = "__transaction_state"
 # version, producer id, producer epoch, time-out in ms, state
 _HEAD = struct.Struct(">hqhib")
 _FLEXIBLE_VERSION = 1
-# The clocks of who wrote the transaction's records and of the coordinator may differ.
+# The clock of the machine that wrote the transaction's records may differ from the coordinator's.
 _MARGIN_MS = 600_000
 _READ_TIMEOUT_S = 30.0
 
 
 class Decision(Enum):
-    """How a transaction ends, once its coordinator has written that down: the state's number there."""
+    """The end of a transaction, as its coordinator decided. The value is the state's number in the log."""
 
     COMMIT = 2
     ABORT = 3
 
 
 def decision(value: bytes | None) -> tuple[int, Decision, frozenset[TopicPartition]] | None:
-    """Producer id, decision and partitions of one record; None for a record of any other state."""
+    """Return producer id, decision and partitions of one record; None for a record of any other state."""
     if value is None or len(value) < _HEAD.size:
         return None
     version, producer_id, _, _, state = _HEAD.unpack_from(value)
@@ -43,7 +43,7 @@ def decision(value: bytes | None) -> tuple[int, Decision, frozenset[TopicPartiti
 
 
 class _Reader:
-    """The partitions in a record, from `at` on."""
+    """Reads the partitions in a record, from byte `at` on."""
 
     def __init__(self, data: bytes, at: int, flexible: bool):
         self._data, self._at, self._flexible = data, at, flexible
@@ -55,11 +55,12 @@ class _Reader:
             self._skip_tags()
 
     def _length(self, form: str) -> int:
-        """Of an array or a string: 0 also where there is none."""
+        """Read the length of an array or a string: 0 also for null."""
         return max(0, self._varint() - 1 if self._flexible else self._number(form))
 
     def _number(self, form: str) -> int:
-        return struct.unpack(form, self._take(struct.calcsize(form)))[0]
+        (number,) = struct.unpack(form, self._take(struct.calcsize(form)))
+        return int(number)
 
     def _varint(self) -> int:
         value = shift = 0
@@ -82,7 +83,7 @@ class _Reader:
 
 
 def partition_of(transactional_id: str, partition_count: int) -> int:
-    """The partition of the log that has this id: the absolute value of Java's `String.hashCode`."""
+    """Return the partition of the log that has this id, by the absolute value of Java's `String.hashCode`."""
     code = 0
     for (unit,) in struct.iter_unpack(">H", transactional_id.encode("utf-16-be")):
         code = (31 * code + unit) & 0xFFFFFFFF
@@ -97,7 +98,7 @@ def last_decision(
     concerns: Callable[[int, frozenset[TopicPartition]], bool],
     since_ms: int,
 ) -> Decision | None:
-    """The last that was made, of those whose producer id and partitions `concerns` says yes to.
+    """Return the last decision whose producer id and partitions `concerns` accepts, None if there is none.
 
     `since_ms` (epoch) is when the transaction last wrote. Raises KafkaError.
     """

@@ -1,4 +1,4 @@
-"""How either of two workers with one id finds out about the other.
+"""Finds out that another worker has our id.
 
 "row N" is the fault's number in KAFKA_CONSUMER.md.
 """
@@ -12,7 +12,7 @@ class Fenced(Exception):
 
 
 def is_member(snapshot: ConsumerGroupMetadata) -> bool:
-    """Whether the snapshot is of a member that has joined its group.
+    """Return whether the snapshot is of a member that has joined its group.
 
     Row 9: the broker takes offsets of generation -1, so nothing may be committed with another snapshot.
     """

@@ -1,4 +1,4 @@
-"""Topics that are read without a group: the reader says where it begins, and nothing is committed."""
+"""Reads topics without a group, from any offset, for readers that go on for good."""
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ _POLL_MS = 500
 
 
 class Source(Protocol):
-    """The methods of a KafkaConsumer without a group that a reader of endless topics needs."""
+    """The methods of a KafkaConsumer that a reader without a group uses."""
 
     def partitions_for_topic(self, topic: str) -> set[int] | None: ...
     def assign(self, partitions: Sequence[TopicPartition]) -> None: ...
@@ -33,7 +33,7 @@ class TopicMissing(Exception):
 
 
 def topic_source(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
-    """Returns a consumer for a reader without a group, with nothing assigned to it yet. Raises KafkaError.
+    """Return a consumer for a reader without a group, with nothing assigned to it yet. Raises KafkaError.
 
     `options` are further options of KafkaConsumer. With a `group_id` the consumer can ask for that group's
     committed offsets, and still does not join the group.
@@ -51,7 +51,7 @@ def topic_source(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
 
 
 def partitions_of(source: Source, topics: Iterable[str]) -> list[TopicPartition]:
-    """Returns all partitions of all `topics`, in order. Raises TopicMissing."""
+    """Return all partitions of all `topics`, in order. Raises TopicMissing."""
     found = []
     for topic in topics:
         numbers = source.partitions_for_topic(topic)
@@ -67,7 +67,7 @@ def read_to_ends(
     ends: Mapping[TopicPartition, int],
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Any]:
-    """Yields the records from each offset of `begins` up to, and without, the one of `ends`.
+    """Yield the records from each offset of `begins` up to, and without, the one of `ends`.
 
     Raises KafkaError, also when no position has moved for 30 s.
     """

@@ -1,12 +1,14 @@
-"""Transactions that the broker has forgotten: found, and ended as their coordinator had decided.
+"""Finds transactions that the broker has forgotten, and ends them as their coordinator had decided.
 
-Seen with Apache Kafka 4.3.1 on a single node, or wherever all replicas of a partition are away at once: a
-broker that was killed within a transaction is started again, its transaction coordinator decides how the
-transaction ends before the node has registered anew, finds no leader to send the markers to, takes the
-partitions for deleted, and closes the transaction without them ("Couldn't find leader endpoint"). In the
-partitions it then stays open for good: whoever reads committed records, or asks for the group's offset, waits
-for ever. Kafka's own remedy is `kafka-transactions.sh abort` by hand (KIP-664). This is the same, by itself,
-and it commits what was to be committed: its producer may have been told so already.
+Seen with Apache Kafka 4.3.1 on a single node, or wherever all replicas of a partition are away at once. A
+broker that was killed within a transaction is started again. Its transaction coordinator decides how the
+transaction ends before the node has registered anew. So it finds no leader to send the markers to, takes the
+partitions for deleted, and closes the transaction without them ("Couldn't find leader endpoint").
+
+In the partitions the transaction then stays open for good. Whoever reads committed records, or asks for the
+group's offset, waits for ever. Kafka's own remedy is `kafka-transactions.sh abort` by hand (KIP-664). This
+module does the same by itself. It also commits what was to be committed, since the producer may have heard
+already that its commit succeeded.
 """
 
 import contextlib
@@ -14,6 +16,7 @@ import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import AbortTransactionSpec
@@ -31,9 +34,9 @@ _PERIOD_S = 10.0
 
 @dataclass(frozen=True)
 class OpenTransaction:
-    """A transaction as its partition knows it; `start_offset` is that of its first record there.
+    """A transaction as its partition knows it. `start_offset` is the offset of its first record there.
 
-    `coordinator_epoch` is that of the last marker: an older one would be refused.
+    `coordinator_epoch` is the last marker's: the broker would refuse an older one.
     """
 
     partition: TopicPartition
@@ -50,7 +53,7 @@ class OpenTransaction:
 
 @dataclass(frozen=True)
 class Forgotten:
-    """One that its coordinator, who knows the producer by `transactional_id`, has no part in any more."""
+    """A transaction that is over for its coordinator, which knows the producer by `transactional_id`."""
 
     transaction: OpenTransaction
     transactional_id: str
@@ -58,7 +61,7 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which transactions are ours: all in our topics, and in the groups' offsets those of our group."""
+    """The transactions that are ours: all in our topics, and our group's in the offsets' topic."""
 
     topics: tuple[str, ...]
     group_id: str
@@ -69,29 +72,33 @@ class Scope:
         return found.transactional_id.startswith(f"{self.group_id}-")
 
 
-class Undecided(KafkaError):
+class Undecided(KafkaError):  # type: ignore[misc]  # kafka-python has no types
     """The coordinator's log does not tell whether the transaction was to be committed"""
 
 
 def watch(settings: KafkaSettings, scope: Scope, stopping: threading.Event) -> None:
-    """Ends what hangs, whoever left it, until told to stop."""
+    """End hanging transactions, whoever left them, until `stopping` is set."""
     named: set[OpenTransaction] = set()
     while not stopping.wait(_PERIOD_S):
         try:
-            with contextlib.closing(clients.admin(settings)) as admin:
-                for found in find(admin, scope):
-                    _end_or_name(admin, found, settings, named)
+            _end_all(settings, scope, named)
         except KafkaError as error:
-            log.debug("looking for hanging transactions: %r", error)
-        except Exception:  # the loop's edge: what could not be ended now is ended later
-            log.exception("looking for hanging transactions")
+            log.debug("could not look for hanging transactions: %r", error)
+        except Exception:  # the loop's edge: a transaction that could not be ended now is ended later
+            log.exception("could not look for hanging transactions")
+
+
+def _end_all(settings: KafkaSettings, scope: Scope, named: set[OpenTransaction]) -> None:
+    with contextlib.closing(clients.admin(settings)) as admin:
+        for found in find(admin, scope):
+            _end_or_name(admin, found, settings, named)
 
 
 def end_own(settings: KafkaSettings, scope: Scope, transactional_id: str) -> None:
-    """Ends what hangs of an id with a new producer, which has sent nothing yet. Raises KafkaError.
+    """End the hanging transactions of an id before its new producer sends anything. Raises KafkaError.
 
-    It has the old one's producer id: what it sends would become part of the transaction that hangs, and its
-    first commit that one's too.
+    The new producer has the old one's producer id. So whatever it sent would become part of the transaction
+    that hangs, and its first commit would commit that transaction too.
     """
     with contextlib.closing(clients.admin(settings)) as admin:
         for found in find(admin, scope):
@@ -100,16 +107,19 @@ def end_own(settings: KafkaSettings, scope: Scope, transactional_id: str) -> Non
 
 
 def find(admin: KafkaAdminClient, scope: Scope) -> list[Forgotten]:
-    """Open in their partition, and over for their coordinator. Raises KafkaError."""
+    """Return the transactions that are open in their partition and over for their coordinator.
+
+    Raises KafkaError.
+    """
     seen = _open(admin, scope.topics)
-    # Without the right to read the offsets' topic the others are looked at all the same.
+    # The other topics are looked at even without the right to read the topic of the groups' offsets.
     with contextlib.suppress(AuthorizationError):
         seen |= _open(admin, [OFFSETS_TOPIC])
     if not seen:
         return []
     suspects = [f for f in _forgotten(admin, seen) if scope.covers(f)]
-    # The coordinator lets go of a partition only when its marker is written there: what is still open now,
-    # after the coordinator was asked, will not be ended by it.
+    # The coordinator lets go of a partition only when its marker is written there. So it will not end what is
+    # still open now, after the coordinator was asked.
     still = _open(admin, {f.transaction.partition.topic for f in suspects}) if suspects else set()
     return [f for f in suspects if f.transaction in still]
 
@@ -136,11 +146,11 @@ def _open(admin: KafkaAdminClient, topics: Iterable[str]) -> set[OpenTransaction
 
 
 def _forgotten(admin: KafkaAdminClient, seen: Iterable[OpenTransaction]) -> list[Forgotten]:
-    """A producer that nobody lists is left alone: its coordinator may be away."""
+    """Leave out a producer that no coordinator lists: its coordinator may be away."""
     seen = list(seen)
     listed = admin.list_transactions(producer_id_filters={t.producer_id for t in seen}).values()
     ids = [listing.transactional_id for listings in listed for listing in listings]
-    described: Mapping = admin.describe_transactions(ids)
+    described: Mapping[str, Any] = admin.describe_transactions(ids)
     return [
         Forgotten(t, name)
         for name, state in described.items()
@@ -152,14 +162,14 @@ def _forgotten(admin: KafkaAdminClient, seen: Iterable[OpenTransaction]) -> list
 def _end_or_name(
     admin: KafkaAdminClient, found: Forgotten, settings: KafkaSettings, named: set[OpenTransaction]
 ) -> None:
-    """Names what cannot be ended, once."""
+    """End the transaction, or log once that it cannot be ended."""
     hanging = found.transaction
     try:
         _end(admin, found, settings)
     except KafkaError as error:
         is_news = hanging not in named and hanging in _open(admin, [hanging.partition.topic])
         named.add(hanging)
-        if is_news:  # and no other worker was faster
+        if is_news:  # and no other worker has ended the transaction
             by_hand = "(by hand: kafka-transactions.sh abort)"
             log.error("%s hangs, and cannot be ended: %r %s", hanging, error, by_hand)
 
@@ -167,7 +177,7 @@ def _end_or_name(
 def _end(admin: KafkaAdminClient, found: Forgotten, settings: KafkaSettings) -> None:
     """Raises KafkaError."""
     hanging = found.transaction
-    # The last about this partition: the end of a later one would have been the end of this one too.
+    # The last decision about this partition: the end of a later transaction would have ended this one too.
     decision = last_decision(
         settings,
         found.transactional_id,
@@ -181,7 +191,7 @@ def _end(admin: KafkaAdminClient, found: Forgotten, settings: KafkaSettings) -> 
 
 
 def _write_marker(admin: KafkaAdminClient, hanging: OpenTransaction, decision: Decision) -> None:
-    """The client can only abort, but its request has a field for either end."""
+    """Write the end into the partition. The client can only abort, but its request has a field for both."""
     spec = AbortTransactionSpec(
         hanging.partition, hanging.producer_id, hanging.producer_epoch, hanging.coordinator_epoch
     )

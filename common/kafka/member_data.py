@@ -1,7 +1,7 @@
 """The bytes that members of a group and its leader send each other beside the assignment itself.
 
-A member says which of its partitions are busy, the leader which of them it shall give up once they are idle.
-Members of earlier versions send nothing; what cannot be understood counts as nothing.
+A member says which of its partitions are busy. The leader answers which of them the member must give up once
+they are idle. Members of earlier versions send nothing. Bytes that cannot be understood count as nothing.
 """
 
 import json
@@ -15,9 +15,10 @@ from kafka import TopicPartition
 
 @dataclass(frozen=True)
 class Needs:
-    """What a member tells the leader: partitions with running jobs, and with records that wait.
+    """A member's message to the leader: its partitions with running jobs, and those with waiting records.
 
-    Of the busy ones the first are to be given up first. A member that `leaves` wants no more partitions.
+    `busy` is sorted: the first partition is to be given up first. A member that `leaves` wants no more
+    partitions.
     """
 
     busy: tuple[TopicPartition, ...] = ()
@@ -30,19 +31,19 @@ class Needs:
 
 
 def decode_needs(data: bytes | None) -> Needs:
-    """Never raises: what is no `Needs` says nothing."""
+    """Never raises: bytes that are no `Needs` give an empty one."""
     fields = _fields(data)
     return Needs(_partitions(fields, "busy"), _partitions(fields, "waiting"), fields.get("leaves") is True)
 
 
 def encode_drained(partitions: Iterable[TopicPartition]) -> bytes:
-    """Nothing is said where nothing is drained, as by leaders of earlier versions."""
+    """Return no bytes where nothing is drained, like leaders of earlier versions."""
     by_topic = _by_topic(sorted(partitions))
     return json.dumps({"drained": by_topic}, separators=(",", ":")).encode() if by_topic else b""
 
 
 def decode_drained(data: bytes | None) -> frozenset[TopicPartition]:
-    """Never raises: what cannot be understood names none."""
+    """Never raises: bytes that cannot be understood name no partition."""
     return frozenset(_partitions(_fields(data), "drained"))
 
 

@@ -1,4 +1,7 @@
-"""Closes what a Kafka client's constructor leaves behind when it raises, and tells why it did."""
+"""Closes what a Kafka client's constructor leaves behind when it raises, and says why it raised.
+
+"row N" is the fault's number in KAFKA_CONSUMER.md.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,11 +15,11 @@ from kafka.net.selector import NetworkSelector
 
 @contextmanager
 def cleaned_up_client() -> Iterator[Callable[..., KafkaNetClient]]:
-    """Gives the argument `kafka_client` for clients made in the block; closes them when it raises.
+    """Yield the argument `kafka_client` for clients made in the block. Close them if the block raises.
 
-    In kafka-python 3.0.12 a constructor that raises leaves its sockets to the garbage collector, and
-    the admin client's its thread for ever: an outage of hours would leave thousands. What it raises says only
-    that the time was up: it becomes a KafkaConnectionError that says why there was no connection.
+    In kafka-python 3.0.12 a constructor that raises leaves its sockets to the garbage collector. The admin
+    client leaves its thread for ever, so an outage of hours would leave thousands. The KafkaTimeoutError says
+    only that the time was up. It becomes a KafkaConnectionError that says why there was no connection.
     """
     made: list[KafkaNetClient] = []
 
@@ -36,18 +39,21 @@ def cleaned_up_client() -> Iterator[Callable[..., KafkaNetClient]]:
         raise
 
 
-class _NetClient(KafkaNetClient):
+class _NetClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types
     def await_ready(self, node_id: Any, timeout_ms: float = 30000) -> bool:
-        """Row 18: the producer's sender expects False of a node that is away. By the error that comes instead
-        it loses the transactional request it was about to send, and whoever waits for that waits for ever."""
+        """Return False for a node that is away.
+
+        Row 18: the producer's sender expects False. The client raises instead, and then the sender loses the
+        transactional request that it was about to send. The thread that waits for that would wait for ever.
+        """
         try:
-            return super().await_ready(node_id, timeout_ms)
+            return bool(super().await_ready(node_id, timeout_ms))
         except KafkaConnectionError:
             return False
 
 
-class _Manager(KafkaConnectionManager):
-    """Remembers why it could not connect: the first failure of each kind, as the last is a lack of time."""
+class _Manager(KafkaConnectionManager):  # type: ignore[misc]  # kafka-python has no types
+    """Remembers why connections failed: the first failure of each kind, since the last is only a time-out."""
 
     def __init__(self, *args: Any, **options: Any):
         super().__init__(*args, **options)
@@ -65,13 +71,18 @@ class _Manager(KafkaConnectionManager):
             self.failures.setdefault(type(failure), failure)
 
 
-def _keeping_what_came(receive: Callable[[], tuple[bytes, Exception | None]]):
-    """Row 17: what has come together with the connection's end would be thrown away with it. A broker sends
-    its reason to refuse an account just before it hangs up, and a client that is slow reads both at once.
+_Receive = Callable[[], tuple[bytes, Exception | None]]
+
+
+def _keeping_what_came(receive: _Receive) -> _Receive:
+    """Return a `receive` that keeps the data that came together with the connection's end.
+
+    Row 17: the client would throw that data away. A broker that refuses an account sends its reason just
+    before it hangs up, and a slow client reads both at once.
     """
 
     def receive_and_keep() -> tuple[bytes, Exception | None]:
         data, error = receive()
-        return data, None if data else error  # the end is still there for the next read
+        return data, None if data else error  # the next read finds the end again
 
     return receive_and_keep

@@ -1,4 +1,4 @@
-"""Partitions in few words, for people who read logs and `/readyz`."""
+"""Names partitions in few words, for people who read logs and `/readyz`."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from kafka import TopicPartition
 
 
 def partition_names(partitions: Iterable[TopicPartition]) -> str:
-    """Such as `uvr_tasks 0-5 8, uvr_tasks_retry_30s 0-11`."""
+    """Return a text such as `uvr_tasks 0-5 8, uvr_tasks_retry_30s 0-11`."""
     numbers = defaultdict(list)
     for partition in partitions:
         numbers[partition.topic].append(partition.partition)

@@ -1,4 +1,4 @@
-"""A record that was read, and a message that is to be published: undecoded."""
+"""Records that were read, and messages that are to be published: both undecoded."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ class Record:
 
     @property
     def location(self) -> str:
-        """`topic/partition/offset`, for people and for headers."""
+        """Return `topic/partition/offset`, for people and for the headers of later records."""
         return f"{self.topic}/{self.partition}/{self.offset}"
 
     @property
     def file_label(self) -> str:
-        """`topic-partition-offset`, for names of files and directories: no two records share one."""
+        """Return `topic-partition-offset`, for the names of files: no two records have the same."""
         return f"{self.topic}-{self.partition}-{self.offset}"
 
 
 @dataclass(frozen=True)
 class Message:
-    """What a job publishes when its transaction commits."""
+    """One record that a job publishes when its transaction commits."""
 
     topic: str
     key: bytes | None

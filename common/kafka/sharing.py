@@ -1,7 +1,7 @@
-"""Shares one topic's partitions out to a group's members: evenly, moving as few as it takes, no running job.
+"""Shares one topic's partitions out to a group's members: evenly, and with as few moves as possible.
 
-A busy partition has a running job: it stays with its owner, and where that owner has more than its share,
-the surplus is named as drained, to be given up once it is idle. Idle partitions move at once.
+A busy partition has a running job, and stays with its owner. If the owner has more than its share, the
+surplus is named as drained: to be given up once it is idle. Idle partitions move at once.
 """
 
 from collections import Counter
@@ -13,8 +13,8 @@ from dataclasses import dataclass
 class Claim:
     """One member's part in a topic.
 
-    `owned` are its partitions. `busy` ones of them have running jobs, the first to be given up first.
-    `waiting` ones have records that nobody has taken. Only a member that `takes` is given more.
+    `owned` are the member's partitions. Of those, `busy` have running jobs, the first to be given up first.
+    `waiting` have records that nobody has taken. Only a member that `takes` is given more.
     """
 
     owned: frozenset[int] = frozenset()
@@ -26,17 +26,17 @@ class Claim:
 
 @dataclass(frozen=True)
 class Share:
-    """What a member has from now on, and which of it others shall have once it is idle."""
+    """The partitions of a member from now on, and the ones that others get once they are idle."""
 
     partitions: frozenset[int]
     drained: frozenset[int]
 
 
 def share_out(partitions: Set[int], claims: Mapping[str, Claim]) -> dict[str, Share]:
-    """Gives each member its share.
+    """Give each member its share.
 
     A partition that moves is in no share: its owner has to give it up before the next assignment gives it
-    away. So is one that several members claim.
+    away. A partition that several members claim is in no share either.
     """
     owners = Counter(number for claim in claims.values() for number in claim.owned)
     known = {name: _known(claim, partitions, owners) for name, claim in claims.items()}
@@ -62,7 +62,7 @@ def share_out(partitions: Set[int], claims: Mapping[str, Claim]) -> dict[str, Sh
 
 
 def _known(claim: Claim, partitions: Set[int], owners: Counter[int]) -> Claim:
-    """The claim without partitions that are not there, that others claim too, or that it does not own."""
+    """Return the claim without partitions that do not exist, are not owned, or that others claim too."""
     owned = frozenset(number for number in claim.owned & partitions if owners[number] == 1)
     busy = tuple(dict.fromkeys(number for number in claim.busy if number in owned))
     return Claim(owned, busy, claim.waiting & owned - set(busy), claim.subscribes, claim.takes)
@@ -71,7 +71,10 @@ def _known(claim: Claim, partitions: Set[int], owners: Counter[int]) -> Claim:
 def _quotas(
     total: int, members: Mapping[str, Claim], takers: list[str], at_least: Mapping[str, int]
 ) -> dict[str, int]:
-    """How many each may have, as even as `at_least` allows; who owns more is first to have one more."""
+    """Return how many partitions each member may have, as evenly as `at_least` allows.
+
+    A member that owns more is the first to have one more.
+    """
     counts = dict(at_least)
     for _ in range(total - sum(counts.values())):
         name = min(takers, key=lambda name: (counts[name], len(members[name].owned) <= counts[name], name))
@@ -80,14 +83,14 @@ def _quotas(
 
 
 def _loaded_quotas(members: Mapping[str, Claim], takers: list[str]) -> dict[str, int]:
-    """How many partitions with work each may keep, so that one that joins gets its share of the work."""
+    """Return how many partitions with work each may keep, so that a new member gets its share of the work."""
     waiting = sum(len(claim.waiting) for claim in members.values())
     pinned = {name: len(claim.busy) for name, claim in members.items()}
     return _quotas(waiting + sum(pinned.values()), members, takers, pinned)
 
 
 def _kept(claim: Claim, quota: int, loaded: int) -> set[int]:
-    """What the owner keeps: what is busy, then its part of the rest, work and idleness both shared out."""
+    """Return what the owner keeps: its busy partitions, then its part of those with and without work."""
     waiting = sorted(claim.waiting)
     quiet = sorted(claim.owned - claim.waiting - set(claim.busy))
     with_work = max(0, loaded - len(claim.busy))

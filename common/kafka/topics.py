@@ -1,4 +1,4 @@
-"""The topics, created by us with explicit settings and never by the broker's auto-creation."""
+"""Creates the topics with explicit settings, so that the broker's auto-creation is never needed."""
 
 import logging
 
@@ -10,7 +10,7 @@ from common.settings.schema import KafkaSettings
 
 log = logging.getLogger(__name__)
 
-# Of a task whose records are gone this long tells what has become of it.
+# How long uvr_status still tells a task's fate after the task's own record has expired.
 STATUS_RETENTION_S = 30 * 24 * 3600
 
 
@@ -23,9 +23,9 @@ def names(settings: KafkaSettings) -> tuple[str, ...]:
 
 
 def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
-    """Creates the topics that are missing. Existing ones stay as they are. Raises KafkaError.
+    """Create the topics that are missing. Existing topics stay as they are. Raises KafkaError.
 
-    Returns the names of all topics that there are then, those of others too.
+    Returns the names of all topics that exist then, those of other applications too.
     """
     existing = set(admin.list_topics())
     for name in names(settings):
@@ -34,7 +34,7 @@ def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
         topic = NewTopic(
             name,
             num_partitions=settings.kafka_topic_partitions,
-            # -1 is the broker's own default
+            # -1: the broker's own default
             replication_factor=settings.kafka_replication_factor or -1,
             topic_configs=_configuration(name, settings),
         )
@@ -48,8 +48,8 @@ def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
 
 def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:
     if name in (settings.kafka_status_topic, settings.kafka_control_topic):
-        # Never shorter than the tasks': else a task would outlive its end, and be shown as queued again, or
-        # outlive its cancel.
+        # Never shorter than the tasks' retention: a task that outlives its final status would be shown as
+        # queued again, and a task that outlives its cancel would be done.
         retention_ms = max(STATUS_RETENTION_S * 1000, settings.kafka_retention_ms)
         return {"cleanup.policy": "compact,delete", "retention.ms": str(retention_ms)}
     return {"cleanup.policy": "delete", "retention.ms": str(settings.kafka_retention_ms)}

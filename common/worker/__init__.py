@@ -1,1 +1,1 @@
-"""The worker loop: it polls, runs jobs on threads, and commits their outcomes in transactions."""
+"""Runs the worker loop: polls, runs jobs on threads, and commits their outcomes in transactions."""

@@ -203,6 +203,8 @@ class BatchCommit:
         permitted = [request for request in batch.requests if request.permitted(generation_id)]
         for request in batch.requests:
             if request not in permitted:
-                log.info("lease of %s lost before its %s", request.lease, request.step.name.lower())
+                log.info(
+                    "lease of %s ended before its %s was committed", request.lease, request.step.name.lower()
+                )
                 request.answer(CommitResult.UNKNOWN if is_unclear else CommitResult.NOT_COMMITTED)
         batch.requests = permitted

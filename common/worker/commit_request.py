@@ -13,7 +13,7 @@ from common.worker.lease import Lease
 
 
 class CommitResult(Enum):
-    """What is known of a request's transaction. Only the first two are certain."""
+    """The known end of a request's transaction. Only the first two values are certain."""
 
     COMMITTED = auto()
     NOT_COMMITTED = auto()
@@ -24,8 +24,8 @@ class CommitResult(Enum):
 class CommitRequest:
     """One step of one record, to be committed with `messages`. The thread that asks waits for the answer.
 
-    `undo` is called on a thread of its own, if nothing was committed and that is found only after the thread
-    that asked has given up waiting. `generation` is the one that revokes the partition of a HAND_BACK.
+    `undo` is called on a thread of its own if nothing was committed, and the thread that asked waits no
+    longer. `generation` is the one that revokes the partition of a HAND_BACK.
 
     The fields up to `undo` are constant. The lock guards the answer: `result`, `refusal` and `_is_left`.
     """
@@ -42,7 +42,7 @@ class CommitRequest:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def permitted(self, generation: int) -> bool:
-        """Whether the lease still allows the commit in the group's `generation`.
+        """Return whether the lease still allows the commit in the group's `generation`.
 
         A revoked partition is nobody else's in the generation that revokes it. In that generation a job that
         was stopped may still hand its attempt back, and a result that was waiting may still be committed.
@@ -52,13 +52,10 @@ class CommitRequest:
         assignment = self.lease.assignment
         return not assignment.may_be_behind_broker and (assignment.live or self.generation == generation)
 
-    def answer(self, result: CommitResult) -> None:
-        self._answer(result)
-
     def refuse(self, refusal: Unpublishable) -> None:
-        self._answer(CommitResult.NOT_COMMITTED, refusal)
+        self.answer(CommitResult.NOT_COMMITTED, refusal)
 
-    def _answer(self, result: CommitResult, refusal: Unpublishable | None = None) -> None:
+    def answer(self, result: CommitResult, refusal: Unpublishable | None = None) -> None:
         with self._lock:
             self.result, self.refusal = result, refusal
             self.answered.set()

@@ -1,9 +1,11 @@
-"""How far a partition is done: what a worker commits as offset and metadata.
+"""The state that a worker commits for a partition, as offset and metadata: which records are done.
 
-The metadata is `{"n": next, "a": {"19": 2, "21": [3, 1]}}`: every record below `n` and not in `a` is done;
-those in `a` are running, each with the number of attempts begun, and, where some were stopped in good order
-and say nothing against it, how many. The offset is the smallest in `a`, else `n`, so that whoever takes over
-reads on where the first unfinished record lies. Values are absolute: the same state twice does no harm.
+The metadata is `{"n": next, "a": {"19": 2, "21": [3, 1]}}`. Every record below `n` and not in `a` is done.
+The records in `a` are running, each with the number of attempts begun. Where some attempts were handed back,
+as they were stopped in good order, a second number counts those: they do not count toward MAX_ATTEMPTS.
+
+The offset is the smallest in `a`, else `n`: a successor reads on from the first unfinished record. Values are
+absolute, so committing the same state twice does no harm.
 """
 
 import json
@@ -16,28 +18,29 @@ from kafka.structs import OffsetAndMetadata
 
 log = logging.getLogger(__name__)
 
-# More begins than that were not counted by us.
+# A larger count was not written by us.
 _MAX_COUNT = 1_000_000
 
 
 class Step(Enum):
-    """What is committed of a record."""
+    """One step in the life of a record that is committed."""
 
     BEGIN = auto()
-    """One more attempt."""
+    """One more attempt begins."""
     FINISH = auto()
-    """It is done."""
+    """The record is done."""
     HAND_BACK = auto()
-    """The last attempt was stopped in good order: it says nothing against the record."""
+    """The last attempt was stopped in good order: it does not count toward MAX_ATTEMPTS."""
     RESUME = auto()
-    """The last attempt was handed back and goes on: it counts again."""
+    """The last attempt, which was handed back, goes on: it counts again."""
 
 
 @dataclass(frozen=True)
 class CommittedState:
-    """State of one partition. `active` maps offsets to attempts begun (0: handed out, not begun).
+    """The state of one partition. `active` maps offsets to attempts begun (0: leased, not begun).
 
-    Attempts are never counted down, since files are named by them; `handed_back` counts those of no account.
+    Attempts are never counted down, since files are named by them. `handed_back` counts the attempts that do
+    not count toward MAX_ATTEMPTS.
     """
 
     next_offset: int = 0
@@ -55,11 +58,11 @@ class CommittedState:
         return self.active.get(offset, 0)
 
     def counted_attempts(self, offset: int) -> int:
-        """The attempts that were begun and not handed back."""
+        """Return how many attempts were begun and not handed back."""
         return self.attempts(offset) - self.handed_back.get(offset, 0)
 
     def admitted(self, offset: int) -> "CommittedState":
-        """The record is in hand; what lies before it has been read."""
+        """Return the state with the record leased. All records before it have been read."""
         active = {**self.active, offset: self.attempts(offset)}
         return replace(self, next_offset=max(self.next_offset, offset + 1), active=active)
 
@@ -91,10 +94,10 @@ class CommittedState:
 
 
 def decode(committed: OffsetAndMetadata | None) -> CommittedState:
-    """What was committed; a group that has committed nothing yet has an empty CommittedState.
+    """Read what was committed. A group that has committed nothing yet has an empty CommittedState.
 
-    Metadata that is not ours, or not of this offset (an operator has moved it), means that everything
-    below the offset is done, and nothing else.
+    Metadata may be not ours, or not of this offset if an operator has moved it. Then every record below the
+    offset is done, and no other.
     """
     if committed is None:
         return CommittedState()
@@ -103,7 +106,7 @@ def decode(committed: OffsetAndMetadata | None) -> CommittedState:
         return found
     if committed.metadata:
         log.warning(
-            "committed metadata %r is not of offset %d: taking the offset alone",
+            "committed metadata %r does not belong to offset %d: only the offset is used",
             committed.metadata,
             committed.offset,
         )

@@ -108,7 +108,7 @@ class Committer:
 
     @property
     def ready(self) -> bool:
-        """Whether there is a producer, so that requests can be committed."""
+        """Return whether there is a producer, so that requests can be committed."""
         return self._producers.is_filled
 
     def _ask(self, request: CommitRequest) -> CommitResult:

@@ -1,9 +1,9 @@
-"""A running job stays where it runs: its partition moves to another worker once it is idle.
+"""Keeps a running job where it runs: its partition moves to another worker once it is idle.
 
-Each time the group shares out its partitions, this worker tells which of its own are busy.
-The leader leaves those here, and names the ones to be given up later, the drained ones. Nothing new is begun
-on them. When the last job of one has ended, or the longest time has passed, this worker asks for another
-assignment, which moves it.
+Each time the group shares out its partitions, this worker tells the leader which of its own are busy. The
+leader leaves those here, and names the ones to be given up later: the drained ones. No new job is begun on
+them. Once the last job of a drained partition has ended, or the longest time has passed, this worker asks for
+another assignment. That moves the partition.
 """
 
 import logging
@@ -19,18 +19,18 @@ from common.worker.lease_table import LeaseTable
 
 log = logging.getLogger(__name__)
 
-# Since the last assignment, which is the same moment for all members: however many have something to give up,
-# the group is shared out again about once in this time.
+# Counted from the last assignment, which is the same moment for all members. So the group is shared out again
+# about once in this time, however many members have partitions to give up.
 _ASK_AFTER_S = 1.0
-# A worker whose slots are full fetches nothing, and does not see what comes for its idle partitions.
+# A worker whose slots are full fetches nothing, and does not see new records in its idle partitions.
 _LOOK_EVERY_S = 2.0
 _LOOK_TIMEOUT_MS = 2000
-# After a loss of partitions: long enough for a look that has begun since to be answered.
+# After a loss of partitions: long enough for the answer to a look that has begun since.
 _TELL_WITHIN_S = 6.0
 
 
 class Member(Protocol):
-    """This worker's consumer, as far as its part in the group goes."""
+    """The methods of this worker's consumer that concern its part in the group."""
 
     def is_joining(self) -> bool: ...
     def rejoin(self) -> None: ...
@@ -39,48 +39,51 @@ class Member(Protocol):
 
 
 class Handover:
-    """Knows which partitions are to be given up, and since when. Thread-safe."""
+    """Knows which partitions are to be given up, and since when. Thread-safe.
+
+    `_lock` guards the fields below it, down to the ones of the poll thread.
+    """
 
     def __init__(self, leases: LeaseTable, longest_s: float, leaves: bool, clock: Callable[[], float]):
         """`longest_s` is how long a job may hold its partition, 0 for not at all.
 
-        `leaves`: a worker that stops gives its partitions up. Otherwise it keeps them for its next start. One
-        that may not begin anything for now gives them up as well.
+        `leaves`: a worker that stops gives its partitions up, rather than keeping them for its next start. A
+        worker that may not begin anything for now gives them up in either case.
         """
         self._leases, self._longest_s, self._leaves, self._clock = leases, longest_s, leaves, clock
         self._lock = threading.Lock()
         self._drained_since_s: dict[TopicPartition, float] = {}
-        self._last_told_s = clock()
-        self._is_stopping = self._has_told_that_it_leaves = False
-        self._last_look_s = clock()
+        self._last_request_s = clock()
+        self._is_stopping = self._announced_leaving = False
+        self._announced_waiting: Set[TopicPartition] = frozenset()
         self._is_looking = threading.Event()
-        self._told_waiting: Set[TopicPartition] = frozenset()
-        # Of the poll thread alone.
+        # The poll thread owns these.
+        self._last_look_s = clock()
         self._owned: Set[TopicPartition] = frozenset()
         self._lost_some_s = float("-inf")
 
     def needs(self, waiting: Set[TopicPartition]) -> Needs:
-        """Says what this worker asks of the next assignment. On the client's I/O thread."""
+        """Return what this worker asks of the next assignment. On the client's I/O thread."""
         if self._longest_s == 0:
             return Needs(waiting=tuple(sorted(waiting)))
         with self._lock:
-            self._told_waiting = frozenset(waiting)
-            self._has_told_that_it_leaves = self._is_leaving()
-            # The longest drained first: the leader names the first ones again.
+            self._announced_waiting = frozenset(waiting)
+            self._announced_leaving = self._is_leaving()
+            # Those drained for the longest come first: the leader names the first ones again.
             by_age = sorted(self._busy(), key=lambda p: (self._drained_since_s.get(p, float("inf")), p))
-            return Needs(tuple(by_age), tuple(sorted(waiting)), self._has_told_that_it_leaves)
+            return Needs(tuple(by_age), tuple(sorted(waiting)), self._announced_leaving)
 
     def drain(self, drained: Set[TopicPartition]) -> None:
-        """Takes over which partitions the new assignment wants elsewhere. On the client's I/O thread."""
+        """Take over which partitions the new assignment wants elsewhere. On the client's I/O thread."""
         with self._lock:
-            now = self._last_told_s = self._clock()
+            now = self._last_request_s = self._clock()
             if new := drained - self._drained_since_s.keys():
-                log.info("finishing what runs on %s, which is for another worker then", partition_names(new))
+                log.info("finishing the jobs on %s: another worker gets them then", partition_names(new))
             self._drained_since_s = {p: self._drained_since_s.get(p, now) for p in drained}
         self._leases.hold_back(drained)
 
     def watch(self, consumer: Member) -> None:
-        """Asks for another assignment where that would move something. After each poll."""
+        """Ask for another assignment if that would move a partition. On the poll thread, after each poll."""
         now = self._clock()
         self._note_losses(now)
         if consumer.is_joining():
@@ -90,12 +93,12 @@ class Handover:
             self._look(consumer)
         with self._lock:
             if self._leases.draining and not self._is_stopping:
-                self._is_stopping, self._last_told_s = True, now  # mostly all is done by the time to ask
-            if now - self._last_told_s < _ASK_AFTER_S:
+                self._is_stopping, self._last_request_s = True, now  # most jobs are done by the time to ask
+            if now - self._last_request_s < _ASK_AFTER_S:
                 return
-            if not self._can_give_up_more() and not self._has_more_to_tell(consumer, now):
+            if not self._can_give_up_more() and not self._has_news_for_leader(consumer, now):
                 return
-            self._last_told_s = now
+            self._last_request_s = now
         consumer.rejoin()
 
     def _note_losses(self, now: float) -> None:
@@ -104,21 +107,21 @@ class Handover:
             self._lost_some_s = now
         self._owned = owned
 
-    def _has_more_to_tell(self, consumer: Member, now: float) -> bool:
-        """Whether another worker has joined that could do what waits here, of which this one did not know.
+    def _has_news_for_leader(self, consumer: Member, now: float) -> bool:
+        """Return whether records wait here that another worker could do and the leader does not know of.
 
-        Asked only after partitions were lost, and then once: each loss is a step towards even shares, so that
-        the group comes to rest.
+        True at most once after each loss of partitions. Each loss is a step towards even shares, so the group
+        comes to rest.
         """
         if now - self._lost_some_s > _TELL_WITHIN_S or not self._leases.slots_full:
             return False
-        if not (consumer.unread() & self._owned) - self._told_waiting - self._leases.busy:
+        if not (consumer.unread() & self._owned) - self._announced_waiting - self._leases.busy:
             return False
         self._lost_some_s = float("-inf")
         return True
 
     def _look(self, consumer: Member) -> None:
-        """Lets the consumer learn where its partitions end, beside the poll thread."""
+        """Let the consumer ask where its partitions end, on a thread beside the poll thread."""
         if self._is_looking.is_set():
             return
         self._is_looking.set()
@@ -127,14 +130,14 @@ class Handover:
             try:
                 consumer.look_for_ends(_LOOK_TIMEOUT_MS)
             except Exception as error:  # noqa: BLE001 - the thread's edge: the next look may succeed
-                log.debug("looking for the ends of the partitions: %r", error)
+                log.debug("could not read where the partitions end: %r", error)
             finally:
                 self._is_looking.clear()
 
         threading.Thread(target=look, name="ends", daemon=True).start()
 
     def _busy(self) -> set[TopicPartition]:
-        """Partitions with a running job that has not held them for too long."""
+        """Return the partitions with a running job that has not held them for too long."""
         now = self._clock()
         return {
             partition
@@ -143,10 +146,10 @@ class Handover:
         }
 
     def _can_give_up_more(self) -> bool:
-        if self._is_leaving() != self._has_told_that_it_leaves:
-            # One that stops and has no jobs leaves at once, by itself.
+        if self._is_leaving() != self._announced_leaving:
+            # A worker that stops and has no jobs leaves at once, by itself.
             return not self._leases.draining or bool(self._leases.busy)
-        # Any idle one of the topic does: the leader drains where a member has nothing but busy ones.
+        # Any idle partition of the topic will do: the leader drains only if a member has none but busy ones.
         topics = {partition.topic for partition in self._drained_since_s}
         return any(p.topic in topics for p in self._leases.partitions - self._busy())
 

@@ -43,7 +43,7 @@ class Intake:
 
     @property
     def waiting_count(self) -> int:
-        """How many records are read and wait for a place. Any thread."""
+        """The number of records that are read and wait for a place. Any thread."""
         return self._room.count
 
     def take(self, record: Record) -> None:

@@ -1,4 +1,4 @@
-"""One job on its thread: attempt committed, work done, outcome published, effects after it."""
+"""Runs one job on its thread: commits the attempt, works, publishes the outcome, then runs its effects."""
 
 import logging
 import threading
@@ -21,16 +21,16 @@ from common.worker.waiting_room import HeldPlace, WaitingRoom, no_waiting_room
 
 log = logging.getLogger(__name__)
 
-# An attempt's outcome, and what was committed of it: None if nothing is known to be.
+# Called with an attempt's outcome and what was committed of it, None if no commit is known.
 OnOutcome = Callable[[Outcome, Done | None], None]
 
 
 def _nobody_asks(outcome: Outcome, done: Done | None) -> None:
-    """The outcome is of interest to its job alone."""
+    """Ignore the outcome: only its job is interested."""
 
 
 class LeaseContext:
-    """A JobContext that stops its job when the lease ends."""
+    """A JobContext that stops its job when the lease ends. The job's thread owns it."""
 
     def __init__(self, lease: Lease, leases: LeaseTable, seat: Seat):
         self._lease, self._seat = lease, seat
@@ -59,7 +59,10 @@ class LeaseContext:
 
 
 class JobThread:
-    """Runs one leased record to its end, then calls `on_slot_free`, whatever happened."""
+    """Runs one leased record to its end, then calls `on_slot_free`, whatever happened.
+
+    Each job's own thread owns the fields from `start` or `put_off` on.
+    """
 
     def __init__(
         self,
@@ -75,8 +78,8 @@ class JobThread:
     ):
         """`on_slot_free` is called as soon as the work is done, and at the end.
 
-        `on_outcome` is told of each attempt that was begun, before the effects that follow it. `claim` is the
-        place in `room` that the job is started with.
+        `on_outcome` is called for each attempt that was begun, before the effects that follow it. `claim` is
+        the place in `room` that the job is started with.
         """
         self._lease = lease
         self._handler = handler
@@ -95,7 +98,7 @@ class JobThread:
         self._in_thread(self._run)
 
     def put_off(self, claim: Claim) -> None:
-        """Instead of `start`: the record comes again later, since no more records may wait for this place."""
+        """Have the record come again later, as too many wait for this place. Called instead of `start`."""
         self._in_thread(lambda: self._put_off(claim))
 
     def _in_thread(self, target: Callable[[], None]) -> None:
@@ -103,13 +106,14 @@ class JobThread:
 
     def _run(self) -> None:
         try:
-            # Before the attempt is committed: who waits for another's last one is not counted with it.
+            # Before the attempt is committed: while this record waits for another's last attempt, a death of
+            # the worker must not count against this record.
             self._seat.begin_turn(self._may_wait)
             self._attempt()
         except Cancelled:
             log.info("%s: stopped before its attempt", self._lease)
         except Exception:
-            log.exception("%s: after its end", self._lease)
+            log.exception("%s: error after the job's end", self._lease)
         finally:
             self._seat.end_turn()
             self._seat.place.leave()
@@ -124,7 +128,7 @@ class JobThread:
         self._on_slot_free()
 
     def _put_off(self, claim: Claim) -> None:
-        """No attempt is begun for it."""
+        """Publish the record for later. No attempt is begun."""
         try:
             outcome = Deferred(claim)
             self._on_outcome(outcome, self._publish(outcome, self._settlement(self._context())))
@@ -160,13 +164,13 @@ class JobThread:
         done.after_commit()
 
     def _wait_for_place(self, outcome: Deferred) -> bool:
-        """Hands the attempt back, and lets the record wait. False: too many wait, or the lease is lost."""
+        """Hand the attempt back, and let the record wait. False: too many wait, or the lease is lost."""
         if not self._room.has_room(self._lease, outcome.claim):
             return False
         try:
             end = self._committer.set_aside(self._lease, outcome.messages)
         except Unpublishable:
-            return False  # the record's end tells why
+            return False  # the job's own end says why
         if end is not CommitResult.COMMITTED:
             return False
         self._awaited = outcome.claim
@@ -184,20 +188,21 @@ class JobThread:
             return Failed(error)
         except (Exception, SystemExit) as error:  # the loop's edge: a defect in a job must not end the worker
             log.exception("%s: unexpected error", self._lease)
-            # Its text may name our paths, and goes to a stranger: the log has it.
+            # The error's text is in the log alone: it may name our paths, and the message goes to a stranger.
             return Failed(TransientError(ErrorCode.INTERNAL_ERROR, f"Internal error: {type(error).__name__}"))
 
     def _publish(self, outcome: Outcome, settlement: Settlement) -> Done | None:
-        """Settles and commits. None: nothing is known to be published.
+        """Settle and commit the outcome. None: nothing is known to be published.
 
-        What Kafka never takes is no reason to try for ever, nor to lose the record: the job has failed then;
-        if that cannot be written either, a letter without anything of the record tells where it is.
+        If Kafka will never take the messages, the job has failed: it is neither tried for ever nor lost. If
+        that failure cannot be written either, a dead letter without the record's bytes says where it lies.
         """
         done = settlement.settle(outcome)
         if not self._lease.live and not self._seat.is_handed_back:
-            # Whatever it ended in: an engine may die of the same signal that stops its job. Only here: once a
-            # result was sent, handing back could bring a record to life that is done. And only what was
-            # stopped: a job that drops itself is no better than a crash, and may not be read again for ever.
+            # Hand back whatever the outcome is: an engine may die of the same signal that stops its job.
+            # Hand back only here: once a result was sent, that could revive a record that is done.
+            # Hand back only a job that was stopped: one that drops itself is no better than a crash, and may
+            # not be read again for ever.
             self._committer.hand_back(self._lease)
         try:
             return self._commit(done)

@@ -77,7 +77,7 @@ class Assignment:
             self.committed_state = self.committed_state.finished(gone)
 
     def must_wait(self, offset: int, wait_s: float, now_s: float) -> bool:
-        """Whether the record is not due yet. `wait_s` is how long it has to wait from now on.
+        """Return whether the record is not due yet. `wait_s` is how long it has to wait from now on.
 
         A record waits once, by a clock that does not jump. A record that was begun before has waited.
         """

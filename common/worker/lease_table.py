@@ -16,7 +16,7 @@ from common.worker.quarantine import Quarantine
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the poll thread must do now: seeks by partition, and the partitions to keep paused."""
+    """Orders for the poll thread: seeks by partition, and the partitions to keep paused."""
 
     seeks: dict[TopicPartition, int]
     paused: set[TopicPartition]

@@ -21,7 +21,7 @@ _PHASE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 
 
 
 class AttemptResult(StrEnum):
-    """How one attempt at a record ended: the values of the label `outcome`."""
+    """The ends of an attempt at a record: the values of the label `outcome`."""
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"

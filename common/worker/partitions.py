@@ -97,7 +97,7 @@ class Partitions:
                 committed = self._consumer().fresh_committed(assignment.partition, _LOAD_TIMEOUT_MS)
             except Exception as error:  # noqa: BLE001 - the loop's edge: a partition must be loaded to be read
                 if self._repeats.is_news("load", error):
-                    log.info("reading what %s has committed: %r", assignment.partition, error)
+                    log.info("cannot read what is committed for %s: %r", assignment.partition, error)
                 self._stopping.wait(0.1)
                 continue
             self._leases.load(assignment, committed)

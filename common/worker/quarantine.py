@@ -1,8 +1,8 @@
-"""A record on its last attempt works alone in its worker.
+"""Lets a record on its last attempt work alone in its worker.
 
-When a worker dies, an attempt is counted of every record that it had begun. Were last attempts made beside
-others, a song that kills its worker each time would take with it those that happened to run next to it.
-Jobs that have stepped aside, since they wait for a host or a receiver, are waited for at most a moment.
+When a worker dies, an attempt counts against every record that the worker had begun. If last attempts were
+made beside others, a song that kills its worker each time would have its neighbours given up too. A job that
+has stepped aside waits for a host or a receiver. A last attempt waits for such jobs only a moment.
 """
 
 import threading
@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from common.errors import Cancelled
 from common.waiting import wait_until
 
-# For jobs that have stepped aside. They may take an hour, and their deaths do not count (common.worker.seat).
+# How long a last attempt waits for jobs that have stepped aside. Those may take an hour, and a death of the
+# worker does not count against them (seat.py).
 _ASIDE_PATIENCE_S = 10.0
 
 
 class Quarantine:
-    """One worker's, for the threads of its jobs."""
+    """Gives turns to the threads of one worker's jobs. `_changed` guards every field below it."""
 
     def __init__(self, aside_patience_s: float = _ASIDE_PATIENCE_S) -> None:
         self._aside_patience_s = aside_patience_s
@@ -30,7 +31,7 @@ class Quarantine:
 
     @contextmanager
     def turn(self, alone: bool, live: Callable[[], bool]) -> Iterator[None]:
-        """As `begin`, and `end` after the block."""
+        """Call `begin`, and `end` after the block."""
         self.begin(alone, live)
         try:
             yield
@@ -38,18 +39,18 @@ class Quarantine:
             self.end(alone)
 
     def begin(self, alone: bool, live: Callable[[], bool]) -> None:
-        """Waits until the job may work: beside others, or `alone`. Raises Cancelled once it is not `live`."""
+        """Wait until the job may work: beside others, or `alone`. Raises Cancelled once it is not `live`."""
         with self._changed:
             self._begin(alone, live)
 
     def step_aside(self, alone: bool) -> None:
-        """The job only waits for somebody else's network until `come_back` or `end_aside`."""
+        """Note that the job only waits for somebody else's network, until `come_back` or `end_aside`."""
         with self._changed:
             self._end(alone)
             self._aside += 1
 
     def come_back(self, alone: bool, live: Callable[[], bool]) -> None:
-        """As `begin`, for a job that has stepped aside. It still has when this raises."""
+        """Wait as `begin` does, for a job that has stepped aside. If this raises, the job is still aside."""
         with self._changed:
             self._aside -= 1
             try:
@@ -59,13 +60,13 @@ class Quarantine:
                 raise
 
     def end_aside(self) -> None:
-        """A job that has stepped aside has ended."""
+        """Note that a job that had stepped aside has ended."""
         with self._changed:
             self._aside -= 1
             self._changed.notify_all()
 
     def end(self, alone: bool) -> None:
-        """The job's work is over."""
+        """Note that the job's work is over."""
         with self._changed:
             self._end(alone)
 
@@ -90,9 +91,9 @@ class Quarantine:
             return self._aside > 0 and time.monotonic() < until_s
 
         while self._working or waits_for_others_aside():
-            # While it waits for those aside, others may start.
+            # While this job waits for those aside, others may start.
             self._wait(live, lambda: not waits_for_others_aside())
-            # While it waits for those that work, no other starts: there would always be one more.
+            # While this job waits for those that work, no other starts: there would always be one more.
             self._alone_waiting += 1
             try:
                 self._wait(live, lambda: not self._working or waits_for_others_aside())

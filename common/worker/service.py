@@ -1,4 +1,4 @@
-"""What both consumers do around their worker: signals, topics, health, and the way out."""
+"""Runs a consumer's process around its worker: signals, topics, health, and the way out."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ from common.observability.health import Check, Checks, Exposition, HealthServer
 from common.observability.prometheus import Numbers, exposition, register_readiness
 from common.observability.repeats import Repeats
 from common.settings.loading import exit_for_bad_settings
-from common.settings.schema import WorkerSettings
+from common.settings.schema import ProcessorSettings, UploaderSettings
 from common.waiting import Backoff
 from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
@@ -33,17 +33,17 @@ log = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-# Like a bad setting, this is not mended by a restart: supervisors are told of this exit code.
+# Like a bad setting, this is not mended by a restart: supervisors know this exit code and do not restart.
 EXIT_FENCED = 65
 _TOPICS_AGAIN_S = 2.0
 
 
 class Service:
-    """One consumer's process. `stopping` is set by SIGTERM and SIGINT."""
+    """One consumer's process. SIGTERM and SIGINT set `stopping`. The main thread owns it."""
 
     def __init__(
         self,
-        settings: WorkerSettings,
+        settings: ProcessorSettings | UploaderSettings,
         topic: str,
         group_id: str,
         max_poll_interval_ms: int,
@@ -54,7 +54,7 @@ class Service:
         places: PlaceRules = NO_PLACES,
         may_begin: Callable[[], bool] = lambda: True,
     ):
-        """While `may_begin` says no, no job begins, and others get this worker's partitions."""
+        """While `may_begin` says no, no job begins, and other workers get this one's partitions."""
         self.stopping = threading.Event()
         self._settings = settings
         self._topic = topic
@@ -82,10 +82,10 @@ class Service:
             may_begin=may_begin,
         )
         all_checks = {"kafka": self._worker.check, **checks}
-        self._read_when_asked(metrics, all_checks)
+        self._register_gauges(metrics, all_checks)
         self._health = _health_server(settings, all_checks, partial(exposition, metrics.registry))
 
-    def _read_when_asked(self, metrics: WorkerMetrics, checks: Checks) -> None:
+    def _register_gauges(self, metrics: WorkerMetrics, checks: Checks) -> None:
         def lag() -> Numbers:
             return {(topic,): float(count) for topic, count in self._worker.lag().items()}
 
@@ -102,13 +102,13 @@ class Service:
         )
         metrics.register_gauge(
             "uvr_consumer_lag_records",
-            "Records of this worker's partitions that it has not taken, as far as its last fetch told.",
+            "Records of this worker's partitions that it has not taken, as of its last fetch.",
             ("topic",),
             lag,
         )
 
     def run(self, prepare: Callable[[threading.Event], None]) -> int:
-        """Serves until a signal, once `prepare(stopping)` has returned. Returns the exit code."""
+        """Serve until a signal, once `prepare(stopping)` has returned. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         self._health.start()
@@ -125,7 +125,7 @@ class Service:
             )
             return EXIT_FENCED
         except Exception:  # the process's edge: the log must have it before the process ends
-            log.exception("the worker has ended")
+            log.exception("the worker has ended with an error")
             return EXIT_FAILED
         self._leave()
         log.info("stopped")
@@ -136,7 +136,7 @@ class Service:
         self._worker.stop()
 
     def _make_producer(self) -> TransactionalProducer:
-        # Asked for at start and after each failed transaction: one reason for those is a topic that is gone.
+        # Called at start and after each failed transaction, which may have failed because a topic is gone.
         self._create_missing_topics()
         name = f"{self._group_id}-{self._settings.worker_id}"
         producer = TransactionalProducer.connect(self._settings, name)
@@ -152,7 +152,7 @@ class Service:
             return topics.ensure(admin, self._settings)
 
     def _ensure_topics(self) -> set[str]:
-        """The topics that there are; none when told to stop before Kafka could be reached."""
+        """Return the existing topics; none if the service was stopped before Kafka could be reached."""
         repeats = Repeats()
 
         def failed(error: Exception) -> None:
@@ -174,10 +174,12 @@ class Service:
         try:
             clients.leave_group(self._settings, self._group_id)
         except KafkaError as error:
-            log.warning("could not leave the group, its session time-out will do it: %r", error)
+            log.warning("could not leave the group, the session time-out will end the membership: %r", error)
 
 
-def _health_server(settings: WorkerSettings, checks: Checks, exposition: Exposition) -> HealthServer:
+def _health_server(
+    settings: ProcessorSettings | UploaderSettings, checks: Checks, exposition: Exposition
+) -> HealthServer:
     host, port = settings.health_host, settings.health_port
     try:
         return HealthServer(host, port, lambda: Check(True), checks, exposition)

@@ -1,9 +1,9 @@
-"""Records that wait for a place: they are leased but not begun, and hold up no record behind them.
+"""Keeps records that wait for a place: leased but not begun, so that records behind them are read.
 
-A record that is read while its user's places are taken waits here. It holds no slot and no attempt was begun,
-so a worker's death does not count against it; the committed state names it as unfinished. When a place is
-given back, the job that may have it is started at once: of the users who wait, the one with the fewest places
-is next, and of one user the job that came first.
+A record that is read while its user's places are taken waits here. It holds no slot and was not begun.
+So a worker's death does not count against the record, and the committed state names it as unfinished. When a
+place is given back, the next job is started at once. Of the users who wait, the one with the fewest places is
+next, and of one user the job that came first.
 """
 
 import threading
@@ -33,7 +33,10 @@ NO_PLACES = PlaceRules(Limits(), lambda record: None)
 
 
 class WaitingRoom:
-    """Gives places to jobs and keeps the leases that wait for one. Thread-safe."""
+    """Gives places to jobs and keeps the leases that wait for one. Thread-safe.
+
+    `_lock` guards `_places` and `_waiting`.
+    """
 
     def __init__(self, limits: Limits, start: Callable[[Lease, Claim], bool]):
         """`start` begins the job of a lease that now has its place; False: the lease has ended."""
@@ -44,7 +47,7 @@ class WaitingRoom:
         self._waiting: list[tuple[Lease, Claim]] = []
 
     def take(self, claim: Claim, patience_s: float = 0.0) -> bool:
-        """Takes a place if there is one in time. No place is free that a waiting job could have."""
+        """Take a place if one is free in time. A place that a waiting job could have is never free."""
         with self._lock:
             if not self._freed.wait_for(lambda: self._places.fits(claim), patience_s):
                 return False
@@ -52,11 +55,11 @@ class WaitingRoom:
             return True
 
     def give_back(self, claim: Claim) -> None:
-        """Frees the place and starts the jobs that can have it."""
+        """Free the place and start the jobs that can have it."""
         self._serve(claim)
 
     def has_room(self, lease: Lease, claim: Claim) -> bool:
-        """Whether one more lease may wait."""
+        """Return whether one more lease may wait."""
         with self._lock:
             self._forget_ended()
             waiting = self._waiting
@@ -69,7 +72,7 @@ class WaitingRoom:
             )
 
     def enter(self, lease: Lease, claim: Claim) -> None:
-        """Keeps the lease until its place is there, which may be at once."""
+        """Keep the lease until it gets its place, which may be at once."""
         with self._lock:
             self._waiting.append((lease, claim))
         self._serve()
@@ -85,7 +88,7 @@ class WaitingRoom:
             freed = None if self._start(*chosen) else chosen[1]
 
     def _next(self, freed: Claim | None) -> tuple[Lease, Claim] | None:
-        """Frees a place, and takes it for the next of those that wait, before any other job can have it."""
+        """Free a place, and take it for the next job that waits, before any other job can have it."""
         with self._lock:
             if freed is not None:
                 self._places.free(freed)
@@ -94,7 +97,7 @@ class WaitingRoom:
             if not fitting:
                 self._freed.notify_all()
                 return None
-            # Of equals `min` takes the first, which is the one that came first.
+            # Of equal users `min` returns the first entry, whose job came first.
             chosen = min(fitting, key=lambda entry: self._places.taken_by(entry[1].user))
             self._waiting.remove(chosen)
             self._places.take(chosen[1])
@@ -105,19 +108,19 @@ class WaitingRoom:
 
 
 def no_waiting_room() -> WaitingRoom:
-    """A room for jobs that need no places."""
+    """Return a room for jobs that need no places."""
     return WaitingRoom(Limits(), lambda lease, claim: False)
 
 
 class HeldPlace:
-    """The place of one job, if it has one. Used by the job's own thread."""
+    """The place of one job, if it has one. Used by the job's own thread alone."""
 
     def __init__(self, room: WaitingRoom, claim: Claim | None = None):
         """`claim` is the place that the job was started with."""
         self._room, self._claim = room, claim
 
     def take(self, claim: Claim, patience_s: float = 0.0) -> bool:
-        """Whether the job has the place now, or within `patience_s`."""
+        """Take the place now or within `patience_s`. False: the job has none."""
         if self._claim == claim:
             return True
         self.leave()

@@ -136,7 +136,7 @@ class Worker:
 
     @property
     def can_leave(self) -> bool:
-        """Whether the worker has been in the group, and Kafka has answered lately."""
+        """Return whether the worker has been in the group, and Kafka has answered lately."""
         return self._consumer is not None and not self._consumer.is_cut_off()
 
     def check(self) -> Check:
@@ -172,7 +172,7 @@ class Worker:
 
     @property
     def waiting_count(self) -> int:
-        """How many records are read and wait for a place."""
+        """The number of records that are read and wait for a place."""
         return self._intake.waiting_count
 
     def _current_consumer(self) -> Consumer:

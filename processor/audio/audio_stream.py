@@ -67,7 +67,7 @@ def _unusable(stream: AudioStream) -> PermanentError:
     if name is None:
         return not_audio("the codec of its sound is unknown")
     if name in _DECODERS:
-        return not_audio("its audio stream does not say what it holds")
+        return not_audio("its audio stream has no sample rate")
     return format_unsupported(f"sound of the codec {name}")
 
 

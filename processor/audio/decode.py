@@ -177,7 +177,7 @@ class _Song:
         if self._peak > _MOST_PEAK:
             raise not_audio(
                 f"its samples reach {self._peak:.4g} times full scale, which no music does: it is damaged, "
-                "or its samples are not of the kind that it says"
+                "or its samples have another format than its header says"
             )
         self._writer.write(samples)
 
@@ -188,14 +188,14 @@ class _Song:
         if self._declared_s and found < declared - self._tolerance_s():
             raise _truncated(f"{found:.2f} s of {declared:.2f} s can be decoded")
         if self._missing_bytes:
-            raise _truncated(f"{self._missing_bytes} bytes that it says it has are not there")
+            raise _truncated(f"{self._missing_bytes} bytes of its declared size are missing")
         if frames == 0:
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
         # Random bytes look like MP3 frames now and then. Junk after a declared length is harmless.
         if self._bad > self._good and not self._declared_s:
             raise not_audio("most of it cannot be decoded")
         if 2 * self._strange_samples > self._samples:
-            raise not_audio("most of its samples are no numbers (NaN or infinite)")
+            raise not_audio("most of its samples are NaN or infinite")
 
     def _tolerance_s(self) -> float:
         codec, _, rate, _ = self._source()

@@ -174,5 +174,5 @@ def _crash(running: Running, oom_kills: memory.OomKills) -> CrashError | Transie
         if oom_kills.struck():
             return TransientError(ErrorCode.OUT_OF_MEMORY, _OUT_OF_MEMORY)
         if oom_kills.struck() is None:
-            how += " (out of memory, perhaps)"
+            how += " (perhaps for lack of memory)"
     return CrashError(ErrorCode.ENGINE_CRASHED, f"The engine died while separating: {how}")

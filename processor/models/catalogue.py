@@ -20,7 +20,7 @@ LISTS = "download_checks.json"
 MDX_DATA = "mdx_model_data.json"
 VR_DATA = "vr_model_data.json"
 
-Data = dict[str, Any]  # JSON of the library's
+Data = dict[str, Any]  # an object in the library's JSON and YAML files
 Architecture = Literal["MDX", "VR", "Demucs", "MDXC"]
 _ARCHITECTURES: dict[str, Architecture] = {
     "vr_download_list": "VR",

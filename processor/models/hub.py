@@ -49,7 +49,9 @@ def fetch(name: str, directory: Path, download: Download) -> None:
         if architecture in ("MDX", "VR"):
             hub.load_model_data_using_hash(str(directory / filename))
     except json.JSONDecodeError as error:
-        raise HubError(f"what came as the catalogue is not JSON ({error}): a proxy's page, perhaps") from None
+        raise HubError(
+            f"the catalogue that was downloaded is not JSON ({error}): it may be a proxy's page"
+        ) from None
     except (KeyError, ValueError, RuntimeError, FileNotFoundError) as error:
         raise HubError(str(error)) from None
 
@@ -94,7 +96,7 @@ def _resolve(supported: dict[str, dict[str, Any]], name: str) -> tuple[str, str]
         if name in (filename, Path(filename).stem):
             return architecture, filename
     near = difflib.get_close_matches(name, [Path(filename).stem for _, filename in known], n=3)
-    hint = f"; near it: {', '.join(dict.fromkeys(near))}" if near else ""
+    hint = f"; similar names: {', '.join(dict.fromkeys(near))}" if near else ""
     raise HubError(f"the catalogue has no such model{hint}")
 
 

@@ -109,7 +109,7 @@ def _missing(name: str, entry: Entry | None, model_dir: Path) -> str:
         return f"model {name} is not in {model_dir} ({', '.join(absent)} missing): {hint}"
     here = [file.name for file in model_dir.glob("*") if name in (file.name, file.stem)]
     if entry is None and here:
-        unknown = f"{catalogue.LISTS} does not tell the model's other files"
+        unknown = f"{catalogue.LISTS} does not list the model's other files"
         return f"{here[0]} is in {model_dir}, but {unknown}: {hint}"
     return f"model {name} is not in {model_dir}: {hint}"
 

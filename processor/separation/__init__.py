@@ -1,1 +1,1 @@
-"""The separation itself: a loaded model runs over a mix in constant memory."""
+"""Separates a mix into stems with a loaded model, in constant memory."""

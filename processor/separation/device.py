@@ -1,7 +1,7 @@
-"""The choice of CPU or GPU, and the check that the choice came true.
+"""Chooses the CPU or the GPU, and checks where a loaded model really runs.
 
-onnxruntime falls back to the CPU without an error, so what a loaded model says of its own place is the
-only truth: an ONNX session's providers, the device of a torch network's parameters.
+onnxruntime falls back to the CPU without an error. So the check asks the loaded model: an ONNX session for
+its providers, a torch network for the device of its parameters.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ Requested = Literal["auto", "cuda", "cpu"]
 
 
 class DeviceUnavailable(Exception):
-    """The device that was asked for cannot be used; the message says why."""
+    """The requested device cannot be used; the message says why."""
 
 
 @dataclass(frozen=True)
 class DeviceChoice:
-    """`torch_device` for torch networks and the STFT, `providers` for the ONNX session."""
+    """A device: `torch_device` is for torch networks and the STFT, `providers` for an ONNX session."""
 
     torch_device: Device
     providers: tuple[str, ...]
@@ -32,9 +32,10 @@ CUDA = DeviceChoice("cuda", (CUDA_PROVIDER, CPU_PROVIDER))
 
 
 def choose(requested: Requested, cuda_visible: bool, available: Sequence[str] | None) -> DeviceChoice:
-    """What to load on. `cuda_visible` is torch's word, `available` onnxruntime's, None for torch networks.
+    """Return the device to load a model on. Raises DeviceUnavailable.
 
-    Raises DeviceUnavailable.
+    `cuda_visible` tells whether torch sees a GPU. `available` are onnxruntime's providers, or None for a
+    torch network.
     """
     if requested == "cpu":
         return CPU
@@ -47,12 +48,12 @@ def choose(requested: Requested, cuda_visible: bool, available: Sequence[str] | 
 
 
 def confirm(requested: Requested, placement: Sequence[str]) -> Device:
-    """Where a loaded model really runs, by its providers or its parameters' devices.
+    """Return where a loaded model runs; `placement` is its ONNX providers or its parameters' devices.
 
-    Raises DeviceUnavailable if that is not what was demanded.
+    Raises DeviceUnavailable where a GPU was requested and is not used.
     """
     torch_devices = [place.partition(":")[0] for place in placement]
-    device = "cuda" if CUDA_PROVIDER in placement or set(torch_devices) == {"cuda"} else "cpu"
+    device: Device = "cuda" if CUDA_PROVIDER in placement or set(torch_devices) == {"cuda"} else "cpu"
     if requested == "cuda" and device != "cuda":
         raise DeviceUnavailable(
             f"DEVICE=cuda, but the GPU could not be used: the loaded model is on {', '.join(placement)}"

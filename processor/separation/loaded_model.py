@@ -1,4 +1,4 @@
-"""A model loaded through audio-separator, as the separator sees it, whatever its architecture."""
+"""Loads a model of any architecture through audio-separator, in the form that the separation uses."""
 
 import importlib
 import re
@@ -20,10 +20,10 @@ class Residual:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A loaded model.
+    """A model that is ready to separate mixes.
 
-    `estimate` yields float32 [stem, 2, n], the mix's samples in order, for `stems` in their order.
-    `placement`: where the loaded model says that it is, as ONNX providers or torch devices.
+    `estimate` yields float32 [stem, 2, n], in the order of `stems`; together the n cover the mix's samples in
+    order. `placement` tells where the model runs, as ONNX providers or torch devices.
     """
 
     name: str
@@ -34,24 +34,25 @@ class LoadedModel:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All stems that come of it."""
+        """The names of all stems that a song gets, in order."""
         return (*self.stems, self.residual.name) if self.residual else self.stems
 
 
 def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Loads the model and readies it for the first chunk. Raises ModelUnavailable."""
-    # Each architecture has imports of its own, which take seconds.
+    """Load the model, ready for the first chunk. Raises ModelUnavailable."""
+    # Import one architecture only: each has imports of its own, which take seconds.
     module = importlib.import_module(f"processor.separation.architectures.{files.architecture.lower()}")
-    return module.load(files, device)
+    load_model: Callable[[ModelFiles, DeviceChoice], LoadedModel] = module.load
+    return load_model(files, device)
 
 
 def stem_name(name: str) -> str:
-    """`Vocals` becomes vocals, `No Drums` no_drums: a name for files and messages."""
+    """Return a stem's name for files and messages: `Vocals` becomes vocals, `No Drums` no_drums."""
     return re.sub(r"[^a-z0-9_-]+", "_", name.lower()).strip("_") or "stem"
 
 
 def vocals_residual(stems: tuple[str, ...]) -> Residual | None:
-    """The instrumental of networks that give vocals but none."""
+    """Return the instrumental of a model that gives vocals and no instrumental; None for other models."""
     if "vocals" in stems and "instrumental" not in stems:
         return Residual("instrumental", "vocals")
     return None

@@ -1,7 +1,7 @@
-"""Streaming overlap-add on whatever grid an architecture of audio-separator uses, in constant memory.
+"""Adds up a network's overlapping answers on the grid of any architecture, in constant memory.
 
-Accumulators are float32 like the library's, so that the result is its whole-file result to well below
-1 LSB of 16 bit.
+The sums are float32 as in audio-separator, so that the result equals its whole-file result to well below
+1 LSB of 16 bits.
 """
 
 import itertools
@@ -9,18 +9,21 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
+import numpy.typing as npt
 
-Samples = np.ndarray  # float32, [..., channel, sample]
+Samples = npt.NDArray[np.float32]  # [..., channel, sample]
+Weights = npt.NDArray[np.floating[Any]]  # [sample]
 Read = Callable[[int], Samples]
 
 
 @dataclass(frozen=True)
 class Mix:
-    """What a network is to separate. `open` gives a reader of its own, from the beginning, to each caller.
+    """A mix of `frames` samples per channel. Each call of `open` returns a new reader, at the beginning.
 
-    A reader's `read(n)` gives the next n samples, [2, n], fewer at the end.
+    A reader's `read(n)` returns the next n samples, float32 [2, n], fewer at the end.
     """
 
     frames: int
@@ -29,19 +32,20 @@ class Mix:
 
 @dataclass(frozen=True)
 class Chunk:
-    """One run of the network: on `length` samples from `start`, zeros where that is outside of the mix.
+    """One run of the network, on the `length` samples of the mix from `start`.
 
-    The answer from its sample `skip` on counts by `weight`, and ends where that does.
+    Samples outside of the mix are 0. The answer is multiplied by `weight` from its sample `skip` on, and used
+    as far as `weight` reaches.
     """
 
     start: int
     length: int
-    weight: np.ndarray
+    weight: Weights
     skip: int = 0
 
 
 class Window:
-    """Slides over a mix and holds no more of it than it needs."""
+    """Slides forward over a mix, and holds only the samples that later calls may need."""
 
     def __init__(self, read: Read):
         self._read = read
@@ -49,7 +53,7 @@ class Window:
         self._held = np.zeros((2, 0), np.float32)
 
     def take(self, start: int, length: int) -> Samples:
-        """[2, length], zeros outside of the mix. `start` must not be smaller than at the last call."""
+        """Return the samples [2, length] from `start`, 0 outside of the mix. `start` must never decrease."""
         first = max(start, 0)
         self._drop(first - self._begin)
         wanted = start + length - self._begin - self._held.shape[1]
@@ -76,12 +80,14 @@ def stream(
     batch: int = 1,
     threads: int = 0,
 ) -> Iterator[Samples]:
-    """Yields the network's answer for the mix in order, [stem, 2, n], `frames` samples in all.
+    """Yield the network's answer for the mix in order, as [stem, 2, n] with `frames` samples in all.
 
-    `run` takes [chunk, 2, length] and gives [chunk, stem, 2, at least what the weight asks for]; it gets
-    `batch` chunks at once, all of one length then, and runs in `threads` threads of its own, if any. Chunks
-    come by their `start` and by their first answered sample. The sum is divided by that of the weights, or by
-    `divisor`.
+    Each sample is Σ weight × answer, over the chunks that cover it, divided by Σ weight or by `divisor`.
+    `chunks` must be sorted by `start` and by their first used sample.
+
+    `run` takes [chunk, 2, length] and returns [chunk, stem, 2, m], where m covers `skip` and the weight. It
+    gets `batch` chunks at once, which must then have one length. With `threads` it runs in that many threads
+    of its own. Raises what `read` and `run` raise.
     """
     window = Window(read)
     sums = _Sums(frames, divisor)
@@ -108,7 +114,7 @@ def _batches(chunks: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
 def _beside(
     run: Callable[[Samples], Samples], inputs: Iterable[tuple[list[Chunk], Samples]], threads: int
 ) -> Iterator[tuple[list[Chunk], Samples]]:
-    """What `run` gives for each input, in their order; beside what the reader does with it."""
+    """Yield `run`'s answer to each input in order, and compute the next ones in threads meanwhile."""
     pending: deque[tuple[list[Chunk], Future[Samples]]] = deque()
     pool = ThreadPoolExecutor(threads, thread_name_prefix="network")
     try:
@@ -120,18 +126,22 @@ def _beside(
         for group, answer in pending:
             yield group, answer.result()
     finally:
-        # A reader that stops early must not wait for the network.
+        # Do not wait for the network: the reader may have stopped early.
         pool.shutdown(wait=False, cancel_futures=True)
 
 
 class _Sums:
-    """Weighted sums of answers, from the first sample that is not yet taken or that an answer began at."""
+    """The weighted sums of answers, from the sample `_begin` on.
+
+    `_begin` is the first answer's beginning, and later the first sample that is not taken yet.
+    """
 
     def __init__(self, frames: int, divisor: float | None):
         self._frames, self._divisor = frames, divisor
         self._begin: int | None = None
 
-    def add(self, first: int, answer: Samples, weight: np.ndarray) -> None:
+    def add(self, first: int, answer: Samples, weight: Weights) -> None:
+        """Add an answer that begins at sample `first` of the mix."""
         if self._begin is None:
             self._begin = first
             self._total = np.zeros((*answer.shape[:-1], 0), np.float32)
@@ -142,7 +152,7 @@ class _Sums:
         self._weights[part] += weight[: answer.shape[-1]]
 
     def take_until(self, end: int) -> Iterator[Samples]:
-        """What is before `end` and in the mix; no later answer may begin before `end`."""
+        """Yield the samples before `end` that are in the mix. No later answer may begin before `end`."""
         if self._begin is None:
             return
         size = max(min(end, self._begin + len(self._weights)) - self._begin, 0)
@@ -150,7 +160,7 @@ class _Sums:
         if inside.start < inside.stop:
             # Where no answer reaches, the sum is zero and so is the result.
             divisor = self._divisor or np.maximum(self._weights[inside], 1e-10)
-            yield self._total[..., inside] / divisor
+            yield cast(Samples, self._total[..., inside] / divisor)  # still float32 with a Python float
         self._total, self._weights = self._total[..., size:], self._weights[size:]
         self._begin += size
 

@@ -1,14 +1,14 @@
-"""A prepared mix in, stems out, in constant memory.
+"""Separates a prepared mix into stem files, in constant memory.
 
-Networks are not linear in level, so each gets the mix at one peak and its answer is scaled back. (Demucs and
-VR normalise by themselves, by the whole mix, and so do not mind.) One stem may be the mix minus an answer. A
-gain below 1 is applied to all stems alike, and only where one would clip; so it is known only after the last
-chunk, and the answer waits in a spool file until then.
+Networks are not linear in level, so each gets the mix scaled to one peak, and its answer is scaled back.
+(Demucs and VR also normalise the whole mix themselves, which the scaling does not disturb.) One stem may be
+the mix minus an answer. Where a stem would clip, one gain below 1 is applied to all stems. The gain is known
+after the last chunk, and a spool file holds the answers until then.
 """
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from common.waiting import StopCheck
 from processor.audio.stem_writer import MAX_LEVEL, Format, StemWriter, max_stem_bytes
 from processor.audio.wav import CHANNELS, SAMPLE_RATE
 from processor.separation.loaded_model import LoadedModel
-from processor.separation.overlap_add import Mix, Read
+from processor.separation.overlap_add import Mix, Read, Samples
 
 NETWORK_PEAK = 0.9
 # Below -180 dB of full scale nothing can be heard, and the factor to NETWORK_PEAK would leave float32.
@@ -30,13 +30,13 @@ _SILENCE = 1e-9
 _BLOCK_FRAMES = 1 << 16
 _FLOAT_FRAME_BYTES = 4 * CHANNELS
 _SPARE_BYTES = 16 << 20
-# Reading the mix and writing the stems is this part of the way, the network the rest.
+# The network is this share of the progress; writing the stems is the rest.
 _NETWORK_SHARE = 0.95
 
 
 @dataclass(frozen=True)
 class Stems:
-    """`names` of the stems written, `gain` applied to all, `frames` in each."""
+    """The stems that were written: `gain` is applied to all of them, and each has `frames` per channel."""
 
     names: tuple[str, ...]
     gain: float
@@ -45,67 +45,72 @@ class Stems:
 
 @dataclass(frozen=True)
 class _Job:
-    """One mix on its way. `frames` are the mix's; `report` takes progress, `check` may raise to stop."""
+    """One mix under separation. `report` takes the progress, 0 to 1; `check` may raise to stop."""
 
-    network: LoadedModel
+    model: LoadedModel
     source: Path
     frames: int
     report: Callable[[float], None]
     check: StopCheck
 
     def open_mix(self, scale: float = 1.0) -> Read:
-        """Reads float32 [2, n] from the beginning."""
-        # No `with`: it is closed when nobody holds the reader any more.
+        """Return a reader of the mix × `scale`, float32 [2, n], at the beginning."""
+        # No `with`: the file closes when nobody holds the reader any more.
         mix = soundfile.SoundFile(self.source)
 
-        def read(count: int) -> np.ndarray:
+        def read(count: int) -> Samples:
             self.check()
-            return mix.read(count, dtype="float32", always_2d=True).T * np.float32(scale)
+            samples: Samples = mix.read(count, dtype="float32", always_2d=True).T
+            return samples * np.float32(scale)
 
         return read
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        """The mix in float32 [n, 2]."""
+    def blocks(self) -> Iterator[Samples]:
+        """Yield the mix as float32 [n, 2]."""
         read = self.open_mix()
         while (block := read(_BLOCK_FRAMES)).size:
             yield np.ascontiguousarray(block.T)
 
 
 def stem_path(directory: Path, name: str, format: Format) -> Path:
+    """Return the path of the stem `name` that `separate` writes."""
     return directory / f"{name}.{format}"
 
 
 def separate(
-    network: LoadedModel,
+    model: LoadedModel,
     source: Path,
     target_dir: Path,
     format: Format,
     on_progress: Callable[[float], None],
     check: StopCheck,
 ) -> Stems:
-    """Writes `<stem>.<format>` for all stems, or nothing.
+    """Write `<stem>.<format>` into `target_dir` for every stem of `model.names`, or nothing.
 
-    `source` is a 44.1 kHz stereo WAV; `on_progress` gets 0 to 1; `check` may raise to stop. Raises
-    TransientError (disk_full, out_of_memory), PermanentError (not_audio) and OSError.
+    `source` is a 44.1 kHz stereo WAV file; `on_progress` gets 0 to 1; `check` may raise to stop. Where one
+    stem is the rest of the mix, all stems add up to gain × the mix, within 1 LSB of 16 bits.
+
+    Raises TransientError (disk_full, out_of_memory, internal_error), PermanentError (not_audio), OSError, and
+    what `check` raises.
     """
     with soundfile.SoundFile(source) as mix:
         if (mix.samplerate, mix.channels) != (SAMPLE_RATE, CHANNELS):
             raise PermanentError(ErrorCode.NOT_AUDIO, "the mix is not 44.1 kHz stereo")
         frames = mix.frames
-    _require_space(target_dir, frames, network)
-    job = _Job(network, source, frames, on_progress, check)
-    with tempfile.TemporaryFile(dir=target_dir) as spool:  # has no name: gone with the process
+    _require_space(target_dir, frames, model)
+    job = _Job(model, source, frames, on_progress, check)
+    with tempfile.TemporaryFile(dir=target_dir) as spool:  # has no name, so it goes with the process
         peak = max((float(np.abs(block).max()) for block in job.blocks()), default=0.0)
         loudest = _spool_answers(job, peak, spool)
         gain = min(1.0, MAX_LEVEL / loudest) if loudest > 0 else 1.0
         _write_stems(job, spool, gain, target_dir, format)
     on_progress(1.0)
-    return Stems(network.names, gain, frames)
+    return Stems(model.names, gain, frames)
 
 
-def _require_space(directory: Path, frames: int, network: LoadedModel) -> None:
-    spool = frames * _FLOAT_FRAME_BYTES * len(network.stems)
-    needed = spool + len(network.names) * max_stem_bytes(frames) + _SPARE_BYTES
+def _require_space(directory: Path, frames: int, model: LoadedModel) -> None:
+    spool = frames * _FLOAT_FRAME_BYTES * len(model.stems)
+    needed = spool + len(model.names) * max_stem_bytes(frames) + _SPARE_BYTES
     free = shutil.disk_usage(directory).free
     if free < needed:
         raise TransientError(
@@ -114,8 +119,11 @@ def _require_space(directory: Path, frames: int, network: LoadedModel) -> None:
 
 
 def _spool_answers(job: _Job, peak: float, spool: BinaryIO) -> float:
-    """Writes the network's stems at the mix's own level; returns the largest sample of all stems."""
-    count = len(job.network.stems)
+    """Write the answers at the mix's own level to `spool`; return the largest absolute sample of all stems.
+
+    The spool holds float32 [frame, stem, channel].
+    """
+    count = len(job.model.stems)
     if peak < _SILENCE:
         spool.truncate(job.frames * _FLOAT_FRAME_BYTES * count)
         return peak
@@ -123,12 +131,11 @@ def _spool_answers(job: _Job, peak: float, spool: BinaryIO) -> float:
     mix = Mix(job.frames, lambda: job.open_mix(scale))
     loudest, done = 0.0, 0
     again = job.open_mix()
-    for answer in job.network.estimate(mix):
-        # [frame, stem, channel]: the spool is read in order later.
+    for answer in job.model.estimate(mix):
         stems = np.ascontiguousarray(answer.transpose(2, 0, 1), np.float32) * np.float32(1 / scale)
         if not np.isfinite(stems).all():
-            raise TransientError(ErrorCode.INTERNAL_ERROR, "the model's answer is not a number")
-        all_stems = _with_residual(job.network, stems, again(len(stems)).T)
+            raise TransientError(ErrorCode.INTERNAL_ERROR, "the model's answer holds NaN or infinite samples")
+        all_stems = _with_residual(job.model, stems, again(len(stems)).T)
         loudest = max(loudest, *(float(np.abs(stem).max()) for stem in all_stems))
         spool.write(stems.tobytes())
         done += len(stems)
@@ -138,32 +145,37 @@ def _spool_answers(job: _Job, peak: float, spool: BinaryIO) -> float:
     return loudest
 
 
-def _with_residual(network: LoadedModel, stems: np.ndarray, mix: np.ndarray) -> list[np.ndarray]:
-    """All stems of [frame, stem, channel], in the order of `network.names`."""
+def _with_residual(model: LoadedModel, stems: Samples, mix: Samples) -> list[Samples]:
+    """Return all stems, [frame, channel] in the order of `model.names`, from [frame, stem, channel]."""
     found = [stems[:, index] for index in range(stems.shape[1])]
-    if network.residual:
-        found.append(mix - found[network.stems.index(network.residual.of)])
+    if model.residual:
+        found.append(mix - found[model.stems.index(model.residual.of)])
     return found
 
 
 def _write_stems(job: _Job, spool: BinaryIO, gain: float, target_dir: Path, format: Format) -> None:
-    network = job.network
-    shape = (-1, len(network.stems), CHANNELS)
-    parts = {name: target_dir / f"{name}.part" for name in network.names}
-    spool.seek(0)
-    done = 0
+    """Write all stems × `gain` under temporary names, then rename them."""
+    parts = {name: target_dir / f"{name}.part" for name in job.model.names}
     try:
         with ExitStack() as stack:
             writers = [stack.enter_context(StemWriter(p, format, job.frames)) for p in parts.values()]
-            for block in job.blocks():
-                data = spool.read(len(block) * _FLOAT_FRAME_BYTES * len(network.stems))
-                stems = np.frombuffer(data, np.float32).reshape(shape)
-                for writer, stem in zip(writers, _with_residual(network, stems, block), strict=True):
-                    writer.write(stem * np.float32(gain))
-                done += len(block)
-                job.report(_NETWORK_SHARE + (1 - _NETWORK_SHARE) * done / job.frames)
+            _copy_spool(job, spool, gain, writers)
         for name, part in parts.items():
             part.rename(stem_path(target_dir, name, format))
     finally:
         for part in parts.values():
             part.unlink(missing_ok=True)
+
+
+def _copy_spool(job: _Job, spool: BinaryIO, gain: float, writers: Sequence[StemWriter]) -> None:
+    """Write each stem × `gain` to its writer, in the order of the model's names."""
+    shape = (-1, len(job.model.stems), CHANNELS)
+    spool.seek(0)
+    done = 0
+    for block in job.blocks():
+        data = spool.read(len(block) * _FLOAT_FRAME_BYTES * len(job.model.stems))
+        stems = np.frombuffer(data, np.float32).reshape(shape)
+        for writer, stem in zip(writers, _with_residual(job.model, stems, block), strict=True):
+            writer.write(stem * np.float32(gain))
+        done += len(block)
+        job.report(_NETWORK_SHARE + (1 - _NETWORK_SHARE) * done / job.frames)

@@ -11,8 +11,6 @@ from tests.support.http_server import Connection, Request, drip, serve
 from tests.support.stack import Service
 from tests.support.waiting import wait_for
 
-DEADLY = "tests.support.processor.deadly_processor"
-
 
 @pytest.fixture
 def counting(stack, kafka, s3_store, model_dir):
@@ -43,10 +41,11 @@ def assert_given_up(system: CrashSystem, processor: Service, task_uuid: str) -> 
 def test_songs_that_kill_the_engine_are_given_up_while_the_jobs_behind_them_go_on(counting, tmp_path):
     trio = counting.trio
     trio.settings["DEADLY"] = json.dumps({"3": "SIGSEGV", "4": "SIGKILL"})
+    del trio.settings["ENGINE_SLEEP_S"]  # for the product's own engine, whose process the songs kill
     trio.start("api", "uploader")
     songs = {seconds: trio.song(song(tmp_path, seconds)) for seconds in (1, 3, 4)}
     by_segfault, first, second, by_kill, third = (trio.submit(songs[s]) for s in (3, 1, 1, 4, 1))
-    processor = trio.start(DEADLY).services["deadly_processor"]
+    processor = trio.start(PROCESSOR).services["stand_in_processor"]
     for task_uuid in (first, second, third):
         counting.assert_seen_once(task_uuid)
     for task_uuid, signal_name in ((by_segfault, "SIGSEGV"), (by_kill, "SIGKILL")):
@@ -62,7 +61,7 @@ def test_songs_that_kill_the_engine_are_given_up_while_the_jobs_behind_them_go_o
 def test_a_song_that_kills_its_worker_does_not_take_the_one_beside_it_with_it(counting, tmp_path):
     trio = counting.trio
     trio.settings["KILLING_SONG_S"] = "3"
-    processor = trio.start("api", PROCESSOR, "uploader").services["slow_processor"]
+    processor = trio.start("api", PROCESSOR, "uploader").services["stand_in_processor"]
     beside_address = trio.song(drip(song(tmp_path, 1), 3))
     killing = song(tmp_path, 3)
     fetched = []
@@ -86,7 +85,7 @@ def test_a_song_that_kills_its_worker_does_not_take_the_one_beside_it_with_it(co
 
 def test_after_a_kill_only_the_long_job_is_done_again_and_not_the_short_ones_behind_it(counting, tmp_path):
     trio = counting.trio.start("api", PROCESSOR, "uploader")
-    processor = trio.services["slow_processor"]
+    processor = trio.services["stand_in_processor"]
     data = song(tmp_path, 1)
     killed = []
 

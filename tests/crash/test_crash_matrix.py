@@ -8,7 +8,7 @@ from tests.support.http_server import Connection, Request, serve
 from tests.support.trio import Trio
 from tests.support.waiting import below, wait_for
 
-SLOW = "tests.support.processor.slow_processor"
+SLOW = "tests.support.processor.stand_in_processor"
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_api_killed_after_its_answer(make_trio, song):
 
 def test_processor_killed_three_times_by_one_song_gives_it_up_and_does_the_next(make_trio, song):
     trio = make_trio(ENGINE_SLEEP_S="600", PROCESSOR_SLOTS="1").start("api", SLOW, "uploader")
-    processor = trio.services["slow_processor"]
+    processor = trio.services["stand_in_processor"]
     task_uuid = trio.submit(trio.song(song))
     for attempt in (1, 2, 3):
         wait_for(lambda n=attempt: f"task taken, attempt {n}" in processor.log(), 40, f"attempt {attempt}")
@@ -96,7 +96,7 @@ def test_broker_killed_and_restarted_while_a_song_is_separated(make_trio, own_ka
     broker = own_kafka()
     trio = make_trio(broker.bootstrap, ENGINE_SLEEP_S="8").start("api", SLOW, "uploader")
     task_uuid = trio.submit(trio.song(song))
-    processor = trio.services["slow_processor"]
+    processor = trio.services["stand_in_processor"]
     wait_for(lambda: "prepared" in processor.log(), 30, "separation under way")
     broker.kill()
     broker.start()
@@ -106,7 +106,7 @@ def test_broker_killed_and_restarted_while_a_song_is_separated(make_trio, own_ka
 
 def test_a_processor_frozen_past_its_session_publishes_nothing_after_its_thaw(make_trio, song):
     trio = make_trio(ENGINE_SLEEP_S="4").start("api", SLOW, "uploader")
-    frozen = trio.services["slow_processor"]
+    frozen = trio.services["stand_in_processor"]
     task_uuid = trio.submit(trio.song(song))
     wait_for(lambda: "prepared" in frozen.log(), 30, "separation under way")
     frozen.freeze()

@@ -104,7 +104,7 @@ def test_a_receiver_that_hangs_is_not_given_up_however_often_the_uploader_dies_m
 def test_a_processor_killed_while_songs_wait_for_a_place_begins_each_of_them_once(crashing, song):
     crashing.trio.receiver.answer(204)
     crashing.armed(UPLOADER, Failpoint.BETWEEN_PARTS)
-    processor = crashing.trio.services["slow_processor"]
+    processor = crashing.trio.services["stand_in_processor"]
     host = crashing.trio.host
     dripping = crashing.trio.submit(crashing.trio.song(in_turn(stall(), serve(song)), "dripping.wav"))
     wait_for(lambda: [r for r in host.requests() if "dripping" in r.target], PATIENCE_S, "the slow download")

@@ -89,7 +89,7 @@ def test_a_worker_that_stops_finishes_its_job_while_the_other_does_what_waits(la
     sleepers.wait_for_starts(1, "w0")
     sleepers.start("w1")
     leaving.process.signal(signal.SIGTERM)
-    wait_for(lambda: "for another worker then" in leaving.log(), 30, "partitions given up for good")
+    wait_for(lambda: "another worker gets them then" in leaving.log(), 30, "partitions given up for good")
     for partition in range(1, PARTITIONS):
         lab.feed([job(partition, 0)], partition=partition)
     others = lab.wait_for_results(PARTITIONS - 1)

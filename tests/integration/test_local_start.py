@@ -33,10 +33,10 @@ def test_a_song_goes_through_and_everything_survives_stop_and_sigkill(checkout):
     callback = json.loads(next(line for line in demo.stdout.splitlines() if line.startswith('{"task_uuid"')))
     assert callback["status"] == "success"
     for name, stem in callback["stems"].items():
-        (told,) = re.findall(rf"^  {name} .* (/.*)$", demo.stdout, re.MULTILINE)
-        content = Path(told).read_bytes()
+        (path,) = re.findall(rf"^  {name} .* (/.*)$", demo.stdout, re.MULTILINE)
+        content = Path(path).read_bytes()
         assert hashlib.sha256(content).hexdigest() == stem["sha256"]
-        assert soundfile.info(told).duration > 5
+        assert soundfile.info(path).duration > 5
     vocals = requests.get(callback["vocals"], timeout=10).content
     assert len(vocals) == callback["stems"]["vocals"]["bytes"]
 

@@ -88,14 +88,14 @@ def jobs(tmp_path_factory, kafka, s3_store, model_dir):
         slow_store = SlowStore(urlsplit(s3_store.endpoint_url).port, "vocals.wav", JOB_S)
         cleanup.callback(slow_store.close)
         download = trio("download", "processor")
-        engine = trio("engine", "tests.support.processor.slow_processor", ENGINE_SLEEP_S=str(JOB_S))
+        engine = trio("engine", "tests.support.processor.stand_in_processor", ENGINE_SLEEP_S=str(JOB_S))
         store = trio("store", "processor", S3_ENDPOINT_URL=slow_store.endpoint_url)
         made = {
             "download": LongJob(
                 download, download.services["processor"], download.settings["KAFKA_PROCESSOR_GROUP_ID"]
             ),
             "engine": LongJob(
-                engine, engine.services["slow_processor"], engine.settings["KAFKA_PROCESSOR_GROUP_ID"]
+                engine, engine.services["stand_in_processor"], engine.settings["KAFKA_PROCESSOR_GROUP_ID"]
             ),
             "store": LongJob(store, store.services["uploader"], store.settings["KAFKA_UPLOADER_GROUP_ID"]),
         }

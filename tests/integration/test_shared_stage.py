@@ -14,7 +14,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
 
-PROCESSOR = "tests.support.processor.slow_processor"
+PROCESSOR = "tests.support.processor.stand_in_processor"
 PATIENCE_S = 60
 
 
@@ -61,7 +61,7 @@ def test_a_second_processor_with_a_stage_of_its_own_takes_nothing_and_the_first_
 
 def test_a_processor_whose_uploader_restarts_elsewhere_holds_its_jobs_until_it_is_back(trio, song, tmp_path):
     trio.start("api", "uploader", PROCESSOR)
-    processor, uploader = trio.services["slow_processor"], trio.services["uploader"]
+    processor, uploader = trio.services["stand_in_processor"], trio.services["uploader"]
     assert trio.separate(song).json["status"] == "success"
     assert uploader.stop() == 0
     other = {**trio.settings, "OUTPUT_DIR": str(tmp_path / "elsewhere")}
@@ -81,7 +81,7 @@ def test_a_stage_that_is_wiped_while_all_run_is_marked_anew_and_used_again(trio,
     assert trio.separate(song).json["status"] == "success"
     before = (trio.stack.outputs / MARKER).read_text()
     shutil.rmtree(trio.stack.outputs)
-    refused(trio.services["slow_processor"])
+    refused(trio.services["stand_in_processor"])
     trio.stack.outputs.mkdir()
     assert trio.separate(song).json["status"] == "success"
     assert (trio.stack.outputs / MARKER).read_text() != before
@@ -90,7 +90,7 @@ def test_a_stage_that_is_wiped_while_all_run_is_marked_anew_and_used_again(trio,
 def test_a_processor_that_starts_where_no_uploader_has_ever_announced_anything_works(trio, song):
     trio.start("api", PROCESSOR)
     task_uuid = trio.submit(trio.song(song))
-    processor = trio.services["slow_processor"]
+    processor = trio.services["stand_in_processor"]
     wait_for(lambda: f"[{task_uuid}] task taken" in processor.log(), PATIENCE_S, "the task taken")
     trio.start("uploader")
     assert trio.wait_for_callback(task_uuid).json["status"] == "success"

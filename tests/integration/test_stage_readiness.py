@@ -16,7 +16,7 @@ SETTINGS = {
 }
 
 
-@pytest.mark.parametrize("module", ["tests.support.processor.slow_processor", "uploader"])
+@pytest.mark.parametrize("module", ["tests.support.processor.stand_in_processor", "uploader"])
 def test_a_stage_that_goes_away_and_comes_back(stack, module):
     service = stack.start(module, SETTINGS, wait=False)
 

@@ -43,19 +43,19 @@ def test_a_song_becomes_files_that_are_what_the_callback_announces(trio: Trio, u
     hook, stems = trio.receiver.hook_url, tmp_path / "stems"
     done = uvr("submit", trio.song(data), "--hook", hook, "--wait", "--download", str(stems), "--json")
     assert done.returncode == 0, done.stderr
-    (told,) = objects(done)
-    callback = trio.wait_for_callback(told["task_uuid"]).json
+    (printed,) = objects(done)
+    callback = trio.wait_for_callback(printed["task_uuid"]).json
     # Each request gets newly signed links.
-    told_stems = {name: {**stem, "url": ""} for name, stem in told["result"]["stems"].items()}
-    assert told["state"] == "succeeded"
-    assert told_stems == {name: {**stem, "url": ""} for name, stem in callback["stems"].items()}
-    assert told["files"] == {
-        name: str(stems / told["task_uuid"] / f"{name}.wav") for name in ("vocals", "instrumental")
+    printed_stems = {name: {**stem, "url": ""} for name, stem in printed["result"]["stems"].items()}
+    assert printed["state"] == "succeeded"
+    assert printed_stems == {name: {**stem, "url": ""} for name, stem in callback["stems"].items()}
+    assert printed["files"] == {
+        name: str(stems / printed["task_uuid"] / f"{name}.wav") for name in ("vocals", "instrumental")
     }
-    for name, path in told["files"].items():
+    for name, path in printed["files"].items():
         content = Path(path).read_bytes()
         assert hashlib.sha256(content).hexdigest() == callback["stems"][name]["sha256"]
-    separated = [soundfile.read(path)[0] for path in told["files"].values()]
+    separated = [soundfile.read(path)[0] for path in printed["files"].values()]
     song = soundfile.read(tmp_path / "song.wav", always_2d=True)[0]
     assert np.abs(sum(separated) - song * callback["gain"]).max() <= 1.01 / 32768
     assert sorted(path.name for path in stems.rglob("*") if path.is_file()) == [
@@ -72,8 +72,8 @@ def test_a_song_that_is_none_ends_the_command_as_failed(trio: Trio, uvr):
     assert f"{task_uuid} queued" in failed.stderr
     (delivery,) = objects(uvr("deliveries", "--json", task_uuid))
     assert (delivery["status"], delivery["try_number"]) == (204, 1)
-    (told,) = objects(uvr("status", "--json", task_uuid))
-    assert (told["state"], told["error_code"]) == ("failed", "not_audio")
+    (printed,) = objects(uvr("status", "--json", task_uuid))
+    assert (printed["state"], printed["error_code"]) == ("failed", "not_audio")
     assert task_uuid in [task["task_uuid"] for task in objects(uvr("list", "--state", "failed", "--json"))]
 
 
@@ -82,9 +82,9 @@ def test_who_watches_sees_each_state_in_its_order(trio: Trio, uvr, tmp_path):
     submitted = uvr("submit", trio.song(serve(data)), "--hook", trio.receiver.hook_url)
     watched = uvr("watch", submitted.stdout.strip(), "--json")
     assert watched.returncode == 0, watched.stderr
-    told = objects(watched)
-    assert told[-1]["state"] == "succeeded"
-    progress = [task["progress"] for task in told]
+    printed = objects(watched)
+    assert printed[-1]["state"] == "succeeded"
+    progress = [task["progress"] for task in printed]
     assert progress == sorted(progress)
 
 

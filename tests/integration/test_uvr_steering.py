@@ -54,10 +54,10 @@ def test_a_deadline_ends_the_wait_as_cancelled(trio: Trio, uvr):
 
 def test_a_callback_is_sent_again(trio: Trio, uvr, song):
     done = uvr("submit", trio.song(song), "--hook", trio.receiver.hook_url, "--wait", "--json")
-    (told,) = objects(done)
-    assert uvr("redeliver", told["task_uuid"]).returncode == 0
-    wait_for(lambda: len(trio.callbacks(told["task_uuid"])) == 2, 60, "second callback")
-    wait_for(lambda: len(objects(uvr("deliveries", "--json", told["task_uuid"]))) == 2, 60, "its delivery")
+    (printed,) = objects(done)
+    assert uvr("redeliver", printed["task_uuid"]).returncode == 0
+    wait_for(lambda: len(trio.callbacks(printed["task_uuid"])) == 2, 60, "second callback")
+    wait_for(lambda: len(objects(uvr("deliveries", "--json", printed["task_uuid"]))) == 2, 60, "its delivery")
 
 
 def test_without_a_receiver_the_stems_are_fetched_all_the_same(trio: Trio, uvr, song, tmp_path):
@@ -76,17 +76,17 @@ def test_without_a_receiver_the_stems_are_fetched_all_the_same(trio: Trio, uvr, 
 
 
 def test_what_does_not_go_with_a_tasks_state_is_a_conflict(trio: Trio, uvr, song):
-    (told,) = objects(uvr("submit", trio.song(song), "--wait", "--json"))
-    assert uvr("cancel", told["task_uuid"]).returncode == Exit.CONFLICT
-    assert uvr("redeliver", told["task_uuid"]).returncode == Exit.CONFLICT  # the task has no hook_url
+    (printed,) = objects(uvr("submit", trio.song(song), "--wait", "--json"))
+    assert uvr("cancel", printed["task_uuid"]).returncode == Exit.CONFLICT
+    assert uvr("redeliver", printed["task_uuid"]).returncode == Exit.CONFLICT  # the task has no hook_url
 
 
 def test_stems_come_while_the_receiver_hangs(trio: Trio, uvr, song, tmp_path):
     hook, stems = trio.song(stall(), "hook"), tmp_path / "stems"
     done = uvr("submit", trio.song(song), "--hook", hook, "--download", str(stems), "--json")
     assert done.returncode == Exit.DONE, done.stderr
-    (told,) = objects(done)
-    assert told["state"] == "delivering"
-    assert {Path(path).stat().st_size > 0 for path in told["files"].values()} == {True}
-    (now,) = objects(uvr("status", "--json", told["task_uuid"]))
-    assert (now["state"], objects(uvr("deliveries", "--json", told["task_uuid"]))) == ("delivering", [])
+    (printed,) = objects(done)
+    assert printed["state"] == "delivering"
+    assert {Path(path).stat().st_size > 0 for path in printed["files"].values()} == {True}
+    (now,) = objects(uvr("status", "--json", printed["task_uuid"]))
+    assert (now["state"], objects(uvr("deliveries", "--json", printed["task_uuid"]))) == ("delivering", [])

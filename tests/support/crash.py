@@ -19,7 +19,7 @@ from tests.support.trio import Callback, Trio
 from tests.support.waiting import below, wait_for
 
 # The processor with a stand-in for its engine.
-PROCESSOR = "tests.support.processor.slow_processor"
+PROCESSOR = "tests.support.processor.stand_in_processor"
 STEMS = ("instrumental.wav", "vocals.wav")
 
 

@@ -176,7 +176,7 @@ TESTING = {
     "./run_tests.sh tests/unit": _ITSELF,
     "python -m pytest tests/gpu": NotRun(_GPU),
     f"{_PIP} -r requirements-bench.txt": NotRun(_DOWNLOADS),
-    "python -m bench": NotRun("it measures for about an hour on a machine that does nothing else"),
+    "python -m bench": NotRun("its figures need a machine that does nothing else, and a long time"),
     "python -m bench --only engine --device cuda": NotRun(_GPU),
     "python -m soak": NotRun("a thousand songs take too long; test_soak.py runs the same command with few"),
 }

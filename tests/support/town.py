@@ -14,7 +14,7 @@ from tests.support.stack import Stack
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
 
-PROCESSOR = "tests.support.processor.slow_processor"
+PROCESSOR = "tests.support.processor.stand_in_processor"
 _PATIENCE_S = 60
 _FOR_EVER_S = 3600.0
 _FIRST, SECOND = basic("first", "password-1"), basic("second", "password-2")

@@ -67,7 +67,7 @@ def _track_s(view: ByteView, track: Range, movie_scale: int) -> Fraction | None:
     head = next(_boxes(view, track, b"mdia", b"mdhd"), None)
     scale = _scale(view, head)
     if head is not None and not scale:
-        message = "The file is truncated or damaged: its index counts no time"
+        message = "The file is truncated or damaged: the time scale in its index is 0"
         raise PermanentError(ErrorCode.TRUNCATED_AUDIO, message)
     table = next(_boxes(view, track, b"mdia", b"minf", b"stbl", b"stts"), None)
     units = _table_units(view, table) if table else 0

@@ -115,7 +115,7 @@ def next_file(view: ByteView, wav: WavFile) -> int | None:
 def _file(view: ByteView, order: str, found: _Format, data: _Chunk, large: int | None) -> WavFile:
     if data.size == _UNKNOWN and large is not None:
         if large >> 63:
-            raise not_audio("it is a WAV file of more bytes than there can be")
+            raise not_audio("it is a WAV file whose header has an impossible size")
         declared = large or None
     else:
         declared = _declared(view, data)

@@ -1,1 +1,1 @@
-"""A file for each architecture of audio-separator's networks."""
+"""Loads and runs the networks of audio-separator's architectures, with a module for each."""

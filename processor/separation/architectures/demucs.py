@@ -1,16 +1,19 @@
-"""Demucs v4, alone or in bags, on the grid of the library's `apply_model()` with `shifts=0`.
+"""Runs Demucs v4, single networks and bags, on the grid of the library's `apply_model()` with `shifts=0`.
 
-The mix is brought to mean 0 and standard deviation 1 first, by those of the mean of its channels over the
-whole song. Segments overlap by a quarter and are weighted by a triangle; the last ones, which are shorter,
-get what is before them as context.
+The mix is first brought to mean 0 and standard deviation 1, both measured on the mean of its channels over
+the whole song. Segments overlap by a quarter and are weighted by a triangle. The last segments are shorter
+and get the samples before them as context.
 """
 
 import tempfile
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles, ModelUnavailable
@@ -28,10 +31,21 @@ OVERLAP = 0.25
 _BLOCK_FRAMES = 1 << 16
 
 
+class _Network(Protocol):
+    """One Demucs network of the library: `samplerate` in Hz, `segment` in seconds, the names of `sources`."""
+
+    samplerate: int
+    segment: float | Fraction
+    sources: list[str]
+
+    def __call__(self, mix: Tensor) -> Tensor:
+        """Separate [chunk, channel, sample] into [chunk, source, channel, sample]."""
+
+
 def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Raises ModelUnavailable."""
+    """Load the network, or the bag of networks. Raises ModelUnavailable."""
     model = library_model(files, device)
-    bag = getattr(model, "models", None) or [model]
+    bag: list[_Network] = getattr(model, "models", None) or [model]
     weights = getattr(model, "weights", None) or [[1.0] * len(model.sources)]
     if len({(net.samplerate, net.segment) for net in bag}) > 1:
         raise ModelUnavailable(f"model {files.name} has networks of different segments")
@@ -39,10 +53,11 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     shares = torch.tensor(weights, dtype=torch.float32, device=torch_device)
     shares = (shares / shares.sum(0))[:, :, None, None]
 
-    def run(chunks: np.ndarray) -> np.ndarray:
+    def run(chunks: Samples) -> Samples:
         with torch.inference_mode(), real_ends.on(device):
             chunk = torch.from_numpy(chunks).to(torch_device)
-            return sum(net(chunk) * share for net, share in zip(bag, shares, strict=True)).cpu().numpy()
+            answer = sum(net(chunk) * share for net, share in zip(bag, shares, strict=True))
+            return cast(Samples, cast(Tensor, answer).cpu().numpy())
 
     runner = Batches(run, 1, library.release_gpu)
 
@@ -51,25 +66,26 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
         divisor = max(deviation, float(np.finfo(np.float32).eps))
         read_raw = mix.open()
 
-        def read(count: int) -> np.ndarray:
+        def read(count: int) -> Samples:
             return (read_raw(count) - np.float32(mean)) / np.float32(divisor)
 
         for answer in overlap_add.stream(read, mix.frames, _chunks(bag[0], mix.frames), runner):
             yield answer * np.float32(deviation) + np.float32(mean)
 
     stems = _stems(model.sources)
-    return LoadedModel(files.name, stems, vocals_residual(stems), estimate, library.placement(*bag))
+    placement = library.placement(*cast(list[torch.nn.Module], bag))
+    return LoadedModel(files.name, stems, vocals_residual(stems), estimate, placement)
 
 
-def library_model(files: ModelFiles, device: DeviceChoice):
-    """The network, or the bag of them. Raises ModelUnavailable."""
+def library_model(files: ModelFiles, device: DeviceChoice) -> Any:
+    """Return the library's network, or its bag of networks. Raises ModelUnavailable."""
     with library.loading(files), tempfile.TemporaryDirectory() as directory:
         from audio_separator.separator.architectures.demucs_separator import DemucsSeparator
         from audio_separator.separator.uvr_lib_v5.demucs.pretrained import get_model
 
-        # Checkpoints name their classes as in `demucs`, which this puts on the path.
+        # The constructor puts the package `demucs`, whose classes checkpoints name, on the path.
         DemucsSeparator(library.common_config(files, device), {})
-        # The library reads every file of the directory, and stumbles over those of others.
+        # The library reads every file of a directory and fails at files of other models.
         for path in (files.path, *files.parts):
             (Path(directory) / path.name).symlink_to(path.resolve())
         model = get_model(files.path.stem, Path(directory))
@@ -77,12 +93,15 @@ def library_model(files: ModelFiles, device: DeviceChoice):
 
 
 def _stems(sources: list[str]) -> tuple[str, ...]:
-    # The library's own reading of networks with two sources.
+    # The library takes the two sources of a network for these stems.
     return ("vocals", "instrumental") if len(sources) == 2 else tuple(stem_name(s) for s in sources)
 
 
 def _statistics(mix: Mix) -> tuple[float, float]:
-    """Mean and standard deviation (unbiased) of the mean of the channels; 0 for that of one sample."""
+    """Return the mean and the unbiased standard deviation of the mean of the channels.
+
+    The deviation is √((Σx² − n·mean²) / (n − 1)), and 0 for a single sample.
+    """
     read = mix.open()
     total = squares = 0.0
     while (block := read(_BLOCK_FRAMES)).size:
@@ -95,7 +114,8 @@ def _statistics(mix: Mix) -> tuple[float, float]:
     return mean, float(np.sqrt(max(squares - mix.frames * mean**2, 0.0) / (mix.frames - 1)))
 
 
-def _chunks(net, frames: int) -> Iterator[Chunk]:
+def _chunks(net: _Network, frames: int) -> Iterator[Chunk]:
+    """Yield the segments of the library's grid, with the triangle as their weight."""
     segment = int(net.samplerate * net.segment)
     rise = np.arange(1, segment // 2 + 1, dtype=np.float32)
     fall = np.arange(segment - segment // 2, 0, -1, dtype=np.float32)

@@ -1,7 +1,7 @@
-"""A stand-in for the package `diffq`, which is not installed.
+"""Puts a stand-in in place of the package `diffq`, whose licence (CC BY-NC 4.0) forbids commercial use.
 
-Its licence (CC BY-NC 4.0) forbids commercial use. The library imports three names of it at the top of its
-Demucs modules, and calls them for quantised checkpoints alone. No model of the catalogue is one.
+The library imports three names of `diffq` at the top of its Demucs modules, and calls them for quantised
+checkpoints only. The catalogue has no quantised model.
 """
 
 import sys
@@ -20,7 +20,7 @@ class QuantizedCheckpoint(Exception):
 
 
 def install() -> None:
-    """Make `import diffq` give this stand-in. Call it before the library's Demucs modules are imported."""
+    """Make `import diffq` return this stand-in. Call this before importing the library's Demucs modules."""
     module = ModuleType("diffq", __doc__)
     vars(module).update(
         DiffQuantizer=_Quantizer, UniformQuantizer=_Quantizer, restore_quantized_state=_refuse
@@ -33,7 +33,7 @@ def _refuse(*args: Any, **kwargs: Any) -> NoReturn:
 
 
 class _Quantizer:
-    """Both quantisers of the package: neither can be made."""
+    """Stands for both quantisers of the package, and cannot be created."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         _refuse()

@@ -1,9 +1,10 @@
-"""What audio-separator's four architectures are given alike, and how their loading fails."""
+"""Configures and loads the networks of audio-separator's four architectures, and frees their memory."""
 
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -12,15 +13,15 @@ from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles, ModelUnavailable
 from processor.separation.device import DeviceChoice
 
-# Only MDX's conversion to torch uses these, which takes models with another segment size than their own.
+# Only MDX's conversion to torch uses these packages, and it is for other segment sizes than the model's own.
 lazy_imports.postpone("onnx", "onnx2torch")
 
-# The library's STFT asks for real output, which torch would rather not give any more.
+# The library's STFT asks for real output, which torch has deprecated.
 warnings.filterwarnings("ignore", "stft with return_complex=False")
 
 
-def common_config(files: ModelFiles, device: DeviceChoice) -> dict:
-    """The first argument of the library's architecture classes."""
+def common_config(files: ModelFiles, device: DeviceChoice) -> dict[str, Any]:
+    """Return the first argument of the library's architecture classes."""
     return {
         "logger": logging.getLogger("audio_separator"),
         "log_level": logging.WARNING,
@@ -36,14 +37,14 @@ def common_config(files: ModelFiles, device: DeviceChoice) -> dict:
 
 @contextmanager
 def loading(files: ModelFiles) -> Iterator[None]:
-    """Turns whatever the library's loading ends in into ModelUnavailable."""
+    """Convert any error of the library's loading into ModelUnavailable."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydub's, that there is no ffmpeg: nothing here needs one
+        warnings.simplefilter("ignore")  # pydub warns that there is no ffmpeg, which nothing here needs
         try:
             yield
         except ModelUnavailable:
             raise
-        except (Exception, SystemExit) as error:  # a bad file may raise anything in there
+        except (Exception, SystemExit) as error:  # a bad file may raise anything in the library
             reason = str(error)
             if isinstance(error, SystemExit):
                 reason = "its file does not fit its configuration, or is damaged"
@@ -51,11 +52,11 @@ def loading(files: ModelFiles) -> Iterator[None]:
 
 
 def placement(*networks: torch.nn.Module) -> tuple[str, ...]:
-    """The devices that hold the parameters."""
+    """Return the names of the devices that hold the networks' parameters, sorted."""
     return tuple(sorted({str(p.device) for network in networks for p in network.parameters()}))
 
 
 def release_gpu() -> None:
-    """Gives memory back that torch only keeps for later."""
-    if torch.cuda.is_initialized():
+    """Return the GPU memory that torch caches."""
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch does not annotate it
         torch.cuda.empty_cache()

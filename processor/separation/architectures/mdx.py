@@ -1,16 +1,20 @@
-"""MDX-Net: ONNX models on complex spectrograms, on the grid of the library's `MDXSeparator.demix()`.
+"""Runs MDX-Net, ONNX models on complex spectrograms, on the grid of the library's `MDXSeparator.demix()`.
 
-The mix is padded by `trim` zeros in front and enough behind; chunks start every quarter less than a chunk;
-each result is weighted by a symmetric Hann window as long as the chunk's part of the padded mix.
+The mix is padded with `trim` zeros before it, and with zeros after it up to a whole number of chunks. Chunks
+overlap by a quarter. Each answer is weighted by a symmetric Hann window, as long as the chunk's part of the
+padded mix.
 """
 
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Protocol, cast
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime
 import torch
+from torch import Tensor
 
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
@@ -30,29 +34,51 @@ OVERLAP = 0.25
 
 @dataclass(frozen=True)
 class Grid:
-    """In samples. `chunk` is what the network takes at once, `trim` half its FFT."""
+    """The lengths of the grid in samples.
+
+    `chunk` is one input of the network, `trim` half its FFT, and `step` the way from chunk to chunk.
+    """
 
     chunk: int
     trim: int
     step: int
 
     def padded(self, frames: int) -> int:
-        """The length of the padded mix."""
+        """Return the length of the padded mix in samples."""
         usable = self.chunk - 2 * self.trim
         return self.trim + frames + (usable + self.trim - frames % usable)
 
     def chunks(self, frames: int) -> Iterator[Chunk]:
+        """Yield the chunks of a mix of `frames` samples."""
         whole_window = np.hanning(self.chunk)
         padded = self.padded(frames)
-        # Chunks from trim + frames on would only add to samples that nobody wants.
+        # Leave out chunks from trim + frames on: they would add to the padding only.
         for start in range(0, self.trim + frames, self.step):
             actual = min(self.chunk, padded - start)
             window = whole_window if actual == self.chunk else np.hanning(actual)
             yield Chunk(start - self.trim, self.chunk, window)
 
 
+class _MdxModel(Protocol):
+    """The library's loaded MDX model. Its lengths are in samples.
+
+    `model_run` takes and returns spectra [chunk, 4, bins, frames].
+    """
+
+    chunk_size: int
+    trim: int
+    n_fft: int
+    dim_f: int
+    compensate: float
+    primary_stem_name: str
+    secondary_stem_name: str
+    session: Any  # onnxruntime.InferenceSession
+
+    def model_run(self, spectra: Tensor) -> npt.NDArray[np.float32]: ...
+
+
 def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Raises ModelUnavailable."""
+    """Load the model on an ONNX session. Raises ModelUnavailable."""
     model = library_model(files, device)
     grid = Grid(model.chunk_size, model.trim, int((1 - OVERLAP) * model.chunk_size))
     compensate = np.float32(model.compensate)
@@ -60,16 +86,17 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     frames = model.chunk_size // HOP_LENGTH + 1
     spectrum = Spectrum(model.n_fft, HOP_LENGTH, model.dim_f, frames, device.torch_device)
 
-    # While one chunk is in the network the next one's spectra are made: two in it would cost memory.
+    # One chunk at a time in the network: a second one would cost memory. Its spectra are computed meanwhile.
     network = threading.Lock()
 
-    def run(chunks: np.ndarray) -> np.ndarray:
+    def run(chunks: Samples) -> Samples:
         with torch.inference_mode():
             spectra = spectrum.of(torch.from_numpy(chunks).to(device.torch_device))
             with network:
                 found = model.model_run(spectra)
             answer = torch.from_numpy(found).to(device.torch_device)
-            return spectrum.samples(answer).cpu().numpy()[:, None] * compensate
+            samples: Samples = spectrum.samples(answer).cpu().numpy()[:, None] * compensate
+            return samples
 
     runner = Batches(run, 1)
 
@@ -81,8 +108,8 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     return LoadedModel(files.name, (primary,), Residual(secondary, primary), estimate, providers)
 
 
-def library_model(files: ModelFiles, device: DeviceChoice):
-    """The library's own object, loaded. Raises ModelUnavailable."""
+def library_model(files: ModelFiles, device: DeviceChoice) -> _MdxModel:
+    """Return the library's own object with its model loaded. Raises ModelUnavailable."""
     mdx = {
         "hop_length": HOP_LENGTH,
         "segment_size": 2 ** files.parameters["mdx_dim_t_set"],
@@ -93,21 +120,20 @@ def library_model(files: ModelFiles, device: DeviceChoice):
     with library.loading(files):
         model = _model_class()(library.common_config(files, device), mdx)
         model.initialize_model_settings()
-        return model
+        return cast(_MdxModel, model)
 
 
-def _model_class():
+def _model_class() -> Any:
+    """Return the library's class with an ONNX session of ours, for which the library has no options."""
     from audio_separator.separator.architectures.mdx_separator import MDXSeparator
 
-    class Model(MDXSeparator):
-        """The library's model on an ONNX session of ours: its own has no options."""
-
+    class Model(MDXSeparator):  # type: ignore[misc]  # the library has no types
         def load_model(self) -> None:
             options = onnxruntime.SessionOptions()
             options.log_severity_level = 3
-            # The pattern is one block for all activations at once: 130 MB more for Spleeter, and no faster.
+            # The memory pattern is one block for all activations: 130 MB more for Spleeter, and no faster.
             options.enable_mem_pattern = False
-            # Threads that spin between two operators take the CPU from the job beside.
+            # Threads that spin between two operators take the CPU from other jobs.
             options.add_session_config_entry("session.intra_op.allow_spinning", "0")
             self.session = onnxruntime.InferenceSession(
                 self.model_path, options, providers=self.onnx_execution_provider

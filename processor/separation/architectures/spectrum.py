@@ -1,6 +1,6 @@
-"""The spectra that MDX networks take and give: what the library's `STFT` makes, at half its cost.
+"""Converts between samples and the spectra of MDX networks, as the library's `STFT` does, at half its cost.
 
-(It copies each spectrum five times, and `torch.istft` sums the windows anew for each chunk.)
+(The library copies each spectrum five times, and `torch.istft` sums the windows again for each chunk.)
 """
 
 import torch
@@ -8,15 +8,15 @@ from torch import Tensor
 
 from processor.separation.architectures.real_ends import make_ends_real
 
-# The library zeroes them ahead of the network.
+# The library sets the lowest three bins to 0 before the network.
 _ZEROED_BINS = 3
 
 
 class Spectrum:
-    """Between samples [batch, 2, hop * (frames - 1)] and spectra [batch, 4, bins, frames], all float32.
+    """Converts between samples [batch, 2, hop * (frames - 1)] and spectra [batch, 4, bins, frames], float32.
 
-    The four are the left side's real and imaginary part, then the right side's, of an STFT with a periodic
-    Hann window of `n_fft` samples. Bins above `bins` are left out, and zero on the way back.
+    The four are the left channel's real and imaginary part, then the right channel's, of an STFT with a
+    periodic Hann window of `n_fft` samples. Bins from `bins` on are left out, and 0 on the way back.
     """
 
     def __init__(self, n_fft: int, hop: int, bins: int, frames: int, device: str):
@@ -25,7 +25,7 @@ class Spectrum:
         self._envelope = self._overlap_add((self._window**2).expand(1, frames, n_fft))
 
     def of(self, samples: Tensor) -> Tensor:
-        """With the lowest three bins zeroed, as the networks are used."""
+        """Return the spectra of `samples`, with the lowest three bins set to 0."""
         batch = samples.shape[0]
         spectra = torch.stft(
             samples.reshape(2 * batch, -1), self._n_fft, self._hop, window=self._window, return_complex=True
@@ -36,6 +36,10 @@ class Spectrum:
         return answer
 
     def samples(self, spectra: Tensor) -> Tensor:
+        """Return the samples of `spectra`: Σ window × inverse FFT, divided by Σ window².
+
+        Source: Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984.
+        """
         batch = spectra.shape[0]
         shape = (2 * batch, self._frames, self._n_fft // 2 + 1)
         whole = torch.zeros(shape, dtype=torch.complex64, device=spectra.device)
@@ -46,7 +50,7 @@ class Spectrum:
         return self._overlap_add(pieces).div_(self._envelope).reshape(batch, 2, -1)
 
     def _overlap_add(self, pieces: Tensor) -> Tensor:
-        """[side, frame, n_fft] to [side, hop * (frames - 1)]: half a window is cut off at both ends."""
+        """Add up [channel, frame, n_fft] to [channel, hop * (frames - 1)]; cut half a window at both ends."""
         hop, blocks = self._hop, -(-self._n_fft // self._hop)
         total = pieces.new_zeros(pieces.shape[0], self._frames + blocks - 1, hop)
         for block in range(blocks):

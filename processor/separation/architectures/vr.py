@@ -1,8 +1,9 @@
-"""VR: masks on magnitude spectrograms of several bands, on the grid of the library's `VRSeparator`.
+"""Runs VR, masks on magnitude spectrograms of several bands, on the grid of the library's `VRSeparator`.
 
-The library takes a song's whole spectrogram, scales it to a maximum of 1, and masks it patch by patch. Here
-the maximum is found first, and then block after block goes the same way: analysed with context on both
-sides, masked patch by patch, put together again. Blocks begin where frames of all bands begin.
+The library takes a song's whole spectrogram, scales it to a maximum of 1, and masks it patch by patch. Here a
+first pass finds the maximum. A second pass treats block after block in the same way: it analyses the block
+with context on both sides, masks it patch by patch, and joins the blocks. Blocks begin where frames of all
+bands begin.
 """
 
 import math
@@ -10,10 +11,13 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any, Protocol, cast
 
 import librosa
 import numpy as np
+import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from processor.audio.wav import SAMPLE_RATE
 from processor.models import lazy_imports
@@ -27,23 +31,57 @@ from processor.separation.overlap_add import Mix, Samples
 
 lazy_imports.postpone("scipy.signal")
 
-# The library's defaults, and its names for networks by their file's size in KiB.
+# The library's defaults, and the file sizes in KiB by which it tells networks apart.
 WINDOW, AGGRESSION = 512, 5
 _SIZES = (31191, 33966, 56817, 123821, 123812, 129605, 218409, 537238, 537227)
-# What a block's edges spoil: the STFT's windows (at most 8 hops), the filters of resampling.
+# The frames that a block's edges spoil, by the STFT's windows (at most 8 hops) and the resampling filters.
 _EDGE_FRAMES = 24
 _BLOCK_PATCHES = 4
 
 
+Spectrogram = npt.NDArray[np.complex64]  # [channel, bin, frame]
+Mask = npt.NDArray[np.float32]  # [channel, bin, frame]
+
+
+class _Network(Protocol):
+    """The library's network; `offset` is the number of frames that its answer lacks on each side."""
+
+    offset: int
+
+    def predict_mask(self, magnitudes: Tensor) -> Tensor: ...
+
+    def eval(self) -> object: ...
+
+
+class _VrModel(Protocol):
+    """The library's loaded VR model. `aggressiveness` and `model_params` are passed on to the library."""
+
+    NON_ACCOM_STEMS: tuple[str, ...]
+    primary_stem_name: str
+    secondary_stem_name: str
+    model_params: Any
+    model_samplerate: int
+    model_run: _Network
+    torch_device: torch.device
+    aggressiveness: Any
+    audio_file_path: Samples
+    wav_subtype: str
+
+    def loading_mix(self) -> Spectrogram: ...
+
+    def spec_to_wav(self, spectrum: Spectrogram) -> Samples: ...
+
+    def _ensure_model_loaded(self, nn_arch_size: int) -> None: ...
+
+
 def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Raises ModelUnavailable."""
+    """Load the network. Raises ModelUnavailable."""
     model = library_model(files, device)
 
-    def run(patches: np.ndarray) -> np.ndarray:
+    def run(patches: Samples) -> Samples:
         with torch.inference_mode():
-            return (
-                model.model_run.predict_mask(torch.from_numpy(patches).to(model.torch_device)).cpu().numpy()
-            )
+            masks = model.model_run.predict_mask(torch.from_numpy(patches).to(model.torch_device))
+            return cast(Samples, masks.cpu().numpy())
 
     runner = Batches(run, 1, library.release_gpu)
     stems = (stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name))
@@ -51,51 +89,55 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     def estimate(mix: Mix) -> Iterator[Samples]:
         return _Song(model, mix, runner).stems()
 
-    return LoadedModel(files.name, stems, None, estimate, library.placement(model.model_run))
+    return LoadedModel(
+        files.name, stems, None, estimate, library.placement(cast(torch.nn.Module, model.model_run))
+    )
 
 
-def library_model(files: ModelFiles, device: DeviceChoice):
-    """The library's own object, with its network loaded. Raises ModelUnavailable."""
+def library_model(files: ModelFiles, device: DeviceChoice) -> _VrModel:
+    """Return the library's own object with its network loaded. Raises ModelUnavailable."""
     with library.loading(files):
         from audio_separator.separator.architectures.vr_separator import VRSeparator
 
-        model = VRSeparator(
+        model: _VrModel = VRSeparator(
             library.common_config(files, device), {"window_size": WINDOW, "aggression": AGGRESSION}
         )
         kib = math.ceil(os.stat(files.path).st_size / 1024)
         model._ensure_model_loaded(min(_SIZES, key=lambda size: abs(size - kib)))
         model.model_run.eval()
-        # So that the samples reach its STFT as they are.
+        # So that the library passes the samples to its STFT unchanged.
         model.wav_subtype = "FLOAT"
         return model
 
 
 @dataclass(frozen=True)
 class _Block:
-    """The spectrogram [2, bin, frame] from frame `first` on; the block itself is `begin` to `end` of it."""
+    """The frames `begin` to before `end` of a song, with context: `spectrum` begins at frame `first`."""
 
     first: int
     begin: int
     end: int
-    spectrum: np.ndarray
+    spectrum: Spectrogram
 
-    def part(self, begin: int, end: int) -> np.ndarray:
+    def part(self, begin: int, end: int) -> Spectrogram:
+        """Return the frames `begin` to before `end`, [2, bin, frame]."""
         return self.spectrum[:, :, begin - self.first : end - self.first]
 
-    def own(self) -> np.ndarray:
+    def own(self) -> Spectrogram:
+        """Return the block's own frames, without its context."""
         return self.part(self.begin, self.end)
 
     def around(self, frames: int, multiple: int) -> "_Block":
-        """With so many more frames on both sides, where there are; it begins at a multiple of `multiple`."""
+        """Return the block with up to `frames` more on both sides; it begins at a multiple of `multiple`."""
         begin = max(self.begin - frames, 0)
         end = min(self.end + frames, self.first + self.spectrum.shape[2])
         return _Block(self.first, begin - begin % multiple, end, self.spectrum)
 
 
 class _Song:
-    """One mix under separation. Frames are counted on the library's grid: frame 0 is centred on sample 0."""
+    """One mix under separation. Frames are numbered on the library's grid: frame 0 is centred on sample 0."""
 
-    def __init__(self, model, mix: Mix, runner: Batches):
+    def __init__(self, model: _VrModel, mix: Mix, runner: Batches):
         from audio_separator.separator.uvr_lib_v5 import spec_utils
 
         self._model, self._mix, self._runner = model, mix, runner
@@ -103,17 +145,17 @@ class _Song:
         self._is_voice = model.primary_stem_name in model.NON_ACCOM_STEMS
         bands = model.model_params.param["band"]
         top = bands[len(bands)]
-        # Samples of the mix from one frame to the next.
+        # The samples of the mix from one frame to the next.
         self._hop = Fraction(top["hl"] * SAMPLE_RATE, top["sr"])
-        # The library's answer ends with its last whole frame: the mix is filled up to the next one.
+        # The library's answer ends with its last whole frame, so the mix is padded to the next one.
         self._frames = math.ceil(mix.frames / self._hop) + 1
         self._length = math.ceil((self._frames - 1) * self._hop)
         self._offset = model.model_run.offset
         self._patch = WINDOW - 2 * self._offset
-        self._masks: dict[int, np.ndarray] = {}
+        self._masks: dict[int, Mask] = {}
 
     def stems(self) -> Iterator[Samples]:
-        """[2, 2, n]: the primary and the secondary stem."""
+        """Yield [2, 2, n]: the primary and the secondary stem."""
         maximum = max(float(np.abs(block.own()).max()) for block in self._blocks())
         for block in self._blocks():
             yield self._answer(block, maximum or 1.0)
@@ -124,7 +166,7 @@ class _Song:
         for begin in range(0, self._frames, size):
             end = min(begin + size, self._frames)
             first = max(begin - self._offset - 2 * _EDGE_FRAMES, 0)
-            # Only there the bands' frames and the mix's samples begin together.
+            # At these frames the frames of all bands and a sample of the mix begin together.
             first -= first % self._hop.denominator
             last = min(end + self._patch + self._offset + 2 * _EDGE_FRAMES, self._frames)
             start = int(first * self._hop)
@@ -132,34 +174,37 @@ class _Song:
             spectrum = self._spectrum(window.take(start, stop - start))[:, :, : last - first]
             yield _Block(first, begin, end, spectrum)
 
-    def _spectrum(self, samples: Samples) -> np.ndarray:
-        """[2, bin, frame], all bands combined."""
+    def _spectrum(self, samples: Samples) -> Spectrogram:
+        """Return the spectrogram of [2, n], all bands combined."""
         self._model.audio_file_path = np.ascontiguousarray(samples.T)
         return self._model.loading_mix()
 
     def _answer(self, block: "_Block", maximum: float) -> Samples:
-        # The frames around the block's own ones overlap with them.
+        """Return both stems of the block, [2, 2, n]; `maximum` is the largest magnitude of the song."""
+        # Resynthesis needs the frames around the block, which overlap with its own.
         near = block.around(_EDGE_FRAMES, self._hop.denominator)
         patches = range(near.begin // self._patch, -(-near.end // self._patch))
-        self._masks = {p: self._masks.get(p, None) for p in patches}
-        for patch, mask in self._masks.items():
-            if mask is None:
-                self._masks[patch] = self._mask(block, patch, maximum)
+        known = self._masks  # of the block before, which shares patches with this one
+        self._masks = {
+            patch: known[patch] if patch in known else self._mask(block, patch, maximum) for patch in patches
+        }
         skip = near.begin - patches.start * self._patch
-        mask = np.concatenate(list(self._masks.values()), axis=2)[:, :, skip : skip + near.end - near.begin]
+        mask: Mask = np.concatenate(list(self._masks.values()), axis=2)[
+            :, :, skip : skip + near.end - near.begin
+        ]
         mask = self._adjust(mask, self._is_voice, self._model.aggressiveness)
         return np.stack([self._samples(block, near, share * near.own()) for share in (mask, 1 - mask)])
 
-    def _mask(self, block: "_Block", patch: int, maximum: float) -> np.ndarray:
-        """[2, bin, self._patch]: the primary stem's share of each bin."""
+    def _mask(self, block: "_Block", patch: int, maximum: float) -> Mask:
+        """Return the primary stem's share of each bin, [2, bin, self._patch]."""
         begin = patch * self._patch - self._offset
         taken = np.zeros((*block.spectrum.shape[:2], WINDOW), np.float32)
         first, last = max(begin, 0), min(begin + WINDOW, self._frames)
         taken[:, :, first - begin : last - begin] = np.abs(block.part(first, last)) / np.float32(maximum)
-        return self._runner(taken[None])[0]
+        return cast(Mask, self._runner(taken[None])[0])
 
-    def _samples(self, block: "_Block", near: "_Block", spectrum: np.ndarray) -> Samples:
-        """[2, n]: the block's own samples of a masked spectrogram of the frames of `near`."""
+    def _samples(self, block: "_Block", near: "_Block", spectrum: Spectrogram) -> Samples:
+        """Return the block's own samples, [2, n], from a masked spectrogram of the frames of `near`."""
         wave = self._model.spec_to_wav(np.nan_to_num(spectrum, nan=0.0, posinf=0.0, neginf=0.0))
         if self._model.model_samplerate != SAMPLE_RATE:
             wave = librosa.resample(wave, orig_sr=self._model.model_samplerate, target_sr=SAMPLE_RATE)

@@ -1,7 +1,7 @@
-"""A model without weights for fast tests: centre-channel extraction as a 13 KB ONNX graph in MDX format.
+"""Makes a model without weights for fast tests: centre-channel extraction as a 13 KB ONNX graph for MDX.
 
-M = (L + R) / 2, S = (L - R) / 2, V = M · max(0, 1 - 8 |S|² / (|M|² + 1e-12)) · 1 / (1 + (160 Hz / f)⁸); the
-answer is V on both sides. It goes through the same loading code as any model, under the name `centre`.
+M = (L + R) / 2, S = (L - R) / 2, V = M · max(0, 1 - 8 |S|² / (|M|² + 1e-12)) · 1 / (1 + (160 Hz / f)⁸). The
+answer is V on both sides. The model is loaded as any other model, under the name `centre`.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A download from a scripted server, and what it logged."""
+"""Downloads from a scripted server, and collects the log."""
 
 import logging
 from pathlib import Path

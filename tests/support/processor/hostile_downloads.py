@@ -1,4 +1,4 @@
-"""Servers that lie, stall or flood, each with the one end expected of a download from it."""
+"""Lists servers that lie, stall or flood, each with the expected end of a download."""
 
 import gzip
 import itertools

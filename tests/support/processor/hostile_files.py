@@ -1,4 +1,4 @@
-"""Files whose headers lie, or that are small and decode to very much."""
+"""Makes files whose headers lie, and small files that decode to very much."""
 
 import struct
 from collections.abc import Callable, Iterator

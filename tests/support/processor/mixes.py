@@ -1,4 +1,4 @@
-"""A mix in memory, as networks take it."""
+"""Makes a mix in memory, in the form that loaded models take."""
 
 import numpy as np
 

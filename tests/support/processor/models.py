@@ -1,4 +1,4 @@
-"""Model directories for tests, each made once a test session."""
+"""Makes model directories for tests, each once per test session."""
 
 import atexit
 import functools

@@ -94,7 +94,7 @@ class ProcessorHarness:
         return sorted(str(p.relative_to(self.stage.root)) for p in self.stage.root.rglob("*") if p.is_file())
 
     def left_over(self, offset: int, attempt: int) -> str:
-        """What a killed attempt has left in the stage."""
+        """Leave a partial stem in the stage, as a killed attempt does; return its path."""
         path = self.stage.root / str(TASK_UUID) / f"tasks-0-{offset}.{attempt}" / "vocals.wav.part"
         path.parent.mkdir(parents=True)
         path.write_bytes(b"half")

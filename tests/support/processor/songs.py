@@ -1,4 +1,4 @@
-"""Songs whose containers are odd, and how long they are: what people really have and a decoder trips over."""
+"""Makes songs in unusual containers, which people have and decoders misread, with their lengths."""
 
 import io
 import struct
@@ -18,7 +18,7 @@ W64_TAIL = bytes.fromhex("f3acd3118cd100c04f8edb8a")
 
 
 def decoded(path: Path, max_duration_s: float = 60) -> tuple[decode.Decoded, np.ndarray]:
-    """What the decoder says of the file, and its float32 [frame, 2] at 44.1 kHz; without a child process."""
+    """Decode the file without a child process; return the result and float32 [frame, 2] at 44.1 kHz."""
     target = path.with_name(path.name + ".mix")
     found = decode.decode(path, target, max_duration_s, 8)
     return found, audio.read(target)

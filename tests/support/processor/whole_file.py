@@ -1,4 +1,4 @@
-"""audio-separator's own separation of a file, to compare with."""
+"""Separates a file with audio-separator itself, for comparisons."""
 
 import logging
 from pathlib import Path

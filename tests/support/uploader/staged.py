@@ -1,4 +1,4 @@
-"""Files as the uploader gets them from the stage: opened, and announced with their digest."""
+"""Opens files as the uploader gets them from the stage: announced with size and sha256."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ from uploader.verified import VerifiedFile
 
 
 def announced(path: Path, **changes: object) -> VerifiedFile:
-    """The file, with what a processor says of it; `changes` are what it says otherwise."""
+    """Returns the file with the fields that a processor announces; `changes` replaces some of them."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     fields = {"key": path.name, "sha256": digest, "bytes": path.stat().st_size, "duration_s": 1.0}

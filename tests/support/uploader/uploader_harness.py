@@ -1,4 +1,4 @@
-"""An uploader's handler with a store in memory, a real stage and a real receiver, settled as workers do."""
+"""Runs an uploader's handler with a store in memory, a real stage and receiver, and settlement."""
 
 import hashlib
 import threading
@@ -32,13 +32,13 @@ POLICY = RetryPolicy("results", (30, 300))
 
 
 class Killed(BaseException):
-    """What ends a process ends a test's call of it."""
+    """Ends a call where a killed process would end."""
 
 
 class FakeStorage:
-    """A store in memory, which fails with `fail(what, key)` when that returns an error.
+    """A store in memory. A method raises what `fail(method, key)` returns, unless that is None.
 
-    `kill_at`, ("before" or "after", what), ends the caller there.
+    `kill_at`, ("before" or "after", method), raises Killed there.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class FakeStorage:
 
 @dataclass(frozen=True)
 class Settled:
-    """What one try of a record has published, by topic, and what follows its commit."""
+    """The messages of one try, by topic, and the effects that follow the commit."""
 
     done: Done
 
@@ -111,7 +111,7 @@ class Settled:
 
     @property
     def results(self) -> list[Record]:
-        """Records of the result topic and of its retry topics, as they come back."""
+        """The records of the result topic and its retry topics, as the uploader reads them."""
         return [as_record(m) for m in self.done.messages if m.topic.startswith("results")]
 
     @property
@@ -136,7 +136,7 @@ def record(result: Separated | SeparationFailed | Redelivery) -> Record:
 
 
 class UploaderHarness:
-    """`now_s` is what the handler and the worker take the time to be."""
+    """`now_s` is the time for the handler and the worker, in seconds since the epoch."""
 
     def __init__(self, directory: Path, receiver: CallbackReceiver, storage=None, callback_retries: int = 2):
         self.stage = LocalStage(directory / "stage")
@@ -150,24 +150,24 @@ class UploaderHarness:
         self.handler = self.new_handler()
 
     def new_handler(self) -> UploaderHandler:
-        """As a process that has just started has it."""
+        """Returns a handler as a process has it that has just started."""
         config = UploaderConfig(
             "results", "deliveries", len(POLICY.delays_s), self._callback_retries, "out/", (), 10.0
         )
-        told = Statuses("status", NoOutbox(), lambda: self.now_s)
+        statuses = Statuses("status", NoOutbox(), lambda: self.now_s)
         return UploaderHandler(
             config,
             self.network,
             self.storage,
             self.stage,
-            told,
+            statuses,
             lambda: self.now_s,
             self.metrics,
             self.cancels,
         )
 
     def staged(self, offset: int = 5, run: int = 1) -> Separated:
-        """A result whose stems lie in the stage."""
+        """Returns a result whose stems are in the stage."""
         stems = {}
         for name in STEMS:
             path = self.stage.path(f"{TASK_UUID}/tasks-0-{offset}.1/{name}.wav")
@@ -197,7 +197,7 @@ class UploaderHarness:
         return run(self.handler, given, context or FakeContext())
 
     def work(self, result: Result) -> Settled:
-        """One try as the worker makes it, up to its commit; what follows that is left to the test."""
+        """Makes one try as the worker does, up to the commit; the test runs the effects itself."""
         given = result if isinstance(result, Record) else record(result)
         try:
             outcome = run(self.handler, given, FakeContext())
@@ -206,18 +206,18 @@ class UploaderHarness:
         return self.settle(outcome, given)
 
     def given_up(self, result: Result, error: JobError) -> Done:
-        """What the handler publishes for a record that is not tried again."""
+        """Returns what the handler publishes for a record that is not tried again."""
         given = result if isinstance(result, Record) else record(result)
         return given_up(self.handler, given, error, FakeContext())
 
     def settle(self, outcome: Outcome, given: Record | None = None) -> Settled:
-        """What the worker publishes for the outcome of a record, by default the last one that ran."""
+        """Returns what the worker publishes for the outcome of `given`, or of the last record that ran."""
         given = given or self._given
         rules = JobRules("dead", 3, POLICY, lambda: self.now_s)
         return Settled(Settlement(given, self.handler, FakeContext(), rules, "the job").settle(outcome))
 
     def work_out(self, result: Result) -> list[Settled]:
-        """Every try of it and of what comes of it, in turn, each with what follows its commit."""
+        """Makes every try of a record and of the records that follow, with the effects of each commit."""
         waiting, tries = [result], []
         while waiting:
             tries.append(self.work(waiting.pop(0)))

@@ -31,9 +31,9 @@ def done(fake_api):
             "duration_s": 1.5,
         }
         result = {"stems": {"vocals": stem}, "timestamp": 1e9, "model": "centre", "device": "cpu"}
-        told = task("succeeded", progress=1.0, result=result)
-        fake_api.takes_submissions(told)
-        yield told
+        status = task("succeeded", progress=1.0, result=result)
+        fake_api.takes_submissions(status)
+        yield status
 
 
 def test_submit_prints_the_id_and_nothing_else(fake_api, uvr):
@@ -50,8 +50,8 @@ def test_submit_prints_the_id_and_nothing_else(fake_api, uvr):
 def test_submit_tells_scripts_the_key_too(fake_api, uvr):
     task_uuid = fake_api.takes_submissions(task())
     result = uvr("submit", "--json", "--idempotency-key", "order-17", SONG)
-    (told,) = objects(result)
-    assert (told["task_uuid"], told["audio"], told["idempotency_key"]) == (task_uuid, SONG, "order-17")
+    (status,) = objects(result)
+    assert (status["task_uuid"], status["audio"], status["idempotency_key"]) == (task_uuid, SONG, "order-17")
     assert fake_api.requests("/generate")[0].headers["idempotency-key"] == "order-17"
 
 
@@ -87,10 +87,10 @@ def test_submit_waits_and_puts_the_stems_where_asked(uvr, done, tmp_path):
 
 def test_scripts_get_one_object_a_task_with_its_files(uvr, done, tmp_path):
     result = uvr("submit", SONG, "--wait", "--json", "--download", str(tmp_path))
-    (told,) = objects(result)
-    assert (told["state"], told["audio"]) == ("succeeded", SONG)
-    assert told["files"] == {"vocals": str(tmp_path / done["task_uuid"] / "vocals.wav")}
-    assert told["result"] == done["result"] | {"gain": 1.0}
+    (status,) = objects(result)
+    assert (status["state"], status["audio"]) == ("succeeded", SONG)
+    assert status["files"] == {"vocals": str(tmp_path / done["task_uuid"] / "vocals.wav")}
+    assert status["result"] == done["result"] | {"gain": 1.0}
 
 
 def test_a_stem_with_other_bytes_is_told_and_not_kept(fake_api, uvr, done, tmp_path):
@@ -126,34 +126,34 @@ def test_of_several_ends_the_highest_counts(fake_api, uvr):
 
 
 def test_watch_tells_scripts_each_change(fake_api, uvr):
-    told = task("failed", error_code="not_audio")
-    before = {**told, "state": "separating", "progress": 0.5}
-    fake_api.on(f"/tasks/{told['task_uuid']}/events", stream(event(before, "1"), event(told, "2")))
-    result = uvr("watch", "--json", told["task_uuid"])
+    status = task("failed", error_code="not_audio")
+    before = {**status, "state": "separating", "progress": 0.5}
+    fake_api.on(f"/tasks/{status['task_uuid']}/events", stream(event(before, "1"), event(status, "2")))
+    result = uvr("watch", "--json", status["task_uuid"])
     assert [o["state"] for o in objects(result)] == ["separating", "failed"]
     assert result.stderr == ""
 
 
 def test_watch_tells_people_in_lines_where_there_is_no_terminal(fake_api, uvr):
-    told = task("failed", error_code="not_audio", error_message="No audio was found")
-    queued = {**told, "state": "queued", "error_code": None, "error_message": None}
+    status = task("failed", error_code="not_audio", error_message="No audio was found")
+    queued = {**status, "state": "queued", "error_code": None, "error_message": None}
     steps = [
         {**queued, "queue_place": 3, "queue_eta_s": 75.2},
         {**queued, "state": "separating", "progress": 0.5},
         {**queued, "state": "separating", "progress": 0.51},
         {**queued, "state": "separating", "progress": 0.7},
-        told,
+        status,
     ]
     parts = [event(step, str(number)) for number, step in enumerate(steps)]
-    fake_api.on(f"/tasks/{told['task_uuid']}/events", stream(*parts))
-    result = uvr("watch", told["task_uuid"])
-    lines = [line.removeprefix(told["task_uuid"]) for line in result.stderr.splitlines()]
+    fake_api.on(f"/tasks/{status['task_uuid']}/events", stream(*parts))
+    result = uvr("watch", status["task_uuid"])
+    lines = [line.removeprefix(status["task_uuid"]) for line in result.stderr.splitlines()]
     assert lines == [
         " queued, place 3, starts in about 1 min 15 s",
         " separating, 50 %",
         " separating, 70 %",
     ]
-    assert result.stdout == f"{told['task_uuid']} failed, not_audio: No audio was found\n"
+    assert result.stdout == f"{status['task_uuid']} failed, not_audio: No audio was found\n"
 
 
 def test_who_stops_waiting_leaves_the_task_as_it_is(fake_api, uvr_environment):
@@ -185,9 +185,9 @@ def test_a_reader_that_goes_away_ends_it_quietly(fake_api, uvr_environment):
 @pytest.fixture
 def called(fake_api, done):
     """Returns the task of `done` while its receiver accepts no callback: the stream stays open."""
-    told = {**done, "state": "delivering", "progress": 0.99, "error_code": "callback_failed"}
-    fake_api.on(f"/tasks/{told['task_uuid']}", answer(200, told))
-    return told
+    status = {**done, "state": "delivering", "progress": 0.99, "error_code": "callback_failed"}
+    fake_api.on(f"/tasks/{status['task_uuid']}", answer(200, status))
+    return status
 
 
 @pytest.mark.parametrize("command", [("submit", SONG), ("watch",)])
@@ -200,8 +200,10 @@ def test_stems_are_fetched_while_nobody_takes_the_callback(fake_api, uvr, called
     path = tmp_path / waits["task_uuid"] / "vocals.wav"
     assert path.read_bytes() == STEM
     assert result.exit_code == Exit.DONE
-    said = f"{waits['task_uuid']} separated; its callback has not been accepted yet\n  vocals       {path}\n"
-    assert result.stdout == said
+    message = (
+        f"{waits['task_uuid']} separated; its callback has not been accepted yet\n  vocals       {path}\n"
+    )
+    assert result.stdout == message
 
 
 def test_who_waits_sees_the_tasks_end_where_the_receiver_answers_at_once(
@@ -221,8 +223,8 @@ def test_a_receiver_that_hangs_is_waited_for_no_longer_than_a_moment(fake_api, u
     first = {**called, "error_code": None}
     fake_api.on(f"/tasks/{first['task_uuid']}/events", stream(event(first, "1"), ends=False))
     result = uvr("submit", SONG, "--wait", "--json")
-    (told,) = objects(result)
-    assert (result.exit_code, told["state"], "result" in told) == (Exit.DONE, "delivering", True)
+    (status,) = objects(result)
+    assert (result.exit_code, status["state"], "result" in status) == (Exit.DONE, "delivering", True)
 
 
 def test_who_only_watches_sees_the_callback_as_well(fake_api, uvr, called, done):
@@ -235,10 +237,10 @@ def test_who_only_watches_sees_the_callback_as_well(fake_api, uvr, called, done)
 
 
 def test_a_failure_is_waited_for_until_it_is_over(fake_api, uvr):
-    told = task("failed", error_code="not_audio", error_message="No audio was found")
-    fake_api.takes_submissions(told)
-    before = {**told, "state": "delivering"}
-    fake_api.on(f"/tasks/{told['task_uuid']}/events", stream(event(before, "1"), event(told, "2")))
+    status = task("failed", error_code="not_audio", error_message="No audio was found")
+    fake_api.takes_submissions(status)
+    before = {**status, "state": "delivering"}
+    fake_api.on(f"/tasks/{status['task_uuid']}/events", stream(event(before, "1"), event(status, "2")))
     result = uvr("submit", SONG, "--wait")
     assert (result.exit_code, result.stdout.split()[1]) == (Exit.FAILED, "failed,")
 

@@ -27,8 +27,8 @@ def test_status_tells_all_that_is_known(fake_api, uvr):
         assert expected in text
     assert "\nsong          https://example.com/song.mp3\ncallback      to example.org\n" in text
     assert text.index("  downloading") < text.index("  queued")
-    (told,) = objects(uvr("status", "--json", task_uuid))
-    assert told["result"]["stems"] == stems
+    (status,) = objects(uvr("status", "--json", task_uuid))
+    assert status["result"]["stems"] == stems
 
 
 def test_list_asks_for_what_was_wanted_and_prints_a_line_each(fake_api, uvr):
@@ -101,7 +101,7 @@ def test_the_tries_of_each_redelivery_are_told_apart(fake_api, uvr):
 
 
 @pytest.mark.parametrize(
-    ("state", "fields", "said"),
+    ("state", "fields", "message"),
     [
         ("separating", {"hook_host": "example.org"}, "no callback has been sent yet"),
         ("queued", {"hook_host": "example.org"}, "no callback has been sent yet"),
@@ -110,11 +110,11 @@ def test_the_tries_of_each_redelivery_are_told_apart(fake_api, uvr):
         ("succeeded", {}, "no callback is sent: the task was submitted without a hook_url"),
     ],
 )
-def test_why_there_are_no_deliveries_is_said(fake_api, uvr, state, fields, said):
+def test_why_there_are_no_deliveries_is_said(fake_api, uvr, state, fields, message):
     task_uuid = fake_api.add(task(state, audio="https://example.com/song.mp3", **fields))
     fake_api.on(f"/tasks/{task_uuid}/deliveries", answer(200, {"deliveries": []}))
     result = uvr("deliveries", task_uuid)
-    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{said}\n")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"{message}\n")
     assert uvr("deliveries", "--json", task_uuid).stderr == ""
 
 

@@ -36,10 +36,10 @@ def test_a_submission_has_what_was_given_and_no_more(api, client):
 
 @pytest.mark.parametrize("lost", [reset(), serve(b"", 502), serve(b"", 503), serve(b"{", declared_bytes=99)])
 def test_a_submission_whose_answer_was_lost_is_repeated_with_its_key(api, client, lost):
-    told = task()
-    api.takes_submissions(told)
+    status = task()
+    api.takes_submissions(status)
     api.first("/generate", lost)
-    assert str(client.submit(SONG).task_uuid) == told["task_uuid"]
+    assert str(client.submit(SONG).task_uuid) == status["task_uuid"]
     first, second = api.requests("/generate")
     assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
     assert first.body == second.body
@@ -61,10 +61,10 @@ def test_a_full_queue_is_told_and_not_pressed(api, client):
 
 
 def test_a_list_can_be_of_one_key(api, client):
-    told = task()
-    api.on("/tasks", answer(200, {"tasks": [told]}))
+    status = task()
+    api.on("/tasks", answer(200, {"tasks": [status]}))
     (found,) = client.list(idempotency_key="order 17&x=1", limit=5)
-    assert str(found.task_uuid) == told["task_uuid"]
+    assert str(found.task_uuid) == status["task_uuid"]
     assert api.requests("/tasks")[0].target == "/tasks?idempotency_key=order+17%26x%3D1&limit=5"
 
 

@@ -34,10 +34,10 @@ def client(api):
 
 
 def with_stems(**links: str) -> Task:
-    return Task.model_validate(told(**links))
+    return Task.model_validate(succeeded(**links))
 
 
-def told(**links: str) -> dict:
+def succeeded(**links: str) -> dict:
     stems = {
         name: {
             "url": link,
@@ -97,16 +97,16 @@ def test_a_download_that_broke_off_is_begun_again(client, store, tmp_path):
 
 
 def test_a_link_that_has_expired_is_asked_for_anew(client, api, store, tmp_path):
-    fresh = told(vocals=store.on("/fresh.wav", serve(VOCALS)))
+    fresh = succeeded(vocals=store.on("/fresh.wav", serve(VOCALS)))
     api.add(fresh)
-    old = {**fresh, **told(vocals=store.on("/old.wav", serve(b"expired", 403)))}
+    old = {**fresh, **succeeded(vocals=store.on("/old.wav", serve(b"expired", 403)))}
     old["task_uuid"] = fresh["task_uuid"]
     files = client.download(Task.model_validate(old), tmp_path)
     assert files["vocals"].read_bytes() == VOCALS
 
 
 def test_a_link_that_is_refused_again_is_told(client, api, store, tmp_path):
-    refused = told(vocals=store.on("/v.wav", serve(b"no", 403)))
+    refused = succeeded(vocals=store.on("/v.wav", serve(b"no", 403)))
     api.add(refused)
     with pytest.raises(DownloadFailed, match="vocals: the store answers with status 403"):
         client.download(Task.model_validate(refused), tmp_path)
@@ -153,7 +153,7 @@ def test_a_task_without_stems_has_none_to_fetch(client, tmp_path):
 
 
 def test_links_are_refreshed_for_a_task_that_has_none_any_more(client, api, store, tmp_path):
-    refused = told(vocals=store.on("/v.wav", serve(b"no", 403)))
+    refused = succeeded(vocals=store.on("/v.wav", serve(b"no", 403)))
     api.on(f"/tasks/{refused['task_uuid']}", answer(200, task("queued", refused["task_uuid"], run=2)))
     with pytest.raises(NoResult, match="its state is queued"):
         client.download(Task.model_validate(refused), tmp_path)

@@ -39,12 +39,12 @@ def client(api, pauses_s):
         yield client
 
 
-def path(told: dict) -> str:
-    return f"/tasks/{told['task_uuid']}/events"
+def path(status: dict) -> str:
+    return f"/tasks/{status['task_uuid']}/events"
 
 
-def changed(told: dict, state: str, **fields) -> dict:
-    return {**told, "state": state, **fields}
+def changed(status: dict, state: str, **fields) -> dict:
+    return {**status, "state": state, **fields}
 
 
 def test_events_are_read_as_the_standard_says_however_they_are_cut():
@@ -68,18 +68,18 @@ def test_every_line_is_a_sign_of_life():
 
 
 def test_a_broken_stream_goes_on_after_the_last_event(api, client, pauses_s):
-    told = task()
-    separating, done = changed(told, "separating", progress=0.5), changed(told, "succeeded")
+    status = task()
+    separating, done = changed(status, "separating", progress=0.5), changed(status, "succeeded")
     cut = event(separating, "2")[:-1]
     breaks = (
-        stream(event(told, "1"), b": ping\n\n", cut),
+        stream(event(status, "1"), b": ping\n\n", cut),
         reset(),
         problem(503, "reading", [("Retry-After", "2")]),
         stream(event(separating, "2")),
         stream(event(done, "3"), ends=False),
     )
-    api.on(path(told), in_turn(*breaks))
-    found = [(e.id, e.task.state) for e in client.events(told["task_uuid"])]
+    api.on(path(status), in_turn(*breaks))
+    found = [(e.id, e.task.state) for e in client.events(status["task_uuid"])]
     assert found == [("1", "queued"), ("2", "separating"), ("3", "succeeded")]
     sent = [request.headers.get("last-event-id") for request in api.requests()]
     assert sent == [None, "1", "1", "1", "2"]
@@ -87,16 +87,16 @@ def test_a_broken_stream_goes_on_after_the_last_event(api, client, pauses_s):
 
 
 def test_a_stream_ends_where_nothing_more_will_come(api, client):
-    told = task()
-    api.on(path(told), serve(b"", 204))
-    assert [*client.events(told["task_uuid"], "9")] == []
+    status = task()
+    api.on(path(status), serve(b"", 204))
+    assert [*client.events(status["task_uuid"], "9")] == []
     assert api.requests()[0].headers["last-event-id"] == "9"
 
 
 def test_text_that_other_line_ends_are_in_is_one_event(api, client):
-    told = task("failed", error_message="a\u2028b\x85c")
-    api.add(told)
-    assert client.wait(told["task_uuid"]).error_message == "a\u2028b\x85c"
+    status = task("failed", error_message="a\u2028b\x85c")
+    api.add(status)
+    assert client.wait(status["task_uuid"]).error_message == "a\u2028b\x85c"
 
 
 @pytest.mark.parametrize(
@@ -110,16 +110,16 @@ def test_text_that_other_line_ends_are_in_is_one_event(api, client):
     ],
 )
 def test_what_another_try_would_not_mend_ends_it(api, client, pauses_s, script, kind):
-    told = task()
-    api.on(path(told), script)
+    status = task()
+    api.on(path(status), script)
     with pytest.raises(kind):
-        client.wait(told["task_uuid"])
+        client.wait(status["task_uuid"])
     assert pauses_s == []
 
 
 def test_an_api_that_stays_away_is_given_up_after_the_outage(api):
-    told = task()
-    api.on(path(told), in_turn(stream(event(told, "1")), reset()))
+    status = task()
+    api.on(path(status), in_turn(stream(event(status, "1")), reset()))
     now_s = 0.0
 
     def sleep(pause_s: float) -> None:
@@ -131,25 +131,25 @@ def test_an_api_that_stays_away_is_given_up_after_the_outage(api):
         UvrClient(api.url, "admin", "password", patience=patience) as client,
         pytest.raises(Unreachable),
     ):
-        client.wait(told["task_uuid"])
+        client.wait(status["task_uuid"])
     assert 60 < now_s <= 60 + patience.longest_pause_s
 
 
 @pytest.mark.parametrize("pings", [0, 1000])
 def test_a_wait_has_an_end_whether_the_stream_is_silent_or_not(api, pings):
-    told = task()
-    api.on(path(told), stream(event(told, "1"), *[b": ping\n\n"] * pings, ends=False))
+    status = task()
+    api.on(path(status), stream(event(status, "1"), *[b": ping\n\n"] * pings, ends=False))
     # With pings the tests' clock advances 1 s each time it is read; without them real time passes.
     timeout_s, patience = (100, impatient()) if pings else (0.2, None)
     with (
         UvrClient(api.url, "admin", "password", patience=patience) as client,
         pytest.raises(WaitTimeout, match="it goes on"),
     ):
-        client.wait(told["task_uuid"], timeout_s)
+        client.wait(status["task_uuid"], timeout_s)
 
 
 def test_unknown_events_are_passed_over(api, client):
-    told = task("failed")
+    status = task("failed")
     other = b"event: news\ndata: " + json.dumps({"x": 1}).encode() + b"\n\n"
-    api.on(path(told), stream(other, event(told, "1")))
-    assert [e.id for e in client.events(told["task_uuid"])] == ["1"]
+    api.on(path(status), stream(other, event(status, "1")))
+    assert [e.id for e in client.events(status["task_uuid"])] == ["1"]

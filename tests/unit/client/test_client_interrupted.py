@@ -31,7 +31,7 @@ def speak():
 atexit.register(print, "the interpreter's own end")
 threading.Thread(target=speak, daemon=True).start()
 sys.stdin.readline()
-print("told")
+print("result")
 end_at_once(Exit.INTERRUPTED)
 """
 
@@ -48,7 +48,7 @@ def test_an_interruption_ends_the_process_without_the_interpreters_own_end():
             code = ending.wait(60)
         finally:
             ending.kill()
-        assert (code, ending.stdout.read()) == (Exit.INTERRUPTED, b"told\n")
+        assert (code, ending.stdout.read()) == (Exit.INTERRUPTED, b"result\n")
 
 
 def _is_full(pipe: IO[bytes]) -> bool:

@@ -35,7 +35,7 @@ def test_a_terminal_gets_bars_and_all_else_lines_and_scripts_nothing():
 
 
 @pytest.mark.parametrize(
-    ("told", "expected"),
+    ("status", "expected"),
     [
         (
             changed("queued", queue_place=3, queue_eta_s=75.2),
@@ -48,10 +48,10 @@ def test_a_terminal_gets_bars_and_all_else_lines_and_scripts_nothing():
         (changed("[red]\x1b[2J[/red]"), [r"[red]\x1b[2J[/red]"]),
     ],
 )
-def test_a_bar_tells_stage_and_progress_and_how_long_still(told, expected):
+def test_a_bar_tells_stage_and_progress_and_how_long_still(status, expected):
     console = terminal()
     with Bars(console) as bars:
-        bars.show(told)
+        bars.show(status)
     last = last_line(console)
     for text in ["e197436f", *expected]:
         assert text in last
@@ -78,8 +78,8 @@ def test_how_long_still_is_told_from_the_progress():
 
 
 def test_one_line_tells_what_matters():
-    told = changed("queued", error_code="http_error", error_message="HTTP error: 503", next_try_at=NOW_S)
-    assert task_line(told).endswith(f"queued, retries at {local_time(NOW_S)}, http_error: HTTP error: 503")
+    status = changed("queued", error_code="http_error", error_message="HTTP error: 503", next_try_at=NOW_S)
+    assert task_line(status).endswith(f"queued, retries at {local_time(NOW_S)}, http_error: HTTP error: 503")
 
 
 @pytest.mark.parametrize(
@@ -123,9 +123,9 @@ def test_what_is_no_time_is_refused(text):
 )
 def test_a_list_has_room_for_songs_on_a_narrow_terminal_too(width, song):
     address = "https://example.com/very long name of a song.flac"
-    told = changed("separating", progress=0.5, audio=address, hook_host="hooks.example.com")
+    status = changed("separating", progress=0.5, audio=address, hook_host="hooks.example.com")
     console = Console(file=io.StringIO(), width=width)
-    console.print(tasks_table([told, changed("queued")], width))
+    console.print(tasks_table([status, changed("queued")], width))
     assert isinstance(console.file, io.StringIO)
     lines = console.file.getvalue().splitlines()
     assert len(lines) == (3 if width == 500 else 4)

@@ -97,9 +97,9 @@ def test_a_file_that_was_named_must_be_there_and_readable(tmp_path):
     [(0o600, FILE, False), (0o640, FILE, False), (0o644, FILE, True), (0o644, 'username = "a"', False)],
 )
 def test_a_password_that_everyone_can_read_is_warned_of(tmp_path, mode, text, warned):
-    path, said = write(tmp_path / "uvr.toml", text, mode), []
-    loaded(Given(username="a", password="b"), file=path, warn=said.append)
-    assert [os.path.basename(path) in line and "chmod 600" in line for line in said] == [True] * warned
+    path, warnings = write(tmp_path / "uvr.toml", text, mode), []
+    loaded(Given(username="a", password="b"), file=path, warn=warnings.append)
+    assert [os.path.basename(path) in line and "chmod 600" in line for line in warnings] == [True] * warned
 
 
 def test_a_password_shows_in_no_representation():

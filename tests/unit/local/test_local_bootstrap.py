@@ -12,8 +12,8 @@ def _uv_settings(tmp_path: Path, pip_says: str, **env: str) -> dict[str, str]:
     """Returns the settings with which uv is started when `pip config list` prints `pip_says`."""
     python = tmp_path / "bin" / "python"
     python.parent.mkdir(parents=True, exist_ok=True)
-    (tmp_path / "said").write_text(pip_says)
-    python.write_text(f"#!/bin/sh\ncat '{tmp_path}/said'\n")
+    (tmp_path / "pip_output").write_text(pip_says)
+    python.write_text(f"#!/bin/sh\ncat '{tmp_path}/pip_output'\n")
     python.chmod(0o755)
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", ". local/bootstrap.sh; with_pip_settings env"],
@@ -32,13 +32,13 @@ def test_without_any_setting_uv_uses_its_own_default(tmp_path):
 
 
 def test_what_pip_is_configured_with_reaches_uv(tmp_path):
-    said = (
+    pip_output = (
         ":env:.disable-pip-version-check='1'\n"
         "global.cert='/etc/ssl/own.pem'\n"
         "global.extra-index-url='\\nhttps://a.example/simple\\nhttps://b.example/simple'\n"
         "global.index-url='https://mirror.example/simple'\n"
     )
-    assert _uv_settings(tmp_path, said) == {
+    assert _uv_settings(tmp_path, pip_output) == {
         "UV_DEFAULT_INDEX": "https://mirror.example/simple",
         "UV_INDEX": "https://a.example/simple https://b.example/simple",
         "SSL_CERT_FILE": "/etc/ssl/own.pem",
@@ -46,12 +46,12 @@ def test_what_pip_is_configured_with_reaches_uv(tmp_path):
 
 
 def test_the_environment_wins_over_the_file_and_uv_over_pip(tmp_path):
-    said = "global.index-url='https://file.example/simple'\n"
-    of_pip = _uv_settings(tmp_path, said, PIP_INDEX_URL="https://pip.example/simple")
+    pip_output = "global.index-url='https://file.example/simple'\n"
+    of_pip = _uv_settings(tmp_path, pip_output, PIP_INDEX_URL="https://pip.example/simple")
     assert of_pip["UV_DEFAULT_INDEX"] == "https://pip.example/simple"
     of_uv = _uv_settings(
         tmp_path,
-        said,
+        pip_output,
         PIP_INDEX_URL="https://pip.example/simple",
         UV_DEFAULT_INDEX="https://uv.example/simple",
     )

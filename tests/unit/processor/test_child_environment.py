@@ -1,4 +1,4 @@
-"""The processor's children, which read strangers' bytes, get none of its secrets with their environment."""
+"""The processor's children, which read strangers' files, do not get its secrets in their environment."""
 
 from processor import child_process
 
@@ -23,11 +23,11 @@ def test_a_childs_environment_holds_no_secret(monkeypatch):
         "tests.support.processor.environment_teller", [], {"OMP_NUM_THREADS": "1"}
     )
     try:
-        told = channel.receive(60)
+        environment = channel.receive(60)
     finally:
         child_process.kill(process)
         channel.close()
-    assert [name for name in told if told[name] == "marked"] == []
-    assert told["CUDA_VISIBLE_DEVICES"] == "1"
-    assert told["OMP_NUM_THREADS"] == "1"
-    assert "PATH" in told
+    assert [name for name in environment if environment[name] == "marked"] == []
+    assert environment["CUDA_VISIBLE_DEVICES"] == "1"
+    assert environment["OMP_NUM_THREADS"] == "1"
+    assert "PATH" in environment

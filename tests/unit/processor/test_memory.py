@@ -1,4 +1,4 @@
-"""The kernel's out-of-memory killer: where its count is read, and whom it takes first."""
+"""The out-of-memory killer: where its count is read, and which process it kills first."""
 
 import os
 import signal

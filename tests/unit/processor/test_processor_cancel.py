@@ -1,4 +1,4 @@
-"""A run that ends early in the processor: nothing is begun, nothing stays, and what is announced."""
+"""A cancelled run in the processor: nothing begins, no file stays, and its end is published."""
 
 import pytest
 

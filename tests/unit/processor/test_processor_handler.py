@@ -1,4 +1,4 @@
-"""A task's life in the processor: what is announced, and what stays on disk after each end."""
+"""A task's job in the processor: what is published, and which files are left after each end."""
 
 import errno
 from pathlib import Path

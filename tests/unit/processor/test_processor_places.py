@@ -1,4 +1,4 @@
-"""Downloads beside separation: whose place they need, and when a slow one leaves its slot to another song."""
+"""Downloads beside separation: the place that each needs, and when a slow one gives up its slot."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Each process has a directory of its own, and takes those of ended ones away, whatever they were called."""
+"""Each process has a directory of its own, and removes the directories of ended processes."""
 
 import subprocess
 import sys

@@ -206,6 +206,14 @@ def test_every_file_that_the_documents_name_exists(name: str):
     assert found or (REPOSITORY / name).exists()
 
 
+LOGGERS_NAMED = re.findall(r'(?:"logger": "| (?:INFO|WARNING|ERROR) )([a-z_.]+)', EVERYTHING)
+
+
+@pytest.mark.parametrize("name", sorted(set(LOGGERS_NAMED)))
+def test_every_logger_in_an_example_exists(name: str):
+    assert (REPOSITORY / name.replace(".", "/")).with_suffix(".py").exists()
+
+
 def thread_names() -> set[str]:
     texts = [path.read_text() for path in PRODUCT]
     return {name for text in texts for name in re.findall(r'name(?:_prefix)?=f?"([a-z][a-z-]*)["\s]', text)}

@@ -1,4 +1,4 @@
-"""One holder a key, others at once, and no waiting beyond a job's end."""
+"""A key has one holder at a time, other keys are free, and a job that must stop does not wait."""
 
 import pytest
 

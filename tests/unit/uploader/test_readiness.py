@@ -1,4 +1,7 @@
-"""The bucket's state is asked for seldom while it is good and often while it is not."""
+"""The bucket is checked seldom while it can be used, and often while it cannot."""
+
+import itertools
+import threading
 
 from uploader.readiness import BucketWatch
 from uploader.storage_errors import BucketMissing
@@ -56,3 +59,25 @@ def test_an_outage_is_logged_once_for_each_reason(caplog):
         bucket.check()
         store.now_s += 3
     assert [record.getMessage() for record in caplog.records] == ["the bucket cannot be used: no bucket"]
+
+
+def test_the_wait_for_the_bucket_ends_once_it_can_be_used():
+    errors, stopping = [BucketMissing("no bucket"), BucketMissing("no bucket"), None], threading.Event()
+
+    def ask() -> None:
+        if error := errors.pop(0):
+            raise error
+
+    stopping.wait = lambda timeout_s: False
+    # Each look at the clock is 100 s after the last, so each round asks the store.
+    BucketWatch(ask, itertools.count(0, 100).__next__).wait(stopping)
+    assert errors == []
+    assert not stopping.is_set()
+
+
+def test_a_service_that_stops_does_not_wait_for_the_bucket():
+    store, stopping = Store(), threading.Event()
+    store.error = BucketMissing("no bucket")
+    stopping.set()
+    watch(store).wait(stopping)
+    assert store.asked == 0

@@ -1,4 +1,4 @@
-"""What the uploader's part of a task's status says at each end of a try."""
+"""The uploader reports a run's end, or its wait, at the end of each try."""
 
 import pytest
 
@@ -19,37 +19,38 @@ def harness(tmp_path):
 
 
 def test_a_delivered_success_has_the_links_of_its_callback(harness):
-    (told,) = harness.work(harness.staged()).statuses
+    (status,) = harness.work(harness.staged()).statuses
     (body,) = harness.callbacks()
-    assert (told.state, told.progress, told.model, told.error_code) == ("succeeded", 1.0, "centre", None)
-    assert told.result.model_dump(mode="json", exclude_none=True) == body
-    assert told.times.keys() == {State.QUEUED, State.UPLOADING, State.DELIVERING, State.SUCCEEDED}
+    assert (status.state, status.progress) == ("succeeded", 1.0)
+    assert (status.model, status.error_code) == ("centre", None)
+    assert status.result.model_dump(mode="json", exclude_none=True) == body
+    assert status.times.keys() == {State.QUEUED, State.UPLOADING, State.DELIVERING, State.SUCCEEDED}
 
 
 def test_a_failed_run_is_over_with_its_own_error_whatever_becomes_of_the_callback(harness):
     harness.receiver.answer(500)
-    told = [status for settled in harness.work_out(harness.failed()) for status in settled.statuses]
-    assert {(s.state, s.error_code) for s in told} == {("failed", "http_error")}
-    # So that it can be told how many callbacks of a user wait.
-    assert [s.callback_next_try_at for s in told] == [99.0 + 30, 99.0 + 300, None]
+    statuses = [status for settled in harness.work_out(harness.failed()) for status in settled.statuses]
+    assert {(s.state, s.error_code) for s in statuses} == {("failed", "http_error")}
+    # The api counts by this how many callbacks of a user wait.
+    assert [s.callback_next_try_at for s in statuses] == [99.0 + 30, 99.0 + 300, None]
 
 
 def test_a_callback_that_waits_is_being_delivered_and_one_that_is_lost_leaves_a_success(harness):
     harness.receiver.answer(500)
-    told = [status for settled in harness.work_out(harness.staged()) for status in settled.statuses]
-    assert [s.state for s in told] == ["delivering", "delivering", "succeeded"]
-    assert [s.tries for s in told] == [(1, 0), (2, 0), (2, 0)]
-    assert [s.next_try_at for s in told] == [99.0 + 30, 99.0 + 300, None]
-    assert {s.error_code for s in told} == {"callback_failed"}
-    assert {s.result.task_uuid for s in told} == {TASK_UUID}
+    statuses = [status for settled in harness.work_out(harness.staged()) for status in settled.statuses]
+    assert [s.state for s in statuses] == ["delivering", "delivering", "succeeded"]
+    assert [s.tries for s in statuses] == [(1, 0), (2, 0), (2, 0)]
+    assert [s.next_try_at for s in statuses] == [99.0 + 30, 99.0 + 300, None]
+    assert {s.error_code for s in statuses} == {"callback_failed"}
+    assert {s.result.task_uuid for s in statuses} == {TASK_UUID}
 
 
 def test_a_store_that_is_away_is_waited_for_and_given_up(harness):
     harness.storage.fail = lambda what, key: DOWN if what == "put_file" else None
-    told = [status for settled in harness.work_out(harness.staged()) for status in settled.statuses]
-    assert [s.state for s in told] == ["uploading", "uploading", "delivering", "failed"]
-    assert [s.tries for s in told[:2]] == [(0, 1), (0, 2)]
-    assert {s.error_code for s in told} == {"storage_error"}
+    statuses = [status for settled in harness.work_out(harness.staged()) for status in settled.statuses]
+    assert [s.state for s in statuses] == ["uploading", "uploading", "delivering", "failed"]
+    assert [s.tries for s in statuses[:2]] == [(0, 1), (0, 2)]
+    assert {s.error_code for s in statuses} == {"storage_error"}
 
 
 def test_a_run_whose_callback_could_not_be_read_again_has_failed(harness):
@@ -75,7 +76,7 @@ def test_the_song_is_named_in_every_status_of_its_result(harness):
     harness.receiver.answer(500)
     for result in (harness.staged(), harness.failed()):
         tries = harness.work_out(result.model_copy(update=song))
-        told = [status for settled in tries for status in settled.statuses]
-        assert {status.audio for status in told} == {song["audio"]}
+        statuses = [status for settled in tries for status in settled.statuses]
+        assert {status.audio for status in statuses} == {song["audio"]}
     unpublished = harness.given_up(harness.staged().model_copy(update=song), DOWN)
     assert all(song["audio"].encode() in message.value for message in unpublished.messages)

@@ -61,9 +61,9 @@ def test_a_run_that_nobody_wants_to_be_called_for_is_over_at_once(harness, kind,
     result = result_of(harness, kind).model_copy(update={"hook_url": None})
     (settled,) = harness.work_out(decode_result(result.to_bytes()))
     assert [message.topic for message in settled.done.messages] == ["status"]
-    (told,) = settled.statuses
-    assert told.state == state
-    assert "delivering" not in told.times
+    (status,) = settled.statuses
+    assert status.state == state
+    assert "delivering" not in status.times
     assert json.loads(harness.storage.objects[f"out/{TASK_UUID}/1/manifest.json"])["status"] == kind
     assert harness.requests() == []
     assert harness.files() == []
@@ -72,8 +72,8 @@ def test_a_run_that_nobody_wants_to_be_called_for_is_over_at_once(harness, kind,
 def test_a_failure_to_publish_is_over_too_when_nobody_wants_to_be_called(harness):
     harness.storage.fail = lambda what, key: DOWN if what == "put_file" else None
     tries = harness.work_out(harness.staged().model_copy(update={"hook_url": None}))
-    told = [status for settled in tries for status in settled.statuses]
-    assert (told[-1].state, told[-1].error_code) == ("failed", "storage_error")
+    statuses = [status for settled in tries for status in settled.statuses]
+    assert (statuses[-1].state, statuses[-1].error_code) == ("failed", "storage_error")
     assert harness.requests() == []
 
 
@@ -100,10 +100,10 @@ def test_the_tries_of_a_failure_s_callback_look_for_leftovers_once(harness):
 def test_each_try_is_noted_with_its_answer_and_when_the_next_one_comes(harness):
     harness.receiver.answer(503)
     tries = harness.work_out(harness.failed())
-    noted = [delivery for settled in tries for delivery in settled.deliveries]
-    assert [d.try_number for d in noted] == [1, 2, 3]
-    assert [d.next_try_at for d in noted] == [99.0 + 30, 99.0 + 300, None]
-    assert {(d.status, d.error_code, d.run, d.task_uuid) for d in noted} == {
+    deliveries = [delivery for settled in tries for delivery in settled.deliveries]
+    assert [d.try_number for d in deliveries] == [1, 2, 3]
+    assert [d.next_try_at for d in deliveries] == [99.0 + 30, 99.0 + 300, None]
+    assert {(d.status, d.error_code, d.run, d.task_uuid) for d in deliveries} == {
         (503, "callback_failed", 1, TASK_UUID)
     }
     harness.receiver.answer(204)
@@ -122,8 +122,8 @@ def test_a_receiver_s_wish_to_wait_is_rounded_up_to_the_next_delay(harness, stat
     harness.receiver.answer(status, [("Retry-After", retry_after)])
     settled = harness.work(harness.failed())
     assert [waiting.topic for waiting in settled.results] == [topic]
-    (noted,) = settled.deliveries
-    assert noted.next_try_at == 99.0 + int(topic.removeprefix("results_retry_").removesuffix("s"))
+    (delivery,) = settled.deliveries
+    assert delivery.next_try_at == 99.0 + int(topic.removeprefix("results_retry_").removesuffix("s"))
 
 
 @pytest.mark.parametrize("kind", ["success", "failed"])
@@ -132,8 +132,8 @@ def test_a_receiver_that_is_gone_is_not_asked_again_and_its_callback_kept(harnes
     (settled,) = harness.work_out(result_of(harness, kind))
     (letter,) = settled.letters
     assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"callback_gone"
-    (noted,) = settled.deliveries
-    assert (noted.status, noted.error_code, noted.next_try_at) == (410, "callback_gone", None)
+    (delivery,) = settled.deliveries
+    assert (delivery.status, delivery.error_code, delivery.next_try_at) == (410, "callback_gone", None)
     assert len(harness.requests()) == 1
 
 
@@ -142,8 +142,8 @@ def test_a_hook_that_must_not_be_reached_is_put_aside(harness):
     (settled,) = harness.work_out(result)
     (letter,) = settled.letters
     assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"address_blocked"
-    (noted,) = settled.deliveries
-    assert (noted.status, noted.error_code) == (None, "address_blocked")
+    (delivery,) = settled.deliveries
+    assert (delivery.status, delivery.error_code) == (None, "address_blocked")
 
 
 @pytest.mark.parametrize("callback_retries", [0, 4])

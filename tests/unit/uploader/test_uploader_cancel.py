@@ -23,7 +23,7 @@ def cancel(harness: UploaderHarness) -> None:
 
 
 def cancel_at(harness: UploaderHarness, what: str, key: str, error: Exception | None = None) -> None:
-    """The run is cancelled when the store is asked that."""
+    """Cancels the run when the handler calls the store's method `what` for `key`."""
 
     def fail(asked: str, of: str) -> Exception | None:
         if (asked, of) != (what, PREFIX + key):
@@ -127,5 +127,5 @@ def test_bad_news_that_no_store_takes_is_a_cancel_still(harness):
     cancel(harness)
     (failed,) = harness.work(harness.staged()).results
     given_up = harness.given_up(failed, DOWN)
-    (told,) = [decode_status(m.value) for m in given_up.messages if m.topic == "status"]
-    assert (told.state, told.error_code) == ("cancelled", "cancelled")
+    (status,) = [decode_status(m.value) for m in given_up.messages if m.topic == "status"]
+    assert (status.state, status.error_code) == ("cancelled", "cancelled")

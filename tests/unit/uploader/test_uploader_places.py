@@ -1,4 +1,4 @@
-"""Which place a callback needs, which records wait for it unbegun, and what is told while they wait."""
+"""Callbacks need places: some records wait for theirs before they begin, and report that they wait."""
 
 import pytest
 
@@ -108,7 +108,7 @@ def test_only_a_record_whose_stems_are_published_waits_before_it_is_begun(harnes
     assert claim_of(Record("results", 0, 7, b"k", b"no result")) is None
     assert claim_of(Record("results", 0, 7, b"k", None)) is None
     assert claim_of(record(harness.staged().model_copy(update={"hook_url": None}))) is None
-    # Without a failed try it was deferred for want of a place.
+    # `again` has no failed try: it was deferred because no place was free.
     for known in (again, record(unstored), record(asked(harness))):
         assert claim_of(known) is not None
     called = Record("results_retry_30s", 0, 7, b"k", first.value, ((TRIES, b'{"callback":2}'),))

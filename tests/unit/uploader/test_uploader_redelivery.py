@@ -24,14 +24,14 @@ def harness(tmp_path, receiver):
 
 
 def over(harness: UploaderHarness, result) -> Status:
-    """What the api knows of the run once it has ended."""
-    told = [status for settled in harness.work_out(result) for status in settled.statuses]
-    assert told[-1].state.is_final
-    return Status.model_validate_json(told[-1].to_bytes())
+    """Returns the status that the api has of the run once the run has ended."""
+    statuses = [status for settled in harness.work_out(result) for status in settled.statuses]
+    assert statuses[-1].state.is_final
+    return Status.model_validate_json(statuses[-1].to_bytes())
 
 
 def asked_for(known: Status, requested_at: float = 200.0):
-    """As the api makes it."""
+    """Returns the redelivery's record, as the api makes it."""
     asked = Redelivery(
         task_uuid=known.task_uuid,
         hook_url=known.hook_url,
@@ -64,8 +64,8 @@ def test_the_same_bytes_go_out_under_the_same_id(harness, kind):
     assert_same_callback(harness, 2)
     assert harness.storage.objects == before
     assert statuses(tries) == []
-    (noted,) = tries[0].deliveries
-    assert (noted.try_number, noted.status, noted.redelivery_requested_at) == (1, 204, 200.0)
+    (delivery,) = tries[0].deliveries
+    assert (delivery.try_number, delivery.status, delivery.redelivery_requested_at) == (1, 204, 200.0)
 
 
 def test_a_failure_without_a_manifest_goes_out_as_it_was_even_when_there_is_one_by_now(harness):
@@ -93,10 +93,10 @@ def test_it_has_all_the_tries_of_a_callback_and_is_kept_when_nobody_takes_it(har
     harness.receiver.answer(500)
     tries = harness.work_out(asked_for(known))
     assert_same_callback(harness, 4)
-    noted = [delivery for settled in tries for delivery in settled.deliveries]
-    assert [d.try_number for d in noted] == [1, 2, 3]
-    assert [d.next_try_at for d in noted] == [99.0 + 30, 99.0 + 300, None]
-    assert {d.redelivery_requested_at for d in noted} == {200.0}
+    deliveries = [delivery for settled in tries for delivery in settled.deliveries]
+    assert [d.try_number for d in deliveries] == [1, 2, 3]
+    assert [d.next_try_at for d in deliveries] == [99.0 + 30, 99.0 + 300, None]
+    assert {d.redelivery_requested_at for d in deliveries} == {200.0}
     (letter,) = [letter for settled in tries for letter in settled.letters]
     assert dict(letter.headers)[retry.TRIES] == b'{"callback":3}'
     assert statuses(tries) == []
@@ -119,9 +119,9 @@ def test_a_store_that_is_away_is_waited_for_and_each_try_noted(harness):
     known = over(harness, harness.staged())
     harness.storage.fail = lambda what, key: DOWN
     (waiting,) = (settled := harness.work(asked_for(known))).results
-    (noted,) = settled.deliveries
-    assert (noted.try_number, noted.status, noted.error_code) == (1, None, "storage_error")
-    assert noted.next_try_at == 99.0 + 30
+    (delivery,) = settled.deliveries
+    assert (delivery.try_number, delivery.status, delivery.error_code) == (1, None, "storage_error")
+    assert delivery.next_try_at == 99.0 + 30
     harness.storage.fail = lambda what, key: None
     harness.work_out(waiting)
     assert_same_callback(harness, 2)

@@ -1,13 +1,15 @@
 """Topics, records and committed offsets for tests of the worker loop and of the client under it."""
 
 import contextlib
+import itertools
 import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 from uuid import uuid4
 
-from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.errors import NotLeaderForPartitionError
 from kafka.structs import OffsetAndMetadata
 
 from common.kafka import clients, topics
@@ -41,6 +43,9 @@ class Lab:
         admin = clients.admin(self.settings)
         with contextlib.closing(admin):
             topics.ensure(admin, self.settings)
+            wait_for(
+                lambda: have_leaders(admin, topics.names(self.settings)), 30, "leaders of the new topics"
+            )
 
     @property
     def environment(self) -> dict[str, str]:
@@ -105,6 +110,22 @@ class Lab:
             group = self.settings.kafka_group_id
             described = admin.describe_groups([group])[group]
             return {m["group_instance_id"]: m["member_id"] for m in described["members"]}
+
+
+def have_leaders(admin: KafkaAdminClient, names: Iterable[str]) -> bool:
+    """Returns whether the leader of each partition answers, which it does not just after its creation."""
+    partitions = {
+        topic: [TopicPartition(topic, partition["partition_index"]) for partition in found["partitions"]]
+        for topic in names
+        for found in admin.describe_topics([topic])
+    }
+    if not all(partitions.values()):
+        return False
+    try:
+        admin.describe_producers(list(itertools.chain.from_iterable(partitions.values())))
+    except NotLeaderForPartitionError:
+        return False
+    return True
 
 
 def produce(bootstrap: str, topic: str, *values: bytes) -> None:

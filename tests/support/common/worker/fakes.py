@@ -261,17 +261,17 @@ class FakeHandler:
 
 
 def job_of(handler: Handler[Any], record: Record) -> Job[Any]:
-    """The record as the worker hands it to its handler."""
+    """Returns the record as the worker hands it to its handler."""
     return Job(record, handler.decode(record), retry.history(record))
 
 
 def run(handler: Handler[Any], record: Record, context: JobContext) -> Outcome:
-    """The handler's outcome for a record that it can decode."""
+    """Returns the handler's outcome for a record that it can decode."""
     return handler.run(job_of(handler, record), context)
 
 
 def given_up(handler: Handler[Any], record: Record, error: JobError, context: JobContext) -> Done:
-    """What the handler publishes for a record that is not tried again."""
+    """Returns what the handler publishes for a record that is not tried again."""
     letter = Message("dead", record.key, record.value)
     return handler.after_failure(job_of(handler, record), Failed(error), GivenUp(letter), context)
 
@@ -279,7 +279,7 @@ def given_up(handler: Handler[Any], record: Record, error: JobError, context: Jo
 def waiting_until(
     handler: Handler[Any], record: Record, error: JobError, at: float, context: JobContext
 ) -> Done:
-    """What the handler publishes for a record that is tried again at `at`."""
+    """Returns what the handler publishes for a record that is tried again at `at`."""
     waiting = Message(f"{TOPIC}_retry_30s", record.key, record.value)
     return handler.after_failure(job_of(handler, record), Failed(error), Retry(at, waiting), context)
 

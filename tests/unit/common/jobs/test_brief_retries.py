@@ -1,8 +1,7 @@
-"""What a later try will hardly mend is told at once, and given up after three tries within a minute."""
+"""Failures that a later try will hardly mend are reported at once and given up within a minute."""
 
 import json
 import socket
-import ssl
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -15,18 +14,14 @@ from common.jobs.retry import RetryPolicy, RetrySchedule, brief_schedule
 from common.jobs.settlement import JobRules, Settlement
 from common.kafka import retry_topics
 from common.kafka.records import Record
-from common.outbound.addresses import AddressPolicy, parse_origin
+from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
 from common.tasks.messages import Redelivery, SeparationFailed, State, decode_result
-from processor.audio.download import DownloadLimits, download
-from tests.support.common.outbound.guarded import go_on
 from tests.support.common.worker.fakes import FakeContext, record, run
-from tests.support.http_server import CallbackReceiver, ScriptedServer, serve
-from tests.support.paths import TLS
+from tests.support.http_server import CallbackReceiver, ScriptedServer
 from tests.support.processor.processor_harness import ProcessorHarness
 from tests.support.uploader.uploader_harness import Settled, UploaderHarness, as_record
 from tests.support.uploader.uploader_harness import record as result_record
-from uploader.webhook import as_error, deliver
 
 pytestmark = pytest.mark.network
 
@@ -45,7 +40,7 @@ def again(given: Record, error: TransientError, schedule: RetrySchedule, policy=
 def delay_s_of(
     policy: RetryPolicy, given: Record, error: TransientError, schedule: RetrySchedule
 ) -> int | None:
-    """How long until the next try; None when there is none."""
+    """Returns the seconds until the next try; None when there is none."""
     next_try = policy.next_try(given, error, schedule, 0.0)
     return None if next_try is None else int(next_try.at)
 
@@ -138,10 +133,11 @@ class TestATask:
         tries = self.tries(harness, "http://nobody.test/song.wav")
         assert len(tries) == 3
         for number, settled in enumerate(tries[:2], 1):
-            (told,) = settled.statuses
-            assert (told.state, told.error_code, told.next_try_at) == (State.QUEUED, "address_blocked", 20.0)
-            assert "nobody.test does not exist" in told.error_message
-            assert told.tries == (number,)
+            (status,) = settled.statuses
+            assert (status.state, status.next_try_at) == (State.QUEUED, 20.0)
+            assert status.error_code == "address_blocked"
+            assert "nobody.test does not exist" in status.error_message
+            assert status.tries == (number,)
         failed = decode_result(tries[-1].of("results")[0].value)
         assert isinstance(failed, SeparationFailed)
         assert failed.error_code == "address_blocked"
@@ -149,12 +145,12 @@ class TestATask:
         assert dict(letter.headers)[retry.TRIES] == b'{"brief":3,"job":3}'
 
     def test_neither_name_is_told_from_the_other_by_anything(self, harness):
-        told = []
+        published = []
         for answer in REFUSED_NAMES:
             harness.network = answering(answer)
             tries = self.tries(harness, "http://nobody.test/song.wav")
-            told.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
-        first, second = (repr(one) for one in told)
+            published.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
+        first, second = (repr(one) for one in published)
         assert first == second
 
     def test_a_resolver_that_is_away_keeps_the_usual_delays(self, harness):
@@ -180,22 +176,22 @@ class TestACallback:
     @pytest.mark.parametrize("answer", REFUSED_NAMES, ids=str)
     def test_a_name_that_leads_nowhere_is_told_at_once_and_given_up_after_three(self, harness, answer):
         tries = self.work_out(harness, answer)
-        noted = [delivery for settled in tries for delivery in settled.deliveries]
-        assert [d.next_try_at for d in noted] == [99.0 + 20, 99.0 + 20, None]
-        assert [d.try_number for d in noted] == [1, 2, 3]
-        assert {(d.error_code, d.status) for d in noted} == {("address_blocked", None)}
-        told = [status for settled in tries for status in settled.statuses]
-        assert told[0].error_code == "http_error", "the task's own end"
+        deliveries = [delivery for settled in tries for delivery in settled.deliveries]
+        assert [d.next_try_at for d in deliveries] == [99.0 + 20, 99.0 + 20, None]
+        assert [d.try_number for d in deliveries] == [1, 2, 3]
+        assert {(d.error_code, d.status) for d in deliveries} == {("address_blocked", None)}
+        statuses = [status for settled in tries for status in settled.statuses]
+        assert statuses[0].error_code == "http_error", "the task's own end"
         (letter,) = tries[-1].letters
         assert dict(letter.headers)[dead_letters.ERROR_CODE] == b"address_blocked"
         assert dict(letter.headers)[retry.TRIES] == b'{"brief":3,"callback":3}'
 
     def test_neither_name_is_told_from_the_other_by_anything(self, harness):
-        told = []
+        published = []
         for answer in REFUSED_NAMES:
             tries = self.work_out(harness, answer)
-            told.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
-        first, second = (repr(one) for one in told)
+            published.append([[m for m in settled.done.messages if m.topic != "dead"] for settled in tries])
+        first, second = (repr(one) for one in published)
         assert first == second
 
     def test_a_resolver_that_is_away_keeps_the_usual_delays(self, harness):
@@ -215,58 +211,5 @@ class TestACallback:
         )
         harness.storage.objects[f"out/{ended.task_uuid}/1/manifest.json"] = b"{}"
         tries = harness.work_out(result_record(asked))
-        noted = [delivery for settled in tries for delivery in settled.deliveries]
-        assert [d.next_try_at for d in noted] == [99.0 + 20, 99.0 + 20, None]
-
-
-# Certificates
-
-
-def secure(certificate: str) -> ScriptedServer:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(TLS / certificate)
-    server = ScriptedServer(tls=context)
-    server.on("/song.wav", serve(b"song"))
-    return server
-
-
-@pytest.mark.parametrize(
-    ("certificate", "authority", "name", "reason", "asks_for_authority"),
-    [
-        ("song.test.pem", None, "song.test", "unable to get local issuer certificate", True),
-        ("self-signed.pem", None, "song.test", "self-signed certificate", True),
-        ("expired.pem", "expired.pem", "song.test", "certificate has expired", False),
-        ("song.test.pem", "authority.pem", "other.test", "Hostname mismatch", False),
-    ],
-)
-def test_a_certificate_that_is_refused_is_told_and_hardly_worth_another_try(
-    tmp_path, certificate, authority, name, reason, asks_for_authority
-):
-    with secure(certificate) as server:
-        origin = f"https://{name}:{server.port}"
-        policy = AddressPolicy(frozenset(), frozenset({parse_origin(origin)}))
-        network = OutboundNetwork(
-            policy, lambda host, port: ["127.0.0.1"], authority and str(TLS / authority)
-        )
-        limits = DownloadLimits(max_bytes=1000, deadline_s=30)
-        with pytest.raises(UnlikelyError) as caught:
-            download(f"{origin}/song.wav?sig=s3cret", tmp_path, limits, network, go_on)
-        callback = as_error(deliver(f"{origin}/song.wav?sig=s3cret", b"{}", "id", (), network, go_on, 30))
-        assert server.requests() == []
-    assert type(callback) is UnlikelyError
-    assert (caught.value.code, callback.code) == (ErrorCode.NETWORK_ERROR, ErrorCode.CALLBACK_FAILED)
-    for error in (caught.value, callback):
-        assert f"the host's certificate is refused: {reason}" in error.message
-        assert ("OUTBOUND_CA_FILE" in error.message) is asks_for_authority
-        assert "s3cret" not in error.message
-
-
-def test_a_handshake_that_fails_otherwise_keeps_the_usual_delays(tmp_path):
-    with ScriptedServer() as plain:
-        origin = f"https://song.test:{plain.port}"
-        network = OutboundNetwork(
-            AddressPolicy(frozenset(), frozenset({parse_origin(origin)})), lambda host, port: ["127.0.0.1"]
-        )
-        with pytest.raises(TransientError) as caught:
-            download(f"{origin}/", tmp_path, DownloadLimits(max_bytes=1000, deadline_s=30), network, go_on)
-    assert type(caught.value) is TransientError
+        deliveries = [delivery for settled in tries for delivery in settled.deliveries]
+        assert [d.next_try_at for d in deliveries] == [99.0 + 20, 99.0 + 20, None]

@@ -1,4 +1,4 @@
-"""Dead letters: the record as it came, why it is here, and always something that Kafka takes."""
+"""A dead letter holds the record and why it was put aside, and Kafka takes every letter."""
 
 from kafka.record.default_records import DefaultRecordBatchBuilder
 
@@ -56,10 +56,10 @@ def test_a_letter_tells_its_tries_and_the_place_of_the_first_one():
     headers = letter(again).headers
     assert len({name for name, _ in headers}) == len(headers)
     assert headers[0] == ("trace", b"7")
-    told = dict(headers)
-    assert told[dead_letters.ORIGIN] == b"tasks/3/17"
-    assert (told[retry.TRIES], told[retry.FIRST_ERROR]) == (b'{"job":1}', b"http_error: HTTP error: 503")
-    assert retry.NOT_BEFORE_MS not in told
+    found = dict(headers)
+    assert found[dead_letters.ORIGIN] == b"tasks/3/17"
+    assert (found[retry.TRIES], found[retry.FIRST_ERROR]) == (b'{"job":1}', b"http_error: HTTP error: 503")
+    assert retry.NOT_BEFORE_MS not in found
 
 
 def test_a_value_that_is_too_large_is_cut_and_its_length_told():

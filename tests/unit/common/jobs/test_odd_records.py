@@ -88,7 +88,7 @@ DECODERS: list[tuple[BaseModel, Callable[[bytes], Any]]] = [
 
 
 def numbers(value: Any, where: tuple = ()) -> Iterator[tuple]:
-    """Where in a message numbers stand; the schema's own has one value alone."""
+    """Yields the path of each number in a message, but the schema's version: that has one value alone."""
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from numbers(inner, (*where, name))

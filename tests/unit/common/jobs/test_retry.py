@@ -1,4 +1,4 @@
-"""Retries: which delay, how often, and the history that goes along in headers anyone can write."""
+"""Retries follow their schedule, and their history travels in headers that anyone can write."""
 
 import json
 
@@ -26,13 +26,13 @@ def tried(**counts: int) -> Record:
 
 
 def delay_s_of(given: Record, failed: TransientError, schedule: RetrySchedule) -> int | None:
-    """How long until the next try; None when there is none."""
+    """Returns the seconds until the next try; None when there is none."""
     next_try = POLICY.next_try(given, failed, schedule, 0.0)
     return None if next_try is None else next_try.at
 
 
 def next_record(given: Record, failed: TransientError, schedule: RetrySchedule = MANY) -> Record:
-    """The one that waits, as it is read from its topic."""
+    """Returns the record that waits, as it is read from its topic."""
     message = POLICY.next_try(given, failed, schedule, NOW_S).waiting
     return record(9, topic=message.topic, key=message.key, value=message.value, headers=message.headers)
 

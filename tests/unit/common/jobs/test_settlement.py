@@ -1,4 +1,4 @@
-"""What is published for each outcome: a result, the record of the next try, a dead letter, or nothing."""
+"""Each outcome publishes a result, the record of the next try, a dead letter, or nothing."""
 
 import itertools
 from dataclasses import replace
@@ -32,7 +32,7 @@ def headers(message: Message) -> dict[str, bytes]:
 
 
 def result(error: JobError) -> Message:
-    """What FakeHandler gives up with."""
+    """Returns the result that FakeHandler publishes when it gives up."""
     return Message("results", b"k", error.message.encode())
 
 

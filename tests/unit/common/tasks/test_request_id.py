@@ -29,7 +29,7 @@ def task_of(headers) -> tuple[str, Task]:
     """Returns the id in the api's answer, and the task's record in Kafka."""
     client = ApiClient()
     answer = client.generate(headers=headers)
-    (task,) = client.queue.tasks
+    (task,) = client.publisher.tasks
     return answer.headers["x-request-id"], decode_task(task.to_bytes())
 
 

@@ -1,4 +1,4 @@
-"""Downloads that fail: each error told apart, and nothing left on disk."""
+"""Downloads that fail: each error has its own code and message, and nothing is left on disk."""
 
 import itertools
 import shutil

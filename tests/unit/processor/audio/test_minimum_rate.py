@@ -1,4 +1,4 @@
-"""A download that is too slow is given up, and one that is slow for a moment is not."""
+"""A download that is too slow for a minute ends; a download that is slow for a moment goes on."""
 
 import itertools
 from collections.abc import Callable, Iterable

@@ -1,3 +1,5 @@
+"""Preparing a download: the formats that are decoded, and the errors for files that are no whole song."""
+
 import struct
 from pathlib import Path
 

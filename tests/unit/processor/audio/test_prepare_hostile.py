@@ -1,4 +1,4 @@
-"""A stranger's file opens no other one, and its decoder ends when it must."""
+"""A stranger's file opens no other file, and its decoder ends at its limits."""
 
 import os
 import signal

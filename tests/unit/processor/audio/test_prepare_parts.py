@@ -1,3 +1,5 @@
+"""The parts of preparing: WAV headers of any length, and the downmix to stereo."""
+
 import io
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""The resampler to 44.1 kHz: the frequencies that it keeps and drops, and how many samples it gives."""
+"""The resampler to 44.1 kHz: its pass band, its stop band, and its number of samples."""
 
 import tracemalloc
 

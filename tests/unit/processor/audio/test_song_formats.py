@@ -1,4 +1,4 @@
-"""Which formats are taken, and what a download is called that is none of them."""
+"""Formats of songs: which are taken, and how other downloads are described."""
 
 import gzip
 import io

@@ -1,4 +1,4 @@
-"""WAV files of every sort, AIFF, AU and CAF: right to the bit, whatever their headers say beside."""
+"""WAV files of all sorts, AIFF, AU and CAF are decoded to the bit, also with wrong headers."""
 
 import struct
 

@@ -1,4 +1,4 @@
-"""How long the engine has worked, as a counter that never stands still while it does."""
+"""The clock of the engine's working time runs on while a song is separated."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""FifoTurns at the engine: in the order of their asking."""
+"""Turns at the engine come in the order in which they were asked for."""
 
 import threading
 

@@ -1,3 +1,5 @@
+"""Model files: what a name means, which files are refused, and what a fetch leaves."""
+
 import json
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""Batches: after memory has run out, half as many chunks run at once."""
+
 import numpy as np
 import pytest
 import torch

@@ -1,3 +1,5 @@
+"""The choice of CPU or GPU, and where a loaded model says that it runs."""
+
 import pytest
 
 from processor.models import model_files

@@ -1,4 +1,4 @@
-"""What an inverse transform gets of a network's answer, whose ends are not real."""
+"""An inverse transform gets a spectrum with real ends, though a network's answer has none."""
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ def spectra() -> torch.Tensor:
 
 
 class Seen(TorchFunctionMode):
-    """What the inverse transforms within were given."""
+    """Records the spectra that the inverse transforms in its context get."""
 
     def __init__(self) -> None:
         super().__init__()

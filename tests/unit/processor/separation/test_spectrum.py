@@ -1,3 +1,5 @@
+"""The spectra of MDX networks equal those of the library, both ways."""
+
 import logging
 import warnings
 

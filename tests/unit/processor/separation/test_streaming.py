@@ -1,3 +1,5 @@
+"""Streaming separation: stems equal the library's, add up to the mix, and are whole or absent."""
+
 import shutil
 from collections.abc import Callable
 from pathlib import Path
