@@ -74,7 +74,14 @@ def start(kafka, stack: Stack, most_descriptors: int | None = None, **settings: 
         api.process.argv = ["bash", "-c", limited, "-", *api.process.argv]
         api.start()
     api.wait_ready()
+    # Only then are the view's file and connections open, which count as well.
+    wait_for(lambda: has_caught_up(api), PATIENCE_S, "view that has caught up")
     return api
+
+
+def has_caught_up(api: Service) -> bool:
+    answered = api.get("/readyz")
+    return answered is not None and answered[1]["checks"]["view"]["detail"] == "caught up"
 
 
 def peak_memory_mb(api: Service) -> float:
