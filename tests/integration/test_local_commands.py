@@ -175,10 +175,13 @@ def test_the_documents_example_in_python_fetches_the_stems(stack, tmp_path, page
 
 
 def test_nobody_else_can_read_what_the_stack_keeps(stack):
+    store = stack.root / ".local" / "data" / "store"
     for directory in (".local", "logs", "models"):
         for path in (stack.root / directory, *(stack.root / directory).rglob("*")):
+            # SeaweedFS makes new volumes at any time and ignores the umask: their directory keeps others out.
+            keeper = path.parent if path.is_file() and store in path.parents else path
             try:
-                assert path.is_symlink() or path.stat().st_mode & 0o077 == 0, path
+                assert path.is_symlink() or keeper.stat().st_mode & 0o077 == 0, path
             except FileNotFoundError:  # a file of a running server, removed since it was listed
                 continue
 
