@@ -5,8 +5,8 @@
 # that it depends on has a new image, and store-keys has a new image after each upgrade.
 keys=/keys/identities.json
 until [ -s "$keys" ]; do sleep 0.2; done
+known=$(cat "$keys") # before SeaweedFS starts: a change while it starts is one too
 (
-  known=$(cat "$keys")
   while sleep 2 && kill -0 $$ 2>/dev/null; do # until SeaweedFS has ended
     now=$(cat "$keys")
     [ "$now" = "$known" ] && continue

@@ -115,7 +115,7 @@ def kills(struck: list[bool]) -> Callable[[], int]:
 
 def test_a_child_that_the_kernel_kills_for_want_of_memory_says_so(long, short, target):
     struck: list[bool] = []
-    engine = Engine(config(), oom_kills=kills(struck))
+    engine = Engine(config(), count_oom_kills=kills(struck))
     engine.start()
     assert engine.wait_ready(START_TIMEOUT_S).ok
     kill = signal_once(engine, signal.SIGKILL)

@@ -178,7 +178,7 @@ def test_an_engine_whose_model_is_damaged_is_not_ready_and_says_which(target, en
 
 def test_a_file_that_no_list_names_is_told_apart_from_a_missing_one(target):
     (copied(target) / catalogue.LISTS).unlink()
-    with pytest.raises(ModelUnavailable, match=f"tiny_mdx23c.* but {catalogue.LISTS} does not tell"):
+    with pytest.raises(ModelUnavailable, match=f"tiny_mdx23c.* but {catalogue.LISTS} does not list"):
         ensure("tiny_mdx23c", target, fetch=False)
 
 
