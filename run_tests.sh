@@ -3,7 +3,8 @@
 #
 #   ./run_tests.sh              every test that is not marked `slow`
 #   ./run_tests.sh --all        every test
-#   ./run_tests.sh PATH...      the tests in these files and folders, the slow ones too
+#   ./run_tests.sh FOLDER...    those of some folders, without the slow ones; after --all with them
+#   ./run_tests.sh FILE...      the tests in these files, the slow ones too
 #
 # Further arguments go to pytest.
 set -euo pipefail
@@ -16,15 +17,15 @@ together=(-n 3 --dist loadfile --no-loadscope-reorder)
 export OMP_NUM_THREADS=1
 case ${1:-} in
   '')
-    say "every test but the slow ones: at most 8 minutes on two cores"
+    say "every test but the slow ones: (measure)"
     set -- -m "not slow" "${together[@]}"
     ;;
   --all)
-    say "every test: at most 15 minutes on two cores"
+    say "every test: (measure)"
     shift
     set -- "${together[@]}" "$@"
     ;;
-  *) [[ ! -d $1 ]] || set -- "${together[@]}" "$@" ;;
+  *) [[ ! -d $1 ]] || set -- -m "not slow" "${together[@]}" "$@" ;;
 esac
 
 ./lint.sh

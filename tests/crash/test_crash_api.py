@@ -24,6 +24,7 @@ def queued(crashing: CrashSystem) -> Counter[str]:
 
 
 # Where it dies, and how often the task is queued by then.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "times"), [(Failpoint.API_BEFORE_SEND, 0), (Failpoint.API_ACKNOWLEDGED, 1)]
 )

@@ -58,6 +58,7 @@ def test_songs_that_kill_the_engine_are_given_up_while_the_jobs_behind_them_go_o
     assert processor.log().count("the engine ended: killed by") == 6
 
 
+@pytest.mark.slow
 def test_a_song_that_kills_its_worker_does_not_take_the_one_beside_it_with_it(counting, tmp_path):
     trio = counting.trio
     trio.settings["KILLING_SONG_S"] = "3"
@@ -83,6 +84,7 @@ def test_a_song_that_kills_its_worker_does_not_take_the_one_beside_it_with_it(co
     assert counting.attempts(processor, beside) in ([1, 2, 2], [1, 2, 3])
 
 
+@pytest.mark.slow
 def test_after_a_kill_only_the_long_job_is_done_again_and_not_the_short_ones_behind_it(counting, tmp_path):
     trio = counting.trio.start("api", PROCESSOR, "uploader")
     processor = trio.services["stand_in_processor"]

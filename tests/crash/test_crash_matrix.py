@@ -59,6 +59,7 @@ def test_api_killed_after_its_answer(make_trio, song):
     assert len(trio.callbacks(task_uuid)) == 1
 
 
+@pytest.mark.slow
 def test_processor_killed_three_times_by_one_song_gives_it_up_and_does_the_next(make_trio, song):
     trio = make_trio(ENGINE_SLEEP_S="600", PROCESSOR_SLOTS="1").start("api", SLOW, "uploader")
     processor = trio.services["stand_in_processor"]
@@ -73,6 +74,7 @@ def test_processor_killed_three_times_by_one_song_gives_it_up_and_does_the_next(
     wait_for(lambda: f"[{following}] task taken" in processor.log(), 40, "the next job's start")
 
 
+@pytest.mark.slow
 def test_uploader_killed_while_its_callback_is_under_way(make_trio, s3_store, song):
     trio = make_trio().start()
     gate = Gate()
@@ -104,6 +106,7 @@ def test_broker_killed_and_restarted_while_a_song_is_separated(make_trio, own_ka
     assert len(trio.callbacks(task_uuid)) == 1
 
 
+@pytest.mark.slow
 def test_a_processor_frozen_past_its_session_publishes_nothing_after_its_thaw(make_trio, song):
     trio = make_trio(ENGINE_SLEEP_S="4").start("api", SLOW, "uploader")
     frozen = trio.services["stand_in_processor"]

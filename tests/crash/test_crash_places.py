@@ -71,6 +71,7 @@ def test_an_uploader_killed_while_callbacks_wait_for_a_place_sends_each_of_them(
     assert [crashing.objects(task_uuid) for task_uuid in waiting] == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", [Failpoint.JOB_IN_TRANSACTION, Failpoint.JOB_COMMITTED])
 def test_an_uploader_killed_around_the_commit_that_lets_a_callback_wait(crashing, song, point):
     uploader = crashing.armed(UPLOADER, point)
@@ -84,6 +85,7 @@ def test_an_uploader_killed_around_the_commit_that_lets_a_callback_wait(crashing
     crashing.assert_seen_once(waiting)
 
 
+@pytest.mark.slow
 def test_a_receiver_that_hangs_is_not_given_up_however_often_the_uploader_dies_meanwhile(crashing, song):
     uploader = crashing.armed(UPLOADER, Failpoint.BETWEEN_PARTS)
     task_uuid = submit_one_that_hangs(crashing, song)
@@ -101,6 +103,7 @@ def test_a_receiver_that_hangs_is_not_given_up_however_often_the_uploader_dies_m
     crashing.assert_seen_once(task_uuid, callbacks=5)
 
 
+@pytest.mark.slow
 def test_a_processor_killed_while_songs_wait_for_a_place_begins_each_of_them_once(crashing, song):
     crashing.trio.receiver.answer(204)
     crashing.armed(UPLOADER, Failpoint.BETWEEN_PARTS)

@@ -18,6 +18,7 @@ def crashing(system: CrashSystem) -> CrashSystem:
 
 
 # Where it dies, how many files it leaves in the stage, and the attempts that its log tells of in the end.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "staged", "attempts"),
     [
@@ -44,6 +45,7 @@ def test_a_processor_killed_before_its_commit_does_the_task_again(crashing, song
     )
 
 
+@pytest.mark.slow
 def test_a_processor_killed_after_its_commit_finds_the_task_done(crashing, song):
     processor = crashing.armed(PROCESSOR, Failpoint.JOB_COMMITTED)
     task_uuid = crashing.trio.submit(crashing.trio.song(song))
@@ -57,6 +59,7 @@ def test_a_processor_killed_after_its_commit_finds_the_task_done(crashing, song)
     assert crashing.attempts(processor, task_uuid) == [1]
 
 
+@pytest.mark.slow
 def test_another_processor_takes_over_from_one_killed_in_its_transaction(crashing, song):
     processor = crashing.armed(PROCESSOR, Failpoint.JOB_IN_TRANSACTION)
     task_uuid = crashing.trio.submit(crashing.trio.song(song))
@@ -68,6 +71,7 @@ def test_another_processor_takes_over_from_one_killed_in_its_transaction(crashin
     assert other.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "refusals", "waiting", "attempts"),
     [(Failpoint.JOB_IN_TRANSACTION, 2, 0, [1, 2, 1]), (Failpoint.JOB_COMMITTED, 1, 1, [1, 1])],

@@ -35,6 +35,7 @@ def kill_at(crashing: CrashSystem, point: Failpoint, song: bytes):
 
 
 # Where it dies, what is in the store then, and how many callbacks there are in the end.
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "stored", "callbacks"),
     [
@@ -56,6 +57,7 @@ def test_an_uploader_killed_before_its_commit_ends_what_it_began(crashing, song,
         assert crashing.objects(task_uuid) == before
 
 
+@pytest.mark.slow
 def test_an_uploader_killed_between_two_parts_leaves_no_multipart_upload(crashing, tmp_path):
     # A stem of more than one part of 16 MiB.
     long = audio.write(tmp_path / "long.flac", audio.noise(100), subtype="PCM_16").read_bytes()
@@ -78,6 +80,7 @@ def test_an_uploader_killed_after_its_commit_calls_nobody_again(crashing, song):
     assert len(crashing.records("KAFKA_DELIVERY_TOPIC", task_uuid)) == 1
 
 
+@pytest.mark.slow
 def test_another_uploader_takes_over_from_one_killed_after_its_callback(crashing, song):
     uploader, task_uuid = kill_at(crashing, Failpoint.CALLBACK_ANSWERED, song)
     before = crashing.objects(task_uuid)
@@ -87,6 +90,7 @@ def test_another_uploader_takes_over_from_one_killed_after_its_callback(crashing
     assert other.stop() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "callbacks", "waiting"), [(Failpoint.JOB_IN_TRANSACTION, 3, 0), (Failpoint.JOB_COMMITTED, 2, 1)]
 )
@@ -105,6 +109,7 @@ def test_an_uploader_killed_around_the_commit_of_a_retry_writes_one_record_for_i
     assert json.loads(dict(record.headers)[TRIES]) == {"callback": 1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("point", "callbacks"), [(Failpoint.CALLBACK_ANSWERED, 3), (Failpoint.JOB_COMMITTED, 2)]
 )

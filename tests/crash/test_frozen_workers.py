@@ -52,6 +52,7 @@ def test_a_job_that_ends_after_its_workers_session_is_not_published_and_the_succ
         assert lab.results() == [result]
 
 
+@pytest.mark.slow
 def test_a_transaction_that_was_open_when_its_workers_session_ended_is_refused_after_the_thaw(lab, sleepers):
     lab.feed([job(1, 0)])
     with OffsetWatch(lab):

@@ -20,6 +20,7 @@ def sleepers(stack, lab) -> Sleepers:
     return Sleepers(stack, lab)
 
 
+@pytest.mark.slow
 def test_the_one_that_is_replaced_in_the_middle_of_a_job_stops_and_the_job_is_done_once(lab, sleepers):
     lab.feed([job(1, 8)])
     with OffsetWatch(lab):
@@ -33,6 +34,7 @@ def test_the_one_that_is_replaced_in_the_middle_of_a_job_stops_and_the_job_is_do
     assert len(lab.results()) == 1
 
 
+@pytest.mark.slow
 def test_of_two_that_start_at_the_same_moment_one_stops_and_the_other_does_the_jobs(lab, sleepers):
     lab.feed(job(n, 0.2) for n in range(20))
     with OffsetWatch(lab):

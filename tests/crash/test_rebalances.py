@@ -49,6 +49,7 @@ def idle_member(lab: Lab) -> Iterator[Polling]:
         )
 
 
+@pytest.mark.slow
 def test_a_job_whose_partition_moves_is_stopped_and_done_once_by_the_other_worker(lab, sleepers):
     lab.feed(job(n, 10) for n in range(4))
     sleepers.start("w0", PROCESSOR_SLOTS="4")
@@ -61,6 +62,7 @@ def test_a_job_whose_partition_moves_is_stopped_and_done_once_by_the_other_worke
     assert len(lab.results()) == 4
 
 
+@pytest.mark.slow
 def test_a_move_is_no_crash_and_does_not_count_towards_the_attempts(lab, sleepers):
     lab.feed(job(n, 8) for n in range(4))
     sleepers.start("w0", PROCESSOR_SLOTS="4", MAX_ATTEMPTS="1")
@@ -103,6 +105,7 @@ def test_a_worker_that_joins_and_leaves_again_and_again_loses_and_doubles_nothin
     assert all(sleepers.most_at_once(number) == 1 for number in range(16))
 
 
+@pytest.mark.slow
 def test_partitions_that_move_twice_under_long_jobs_end_none_of_them(lab, sleepers):
     lab.feed(job(n, 600) for n in range(4))
     worker = sleepers.start("w0", PROCESSOR_SLOTS="8")

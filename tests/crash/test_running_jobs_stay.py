@@ -59,6 +59,7 @@ def test_of_what_waits_in_idle_partitions_a_worker_that_joins_gets_some(lab, sle
     assert sleepers.ends() == [end for end in sleepers.ends() if end["i"] == 1]
 
 
+@pytest.mark.slow
 def test_a_busy_partition_moves_once_its_job_has_ended_and_what_waits_in_it_is_done_there(lab, sleepers):
     sleepers.start("w0")
     lab.feed(job(n, 8) for n in range(PARTITIONS))
@@ -72,6 +73,7 @@ def test_a_busy_partition_moves_once_its_job_has_ended_and_what_waits_in_it_is_d
     assert Counter(start["worker"] for start in sleepers.starts()) == {"w0": 6, "w1": 2}
 
 
+@pytest.mark.slow
 def test_a_job_that_holds_its_partition_for_too_long_gives_it_up(lab, sleepers):
     lab.feed(job(n, 600) for n in range(PARTITIONS))
     sleepers.start("w0", DRAIN_ON_REBALANCE_S="5")

@@ -20,6 +20,7 @@ def sleepers(stack, lab) -> Sleepers:
     return Sleepers(stack, lab)
 
 
+@pytest.mark.slow
 def test_with_every_slot_full_what_runs_is_finished_and_what_waits_is_done_by_the_next(lab, sleepers):
     lab.feed(job(n, 3) for n in range(6))
     with OffsetWatch(lab):
@@ -34,6 +35,7 @@ def test_with_every_slot_full_what_runs_is_finished_and_what_waits_is_done_by_th
     assert all(sleepers.most_at_once(number) == 1 for number in range(6))
 
 
+@pytest.mark.slow
 def test_while_the_head_of_a_retry_topic_waits_the_worker_leaves_and_the_next_waits_on(lab, sleepers):
     lab.feed([job(1, 0, fail=1)])
     waiting_topic = retry_topics.topic(lab.settings.kafka_task_topic, DELAY_S)

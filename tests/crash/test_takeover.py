@@ -22,6 +22,7 @@ def pair(takeover) -> tuple[Service, Service]:
     return takeover.pair()
 
 
+@pytest.mark.slow
 def test_what_a_worker_leaves_is_taken_over_when_it_stops_and_when_it_is_killed(takeover, pair):
     first, second = pair
     with OffsetWatch(takeover.lab):
@@ -34,6 +35,7 @@ def test_what_a_worker_leaves_is_taken_over_when_it_stops_and_when_it_is_killed(
     assert all(start["attempt"] == 1 for start in takeover.sleepers.starts())
 
 
+@pytest.mark.slow
 def test_a_killed_worker_that_starts_again_has_its_partitions_back_and_no_other_gets_them(takeover, pair):
     first, second = pair
 

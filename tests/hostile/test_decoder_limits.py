@@ -43,6 +43,7 @@ def test_memory(tmp_path):
     assert (error.code, "memory" in error.message) == (ErrorCode.NOT_AUDIO, True)
 
 
+@pytest.mark.slow
 def test_cpu_time(long_song):
     assert decodes(long_song)
     error = refused(long_song, replace(WITHIN, cpu_s=1))

@@ -93,6 +93,7 @@ def no_such_name():
     return "no-such-host.invalid:9092"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["closed_port", "mute_port", "no_such_name"])
 def test_without_kafka_the_api_answers_and_says_503(where, stack, request):
     api = stack.start(
@@ -121,6 +122,7 @@ def broker(tmp_path_factory):
         server.kill()
 
 
+@pytest.mark.slow
 def test_after_the_broker_was_killed_the_same_api_goes_on(broker, stack):
     settings = api_settings(broker.bootstrap, KAFKA_ACK_TIMEOUT_S="3")
     api = stack.start("api", settings)
@@ -140,6 +142,7 @@ def test_after_the_broker_was_killed_the_same_api_goes_on(broker, stack):
     }
 
 
+@pytest.mark.slow
 def test_a_short_restart_of_the_broker_is_ridden_out(broker, stack):
     settings = api_settings(broker.bootstrap, KAFKA_ACK_TIMEOUT_S="60")
     api = stack.start("api", settings)
@@ -150,6 +153,7 @@ def test_a_short_restart_of_the_broker_is_ridden_out(broker, stack):
         assert waiting.result().status == 200
 
 
+@pytest.mark.slow
 def test_a_frozen_broker_is_503_and_the_api_goes_on_when_it_thaws(broker, stack):
     api = stack.start("api", api_settings(broker.bootstrap, KAFKA_ACK_TIMEOUT_S="3"))
     broker.freeze()
@@ -162,6 +166,7 @@ def test_a_frozen_broker_is_503_and_the_api_goes_on_when_it_thaws(broker, stack)
     assert submit(api.url).status == 200
 
 
+@pytest.mark.slow
 def test_a_topic_that_was_deleted_is_made_again(kafka, stack):
     settings = api_settings(kafka.bootstrap, KAFKA_ACK_TIMEOUT_S="5")
     api = stack.start("api", settings)

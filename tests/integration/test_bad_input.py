@@ -203,6 +203,7 @@ def letters_of(trio: Trio, task_uuid: str) -> list:
     return [letter for letter in dead_letters(trio, 1) if letter.key == task_uuid.encode()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "code", "tries"),
     [(500, b"callback_failed", 3), (302, b"callback_failed", 3), (410, b"callback_gone", 1)],

@@ -126,6 +126,7 @@ def test_what_waits_in_the_queue_is_never_begun(house: House):
     assert len(house.trio.host.requests()) == asked + 1
 
 
+@pytest.mark.slow
 def test_what_was_cancelled_while_no_processor_ran_is_never_begun(house: House):
     processor = house.trio.services["processor"]
     processor.kill()
@@ -148,6 +149,7 @@ def test_a_download_that_stalls_is_stopped(house: House, sent: bytes):
     house.assert_healthy()
 
 
+@pytest.mark.slow
 def test_a_decoder_at_work_is_stopped(house: House):
     processor = house.trio.services["processor"]
     for _ in range(TIMES):
@@ -162,6 +164,7 @@ def test_a_decoder_at_work_is_stopped(house: House):
     house.assert_healthy()
 
 
+@pytest.mark.slow
 def test_an_engine_at_work_is_stopped_and_takes_the_next_song(house: House):
     for _ in range(TIMES):
         task_uuid = house.submit(house.long)
@@ -172,6 +175,7 @@ def test_an_engine_at_work_is_stopped_and_takes_the_next_song(house: House):
         house.assert_ended(task_uuid)
 
 
+@pytest.mark.slow
 def test_of_an_upload_nothing_stays(house: House):
     for time_ in range(TIMES):
         house.slow_store.go_on.clear()
@@ -185,6 +189,7 @@ def test_of_an_upload_nothing_stays(house: House):
     house.assert_healthy()
 
 
+@pytest.mark.slow
 def test_what_waits_for_another_try_ends_when_that_is_due(house: House):
     waiting = [house.submit(AWAY) for _ in range(TIMES)]
     for task_uuid in waiting:

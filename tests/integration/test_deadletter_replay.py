@@ -110,6 +110,7 @@ def test_a_redelivery_is_replayed_as_it_was_and_once(lab):
     assert listed(lab) == []
 
 
+@pytest.mark.slow
 def test_a_replay_by_task_publishes_the_next_run_once(lab):
     found, _ = post(lab, [dead(lab, task(), headers=[("trace", b"7")]), dead(lab, task(OTHER))])
     by_task = "replay", "--task", str(ONE)
@@ -218,6 +219,7 @@ def test_a_mark_behind_a_workers_open_transaction_is_waited_for(lab, closing):
     assert found[0].runs == {OTHER: 1, ONE: 2}
 
 
+@pytest.mark.slow
 def test_replays_that_are_killed_or_run_side_by_side_replay_each_letter_once(lab):
     tasks = [UUID(int=n) for n in range(1, 151)]
     post(lab, [dead(lab, task(uuid)) for uuid in tasks])
@@ -247,6 +249,7 @@ def test_a_reader_that_goes_away_is_no_error(lab):
         assert process.wait(60) == 141
 
 
+@pytest.mark.slow
 def test_without_letters_there_is_a_sentence(lab):
     done = run_command(lab.environment, "list")
     assert (done.returncode, done.stdout) == (0, "no dead letters\n")
@@ -254,6 +257,7 @@ def test_without_letters_there_is_a_sentence(lab):
     assert run_command(never_made, "list").stdout == "no dead letters\n"
 
 
+@pytest.mark.slow
 def test_kafka_that_cannot_be_reached_and_wrong_settings_have_exit_codes_of_their_own(lab):
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
     done = run_command({**lab.environment, "KAFKA_BOOTSTRAP_SERVERS": nobody}, "list")

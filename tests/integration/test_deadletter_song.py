@@ -16,6 +16,7 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.network
 
 
+@pytest.mark.slow
 def test_a_song_whose_host_is_mended_is_done_by_a_replay(stack, kafka, s3_store, model_dir, tmp_path: Path):
     tag = stack.directory.name
     trio = Trio(

@@ -53,6 +53,7 @@ def statuses(document: dict[str, Any]) -> dict[str, list[str]]:
     }
 
 
+@pytest.mark.slow
 def test_every_operation_and_answer_is_shown_by_our_own_files(chrome, api):
     tab = opened(chrome, api)
     with urlopen(api.url + "/openapi.json") as answer:
@@ -67,6 +68,7 @@ def test_every_operation_and_answer_is_shown_by_our_own_files(chrome, api):
     ]
 
 
+@pytest.mark.slow
 def test_a_song_can_be_submitted_from_the_page(chrome, api):
     tab = opened(chrome, api)
     tab.click(".btn.authorize")
@@ -83,6 +85,7 @@ def test_a_song_can_be_submitted_from_the_page(chrome, api):
     assert f"{api.url}/generate" in tab.requested
 
 
+@pytest.mark.slow
 def test_what_the_document_says_runs_nothing(chrome, api):
     hostile = "<script>document.title = 'run'</script><img src=x onerror=\"document.title = 'run'\">seen"
     api.app.openapi()["paths"]["/health"]["get"]["description"] = hostile

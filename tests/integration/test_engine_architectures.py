@@ -62,6 +62,7 @@ def test_a_song_becomes_the_models_stems(start, tmp_path, name):
     assert all(np.array_equal(audio.read_int16(again.stems[n].path), stems[n]) for n in stems)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STEMS)
 def test_the_shortest_songs_have_stems(start, tmp_path, name):
     engine = start(name)

@@ -96,6 +96,7 @@ def signal_once(engine: Engine, number: int) -> Callable[[float], None]:
     return on_progress
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
 def test_a_child_that_dies_is_a_crash_and_is_replaced(ready, long, short, target, number):
     engine = ready(config())
@@ -134,11 +135,13 @@ def test_a_child_that_the_kernel_kills_for_want_of_memory_says_so(long, short, t
         engine.stop()
 
 
+@pytest.mark.slow
 def test_the_engine_is_the_first_that_the_kernel_takes(ready):
     score = Path(f"/proc/{ready(config()).pid}/oom_score_adj").read_text()
     assert (score.strip(), Path("/proc/self/oom_score_adj").read_text().strip()) == ("1000", "0")
 
 
+@pytest.mark.slow
 def test_a_child_that_hangs_is_killed_on_cancel(ready, long, target):
     engine = ready(config())
     before, hang = engine.pid, signal_once(engine, signal.SIGSTOP)
@@ -158,6 +161,7 @@ def test_a_child_that_hangs_is_killed_on_cancel(ready, long, target):
     assert not list(target.iterdir())
 
 
+@pytest.mark.slow
 def test_a_job_past_its_deadline_is_a_timeout(ready, long, target):
     engine = ready(config(job_timeout_s=1))
     with pytest.raises(TransientError) as caught:
@@ -166,6 +170,7 @@ def test_a_job_past_its_deadline_is_a_timeout(ready, long, target):
     assert not list(target.iterdir())
 
 
+@pytest.mark.slow
 def test_memory_that_runs_out_is_told_apart_from_a_crash(ready, long, short, target):
     engine = ready(config())
     used = int(Path(f"/proc/{engine.pid}/statm").read_text().split()[0]) * resource.getpagesize()
@@ -177,6 +182,7 @@ def test_memory_that_runs_out_is_told_apart_from_a_crash(ready, long, short, tar
     assert engine.separate(short, target, no_check, no_progress).stems
 
 
+@pytest.mark.slow
 def test_a_child_is_recycled_between_jobs(ready, short, tmp_path):
     engine = ready(config(max_jobs=2))
     pids = []
@@ -229,6 +235,7 @@ def test_a_demanded_gpu_that_is_not_there_is_said(start, monkeypatch):
     assert not engine.state().ok
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["starting", "ready", "separating"])
 def test_no_child_outlives_its_parent(tmp_path, target, moment):
     source = audio.write(tmp_path / "long.wav", audio.noise(600))

@@ -41,6 +41,7 @@ def sdr(result: Separation, song: audio.Song) -> dict[str, float]:
     return found
 
 
+@pytest.mark.slow
 def test_quality_is_the_same_at_every_level(engine, tmp_path):
     at = {}
     for peak in (1.0, 0.5, 0.1):
@@ -73,6 +74,7 @@ def write_m4a(path: Path, mix) -> Path:
     return audio.encode(path.with_suffix(".m4a"), mix, "aac", bit_rate=256_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("write", [write_flac_24, write_48_khz, write_mp3, write_ogg, write_m4a])
 def test_quality_holds_for_each_kind_of_input(engine, tmp_path, write):
     song = audio.feelings(0.9)

@@ -131,6 +131,7 @@ class TestRow4PollsOfNoLengthStarveARebalance:
         consumer.subscribe([lab.settings.kafka_task_topic])
         return any(consumer.poll(timeout_ms=0) or consumer.assignment() for _ in range(10000))
 
+    @pytest.mark.slow
     def test_our_shortest_join_and_the_worker_makes_no_shorter_ones(self, lab):
         lab.feed(range(6))
         consumer = _Noting(**member_options(lab))
@@ -178,6 +179,7 @@ class _Stuck:
 
 
 class TestRow14ATransactionThatHangsEndsNoMembership:
+    @pytest.mark.slow
     def test_a_member_that_does_not_poll_for_its_interval_is_put_out(self, lab, closing):
         consumer = closing(KafkaConsumer(**{**dynamic_options(lab), "max_poll_interval_ms": INTERVAL_MS}))
         consumer.subscribe([lab.settings.kafka_task_topic])
@@ -185,6 +187,7 @@ class TestRow14ATransactionThatHangsEndsNoMembership:
         assert len(lab.members()) == 1
         wait_for(lambda: not lab.members(), 30, "end of its membership")
 
+    @pytest.mark.slow
     def test_our_worker_polls_on_beside_a_commit_that_takes_longer_than_the_interval(self, lab):
         may_go, is_stuck = threading.Event(), threading.Event()
         lab.feed([1], partition=0)
@@ -226,6 +229,7 @@ class _ForgetsItsFollowUp(GuardedConsumer):
 class TestRow19AFollowUpRebalanceIsLost:
     """Seen once in a group of ours, and not explained: what one gave up had no owner for over a minute."""
 
+    @pytest.mark.slow
     def test_ours_asks_again_until_every_partition_has_an_owner(self, lab, closing):
         consumer = _ForgetsItsFollowUp(**member_options(lab))
         running = Running(lab, lambda: consumer, lambda: producer(lab))
@@ -266,6 +270,7 @@ class TestRow20ARestartedLeaderIsNotToldThatItLeads:
 class TestRow22AKilledBrokerForgetsWhoHadJustJoined:
     """It has another member for the id then, and the forgotten one is fenced as by a second worker."""
 
+    @pytest.mark.slow
     def test_who_lost_its_coordinator_meanwhile_joins_afresh_and_works_on(self, lab):
         consumers: list[GuardedConsumer] = []
 

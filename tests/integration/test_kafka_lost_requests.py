@@ -46,6 +46,7 @@ def begun_while_the_broker_is_away(producer: KafkaProducer, broker: KafkaServer,
 
 
 class TestRow18ATransactionalRequestIsLostWhileItsCoordinatorIsAway:
+    @pytest.mark.slow
     def test_the_bare_client_waits_for_ever_for_what_it_has_forgotten(self, broker):
         lab = Lab(broker.bootstrap)
         producer = KafkaProducer(
@@ -60,6 +61,7 @@ class TestRow18ATransactionalRequestIsLostWhileItsCoordinatorIsAway:
         assert not ended.is_set()
         clients.discard_producer(producer)
 
+    @pytest.mark.slow
     def test_ours_sends_it_once_the_broker_is_back(self, broker):
         lab = Lab(broker.bootstrap)
         producer = clients.transactional_producer(lab.settings, "ours")

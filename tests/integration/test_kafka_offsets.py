@@ -55,6 +55,7 @@ class TestRow6WhatIsCommittedCanBeReadStale:
         reader, partition = stale
         assert reader.committed(partition, timeout_ms=10000) == 10
 
+    @pytest.mark.slow
     def test_ours_asks_the_broker(self, stale):
         reader, partition = stale
         assert reader.fresh_committed(partition, timeout_ms=10000).offset == 500

@@ -117,6 +117,7 @@ def transaction_and_its_reader(settings: ProcessorSettings) -> list[bytes]:
         return [record.value for record in polling.records]
 
 
+@pytest.mark.slow
 def test_admin_producer_and_consumer_get_through_with_scram_over_tls(environ, settings_of):
     assert transaction_and_its_reader(settings_of(environ)) == [b"kept"]
 
@@ -142,6 +143,7 @@ REFUSALS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("changed", "reason"), REFUSALS)
 def test_who_is_not_right_is_refused_and_the_log_says_why(environ, settings_of, caplog, changed, reason):
     if "KAFKA_BOOTSTRAP_SERVERS" in changed:
@@ -154,6 +156,7 @@ def test_who_is_not_right_is_refused_and_the_log_says_why(environ, settings_of, 
     assert reason in caplog.text
 
 
+@pytest.mark.slow
 def test_the_reason_is_heard_even_if_it_comes_together_with_the_end_of_the_connection(
     environ, settings_of, broker: SecureKafka
 ):
@@ -207,6 +210,7 @@ def test_the_api_is_ready_and_takes_a_task_there(environ, broker: SecureKafka, s
     assert [record.key for record in records] == [task_uuid.encode()]
 
 
+@pytest.mark.slow
 def test_dead_letters_are_replayed_there_and_a_wrong_password_is_told(
     environ, broker: SecureKafka, settings_of
 ):
@@ -225,6 +229,7 @@ def test_dead_letters_are_replayed_there_and_a_wrong_password_is_told(
         assert "invalid credentials" in why
 
 
+@pytest.mark.slow
 def test_a_worker_with_a_wrong_password_is_not_ready_and_its_log_says_why(
     environ, broker: SecureKafka, stack: Stack
 ):

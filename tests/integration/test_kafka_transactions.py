@@ -165,6 +165,7 @@ class TestRow8CommitCanReturnAsIfAllWereWellAlthoughTheMessageIsGone:
     def producer(self, lab: Lab) -> KafkaProducer:
         return clients.transactional_producer(lab.settings, "row8", transaction_timeout_ms=self.TIMEOUT_MS)
 
+    @pytest.mark.slow
     def test_the_bare_client_says_committed_and_the_message_is_gone(self, lab, closing):
         metadata = joined(lab, closing).group_metadata()
         producer = _Frozen(closing(self.producer(lab)), self.FREEZE_S)
@@ -175,6 +176,7 @@ class TestRow8CommitCanReturnAsIfAllWereWellAlthoughTheMessageIsGone:
         producer.commit_transaction()
         assert lab.results() == []
 
+    @pytest.mark.slow
     def test_ours_publishes_it_once_all_the_same(self, lab, closing):
         consumer = joined(lab, closing)
         table = LeaseTable(slots=1)

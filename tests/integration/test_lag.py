@@ -120,6 +120,7 @@ def test_a_wrong_setting_is_a_line_that_names_it(command, name, value):
     assert name in line
 
 
+@pytest.mark.slow
 def test_a_broker_that_is_not_there_is_a_line():
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
     done = run_lag({"KAFKA_BOOTSTRAP_SERVERS": nobody})

@@ -33,6 +33,7 @@ def _read(bootstrap: str, topic: str, count: int) -> list[bytes]:
     return values
 
 
+@pytest.mark.slow
 def test_acknowledged_records_survive_a_sigkill_of_the_broker(own_kafka):
     server = own_kafka()
     _create(server.bootstrap, "kept")

@@ -35,6 +35,7 @@ def test_nothing_is_read_without_a_signature(s3_store):
     assert requests.get(link, timeout=10).content == b"secret"
 
 
+@pytest.mark.slow
 def test_objects_survive_a_sigkill_and_other_inner_ports(tmp_path):
     server = SeaweedServer(tmp_path / "store")
     try:

@@ -53,6 +53,7 @@ def copied(target: Path) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_model_comes_with_all_its_files_and_loads(hub, target, name):
     files = fetched(name, target, hub)
@@ -64,6 +65,7 @@ def test_a_model_comes_with_all_its_files_and_loads(hub, target, name):
     assert ensure(files.path.name, target, fetch=False).path == files.path  # with its extension
 
 
+@pytest.mark.slow
 def test_two_processes_that_fetch_at_once_do_no_harm(hub, target):
     both = [fetching("tiny_bag", target, hub) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]
@@ -72,6 +74,7 @@ def test_two_processes_that_fetch_at_once_do_no_harm(hub, target):
     assert loaded_model.load(ensure("tiny_bag", target, fetch=False), device.CPU).stems
 
 
+@pytest.mark.slow
 def test_a_fetch_that_was_killed_leaves_nothing_that_is_taken_for_a_model(hub, target):
     process = fetching("tiny_mdx23c", target, hub)
     while process.stdout.readline() != "tiny_mdx23c.ckpt\n":
@@ -93,6 +96,7 @@ def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", [damage_end, truncate])
 @pytest.mark.parametrize("name", NAMES)
 def test_a_fetched_model_of_which_a_file_changed_is_refused_by_its_name(hub, target, name, damage):
@@ -193,6 +197,7 @@ def command(*arguments: str, directory: Path) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_list_tells_the_catalogue_and_what_is_here(target):
     done = command("list", directory=copied(target))
     assert done.returncode == 0, done.stderr
@@ -207,6 +212,7 @@ def test_list_tells_the_catalogue_and_what_is_here(target):
     assert "tiny_bag" in here
 
 
+@pytest.mark.slow
 def test_check_names_what_is_damaged(target):
     whole = command("check", directory=copied(target))
     assert whole.returncode == 0, whole.stdout

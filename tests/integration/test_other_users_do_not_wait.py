@@ -38,6 +38,7 @@ def test_a_song_and_its_callback_come_while_another_users_receivers_hang(town: T
     assert sum(lag.waiting for lag in town.uploader_lag()) == HANGING - 4
 
 
+@pytest.mark.slow
 def test_a_song_comes_while_another_users_songs_drip_and_his_receivers_hang(town: Town):
     hanging = town.hang(HANGING)
     town.wait_for_hanging(hanging)

@@ -74,6 +74,7 @@ def test_what_fails_for_now_is_done_after_its_delay_in_order_and_others_go_on_me
     assert [e["i"] for e in b.starts()] == [0, 1, 2, 3, 4, 0, 1, 2]
 
 
+@pytest.mark.slow
 def test_out_of_tries_it_has_failed_and_its_letter_has_the_whole_history(harness):
     b = harness()
     b.start()
@@ -90,6 +91,7 @@ def test_out_of_tries_it_has_failed_and_its_letter_has_the_whole_history(harness
     assert headers[dead_letters.ERROR_CODE] == b"network_error"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_while_records_wait_loses_none_and_doubles_none(harness):
     b = harness(delays_s=(3,), partitions=2)
     worker = b.start()
@@ -101,6 +103,7 @@ def test_a_worker_that_is_killed_while_records_wait_loses_none_and_doubles_none(
     assert [len(b.starts(n)) for n in range(6)] == [2] * 6
 
 
+@pytest.mark.slow
 def test_records_of_a_delay_that_is_no_longer_set_are_done_all_the_same(harness):
     b = harness(delays_s=(4,))
     worker = b.start()
@@ -122,6 +125,7 @@ def test_what_waits_for_a_brief_schedule_is_read_like_the_others(harness):
     assert numbers(b.lab.wait_for_results(1)) == [7]
 
 
+@pytest.mark.slow
 def test_attempts_that_a_stop_cut_short_do_not_count(harness):
     b = harness()
     b.lab.feed([good(0, seconds=600)])
@@ -135,6 +139,7 @@ def test_attempts_that_a_stop_cut_short_do_not_count(harness):
     assert b.lab.results() == []
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_in_its_retry_begins_its_second_attempt_there(harness):
     b = harness()
     worker = b.start()

@@ -85,6 +85,7 @@ def test_a_host_that_is_away_twice_and_then_has_the_song_is_a_success(trio: Trio
     assert len(trio.callbacks(task_uuid)) == 1
 
 
+@pytest.mark.slow
 def test_an_outage_of_the_store_is_ridden_out(trio: Trio, store: SeaweedServer, song: bytes):
     store.kill()
     try:

@@ -47,6 +47,7 @@ def model(model_dir: Path) -> dict[str, str]:
     return {"MODEL_FILE_DIR": str(model_dir), "MODEL_NAME": "centre"}
 
 
+@pytest.mark.slow
 def test_a_kafka_and_a_store_that_refuse_the_sign_in(kafka, s3_store, stack, users, model):
     # The broker speaks plain text alone, so that signing in fails in the middle of the exchange.
     settings = {
@@ -78,6 +79,7 @@ def test_a_kafka_and_a_store_that_refuse_the_sign_in(kafka, s3_store, stack, use
     assert_nothing_told("\n".join(told), *hashes_in(users))
 
 
+@pytest.mark.slow
 def test_jobs_that_fail_and_callbacks_that_nobody_takes(kafka, s3_store, module_stack, model, users):
     trio = Trio(
         module_stack, kafka.bootstrap, s3_store, Path(model["MODEL_FILE_DIR"]),
@@ -108,6 +110,7 @@ def test_jobs_that_fail_and_callbacks_that_nobody_takes(kafka, s3_store, module_
     assert_nothing_told(told, s3_store.secret_key, *hashes_in(users))
 
 
+@pytest.mark.slow
 def test_settings_that_are_wrong_themselves(stack, users, tmp_path):
     wrong_users = tmp_path / "wrong"
     wrong_users.write_text(f"alice:{MARK}\n")

@@ -59,6 +59,7 @@ def test_a_second_processor_with_a_stage_of_its_own_takes_nothing_and_the_first_
     assert "task taken" not in second.log()
 
 
+@pytest.mark.slow
 def test_a_processor_whose_uploader_restarts_elsewhere_holds_its_jobs_until_it_is_back(trio, song, tmp_path):
     trio.start("api", "uploader", PROCESSOR)
     processor, uploader = trio.services["stand_in_processor"], trio.services["uploader"]
@@ -76,6 +77,7 @@ def test_a_processor_whose_uploader_restarts_elsewhere_holds_its_jobs_until_it_i
     processor.wait_ready()
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_wiped_while_all_run_is_marked_anew_and_used_again(trio, song):
     trio.start("api", "uploader", PROCESSOR)
     assert trio.separate(song).json["status"] == "success"
@@ -87,6 +89,7 @@ def test_a_stage_that_is_wiped_while_all_run_is_marked_anew_and_used_again(trio,
     assert (trio.stack.outputs / MARKER).read_text() != before
 
 
+@pytest.mark.slow
 def test_a_processor_that_starts_where_no_uploader_has_ever_announced_anything_works(trio, song):
     trio.start("api", PROCESSOR)
     task_uuid = trio.submit(trio.song(song))

@@ -270,6 +270,7 @@ def test_what_the_store_refuses_for_good_is_permanent(s3_store, tmp_path, key, c
         storage.put_manifest(key, b"{}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 503, 429])
 def test_a_store_in_trouble_is_transient(s3_store, tmp_path, key, status):
     path = tmp_path / "stem.wav"

@@ -131,6 +131,7 @@ def test_two_apis_do_not_share_a_file(stack, settings):
     assert "VIEW_FILE" in second.process.output()
 
 
+@pytest.mark.slow
 def test_a_song_is_seen_all_the_way(stack, kafka, s3_store, model_dir, tmp_path):
     trio = Trio(stack, kafka.bootstrap, s3_store, model_dir, MODEL_NAME="centre")
     with contextlib.closing(trio):

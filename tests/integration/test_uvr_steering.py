@@ -81,6 +81,7 @@ def test_what_does_not_go_with_a_tasks_state_is_a_conflict(trio: Trio, uvr, song
     assert uvr("redeliver", printed["task_uuid"]).returncode == Exit.CONFLICT  # the task has no hook_url
 
 
+@pytest.mark.slow
 def test_stems_come_while_the_receiver_hangs(trio: Trio, uvr, song, tmp_path):
     hook, stems = trio.song(stall(), "hook"), tmp_path / "stems"
     done = uvr("submit", trio.song(song), "--hook", hook, "--download", str(stems), "--json")

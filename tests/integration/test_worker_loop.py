@@ -30,6 +30,7 @@ def test_jobs_submitted_before_the_first_worker_are_done_each_once(lab, sleepers
     assert sleepers.most_at_once_of("w0") <= 2
 
 
+@pytest.mark.slow
 def test_partitions_that_come_and_go_lose_and_double_nothing(lab, sleepers):
     lab.feed(job(n, 0.2) for n in range(80))
     sleepers.start("w0")
@@ -69,6 +70,7 @@ def test_after_a_kill_what_was_done_stays_done_and_the_rest_runs_again(lab, slee
     assert [(e["i"], e["attempt"]) for e in sleepers.starts()][2:] == [(0, 2)]
 
 
+@pytest.mark.slow
 def test_a_job_that_never_ends_is_given_up_after_three_attempts(lab, sleepers):
     lab.feed([job(0, 600)])
     worker = sleepers.start()
@@ -80,6 +82,7 @@ def test_a_job_that_never_ends_is_given_up_after_three_attempts(lab, sleepers):
     assert len(sleepers.starts()) == 3
 
 
+@pytest.mark.slow
 def test_sigterm_lets_a_running_job_finish_and_takes_no_other(lab, sleepers):
     lab.feed(job(n, 3) for n in range(8))
     worker = sleepers.start()
@@ -117,6 +120,7 @@ def test_what_cannot_be_decoded_is_put_aside_and_the_next_job_done(lab, sleepers
     assert headers["uvr-reason"]
 
 
+@pytest.mark.slow
 def test_two_workers_with_one_id_the_fenced_one_stops_and_names_the_setting(lab, sleepers):
     first = sleepers.start("same")
     sleepers.start("same", wait=False)
@@ -124,6 +128,7 @@ def test_two_workers_with_one_id_the_fenced_one_stops_and_names_the_setting(lab,
     assert "WORKER_ID=same" in first.log()
 
 
+@pytest.mark.slow
 def test_a_frozen_worker_logs_that_it_overran_the_poll_interval(lab, sleepers):
     worker = sleepers.start(KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS="6000")
     worker.freeze()

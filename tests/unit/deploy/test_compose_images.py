@@ -45,6 +45,7 @@ def requirements(service: str) -> dict[str, str]:
     return {normal(name): version for name, version in re.findall(r"^([\w.-]+)==(\S+)", text, re.MULTILINE)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("service", TRIO)
 def test_a_service_finds_all_that_it_imports_in_its_image(service: str, tmp_path: Path):
     image = compose.images()[service]

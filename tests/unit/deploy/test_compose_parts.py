@@ -252,6 +252,7 @@ def store_start(tmp_path: Path) -> Iterator[ManagedProcess]:
     process.kill()
 
 
+@pytest.mark.slow
 def test_the_store_starts_with_its_keys_and_reads_them_again_when_they_change(
     store_start: ManagedProcess, tmp_path: Path
 ):

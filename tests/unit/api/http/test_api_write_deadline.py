@@ -96,6 +96,7 @@ def test_who_pipelines_and_does_not_read_gets_one_answer_into_memory(server):
     wait_for(lambda: not open_connections(server), PATIENCE_S, "end of the connection")
 
 
+@pytest.mark.slow
 def test_a_slow_reader_gets_the_whole_of_a_long_answer(server):
     """Over more than the deadline: 400 KB at 60 KB a second."""
     began_s, received = time.monotonic(), 0

@@ -55,6 +55,7 @@ def test_a_certificate_that_is_refused_is_told_and_hardly_worth_another_try(
         assert "s3cret" not in error.message
 
 
+@pytest.mark.slow
 def test_a_handshake_that_fails_otherwise_keeps_the_usual_delays(tmp_path):
     with ScriptedServer() as plain:
         origin = f"https://song.test:{plain.port}"

@@ -176,6 +176,7 @@ def test_the_command_says_in_one_line_why_it_failed(target):
     assert "no network" in errors
 
 
+@pytest.mark.slow
 def test_two_processes_that_make_a_model_at_once_do_no_harm(target):
     both = [fetch(model_files.SPLEETER, target) for _ in range(2)]
     outputs = [process.communicate(timeout=120) for process in both]

@@ -45,6 +45,7 @@ def assert_equals_library(name: str, directory: Path, tmp_path: Path, lengths, p
 
 
 # Chunks of 261,120 samples below ten seconds, of 64,512 from there on, half of them new each.
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_mdx23c", "stems"])
 def test_mdx23c(name, tmp_path):
     directory = random_directory()
@@ -86,6 +87,7 @@ def test_a_song_too_short_for_the_librarys_roformers_is_filled_up(name, frames):
     assert all(samples.shape == (frames, 2) and np.isfinite(samples).all() for samples in stems.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiny_demucs", pytest.param("tiny_bag", marks=pytest.mark.slow)])
 def test_demucs(name, tmp_path):
     # Segments of 88,200 samples, 66,150 of them new each.
@@ -134,6 +136,7 @@ def test_vr(layout, hop_samples, tmp_path):
     assert_equals_library("vr", tmp_path, tmp_path, lengths)
 
 
+@pytest.mark.slow
 def test_vr_answers_for_every_sample_of_a_song_that_ends_within_a_frame():
     mix = audio.noise(3)
     for frames in (1, 1023, 1025, 100_001):
