@@ -26,10 +26,10 @@ unit: ## lint, then the tests that start no servers
 	./run_tests.sh tests/unit
 
 integration: ## lint, then the tests with a real Kafka, store and processes, hostile files and hosts included
-	./run_tests.sh tests/integration tests/hostile
+	./run_tests.sh --all tests/integration tests/hostile
 
 crash: ## lint, then the tests that kill and freeze processes
-	./run_tests.sh tests/crash
+	./run_tests.sh --all tests/crash
 
 test: ## lint, then every test but the slow ones
 	./run_tests.sh
