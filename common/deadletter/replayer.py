@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from uuid import UUID
 
-from kafka.errors import InvalidProducerEpochError, KafkaError, ProducerFencedError
+from kafka.errors import IllegalStateError, InvalidProducerEpochError, KafkaError, ProducerFencedError
 
 from common.deadletter.topic_reader import records
 from common.kafka import hanging_transactions, topics
@@ -14,7 +14,9 @@ from common.settings.schema import KafkaSettings, TransactionSettings
 from common.tasks import messages
 from common.tasks.messages import Separated, UndecodableMessage
 
-_FENCED = (ProducerFencedError, InvalidProducerEpochError)
+# IllegalStateError: a fenced client may take a new epoch by itself (KIP-360). Then its open transaction is gone,
+# and its next `send` finds none.
+_FENCED = (ProducerFencedError, InvalidProducerEpochError, IllegalStateError)
 
 Publish = Callable[[Sequence[Message]], None]
 
