@@ -14,8 +14,8 @@ from common.settings.schema import KafkaSettings, TransactionSettings
 from common.tasks import messages
 from common.tasks.messages import Separated, UndecodableMessage
 
-# IllegalStateError: a fenced client may take a new epoch by itself (KIP-360). Then its open transaction is gone,
-# and its next `send` finds none.
+# IllegalStateError: a fenced client may take a new epoch by itself (KIP-360). Then its open transaction is
+# gone, and its next `send` finds none.
 _FENCED = (ProducerFencedError, InvalidProducerEpochError, IllegalStateError)
 
 Publish = Callable[[Sequence[Message]], None]
