@@ -104,6 +104,8 @@ class ManagedProcess:
 
 
 def _die_with_parent() -> None:
+    # Under nohup it is ignored, and a shell cannot trap what was ignored when it started.
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
