@@ -57,10 +57,10 @@ def _start(
     wanted: str, directory: Path, servers: dict[str, KafkaServer | SeaweedServer]
 ) -> KafkaAddress | S3Store:
     if wanted not in servers:
-        (directory / wanted).mkdir()
-        make: Callable[[Path], KafkaServer | SeaweedServer] = _MAKERS[wanted]
-        servers[wanted] = make(directory / wanted)
-        servers[wanted].start()
+        (directory / wanted).mkdir(exist_ok=True)
+        server = _MAKERS[wanted](directory / wanted)
+        server.start()
+        servers[wanted] = server  # last: whoever asks after a failed start gets another one
     return servers[wanted].address
 
 
