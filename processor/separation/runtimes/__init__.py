@@ -1,0 +1,1 @@
+"""Computes the cores of networks: torch, onnxruntime or OpenVINO, in a precision."""

@@ -1,0 +1,52 @@
+"""Defines a network's core, the part between spectrum and mask, apart from the runtime that computes it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+Runtime = Literal["torch", "onnxruntime", "openvino"]
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+class RunCore(Protocol):
+    """Computes one core."""
+
+    @property
+    def placement(self) -> tuple[str, ...]:
+        """Where the core runs, as ONNX providers or torch devices."""
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """Return the core's float32 answers for float32 `inputs`; both have the batch as their first axis."""
+
+
+@dataclass(frozen=True)
+class CoreSource:
+    """A core that can be computed by torch, and converted for OpenVINO.
+
+    `module` loads the weights and returns a module in evaluation mode on the CPU, whose `forward` takes and
+    returns float32 tensors only. `example` are inputs of one chunk of the usual length.
+    """
+
+    module: Callable[[], torch.nn.Module]
+    example: tuple[Tensor, ...]
+
+    @property
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """The shapes of the example's tensors."""
+        return tuple(tuple(value.shape) for value in self.example)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a model's cores are computed.
+
+    `core_files` are the files that OpenVINO reads, in the order of the model's cores; empty for the others.
+    """
+
+    runtime: Runtime
+    precision: Precision = "fp32"
+    core_files: tuple[Path, ...] = ()
