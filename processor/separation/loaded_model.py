@@ -4,10 +4,12 @@ import importlib
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 
 from processor.models.model_files import ModelFiles
 from processor.separation.device import DeviceChoice
 from processor.separation.overlap_add import Mix, Samples
+from processor.separation.runtimes.core import Plan, Precision, Runtime
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class LoadedModel:
 
     `estimate` yields float32 [stem, 2, n], in the order of `stems`; together the n cover the mix's samples in
     order. `placement` tells where the model runs, as ONNX providers or torch devices.
+    `runtime` and `precision` tell how its networks are computed.
     """
 
     name: str
@@ -31,6 +34,8 @@ class LoadedModel:
     residual: Residual | None
     estimate: Callable[[Mix], Iterator[Samples]]
     placement: tuple[str, ...]
+    runtime: Runtime = "torch"
+    precision: Precision = "fp32"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,12 +43,20 @@ class LoadedModel:
         return (*self.stems, self.residual.name) if self.residual else self.stems
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Load the model, ready for the first chunk. Raises ModelUnavailable."""
+def load(files: ModelFiles, device: DeviceChoice, plan: Plan | None = None) -> LoadedModel:
+    """Load the model, ready for the first chunk. Raises ModelUnavailable.
+
+    Without a `plan` the networks are computed in float32 by the runtime that their files are made for.
+    """
+    module = architecture(files)
+    loaded: LoadedModel = module.load(files, device, plan) if plan else module.load(files, device)
+    return loaded
+
+
+def architecture(files: ModelFiles) -> ModuleType:
+    """Import and return the module of the model's architecture."""
     # Import one architecture only: each has imports of its own, which take seconds.
-    module = importlib.import_module(f"processor.separation.architectures.{files.architecture.lower()}")
-    load_model: Callable[[ModelFiles, DeviceChoice], LoadedModel] = module.load
-    return load_model(files, device)
+    return importlib.import_module(f"processor.separation.architectures.{files.architecture.lower()}")
 
 
 def stem_name(name: str) -> str:

@@ -11,10 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import numpy as np
-import numpy.typing as npt
-import onnxruntime
 import torch
-from torch import Tensor
 
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
@@ -22,14 +19,17 @@ from processor.separation import overlap_add
 from processor.separation.architectures import library
 from processor.separation.architectures.spectrum import Spectrum
 from processor.separation.batches import Batches
-from processor.separation.device import DeviceChoice
+from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, Residual, stem_name
 from processor.separation.overlap_add import Chunk, Mix, Samples
+from processor.separation.runtimes.core import OnnxSource, Plan
+from processor.separation.runtimes.opening import open_cores
 
 lazy_imports.postpone("scipy.signal")
 
 HOP_LENGTH = 1024
 OVERLAP = 0.25
+DEFAULT_PLAN = Plan("onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,7 @@ class Grid:
 
 
 class _MdxModel(Protocol):
-    """The library's loaded MDX model. Its lengths are in samples.
-
-    `model_run` takes and returns spectra [chunk, 4, bins, frames].
-    """
+    """The library's MDX model without its network. Its lengths are in samples."""
 
     chunk_size: int
     trim: int
@@ -72,19 +69,17 @@ class _MdxModel(Protocol):
     compensate: float
     primary_stem_name: str
     secondary_stem_name: str
-    session: Any  # onnxruntime.InferenceSession
-
-    def model_run(self, spectra: Tensor) -> npt.NDArray[np.float32]: ...
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Load the model on an ONNX session. Raises ModelUnavailable."""
-    model = library_model(files, device)
+def load(files: ModelFiles, device: DeviceChoice, plan: Plan = DEFAULT_PLAN) -> LoadedModel:
+    """Load the model. Raises ModelUnavailable."""
+    model = _library_model(files, device)
     grid = Grid(model.chunk_size, model.trim, int((1 - OVERLAP) * model.chunk_size))
     compensate = np.float32(model.compensate)
+    with library.loading(files):
+        (core,) = open_cores(_sources(files, model), plan, device)
 
-    frames = model.chunk_size // HOP_LENGTH + 1
-    spectrum = Spectrum(model.n_fft, HOP_LENGTH, model.dim_f, frames, device.torch_device)
+    spectrum = Spectrum(model.n_fft, HOP_LENGTH, model.dim_f, _frames(model), device.torch_device)
 
     # One chunk at a time in the network: a second one would cost memory. Its spectra are computed meanwhile.
     network = threading.Lock()
@@ -93,8 +88,7 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
         with torch.inference_mode():
             spectra = spectrum.of(torch.from_numpy(chunks).to(device.torch_device))
             with network:
-                found = model.model_run(spectra)
-            answer = torch.from_numpy(found).to(device.torch_device)
+                (answer,) = core(spectra)
             samples: Samples = spectrum.samples(answer).cpu().numpy()[:, None] * compensate
             return samples
 
@@ -104,12 +98,28 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
         return overlap_add.stream(mix.open(), mix.frames, grid.chunks(mix.frames), runner, threads=2)
 
     primary, secondary = stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name)
-    providers = tuple(model.session.get_providers())
-    return LoadedModel(files.name, (primary,), Residual(secondary, primary), estimate, providers)
+    residual = Residual(secondary, primary)
+    return LoadedModel(
+        files.name, (primary,), residual, estimate, core.placement, plan.runtime, plan.precision
+    )
 
 
-def library_model(files: ModelFiles, device: DeviceChoice) -> _MdxModel:
-    """Return the library's own object with its model loaded. Raises ModelUnavailable."""
+def core_sources(files: ModelFiles) -> tuple[OnnxSource, ...]:
+    """Return the model's network. Raises ModelUnavailable."""
+    return _sources(files, _library_model(files, CPU))
+
+
+def _sources(files: ModelFiles, model: _MdxModel) -> tuple[OnnxSource, ...]:
+    return (OnnxSource(files.path, ((1, 4, model.dim_f, _frames(model)),)),)
+
+
+def _frames(model: _MdxModel) -> int:
+    """Return the number of STFT frames in a chunk."""
+    return model.chunk_size // HOP_LENGTH + 1
+
+
+def _library_model(files: ModelFiles, device: DeviceChoice) -> _MdxModel:
+    """Return the library's own object without its network. Raises ModelUnavailable."""
     mdx = {
         "hop_length": HOP_LENGTH,
         "segment_size": 2 ** files.parameters["mdx_dim_t_set"],
@@ -124,21 +134,11 @@ def library_model(files: ModelFiles, device: DeviceChoice) -> _MdxModel:
 
 
 def _model_class() -> Any:
-    """Return the library's class with an ONNX session of ours, for which the library has no options."""
+    """Return the library's class, which knows the model's grid and stems, without its ONNX session."""
     from audio_separator.separator.architectures.mdx_separator import MDXSeparator
 
     class Model(MDXSeparator):  # type: ignore[misc]  # the library has no types
         def load_model(self) -> None:
-            options = onnxruntime.SessionOptions()
-            options.log_severity_level = 3
-            # The memory pattern is one block for all activations: 130 MB more for Spleeter, and no faster.
-            options.enable_mem_pattern = False
-            # Threads that spin between two operators take the CPU from other jobs.
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-            self.session = onnxruntime.InferenceSession(
-                self.model_path, options, providers=self.onnx_execution_provider
-            )
-            self.uses_pytorch_inference = False
-            self.model_run = lambda spectrum: self.session.run(None, {"input": spectrum.cpu().numpy()})[0]
+            """Leave the network to the runtime that the plan names."""
 
     return Model

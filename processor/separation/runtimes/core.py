@@ -10,6 +10,7 @@ from torch import Tensor
 
 Runtime = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]
+Shapes = tuple[tuple[int, ...], ...]
 
 
 class RunCore(Protocol):
@@ -35,9 +36,20 @@ class CoreSource:
     example: tuple[Tensor, ...]
 
     @property
-    def shapes(self) -> tuple[tuple[int, ...], ...]:
+    def shapes(self) -> Shapes:
         """The shapes of the example's tensors."""
         return tuple(tuple(value.shape) for value in self.example)
+
+
+@dataclass(frozen=True)
+class OnnxSource:
+    """A core in an ONNX file, which onnxruntime and OpenVINO read as it is.
+
+    `shapes` are those of its inputs for one chunk.
+    """
+
+    path: Path
+    shapes: Shapes
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,10 @@ import openvino
 import torch
 from torch import Tensor
 
-from processor.separation.runtimes.core import CoreSource, Precision, RunCore
+from processor.separation.runtimes.core import CoreSource, Precision, RunCore, Shapes
 
 VERSION: str = openvino.__version__.partition("-")[0]
 PLACEMENT = "OpenVINO CPU"
-
-Shapes = tuple[tuple[int, ...], ...]  # of each input
 _TYPES: dict[Precision, Any] = {
     "fp32": openvino.Type.f32,
     "bf16": openvino.Type.bf16,

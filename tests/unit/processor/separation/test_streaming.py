@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import scipy.signal  # noqa: F401 - before the engine postpones it: the library's own way needs it whole
 import soundfile
+from audio_separator.separator.architectures.mdx_separator import MDXSeparator
 
 from common.errors import Cancelled, ErrorCode, PermanentError
 from processor.models import model_files
 from processor.separation import device, loaded_model, streaming
-from processor.separation.architectures import mdx
+from processor.separation.architectures import library
 from tests.support import audio
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.processor.mixes import as_mix
@@ -42,7 +43,11 @@ def separate(loaded, tmp_path: Path, mix: np.ndarray, format="wav") -> tuple[str
 @pytest.fixture(scope="module")
 def library_demix() -> Callable[[np.ndarray], np.ndarray]:
     """The library's own whole-file separation of [frame, 2]."""
-    model = mdx.library_model(model_files.ensure("centre", centre_directory(), fetch=False), device.CPU)
+    files = model_files.ensure("centre", centre_directory(), fetch=False)
+    segment = 2 ** files.parameters["mdx_dim_t_set"]
+    options = {"hop_length": 1024, "segment_size": segment, "overlap": 0.25, "batch_size": 1}
+    model = MDXSeparator(library.common_config(files, device.CPU), options | {"enable_denoise": False})
+    model.initialize_model_settings()
     return lambda mix: model.demix(np.ascontiguousarray(mix.T)).T
 
 
