@@ -24,6 +24,7 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
         model_name=settings.model_name,
         model_dir=settings.model_file_dir,
         device=settings.device,
+        precision=settings.precision,
         output_format=settings.output_format,
         max_jobs=settings.engine_max_jobs,
         job_timeout_s=settings.engine_job_timeout_s,

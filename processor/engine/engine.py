@@ -18,7 +18,7 @@ from processor.child_process import JsonObject
 from processor.engine.busy_clock import BusyClock
 from processor.engine.fifo_turns import FifoTurns
 from processor.engine.keeper import Keeper, Running
-from processor.engine.protocol import EngineConfig, Separation, StemFile
+from processor.engine.protocol import Computed, EngineConfig, Separation, StemFile
 
 _TICK_S = 0.05
 # 1 s: a child that stops by itself in time keeps its loaded model; a slower one is killed.
@@ -159,7 +159,7 @@ def _separation(running: Running, message: JsonObject) -> Separation:
     stems = {
         name: StemFile(Path(path), frames, frames / SAMPLE_RATE) for name, path in message["stems"].items()
     }
-    return Separation(stems, message["gain"], running.model, running.device)
+    return Separation(stems, message["gain"], running.model, running.device, Computed(**message["computed"]))
 
 
 def _job_error(message: JsonObject) -> PermanentError | TransientError:

@@ -1,8 +1,9 @@
-"""Keeps one engine process running: fetches the model, starts the child, and replaces a child that ended."""
+"""Keeps one engine process running: installs the model, starts the child, and replaces a child that ended."""
 
 import logging
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from processor.engine.protocol import EngineConfig
 log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 300.0
-_FETCH_TIMEOUT_S = 3600.0
+_INSTALL_TIMEOUT_S = 3600.0
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
 # glibc keeps freed blocks of each thread. The engine's blocks are large and short-lived, so return them.
 _CHILD_ENVIRONMENT = {
@@ -142,21 +143,23 @@ class Keeper:
         config = self._config
         if not self._fetched and not self._fetch_model():
             return None
-        arguments = [config.model_name, str(config.model_dir), config.device, config.output_format]
+        arguments = [*self._model_arguments(), config.output_format]
         started = self._converse("processor.engine.process", arguments, _START_TIMEOUT_S)
         if started is None:
             return None
         process, channel, message = started
         running = Running(process, channel, message["model"], message["device"])
-        log.info("engine ready: model %s on device %s", running.model, running.device)
+        log.info(
+            "engine ready: model %s on device %s, computed by %s in %s",
+            running.model, running.device, message["runtime"], message["precision"],
+        )  # fmt: skip
         with self._changed:
             self._running = running
             self._changed.notify_all()
         return running
 
     def _fetch_model(self) -> bool:
-        arguments = [self._config.model_name, str(self._config.model_dir)]
-        done = self._converse("processor.models.fetch_process", arguments, _FETCH_TIMEOUT_S)
+        done = self._converse("processor.preparation.process", self._model_arguments(), _INSTALL_TIMEOUT_S)
         if done:
             process, channel, _ = done
             process.wait()
@@ -164,10 +167,14 @@ class Keeper:
         self._fetched = done is not None
         return self._fetched
 
+    def _model_arguments(self) -> list[str]:
+        config = self._config
+        return [config.model_name, str(config.model_dir), config.device, config.precision]
+
     def _converse(
         self, module: str, arguments: list[str], timeout_s: float
     ) -> tuple[subprocess.Popen[bytes], child_process.Channel, JsonObject] | None:
-        """Start a child and wait for its first message; return None, and note why, where it has failed."""
+        """Start a child and wait for its answer; return None, and note why, where it has failed."""
         oom_kills = memory.OomKills(self._count_oom_kills)
         try:
             process, channel = child_process.spawn(module, arguments, _CHILD_ENVIRONMENT)
@@ -178,7 +185,7 @@ class Keeper:
         if self._stopping.is_set():  # stop() may have run before this child existed
             child_process.kill(process)
         try:
-            message = channel.receive(timeout_s) or {"reason": f"no answer in {timeout_s:g} s"}
+            message = self._answer(channel, timeout_s)
         except child_process.ChannelClosed:
             process.wait()
             message = {"reason": f"it died while starting: {_how_it_ended(process, oom_kills)}"}
@@ -188,6 +195,17 @@ class Keeper:
         channel.close()
         self._not_ready(message["reason"])
         return None
+
+    def _answer(self, channel: child_process.Channel, timeout_s: float) -> JsonObject:
+        """Return the child's first message that is not progress, or a reason. Raises ChannelClosed."""
+        deadline_s = time.monotonic() + timeout_s
+        while message := channel.receive(max(0.0, deadline_s - time.monotonic())):
+            if message["event"] != "progress":
+                return message
+            log.info("%s", message["detail"])
+            with self._changed:
+                self._reason = message["detail"]
+        return {"reason": f"no answer in {timeout_s:g} s"}
 
     def _not_ready(self, reason: str) -> None:
         if not self._stopping.is_set():

@@ -8,27 +8,25 @@ import logging
 import queue
 import sys
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from common.errors import Cancelled, ErrorCode, JobError, TransientError, is_disk_full
 from processor import child_process
 from processor.child_process import JsonObject
-from processor.separation.device import Device, Requested
+from processor.separation.device import Requested
 
 if TYPE_CHECKING:
     from processor.audio.stem_writer import Format
-    from processor.separation.loaded_model import LoadedModel
+    from processor.engine.warm_model import WarmModel
+    from processor.preparation.decision import RequestedPrecision
 
-_PROGRESS_INTERVAL_S = 0.2
+log = logging.getLogger(__name__)
 
 
 def main(arguments: list[str]) -> None:
     """Serve the parent for ever; ends with exit code 1 where the model cannot be loaded."""
     channel, rest = child_process.attach(arguments)
-    model_name, model_dir, device, output_format = rest
     requests: queue.SimpleQueue[JsonObject] = queue.SimpleQueue()
     cancelled = threading.Event()
 
@@ -42,100 +40,45 @@ def main(arguments: list[str]) -> None:
     child_process.serve(channel, on_message)
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s engine: %(message)s")
     try:
-        model = _warm_up(model_name, Path(model_dir), cast(Requested, device), cast("Format", output_format))
+        model = _warm_up(*rest)
     except Exception as error:  # noqa: BLE001 (the parent shows it in its health check)
         channel.send({"event": "failed", "reason": str(error) or type(error).__name__})
         sys.exit(1)
     channel.send({"event": "ready", **model.describe()})
+
+    def report(fraction: float) -> None:
+        channel.send({"event": "progress", "fraction": fraction})
+
+    def check() -> None:
+        if cancelled.is_set():
+            raise Cancelled
+
     while True:
         message = requests.get()
-        channel.send(model.run(channel, cancelled, Path(message["source"]), Path(message["target_dir"])))
-
-
-def _warm_up(model_name: str, model_dir: Path, requested: Requested, output_format: "Format") -> "_WarmModel":
-    from processor.models import model_files
-    from processor.separation import device
-
-    files = model_files.ensure(model_name, model_dir, fetch=False)
-
-    # Import torch before onnxruntime: preload_dlls() then finds the CUDA libraries of torch.
-    import torch
-
-    torch.set_num_interop_threads(1)
-    cuda_visible = requested != "cpu" and torch.cuda.is_available()
-    choice = device.choose(requested, cuda_visible, _onnx_providers(files.architecture))
-    if choice == device.CUDA:
-        _preload_cuda(files.architecture)
-
-    from processor.separation import loaded_model
-
-    loaded = loaded_model.load(files, choice)
-    used = device.confirm(requested, loaded.placement)
-    return _WarmModel(loaded, used, output_format)
-
-
-def _onnx_providers(architecture: str) -> list[str] | None:
-    if architecture != "MDX":
-        return None
-    import onnxruntime
-
-    return list(onnxruntime.get_available_providers())
-
-
-def _preload_cuda(architecture: str) -> None:
-    if architecture == "MDX":
-        import onnxruntime
-
-        onnxruntime.preload_dlls()
-
-
-class _WarmModel:
-    """A loaded model and how its stems are written."""
-
-    def __init__(self, model: "LoadedModel", device: Device, output_format: "Format"):
-        from processor.separation import streaming  # here, so that the first song need not wait for it
-
-        self._separate, self._stem_path = streaming.separate, streaming.stem_path
-        self._model, self._device, self._format = model, device, output_format
-
-    def describe(self) -> JsonObject:
-        return {"model": self._model.name, "device": self._device}
-
-    def run(
-        self, channel: child_process.Channel, cancelled: threading.Event, source: Path, target_dir: Path
-    ) -> JsonObject:
-        """Separate one mix; return the message that tells the parent how it ended."""
-
-        def check() -> None:
-            if cancelled.is_set():
-                raise Cancelled
-
+        source, target_dir = Path(message["source"]), Path(message["target_dir"])
         try:
-            stems = self._separate(
-                self._model, source, target_dir, self._format, _progress_sender(channel), check
-            )
+            channel.send({"event": "done", **model.separate(source, target_dir, report, check)})
         except Cancelled:
-            return {"event": "cancelled"}
+            channel.send({"event": "cancelled"})
+        except child_process.ChannelClosed:
+            raise
         except Exception as error:  # noqa: BLE001 (the loop's edge: one bad job must not cost the warm model)
-            return {"event": "error", **_describe(error)}
-        return {
-            "event": "done",
-            "stems": {name: str(self._stem_path(target_dir, name, self._format)) for name in stems.names},
-            "frames": stems.frames,
-            "gain": stems.gain,
-        }
+            channel.send({"event": "error", **_describe(error)})
 
 
-def _progress_sender(channel: child_process.Channel) -> Callable[[float], None]:
-    last_s = 0.0
+def _warm_up(model_name: str, model_dir: str, device: str, precision: str, output_format: str) -> "WarmModel":
+    from processor.models import model_files
 
-    def send(fraction: float) -> None:
-        nonlocal last_s
-        if fraction >= 1 or time.monotonic() - last_s >= _PROGRESS_INTERVAL_S:
-            last_s = time.monotonic()
-            channel.send({"event": "progress", "fraction": fraction})
+    files = model_files.ensure(model_name, Path(model_dir), fetch=False)
+    # Import what computes after that check, which answers at once where a file is missing.
+    from processor.engine import warm_model
 
-    return send
+    return warm_model.load(
+        files,
+        cast(Requested, device),
+        cast("RequestedPrecision", precision),
+        cast("Format", output_format),
+    )
 
 
 def _describe(error: Exception) -> JsonObject:
@@ -153,7 +96,7 @@ def _describe(error: Exception) -> JsonObject:
         code = ErrorCode.OUT_OF_MEMORY
     elif is_disk_full(error):
         code, text = ErrorCode.DISK_FULL, f"Disk full: {error}"
-    logging.getLogger(__name__).warning("separation failed", exc_info=error)
+    log.warning("separation failed", exc_info=error)
     return {"code": code, "message": text, "permanent": False}
 
 

@@ -6,22 +6,37 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from common.waiting import StopCheck
+from processor.preparation.decision import RequestedPrecision
 
 
 @dataclass(frozen=True)
 class EngineConfig:
     """The engine's settings. With `fetch_model` a missing model is fetched at start, never for a job.
 
-    After `max_jobs` songs the child process is replaced. A song may take `job_timeout_s` seconds.
+    `precision` is that of the networks; `auto` takes what was decided when the model was installed. After
+    `max_jobs` songs the child process is replaced. A song may take `job_timeout_s` seconds.
     """
 
     model_name: str
     model_dir: Path
     device: Literal["auto", "cuda", "cpu"] = "auto"
+    precision: RequestedPrecision = "auto"
     output_format: Literal["wav", "flac", "mp3"] = "wav"
     max_jobs: int = 200
     job_timeout_s: float = 4 * 3600.0
     fetch_model: bool = True
+
+
+@dataclass(frozen=True)
+class Computed:
+    """How a song's networks were computed: by which runtime, and in which precision.
+
+    `fallback` tells why another precision than the chosen one was used; None where it was not.
+    """
+
+    runtime: str
+    precision: str
+    fallback: str | None = None
 
 
 @dataclass(frozen=True)
@@ -37,13 +52,15 @@ class StemFile:
 class Separation:
     """The stems of one song, by name. `gain` was applied to all of them: they add up to gain × the mix.
 
-    `took_s` is how long the engine worked, in seconds and without the wait for its turn; 0 if unknown.
+    `computed` tells how the networks were computed. `took_s` is how long the engine worked, in seconds and
+    without the wait for its turn; 0 if unknown.
     """
 
     stems: dict[str, StemFile]
     gain: float
     model: str
     device: str
+    computed: Computed = Computed("torch", "fp32")
     took_s: float = 0.0
 
 

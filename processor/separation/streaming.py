@@ -34,6 +34,13 @@ _SPARE_BYTES = 16 << 20
 _NETWORK_SHARE = 0.95
 
 
+class NotFinite(TransientError):
+    """The model's answer holds NaN or infinite samples. Float32 may avoid them where it was not used."""
+
+    def __init__(self) -> None:
+        super().__init__(ErrorCode.INTERNAL_ERROR, "the model's answer holds NaN or infinite samples")
+
+
 @dataclass(frozen=True)
 class Stems:
     """The stems that were written: `gain` is applied to all of them, and each has `frames` per channel."""
@@ -134,7 +141,7 @@ def _spool_answers(job: _Job, peak: float, spool: BinaryIO) -> float:
     for answer in job.model.estimate(mix):
         stems = np.ascontiguousarray(answer.transpose(2, 0, 1), np.float32) * np.float32(1 / scale)
         if not np.isfinite(stems).all():
-            raise TransientError(ErrorCode.INTERNAL_ERROR, "the model's answer holds NaN or infinite samples")
+            raise NotFinite
         all_stems = _with_residual(job.model, stems, again(len(stems)).T)
         loudest = max(loudest, *(float(np.abs(stem).max()) for stem in all_stems))
         spool.write(stems.tobytes())

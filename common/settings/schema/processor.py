@@ -37,6 +37,8 @@ class ProcessorSettings(WorkerSettings):
     """The directory of songs and stems in progress."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """The device that separates. auto takes a GPU if there is one that works."""
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    """The precision of the networks. auto takes a faster one where a known song's stems hardly change."""
     output_format: Literal["wav", "flac", "mp3"] = "wav"
     """The format of the stems."""
     max_audio_bytes: Positive = 2 * 1024**3

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:  # the processor's own process reads this module and must not load torch
+    import torch
+    from torch import Tensor
 
 Runtime = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]
@@ -20,7 +21,7 @@ class RunCore(Protocol):
     def placement(self) -> tuple[str, ...]:
         """Where the core runs, as ONNX providers or torch devices."""
 
-    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, *inputs: "Tensor") -> "tuple[Tensor, ...]":
         """Return the core's float32 answers for float32 `inputs`; both have the batch as their first axis."""
 
 
@@ -32,8 +33,8 @@ class CoreSource:
     returns float32 tensors only. `example` are inputs of one chunk of the usual length.
     """
 
-    module: Callable[[], torch.nn.Module]
-    example: tuple[Tensor, ...]
+    module: "Callable[[], torch.nn.Module]"
+    example: "tuple[Tensor, ...]"
 
     @property
     def shapes(self) -> Shapes:

@@ -19,6 +19,7 @@ _TYPES: dict[Precision, Any] = {
     "bf16": openvino.Type.bf16,
     "fp16": openvino.Type.f16,
 }
+_FAST: tuple[Precision, ...] = ("bf16", "fp16")
 
 
 class OpenVinoCore:
@@ -50,6 +51,12 @@ class OpenVinoCore:
         if self._other is None:
             self._other = self._otherwise()
         return self._other
+
+
+def fast_precision() -> Precision | None:
+    """Return the precision that this CPU has instructions for beside float32; None without one."""
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return next((precision for precision in _FAST if precision.upper() in capabilities), None)
 
 
 def convert(source: CoreSource, path: Path) -> None:

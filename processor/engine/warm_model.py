@@ -1,0 +1,120 @@
+"""Holds the loaded model of the engine's process, and separates songs with it."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from common.waiting import StopCheck
+from processor.audio.stem_writer import Format
+from processor.child_process import JsonObject
+from processor.models.model_files import ModelFiles
+from processor.preparation import installation
+from processor.preparation.decision import RequestedPrecision
+from processor.separation import device, loaded_model, streaming
+from processor.separation.device import Device, DeviceChoice, Requested
+from processor.separation.loaded_model import LoadedModel
+from processor.separation.runtimes.core import Plan
+from processor.separation.streaming import NotFinite, Stems
+
+log = logging.getLogger(__name__)
+
+_REPORT_INTERVAL_S = 0.2
+
+
+def load(
+    files: ModelFiles, requested: Requested, precision: RequestedPrecision, format: Format
+) -> "WarmModel":
+    """Load the model on the requested device. Raises ModelUnavailable and DeviceUnavailable."""
+    torch.set_num_interop_threads(1)
+    choice = installation.choose_device(files, requested)
+    loader = _Loader(files, choice)
+    plan = installation.kept_plan(files, choice, precision)
+    model = loader.load(plan)
+    return WarmModel(loader, plan, model, device.confirm(requested, model.placement), format)
+
+
+@dataclass(frozen=True)
+class _Loader:
+    """Loads the model on its device."""
+
+    files: ModelFiles
+    device: DeviceChoice
+
+    def load(self, plan: Plan | None) -> LoadedModel:
+        """Load the model as planned; where that fails, by its own runtime. Raises ModelUnavailable."""
+        try:
+            return loaded_model.load(self.files, self.device, plan)
+        except Exception as error:
+            if plan is None:
+                raise
+            log.warning("%s cannot be loaded as it was prepared", self.files.name, exc_info=error)
+            return loaded_model.load(self.files, self.device)
+
+
+@dataclass(frozen=True)
+class WarmModel:
+    """A loaded model, where it runs, and how its stems are written. `plan`: how it was to be computed."""
+
+    _loader: _Loader
+    _plan: Plan | None
+    _model: LoadedModel
+    _device: Device
+    _format: Format
+
+    def describe(self) -> JsonObject:
+        """Return the model's name, its device, and how it is computed."""
+        return {"model": self._model.name, "device": self._device, **_computed(self._model)}
+
+    def separate(
+        self, source: Path, target_dir: Path, report: Callable[[float], None], check: StopCheck
+    ) -> JsonObject:
+        """Separate one mix; return the stems' paths by name, their frames and gain, and how it was computed.
+
+        `report` gets 0 to 1 now and then. Raises what `check` and streaming.separate raise.
+        """
+
+        def run(model: LoadedModel) -> Stems:
+            return streaming.separate(model, source, target_dir, self._format, _now_and_then(report), check)
+
+        stems, computed = self._run(run)
+        paths = {name: streaming.stem_path(target_dir, name, self._format) for name in stems.names}
+        return {
+            "stems": {name: str(path) for name, path in paths.items()},
+            "frames": stems.frames,
+            "gain": stems.gain,
+            "computed": computed,
+        }
+
+    def _run(self, run: Callable[[LoadedModel], Stems]) -> tuple[Stems, JsonObject]:
+        """Run once, and again in float32 where a faster precision gives NaN; tell how it was computed."""
+        try:
+            return run(self._model), _computed(self._model)
+        except NotFinite as error:
+            if self._plan is None or self._model.precision == "fp32":
+                raise
+            reason = f"{self._model.precision}: {error.message}"
+        log.warning("separating again in float32: %s", reason)
+        # Loaded for this song alone: two loaded models would double the memory for a rare case.
+        exact = self._loader.load(replace(self._plan, precision="fp32"))
+        return run(exact), {**_computed(exact), "fallback": reason}
+
+
+def _computed(model: LoadedModel) -> JsonObject:
+    return {"runtime": model.runtime, "precision": model.precision}
+
+
+def _now_and_then(report: Callable[[float], None]) -> Callable[[float], None]:
+    """Pass on the end, and no more than five reports a second before it."""
+    last_s = 0.0
+
+    def send(fraction: float) -> None:
+        nonlocal last_s
+        if fraction >= 1 or time.monotonic() - last_s >= _REPORT_INTERVAL_S:
+            last_s = time.monotonic()
+            report(fraction)
+
+    return send

@@ -1,0 +1,106 @@
+"""Converts a model's networks for OpenVINO, and compares its speed with that of the model's own runtime."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from processor.models.model_files import ModelFiles
+from processor.preparation import decision
+from processor.separation.device import CPU
+from processor.separation.loaded_model import architecture
+from processor.separation.runtimes import openvino_core
+from processor.separation.runtimes.core import OnnxSource, Plan, RunCore
+from processor.separation.runtimes.opening import Source, open_cores
+
+log = logging.getLogger(__name__)
+
+# Where the runtimes are equally fast, OpenVINO takes less memory.
+_MOST_SLOWER = 1.05
+_LONG_RUN_S = 2.0
+_RUNS = 5
+_CORE = "core-"
+
+
+@dataclass(frozen=True)
+class Converted:
+    """The outcome of a conversion.
+
+    `core_files` are the networks for OpenVINO; empty where it refuses them. `exact` is the plan by which
+    OpenVINO computes them in float32; None where the model's own runtime is faster. `reason`: for people.
+    """
+
+    core_files: tuple[Path, ...]
+    exact: Plan | None
+    reason: str
+
+
+def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
+    """Convert the model's networks where they are not converted yet, and compare the speed.
+
+    Raises ModelUnavailable where the model cannot be loaded.
+    """
+    sources: tuple[Source, ...] = architecture(files).core_sources(files)
+    if not sources:
+        return Converted((), None, "the networks cannot be converted for OpenVINO")
+    report(f"converting {files.name} for OpenVINO")
+    try:
+        paths = tuple(_core_file(files, source, number) for number, source in enumerate(sources))
+        ours = Plan("openvino", "fp32", paths)
+        cores = open_cores(sources, ours, CPU)
+    except Exception as error:
+        log.warning("%s is not converted for OpenVINO", files.name, exc_info=error)
+        return Converted((), None, f"OpenVINO refuses the networks ({type(error).__name__})")
+    report(f"comparing the speed of the runtimes for {files.name}")
+    ratio = _times_as_long(sources, cores, open_cores(sources, Plan("torch"), CPU))
+    reason = f"OpenVINO takes {ratio:.2f} times as long as the runtime of the model's files"
+    return Converted(paths, ours if ratio <= _MOST_SLOWER else None, reason)
+
+
+def discard(files: ModelFiles) -> None:
+    """Remove the converted networks, so that they are converted anew."""
+    for path in decision.directory(files).glob(f"{_CORE}*"):
+        path.unlink(missing_ok=True)
+
+
+def _core_file(files: ModelFiles, source: Source, number: int) -> Path:
+    """Return a file that OpenVINO reads, after converting the network into it if needed."""
+    if isinstance(source, OnnxSource):
+        return source.path
+    directory = decision.directory(files)
+    path = directory / f"{_CORE}{number}.openvino-{openvino_core.VERSION}.xml"
+    # Write under temporary names. The weights get their name first: the network is complete only with them.
+    if not path.exists():
+        partial = directory / f"partial-{number}.xml"
+        openvino_core.convert(source, partial)
+        partial.with_suffix(".bin").rename(path.with_suffix(".bin"))
+        partial.rename(path)
+    return path
+
+
+def _times_as_long(sources: Sequence[Source], ours: Sequence[RunCore], own: Sequence[RunCore]) -> float:
+    """Return how many times as long a run of all networks takes with `ours`.
+
+    The runs alternate, and the shortest count, since other work on the machine disturbs.
+    """
+    inputs = [_noise(source) for source in sources]
+    times_s = [(_run_s(ours, inputs), _run_s(own, inputs))]
+    while len(times_s) < _RUNS and max(times_s[0]) < _LONG_RUN_S:
+        times_s.append((_run_s(ours, inputs), _run_s(own, inputs)))
+    return min(first for first, _ in times_s) / min(second for _, second in times_s)
+
+
+def _run_s(cores: Sequence[RunCore], inputs: Sequence[tuple[Tensor, ...]]) -> float:
+    began_s = time.monotonic()
+    for core, values in zip(cores, inputs, strict=True):
+        core(*values)
+    return time.monotonic() - began_s
+
+
+def _noise(source: Source) -> tuple[Tensor, ...]:
+    generator = torch.Generator().manual_seed(0)
+    return tuple(torch.randn(shape, generator=generator) for shape in source.shapes)

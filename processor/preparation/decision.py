@@ -1,0 +1,111 @@
+"""Keeps what was decided for a model on a device, in files beside the models.
+
+`MODEL_FILE_DIR/prepared/MODEL.DIGEST/` holds the converted networks, and a decision for each device and each
+PRECISION that was asked for.
+"""
+
+import hashlib
+from importlib import metadata
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from processor.models import catalogue
+from processor.models.model_files import ModelFiles
+from processor.preparation.machine import Machine
+from processor.separation.runtimes.core import Plan, Precision, Runtime
+
+RequestedPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+_PACKAGES = ("openvino", "torch", "onnxruntime-gpu")
+
+
+class CoreFile(BaseModel):
+    """A file that OpenVINO reads: its name in the model's prepared directory, or the model's own file."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    sha256: str
+
+
+class Decision(BaseModel):
+    """How a model's networks are computed on a device, and why.
+
+    `made_with` names the runtimes' versions: others may convert more, or be faster. `times_real_time` is the
+    speed at the known song, in seconds of audio per second; None where it was not measured.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    machine: str
+    made_with: str
+    runtime: Runtime
+    precision: Precision
+    reason: str
+    core_files: tuple[CoreFile, ...] = ()
+    times_real_time: float | None = None
+
+
+def directory(files: ModelFiles) -> Path:
+    """Return the directory of what was prepared for the model."""
+    return files.directory / "prepared" / f"{files.path.stem}.{files.sha256[:12]}"
+
+
+def installed_runtimes() -> str:
+    """Return the names and versions of the runtimes that are installed."""
+    return ", ".join(f"{package} {metadata.version(package)}" for package in _PACKAGES)
+
+
+def read(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> Decision | None:
+    """Return the decision that was kept; None where there is none, or it is of other runtimes.
+
+    Raises OSError.
+    """
+    try:
+        text = _path(files, machine, requested).read_text(encoding="utf-8")
+        decision = Decision.model_validate_json(text)
+    except (FileNotFoundError, UnicodeDecodeError, ValidationError):
+        return None
+    return decision if decision.made_with == installed_runtimes() else None
+
+
+def write(files: ModelFiles, machine: Machine, requested: RequestedPrecision, decision: Decision) -> None:
+    """Keep the decision. Raises OSError."""
+    path = _path(files, machine, requested)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    catalogue.write_durably(path, decision.model_dump_json(indent=1, exclude_none=True) + "\n")
+
+
+def plan(files: ModelFiles, decision: Decision) -> Plan | None:
+    """Return the decision as a plan; None where a file that it needs is missing or damaged.
+
+    Raises OSError.
+    """
+    paths = []
+    for core in decision.core_files:
+        path = core_path(files, core.name)
+        if not path.is_file() or core_sha256(path) != core.sha256:
+            return None
+        paths.append(path)
+    return Plan(decision.runtime, decision.precision, tuple(paths))
+
+
+def core_path(files: ModelFiles, name: str) -> Path:
+    """Return the path of a core file: the model's own file, or one in its prepared directory."""
+    return files.path if name == files.path.name else directory(files) / name
+
+
+def core_sha256(path: Path) -> str:
+    """Return the digest of a core file and of the weights beside it. Raises OSError."""
+    digest = hashlib.sha256()
+    weights = path.with_suffix(".bin")
+    for part in (path, weights) if path.suffix == ".xml" else (path,):
+        with part.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _path(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> Path:
+    return directory(files) / f"{machine.key}.{requested}.json"

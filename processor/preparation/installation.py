@@ -1,0 +1,67 @@
+"""Chooses the device that a model is prepared for and loaded on, and finds what was decided for it."""
+
+import logging
+from collections.abc import Callable
+
+import torch
+
+from processor.models.model_files import ModelFiles
+from processor.preparation import decision, machine
+from processor.preparation.decision import Decision, RequestedPrecision
+from processor.separation import device
+from processor.separation.device import DeviceChoice, Requested
+from processor.separation.runtimes.core import Plan
+
+log = logging.getLogger(__name__)
+
+
+def choose_device(files: ModelFiles, requested: Requested) -> DeviceChoice:
+    """Return the device for the model. Raises DeviceUnavailable."""
+    cuda_visible = requested != "cpu" and torch.cuda.is_available()
+    if not cuda_visible or files.architecture != "MDX":
+        return device.choose(requested, cuda_visible, None)
+    # Import torch before onnxruntime: preload_dlls() then finds the CUDA libraries of torch.
+    import onnxruntime
+
+    choice = device.choose(requested, cuda_visible, list(onnxruntime.get_available_providers()))
+    if choice == device.CUDA:
+        onnxruntime.preload_dlls()
+    return choice
+
+
+def prepare(
+    files: ModelFiles, requested: Requested, precision: RequestedPrecision, report: Callable[[str], None]
+) -> Decision:
+    """Decide how the model is computed on its device, unless that was decided before; see prepare.prepare.
+
+    Raises DeviceUnavailable, ModelUnavailable, OSError, and what the networks raise.
+    """
+    choice = choose_device(files, requested)
+    where = _machine(choice)
+    if (kept := decision.read(files, where, precision)) and decision.plan(files, kept):
+        return kept
+    # Import it only for work: the import takes seconds.
+    from processor.preparation.prepare import Target
+    from processor.preparation.prepare import prepare as make
+
+    return make(files, Target(choice, where, precision), report)
+
+
+def kept_plan(files: ModelFiles, choice: DeviceChoice, precision: RequestedPrecision) -> Plan | None:
+    """Return how the model is computed on its device; None where that is not decided, or a file is damaged.
+
+    The next `prepare` mends a damaged file.
+    """
+    try:
+        kept = decision.read(files, _machine(choice), precision)
+        return decision.plan(files, kept) if kept else None
+    except OSError as error:
+        log.warning("what was prepared for %s cannot be read: %s", files.name, error)
+        return None
+
+
+def _machine(choice: DeviceChoice) -> machine.Machine:
+    if choice == device.CPU:
+        return machine.cpu()
+    properties = torch.cuda.get_device_properties(0)
+    return machine.gpu(properties.name, properties.total_memory)

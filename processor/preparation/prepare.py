@@ -1,0 +1,155 @@
+"""Decides once how a model's networks are computed on this device, and keeps the decision beside the model.
+
+The networks are converted for OpenVINO where the device is a CPU. Then the known song is separated, in
+float32 and in a faster precision, and the gate compares the stems.
+"""
+
+import fcntl
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from processor.models.model_files import ModelFiles
+from processor.preparation import conversion, decision, gate, known_song
+from processor.preparation.decision import CoreFile, Decision, RequestedPrecision
+from processor.preparation.gate import Trial
+from processor.preparation.machine import Machine
+from processor.separation import loaded_model, streaming
+from processor.separation.device import CPU, DeviceChoice
+from processor.separation.loaded_model import LoadedModel
+from processor.separation.runtimes.core import Plan
+from processor.separation.runtimes.precisions import fast_precision
+from processor.separation.streaming import NotFinite
+
+Report = Callable[[str], None]
+
+_LONG_TRIAL_S = 5.0
+_MORE_TRIALS = 2
+_TRIAL_PREFIX = ".trial-"
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a model is prepared for: a device, and the precision that the operator asked for."""
+
+    device: DeviceChoice
+    machine: Machine
+    requested: RequestedPrecision
+
+
+def prepare(files: ModelFiles, target: Target, report: Report) -> Decision:
+    """Return the kept decision, or make it now, which takes seconds to minutes. `report` gets each step.
+
+    Raises ModelUnavailable where the model cannot be loaded, and OSError.
+    """
+    with _lock(files):
+        if kept := decision.read(files, target.machine, target.requested):
+            if decision.plan(files, kept):
+                return kept
+            conversion.discard(files)
+        # A preparation that memory or an operator has ended is not begun again at each start.
+        unfinished = "its preparation has not ended: remove this file to prepare the model again"
+        decision.write(
+            files, target.machine, target.requested, _decided(files, target, _own(files), unfinished)
+        )
+        made = _decide(files, target, report)
+        decision.write(files, target.machine, target.requested, made)
+        return made
+
+
+@contextmanager
+def _lock(files: ModelFiles) -> Iterator[None]:
+    """Let one process at a time prepare the model: others take over what it has decided."""
+    directory = decision.directory(files)
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / ".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        for left in directory.glob(f"{_TRIAL_PREFIX}*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+
+
+def _decide(files: ModelFiles, target: Target, report: Report) -> Decision:
+    own, why = _own(files), "the runtime of the model's files"
+    exact, fast = own, Plan(own.runtime, "fp16")
+    if target.device == CPU:
+        converted = conversion.convert(files, report)
+        why, exact = converted.reason, converted.exact or own
+        fast = Plan("openvino", "bf16", converted.core_files)
+    report(f"separating a known song with {files.name}")
+    precision = fast_precision(fast, target.device)
+    if target.requested == "fp32" or precision is None:
+        return _decided(files, target, exact, why, *_trials(files, target, exact))
+    fast = replace(fast, precision=precision)
+    if target.requested not in ("auto", precision):
+        reason = f"{why}; this device does not compute in {target.requested}"
+        return _decided(files, target, exact, reason, *_trials(files, target, exact))
+    return _judged(files, target, (exact, fast), why)
+
+
+def _judged(files: ModelFiles, target: Target, plans: tuple[Plan, Plan], why: str) -> Decision:
+    """Return the decision between a plan in float32 and one in a faster precision."""
+    exact, fast = plans
+    try:
+        exact_trial, fast_trial = _trials(files, target, exact, fast)
+    except NotFinite as error:
+        reason = f"{why}; not {fast.precision}: {error.message}"
+        return _decided(files, target, exact, reason, *_trials(files, target, exact))
+    if target.requested == fast.precision:
+        return _decided(files, target, fast, f"{why}; PRECISION={fast.precision}", fast_trial)
+    verdict = gate.judge(exact_trial, fast_trial, known_song.stems())
+    if verdict.admitted:
+        return _decided(files, target, fast, f"{why}; {fast.precision}: {verdict.reason}", fast_trial)
+    return _decided(files, target, exact, f"{why}; not {fast.precision}: {verdict.reason}", exact_trial)
+
+
+def _own(files: ModelFiles) -> Plan:
+    """Return the plan without any conversion: the runtime that the model's files are made for."""
+    return Plan("onnxruntime" if files.architecture == "MDX" else "torch")
+
+
+def _trials(files: ModelFiles, target: Target, *plans: Plan) -> list[Trial]:
+    """Separate the known song by each plan, in turn and several times where that is short.
+
+    Each trial has its shortest time, since other work on the machine disturbs. Raises NotFinite.
+    """
+    models = [loaded_model.load(files, target.device, plan) for plan in plans]
+    with tempfile.TemporaryDirectory(prefix=_TRIAL_PREFIX, dir=decision.directory(files)) as name:
+        directory = Path(name)
+        mix = known_song.write_mix(directory)
+        trials = [_trial(model, mix, directory) for model in models]
+        for _ in range(_MORE_TRIALS):
+            if max(trial.took_s for trial in trials) > _LONG_TRIAL_S:
+                break
+            again = [_trial(model, mix, directory) for model in models]
+            trials = [min(pair, key=lambda trial: trial.took_s) for pair in zip(trials, again, strict=True)]
+        return trials
+
+
+def _trial(model: LoadedModel, mix: Path, directory: Path) -> Trial:
+    began_s = time.monotonic()
+    stems = streaming.separate(model, mix, directory, "wav", lambda fraction: None, lambda: None)
+    took_s = time.monotonic() - began_s
+    paths = {stem: streaming.stem_path(directory, stem, "wav") for stem in stems.names}
+    return Trial({stem: known_song.read(path) / stems.gain for stem, path in paths.items()}, took_s)
+
+
+def _decided(
+    files: ModelFiles, target: Target, plan: Plan, reason: str, trial: Trial | None = None
+) -> Decision:
+    return Decision(
+        model=files.name,
+        machine=target.machine.name,
+        made_with=decision.installed_runtimes(),
+        runtime=plan.runtime,
+        precision=plan.precision,
+        reason=reason,
+        core_files=tuple(
+            CoreFile(name=path.name, sha256=decision.core_sha256(path)) for path in plan.core_files
+        ),
+        times_real_time=round(known_song.SECONDS / trial.took_s, 2) if trial else None,
+    )

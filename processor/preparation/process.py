@@ -1,0 +1,43 @@
+"""Installs a model in a process of its own, because preparing one takes more memory than a job.
+
+Sends {"event": "progress", "detail": …} at each step, then {"event": "done"} or
+{"event": "failed", "reason": …}.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import cast
+
+from processor import child_process
+from processor.models import model_files
+from processor.preparation.decision import RequestedPrecision
+from processor.separation.device import Requested
+
+
+def main(arguments: list[str]) -> None:
+    """Fetch or make one model, and prepare it for the device. Only a missing model is a failure."""
+    channel, (name, directory, device, precision) = child_process.attach(arguments)
+    child_process.serve(channel, lambda message: None)
+    logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s preparation: %(message)s")
+
+    def report(step: str) -> None:
+        channel.send({"event": "progress", "detail": step})
+
+    try:
+        files = model_files.ensure(name, Path(directory), fetch=True)
+    except model_files.ModelUnavailable as error:
+        channel.send({"event": "failed", "reason": str(error)})
+        return
+    try:
+        # Import it after the model is here: the import takes seconds.
+        from processor.preparation import installation
+
+        installation.prepare(files, cast(Requested, device), cast(RequestedPrecision, precision), report)
+    except Exception as error:
+        logging.getLogger(__name__).warning("%s could not be prepared for this device", name, exc_info=error)
+    channel.send({"event": "done"})
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
