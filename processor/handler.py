@@ -190,6 +190,8 @@ class ProcessorHandler:
             began_s = time.monotonic()
             separation = self._engine.separate(mix.path, stems_dir, context.check, _progress_of(status))
             log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
+            if why := separation.computed.fallback:
+                log.warning("computed in %s: %s", separation.computed.precision, why)
             self._metrics.separated(mix.duration_s, separation.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)

@@ -20,6 +20,9 @@ def separated(
         stems=dict(stems),
         model=separation.model,
         device=separation.device,
+        runtime=separation.computed.runtime,
+        precision=separation.computed.precision,
+        precision_fallback=separation.computed.fallback,
         gain=separation.gain,
         times=times,
     )

@@ -27,6 +27,9 @@ def success_body(result: Separated, links: Mapping[str, ResultLink], timestamp_s
         },
         model=result.model,
         device=result.device,
+        runtime=result.runtime,
+        precision=result.precision,
+        precision_fallback=result.precision_fallback,
         gain=result.gain,
         expires_at=first_expiry_s(links.values()),
     )

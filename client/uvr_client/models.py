@@ -58,12 +58,19 @@ class Stem(_Answer):
 
 
 class Result(_Answer):
-    """The stems of a task and how they were made, as in the success callback."""
+    """The stems of a task and how they were made, as in the success callback.
+
+    Earlier workers send neither `runtime` nor `precision`. `precision_fallback` tells why float32 was used
+    in place of the chosen precision.
+    """
 
     stems: dict[str, Stem]
     timestamp: float
     model: str
     device: str
+    runtime: str | None = None
+    precision: str | None = None
+    precision_fallback: str | None = None
     gain: float = 1.0
     expires_at: float | None = None
 

@@ -26,6 +26,9 @@ class SuccessCallback(MessageModel):
     stems: dict[str, PublishedStem]
     model: str
     device: str
+    runtime: str | None = None
+    precision: str | None = None
+    precision_fallback: str | None = None
     gain: Gain = 1.0
     expires_at: Moment | None = None
 

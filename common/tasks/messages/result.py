@@ -49,12 +49,19 @@ class _Result(MessageModel):
 
 
 class Separated(_Result):
-    """`uvr_results`: the stems are staged. `gain` is the factor by which all stems were multiplied."""
+    """`uvr_results`: the stems are staged. `gain` is the factor by which all stems were multiplied.
+
+    `runtime` computed the networks in `precision`; None from an earlier worker. `precision_fallback` tells why
+    float32 was used in place of the precision that was chosen.
+    """
 
     status: Literal["success"] = "success"
     stems: dict[str, StagedStem]
     model: str
     device: str
+    runtime: str | None = None
+    precision: str | None = None
+    precision_fallback: str | None = None
     gain: Gain = 1.0
 
 
