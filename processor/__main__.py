@@ -22,8 +22,8 @@ from processor.assembly import engine_config, make_handler
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
 from processor.metrics import ProcessorMetrics
-from processor.models import command
 from processor.places import claim_of, download_limits
+from processor.preparation import command
 
 _USAGE = (
     "usage: python -m processor [models list|fetch NAME|check]"
