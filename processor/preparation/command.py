@@ -1,4 +1,4 @@
-"""Runs `python -m processor models`: lists, fetches and checks models."""
+"""Runs `python -m processor models`: lists, fetches, prepares and checks models."""
 
 import argparse
 import json
@@ -6,9 +6,14 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import get_args
 
 from processor.models import catalogue, model_files
 from processor.models.catalogue import Entry
+from processor.models.model_files import ModelFiles
+from processor.preparation import decision
+from processor.preparation.decision import Decision, RequestedPrecision
+from processor.separation.device import DeviceUnavailable, Requested
 
 
 def main(arguments: list[str]) -> int:
@@ -34,9 +39,15 @@ def _parser() -> argparse.ArgumentParser:
     listing = commands.add_parser("list", help="list the catalogue's models, and which are here")
     listing.add_argument("--here", action="store_true", help="only the models that are here")
     listing.set_defaults(run=_list)
-    fetching = commands.add_parser("fetch", help="fetch a model unless it is here and complete")
+    fetching = commands.add_parser("fetch", help="fetch a model unless it is here, and prepare it")
     fetching.add_argument("name")
     fetching.set_defaults(run=_fetch)
+    preparing = commands.add_parser("prepare", help="choose runtime and precision anew")
+    preparing.add_argument("name")
+    preparing.set_defaults(run=_prepare)
+    for command in (fetching, preparing):
+        _add_choice(command, "--device", get_args(Requested), "DEVICE")
+        _add_choice(command, "--precision", get_args(RequestedPrecision), "PRECISION")
     checking = commands.add_parser("check", help="compare digests of models that are here")
     checking.add_argument("name", nargs="?", help="the default is all models that are here")
     checking.set_defaults(run=_check)
@@ -45,16 +56,23 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_choice(parser: argparse.ArgumentParser, option: str, choices: tuple[str, ...], setting: str) -> None:
+    default = os.environ.get(setting) or "auto"
+    parser.add_argument(option, choices=choices, default=default, help=f"the default is that of {setting}")
+
+
 def _list(options: argparse.Namespace) -> int:
-    rows = [("NAME", "ARCHITECTURE", "HERE", "STEMS")]
+    rows = [("NAME", "ARCHITECTURE", "HERE", "SPEED", "STEMS")]
     for entry in _known(options.dir):
         is_here = model_files.is_here(entry, options.dir)
         if is_here or not options.here:
-            rows.append((entry.name, entry.architecture, "yes" if is_here else "-", ", ".join(entry.stems)))
-    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+            speed = _speed(decision.newest(options.dir, entry.filename)) if is_here else ""
+            here = "yes" if is_here else "-"
+            rows.append((entry.name, entry.architecture, here, speed or "-", ", ".join(entry.stems)))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        print("  ".join([*cells, row[3]]).rstrip())
+        print("  ".join([*cells, row[4]]).rstrip())
     if not (options.dir / catalogue.LISTS).exists():
         note = "these are the models that the installed library knows: a fetch brings the whole catalogue"
         print(note, file=sys.stderr)
@@ -65,7 +83,42 @@ def _fetch(options: argparse.Namespace) -> int:
     files = model_files.ensure(options.name, options.dir, fetch=True)
     size = sum(path.stat().st_size for path in (*files.parts, files.path))
     print(f"{files.path} ({size / 1e6:.1f} MB) is complete")
+    return _prepared(files, options)
+
+
+def _prepare(options: argparse.Namespace) -> int:
+    files = model_files.ensure(options.name, options.dir, fetch=False)
+    decision.forget(files)
+    return _prepared(files, options)
+
+
+def _prepared(files: ModelFiles, options: argparse.Namespace) -> int:
+    # Import it only for work: the import takes seconds.
+    from processor.preparation import installation
+
+    try:
+        made = installation.prepare(files, options.device, options.precision, _say)
+    except DeviceUnavailable as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"{files.name}: {_description(made)}")
     return 0
+
+
+def _say(step: str) -> None:
+    print(step, file=sys.stderr, flush=True)
+
+
+def _description(made: Decision) -> str:
+    return f"{_speed(made)}, on {made.machine} ({made.reason})"
+
+
+def _speed(made: Decision | None) -> str:
+    """Return the speed and how the model is computed; empty without a decision."""
+    if made is None:
+        return ""
+    speed = f"{made.times_real_time:g}x real time, " if made.times_real_time else ""
+    return f"{speed}{made.runtime} {made.precision}"
 
 
 def _check(options: argparse.Namespace) -> int:
@@ -79,6 +132,8 @@ def _check(options: argparse.Namespace) -> int:
             print(f"{name}: {error}")
         else:
             print(f"{name}: ok, {files.architecture}, sha256 {files.sha256}")
+            if made := decision.newest(options.dir, files.path.name):
+                print(f"  {_description(made)}")
     if not names:
         print(f"no models in {options.dir}")
     return 1 if bad else 0

@@ -4,6 +4,7 @@
 PRECISION that was asked for.
 """
 
+import glob
 import hashlib
 from importlib import metadata
 from pathlib import Path
@@ -63,12 +64,8 @@ def read(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> 
 
     Raises OSError.
     """
-    try:
-        text = _path(files, machine, requested).read_text(encoding="utf-8")
-        decision = Decision.model_validate_json(text)
-    except (FileNotFoundError, UnicodeDecodeError, ValidationError):
-        return None
-    return decision if decision.made_with == installed_runtimes() else None
+    found = _parsed(_path(files, machine, requested))
+    return found if found and found.made_with == installed_runtimes() else None
 
 
 def write(files: ModelFiles, machine: Machine, requested: RequestedPrecision, decision: Decision) -> None:
@@ -76,6 +73,24 @@ def write(files: ModelFiles, machine: Machine, requested: RequestedPrecision, de
     path = _path(files, machine, requested)
     path.parent.mkdir(parents=True, exist_ok=True)
     catalogue.write_durably(path, decision.model_dump_json(indent=1, exclude_none=True) + "\n")
+
+
+def newest(model_dir: Path, filename: str) -> Decision | None:
+    """Return the latest decision of any device for the model file `filename`; None without one.
+
+    Raises OSError.
+    """
+    kept = model_dir.glob(f"prepared/{glob.escape(Path(filename).stem)}.*/*.json")
+    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True):
+        if found := _parsed(path):
+            return found
+    return None
+
+
+def forget(files: ModelFiles) -> None:
+    """Remove the decisions, so that the model is prepared anew. The converted networks stay."""
+    for path in directory(files).glob("*.json"):
+        path.unlink(missing_ok=True)
 
 
 def plan(files: ModelFiles, decision: Decision) -> Plan | None:
@@ -105,6 +120,13 @@ def core_sha256(path: Path) -> str:
         with part.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _parsed(path: Path) -> Decision | None:
+    try:
+        return Decision.model_validate_json(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, UnicodeDecodeError, ValidationError):
+        return None
 
 
 def _path(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> Path:

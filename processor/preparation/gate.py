@@ -54,7 +54,9 @@ def judge(exact: Trial, fast: Trial, known: Mapping[str, Samples]) -> Verdict:
 
 
 def ratio_db(reference: Samples, estimate: Samples) -> float:
-    """Return 10·log₁₀(Σ s² / Σ (s - ŝ)²) over all frames and channels; infinite where they are equal.
+    """Return 10·log₁₀(Σ s² / Σ (s - ŝ)²) over all frames and channels.
+
+    It is ∞ where both are equal, and -∞ for sound in place of silence, and where the error is no number.
 
     Source: Vincent et al., "First stereo audio source separation evaluation campaign", 2007, equation 1.
     """
@@ -63,4 +65,6 @@ def ratio_db(reference: Samples, estimate: Samples) -> float:
     signal = float((wanted**2).sum())
     if error == 0:
         return math.inf
-    return 10 * math.log10(signal / error) if signal > 0 else -math.inf
+    if signal == 0 or not math.isfinite(error):
+        return -math.inf
+    return 10 * math.log10(signal / error)

@@ -1,0 +1,104 @@
+"""A model is prepared once for a device; what went wrong meanwhile never keeps it from separating."""
+
+import numpy as np
+import pytest
+
+from processor.models import model_files
+from processor.models.model_files import ModelFiles
+from processor.preparation import decision, installation, machine, prepare
+from processor.preparation.decision import Decision, RequestedPrecision
+from processor.preparation.prepare import Target
+from processor.separation import device, loaded_model
+from processor.separation.runtimes.core import Plan
+from tests.support import audio
+from tests.support.processor.centre_model import write_centre_model
+from tests.support.processor.mixes import as_mix
+
+
+@pytest.fixture
+def files(tmp_path) -> ModelFiles:
+    return model_files.ensure(write_centre_model(tmp_path), tmp_path, fetch=False)
+
+
+def prepared(files: ModelFiles, precision: RequestedPrecision = "auto") -> tuple[Decision, list[str]]:
+    steps: list[str] = []
+    return installation.prepare(files, "cpu", precision, steps.append), steps
+
+
+def test_a_model_is_prepared_once(files):
+    first, steps = prepared(files)
+    assert any("known song" in step for step in steps)
+    assert first.times_real_time > 0
+    second, steps = prepared(files)
+    assert (second, steps) == (first, [])
+    assert installation.kept_plan(files, device.CPU, "auto").precision == first.precision
+
+
+def test_fp32_is_never_anything_else(files):
+    made, _ = prepared(files, "fp32")
+    assert made.precision == "fp32"
+    assert installation.kept_plan(files, device.CPU, "fp32").precision == "fp32"
+
+
+def test_without_a_preparation_there_is_no_plan(files):
+    assert installation.kept_plan(files, device.CPU, "auto") is None
+
+
+def test_a_preparation_that_died_is_not_begun_again_by_itself(files):
+    class Killed(BaseException):
+        pass
+
+    def report(step: str) -> None:
+        raise Killed
+
+    with pytest.raises(Killed):
+        installation.prepare(files, "cpu", "auto", report)
+    made, steps = prepared(files)
+    assert steps == []
+    assert (made.runtime, made.precision) == ("onnxruntime", "fp32")
+    assert "has not ended" in made.reason
+    decision.forget(files)
+    assert prepared(files)[0].times_real_time > 0
+
+
+def test_two_that_prepare_at_once_decide_once(files):
+    target = Target(device.CPU, machine.cpu(), "auto")
+    seen: list[Decision] = []
+
+    def meanwhile(step: str) -> None:
+        # The other one holds the lock until it has decided.
+        assert decision.read(files, target.machine, "auto").times_real_time is None
+
+    seen.append(prepare.prepare(files, target, meanwhile))
+    seen.append(prepare.prepare(files, target, pytest.fail))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_openvino_separates_as_onnxruntime_does(files, precision):
+    mix = audio.noise(15, peak=0.5)
+    own = stems(files, None, mix)
+    with_openvino = stems(files, Plan("openvino", precision, (files.path,)), mix)
+    assert audio.sdr_db(own, with_openvino) > {"fp32": 60, "bf16": 30}[precision]
+
+
+def stems(files: ModelFiles, plan: Plan | None, mix: np.ndarray) -> np.ndarray:
+    model = loaded_model.load(files, device.CPU, plan)
+    if plan:
+        assert (model.runtime, model.precision) == (plan.runtime, plan.precision)
+    return np.concatenate(list(model.estimate(as_mix(mix))), axis=2)[0].T
+
+
+def test_a_directory_that_cannot_be_written_keeps_no_decision(files, tmp_path):
+    blocker = files.directory / "prepared"
+    blocker.write_text("a file in the way")
+    with pytest.raises(OSError, match="prepared"):
+        prepared(files)
+    assert installation.kept_plan(files, device.CPU, "auto") is None
+
+
+def test_what_is_left_of_a_killed_trial_is_removed(files):
+    left = decision.directory(files) / ".trial-left"
+    left.mkdir(parents=True)
+    prepared(files)
+    assert not left.exists()
