@@ -39,6 +39,8 @@ class Assignment:
         # broker's. Becomes True once, set by the committer's thread. Any thread reads it without the lock.
         self.may_be_behind_broker = False
         self.seek_to: int | None = None
+        # where the reader was last sent; None before there was a seek
+        self.read_from: int | None = None
         # the record whose job from an earlier assignment still runs here
         self.held_at: int | None = None
         # the record at a retry topic's head, and when it is due by the table's clock
@@ -65,16 +67,32 @@ class Assignment:
             lease.cancelled.set()
         return leases
 
-    def pass_over_vanished(self, offset: int) -> None:
-        """Count as done each record below `offset` that is unfinished and not leased.
+    def take_seek(self) -> int | None:
+        """Return the offset to seek to, once; None where no seek is due."""
+        due, self.seek_to = self.seek_to, None
+        if due is not None:
+            self.read_from = due
+        return due
 
-        Reading goes upward from the first unfinished record, so such a record is no longer in the log
-        (retention). Kept in the state, it would hold the committed offset back for ever.
+    def is_read_up_to(self, offset: int) -> bool:
+        """Return whether no record below `offset` has still to be read. If one has, a seek to it is due.
+
+        Reading goes upward from `read_from`. An unfinished record from there on that was not seen is no
+        longer in the log (retention): it counts as done, since it would hold the committed offset back for
+        ever. A record below `read_from` was not looked for yet.
         """
-        vanished = [o for o in self.committed_state.active if o < offset and o not in self.leases]
-        for gone in vanished:
+        unread = [other for other in self._unleased() if other < offset]
+        if unread and self.read_from is not None and min(unread) < self.read_from:
+            self.seek_to = min(unread)
+            return False
+        for gone in unread:
             log.warning("%s@%d is no longer in the log: passed over", self.partition, gone)
             self.committed_state = self.committed_state.finished(gone)
+        return True
+
+    def _unleased(self) -> list[int]:
+        """Return the offsets of the records that are unfinished and that nobody works on."""
+        return [offset for offset in self.committed_state.active if offset not in self.leases]
 
     def must_wait(self, offset: int, wait_s: float, now_s: float) -> bool:
         """Return whether the record is not due yet. `wait_s` is how long it has to wait from now on.
@@ -99,8 +117,8 @@ class Assignment:
         """Forget the lease. If its record is still ours and not done, have the record read again."""
         self.leases.pop(lease.offset, None)
         if lease.live and not self.committed_state.is_done(lease.offset):
-            due = self.seek_to
-            self.seek_to = lease.offset if due is None else min(due, lease.offset)
+            # Not to this record alone: a lower one may be unread too, whose seek is done and would be undone.
+            self.seek_to = min(self._unleased())
             self.waits_for, self.due_s = None, 0.0  # the record is read before the head that waits
 
 

@@ -76,7 +76,8 @@ class LeaseTable:
                 return NotLeased.NOT_OURS
             if not assignment.loaded or self._begins_nothing() or partition in self._held_back:
                 return NotLeased.NOT_YET
-            assignment.pass_over_vanished(record.offset)
+            if not assignment.is_read_up_to(record.offset):
+                return NotLeased.NOT_OURS
             if assignment.committed_state.is_done(record.offset) or record.offset in assignment.leases:
                 return NotLeased.ALREADY_DONE
             if assignment.must_wait(record.offset, wait_s, self._clock()):
@@ -133,9 +134,8 @@ class LeaseTable:
         with self._lock:
             seeks = {}
             for partition, assignment in self._assignments.items():
-                if assignment.seek_to is not None and partition in assigned:
-                    seeks[partition] = assignment.seek_to
-                    assignment.seek_to = None
+                if partition in assigned and (offset := assignment.take_seek()) is not None:
+                    seeks[partition] = offset
             full = self._begins_nothing() or self._slots_full()
             return Wanted(seeks, {p for p in assigned if full or not self._readable(p)})
 

@@ -51,8 +51,8 @@ class _Result(MessageModel):
 class Separated(_Result):
     """`uvr_results`: the stems are staged. `gain` is the factor by which all stems were multiplied.
 
-    `runtime` computed the networks in `precision`; None from an earlier worker. `precision_fallback` tells why
-    float32 was used in place of the precision that was chosen.
+    `runtime` computed the networks in `precision`; None from an earlier worker. `precision_fallback` tells
+    why float32 was used in place of the precision that was chosen.
     """
 
     status: Literal["success"] = "success"

@@ -255,3 +255,26 @@ def test_jobs_with_lost_leases_are_cancelled_too_and_hold_their_slots_until_they
     assert table.admit(record(0, 1)) is NotLeased.NOT_YET
     table.end(lease)
     assert leased(table, 0, 1)
+
+
+def test_a_later_end_does_not_move_the_reader_past_records_that_it_has_still_to_read():
+    table = LeaseTable(slots=4)
+    loaded(table)
+    first, second = leased(table, 0), leased(table, 1)
+    table.end(first)
+    assert table.wanted({partition()}).seeks == {partition(): 0}
+    table.end(second)  # before the reader has come to record 0
+    assert table.wanted({partition()}).seeks == {partition(): 0}
+    assert leased(table, 0)
+    assert leased(table, 1)
+
+
+def test_a_record_below_the_readers_last_seek_is_read_before_it_is_taken_for_vanished():
+    table = LeaseTable(slots=4)
+    assignment = loaded(table, committed=CommittedState(3, {0: 1, 2: 1}).encode())
+    assignment.seek_to = 2  # as a defect might do it
+    assert table.wanted({partition()}).seeks == {partition(): 2}
+    assert table.admit(record(2)) is NotLeased.NOT_OURS
+    assert table.wanted({partition()}).seeks == {partition(): 0}
+    assert leased(table, 0)
+    assert leased(table, 2)
