@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from processor.models.model_files import ModelFiles
 from processor.separation.device import DeviceChoice
 from processor.separation.overlap_add import Mix, Samples
+from processor.separation.runtimes.core import Plan, Precision, Runtime
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class LoadedModel:
     """A model that is ready to separate mixes.
 
     `estimate` yields float32 [stem, 2, n], in the order of `stems`; together the n cover the mix's samples in
-    order. `placement` tells where the model runs, as ONNX providers or torch devices.
+    order. `placement` tells where the model runs, as ONNX providers or torch devices. `runtime` computes the
+    network, in `precision`.
     """
 
     name: str
@@ -31,6 +33,8 @@ class LoadedModel:
     residual: Residual | None
     estimate: Callable[[Mix], Iterator[Samples]]
     placement: tuple[str, ...]
+    runtime: Runtime
+    precision: Precision
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -38,12 +42,15 @@ class LoadedModel:
         return (*self.stems, self.residual.name) if self.residual else self.stems
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Load the model, ready for the first chunk. Raises ModelUnavailable."""
+def load(files: ModelFiles, device: DeviceChoice, plan: Plan | None = None) -> LoadedModel:
+    """Load the model, ready for the first chunk; without a plan on the architecture's own runtime.
+
+    Raises ModelUnavailable.
+    """
     # Import one architecture only: each has imports of its own, which take seconds.
     module = importlib.import_module(f"processor.separation.architectures.{files.architecture.lower()}")
-    load_model: Callable[[ModelFiles, DeviceChoice], LoadedModel] = module.load
-    return load_model(files, device)
+    load_model: Callable[..., LoadedModel] = module.load
+    return load_model(files, device, plan) if plan else load_model(files, device)
 
 
 def stem_name(name: str) -> str:

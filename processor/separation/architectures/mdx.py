@@ -105,7 +105,8 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
 
     primary, secondary = stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name)
     providers = tuple(model.session.get_providers())
-    return LoadedModel(files.name, (primary,), Residual(secondary, primary), estimate, providers)
+    residual = Residual(secondary, primary)
+    return LoadedModel(files.name, (primary,), residual, estimate, providers, "onnxruntime", "fp32")
 
 
 def library_model(files: ModelFiles, device: DeviceChoice) -> _MdxModel:

@@ -12,6 +12,10 @@ Runtime = Literal["torch", "onnxruntime", "openvino"]
 Precision = Literal["fp32", "bf16", "fp16"]
 
 
+class CannotConvert(Exception):
+    """OpenVINO cannot run a model, which runs as torch then; the message is the reason, a clause."""
+
+
 class RunCore(Protocol):
     """Computes one core."""
 
@@ -50,3 +54,6 @@ class Plan:
     runtime: Runtime
     precision: Precision = "fp32"
     core_files: tuple[Path, ...] = ()
+
+
+BY_TORCH = Plan("torch")
