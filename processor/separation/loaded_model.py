@@ -34,8 +34,8 @@ class LoadedModel:
     residual: Residual | None
     estimate: Callable[[Mix], Iterator[Samples]]
     placement: tuple[str, ...]
-    runtime: Runtime = "torch"
-    precision: Precision = "fp32"
+    runtime: Runtime
+    precision: Precision
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -74,7 +74,7 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
 
     stems = _stems(model.sources)
     placement = library.placement(*cast(list[torch.nn.Module], bag))
-    return LoadedModel(files.name, stems, vocals_residual(stems), estimate, placement)
+    return LoadedModel(files.name, stems, vocals_residual(stems), estimate, placement, "torch", "fp32")
 
 
 def library_model(files: ModelFiles, device: DeviceChoice) -> Any:

@@ -14,11 +14,13 @@ from processor.audio.wav import SAMPLE_RATE
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
 from processor.separation import overlap_add
-from processor.separation.architectures import library, real_ends
+from processor.separation.architectures import library, mdx23c, roformer
 from processor.separation.batches import Batches
-from processor.separation.device import DeviceChoice
+from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, Residual, stem_name, vocals_residual
 from processor.separation.overlap_add import Chunk, Mix, Samples
+from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
+from processor.separation.runtimes.opening import open_cores
 
 lazy_imports.postpone("scipy.signal")
 
@@ -27,49 +29,101 @@ SHORT_FRAMES, SHORT_SEGMENT = 10 * SAMPLE_RATE, 256
 
 
 class _MdxcModel(Protocol):
-    """The library's loaded MDXC model. `model_data_cfgdict` is the model's configuration, by attributes."""
+    """The library's MDXC model without its network.
+
+    `model_data` is its configuration, and `model_data_cfgdict` has the same by attributes.
+    """
 
     is_roformer: bool
     batch_size: int
     overlap: int
-    torch_device: torch.device
-    model_run: torch.nn.Module
+    model_path: str
+    model_data: dict[str, Any]
     model_data_cfgdict: Any
 
     def secondary_stem(self, primary_stem: str) -> str: ...
 
+    def network(self) -> torch.nn.Module: ...
+
     def _roformer_chunk_starts(self, audio_length: int, chunk_size: int, step: int) -> list[int]: ...
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Load the network. Raises ModelUnavailable."""
-    model = library_model(files, device)
+def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> LoadedModel:
+    """Load the network. Raises ModelUnavailable, and RuntimeError where OpenVINO refuses its core."""
+    model = library_model(files)
     stems, residual = _stems(model)
     grid = _roformer if model.is_roformer else _mdx23c
+    edges = _edges(files, model, device.torch_device)
+    (core,) = open_cores([_source(files, model)], plan, device)
 
     def run(chunks: Samples) -> Samples:
-        with torch.inference_mode(), real_ends.on(device):
-            answers: Samples = model.model_run(torch.from_numpy(chunks).to(model.torch_device)).cpu().numpy()
-        # Networks of one stem leave out the axis of stems.
-        return answers if answers.ndim == 4 else answers[:, None]
+        with torch.inference_mode():
+            samples = torch.from_numpy(chunks).to(device.torch_device)
+            answers: Samples = edges.separate(samples, core).cpu().numpy()
+        return answers
 
-    # The library gives Roformers one chunk at a time, whatever their configuration says.
-    runner = Batches(run, 1 if model.is_roformer else model.batch_size, library.release_gpu)
+    # The library gives Roformers one chunk at a time, whatever their configuration says. OpenVINO's networks
+    # are made for one chunk.
+    one = model.is_roformer or plan.runtime == "openvino"
+    runner = Batches(run, 1 if one else model.batch_size, library.release_gpu)
 
     def estimate(mix: Mix) -> Iterator[Samples]:
         for answer in grid(model, mix, runner):
             yield answer[: len(stems)]
 
-    return LoadedModel(files.name, stems, residual, estimate, library.placement(model.model_run))
+    return LoadedModel(files.name, stems, residual, estimate, core.placement, plan.runtime, plan.precision)
 
 
-def library_model(files: ModelFiles, device: DeviceChoice) -> _MdxcModel:
-    """Return the library's own object with its network loaded. Raises ModelUnavailable."""
+def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
+    """Return the network's core, for chunks of songs of 10 s and more. Raises ModelUnavailable."""
+    return (_source(files, library_model(files)),)
+
+
+def library_model(files: ModelFiles) -> _MdxcModel:
+    """Return the library's own object; its network is loaded later. Raises ModelUnavailable."""
     with library.loading(files):
-        from audio_separator.separator.architectures.mdxc_separator import MDXCSeparator
-
         arch = {"segment_size": SHORT_SEGMENT, "override_model_segment_size": False, "pitch_shift": 0}
-        return cast(_MdxcModel, MDXCSeparator(library.common_config(files, device), arch))
+        return cast(_MdxcModel, _model_class()(library.common_config(files, CPU), arch))
+
+
+def _model_class() -> Any:
+    """Return the library's class with its network left out until it is asked for."""
+    from audio_separator.separator.architectures import mdxc_separator
+
+    class Model(mdxc_separator.MDXCSeparator):  # type: ignore[misc]  # the library has no types
+        def load_model(self) -> None:
+            self.model_data_cfgdict = mdxc_separator.ConfigDict(self.model_data)
+
+        def network(self) -> torch.nn.Module:
+            """Return the network with its weights, which this object does not keep."""
+            super().load_model()
+            network: torch.nn.Module = self.model_run
+            del self.model_run
+            return network
+
+    return Model
+
+
+def _edges(files: ModelFiles, model: _MdxcModel, torch_device: str) -> roformer.Edges | mdx23c.Edges:
+    config = model.model_data_cfgdict
+    with library.loading(files):
+        if model.is_roformer:
+            return roformer.Edges(roformer.settings_of(model.model_data, model.model_path), torch_device)
+        training = config.training
+        stems = 1 if training.target_instrument else len(training.instruments)
+        return mdx23c.Edges(config.audio, stems, torch_device)
+
+
+def _source(files: ModelFiles, model: _MdxcModel) -> CoreSource:
+    def module() -> torch.nn.Module:
+        with library.loading(files):
+            network = model.network()
+            if model.is_roformer:
+                return roformer.Core(network, roformer.settings_of(model.model_data, model.model_path))
+            return mdx23c.Core(network)
+
+    samples = _size(model, int(model.model_data_cfgdict.inference.dim_t))
+    return CoreSource(module, _edges(files, model, "cpu").example(samples))
 
 
 def _stems(model: _MdxcModel) -> tuple[tuple[str, ...], Residual | None]:
@@ -86,13 +140,20 @@ def _stems(model: _MdxcModel) -> tuple[tuple[str, ...], Residual | None]:
     return stems, Residual(rest, stems[0])
 
 
+def _size(model: _MdxcModel, segment: int) -> int:
+    """Return the samples in a chunk of `segment` STFT frames."""
+    config = model.model_data_cfgdict
+    hop = getattr(config.model, "stft_hop_length", None) if model.is_roformer else None
+    return int(hop or config.audio.hop_length) * (segment - 1)
+
+
 def _segment(model: _MdxcModel, mix: Mix) -> int:
     """Return the number of STFT frames in a chunk."""
     return SHORT_SEGMENT if mix.frames < SHORT_FRAMES else int(model.model_data_cfgdict.inference.dim_t)
 
 
 def _mdx23c(model: _MdxcModel, mix: Mix, runner: Batches) -> Iterator[Samples]:
-    size = int(model.model_data_cfgdict.audio.hop_length) * (_segment(model, mix) - 1)
+    size = _size(model, _segment(model, mix))
     step = size // model.overlap
     lead = size - step
     padded = mix.frames + (step - (mix.frames - size) % step) + 2 * lead
@@ -105,8 +166,7 @@ def _mdx23c(model: _MdxcModel, mix: Mix, runner: Batches) -> Iterator[Samples]:
 
 def _roformer(model: _MdxcModel, mix: Mix, runner: Batches) -> Iterator[Samples]:
     config = model.model_data_cfgdict
-    hop = getattr(config.model, "stft_hop_length", None) or config.audio.hop_length
-    size = int(hop) * (_segment(model, mix) - 1)
+    size = _size(model, _segment(model, mix))
     weight = np.hamming(size).astype(np.float32)
     length = min(size, mix.frames)
     # The STFT mirrors half a window at both ends, and a shorter mix does not have so many samples.

@@ -89,9 +89,8 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     def estimate(mix: Mix) -> Iterator[Samples]:
         return _Song(model, mix, runner).stems()
 
-    return LoadedModel(
-        files.name, stems, None, estimate, library.placement(cast(torch.nn.Module, model.model_run))
-    )
+    placement = library.placement(cast(torch.nn.Module, model.model_run))
+    return LoadedModel(files.name, stems, None, estimate, placement, "torch", "fp32")
 
 
 def library_model(files: ModelFiles, device: DeviceChoice) -> _VrModel:

@@ -14,6 +14,10 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Shapes = tuple[tuple[int, ...], ...]
 
 
+class CannotConvert(Exception):
+    """OpenVINO cannot run a model, which runs as torch then; the message is the reason, a clause."""
+
+
 class RunCore(Protocol):
     """Computes one core."""
 
@@ -63,3 +67,6 @@ class Plan:
     runtime: Runtime
     precision: Precision = "fp32"
     core_files: tuple[Path, ...] = ()
+
+
+BY_TORCH = Plan("torch")

@@ -1,6 +1,7 @@
 """Computes a core on the CPU by OpenVINO."""
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 import openvino
 import torch
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor
 
 from processor.separation.runtimes.core import CoreSource, Precision, RunCore, Shapes
@@ -64,9 +66,15 @@ def convert(source: CoreSource, path: Path) -> None:
 
     The weights are in a second file that ends in .bin. Raises Exception where the core cannot be converted.
     """
-    # Without no_grad tracing keeps each activation: 24 GB for a BS-Roformer instead of 5.
-    with torch.no_grad():
-        model = openvino.convert_model(source.module(), example_input=source.example)
+    # Without no_grad tracing keeps each activation: 24 GB for a BS-Roformer instead of 5. The trace is not
+    # checked against a second one, which differs: networks keep tables from their first run.
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch warns of each shape that becomes a constant
+        decoder = TorchScriptPythonDecoder(
+            source.module(), example_input=source.example, trace_kwargs={"check_trace": False}
+        )
+        model = openvino.convert_model(decoder)
+    model.reshape({number: list(shape) for number, shape in enumerate(source.shapes)})
     openvino.save_model(model, path, compress_to_fp16=False)
 
 

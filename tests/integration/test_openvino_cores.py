@@ -1,0 +1,80 @@
+"""Each torch architecture's core is converted for OpenVINO, and answers what torch answers."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from processor.models import model_files
+from processor.separation import device, loaded_model, streaming
+from processor.separation.runtimes.core import CoreSource, Plan
+from processor.separation.runtimes.openvino_core import OpenVinoCore, convert
+from processor.separation.runtimes.torch_core import TorchCore
+from tests.support import audio
+from tests.support.processor.models import random_directory
+
+NAMES = ["tiny_bs_roformer", "tiny_mel_band_roformer", "tiny_mdx23c"]
+
+
+def core_sources(files: model_files.ModelFiles) -> tuple[CoreSource, ...]:
+    module = importlib.import_module(f"processor.separation.architectures.{files.architecture.lower()}")
+    return module.core_sources(files)
+
+
+def level_db(expected: np.ndarray, found: np.ndarray) -> float:
+    error = np.square((expected - found).astype(np.float64)).sum()
+    return 10 * np.log10(np.square(expected.astype(np.float64)).sum() / error)
+
+
+def never():
+    raise AssertionError("torch was asked for")
+
+
+def stems(loaded: loaded_model.LoadedModel, tmp_path: Path, mix: np.ndarray) -> dict[str, np.ndarray]:
+    target = tmp_path / loaded.runtime
+    target.mkdir()
+    source = audio.write(tmp_path / "mix.wav", mix)
+    streaming.separate(loaded, source, target, "flac", lambda fraction: None, lambda: None)
+    return {path.stem: audio.read(path) for path in target.iterdir()}
+
+
+@pytest.fixture(scope="module", params=NAMES)
+def converted(request, tmp_path_factory) -> tuple[model_files.ModelFiles, Plan]:
+    """A model, and the plan for its cores' files."""
+    files = model_files.ensure(request.param, random_directory(), fetch=False)
+    directory = tmp_path_factory.mktemp("cores")
+    sources = core_sources(files)
+    paths = tuple(directory / f"{number}.xml" for number in range(len(sources)))
+    for source, path in zip(sources, paths, strict=True):
+        convert(source, path)
+    return files, Plan("openvino", "fp32", paths)
+
+
+def test_a_core_answers_by_openvino_what_it_answers_by_torch(converted):
+    files, plan = converted
+    for source, path in zip(core_sources(files), plan.core_files, strict=True):
+        generator = torch.Generator().manual_seed(5)
+        inputs = [torch.randn(shape, generator=generator) for shape in source.shapes]
+        expected = TorchCore(source.module(), device.CPU)(*inputs)
+        found = OpenVinoCore(path, source.shapes, "fp32", never)(*inputs)
+        assert len(found) == len(expected)
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.shape == theirs.shape
+            assert level_db(theirs.numpy(), ours.numpy()) > 60
+
+
+@pytest.mark.parametrize("seconds", [12.3, 1.5])  # the shorter song has chunks of other shapes, for torch
+def test_songs_get_the_stems_that_torch_gives(converted, tmp_path, seconds):
+    files, plan = converted
+    mix = audio.noise(seconds, peak=0.3)
+    by_torch = loaded_model.load(files, device.CPU)
+    by_openvino = loaded_model.load(files, device.CPU, plan)
+    assert (by_torch.runtime, by_torch.precision) == ("torch", "fp32")
+    assert (by_openvino.runtime, by_openvino.precision) == ("openvino", "fp32")
+    assert by_openvino.stems == by_torch.stems
+    expected, found = stems(by_torch, tmp_path, mix), stems(by_openvino, tmp_path, mix)
+    assert set(found) == set(expected) == set(by_torch.names)
+    for name in expected:
+        assert level_db(expected[name], found[name]) > 60
