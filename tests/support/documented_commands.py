@@ -142,6 +142,7 @@ PRODUCTION = {
     "python -m processor models fetch htdemucs_ft": NotRun(
         "it asks the model hub; test_models_fetch.py fetches from a stand-in for it"
     ),
+    "python -m processor models prepare spleeter-2stems": IN_THE_STACK,
     "python -m processor models check": IN_THE_STACK,
     'acls="kafka-acls.sh --bootstrap-server HOST:PORT --command-config admin.properties --add '
     '--allow-principal User:uvr --resource-pattern-type prefixed"': _RIGHTS,
