@@ -53,6 +53,6 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
         # Eight chunks cover each sample, so even the shortest song takes eight.
         "mdx23c": Architecture(Song(1, _MDX23C_STEP_S), Song(0.1, _MDX23C_STEP_S)),
         "mel_band_roformer": Architecture(Song(12, 11.0), Song(5, _SHORT_ROFORMER_S)),
-        "bs_roformer": Architecture(Song(10, 2.0), Song(3, _SHORT_ROFORMER_S / 4)),
+        "bs_roformer": Architecture(Song(10, 2.0), Song(2.5, _SHORT_ROFORMER_S / 4)),
     }
 )

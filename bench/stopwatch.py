@@ -15,6 +15,8 @@ from torch.overrides import TorchFunctionMode
 NETWORK = "network"
 READING, STFT, INVERSE_STFT = "reading", "STFT", "inverse STFT"
 OVERLAP_ADD, WRITING = "overlap-add", "writing"
+# in the order of the work
+STAGES = (READING, STFT, NETWORK, INVERSE_STFT, OVERLAP_ADD, WRITING)
 _WAITING = "waiting"
 
 
@@ -78,7 +80,7 @@ class Stopwatch:
     @property
     def stages(self) -> dict[str, float]:
         """The time of each stage so far, in seconds."""
-        return {stage: seconds for stage, seconds in self._times_s.items() if stage != _WAITING}
+        return {stage: self._times_s[stage] for stage in STAGES if stage in self._times_s}
 
     def wrap_runs(self) -> None:
         """Wrap the networks' runs. Call this before each separation, which may have imported modules."""
