@@ -179,6 +179,9 @@ TESTING = {
     f"{_PIP} -r requirements-bench.txt": NotRun(_DOWNLOADS),
     "python -m bench": NotRun("its figures need a machine that does nothing else, and a long time"),
     "python -m bench --only engine --device cuda": NotRun(_GPU),
+    "python -m bench --only architectures --architectures vr,bs_roformer --models bench-models": NotRun(
+        "it takes minutes on two idle cores; test_separating.py measures small networks in the same way"
+    ),
     "python -m soak": NotRun("a thousand songs take too long; test_soak.py runs the same command with few"),
 }
 
