@@ -88,7 +88,7 @@ def test_a_song_too_short_for_the_librarys_roformers_is_filled_up(name, frames):
 
 
 @pytest.mark.slow
-# Segments of 88,200 samples, 66,150 of them new each. One network goes to all borders; the bag shows its stems.
+# Segments of 88,200 samples, 66,150 of them new each. The single network goes to all borders.
 @pytest.mark.parametrize(
     ("name", "lengths"),
     [
