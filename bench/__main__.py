@@ -29,6 +29,7 @@ PARTS = (
     "takeover",
     "view",
     "streams",
+    "submit",
     "idle",
     "outage",
     "neighbours",

@@ -28,7 +28,7 @@ _PATIENCE_S = 120
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in basic("admin", "password").items())
 _BODY = json.dumps(SONG)
 _SUBMISSION = (
-    f"POST /generate HTTP/1.1\r\nHost: api\r\n{_HEADERS}Content-Length: {len(_BODY)}\r\n\r\n{_BODY}".encode()
+    f"POST /generate HTTP/1.1\r\nHost: 127.0.0.1\r\n{_HEADERS}Content-Length: {len(_BODY)}\r\n\r\n{_BODY}".encode()
 )
 
 
@@ -96,7 +96,7 @@ class _Streams:
     async def _open(self, task_uuid: UUID) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a stream and wait for its first event."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        writer.write(f"GET /tasks/{task_uuid}/events HTTP/1.1\r\nHost: api\r\n{_HEADERS}\r\n".encode())
+        writer.write(f"GET /tasks/{task_uuid}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{_HEADERS}\r\n".encode())
         assert await _next_state(reader) == State.QUEUED
         return reader, writer
 
