@@ -32,8 +32,8 @@ log = logging.getLogger(__name__)
 
 _POLL_MS = 200
 _MAX_RECORDS = 2000
-# After a few records the feed rests, so that the next poll brings more at once: a poll costs as much as reading
-# 20 records. A request that waits for the view ends the rest.
+# After a few records the feed rests, so that the next poll brings more at once: a poll costs as much as
+# reading 20 records. A request that waits for the view ends the rest.
 _REST_S = 0.05
 _FEW_RECORDS = 200
 _FETCH_MAX_BYTES = 8 * 1024 * 1024
