@@ -19,8 +19,8 @@ class Outbox:
     """The messages for one session. `put` belongs to the event loop.
 
     A thread sends them, since `send` blocks for some seconds when the topic has just vanished. The messages
-    that come while a group is on its way are the next group: a request to Kafka for each message, and a
-    wake-up of the event loop for each confirmation, would cost more than all else that a submission costs.
+    that come while a group is on its way are the next group. One request to Kafka and one wake-up of the
+    event loop for each message would cost more than all else that a submission costs.
     """
 
     def __init__(self, session: Session, loop: asyncio.AbstractEventLoop):

@@ -117,6 +117,8 @@ def host_of(url: str) -> str | None:
 
 def check_characters(text: str) -> None:
     """Refuses characters that a parser might drop silently. Raises PermanentError (address_invalid)."""
+    if text.isascii() and text.isprintable() and text == text.strip():
+        return
     if text != text.strip() or any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text):
         raise invalid("it holds control characters, or spaces around it")
 
