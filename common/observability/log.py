@@ -74,14 +74,6 @@ def _cut(text: str, most: int) -> str:
     return f"{text[:most]}… ({len(text) - most} characters more)"
 
 
-class _ContextFilter(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        task, request = _task.get(), _request.get()
-        record.task = f"[{task}] " if task else ""
-        record.request = f" request_id={request}" if request else ""
-        return True
-
-
 class _TextFormatter(logging.Formatter):
     """Writes a line for people. No address, file name or error text from a stranger can forge a line."""
 
@@ -90,6 +82,9 @@ class _TextFormatter(logging.Formatter):
         self._clock = Clock()
 
     def format(self, record: logging.LogRecord) -> str:
+        task, request = _task.get(), _request.get()
+        record.task = f"[{task}] " if task else ""
+        record.request = f" request_id={request}" if request else ""
         record.shown = _cut(record.getMessage(), _MAX_MESSAGE_CHARS)
         record.asctime = self._clock.text(record.created)
         line = printable(self.formatMessage(record))
@@ -185,7 +180,6 @@ def configure(service: str, directory: Path, level: str = "INFO", format: Format
     leave_out_unshown_fields()
     for handler in handlers:
         handler.setFormatter(formatter)
-        handler.addFilter(_ContextFilter())
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(level)
