@@ -18,9 +18,9 @@ log = logging.getLogger(__name__)
 _REQUEST_TIMEOUT_MS = 4000
 _RECONNECT_BACKOFF_MAX_MS = 1000
 # Messages go out by `flush`, all together. Without linger the first one of them would go alone.
-_LINGER_MS = 5
+_LINGER_MS = 50
 # A broker that hangs delays the messages for the others by no more than this.
-_FLUSH_TIMEOUT_S = 0.005
+_FLUSH_TIMEOUT_S = 0.05
 
 Confirmed = Callable[[BaseException | None], None]
 
