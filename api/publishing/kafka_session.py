@@ -61,7 +61,8 @@ class KafkaSession:
             Cancel: settings.kafka_control_topic,
         }
         delivery_timeout_ms = int(delivery_timeout_s * 1000)
-        request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms)
+        # kafka-python refuses a delivery time-out below the sum of the other two.
+        request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms - _LINGER_MS)
         options = {
             "request_timeout_ms": request_timeout_ms,
             # The constructors wait this long for the broker, and then raise.
