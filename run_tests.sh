@@ -11,8 +11,9 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . local/bootstrap.sh
 
-# Most tests wait for other processes, so three processes keep two cores busy.
+# Most tests wait for other processes, so three processes keep two cores busy. The slow ones wait more.
 together=(-n 3 --dist loadfile --no-loadscope-reorder)
+all_together=(-n 4 --dist loadfile --no-loadscope-reorder)
 # Threads of numeric libraries wait for each other by spinning, which on a busy machine takes most of the time.
 export OMP_NUM_THREADS=1
 # Without bytecode on the disk every process would compile the tests and their libraries again.
@@ -29,7 +30,7 @@ case ${1:-} in
     say "every test: about 26 minutes on two cores"
     meanwhile=(bytecode class_archive)
     shift
-    set -- "${together[@]}" "$@"
+    set -- "${all_together[@]}" "$@"
     ;;
   *)
     if [[ -d $1 ]]; then
