@@ -15,6 +15,8 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 together=(-n 3 --dist loadfile --no-loadscope-reorder)
 # Threads of numeric libraries wait for each other by spinning, which on a busy machine takes most of the time.
 export OMP_NUM_THREADS=1
+# Without bytecode on the disk every process would compile the tests and libraries again: a minute of CPU in each run.
+unset PYTHONDONTWRITEBYTECODE
 case ${1:-} in
   '')
     say "every test but the slow ones: about 8 minutes on two cores"

@@ -15,6 +15,7 @@ import traceback
 from pathlib import Path
 
 from bench import report
+from bench.architectures import ARCHITECTURES
 from bench.setup import FULL, QUICK, Bench
 
 PARTS = (
@@ -49,6 +50,16 @@ def main() -> int:
     parser.add_argument("--quick", action="store_true", help="small sizes, once each, as a test")
     parser.add_argument("--repeats", type=int, help="measurements of each side (3, or 1 with --quick)")
     parser.add_argument("--seed", type=int, default=0, help="seed of the order in which the sides take turns")
+    parser.add_argument(
+        "--architectures",
+        metavar="NAME,…",
+        type=_architectures,
+        default=(),
+        help=f"only these in part architectures, of {', '.join(ARCHITECTURES)}",
+    )
+    parser.add_argument(
+        "--models", type=Path, help="where the networks of part architectures are kept (default: nowhere)"
+    )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="for both sides")
     options = parser.parse_args()
     options.results.mkdir(parents=True, exist_ok=True)
@@ -56,7 +67,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="uvr-bench-") as directory:
         sizes = QUICK if options.quick else FULL
         sizes = dataclasses.replace(sizes, repeats=options.repeats or sizes.repeats)
-        bench = Bench(sizes, Path(directory), options.results, random.Random(options.seed), options.device)
+        bench = Bench(
+            sizes,
+            Path(directory),
+            options.results,
+            random.Random(options.seed),
+            options.device,
+            options.architectures,
+            options.models,
+        )
         for part in options.only:
             began_s = time.monotonic()
             print(f"{part} …", flush=True)
@@ -79,15 +98,24 @@ def _parts(text: str) -> tuple[str, ...]:
     return chosen
 
 
+def _architectures(text: str) -> tuple[str, ...]:
+    chosen = tuple(text.split(","))
+    if unknown := [name for name in chosen if name not in ARCHITECTURES]:
+        known = ", ".join(ARCHITECTURES)
+        raise argparse.ArgumentTypeError(f"no architecture {', '.join(unknown)}; there are {known}")
+    return chosen
+
+
 def _conclude(bench: Bench) -> int:
     """Write and print the figures; return 1 when a target was missed or a part failed."""
-    report.save(bench.results / "results.json", bench.rows, bench.notes)
+    report.save(bench.results / "results.json", bench.rows, bench.notes, bench.profiles)
     try:
         from bench import plots
     except ModuleNotFoundError:
         print("no plots: matplotlib is not installed (requirements-bench.txt)")
     else:
         plots.write(bench.results, bench.rows)
+        plots.write_profiles(bench.results, bench.profiles)
     print(f"\n{report.table(bench.rows)}\n\n{report.machine()}; results in {bench.results}")
     for failure in bench.failures:
         print(failure)

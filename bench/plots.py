@@ -1,4 +1,4 @@
-"""Draws the table's rows, as one PNG file for each part."""
+"""Draws the table's rows as one PNG file for each part, and the profiles of a part as another."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,9 +6,12 @@ from pathlib import Path
 import matplotlib
 
 matplotlib.use("agg")
-from matplotlib import pyplot
+from matplotlib import pyplot, ticker
 
-from bench.report import Row
+from bench.report import Profile, Row
+
+# A share of the bar that has room for its number.
+_LABELLED_SHARE = 0.03
 
 
 def write(directory: Path, rows: Sequence[Row]) -> list[Path]:
@@ -21,6 +24,40 @@ def write(directory: Path, rows: Sequence[Row]) -> list[Path]:
             _bars(path, part, compared)
             written.append(path)
     return written
+
+
+def write_profiles(directory: Path, profiles: Sequence[Profile]) -> list[Path]:
+    """Write a file of stacked bars for each part that has profiles; return the files."""
+    written = []
+    for part in dict.fromkeys(profile.part for profile in profiles):
+        path = directory / f"{part}-profile.png"
+        _stacked_bars(path, part, [profile for profile in profiles if profile.part == part])
+        written.append(path)
+    return written
+
+
+def _stacked_bars(path: Path, part: str, profiles: Sequence[Profile]) -> None:
+    """Draw a bar for each profile, as shares of its sum, because the sums differ a hundredfold."""
+    figure, axes = pyplot.subplots(figsize=(10, 1.8 + 0.5 * len(profiles)), layout="constrained")
+    stages = list(dict.fromkeys(stage for profile in profiles for stage in profile.stages))
+    sums = [sum(profile.stages.values()) for profile in profiles]
+    begins = [0.0] * len(profiles)
+    for number, stage in enumerate(stages):
+        shares = [p.stages.get(stage, 0.0) / total for p, total in zip(profiles, sums, strict=True)]
+        axes.barh(range(len(profiles)), shares, left=begins, color=f"C{number}", label=stage)
+        for place, (begin, share) in enumerate(zip(begins, shares, strict=True)):
+            if share >= _LABELLED_SHARE:
+                axes.text(begin + share / 2, place, f"{share:.0%}", ha="center", va="center", fontsize=8)
+        begins = [begin + share for begin, share in zip(begins, shares, strict=True)]
+    labels = [f"{profile.what}: {total:.3g} s" for profile, total in zip(profiles, sums, strict=True)]
+    axes.set_yticks(range(len(profiles)), labels)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1)
+    axes.xaxis.set_major_formatter(ticker.PercentFormatter(1.0))
+    axes.set_title(f"{part}: where the engine's time goes")
+    figure.legend(loc="outside lower center", ncols=len(stages), fontsize=8)
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
 
 
 def _bars(path: Path, part: str, rows: Sequence[Row]) -> None:

@@ -47,6 +47,15 @@ class Row:
         return "pass" if self.target.met(self.figure) else "MISSED"
 
 
+@dataclass(frozen=True)
+class Profile:
+    """The seconds that each stage of `what` took; stages of several threads at once add up."""
+
+    part: str
+    what: str
+    stages: dict[str, float]
+
+
 def compare(
     part: str, what: str, unit: str, ours: float, other: float, other_name: str, target: Target | None = None
 ) -> Row:
@@ -101,10 +110,11 @@ def machine() -> str:
     return f"{len(os.sched_getaffinity(0))} CPUs of {model}, load averages {load}"
 
 
-def save(path: Path, rows: Iterable[Row], notes: Iterable[str]) -> None:
+def save(path: Path, rows: Iterable[Row], notes: Iterable[str], profiles: Iterable[Profile] = ()) -> None:
     body = {
         "machine": machine(),
         "notes": list(notes),
+        "profiles": [dataclasses.asdict(profile) for profile in profiles],
         "rows": [dataclasses.asdict(row) | {"verdict": row.verdict} for row in rows],
     }
     path.write_text(json.dumps(body, indent=1) + "\n")

@@ -2,8 +2,9 @@
 
     python -m bench.separating engine|library MODEL_DIR MODEL cpu|cuda
 
-`engine` is the product's streaming separation, `library` one loaded `Separator` of audio-separator. Both are
-timed in the same way, and the model's own run calls apart. Takes `{"source", "target"}` as lines of JSON.
+`engine` is the product's streaming separation, `library` one loaded `Separator` of audio-separator with its
+default parameters. Both are timed in the same way, and the model's own run calls apart. Takes
+`{"source", "target", "profile"}` as lines of JSON; `profile` asks for the times of the other stages too.
 """
 
 import contextlib
@@ -15,13 +16,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 # The engine's child has settings for its memory, which are part of the engine's cost.
 from processor.engine.keeper import _CHILD_ENVIRONMENT as CHILD_ENVIRONMENT
 from processor.separation.device import CUDA_PROVIDER, Device
+
+if TYPE_CHECKING:
+    from bench.stopwatch import Stopwatch
 
 Kind = Literal["engine", "library"]
 _TIMEOUT_S = 1800
@@ -32,7 +36,8 @@ SEGMENT_SIZE = 512
 class Measured:
     """The cost of one separation: `run_s` is the time of all run calls of the model.
 
-    CPU times are those of all threads. `peak_bytes` is the peak RSS of the process since its start.
+    CPU times are those of all threads. `peak_bytes` is the peak RSS of the process since its start. `stages`
+    has the seconds of each stage where a profile was asked for; then `run_s` leaves out transforms.
     """
 
     wall_s: float
@@ -41,6 +46,7 @@ class Measured:
     cpu_s: float
     run_cpu_s: float
     peak_bytes: int
+    stages: dict[str, float] = field(default_factory=dict)
 
     @property
     def beside_s(self) -> float:
@@ -58,11 +64,13 @@ class Separating:
         self._process = process
         self._answer()
 
-    def separate(self, source: Path, target: Path) -> Measured:
-        """Separate into `target` and empty it again. Raises RuntimeError when the process dies."""
-        print(
-            json.dumps({"source": str(source), "target": str(target)}), file=self._process.stdin, flush=True
-        )
+    def separate(self, source: Path, target: Path, profile: bool = False) -> Measured:
+        """Separate into `target` and empty it again. Raises RuntimeError when the process dies.
+
+        All separations after one with `profile` time the stages, at a small cost.
+        """
+        job = {"source": str(source), "target": str(target), "profile": profile}
+        print(json.dumps(job), file=self._process.stdin, flush=True)
         return Measured(**self._answer())
 
     def _answer(self) -> dict:
@@ -99,30 +107,6 @@ def separating(
             process.communicate()
 
 
-class _RunClock:
-    """Times every run of every ONNX session in this process."""
-
-    def __init__(self) -> None:
-        import onnxruntime
-
-        self.reset()
-        original = onnxruntime.InferenceSession.run
-
-        def timed(session, *args, **kwargs):
-            began_cpu_s, began_s = time.process_time(), time.perf_counter()
-            try:
-                return original(session, *args, **kwargs)
-            finally:
-                self.wall_s += time.perf_counter() - began_s
-                self.cpu_s += time.process_time() - began_cpu_s
-                self.count += 1
-
-        onnxruntime.InferenceSession.run = timed
-
-    def reset(self) -> None:
-        self.wall_s, self.cpu_s, self.count = 0.0, 0.0, 0
-
-
 def _load_engine(model_dir: Path, model: str, where: Device) -> Callable[[Path, Path], None]:
     import onnxruntime
     import torch
@@ -144,17 +128,23 @@ def _load_engine(model_dir: Path, model: str, where: Device) -> Callable[[Path, 
 def _load_library(model_dir: Path, model: str, where: Device) -> Callable[[Path, Path], None]:
     from audio_separator.separator import Separator
 
-    # Give all five parameters. With another segment size than the model's the library would not use ONNX.
-    mdx = {"hop_length": 1024, "segment_size": SEGMENT_SIZE, "overlap": 0.25, "batch_size": 1}
-    loaded = Separator(
-        log_level=30,
-        model_file_dir=str(model_dir),
-        output_format="WAV",
-        mdx_params=mdx | {"enable_denoise": False},
-    )
-    loaded.load_model(f"{model}.onnx")
+    from processor.models import model_files
+    from processor.separation.architectures import diffq_stand_in
+
+    diffq_stand_in.install()
+    files = model_files.ensure(model, model_dir, fetch=False)
+    # All other parameters are the library's defaults.
+    parameters: dict[str, dict] = {}
+    if files.architecture == "MDX":
+        # Give all five parameters. With another segment size than the model's the library would not use ONNX.
+        segment_size = 2 ** files.parameters["mdx_dim_t_set"]
+        mdx = {"hop_length": 1024, "segment_size": segment_size, "overlap": 0.25, "batch_size": 1}
+        parameters["mdx_params"] = mdx | {"enable_denoise": False}
+    loaded = Separator(log_level=30, model_file_dir=str(model_dir), output_format="WAV", **parameters)
+    loaded.load_model(files.path.name)
     if where == "cuda":
         assert loaded.onnx_execution_provider == [CUDA_PROVIDER], loaded.onnx_execution_provider
+        assert loaded.torch_device.type == "cuda", loaded.torch_device
 
     def separate(source: Path, target: Path) -> None:
         # Set both: the architecture's object has copied the directory when the model was loaded.
@@ -171,26 +161,37 @@ def peak_bytes(pid: int | str = "self") -> int:
 
 
 def main(kind: Kind, model_dir: str, model: str, where: Device) -> None:
+    # Imported after the settings of the environment are in force.
+    from bench.stopwatch import Stopwatch
+
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # the library prints
-    clock = _RunClock()
+    stopwatch = Stopwatch(where == "cuda")
     load = _load_engine if kind == "engine" else _load_library
     separate = load(Path(model_dir), model, where)
     print(json.dumps({"ready": True}), file=answers)
     for line in sys.stdin:
         job = json.loads(line)
-        target = Path(job["target"])
-        clock.reset()
-        began_cpu_s, began_s = time.process_time(), time.perf_counter()
-        separate(Path(job["source"]), target)
-        wall_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
-        written = list(target.iterdir())
-        assert len(written) == 2, written
-        for path in written:
-            path.unlink()
-        assert clock.count, "the model did not run as ONNX"
-        figures = Measured(wall_s, clock.wall_s, clock.count, cpu_s, clock.cpu_s, peak_bytes())
+        figures = _measured(stopwatch, separate, Path(job["source"]), Path(job["target"]), job["profile"])
         print(json.dumps(figures.__dict__), file=answers)
+
+
+def _measured(
+    stopwatch: "Stopwatch", separate: Callable[[Path, Path], None], source: Path, target: Path, profile: bool
+) -> Measured:
+    stopwatch.wrap_runs()
+    stopwatch.reset()
+    with stopwatch.all_stages() if profile else contextlib.nullcontext():
+        began_cpu_s, began_s = time.process_time(), time.perf_counter()
+        separate(source, target)
+        wall_s, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
+    written = list(target.iterdir())
+    assert len(written) >= 2, written
+    for path in written:
+        path.unlink()
+    assert stopwatch.runs, "no run of the model was seen"
+    stages = stopwatch.stages if profile else {}
+    return Measured(wall_s, stopwatch.run_s, stopwatch.runs, cpu_s, stopwatch.run_cpu_s, peak_bytes(), stages)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import library
-from bench.report import Row
+from bench.report import Profile, Row
 from bench.separating import Kind, Separating, separating
 from processor.models import model_files
 from processor.separation.device import Device
@@ -28,6 +28,7 @@ class Sizes:
     memory_s: tuple[float, ...]
     library_memory_s: tuple[float, ...]
     architecture_memory_s: tuple[float, ...]
+    is_quick: bool
     # the length of a song in seconds, and how many songs the service gets at once
     service_songs: dict[float, int]
     transfer_bytes: int
@@ -50,6 +51,7 @@ FULL = Sizes(
     memory_s=(180, 600, 3600),
     library_memory_s=(180, 600),
     architecture_memory_s=(600, 3600),
+    is_quick=False,
     service_songs={240: 3, 30: 8},
     transfer_bytes=512 << 20,
     upload_bytes=(42 << 20, 256 << 20),
@@ -70,6 +72,7 @@ QUICK = Sizes(
     memory_s=(60, 120),
     library_memory_s=(60,),
     architecture_memory_s=(10, 60),
+    is_quick=True,
     service_songs={30: 3},
     transfer_bytes=64 << 20,
     upload_bytes=(42 << 20,),
@@ -95,9 +98,13 @@ class Bench:
     results: Path
     shuffle: random.Random
     device: Device
+    # the keys of ARCHITECTURES to measure at their real size, and where their networks are kept
+    architectures: tuple[str, ...] = ()
+    real_model_dir: Path | None = None
     rows: list[Row] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
+    profiles: list[Profile] = field(default_factory=list)
 
     def add(self, row: Row) -> None:
         """Add a row and print it at once, because a whole run takes long."""
@@ -126,9 +133,11 @@ class Bench:
     def library_environment(self) -> dict[str, str]:
         return library.environment(self.directory, self.device)
 
-    def separating(self, kind: Kind, model: str = MODEL) -> AbstractContextManager[Separating]:
+    def separating(
+        self, kind: Kind, model: str = MODEL, model_dir: Path | None = None
+    ) -> AbstractContextManager[Separating]:
         """Start a process with the model loaded on the bench's device."""
-        return separating(kind, self.model_dir, model, self.library_environment, self.device)
+        return separating(kind, model_dir or self.model_dir, model, self.library_environment, self.device)
 
     def scratch(self, name: str) -> Path:
         """Create an empty directory."""

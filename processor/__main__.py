@@ -1,6 +1,6 @@
 """Starts the processor, which turns tasks into stems and results: `python -m processor`
 
-`python -m processor models list|fetch NAME|check` manages the model files instead.
+`python -m processor models list|fetch NAME|prepare NAME|check` manages the model files instead.
 """
 
 import sys
@@ -26,7 +26,7 @@ from processor.places import claim_of, download_limits
 from processor.preparation import command
 
 _USAGE = (
-    "usage: python -m processor [models list|fetch NAME|check]"
+    "usage: python -m processor [models list|fetch NAME|prepare NAME|check]"
     "  (the processor's settings are environment variables)"
 )
 

@@ -15,7 +15,11 @@ from tests.support.stack import Stack
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 
-pytest_plugins = ["tests.support.complete_run", "tests.support.shared_servers"]
+pytest_plugins = [
+    "tests.support.class_archive",
+    "tests.support.complete_run",
+    "tests.support.shared_servers",
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -105,6 +105,13 @@ def entries(model_dir: Path) -> list[Entry]:
     return sorted(found.values(), key=lambda entry: (entry.architecture, entry.filename.lower()))
 
 
+def vocals_scores_db() -> dict[str, float]:
+    """Return the median SDR of each model's vocals in dB, by file name, as the library has measured it."""
+    scores = _packaged("models-scores.json")
+    medians = {name: score.get("median_scores", {}).get("vocals", {}) for name, score in scores.items()}
+    return {name: float(median["SDR"]) for name, median in medians.items() if median.get("SDR") is not None}
+
+
 def _listed(known: Data) -> Iterator[tuple[Architecture, tuple[str, ...]]]:
     """Yield the architecture and the files of each model in the lists `known`."""
     for list_name, architecture in _ARCHITECTURES.items():

@@ -1,6 +1,6 @@
 """Finds the files of a MODEL_NAME, checks that they are complete, and fetches them where they are missing.
 
-    python -m processor models list|fetch NAME|check [NAME]
+    python -m processor models list|fetch NAME|prepare NAME|check [NAME]
 
 A name is one of these:
 - `spleeter-2stems`, which is made from an installed wheel without a network

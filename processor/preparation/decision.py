@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from processor.models import catalogue
 from processor.models.model_files import ModelFiles
 from processor.preparation.machine import Machine
+from processor.separation.device import Device
 from processor.separation.runtimes.core import Plan, Precision, Runtime
 
 RequestedPrecision = Literal["auto", "fp32", "bf16", "fp16"]
@@ -40,6 +41,7 @@ class Decision(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: str
+    device: Device
     machine: str
     made_with: str
     runtime: Runtime

@@ -143,6 +143,7 @@ def _decided(
 ) -> Decision:
     return Decision(
         model=files.name,
+        device=target.device.torch_device,
         machine=target.machine.name,
         made_with=decision.installed_runtimes(),
         runtime=plan.runtime,

@@ -31,9 +31,13 @@ def main(arguments: list[str]) -> None:
         return
     try:
         # Import it after the model is here: the import takes seconds.
-        from processor.preparation import installation
+        from processor.preparation import advice, installation
 
-        installation.prepare(files, cast(Requested, device), cast(RequestedPrecision, precision), report)
+        made = installation.prepare(
+            files, cast(Requested, device), cast(RequestedPrecision, precision), report
+        )
+        if advised := advice.better_model(files, made):
+            report(advised)
     except Exception as error:
         logging.getLogger(__name__).warning("%s could not be prepared for this device", name, exc_info=error)
     channel.send({"event": "done"})

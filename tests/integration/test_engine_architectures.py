@@ -52,7 +52,7 @@ def test_a_song_becomes_the_models_stems(start, tmp_path, name):
     state = engine.wait_ready(120)
     assert state.ok, state.detail
     assert state.detail == f"{name} on cpu"
-    mix = audio.noise(12.3, peak=0.3)
+    mix = audio.noise(6.3, peak=0.3)
     first = separate(engine, tmp_path, mix)
     assert (set(first.stems), first.model, first.device) == (STEMS[name], name, "cpu")
     stems = {n: audio.read_int16(stem.path) for n, stem in first.stems.items()}

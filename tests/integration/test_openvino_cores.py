@@ -15,7 +15,7 @@ from processor.separation.runtimes.torch_core import TorchCore
 from tests.support import audio
 from tests.support.processor.models import random_directory
 
-NAMES = ["tiny_bs_roformer", "tiny_mel_band_roformer", "tiny_mdx23c"]
+NAMES = ["tiny_bs_roformer", "tiny_mel_band_roformer", "tiny_mdx23c", "tiny_demucs", "tiny_bag", "tiny_vr"]
 
 
 def core_sources(files: model_files.ModelFiles) -> tuple[CoreSource, ...]:

@@ -142,6 +142,7 @@ PRODUCTION = {
     "python -m processor models fetch htdemucs_ft": NotRun(
         "it asks the model hub; test_models_fetch.py fetches from a stand-in for it"
     ),
+    "python -m processor models prepare spleeter-2stems": IN_THE_STACK,
     "python -m processor models check": IN_THE_STACK,
     'acls="kafka-acls.sh --bootstrap-server HOST:PORT --command-config admin.properties --add '
     '--allow-principal User:uvr --resource-pattern-type prefixed"': _RIGHTS,
@@ -179,6 +180,9 @@ TESTING = {
     f"{_PIP} -r requirements-bench.txt": NotRun(_DOWNLOADS),
     "python -m bench": NotRun("its figures need a machine that does nothing else, and a long time"),
     "python -m bench --only engine --device cuda": NotRun(_GPU),
+    "python -m bench --only architectures --architectures vr,bs_roformer --models bench-models": NotRun(
+        "it takes minutes on two idle cores; test_separating.py measures small networks in the same way"
+    ),
     "python -m soak": NotRun("a thousand songs take too long; test_soak.py runs the same command with few"),
 }
 

@@ -5,6 +5,7 @@ the whole song. Segments overlap by a quarter and are weighted by a triangle. Th
 and get the samples before them as context.
 """
 
+import functools
 import tempfile
 from collections.abc import Iterator
 from fractions import Fraction
@@ -18,11 +19,13 @@ from torch import Tensor
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles, ModelUnavailable
 from processor.separation import overlap_add
-from processor.separation.architectures import diffq_stand_in, library, real_ends
+from processor.separation.architectures import diffq_stand_in, hybrid_demucs, library, real_ends
 from processor.separation.batches import Batches
-from processor.separation.device import DeviceChoice
+from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, stem_name, vocals_residual
 from processor.separation.overlap_add import Chunk, Mix, Samples
+from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
+from processor.separation.runtimes.opening import open_cores
 
 lazy_imports.postpone("scipy.signal")
 diffq_stand_in.install()
@@ -38,25 +41,26 @@ class _Network(Protocol):
     segment: float | Fraction
     sources: list[str]
 
-    def __call__(self, mix: Tensor) -> Tensor:
-        """Separate [chunk, channel, sample] into [chunk, source, channel, sample]."""
 
+def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> LoadedModel:
+    """Load the network, or the bag of networks.
 
-def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Load the network, or the bag of networks. Raises ModelUnavailable."""
-    model = library_model(files, device)
-    bag: list[_Network] = getattr(model, "models", None) or [model]
+    Raises ModelUnavailable, and RuntimeError where OpenVINO refuses a core.
+    """
+    model = library_model(files, weights=False)
+    bag = _networks(files, model)
     weights = getattr(model, "weights", None) or [[1.0] * len(model.sources)]
-    if len({(net.samplerate, net.segment) for net in bag}) > 1:
-        raise ModelUnavailable(f"model {files.name} has networks of different segments")
     torch_device = torch.device(device.torch_device)
     shares = torch.tensor(weights, dtype=torch.float32, device=torch_device)
     shares = (shares / shares.sum(0))[:, :, None, None]
+    edges = [hybrid_demucs.Edges(network) for network in bag]
+    cores = open_cores(_sources(files, bag), plan, device)
 
     def run(chunks: Samples) -> Samples:
         with torch.inference_mode(), real_ends.on(device):
             chunk = torch.from_numpy(chunks).to(torch_device)
-            answer = sum(net(chunk) * share for net, share in zip(bag, shares, strict=True))
+            parts = zip(edges, cores, shares, strict=True)
+            answer = sum(edge.separate(chunk, core) * share for edge, core, share in parts)
             return cast(Samples, cast(Tensor, answer).cpu().numpy())
 
     runner = Batches(run, 1, library.release_gpu)
@@ -73,23 +77,59 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
             yield answer * np.float32(deviation) + np.float32(mean)
 
     stems = _stems(model.sources)
-    placement = library.placement(*cast(list[torch.nn.Module], bag))
-    return LoadedModel(files.name, stems, vocals_residual(stems), estimate, placement, "torch", "fp32")
+    placement = tuple(sorted({place for core in cores for place in core.placement}))
+    residual = vocals_residual(stems)
+    return LoadedModel(files.name, stems, residual, estimate, placement, plan.runtime, plan.precision)
 
 
-def library_model(files: ModelFiles, device: DeviceChoice) -> Any:
-    """Return the library's network, or its bag of networks. Raises ModelUnavailable."""
+def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
+    """Return the core of each network, in their order. Raises ModelUnavailable and CannotConvert."""
+    bag = _networks(files, library_model(files, weights=False))
+    for network in bag:
+        hybrid_demucs.require_convertible(network, _segment(network))
+    return _sources(files, bag)
+
+
+def library_model(files: ModelFiles, weights: bool = True) -> Any:
+    """Return the library's network, or its bag of networks. Raises ModelUnavailable.
+
+    Without `weights` its parameters have shapes and no values.
+    """
     with library.loading(files), tempfile.TemporaryDirectory() as directory:
         from audio_separator.separator.architectures.demucs_separator import DemucsSeparator
         from audio_separator.separator.uvr_lib_v5.demucs.pretrained import get_model
 
         # The constructor puts the package `demucs`, whose classes checkpoints name, on the path.
-        DemucsSeparator(library.common_config(files, device), {})
+        DemucsSeparator(library.common_config(files, CPU), {})
         # The library reads every file of a directory and fails at files of other models.
         for path in (files.path, *files.parts):
             (Path(directory) / path.name).symlink_to(path.resolve())
-        model = get_model(files.path.stem, Path(directory))
-        return model.to(torch.device(device.torch_device)).eval()
+        with torch.device("cpu" if weights else "meta"):
+            return get_model(files.path.stem, Path(directory))
+
+
+def _networks(files: ModelFiles, model: Any) -> list[_Network]:
+    """Return the networks of a bag, or the one that is none. Raises ModelUnavailable."""
+    bag = list(getattr(model, "models", None) or [model])
+    if len({(net.samplerate, net.segment) for net in bag}) > 1:
+        raise ModelUnavailable(f"model {files.name} has networks of different segments")
+    return bag
+
+
+def _sources(files: ModelFiles, bag: list[_Network]) -> tuple[CoreSource, ...]:
+    """Return the core of each network of `bag`, whose weights are loaded when the first is asked for."""
+
+    @functools.cache
+    def loaded() -> list[_Network]:
+        return _networks(files, library_model(files))
+
+    def source(number: int) -> CoreSource:
+        return CoreSource(
+            lambda: hybrid_demucs.Core(loaded()[number]).eval(),
+            hybrid_demucs.example(bag[number], _segment(bag[number])),
+        )
+
+    return tuple(source(number) for number in range(len(bag)))
 
 
 def _stems(sources: list[str]) -> tuple[str, ...]:
@@ -114,9 +154,14 @@ def _statistics(mix: Mix) -> tuple[float, float]:
     return mean, float(np.sqrt(max(squares - mix.frames * mean**2, 0.0) / (mix.frames - 1)))
 
 
+def _segment(net: _Network) -> int:
+    """Return the samples in a segment."""
+    return int(net.samplerate * net.segment)
+
+
 def _chunks(net: _Network, frames: int) -> Iterator[Chunk]:
     """Yield the segments of the library's grid, with the triangle as their weight."""
-    segment = int(net.samplerate * net.segment)
+    segment = _segment(net)
     rise = np.arange(1, segment // 2 + 1, dtype=np.float32)
     fall = np.arange(segment - segment // 2, 0, -1, dtype=np.float32)
     weight = np.concatenate([rise, fall])

@@ -51,11 +51,6 @@ def loading(files: ModelFiles) -> Iterator[None]:
             raise ModelUnavailable(f"model {files.name} cannot be loaded: {reason}") from error
 
 
-def placement(*networks: torch.nn.Module) -> tuple[str, ...]:
-    """Return the names of the devices that hold the networks' parameters, sorted."""
-    return tuple(sorted({str(p.device) for network in networks for p in network.parameters()}))
-
-
 def release_gpu() -> None:
     """Return the GPU memory that torch caches."""
     if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch does not annotate it

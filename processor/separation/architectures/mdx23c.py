@@ -14,10 +14,13 @@ CHANNELS = 2
 class Edges:
     """Separates samples with a core that takes and gives spectra, both in float32.
 
-    `audio` and `stems` are of the model's configuration: n_fft, hop_length and dim_f, the bins of the core.
+    `config` is the model's configuration; its `dim_f` are the bins of the core.
     """
 
-    def __init__(self, audio: Any, stems: int, device: str):
+    def __init__(self, config: Any, stems: int, device: str):
+        audio, model = config.audio, config.model
+        # Each scale halves the frames, or what `scale` says.
+        self._least_frames = 2 * int(model.scale[0]) ** int(model.num_scales)
         self._n_fft, self._hop, self._bins = int(audio.n_fft), int(audio.hop_length), int(audio.dim_f)
         self._stems = stems
         self._stft = Stft(self._n_fft, self._hop, device)
@@ -37,7 +40,14 @@ class Edges:
 
     def example(self, samples: int) -> tuple[Tensor, ...]:
         """Return the core's input for one chunk of `samples` samples."""
-        shape = (1, 2 * CHANNELS, self._bins, samples // self._hop + 1)
+        return self._input(samples // self._hop + 1)
+
+    def traced(self) -> tuple[Tensor, ...]:
+        """Return the core's input for a conversion, which holds for any number of frames."""
+        return self._input(self._least_frames)
+
+    def _input(self, frames: int) -> tuple[Tensor, ...]:
+        shape = (1, 2 * CHANNELS, self._bins, frames)
         return (torch.rand(shape, generator=torch.Generator().manual_seed(0)),)
 
 

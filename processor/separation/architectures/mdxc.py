@@ -111,7 +111,7 @@ def _edges(files: ModelFiles, model: _MdxcModel, torch_device: str) -> roformer.
             return roformer.Edges(roformer.settings_of(model.model_data, model.model_path), torch_device)
         training = config.training
         stems = 1 if training.target_instrument else len(training.instruments)
-        return mdx23c.Edges(config.audio, stems, torch_device)
+        return mdx23c.Edges(config, stems, torch_device)
 
 
 def _source(files: ModelFiles, model: _MdxcModel) -> CoreSource:
@@ -123,7 +123,8 @@ def _source(files: ModelFiles, model: _MdxcModel) -> CoreSource:
             return mdx23c.Core(network)
 
     samples = _size(model, int(model.model_data_cfgdict.inference.dim_t))
-    return CoreSource(module, _edges(files, model, "cpu").example(samples))
+    edges = _edges(files, model, "cpu")
+    return CoreSource(module, edges.example(samples), edges.traced())
 
 
 def _stems(model: _MdxcModel) -> tuple[tuple[str, ...], Residual | None]:

@@ -71,7 +71,13 @@ class Edges:
 
     def example(self, samples: int) -> tuple[Tensor, ...]:
         """Return the core's input for one chunk of `samples` samples."""
-        frames = samples // self._settings.hop + 1
+        return self._input(samples // self._settings.hop + 1)
+
+    def traced(self) -> tuple[Tensor, ...]:
+        """Return the core's input for a conversion, which holds for any number of frames."""
+        return self._input(8)
+
+    def _input(self, frames: int) -> tuple[Tensor, ...]:
         return (torch.rand(1, frames, self._settings.values, generator=torch.Generator().manual_seed(0)),)
 
 

@@ -25,44 +25,40 @@ from processor.models.model_files import ModelFiles
 from processor.separation import overlap_add
 from processor.separation.architectures import library
 from processor.separation.batches import Batches
-from processor.separation.device import DeviceChoice
+from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, stem_name
 from processor.separation.overlap_add import Mix, Samples
+from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
+from processor.separation.runtimes.opening import open_cores
 
 lazy_imports.postpone("scipy.signal")
 
 # The library's defaults, and the file sizes in KiB by which it tells networks apart.
 WINDOW, AGGRESSION = 512, 5
 _SIZES = (31191, 33966, 56817, 123821, 123812, 129605, 218409, 537238, 537227)
+# Of networks of version 5.1.
+_V51_SIZES = (56817, 218409)
 # The frames that a block's edges spoil, by the STFT's windows (at most 8 hops) and the resampling filters.
 _EDGE_FRAMES = 24
 _BLOCK_PATCHES = 4
-
 
 Spectrogram = npt.NDArray[np.complex64]  # [channel, bin, frame]
 Mask = npt.NDArray[np.float32]  # [channel, bin, frame]
 
 
-class _Network(Protocol):
-    """The library's network; `offset` is the number of frames that its answer lacks on each side."""
-
-    offset: int
-
-    def predict_mask(self, magnitudes: Tensor) -> Tensor: ...
-
-    def eval(self) -> object: ...
-
-
 class _VrModel(Protocol):
-    """The library's loaded VR model. `aggressiveness` and `model_params` are passed on to the library."""
+    """The library's VR model without its network.
+
+    `aggressiveness` and `model_params` are passed on to the library.
+    """
 
     NON_ACCOM_STEMS: tuple[str, ...]
     primary_stem_name: str
     secondary_stem_name: str
     model_params: Any
     model_samplerate: int
-    model_run: _Network
-    torch_device: torch.device
+    model_run: Any
+    is_vr_51_model: bool
     aggressiveness: Any
     audio_file_path: Samples
     wav_subtype: str
@@ -74,13 +70,30 @@ class _VrModel(Protocol):
     def _ensure_model_loaded(self, nn_arch_size: int) -> None: ...
 
 
-def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
-    """Load the network. Raises ModelUnavailable."""
-    model = library_model(files, device)
+class Core(torch.nn.Module):
+    """Runs the library's network."""
+
+    def __init__(self, network: Any, offset: int):
+        """Raises ValueError where the answer does not lack `offset` frames on each side."""
+        super().__init__()
+        if network.offset != offset:
+            raise ValueError(f"its network leaves out {network.offset} frames on each side, not {offset}")
+        self._network = network
+
+    def forward(self, magnitudes: Tensor) -> Tensor:
+        """Return the primary stem's share of each bin; both are [patch, 2, bin, frame]."""
+        mask: Tensor = self._network.predict_mask(magnitudes)
+        return mask
+
+
+def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> LoadedModel:
+    """Load the network. Raises ModelUnavailable, and RuntimeError where OpenVINO refuses its core."""
+    model = library_model(files)
+    (core,) = open_cores([_source(files, model)], plan, device)
 
     def run(patches: Samples) -> Samples:
         with torch.inference_mode():
-            masks = model.model_run.predict_mask(torch.from_numpy(patches).to(model.torch_device))
+            (masks,) = core(torch.from_numpy(patches).to(device.torch_device))
             return cast(Samples, masks.cpu().numpy())
 
     runner = Batches(run, 1, library.release_gpu)
@@ -89,24 +102,49 @@ def load(files: ModelFiles, device: DeviceChoice) -> LoadedModel:
     def estimate(mix: Mix) -> Iterator[Samples]:
         return _Song(model, mix, runner).stems()
 
-    placement = library.placement(cast(torch.nn.Module, model.model_run))
-    return LoadedModel(files.name, stems, None, estimate, placement, "torch", "fp32")
+    return LoadedModel(files.name, stems, None, estimate, core.placement, plan.runtime, plan.precision)
 
 
-def library_model(files: ModelFiles, device: DeviceChoice) -> _VrModel:
-    """Return the library's own object with its network loaded. Raises ModelUnavailable."""
+def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
+    """Return the network's core. Raises ModelUnavailable."""
+    return (_source(files, library_model(files)),)
+
+
+def library_model(files: ModelFiles) -> _VrModel:
+    """Return the library's own object without its network. Raises ModelUnavailable."""
     with library.loading(files):
         from audio_separator.separator.architectures.vr_separator import VRSeparator
 
         model: _VrModel = VRSeparator(
-            library.common_config(files, device), {"window_size": WINDOW, "aggression": AGGRESSION}
+            library.common_config(files, CPU), {"window_size": WINDOW, "aggression": AGGRESSION}
         )
-        kib = math.ceil(os.stat(files.path).st_size / 1024)
-        model._ensure_model_loaded(min(_SIZES, key=lambda size: abs(size - kib)))
-        model.model_run.eval()
+        # The library sets this when it loads the network.
+        model.is_vr_51_model = model.is_vr_51_model or _size(files) in _V51_SIZES
         # So that the library passes the samples to its STFT unchanged.
         model.wav_subtype = "FLOAT"
         return model
+
+
+def _source(files: ModelFiles, model: _VrModel) -> CoreSource:
+    def module() -> torch.nn.Module:
+        loaded = library_model(files)
+        with library.loading(files):
+            loaded._ensure_model_loaded(_size(files))
+            return Core(loaded.model_run, _offset(model)).eval()
+
+    shape = (1, 2, int(model.model_params.param["bins"]) + 1, WINDOW)
+    return CoreSource(module, (torch.rand(shape, generator=torch.Generator().manual_seed(0)),))
+
+
+def _size(files: ModelFiles) -> int:
+    """Return the size in KiB by which the library tells the model's network."""
+    kib = math.ceil(os.stat(files.path).st_size / 1024)
+    return min(_SIZES, key=lambda size: abs(size - kib))
+
+
+def _offset(model: _VrModel) -> int:
+    """Return the frames that the network's answer lacks on each side."""
+    return 64 if model.is_vr_51_model else 128
 
 
 @dataclass(frozen=True)
@@ -149,7 +187,7 @@ class _Song:
         # The library's answer ends with its last whole frame, so the mix is padded to the next one.
         self._frames = math.ceil(mix.frames / self._hop) + 1
         self._length = math.ceil((self._frames - 1) * self._hop)
-        self._offset = model.model_run.offset
+        self._offset = _offset(model)
         self._patch = WINDOW - 2 * self._offset
         self._masks: dict[int, Mask] = {}
 

@@ -34,11 +34,13 @@ class CoreSource:
     """A core that can be computed by torch, and converted for OpenVINO.
 
     `module` loads the weights and returns a module in evaluation mode on the CPU, whose `forward` takes and
-    returns float32 tensors only. `example` are inputs of one chunk of the usual length.
+    returns float32 tensors only. `example` are inputs of one chunk of the usual length. `traced` are shorter
+    ones for a module that computes any length alike: its conversion then takes seconds and little memory.
     """
 
     module: "Callable[[], torch.nn.Module]"
     example: "tuple[Tensor, ...]"
+    traced: "tuple[Tensor, ...]" = ()
 
     @property
     def shapes(self) -> Shapes:

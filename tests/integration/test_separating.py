@@ -1,0 +1,56 @@
+"""The bench measures small networks of each architecture, in the engine and in audio-separator."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from bench import library
+from bench.separating import separating
+from bench.songs import song
+from bench.stopwatch import INVERSE_STFT, NETWORK, OVERLAP_ADD, STFT, WRITING
+from tests.support.processor.models import random_directory
+from tests.support.processor.random_mdx import MdxSize, write_mdx
+
+_SMALL_MDX = MdxSize(n_fft=2048, bins=64, frames_exponent=8, growth=4, scales=2, layers=1, bottleneck=4)
+_SONG_S = 0.5
+
+
+@pytest.fixture
+def small_mdx(tmp_path: Path) -> Path:
+    directory = tmp_path / "models"
+    directory.mkdir()
+    write_mdx(directory, "small_mdx", _SMALL_MDX)
+    return directory
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize("model", ["small_mdx", "tiny_vr", "tiny_demucs", "tiny_mdx23c", "tiny_bs_roformer"])
+def test_both_sides_tell_their_time_and_that_of_the_network(model, small_mdx, tmp_path):
+    model_dir = small_mdx if model == "small_mdx" else random_directory()
+    env = library.environment(tmp_path, "cpu")
+    source = song(tmp_path, _SONG_S, prepared=True)
+    for kind in ("engine", "library"):
+        target = tmp_path / kind
+        target.mkdir()
+        with separating(kind, model_dir, model, env, "cpu") as side:
+            plain = side.separate(source, target)
+        assert plain.runs >= 1
+        assert 0 < plain.run_s < plain.wall_s
+        assert plain.stages == {}
+
+
+@pytest.mark.slow
+@pytest.mark.network
+@pytest.mark.parametrize("model", ["small_mdx", "tiny_vr", "tiny_demucs", "tiny_mdx23c", "tiny_bs_roformer"])
+def test_a_profile_tells_the_stages_of_the_engine(model, small_mdx, tmp_path):
+    model_dir = small_mdx if model == "small_mdx" else random_directory()
+    target = tmp_path / "stems"
+    target.mkdir()
+    with separating("engine", model_dir, model, library.environment(tmp_path, "cpu"), "cpu") as engine:
+        profiled = engine.separate(song(tmp_path, _SONG_S, prepared=True), target, profile=True)
+    assert {STFT, NETWORK, INVERSE_STFT, OVERLAP_ADD, WRITING} <= set(profiled.stages)
+    assert all(math.isfinite(seconds) and seconds > 0 for seconds in profiled.stages.values())
+    # One chunk, so nothing runs at once.
+    assert sum(profiled.stages.values()) <= profiled.wall_s
