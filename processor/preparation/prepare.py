@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from common.errors import JobError
 from processor.models.model_files import ModelFiles
 from processor.preparation import conversion, decision, gate, known_song
 from processor.preparation.decision import CoreFile, Decision, RequestedPrecision
@@ -23,7 +24,6 @@ from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel
 from processor.separation.runtimes.core import Plan
 from processor.separation.runtimes.precisions import fast_precision
-from processor.separation.streaming import NotFinite
 
 Report = Callable[[str], None]
 
@@ -96,8 +96,8 @@ def _judged(files: ModelFiles, target: Target, plans: tuple[Plan, Plan], why: st
     exact, fast = plans
     try:
         exact_trial, fast_trial = _trials(files, target, exact, fast)
-    except NotFinite as error:
-        reason = f"{why}; not {fast.precision}: {error.message}"
+    except (JobError, RuntimeError) as error:  # RuntimeError: the device lacks an operation in this precision
+        reason = f"{why}; not {fast.precision}: {error}"
         return _decided(files, target, exact, reason, *_trials(files, target, exact))
     if target.requested == fast.precision:
         return _decided(files, target, fast, f"{why}; PRECISION={fast.precision}", fast_trial)

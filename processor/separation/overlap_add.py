@@ -86,8 +86,8 @@ def stream(
     `chunks` must be sorted by `start` and by their first used sample.
 
     `run` takes [chunk, 2, length] and returns [chunk, stem, 2, m], where m covers `skip` and the weight. It
-    gets `batch` chunks at once, which must then have one length. With `threads` it runs in that many threads
-    of its own. Raises what `read` and `run` raise.
+    gets up to `batch` chunks of one length at once. With `threads` it runs in that many threads of its own.
+    Raises what `read` and `run` raise.
     """
     window = Window(read)
     sums = _Sums(frames, divisor)
@@ -106,9 +106,10 @@ def stream(
 
 
 def _batches(chunks: Iterable[Chunk], size: int) -> Iterator[list[Chunk]]:
-    iterator = iter(chunks)
-    while group := list(itertools.islice(iterator, size)):
-        yield group
+    """Yield up to `size` chunks of one length at a time, in their order."""
+    for _, alike in itertools.groupby(chunks, key=lambda chunk: chunk.length):
+        while group := list(itertools.islice(alike, size)):
+            yield group
 
 
 def _beside(

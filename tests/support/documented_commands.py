@@ -175,6 +175,7 @@ TESTING = {
     "./run_tests.sh": _ITSELF,
     "./run_tests.sh --all": _ITSELF,
     "./run_tests.sh tests/unit": _ITSELF,
+    "tests/gpu/run.sh": NotRun(_GPU),
     "python -m pytest tests/gpu": NotRun(_GPU),
     f"{_PIP} -r requirements-bench.txt": NotRun(_DOWNLOADS),
     "python -m bench": NotRun("its figures need a machine that does nothing else, and a long time"),

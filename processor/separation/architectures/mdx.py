@@ -15,10 +15,9 @@ import torch
 
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
-from processor.separation import overlap_add
+from processor.separation import gpu, overlap_add
 from processor.separation.architectures import library
 from processor.separation.architectures.spectrum import Spectrum
-from processor.separation.batches import Batches
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, Residual, stem_name
 from processor.separation.overlap_add import Chunk, Mix, Samples
@@ -29,6 +28,8 @@ lazy_imports.postpone("scipy.signal")
 
 HOP_LENGTH = 1024
 OVERLAP = 0.25
+# These networks are large convolutions, which keep a GPU busy with few chunks.
+MOST_ON_GPU = 4
 DEFAULT_PLAN = Plan("onnxruntime")
 
 
@@ -81,21 +82,22 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = DEFAULT_PLAN) -> 
 
     spectrum = Spectrum(model.n_fft, HOP_LENGTH, model.dim_f, _frames(model), device.torch_device)
 
-    # One chunk at a time in the network: a second one would cost memory. Its spectra are computed meanwhile.
+    # One run of the network at a time: a second one would cost memory. Its spectra are computed meanwhile.
     network = threading.Lock()
 
     def run(chunks: Samples) -> Samples:
         with torch.inference_mode():
-            spectra = spectrum.of(torch.from_numpy(chunks).to(device.torch_device))
+            spectra = spectrum.of(gpu.to_device(chunks, device))
             with network:
                 (answer,) = core(spectra)
-            samples: Samples = spectrum.samples(answer).cpu().numpy()[:, None] * compensate
+            samples: Samples = gpu.to_host(spectrum.samples(answer))[:, None] * compensate
             return samples
 
-    runner = Batches(run, 1)
+    runner = gpu.runner(run, device, on_cpu=1, most=MOST_ON_GPU)
 
     def estimate(mix: Mix) -> Iterator[Samples]:
-        return overlap_add.stream(mix.open(), mix.frames, grid.chunks(mix.frames), runner, threads=2)
+        chunks = grid.chunks(mix.frames)
+        return overlap_add.stream(mix.open(), mix.frames, chunks, runner, batch=runner.most, threads=2)
 
     primary, secondary = stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name)
     residual = Residual(secondary, primary)

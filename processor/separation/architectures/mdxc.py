@@ -13,9 +13,9 @@ import torch
 from processor.audio.wav import SAMPLE_RATE
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
-from processor.separation import overlap_add
+from processor.separation import gpu, overlap_add
 from processor.separation.architectures import library, mdx23c, roformer
-from processor.separation.batches import Batches
+from processor.separation.batches import Runner
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, Residual, stem_name, vocals_residual
 from processor.separation.overlap_add import Chunk, Mix, Samples
@@ -58,17 +58,17 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> Load
 
     def run(chunks: Samples) -> Samples:
         with torch.inference_mode():
-            samples = torch.from_numpy(chunks).to(device.torch_device)
-            answers: Samples = edges.separate(samples, core).cpu().numpy()
-        return answers
+            samples = gpu.to_device(chunks, device)
+            return gpu.to_host(edges.separate(samples, core))
 
-    # The library gives Roformers one chunk at a time, whatever their configuration says. OpenVINO's networks
-    # are made for one chunk.
+    # On a CPU the library's numbers: Roformers get one chunk at a time, whatever their configuration says.
+    # OpenVINO's networks are made for one chunk.
     one = model.is_roformer or plan.runtime == "openvino"
-    runner = Batches(run, 1 if one else model.batch_size, library.release_gpu)
+    runner = gpu.runner(run, device, on_cpu=1 if one else model.batch_size)
+    threads = gpu.threads(device)
 
     def estimate(mix: Mix) -> Iterator[Samples]:
-        for answer in grid(model, mix, runner):
+        for answer in grid(model, mix, runner, threads):
             yield answer[: len(stems)]
 
     return LoadedModel(files.name, stems, residual, estimate, core.placement, plan.runtime, plan.precision)
@@ -153,7 +153,7 @@ def _segment(model: _MdxcModel, mix: Mix) -> int:
     return SHORT_SEGMENT if mix.frames < SHORT_FRAMES else int(model.model_data_cfgdict.inference.dim_t)
 
 
-def _mdx23c(model: _MdxcModel, mix: Mix, runner: Batches) -> Iterator[Samples]:
+def _mdx23c(model: _MdxcModel, mix: Mix, runner: Runner, threads: int) -> Iterator[Samples]:
     size = _size(model, _segment(model, mix))
     step = size // model.overlap
     lead = size - step
@@ -162,10 +162,10 @@ def _mdx23c(model: _MdxcModel, mix: Mix, runner: Batches) -> Iterator[Samples]:
     # Leave out chunks from lead + frames on: they cover padding only.
     starts = range(0, min(padded - size + 1, lead + mix.frames), step)
     chunks = (Chunk(start - lead, size, weight) for start in starts)
-    return overlap_add.stream(mix.open(), mix.frames, chunks, runner, model.overlap, runner.size)
+    return overlap_add.stream(mix.open(), mix.frames, chunks, runner, model.overlap, runner.most, threads)
 
 
-def _roformer(model: _MdxcModel, mix: Mix, runner: Batches) -> Iterator[Samples]:
+def _roformer(model: _MdxcModel, mix: Mix, runner: Runner, threads: int) -> Iterator[Samples]:
     config = model.model_data_cfgdict
     size = _size(model, _segment(model, mix))
     weight = np.hamming(size).astype(np.float32)
@@ -175,4 +175,4 @@ def _roformer(model: _MdxcModel, mix: Mix, runner: Batches) -> Iterator[Samples]
     taken = length if length > least // 2 else least
     starts = model._roformer_chunk_starts(mix.frames, size, size // model.overlap)
     chunks = (Chunk(start, taken, weight[:length]) for start in starts)
-    return overlap_add.stream(mix.open(), mix.frames, chunks, runner)
+    return overlap_add.stream(mix.open(), mix.frames, chunks, runner, batch=runner.most, threads=threads)

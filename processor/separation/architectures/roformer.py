@@ -103,6 +103,8 @@ class Core(nn.Module):
         The values of a frame are its bins, each channel's real and imaginary part.
         """
         x = self._band_split(self._bands.split(spectra) if self._bands else spectra)
+        # In half precision the blocks' sums begin in float32 here, and so they stay.
+        x = x.to(spectra.dtype)
         batch, frames, bands, size = x.shape
         for *linear, over_time, over_bands in self._blocks:
             for transformer in linear:

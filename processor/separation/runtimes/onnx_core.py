@@ -1,12 +1,16 @@
 """Computes a core by onnxruntime, on the CPU or a GPU."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnxruntime
 import torch
 from torch import Tensor
 
-from processor.separation.device import DeviceChoice
+from processor.separation.device import CUDA_PROVIDER, DeviceChoice
+from processor.separation.runtimes.core import Shapes
 
 
 class OnnxCore:
@@ -21,13 +25,51 @@ class OnnxCore:
         # Threads that spin between two operators take the CPU from other jobs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(path), options, providers=list(device.providers))
+        self._names = [port.name for port in self._session.get_inputs()]
+        # Some files are made for a fixed number of chunks, one.
+        self._is_for_one = self._session.get_inputs()[0].shape[0] == 1
         self._device = device.torch_device
+        self._is_on_gpu = device.torch_device == "cuda" and CUDA_PROVIDER in self.placement
+        self._answer_shapes: dict[Shapes, Shapes] = {}
 
     @property
     def placement(self) -> tuple[str, ...]:
         return tuple(self._session.get_providers())
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        names = [port.name for port in self._session.get_inputs()]
-        feed = {name: value.cpu().numpy() for name, value in zip(names, inputs, strict=True)}
-        return tuple(torch.from_numpy(answer).to(self._device) for answer in self._session.run(None, feed))
+        if self._is_for_one and len(inputs[0]) > 1:
+            alone = [self(*(value[row : row + 1] for value in inputs)) for row in range(len(inputs[0]))]
+            return tuple(torch.cat(answers) for answers in zip(*alone, strict=True))
+        shapes = tuple(tuple(value.shape) for value in inputs)
+        if self._is_on_gpu and shapes in self._answer_shapes:
+            return run_in_place(self._session, inputs, self._answer_shapes[shapes])
+        feed = {name: value.cpu().numpy() for name, value in zip(self._names, inputs, strict=True)}
+        answers = tuple(torch.from_numpy(a).to(self._device) for a in self._session.run(None, feed))
+        # A file does not always tell its answers' shapes, so the first run of each shape shows them.
+        self._answer_shapes[shapes] = tuple(tuple(answer.shape) for answer in answers)
+        return answers
+
+
+def run_in_place(session: Any, inputs: Sequence[Tensor], answer_shapes: Shapes) -> tuple[Tensor, ...]:
+    """Run a session on float32 tensors where they lie, on one device; return its answers there.
+
+    `answer_shapes` are the shapes of the session's answers for these inputs. Raises errors of onnxruntime.
+    """
+    device = inputs[0].device
+    place = (device.type, device.index or 0, np.float32)
+    binding = session.io_binding()
+    held = [
+        value.contiguous() for value in inputs
+    ]  # onnxruntime gets addresses, so these must outlive the run
+    answers = [torch.empty(shape, device=device) for shape in answer_shapes]
+    for port, value in zip(session.get_inputs(), held, strict=True):
+        binding.bind_input(port.name, *place, tuple(value.shape), value.data_ptr())
+    for port, value in zip(session.get_outputs(), answers, strict=True):
+        binding.bind_output(port.name, *place, tuple(value.shape), value.data_ptr())
+    if device.type == "cuda":
+        # onnxruntime's own stream does not wait for torch's: neither for the inputs, nor for what still reads
+        # the memory that the answers get.
+        torch.cuda.current_stream().synchronize()
+    session.run_with_iobinding(binding)  # returns when the answers are there
+    binding.synchronize_outputs()
+    return tuple(answers)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from processor.separation.device import DeviceChoice
-from processor.separation.runtimes.core import CoreSource, OnnxSource, Plan, RunCore
+from processor.separation.runtimes.core import CoreSource, OnnxSource, Plan, Precision, RunCore
 
 Source = CoreSource | OnnxSource
 
@@ -15,7 +15,7 @@ def open_cores(sources: Sequence[Source], plan: Plan, device: DeviceChoice) -> t
     Raises RuntimeError where OpenVINO refuses a file, and what the loaders of the sources raise.
     """
     if plan.runtime != "openvino":
-        return tuple(_open_own(source, device) for source in sources)
+        return tuple(_open_own(source, device, plan.precision) for source in sources)
     # Import it only where it is needed: the import takes half a second.
     from processor.separation.runtimes.openvino_core import OpenVinoCore
 
@@ -25,8 +25,8 @@ def open_cores(sources: Sequence[Source], plan: Plan, device: DeviceChoice) -> t
     )
 
 
-def _open_own(source: Source, device: DeviceChoice) -> RunCore:
-    """Open the core with the runtime that its file is made for."""
+def _open_own(source: Source, device: DeviceChoice, precision: Precision = "fp32") -> RunCore:
+    """Open the core with the runtime that its file is made for; onnxruntime computes in float32 always."""
     # Each import takes long, so import only what the model needs.
     if isinstance(source, OnnxSource):
         from processor.separation.runtimes.onnx_core import OnnxCore
@@ -34,4 +34,4 @@ def _open_own(source: Source, device: DeviceChoice) -> RunCore:
         return OnnxCore(source.path, device)
     from processor.separation.runtimes.torch_core import TorchCore
 
-    return TorchCore(source.module(), device)
+    return TorchCore(source.module(), device, precision, source.shapes)

@@ -1,14 +1,19 @@
 """A model is prepared once for a device; what went wrong meanwhile never keeps it from separating."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from common.errors import ErrorCode, TransientError
 from processor.models import model_files
 from processor.models.model_files import ModelFiles
 from processor.preparation import decision, installation, machine, prepare
 from processor.preparation.decision import Decision, RequestedPrecision
 from processor.preparation.prepare import Target
 from processor.separation import device, loaded_model
+from processor.separation.device import DeviceChoice
+from processor.separation.loaded_model import LoadedModel
 from processor.separation.runtimes.core import Plan
 from tests.support import audio
 from tests.support.processor.centre_model import write_centre_model
@@ -102,3 +107,31 @@ def test_what_is_left_of_a_killed_trial_is_removed(files):
     left.mkdir(parents=True)
     prepared(files)
     assert not left.exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("not implemented for 'Half'"),
+        TransientError(ErrorCode.OUT_OF_MEMORY, "out of memory with 1 chunks at once"),
+    ],
+)
+def test_a_fast_precision_that_fails_leaves_float32(files, monkeypatch, error):
+    load = loaded_model.load
+
+    def failing(files: ModelFiles, choice: DeviceChoice, plan: Plan) -> LoadedModel:
+        loaded = load(files, choice, plan)
+        if plan.precision == "fp32":
+            return loaded
+
+        def estimate(mix):
+            raise error
+
+        return dataclasses.replace(loaded, estimate=estimate)
+
+    monkeypatch.setattr(prepare, "fast_precision", lambda plan, choice: "bf16")
+    monkeypatch.setattr(loaded_model, "load", failing)
+    made, _ = prepared(files)
+    assert made.precision == "fp32"
+    assert made.times_real_time > 0
+    assert f"not bf16: {error}" in made.reason

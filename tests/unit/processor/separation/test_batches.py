@@ -6,12 +6,14 @@ import torch
 
 from common.errors import ErrorCode, TransientError
 from processor.models import model_files
-from processor.separation import device, loaded_model
+from processor.separation import device, loaded_model, overlap_add
 from processor.separation.batches import Batches, is_out_of_memory
+from processor.separation.overlap_add import Chunk
 from tests.support import audio
 from tests.support.processor import random_checkpoints
 from tests.support.processor.mixes import as_mix
 
+STARTS_AND_LENGTHS = [(0, 10), (10, 10), (20, 10), (30, 5), (35, 5)]
 GPU_IS_FULL = "CUDA out of memory. Tried to allocate 20.00 MiB."
 
 
@@ -85,3 +87,17 @@ def test_a_batch_answers_what_its_chunks_answer_alone(tmp_path):
         loaded = loaded_model.load(model_files.ensure(name, tmp_path, fetch=False), device.CPU)
         answers.append(np.concatenate(list(loaded.estimate(as_mix(mix))), axis=2))
     assert np.abs(answers[0] - answers[1]).max() < 1e-6
+
+
+def test_chunks_of_different_lengths_do_not_run_together():
+    mix = audio.noise(40 / audio.SAMPLE_RATE)
+    chunks = [Chunk(start, length, np.ones(length, np.float32)) for start, length in STARTS_AND_LENGTHS]
+    asked: list[tuple[int, int]] = []
+
+    def run(samples: np.ndarray) -> np.ndarray:
+        asked.append((len(samples), samples.shape[-1]))
+        return samples[:, None]
+
+    parts = overlap_add.stream(as_mix(mix).open(), len(mix), chunks, run, batch=2)
+    assert np.allclose(np.concatenate(list(parts), axis=2)[0].T, mix)
+    assert asked == [(2, 10), (1, 10), (2, 5)]
