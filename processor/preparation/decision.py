@@ -32,7 +32,7 @@ class CoreFile(BaseModel):
 
 
 class Decision(BaseModel):
-    """How a model's networks are computed on a device, and why.
+    """Says how a model's networks are computed on a device, and why.
 
     `made_with` names the runtimes' versions: others may convert more, or be faster. `times_real_time` is the
     speed at the known song, in seconds of audio per second; None where it was not measured.

@@ -24,7 +24,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether the faster precision is admitted, and why, for people."""
+    """Says whether the faster precision is admitted, and why, for people."""
 
     admitted: bool
     reason: str

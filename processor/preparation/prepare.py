@@ -34,7 +34,7 @@ _TRIAL_PREFIX = ".trial-"
 
 @dataclass(frozen=True)
 class Target:
-    """What a model is prepared for: a device, and the precision that the operator asked for."""
+    """Names what a model is prepared for: a device, and the precision that the operator asked for."""
 
     device: DeviceChoice
     machine: Machine

@@ -23,7 +23,7 @@ class RunCore(Protocol):
 
     @property
     def placement(self) -> tuple[str, ...]:
-        """Where the core runs, as ONNX providers or torch devices."""
+        """The place where the core runs, as ONNX providers or torch devices."""
 
     def __call__(self, *inputs: "Tensor") -> "tuple[Tensor, ...]":
         """Return the core's float32 answers for float32 `inputs`; both have the batch as their first axis."""
@@ -61,7 +61,7 @@ class OnnxSource:
 
 @dataclass(frozen=True)
 class Plan:
-    """How a model's cores are computed.
+    """Says how a model's cores are computed.
 
     `core_files` are the files that OpenVINO reads, in the order of the model's cores; empty for the others.
     """
