@@ -4,7 +4,7 @@
 VENV ?= .venv
 export UVR_VENV = $(VENV)
 PYTHON = $(VENV)/bin/python
-READY = bash -c '. local/bootstrap.sh; bootstrap requirements.txt requirements-local.txt requirements-client.txt requirements-test.txt'
+READY = bash -c '. local/bootstrap.sh; bootstrap_for_tests'
 
 .DEFAULT_GOAL := help
 .PHONY: help setup format lint unit integration crash test all bench soak docs lock

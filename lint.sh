@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . local/bootstrap.sh
 
-bootstrap requirements.txt requirements-local.txt requirements-client.txt requirements-test.txt
+bootstrap_for_tests
 "$VENV/bin/python" -m ruff check .
 "$VENV/bin/python" -m ruff format --check .
 PYTHONPATH=client "$VENV/bin/lint-imports" --no-logo

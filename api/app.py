@@ -52,6 +52,8 @@ def create_app(
         servers=[{"url": ".", "description": "this api"}],
         lifespan=lifespan,
         redirect_slashes=False,
+        # FastAPI would ask on each request whether somebody has set up OpenTelemetry. Nobody does here.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_url=None,  # see `api.documentation`
         docs_url=None,
         redoc_url=None,

@@ -3,8 +3,10 @@
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import lru_cache
 
 _MAX_NAME_CHARS = 100
+_CACHED_CLIENTS = 1024
 
 
 class RateLimiter:
@@ -56,6 +58,7 @@ class FailureLimiter:
         self._limiter.give_back(bucket_of(client))
 
 
+@lru_cache(_CACHED_CLIENTS)
 def bucket_of(client: str) -> str:
     """Return the name of the bucket for a client's address.
 

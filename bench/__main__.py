@@ -30,6 +30,7 @@ PARTS = (
     "takeover",
     "view",
     "streams",
+    "submit",
     "idle",
     "outage",
     "neighbours",

@@ -18,18 +18,15 @@ from kafka import KafkaProducer
 
 from bench.report import Row, Target, compare
 from bench.setup import Bench, Sizes, kafka
+from bench.submissions import SUBMISSION
 from common.tasks.messages import State, Status
-from tests.support.api.api_client import SONG, basic
+from tests.support.api.api_client import basic
 from tests.support.api.api_process import api_settings
 from tests.support.stack import Stack
 
 _CONNECTIONS = 8
 _PATIENCE_S = 120
 _HEADERS = "".join(f"{name}: {value}\r\n" for name, value in basic("admin", "password").items())
-_BODY = json.dumps(SONG)
-_SUBMISSION = (
-    f"POST /generate HTTP/1.1\r\nHost: api\r\n{_HEADERS}Content-Length: {len(_BODY)}\r\n\r\n{_BODY}".encode()
-)
 
 
 def run(bench: Bench) -> None:
@@ -86,7 +83,7 @@ class _Streams:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         tasks = []
         for _ in range(count):
-            writer.write(_SUBMISSION)
+            writer.write(SUBMISSION)
             head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
             body = await reader.readexactly(int(head.split("content-length: ")[1].split("\r\n")[0]))
             tasks.append(UUID(json.loads(body)["task_uuid"]))
@@ -96,7 +93,7 @@ class _Streams:
     async def _open(self, task_uuid: UUID) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Open a stream and wait for its first event."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        writer.write(f"GET /tasks/{task_uuid}/events HTTP/1.1\r\nHost: api\r\n{_HEADERS}\r\n".encode())
+        writer.write(f"GET /tasks/{task_uuid}/events HTTP/1.1\r\nHost: 127.0.0.1\r\n{_HEADERS}\r\n".encode())
         assert await _next_state(reader) == State.QUEUED
         return reader, writer
 

@@ -40,6 +40,7 @@ class Sizes:
     view_tasks: int
     streams: int
     submissions: int
+    submissions_in_turn: int
     idle_s: float
     outage_s: float
     poll_interval_ms: int
@@ -62,6 +63,7 @@ FULL = Sizes(
     view_tasks=1_000_000,
     streams=1000,
     submissions=1000,
+    submissions_in_turn=1500,
     idle_s=60,
     outage_s=60,
     poll_interval_ms=50000,
@@ -83,6 +85,7 @@ QUICK = Sizes(
     view_tasks=20_000,
     streams=50,
     submissions=200,
+    submissions_in_turn=200,
     idle_s=5,
     outage_s=10,
     poll_interval_ms=2000,

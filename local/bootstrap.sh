@@ -31,6 +31,10 @@ bootstrap() {
   exec 9>&-
 }
 
+bootstrap_for_tests() {
+  bootstrap requirements.txt requirements-local.txt requirements-client.txt requirements-test.txt
+}
+
 # uv keeps its cache below .local, where `uninstall` finds it, unless the user already has a cache of uv.
 own_caches() {
   local shared=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/uv

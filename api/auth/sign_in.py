@@ -18,6 +18,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
@@ -44,12 +45,17 @@ class Pair:
     name: str
     password: str
 
+    @cached_property
+    def _digests(self) -> tuple[bytes, bytes]:
+        return _digest(self.name.encode()), _digest(self.password.encode())
+
     def matches(self, name: bytes, password: bytes) -> bool:
+        right_name, right_password = self._digests
         # The time of a comparison reveals nothing, not even a length: digests are of one length, and both are
         # always compared.
-        right_name = hmac.compare_digest(_digest(name), _digest(self.name.encode()))
-        right_password = hmac.compare_digest(_digest(password), _digest(self.password.encode()))
-        return right_name and right_password
+        is_name = hmac.compare_digest(_digest(name), right_name)
+        is_password = hmac.compare_digest(_digest(password), right_password)
+        return is_name and is_password
 
 
 class SignIn:

@@ -7,6 +7,7 @@ for. Programs such as curl do not send the first two, and are not affected.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import ip_address
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -27,6 +28,8 @@ _ALLOWED_METHODS = "GET, HEAD, POST"
 _ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
 _EXPOSED_HEADERS = "Retry-After, X-Request-Id"
 _PREFLIGHT_MAX_AGE_S = 600
+# This machine has few addresses.
+_CACHED_ADDRESSES = 64
 
 
 class CrossOrigin:
@@ -99,6 +102,11 @@ class BehindProxy(ProxyHeadersMiddleware):
 def _is_over_loopback(scope: Scope) -> bool:
     """Return whether the api's end of the connection is a loopback address."""
     host, _ = scope.get("server") or ("", 0)
+    return _is_loopback_address(host)
+
+
+@lru_cache(_CACHED_ADDRESSES)
+def _is_loopback_address(host: str) -> bool:
     try:
         return ip_address(host).is_loopback
     except ValueError:  # a name or a path: not one of our servers

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import quote
 from uuid import uuid4
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import ApiMetrics
@@ -28,6 +28,8 @@ SAFE_HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
 }
+# As ASGI has them. Names of headers are in lower case there.
+_SAFE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
 
 
 class EveryRequest:
@@ -47,10 +49,9 @@ class EveryRequest:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                headers["X-Request-Id"] = request_id
-                for name, value in SAFE_HEADERS.items():
-                    headers.setdefault(name, value)
+                given = {name for name, _ in message["headers"]}
+                safe = [header for header in _SAFE_HEADERS if header[0] not in given]
+                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *safe]
             await send(message)
 
         with request_context(request_id):

@@ -17,6 +17,10 @@ log = logging.getLogger(__name__)
 # A request without an answer is repeated well within the time that the api's client waits.
 _REQUEST_TIMEOUT_MS = 4000
 _RECONNECT_BACKOFF_MAX_MS = 1000
+# Messages go out by `flush`, all together. Without linger the first one of them would go alone.
+_LINGER_MS = 50
+# A broker that hangs delays the messages for the others by no more than this.
+_FLUSH_TIMEOUT_S = 0.05
 
 Confirmed = Callable[[BaseException | None], None]
 
@@ -30,6 +34,9 @@ class Session(Protocol):
 
         May block for a moment. May raise KafkaError instead of calling.
         """
+
+    def flush(self) -> None:
+        """Let Kafka have at once what was sent. Return once it is confirmed, or after a moment."""
 
     def probe(self) -> None:
         """Raise KafkaError when Kafka does not answer."""
@@ -54,7 +61,8 @@ class KafkaSession:
             Cancel: settings.kafka_control_topic,
         }
         delivery_timeout_ms = int(delivery_timeout_s * 1000)
-        request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms)
+        # kafka-python refuses a delivery time-out below the sum of the other two.
+        request_timeout_ms = min(_REQUEST_TIMEOUT_MS, delivery_timeout_ms - _LINGER_MS)
         options = {
             "request_timeout_ms": request_timeout_ms,
             # The constructors wait this long for the broker, and then raise.
@@ -66,7 +74,11 @@ class KafkaSession:
             on_error.callback(self._admin.close)
             topics.ensure(self._admin, settings)
             self._producer = clients.idempotent_producer(
-                settings, **options, delivery_timeout_ms=delivery_timeout_ms, max_block_ms=request_timeout_ms
+                settings,
+                **options,
+                linger_ms=_LINGER_MS,
+                delivery_timeout_ms=delivery_timeout_ms,
+                max_block_ms=request_timeout_ms,
             )
             on_error.callback(self._close_producer, 0)
             for topic in self._topics.values():
@@ -84,6 +96,11 @@ class KafkaSession:
             raise KafkaError(f"kafka-python failed: {error!r}") from error
         future.add_callback(lambda _: confirmed(None))
         future.add_errback(confirmed)
+
+    def flush(self) -> None:
+        # An error is the messages' own, which their `confirmed` gets.
+        with contextlib.suppress(KafkaError):
+            self._producer.flush(timeout=_FLUSH_TIMEOUT_S)
 
     def probe(self) -> None:
         self._admin.describe_cluster()

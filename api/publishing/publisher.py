@@ -4,7 +4,6 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -12,13 +11,12 @@ from typing import Any, Protocol
 from kafka.errors import KafkaError
 
 from api.publishing.kafka_session import Sendable, Session
+from api.publishing.outbox import NotConfirmed, Outbox, describe
 from common.observability.health import Check
 from common.waiting import Backoff
 
 log = logging.getLogger(__name__)
 
-# `send` is quick, unless the topic has just vanished: then it blocks its thread for some seconds.
-_SENDER_THREADS = 4
 _MAX_WAITING = 2000
 _PROBE_INTERVAL_S = 5.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 2.0
@@ -28,15 +26,12 @@ class PublisherUnavailable(Exception):
     """The message was not confirmed in time. It may take effect nevertheless, if Kafka has stored it."""
 
 
-class _NotConfirmed(Exception):
-    """The session has given the message up."""
-
-
 @dataclass(frozen=True, eq=False)
 class _Connection:
-    """A session, and the event that tells the keeper to replace it."""
+    """A session with its outbox, and the event that tells the keeper to replace it."""
 
     session: Session
+    outbox: Outbox
     over: threading.Event = field(default_factory=threading.Event)
 
 
@@ -77,7 +72,6 @@ class KafkaPublisher:
         self._waiting = 0
         self._stop = threading.Event()
         self._keeper = threading.Thread(target=self._keep, name="kafka-keeper", daemon=True)
-        self._senders = ThreadPoolExecutor(_SENDER_THREADS, thread_name_prefix="kafka-send")
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -95,14 +89,14 @@ class KafkaPublisher:
             async with asyncio.timeout(self._ack_timeout_s):
                 while (connection := self._connection) is None:
                     await self._connected.wait()
-                await self._confirm(connection.session, message)
+                await connection.outbox.put(message)
         except TimeoutError:
             reason = "Kafka did not confirm in time" if connection else self._reason
             self._lost(connection, reason)
             raise PublisherUnavailable(reason) from None
-        except (KafkaError, _NotConfirmed) as error:
-            self._lost(connection, _describe(error))
-            raise PublisherUnavailable(_describe(error)) from error
+        except NotConfirmed as error:
+            self._lost(connection, str(error))
+            raise PublisherUnavailable(str(error)) from error
         finally:
             self._waiting -= 1
 
@@ -112,23 +106,6 @@ class KafkaPublisher:
         if self._connection is not None:
             self._connection.over.set()
             await asyncio.to_thread(self._keeper.join, self._ack_timeout_s)
-        self._senders.shutdown(wait=False, cancel_futures=True)
-
-    async def _confirm(self, session: Session, message: Sendable) -> None:
-        result: asyncio.Future[None] = self._loop.create_future()
-
-        def finish(error: BaseException | None) -> None:
-            if result.done():
-                return
-            if error is None:
-                result.set_result(None)
-            else:
-                result.set_exception(_NotConfirmed(_describe(error)))
-
-        await self._loop.run_in_executor(
-            self._senders, session.send, message, lambda error: self._on_loop(finish, error)
-        )
-        await result
 
     def _lost(self, connection: _Connection | None, reason: str) -> None:
         """Let the keeper replace the session. Called on the event loop."""
@@ -151,12 +128,12 @@ class KafkaPublisher:
                 return
             log.info("connected to Kafka")
             self._logged_reason = ""
-            connection = _Connection(session)
+            connection = _Connection(session, Outbox(session, self._loop))
             self._on_loop(self._set, connection, "")
             self._retire(connection, self._watch(connection))
 
     def _is_away(self, error: Exception) -> None:
-        reason = _describe(error)
+        reason = describe(error)
         if reason != self._logged_reason:
             known = isinstance(error, KafkaError)
             log.warning("Kafka is away: %s", reason, exc_info=None if known else error)
@@ -171,26 +148,24 @@ class KafkaPublisher:
             except Exception as error:  # the keeper must go on, whatever a client raises
                 if not isinstance(error, KafkaError | OSError):
                     log.warning("a probe of Kafka failed", exc_info=True)
-                return f"Kafka does not answer: {_describe(error)}"
+                return f"Kafka does not answer: {describe(error)}"
         return "a task was not confirmed"
 
     def _retire(self, connection: _Connection, reason: str) -> None:
-        close = connection.session.close
         if self._stop.is_set():
-            close(self._ack_timeout_s)
+            self._close(connection)
             return
         log.warning("connecting to Kafka afresh: %s", reason)
         self._on_loop(self._lost, connection, reason)
         # Other messages may still be confirmed on the old session; the new session need not wait for them.
-        closer = threading.Thread(target=close, args=(self._ack_timeout_s,), name="kafka-closer")
-        closer.daemon = True
+        closer = threading.Thread(target=self._close, args=(connection,), name="kafka-closer", daemon=True)
         closer.start()
+
+    def _close(self, connection: _Connection) -> None:
+        connection.outbox.close(self._ack_timeout_s)
+        connection.session.close(self._ack_timeout_s)
 
     def _on_loop(self, function: Callable[..., None], *arguments: Any) -> None:
         """Call `function` on the event loop, from another thread. On a closed loop nobody waits for it."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(function, *arguments)
-
-
-def _describe(error: BaseException) -> str:
-    return str(error) or type(error).__name__

@@ -33,9 +33,13 @@ class AppParts:
     readiness: Checks
 
 
+def parts_of(request: Request) -> AppParts:
+    return cast(AppParts, request.app.state.parts)
+
+
 # `async`, as all dependencies here: FastAPI runs other functions in threads.
 async def app_parts(request: Request) -> AppParts:
-    return cast(AppParts, request.app.state.parts)
+    return parts_of(request)
 
 
 Parts = Annotated[AppParts, Depends(app_parts)]

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Header, Request
+from fastapi import APIRouter, Request, Response
+from pydantic import Field, TypeAdapter, ValidationError
 
 from api.http.body import read_body
+from api.problems import ProblemError, explain
 from api.publishing.unavailable import confirmed_in_time
-from api.routes.access import User
-from api.routes.parts import Parts
+from api.routes.direct import SIGNED_IN, DirectRoute
+from api.routes.parts import parts_of
 from api.routes.responses import (
     FORBIDDEN,
     SECONDS,
@@ -30,21 +32,28 @@ from common.outbound.addresses import without_secrets
 from common.tasks.messages import Task
 
 log = logging.getLogger(__name__)
-router = APIRouter(tags=["tasks"])
+router = APIRouter(tags=["tasks"], route_class=DirectRoute)
 
-IdempotencyKey = Annotated[
-    str | None,
-    Header(
-        alias="Idempotency-Key",
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
-        description="A repeated request with the same key by the same user is the same task, which is not "
-        "queued again. A repeated request with another body is refused.",
-        openapi_examples={"an order's number": {"value": "order-17"}},
-    ),
-]
-
+_KEY = "Idempotency-Key"
+_KEY_ADAPTER: TypeAdapter[str] = TypeAdapter(
+    Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")]
+)
+_KEY_DESCRIPTION = (
+    "A repeated request with the same key by the same user is the same task, which is not queued again. A "
+    "repeated request with another body is refused."
+)
+_KEY_PARAMETER = {
+    "name": _KEY,
+    "in": "header",
+    "required": False,
+    "schema": {
+        "anyOf": [_KEY_ADAPTER.json_schema(), {"type": "null"}],
+        "description": _KEY_DESCRIPTION,
+        "title": _KEY,
+    },
+    "description": _KEY_DESCRIPTION,
+    "examples": {"an order's number": {"value": "order-17"}},
+}
 _NOT_QUEUED = "The task could not be queued in time; please submit it again"
 _TASK_UUID = UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7")
 _SONG = "https://example.com/song.mp3"
@@ -115,18 +124,15 @@ _ANSWERS: Answers = {
 @router.post(
     "/generate",
     summary="Submit a song",
-    response_model_exclude_none=True,
-    openapi_extra={"requestBody": _REQUEST_BODY},
+    response_model=Queued,
+    openapi_extra={**SIGNED_IN, "parameters": [_KEY_PARAMETER], "requestBody": _REQUEST_BODY},
     responses=_ANSWERS,
 )
-async def generate(
-    request: Request,
-    # The body is no parameter of this function: FastAPI would read it before it asks for credentials.
-    user: User,
-    parts: Parts,
-    idempotency_key: IdempotencyKey = None,
-) -> Queued:
+async def generate(request: Request) -> Response:
     """Queue a song for separation. The answer comes once the task is safely stored."""
+    parts = parts_of(request)
+    user = await parts.auth.user_of(request)
+    idempotency_key = _key_of(request)
     refuse_files(request)
     submission, ignored = parse(await read_body(request, parts.settings.max_body_bytes), parts.policy)
     task = _task_of(submission, user, idempotency_key)
@@ -136,7 +142,19 @@ async def generate(
         if admitted is Admitted.NOW:
             parts.metrics.tasks_queued.inc()
         _log(task, admitted, ignored)
-    return Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
+    queued = Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
+    return Response(queued.model_dump_json(exclude_none=True), media_type="application/json")
+
+
+def _key_of(request: Request) -> str | None:
+    """Return the Idempotency-Key, or None. Raise ProblemError 400 for a key that is no visible ASCII."""
+    key = request.headers.get(_KEY)
+    if key is None:
+        return None
+    try:
+        return _KEY_ADAPTER.validate_python(key)
+    except ValidationError as error:
+        raise ProblemError(400, f"{_KEY}: {explain(error.errors(include_url=False))}") from None
 
 
 def _task_of(submission: Submission, user: str, idempotency_key: str | None) -> Task:

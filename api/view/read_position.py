@@ -32,6 +32,7 @@ class ReadPosition:
         self._reached: dict[TopicPartition, int] = {}
         self._ends: Offsets | None = None
         self._waiters: set[_Waiter] = set()
+        self._asked = threading.Event()
         self._caught_up = threading.Event()
 
     def begin(self, ends: Offsets, is_new: bool) -> None:
@@ -67,6 +68,13 @@ class ReadPosition:
     def is_awaited(self) -> bool:
         return bool(self._waiters) or not self.caught_up
 
+    def rest(self, at_most_s: float) -> None:
+        """Return after `at_most_s` seconds, or as soon as somebody waits."""
+        self._asked.clear()
+        # A coroutine that began to wait before `clear` is found here; a later one sets the event again.
+        if not self.is_awaited:
+            self._asked.wait(at_most_s)
+
     @property
     def behind(self) -> int:
         """The number of offsets that are left until the view has caught up."""
@@ -86,6 +94,7 @@ class ReadPosition:
             if self._has_passed(ends):
                 return
             self._waiters.add(waiter)
+        self._asked.set()
         try:
             await waiter.passed.wait()
         finally:

@@ -40,6 +40,10 @@ class Batch:
     deliveries: list[DeliveryAttempt] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
 
+    @property
+    def count(self) -> int:
+        return len(self.statuses) + len(self.deliveries)
+
     def singles(self) -> Iterator["Batch"]:
         """Return a batch for each record, without offsets."""
         yield from (Batch([status]) for status in self.statuses)

@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Literal
+
+from common.observability.log_output import Clock, FormatOnce, LogFile, leave_out_unshown_fields
 
 Format = Literal["text", "json"]
 
@@ -73,23 +74,19 @@ def _cut(text: str, most: int) -> str:
     return f"{text[:most]}… ({len(text) - most} characters more)"
 
 
-class _ContextFilter(logging.Filter):
-    def filter(self, record: logging.LogRecord) -> bool:
-        task, request = _task.get(), _request.get()
-        record.task = f"[{task}] " if task else ""
-        record.request = f" request_id={request}" if request else ""
-        return True
-
-
 class _TextFormatter(logging.Formatter):
     """Writes a line for people. No address, file name or error text from a stranger can forge a line."""
 
     def __init__(self) -> None:
         super().__init__(_TEXT)
+        self._clock = Clock()
 
     def format(self, record: logging.LogRecord) -> str:
+        task, request = _task.get(), _request.get()
+        record.task = f"[{task}] " if task else ""
+        record.request = f" request_id={request}" if request else ""
         record.shown = _cut(record.getMessage(), _MAX_MESSAGE_CHARS)
-        record.asctime = self.formatTime(record)
+        record.asctime = self._clock.text(record.created)
         line = printable(self.formatMessage(record))
         return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
 
@@ -168,7 +165,7 @@ def configure(service: str, directory: Path, level: str = "INFO", format: Format
     """Logs to `directory/{service}.log` and to standard error. Raises OSError if that fails."""
     directory.mkdir(parents=True, exist_ok=True)
     handlers: list[logging.Handler] = [
-        RotatingFileHandler(
+        LogFile(
             directory / f"{service}.log",
             maxBytes=_MAX_FILE_BYTES,
             backupCount=_KEPT_FILES,
@@ -179,10 +176,10 @@ def configure(service: str, directory: Path, level: str = "INFO", format: Format
         logging.StreamHandler(sys.stderr),
     ]
     kafka_limit = RateLimit(limit=1, period_s=60)
-    formatter = _JsonFormatter(service) if format == "json" else _TextFormatter()
+    formatter = FormatOnce(_JsonFormatter(service) if format == "json" else _TextFormatter())
+    leave_out_unshown_fields()
     for handler in handlers:
         handler.setFormatter(formatter)
-        handler.addFilter(_ContextFilter())
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -16,8 +16,10 @@ from common.errors import is_disk_full
 
 T = TypeVar("T", bound=BaseSettings)
 
-# Supervisors do not restart a process that ends with this exit code: its settings would still be wrong.
+# Supervisors do not restart a process that ends with one of these exit codes. Its settings would still be
+# wrong, or another worker would still have its WORKER_ID. Both are here since `local` loads no Kafka client.
 EXIT_BAD_SETTINGS = 64
+EXIT_FENCED = 65
 
 
 class BadSettings(Exception):

@@ -20,21 +20,19 @@ from common.kafka.transaction import TransactionalProducer
 from common.observability.health import Check, Checks, Exposition, HealthServer
 from common.observability.prometheus import Numbers, exposition, register_readiness
 from common.observability.repeats import Repeats
-from common.settings.loading import exit_for_bad_settings
+from common.settings.loading import EXIT_FENCED, exit_for_bad_settings
 from common.settings.schema import ProcessorSettings, UploaderSettings
 from common.waiting import Backoff
 from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
 
-__all__ = ["EXIT_FENCED", "PlaceRules", "Service"]
+__all__ = ["PlaceRules", "Service"]
 
 log = logging.getLogger(__name__)
 
 EXIT_OK = 0
 EXIT_FAILED = 1
-# Like a bad setting, this is not mended by a restart: supervisors know this exit code and do not restart.
-EXIT_FENCED = 65
 _TOPICS_AGAIN_S = 2.0
 
 

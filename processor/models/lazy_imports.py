@@ -5,6 +5,7 @@ MDX models of their own segment size never need.
 """
 
 import importlib
+import importlib.machinery
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -28,7 +29,10 @@ def postpone(*names: str) -> None:
     """Make `import` of these modules cost nothing. Only for modules whose functions alone are used."""
     for name in names:
         if name not in sys.modules:
-            sys.modules[name] = _LazyModule(name)
+            module = _LazyModule(name)
+            # torch asks for the specification of every module that it may trace.
+            module.__spec__ = importlib.machinery.ModuleSpec(name, None)
+            sys.modules[name] = module
 
 
 def _import_real(name: str) -> ModuleType:

@@ -14,7 +14,7 @@ from processor.preparation import decision
 from processor.separation.device import CPU
 from processor.separation.loaded_model import architecture
 from processor.separation.runtimes import openvino_core
-from processor.separation.runtimes.core import OnnxSource, Plan, RunCore
+from processor.separation.runtimes.core import CannotConvert, OnnxSource, Plan, RunCore
 from processor.separation.runtimes.opening import Source, open_cores
 
 log = logging.getLogger(__name__)
@@ -44,9 +44,10 @@ def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
 
     Raises ModelUnavailable where the model cannot be loaded.
     """
-    sources: tuple[Source, ...] = architecture(files).core_sources(files)
-    if not sources:
-        return Converted((), None, "the networks cannot be converted for OpenVINO")
+    try:
+        sources: tuple[Source, ...] = architecture(files).core_sources(files)
+    except CannotConvert as error:
+        return Converted((), None, f"OpenVINO cannot compute the networks: {error}")
     report(f"converting {files.name} for OpenVINO")
     try:
         paths = tuple(_core_file(files, source, number) for number, source in enumerate(sources))

@@ -9,7 +9,7 @@ import torch
 
 from processor.models import model_files
 from processor.separation import device, loaded_model, streaming
-from processor.separation.runtimes.core import CoreSource, Plan
+from processor.separation.runtimes.core import CannotConvert, CoreSource, Plan
 from processor.separation.runtimes.openvino_core import OpenVinoCore, convert
 from processor.separation.runtimes.torch_core import TorchCore
 from tests.support import audio
@@ -50,6 +50,12 @@ def converted(request, tmp_path_factory) -> tuple[model_files.ModelFiles, Plan]:
     for source, path in zip(sources, paths, strict=True):
         convert(source, path)
     return files, Plan("openvino", "fp32", paths)
+
+
+def test_a_network_whose_last_segments_have_other_lengths_is_not_converted():
+    files = model_files.ensure("tiny_hdemucs", random_directory(), fetch=False)
+    with pytest.raises(CannotConvert, match="other lengths"):
+        core_sources(files)
 
 
 def test_a_core_answers_by_openvino_what_it_answers_by_torch(converted):

@@ -7,7 +7,7 @@ and get the samples before them as context.
 
 import functools
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -41,20 +41,28 @@ class _Network(Protocol):
     segment: float | Fraction
     sources: list[str]
 
+    def to(self, device: str) -> object: ...
+
 
 def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> LoadedModel:
     """Load the network, or the bag of networks.
 
     Raises ModelUnavailable, and RuntimeError where OpenVINO refuses a core.
     """
-    model = library_model(files, weights=False)
+    model = library_model(files)
     bag = _networks(files, model)
     weights = getattr(model, "weights", None) or [[1.0] * len(model.sources)]
     torch_device = torch.device(device.torch_device)
     shares = torch.tensor(weights, dtype=torch.float32, device=torch_device)
     shares = (shares / shares.sum(0))[:, :, None, None]
     edges = [hybrid_demucs.Edges(network) for network in bag]
-    cores = open_cores(_sources(files, bag), plan, device)
+    sources = _sources(bag, lambda: bag)
+    if plan.runtime == "openvino":
+        # Only the transforms of these networks are used, so their weights go.
+        for network in bag:
+            network.to("meta")
+        sources = _sources(bag, functools.cache(lambda: _networks(files, library_model(files))))
+    cores = open_cores(sources, plan, device)
 
     def run(chunks: Samples) -> Samples:
         with torch.inference_mode(), real_ends.on(device):
@@ -84,17 +92,14 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> Load
 
 def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
     """Return the core of each network, in their order. Raises ModelUnavailable and CannotConvert."""
-    bag = _networks(files, library_model(files, weights=False))
+    bag = _networks(files, library_model(files))
     for network in bag:
         hybrid_demucs.require_convertible(network, _segment(network))
-    return _sources(files, bag)
+    return _sources(bag, lambda: bag)
 
 
-def library_model(files: ModelFiles, weights: bool = True) -> Any:
-    """Return the library's network, or its bag of networks. Raises ModelUnavailable.
-
-    Without `weights` its parameters have shapes and no values.
-    """
+def library_model(files: ModelFiles) -> Any:
+    """Return the library's network, or its bag of networks. Raises ModelUnavailable."""
     with library.loading(files), tempfile.TemporaryDirectory() as directory:
         from audio_separator.separator.architectures.demucs_separator import DemucsSeparator
         from audio_separator.separator.uvr_lib_v5.demucs.pretrained import get_model
@@ -104,8 +109,7 @@ def library_model(files: ModelFiles, weights: bool = True) -> Any:
         # The library reads every file of a directory and fails at files of other models.
         for path in (files.path, *files.parts):
             (Path(directory) / path.name).symlink_to(path.resolve())
-        with torch.device("cpu" if weights else "meta"):
-            return get_model(files.path.stem, Path(directory))
+        return get_model(files.path.stem, Path(directory))
 
 
 def _networks(files: ModelFiles, model: Any) -> list[_Network]:
@@ -116,12 +120,8 @@ def _networks(files: ModelFiles, model: Any) -> list[_Network]:
     return bag
 
 
-def _sources(files: ModelFiles, bag: list[_Network]) -> tuple[CoreSource, ...]:
-    """Return the core of each network of `bag`, whose weights are loaded when the first is asked for."""
-
-    @functools.cache
-    def loaded() -> list[_Network]:
-        return _networks(files, library_model(files))
+def _sources(bag: list[_Network], loaded: Callable[[], list[_Network]]) -> tuple[CoreSource, ...]:
+    """Return the core of each network of `bag`; `loaded` returns the same networks with their weights."""
 
     def source(number: int) -> CoreSource:
         return CoreSource(

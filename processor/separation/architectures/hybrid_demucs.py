@@ -4,6 +4,7 @@ The library's `forward` calls four methods for what is complex: `_spec`, `_magni
 The edges call these; in the core the same `forward` gets a stand-in for each.
 """
 
+import copy
 from typing import Any
 
 import torch
@@ -51,6 +52,7 @@ class Core(nn.Module):
 
     def __init__(self, network: Any):
         super().__init__()
+        network = copy.copy(network)  # of the same weights; the edges use the original
         self._network = network
         self._between = _Between()
         if is_split(network):

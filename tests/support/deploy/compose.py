@@ -1,5 +1,6 @@
 """Reads docker-compose.yml and the Dockerfile as Docker does, with the features that ours use."""
 
+import functools
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ def load(environ: Mapping[str, str], *files: Path) -> dict[str, Any]:
     """Returns the merged files, docker-compose.yml by default, with the variables of `environ` inserted."""
     merged: dict[str, Any] = {}
     for file in files or (COMPOSE_FILE,):
-        merged = _merge(merged, _expanded(yaml.safe_load(file.read_text()), environ))
+        merged = _merge(merged, _expanded(_parsed(file.read_text()), environ))
     for service in merged["services"].values():
         given = service.get("environment", {})
         # A variable without a value is passed on if it is set.
@@ -29,9 +30,15 @@ def load(environ: Mapping[str, str], *files: Path) -> dict[str, Any]:
     return merged
 
 
+@functools.cache
+def _parsed(text: str) -> Any:
+    """Parses once what many tests look at. Whoever gets it must not change it."""
+    return yaml.safe_load(text)
+
+
 def variables(file: Path = COMPOSE_FILE) -> set[str]:
     """Returns every variable of .env that the file uses."""
-    services = yaml.safe_load(file.read_text())["services"].values()
+    services = _parsed(file.read_text())["services"].values()
     passed = {n for s in services for n, value in s.get("environment", {}).items() if value is None}
     lines = [line.partition("#")[0] for line in file.read_text().splitlines()]
     return passed | set(re.findall(r"\$\{([A-Za-z_][A-Za-z0-9_]*)", "\n".join(lines)))

@@ -102,7 +102,8 @@ def test_every_variable_that_the_file_reads_is_in_the_example():
 @pytest.mark.parametrize("service", TRIO)
 def test_what_dotenv_sets_reaches_the_service_under_its_own_name(service: str):
     given = {name: f"my-{name}" for name in names_of(service) - NOT_PASSED - MOUNTED - TOLD}
-    assert {name: environment(service, given)[name] for name in given} == given
+    reached = environment(service, given)
+    assert {name: reached[name] for name in given} == given
 
 
 @pytest.mark.parametrize("service", TRIO)

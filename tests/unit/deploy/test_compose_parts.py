@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.settings.loading import EXIT_BAD_SETTINGS
-from common.worker.service import EXIT_FENCED
+from common.settings.loading import EXIT_BAD_SETTINGS, EXIT_FENCED
 from deploy import hold
 from deploy import probe as probe_module
 from tests.support.http_server import Connection, Request, ScriptedServer, in_turn, serve

@@ -38,6 +38,8 @@ class FakeSession:
             # as in life, the broker's ack comes on a thread of the client
             threading.Thread(target=confirmed, args=(self.answer,)).start()
 
+    def flush(self): ...
+
     def probe(self):
         if self.probe_error:
             raise self.probe_error
