@@ -44,6 +44,7 @@ _RUNS = (
     _Place(NETWORK, f"{_VR}.nets_new", "CascadedNet", "predict_mask"),
 )
 _SPECTRUM = "processor.separation.architectures.spectrum"
+_STFT_MODULE = "processor.separation.architectures.stft"
 _LIBRARY_VR = "audio_separator.separator.architectures.vr_separator"
 _STREAMING = "processor.separation.streaming"
 # The engine's other stages. `torch.stft` and `torch.istft` are seen by a function mode.
@@ -51,6 +52,8 @@ _STAGES = (
     _Place(READING, "soundfile", "SoundFile", "read"),
     _Place(STFT, _SPECTRUM, "Spectrum", "of"),
     _Place(INVERSE_STFT, _SPECTRUM, "Spectrum", "samples"),
+    _Place(STFT, _STFT_MODULE, "Stft", "spectra"),
+    _Place(INVERSE_STFT, _STFT_MODULE, "Stft", "samples"),
     _Place(STFT, _LIBRARY_VR, "VRSeparator", "loading_mix"),
     _Place(INVERSE_STFT, _LIBRARY_VR, "VRSeparator", "spec_to_wav"),
     _Place(OVERLAP_ADD, _STREAMING, "", "_spool_answers"),
