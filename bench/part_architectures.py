@@ -24,6 +24,8 @@ from tests.support.processor.random_checkpoints import WRITERS
 
 _PART = "architectures"
 _MB = 1e6
+_GPU_SONG_S = 60
+_GPU_WARMING_SONG_S = 20
 _DECODING = "decode, resample"
 
 
@@ -40,19 +42,27 @@ def run(bench: Bench) -> None:
 
 def _compare(bench: Bench, name: str) -> None:
     architecture = ARCHITECTURES[name]
-    chosen = architecture.quick_song if bench.sizes.is_quick else architecture.song
+    chosen = _song(bench, architecture)
     model_dir, model = _model(bench, name)
     catalogue_name = real_checkpoints.REAL[name].catalogue_name
     with (
         bench.separating("engine", model, model_dir) as engine,
         bench.separating("library", model, model_dir) as library,
     ):
+        bench.note(f"{catalogue_name}: the engine computes by {engine.computed}")
         sides = {"engine": engine, "library": library}
         runs = _in_turn(bench, sides, chosen)
     _add_speed(bench, catalogue_name, architecture, chosen, runs)
     _add_memory(bench, catalogue_name, _weights_bytes(model_dir, model), runs)
     stages = {_DECODING: _decoding_s(bench, chosen), **runs["engine"][-1].stages}
     bench.profiles.append(Profile(_PART, f"{catalogue_name}, {chosen.seconds:g} s", stages))
+
+
+def _song(bench: Bench, architecture: Architecture) -> Song:
+    if bench.device == "cuda":
+        # Short songs would show how long a GPU's libraries take to load.
+        return Song(_GPU_SONG_S, architecture.song.step_s)
+    return architecture.quick_song if bench.sizes.is_quick else architecture.song
 
 
 def _model(bench: Bench, name: str) -> tuple[Path, str]:
@@ -68,9 +78,13 @@ def _model(bench: Bench, name: str) -> tuple[Path, str]:
 def _in_turn(bench: Bench, sides: dict[str, Separating], chosen: Song) -> dict[str, list[Measured]]:
     """Let each side separate the song once per round, in random order. The last round is profiled.
 
-    Nothing warms up the sides: that would take as long, and the median of three leaves out a slow first one.
+    Nothing warms up the sides on a CPU: that would take as long, and the median of three leaves out a slow
+    first one. On a GPU each side separates a shorter song before, which loads kernels.
     """
     source = song(bench.directory, chosen.seconds, prepared=True)
+    if bench.device == "cuda":
+        for side in sides.values():
+            side.separate(song(bench.directory, _GPU_WARMING_SONG_S, prepared=True), bench.scratch("stems"))
     found: dict[str, list[Measured]] = {kind: [] for kind in sides}
     for number in range(bench.sizes.repeats):
         for kind in bench.shuffle.sample(list(sides), len(sides)):

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from bench.stopwatch import Stopwatch
 
 Kind = Literal["engine", "library"]
+Separate = Callable[[Path, Path], None]
 _TIMEOUT_S = 1800
 SEGMENT_SIZE = 512
 
@@ -62,7 +63,8 @@ class Separating:
 
     def __init__(self, process: subprocess.Popen[str]):
         self._process = process
-        self._answer()
+        self.computed: str = self._answer()["computed"]
+        """How the networks are computed: runtime and precision."""
 
     def separate(self, source: Path, target: Path, profile: bool = False) -> Measured:
         """Separate into `target` and empty it again. Raises RuntimeError when the process dies.
@@ -107,25 +109,31 @@ def separating(
             process.communicate()
 
 
-def _load_engine(model_dir: Path, model: str, where: Device) -> Callable[[Path, Path], None]:
-    import onnxruntime
+def _load_engine(model_dir: Path, model: str, where: Device) -> tuple[Separate, str]:
     import torch
 
     torch.set_num_interop_threads(1)
     from processor.models import model_files
+    from processor.preparation import installation
     from processor.separation import device, loaded_model, streaming
 
-    choice = device.choose(where, torch.cuda.is_available(), onnxruntime.get_available_providers())
-    loaded = loaded_model.load(model_files.ensure(model, model_dir, fetch=False), choice)
+    files = model_files.ensure(model, model_dir, fetch=False)
+    choice = installation.choose_device(files, where)
+    # As a service would install the model: on a GPU that takes seconds. On a CPU networks are converted for
+    # minutes, so there it counts if it was done before.
+    if where == "cuda":
+        installation.prepare(files, where, "auto", lambda step: None)
+    plan = installation.kept_plan(files, choice, "auto")
+    loaded = loaded_model.load(files, choice, plan)
     device.confirm(where, loaded.placement)
 
     def separate(source: Path, target: Path) -> None:
         streaming.separate(loaded, source, target, "wav", lambda fraction: None, lambda: None)
 
-    return separate
+    return separate, f"{loaded.runtime} {loaded.precision}"
 
 
-def _load_library(model_dir: Path, model: str, where: Device) -> Callable[[Path, Path], None]:
+def _load_library(model_dir: Path, model: str, where: Device) -> tuple[Separate, str]:
     from audio_separator.separator import Separator
 
     from processor.models import model_files
@@ -151,7 +159,7 @@ def _load_library(model_dir: Path, model: str, where: Device) -> Callable[[Path,
         loaded.output_dir = loaded.model_instance.output_dir = str(target)
         loaded.separate(str(source))
 
-    return separate
+    return separate, "the library's defaults"
 
 
 def peak_bytes(pid: int | str = "self") -> int:
@@ -168,8 +176,8 @@ def main(kind: Kind, model_dir: str, model: str, where: Device) -> None:
     os.dup2(2, 1)  # the library prints
     stopwatch = Stopwatch(where == "cuda")
     load = _load_engine if kind == "engine" else _load_library
-    separate = load(Path(model_dir), model, where)
-    print(json.dumps({"ready": True}), file=answers)
+    separate, computed = load(Path(model_dir), model, where)
+    print(json.dumps({"computed": computed}), file=answers)
     for line in sys.stdin:
         job = json.loads(line)
         figures = _measured(stopwatch, separate, Path(job["source"]), Path(job["target"]), job["profile"])
@@ -177,7 +185,7 @@ def main(kind: Kind, model_dir: str, model: str, where: Device) -> None:
 
 
 def _measured(
-    stopwatch: "Stopwatch", separate: Callable[[Path, Path], None], source: Path, target: Path, profile: bool
+    stopwatch: "Stopwatch", separate: Separate, source: Path, target: Path, profile: bool
 ) -> Measured:
     stopwatch.wrap_runs()
     stopwatch.reset()

@@ -31,8 +31,12 @@ class _Place:
 
 
 _VR = "audio_separator.separator.uvr_lib_v5.vr_network"
+_RUNTIMES = "processor.separation.runtimes"
 # All runs of a network, of the engine and of the library. Change this where networks run elsewhere.
 _RUNS = (
+    # The engine's, around what follows: a CUDA graph runs without its module, ONNX in place by another call.
+    _Place(NETWORK, f"{_RUNTIMES}.torch_core", "TorchCore", "__call__"),
+    _Place(NETWORK, f"{_RUNTIMES}.onnx_core", "OnnxCore", "__call__"),
     _Place(NETWORK, "onnxruntime", "InferenceSession", "run"),
     _Place(NETWORK, "torch.nn", "Module", "__call__"),
     # VR's networks call their own `forward`.
@@ -40,6 +44,7 @@ _RUNS = (
     _Place(NETWORK, f"{_VR}.nets_new", "CascadedNet", "predict_mask"),
 )
 _SPECTRUM = "processor.separation.architectures.spectrum"
+_STFT_MODULE = "processor.separation.architectures.stft"
 _LIBRARY_VR = "audio_separator.separator.architectures.vr_separator"
 _STREAMING = "processor.separation.streaming"
 # The engine's other stages. `torch.stft` and `torch.istft` are seen by a function mode.
@@ -47,6 +52,8 @@ _STAGES = (
     _Place(READING, "soundfile", "SoundFile", "read"),
     _Place(STFT, _SPECTRUM, "Spectrum", "of"),
     _Place(INVERSE_STFT, _SPECTRUM, "Spectrum", "samples"),
+    _Place(STFT, _STFT_MODULE, "Stft", "spectra"),
+    _Place(INVERSE_STFT, _STFT_MODULE, "Stft", "samples"),
     _Place(STFT, _LIBRARY_VR, "VRSeparator", "loading_mix"),
     _Place(INVERSE_STFT, _LIBRARY_VR, "VRSeparator", "spec_to_wav"),
     _Place(OVERLAP_ADD, _STREAMING, "", "_spool_answers"),
@@ -108,7 +115,7 @@ class Stopwatch:
             # A network's modules call each other: only the outermost call is a run.
             if stage in self._open_stages():
                 return original(*args, **kwargs)
-            with self.timing(stage):
+            with self.timing(stage, chunks(args)):
                 return original(*args, **kwargs)
 
         return timed
@@ -119,8 +126,11 @@ class Stopwatch:
         return self._own.stages
 
     @contextmanager
-    def timing(self, stage: str) -> Iterator[None]:
-        """Count the context's time for `stage`, and not for the stage around it."""
+    def timing(self, stage: str, runs: int = 1) -> Iterator[None]:
+        """Count the context's time for `stage`, and not for the stage around it.
+
+        `runs` are the chunks that the network runs on: a GPU takes several at once.
+        """
         stages = self._open_stages()
         self._switch()
         stages.append(stage)
@@ -132,18 +142,28 @@ class Stopwatch:
             stages.pop()
             if stage == NETWORK:
                 with self._lock:
-                    self.runs += 1
+                    self.runs += runs
                     self.run_cpu_s += time.process_time() - began_cpu_s
 
     def _switch(self) -> None:
         """Count the time since the last switch of this thread for the innermost stage."""
         if self._is_cuda:
-            torch.cuda.synchronize()
+            # This stream only: to wait for the whole device is an error while a CUDA graph is captured.
+            torch.cuda.current_stream().synchronize()
         now_s = time.perf_counter()
         if self._own.stages:
             with self._lock:
                 self._times_s[self._own.stages[-1]] += now_s - self._own.since_s
         self._own.since_s = now_s
+
+
+def chunks(args: tuple) -> int:
+    """Return the chunks in a network's arguments: the length of the first array, also in a dictionary."""
+    for value in args:
+        array = next(iter(value.values()), None) if isinstance(value, dict) else value
+        if shape := getattr(array, "shape", None):
+            return int(shape[0])
+    return 1
 
 
 class _Transforms(TorchFunctionMode):

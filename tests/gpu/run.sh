@@ -39,7 +39,9 @@ if ((codes[machine])); then
   exit 1
 fi
 part tests "$tests_s" "$PYTHON" -m pytest tests/gpu -q --durations=10
-part bench "$bench_s" "$PYTHON" -m bench "$results/bench" --only engine,architectures --device cuda --quick
+# Those that people take on GPUs come first, in case the time does not do for all.
+part bench "$bench_s" "$PYTHON" -m bench "$results/bench" --only engine,architectures --device cuda --quick \
+  --architectures mel_band_roformer,bs_roformer,mdx23c,htdemucs,vr51,mdx
 
 printf '\n== summary: 124 means that a part was ended by its time limit\n'
 cat "$results/machine.txt"

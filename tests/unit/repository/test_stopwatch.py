@@ -1,9 +1,11 @@
 import threading
 import time
 
+import numpy as np
 import pytest
+import torch
 
-from bench.stopwatch import NETWORK, OVERLAP_ADD, STFT, Stopwatch
+from bench.stopwatch import NETWORK, OVERLAP_ADD, STFT, Stopwatch, chunks
 
 
 class Clock:
@@ -49,3 +51,17 @@ def test_a_stage_in_another_thread_is_not_within_this_ones(monkeypatch):
         thread.start()
         thread.join()
     assert stopwatch.stages == {OVERLAP_ADD: 3, NETWORK: 3}
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ((torch.nn.Identity(), torch.zeros(3, 2, 5)), 3),
+        ((object(), None, {"input": np.zeros((2, 4, 8))}), 2),
+        ((object(), "a/path"), 1),
+        ((), 1),
+    ],
+    ids=["module", "ONNX session", "no array", "nothing"],
+)
+def test_a_run_counts_for_each_of_its_chunks(args, expected):
+    assert chunks(args) == expected
