@@ -18,9 +18,8 @@ from torch import Tensor
 
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles, ModelUnavailable
-from processor.separation import overlap_add
+from processor.separation import gpu, overlap_add
 from processor.separation.architectures import diffq_stand_in, hybrid_demucs, library, real_ends
-from processor.separation.batches import Batches
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, stem_name, vocals_residual
 from processor.separation.overlap_add import Chunk, Mix, Samples
@@ -52,8 +51,7 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> Load
     model = library_model(files)
     bag = _networks(files, model)
     weights = getattr(model, "weights", None) or [[1.0] * len(model.sources)]
-    torch_device = torch.device(device.torch_device)
-    shares = torch.tensor(weights, dtype=torch.float32, device=torch_device)
+    shares = torch.tensor(weights, dtype=torch.float32, device=device.torch_device)
     shares = (shares / shares.sum(0))[:, :, None, None]
     edges = [hybrid_demucs.Edges(network) for network in bag]
     sources = _sources(bag, lambda: bag)
@@ -66,12 +64,13 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> Load
 
     def run(chunks: Samples) -> Samples:
         with torch.inference_mode(), real_ends.on(device):
-            chunk = torch.from_numpy(chunks).to(torch_device)
+            chunk = gpu.to_device(chunks, device)
             parts = zip(edges, cores, shares, strict=True)
             answer = sum(edge.separate(chunk, core) * share for edge, core, share in parts)
-            return cast(Samples, cast(Tensor, answer).cpu().numpy())
+            return gpu.to_host(cast(Tensor, answer))
 
-    runner = Batches(run, 1, library.release_gpu)
+    runner = gpu.runner(run, device, on_cpu=1)
+    threads = gpu.threads(device)
 
     def estimate(mix: Mix) -> Iterator[Samples]:
         mean, deviation = _statistics(mix)
@@ -81,7 +80,10 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> Load
         def read(count: int) -> Samples:
             return (read_raw(count) - np.float32(mean)) / np.float32(divisor)
 
-        for answer in overlap_add.stream(read, mix.frames, _chunks(bag[0], mix.frames), runner):
+        chunks = _chunks(bag[0], mix.frames)
+        for answer in overlap_add.stream(
+            read, mix.frames, chunks, runner, batch=runner.most, threads=threads
+        ):
             yield answer * np.float32(deviation) + np.float32(mean)
 
     stems = _stems(model.sources)
