@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 # The engine's child has settings for its memory, which are part of the engine's cost.
 from processor.engine.keeper import _CHILD_ENVIRONMENT as CHILD_ENVIRONMENT
@@ -26,6 +26,7 @@ from processor.separation.device import CUDA_PROVIDER, Device
 
 if TYPE_CHECKING:
     from bench.stopwatch import Stopwatch
+    from processor.preparation.decision import RequestedPrecision
 
 Kind = Literal["engine", "library"]
 Separate = Callable[[Path, Path], None]
@@ -119,11 +120,12 @@ def _load_engine(model_dir: Path, model: str, where: Device) -> tuple[Separate, 
 
     files = model_files.ensure(model, model_dir, fetch=False)
     choice = installation.choose_device(files, where)
-    # As a service would install the model: on a GPU that takes seconds. On a CPU networks are converted for
-    # minutes, so there it counts if it was done before.
-    if where == "cuda":
-        installation.prepare(files, where, "auto", lambda step: None)
-    plan = installation.kept_plan(files, choice, "auto")
+    # As a service would install the model: on a GPU, and for MDX, that takes seconds. On a CPU other networks
+    # are converted for minutes, so there it counts if it was done before.
+    precision = cast("RequestedPrecision", os.environ.get("PRECISION") or "auto")
+    if where == "cuda" or files.architecture == "MDX":
+        installation.prepare(files, where, precision, lambda step: None)
+    plan = installation.kept_plan(files, choice, precision)
     loaded = loaded_model.load(files, choice, plan)
     device.confirm(where, loaded.placement)
 
