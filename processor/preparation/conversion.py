@@ -80,6 +80,9 @@ def _core_file(files: ModelFiles, source: Source, number: int) -> Path:
         openvino_core.convert(source, partial)
         partial.with_suffix(".bin").rename(path.with_suffix(".bin"))
         partial.rename(path)
+        for other in directory.glob(f"{_CORE}{number}.openvino-*"):
+            if other.stem != path.stem:  # of an earlier version, which no decision names any more
+                other.unlink()
     return path
 
 

@@ -1,9 +1,10 @@
 """Names the device that a decision was made on, since another one may be faster at something else."""
 
 import hashlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
+
+from processor.separation.runtimes import cpus
 
 # The instructions that decide which precision is fast.
 _INSTRUCTIONS = ("avx2", "avx512f", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_fp16")
@@ -20,16 +21,16 @@ class Machine:
     key: str
 
 
-def cpu(cpuinfo: Path = Path("/proc/cpuinfo"), cpus: int | None = None) -> Machine:
-    """Return the CPU that this process may use; `cpus` is its number of cores."""
-    cpus = cpus or len(os.sched_getaffinity(0))
+def cpu(cpuinfo: Path = Path("/proc/cpuinfo"), cores: int | None = None) -> Machine:
+    """Return the CPU that this process may use; `cores` is the number of its cores."""
+    cores = cores or cpus.usable()
     fields: dict[str, str] = {}
     for line in cpuinfo.read_text().splitlines():
         field, _, value = line.partition(":")
         fields.setdefault(field.strip(), value.strip())
     flags = fields.get("flags", fields.get("Features", "")).split()
     fast = [instruction for instruction in _INSTRUCTIONS if instruction in flags]
-    name = f"{cpus} cores of {fields.get('model name', 'an unnamed CPU')}"
+    name = f"{cores} cores of {fields.get('model name', 'an unnamed CPU')}"
     return Machine(name, _key("cpu", name, *fast))
 
 

@@ -82,13 +82,11 @@ def _decide(files: ModelFiles, target: Target, report: Report) -> Decision:
         fast = Plan("openvino", "bf16", converted.core_files)
     report(f"separating a known song with {files.name}")
     precision = fast_precision(fast, target.device)
-    if target.requested == "fp32" or precision is None:
+    if target.requested not in ("auto", "fp32", precision):
+        why = f"{why}; this device does not compute the model in {target.requested}"
+    if precision is None or target.requested not in ("auto", precision):
         return _decided(files, target, exact, why, *_trials(files, target, exact))
-    fast = replace(fast, precision=precision)
-    if target.requested not in ("auto", precision):
-        reason = f"{why}; this device does not compute in {target.requested}"
-        return _decided(files, target, exact, reason, *_trials(files, target, exact))
-    return _judged(files, target, (exact, fast), why)
+    return _judged(files, target, (exact, replace(fast, precision=precision)), why)
 
 
 def _judged(files: ModelFiles, target: Target, plans: tuple[Plan, Plan], why: str) -> Decision:

@@ -1,6 +1,5 @@
 """Computes a core on the CPU by OpenVINO."""
 
-import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor
 
+from processor.separation.runtimes import cpus
 from processor.separation.runtimes.core import CoreSource, Precision, RunCore, Shapes
 
 VERSION: str = openvino.__version__.partition("-")[0]
@@ -85,5 +85,5 @@ def _settings(precision: Precision) -> dict[str, Any]:
         "INFERENCE_PRECISION_HINT": _TYPES[precision],
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": len(os.sched_getaffinity(0)),
+        "INFERENCE_NUM_THREADS": cpus.usable(),
     }

@@ -16,6 +16,7 @@ from processor.separation.device import DeviceChoice
 from processor.separation.loaded_model import LoadedModel
 from processor.separation.runtimes.core import Plan
 from tests.support import audio
+from tests.support.processor import random_checkpoints
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.processor.mixes import as_mix
 
@@ -135,3 +136,21 @@ def test_a_fast_precision_that_fails_leaves_float32(files, monkeypatch, error):
     assert made.precision == "fp32"
     assert made.times_real_time > 0
     assert f"not bf16: {error}" in made.reason
+
+
+def test_a_precision_that_the_device_lacks_is_told_and_float32_is_used(files):
+    made, _ = prepared(files, "fp16")
+    assert made.precision == "fp32"
+    assert "does not compute the model in fp16" in made.reason
+
+
+def test_networks_of_an_earlier_openvino_are_removed_when_a_network_is_converted(tmp_path):
+    name = random_checkpoints.write_mdx23c(tmp_path)
+    model = model_files.ensure(name, tmp_path, fetch=False)
+    directory = decision.directory(model)
+    directory.mkdir(parents=True)
+    for suffix in (".xml", ".bin"):
+        (directory / f"core-0.openvino-2025.0.0{suffix}").write_text("old")
+    prepared(model, "fp32")
+    assert sorted(path.suffix for path in directory.glob("core-*")) == [".bin", ".xml"]
+    assert not list(directory.glob("*2025*"))
