@@ -159,7 +159,8 @@ def _separation(running: Running, message: JsonObject) -> Separation:
     stems = {
         name: StemFile(Path(path), frames, frames / SAMPLE_RATE) for name, path in message["stems"].items()
     }
-    return Separation(stems, message["gain"], running.model, running.device, Computed(**message["computed"]))
+    computed = Computed(**message["computed"])
+    return Separation(stems, message["gain"], running.model, running.device, computed=computed)
 
 
 def _job_error(message: JsonObject) -> PermanentError | TransientError:

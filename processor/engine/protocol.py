@@ -52,16 +52,16 @@ class StemFile:
 class Separation:
     """The stems of one song, by name. `gain` was applied to all of them: they add up to gain × the mix.
 
-    `computed` tells how the networks were computed. `took_s` is how long the engine worked, in seconds and
-    without the wait for its turn; 0 if unknown.
+    `took_s` is how long the engine worked, in seconds and without the wait for its turn; 0 if unknown.
+    `computed` tells how the networks were computed.
     """
 
     stems: dict[str, StemFile]
     gain: float
     model: str
     device: str
-    computed: Computed = Computed("torch", "fp32")
     took_s: float = 0.0
+    computed: Computed = Computed("torch", "fp32")
 
 
 class SeparationEngine(Protocol):

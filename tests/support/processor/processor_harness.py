@@ -11,7 +11,7 @@ from common.tasks.cancels import Cancels
 from common.tasks.messages import Task
 from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
-from processor.engine.protocol import Separation, StemFile
+from processor.engine.protocol import Computed, Separation, StemFile
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
 from tests.support import audio
@@ -22,11 +22,14 @@ TASK_UUID = uuid4()
 STEMS = ("vocals", "instrumental")
 
 
-class FakeEngine:
-    """Writes both stems, then does what it is told to."""
+IN_BFLOAT16 = Computed("openvino", "bf16")
 
-    def __init__(self, then=lambda: None):
-        self._then = then
+
+class FakeEngine:
+    """Writes both stems, then does what it is told to. `computed` is how it says that it computed them."""
+
+    def __init__(self, then=lambda: None, computed: Computed = IN_BFLOAT16):
+        self._then, self._computed = then, computed
         self.sources: list[Path] = []
 
     def separate(self, source, target_dir, check, on_progress) -> Separation:
@@ -37,7 +40,7 @@ class FakeEngine:
             path.write_bytes(name.encode())
             stems[name] = StemFile(path, 44100, 1.0)
         self._then()
-        return Separation(stems, 0.5, "centre", "cpu", 0.1)
+        return Separation(stems, 0.5, "centre", "cpu", 0.1, self._computed)
 
 
 class ProcessorHarness:

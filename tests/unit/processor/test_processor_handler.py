@@ -13,6 +13,7 @@ from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.job_status import Statuses
 from common.tasks.messages import Separated, SeparationFailed, State
+from processor.engine.protocol import Computed
 from processor.metrics import Phase, ProcessorMetrics
 from tests.support.common.observability.exposition import Exposition
 from tests.support.common.worker.fakes import FakeContext, MemoryOutbox, given_up, run, waiting_until
@@ -51,10 +52,18 @@ def test_the_stems_are_staged_and_announced(harness):
     result = result_of(run(harness.handler(), harness.record(), FakeContext(attempt=2)))
     assert isinstance(result, Separated)
     assert (result.model, result.device, result.gain, result.finished_at) == ("centre", "cpu", 0.5, 99.0)
+    assert (result.runtime, result.precision, result.precision_fallback) == ("openvino", "bf16", None)
     assert sorted(stem.key for stem in result.stems.values()) == harness.staged()
     assert harness.staged() == sorted(f"{TASK_UUID}/tasks-0-5.2/{name}.wav" for name in STEMS)
     assert harness.stage.path(result.stems["vocals"].key).read_bytes() == b"vocals"
     harness.assert_no_temporary_files()
+
+
+def test_a_song_that_float32_had_to_take_over_says_so_in_log_and_result(harness, caplog):
+    engine = FakeEngine(computed=Computed("openvino", "fp32", "bf16: NaN"))
+    result = result_of(run(harness.handler(engine), harness.record(), FakeContext()))
+    assert (result.precision, result.precision_fallback) == ("fp32", "bf16: NaN")
+    assert "computed in fp32: bf16: NaN" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,14 @@ def test_a_success_names_both_stems_at_the_top_and_in_full():
     assert "expires_at" not in body
 
 
+def test_how_the_stems_were_computed_is_told_where_the_worker_said_it():
+    said = {"runtime": "openvino", "precision": "fp32", "precision_fallback": "bf16: NaN"}
+    result = separated("vocals").model_copy(update=said)
+    assert json.loads(callback.success_body(result, links("vocals"), 9.0)).items() >= said.items()
+    earlier = json.loads(callback.success_body(separated("vocals"), links("vocals"), 9.0))
+    assert not earlier.keys() & said.keys()
+
+
 def test_other_stems_are_named_in_full_only():
     body = json.loads(callback.success_body(separated("drums"), links("drums"), 9.0))
     assert set(body["stems"]) == {"drums"}
