@@ -37,6 +37,7 @@ _RUNS = (
     # The engine's, around what follows: a CUDA graph runs without its module, ONNX in place by another call.
     _Place(NETWORK, f"{_RUNTIMES}.torch_core", "TorchCore", "__call__"),
     _Place(NETWORK, f"{_RUNTIMES}.onnx_core", "OnnxCore", "__call__"),
+    _Place(NETWORK, f"{_RUNTIMES}.openvino_core", "OpenVinoCore", "__call__"),
     _Place(NETWORK, "onnxruntime", "InferenceSession", "run"),
     _Place(NETWORK, "torch.nn", "Module", "__call__"),
     # VR's networks call their own `forward`.
