@@ -163,7 +163,7 @@ class TestRow11AStaticMemberNeverLeavesByClose:
         consumer = bare_member(lab, group_instance_id="w0")
         consumer.subscribe([lab.settings.kafka_task_topic])
         polling = Polling(consumer)
-        wait_for(lambda: consumer.assignment(), 30, "assignment")
+        wait_for(lambda: consumer.assignment(), 60, "assignment")
         polling.stop()
         consumer.close(autocommit=False)
         assert set(lab.members()) == {"w0"}
@@ -172,7 +172,7 @@ class TestRow11AStaticMemberNeverLeavesByClose:
         consumer = member(lab)
         consumer.subscribe([lab.settings.kafka_task_topic])
         polling = Polling(consumer)
-        wait_for(lambda: consumer.assignment(), 30, "assignment")
+        wait_for(lambda: consumer.assignment(), 60, "assignment")
         polling.stop()
         clients.close_consumer(consumer)
         clients.leave_group(lab.settings, lab.settings.kafka_group_id)

@@ -168,7 +168,8 @@ class Polling:
 
     def _poll(self) -> None:
         while not self._stop.is_set():
-            for batch in self.consumer.poll(timeout_ms=100).values():
+            # Long polls: short ones of a bare client starve its rebalance on a busy machine (row 4).
+            for batch in self.consumer.poll(timeout_ms=1000).values():
                 self.records += batch
 
     def stop(self) -> None:
