@@ -48,7 +48,7 @@ class _Loader:
         """Load the model as planned; where that fails, by its own runtime. Raises ModelUnavailable."""
         try:
             return loaded_model.load(self.files, self.device, plan)
-        except Exception as error:
+        except Exception as error:  # a prepared file may fail in any way; the model has its own
             if plan is None:
                 raise
             log.warning("%s cannot be loaded as it was prepared", self.files.name, exc_info=error)

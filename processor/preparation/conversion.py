@@ -53,7 +53,7 @@ def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
         paths = tuple(_core_file(files, source, number) for number, source in enumerate(sources))
         ours = Plan("openvino", "fp32", paths)
         cores = open_cores(sources, ours, CPU)
-    except Exception as error:
+    except Exception as error:  # a converter may raise anything, and the model runs without it
         log.warning("%s is not converted for OpenVINO", files.name, exc_info=error)
         return Converted((), None, f"OpenVINO refuses the networks ({type(error).__name__})")
     report(f"comparing the speed of the runtimes for {files.name}")

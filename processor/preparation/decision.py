@@ -103,7 +103,7 @@ def plan(files: ModelFiles, decision: Decision) -> Plan | None:
     paths = []
     for core in decision.core_files:
         path = core_path(files, core.name)
-        if not path.is_file() or core_sha256(path) != core.sha256:
+        if not path.is_file() or core_sha256(files, path) != core.sha256:
             return None
         paths.append(path)
     return Plan(decision.runtime, decision.precision, tuple(paths))
@@ -114,11 +114,12 @@ def core_path(files: ModelFiles, name: str) -> Path:
     return files.path if name == files.path.name else directory(files) / name
 
 
-def core_sha256(path: Path) -> str:
+def core_sha256(files: ModelFiles, path: Path) -> str:
     """Return the digest of a core file and of the weights beside it. Raises OSError."""
+    if path == files.path:  # its digest was computed when the model's files were checked
+        return files.sha256
     digest = hashlib.sha256()
-    weights = path.with_suffix(".bin")
-    for part in (path, weights) if path.suffix == ".xml" else (path,):
+    for part in (path, path.with_suffix(".bin")):
         with part.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()

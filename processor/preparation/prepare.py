@@ -148,7 +148,7 @@ def _decided(
         precision=plan.precision,
         reason=reason,
         core_files=tuple(
-            CoreFile(name=path.name, sha256=decision.core_sha256(path)) for path in plan.core_files
+            CoreFile(name=path.name, sha256=decision.core_sha256(files, path)) for path in plan.core_files
         ),
         times_real_time=round(known_song.SECONDS / trial.took_s, 2) if trial else None,
     )

@@ -29,7 +29,7 @@ def made(files: ModelFiles, **changes: object) -> Decision:
         "runtime": "openvino",
         "precision": "bf16",
         "reason": "a test",
-        "core_files": (CoreFile(name=files.path.name, sha256=decision.core_sha256(files.path)),),
+        "core_files": (CoreFile(name=files.path.name, sha256=decision.core_sha256(files, files.path)),),
         "times_real_time": 7.5,
     }
     return Decision.model_validate(values | changes)
@@ -68,7 +68,7 @@ def test_a_plan_with_a_missing_or_changed_file_is_none(files):
     core.parent.mkdir(parents=True)
     core.write_text("<net/>")
     core.with_suffix(".bin").write_bytes(b"weights")
-    kept = made(files, core_files=(CoreFile(name=core.name, sha256=decision.core_sha256(core)),))
+    kept = made(files, core_files=(CoreFile(name=core.name, sha256=decision.core_sha256(files, core)),))
     assert decision.plan(files, kept) == Plan("openvino", "bf16", (core,))
     core.with_suffix(".bin").write_bytes(b"weightS")
     assert decision.plan(files, kept) is None
