@@ -52,5 +52,5 @@ def test_a_profile_tells_the_stages_of_the_engine(model, small_mdx, tmp_path):
         profiled = engine.separate(song(tmp_path, _SONG_S, prepared=True), target, profile=True)
     assert {STFT, NETWORK, INVERSE_STFT, OVERLAP_ADD, WRITING} <= set(profiled.stages)
     assert all(math.isfinite(seconds) and seconds > 0 for seconds in profiled.stages.values())
-    # One chunk, so nothing runs at once.
-    assert sum(profiled.stages.values()) <= profiled.wall_s
+    # One chunk, so at most two threads work at once: the reader's, and the one that runs the network.
+    assert sum(profiled.stages.values()) <= 2 * profiled.wall_s
