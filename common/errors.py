@@ -34,6 +34,10 @@ class ErrorCode(StrEnum):
     CANCELLED = "cancelled"
     DEADLINE_EXCEEDED = "deadline_exceeded"
     INTERNAL_ERROR = "internal_error"
+    MODEL_UNKNOWN = "model_unknown"
+    PRESET_UNKNOWN = "preset_unknown"
+    STEM_UNKNOWN = "stem_unknown"
+    WINDOW_EMPTY = "window_empty"
 
 
 # Results, statuses and callbacks carry no more of an error's text.

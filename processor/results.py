@@ -45,4 +45,7 @@ def _shared_fields(task: Task) -> dict[str, Any]:
         "user": task.user,
         "cancel_at": task.cancel_at,
         "audio": without_secrets(task.audio),
+        "choices": task.choices,
+        "label": task.label,
+        "metadata": task.metadata,
     }

@@ -31,6 +31,12 @@ def success_body(result: Separated, links: Mapping[str, ResultLink], timestamp_s
         precision=result.precision,
         precision_fallback=result.precision_fallback,
         gain=result.gain,
+        choices=result.choices,
+        models=result.models,
+        output=result.output,
+        version=result.version,
+        label=result.label,
+        metadata=result.metadata,
         expires_at=first_expiry_s(links.values()),
     )
     return callback.to_bytes()
@@ -43,6 +49,8 @@ def failure_of(result: SeparationFailed) -> FailureCallback:
         timestamp=result.finished_at,
         error_code=result.error_code,
         error_message=result.error_message,
+        label=result.label,
+        metadata=result.metadata,
     )
 
 
@@ -80,6 +88,9 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         user=result.user,
         times=result.times,
         audio=result.audio,
+        choices=result.choices,
+        label=result.label,
+        metadata=result.metadata,
     )
 
 

@@ -12,6 +12,7 @@ log = logging.getLogger(__name__)
 
 # How long uvr_status still tells a task's fate after the task's own record has expired.
 STATUS_RETENTION_S = 30 * 24 * 3600
+_ANNOUNCEMENT_RETENTION_MS = 24 * 3600 * 1000
 
 
 def names(settings: KafkaSettings) -> tuple[str, ...]:
@@ -19,7 +20,14 @@ def names(settings: KafkaSettings) -> tuple[str, ...]:
     delays_s = retry_topics.with_brief(settings.retry_delays_s)
     waiting = [name for base in bases for name in retry_topics.topics(base, delays_s)]
     others = (settings.kafka_dead_letter_topic, settings.kafka_delivery_topic)
-    return (*bases, *waiting, *others, settings.kafka_status_topic, settings.kafka_control_topic)
+    return (
+        *bases,
+        *waiting,
+        *others,
+        settings.kafka_status_topic,
+        settings.kafka_control_topic,
+        settings.kafka_models_topic,
+    )
 
 
 def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
@@ -52,4 +60,7 @@ def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:
         # queued again, and a task that outlives its cancel would be done.
         retention_ms = max(STATUS_RETENTION_S * 1000, settings.kafka_retention_ms)
         return {"cleanup.policy": "compact,delete", "retention.ms": str(retention_ms)}
+    if name == settings.kafka_models_topic:
+        # Processors announce themselves each minute, so what is old is of nobody.
+        return {"cleanup.policy": "compact,delete", "retention.ms": str(_ANNOUNCEMENT_RETENTION_MS)}
     return {"cleanup.policy": "delete", "retention.ms": str(settings.kafka_retention_ms)}

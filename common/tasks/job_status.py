@@ -136,6 +136,9 @@ class JobStatus:
             at=self._statuses.wall_clock(),
             times=self.times,
             audio=self._audio,
+            choices=origin.choices,
+            label=origin.label,
+            metadata=origin.metadata,
             **{
                 "tries": self._tries,
                 "attempt": self._attempt,

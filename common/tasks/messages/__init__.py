@@ -4,7 +4,14 @@ A reader takes any message whose `schema_version` it knows, and ignores unknown 
 neighbouring versions work together.
 """
 
-from common.tasks.messages.callback import FailureCallback, PublishedStem, SuccessCallback
+from common.tasks.messages.callback import (
+    FailureCallback,
+    PublishedStem,
+    SuccessCallback,
+    UsedModel,
+    WrittenOutput,
+)
+from common.tasks.messages.choices import Choices, Output
 from common.tasks.messages.control import Cancel, StageSeen
 from common.tasks.messages.decoding import (
     decode_cancel,
@@ -14,6 +21,7 @@ from common.tasks.messages.decoding import (
     decode_stage_seen,
     decode_status,
     decode_task,
+    decode_worker_seen,
 )
 from common.tasks.messages.delivery import DeliveryAttempt
 from common.tasks.messages.fields import MAX_RUN, UndecodableMessage, request_id_or_empty
@@ -21,12 +29,15 @@ from common.tasks.messages.result import Redelivery, Separated, SeparationFailed
 from common.tasks.messages.state import State, Times
 from common.tasks.messages.status import Status
 from common.tasks.messages.task import Task
+from common.tasks.messages.worker import WorkerSeen
 
 __all__ = [
     "MAX_RUN",
     "Cancel",
+    "Choices",
     "DeliveryAttempt",
     "FailureCallback",
+    "Output",
     "PublishedStem",
     "Redelivery",
     "Separated",
@@ -39,6 +50,9 @@ __all__ = [
     "Task",
     "Times",
     "UndecodableMessage",
+    "UsedModel",
+    "WorkerSeen",
+    "WrittenOutput",
     "decode_cancel",
     "decode_delivery",
     "decode_result",
@@ -46,5 +60,6 @@ __all__ = [
     "decode_stage_seen",
     "decode_status",
     "decode_task",
+    "decode_worker_seen",
     "request_id_or_empty",
 ]

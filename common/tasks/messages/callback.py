@@ -3,7 +3,8 @@
 from typing import Literal
 from uuid import UUID
 
-from common.tasks.messages.fields import Bytes, Duration, Gain, MessageModel, Moment
+from common.tasks.messages.choices import Choices, Format
+from common.tasks.messages.fields import Bytes, Duration, Gain, Label, MessageModel, Metadata, Moment
 
 
 class PublishedStem(MessageModel):
@@ -13,6 +14,26 @@ class PublishedStem(MessageModel):
     sha256: str
     bytes: Bytes
     duration_s: Duration
+
+
+class UsedModel(MessageModel):
+    """A model that was used, in the order of use. `runtime` computed it in `precision`."""
+
+    name: str
+    sha256: str | None = None
+    runtime: str | None = None
+    precision: str | None = None
+    precision_fallback: str | None = None
+
+
+class WrittenOutput(MessageModel):
+    """How the stems were written. `bit_depth` 32 is float."""
+
+    format: Format
+    sample_rate_hz: int
+    bit_depth: Literal[16, 24, 32] | None = None
+    bitrate_kbps: int | None = None
+    normalize: str | None = None
 
 
 class SuccessCallback(MessageModel):
@@ -31,6 +52,12 @@ class SuccessCallback(MessageModel):
     precision_fallback: str | None = None
     gain: Gain = 1.0
     expires_at: Moment | None = None
+    choices: Choices | None = None
+    models: tuple[UsedModel, ...] | None = None
+    output: WrittenOutput | None = None
+    version: str | None = None
+    label: Label | None = None
+    metadata: Metadata | None = None
 
 
 class FailureCallback(MessageModel):
@@ -41,3 +68,5 @@ class FailureCallback(MessageModel):
     timestamp: Moment
     error_message: str
     error_code: str
+    label: Label | None = None
+    metadata: Metadata | None = None

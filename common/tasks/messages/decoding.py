@@ -11,6 +11,7 @@ from common.tasks.messages.fields import UndecodableMessage
 from common.tasks.messages.result import RESULT, RESULT_RECORD, Redelivery, Separated, SeparationFailed
 from common.tasks.messages.status import Status
 from common.tasks.messages.task import Task
+from common.tasks.messages.worker import WorkerSeen
 
 T = TypeVar("T")
 
@@ -43,6 +44,11 @@ def decode_delivery(value: bytes | None) -> DeliveryAttempt:
 def decode_stage_seen(value: bytes | None) -> StageSeen:
     """Decodes the announcement of a stage. Raises UndecodableMessage."""
     return _decode(value, StageSeen.model_validate_json)
+
+
+def decode_worker_seen(value: bytes | None) -> WorkerSeen:
+    """Decodes a processor's announcement. Raises UndecodableMessage."""
+    return _decode(value, WorkerSeen.model_validate_json)
 
 
 def decode_cancel(value: bytes | None) -> Cancel:

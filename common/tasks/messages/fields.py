@@ -1,9 +1,10 @@
 """Defines the fields that several messages share."""
 
+import json
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 SCHEMA_VERSION: Literal[1] = 1
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
@@ -30,6 +31,22 @@ Run = Annotated[int, Field(ge=1, le=MAX_RUN)]
 Count = Annotated[int, Field(ge=0, le=_MAX_COUNT)]
 Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES)]
 Gain = Annotated[float, Field(ge=0, le=1e9)]
+
+
+MAX_LABEL_CHARS = 200
+MAX_METADATA_BYTES = 2048
+Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)]
+
+
+def _within_bytes(given: dict[str, Any]) -> dict[str, Any]:
+    size_bytes = len(json.dumps(given, ensure_ascii=False, separators=(",", ":")).encode(errors="replace"))
+    if size_bytes > MAX_METADATA_BYTES:
+        raise ValueError(f"has {size_bytes} bytes as JSON, and {MAX_METADATA_BYTES} are allowed")
+    return given
+
+
+# Any JSON object.
+Metadata = Annotated[dict[str, Any], AfterValidator(_within_bytes)]
 
 
 class UndecodableMessage(ValueError):

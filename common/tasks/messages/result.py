@@ -5,13 +5,16 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 
-from common.tasks.messages.callback import FailureCallback
+from common.tasks.messages.callback import FailureCallback, UsedModel, WrittenOutput
+from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
     SCHEMA_VERSION,
     Bytes,
     Duration,
     Gain,
+    Label,
     MessageModel,
+    Metadata,
     Moment,
     RequestId,
     Run,
@@ -32,7 +35,7 @@ class _Result(MessageModel):
     """The fields of every result. Points in time are in seconds since the epoch.
 
     `times` tells when each state so far was entered. `cancel_at` is copied from the task. `audio` is the
-    song's address without its secrets.
+    song's address without its secrets. `choices`, `label` and `metadata` are the task's.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -46,13 +49,17 @@ class _Result(MessageModel):
     times: Times = Field(default_factory=dict)
     cancel_at: Moment | None = None
     audio: str | None = None
+    choices: Choices | None = None
+    label: Label | None = None
+    metadata: Metadata | None = None
 
 
 class Separated(_Result):
     """`uvr_results`: the stems are staged. `gain` is the factor by which all stems were multiplied.
 
     `runtime` computed the networks in `precision`; None from an earlier worker. `precision_fallback` tells
-    why float32 was used in place of the precision that was chosen.
+    why float32 was used in place of the precision that was chosen. `models`, `output` and `version` (of the
+    processor) tell what was used; None from an earlier worker.
     """
 
     status: Literal["success"] = "success"
@@ -63,6 +70,9 @@ class Separated(_Result):
     precision: str | None = None
     precision_fallback: str | None = None
     gain: Gain = 1.0
+    models: tuple[UsedModel, ...] | None = None
+    output: WrittenOutput | None = None
+    version: str | None = None
 
 
 class SeparationFailed(_Result):

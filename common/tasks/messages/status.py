@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import Field
 
 from common.tasks.messages.callback import FailureCallback, SuccessCallback
-from common.tasks.messages.fields import SCHEMA_VERSION, Count, MessageModel, Moment, Run
+from common.tasks.messages.choices import Choices
+from common.tasks.messages.fields import SCHEMA_VERSION, Count, Label, MessageModel, Metadata, Moment, Run
 from common.tasks.messages.state import State, Times
 
 
@@ -21,6 +22,7 @@ class Status(MessageModel):
     the task's own record. `failure` is the callback's body of a run that has failed. `unstored`: there is no
     manifest with that body. `callback_next_try_at` is set while the callback of a failed run waits for its
     next try. `audio` is the song's address without query, user and password.
+    `choices`, `label` and `metadata` are the task's.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -48,3 +50,6 @@ class Status(MessageModel):
     failure: FailureCallback | None = None
     unstored: bool = False
     callback_next_try_at: Moment | None = None
+    choices: Choices | None = None
+    label: Label | None = None
+    metadata: Metadata | None = None

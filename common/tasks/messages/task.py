@@ -3,7 +3,16 @@
 from typing import Literal
 from uuid import UUID
 
-from common.tasks.messages.fields import SCHEMA_VERSION, MessageModel, Moment, RequestId, Run
+from common.tasks.messages.choices import Choices
+from common.tasks.messages.fields import (
+    SCHEMA_VERSION,
+    Label,
+    MessageModel,
+    Metadata,
+    Moment,
+    RequestId,
+    Run,
+)
 
 
 class Task(MessageModel):
@@ -11,7 +20,8 @@ class Task(MessageModel):
 
     `request_id` names the request that submitted the task, as in the api's log and answer. Without a
     `hook_url` no callback is sent. `submission_digest` (sha256, hexadecimal) shows whether another submission
-    with the same `idempotency_key` differs. A run that has no stems by `cancel_at` fails.
+    with the same `idempotency_key` differs. A run that has no stems by `cancel_at` fails. Without `choices`
+    the operator's settings count. `label` and `metadata` come back unchanged.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -25,3 +35,6 @@ class Task(MessageModel):
     idempotency_key: str | None = None
     submission_digest: str | None = None
     cancel_at: Moment | None = None
+    choices: Choices | None = None
+    label: Label | None = None
+    metadata: Metadata | None = None

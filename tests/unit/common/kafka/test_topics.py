@@ -30,6 +30,7 @@ OURS = [
     "uvr_deliveries",
     "uvr_status",
     "uvr_control",
+    "uvr_models",
 ]
 COMPACTED = ("uvr_status", "uvr_control")
 
@@ -45,7 +46,7 @@ def test_missing_topics_are_created_with_our_settings(settings):
     assert [topic.name for topic in admin.created] == OURS
     for topic in admin.created:
         assert (topic.num_partitions, topic.replication_factor) == (12, -1)
-        if topic.name not in COMPACTED:
+        if topic.name not in (*COMPACTED, "uvr_models"):
             assert topic.topic_configs == {"cleanup.policy": "delete", "retention.ms": "604800000"}
 
 
@@ -60,6 +61,13 @@ def test_what_is_said_of_tasks_is_compacted_and_outlives_them(settings, name):
     topics.ensure(admin, settings.model_copy(update={"kafka_retention_ms": year_ms}))
     (created,) = [topic for topic in admin.created if topic.name == name]
     assert created.topic_configs["retention.ms"] == str(year_ms)
+
+
+def test_announcements_are_compacted_and_gone_after_a_day(settings):
+    admin = FakeAdmin()
+    topics.ensure(admin, settings)
+    (created,) = [topic for topic in admin.created if topic.name == "uvr_models"]
+    assert created.topic_configs == {"cleanup.policy": "compact,delete", "retention.ms": "86400000"}
 
 
 def test_the_replication_factor_can_be_given(settings):
