@@ -107,6 +107,8 @@ def plan(
         bit_depth=wanted.bit_depth,
         bitrate_kbps=wanted.bitrate_at(rate),
         normalize=wanted.normalize,
+        tags=source.tags if wanted.keep_tags else {},
+        cover=source.cover if wanted.keep_tags else None,
     )
 
 

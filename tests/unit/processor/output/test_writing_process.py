@@ -11,7 +11,7 @@ import pytest
 from common.errors import Cancelled, ErrorCode, TransientError
 from processor.audio.prepare import PreparedSource
 from processor.output.finish import FloatStems, finish
-from processor.output.resolved import ResolvedOutput
+from processor.output.resolved import ResolvedOutput, resolve
 from tests.support import audio
 from tests.support.processor.finishing import INSTRUMENTAL
 
@@ -90,9 +90,11 @@ def test_a_process_that_hangs_is_ended(tmp_path, long_song):
     assert not children() - before
 
 
-def test_a_full_disk_is_transient_and_leaves_nothing(tmp_path, long_song):
+@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "m4a", "ogg"])
+def test_a_full_disk_is_transient_and_leaves_nothing(tmp_path, long_song, format):
     (tmp_path / "vocals.part").symlink_to("/dev/full")
+    output = resolve(None, format)
     with pytest.raises(TransientError) as caught:
-        finish(*long_song, WAV, None, tmp_path, lambda: None, lambda fraction: None)
+        finish(*long_song, output, None, tmp_path, lambda: None, lambda fraction: None)
     assert caught.value.code == ErrorCode.DISK_FULL
     assert list(tmp_path.iterdir()) == []
