@@ -14,8 +14,8 @@ import numpy as np
 
 from common.errors import ErrorCode, TransientError
 from processor.audio.resample import Frames
-from processor.audio.stem_writer import MAX_LEVEL
-from processor.output import stem_file
+from processor.output import levels, stem_file
+from processor.output.loudness import integrated_lufs
 from processor.output.rate_reader import RateReader
 from processor.output.writing_job import WritingJob
 
@@ -46,13 +46,18 @@ def write(job: WritingJob, report: Report) -> float:
 
 
 def _gain(job: WritingJob, report: Report) -> float:
-    """Return 1, or less where a stem would clip; 32-bit stems are never scaled."""
+    """Return the gain of all stems; 32-bit stems are never scaled."""
     if job.bit_depth == 32:
         return 1.0
-    loudest = 0.0
-    for blocks in _blocks(job, job.names, report):
-        loudest = max(loudest, *(float(np.abs(block).max()) for block in blocks.values()))
-    return min(1.0, MAX_LEVEL / loudest) if loudest > 0 else 1.0
+    peaks = dict.fromkeys(job.names, 0.0)
+    for blocks in _blocks(job, job.names, lambda fraction: report(fraction / 2)):
+        peaks = {name: max(peak, float(np.abs(blocks[name]).max())) for name, peak in peaks.items()}
+    if job.normalize == "peak":
+        return levels.at_peak(peaks, job.wanted)
+    if job.target_lufs is not None:
+        lufs = integrated_lufs(Path(job.song), lambda fraction: report(0.5 + fraction / 2))
+        return levels.at_loudness(peaks, lufs, job.target_lufs)
+    return levels.unclipped(peaks)
 
 
 def _write_parts(job: WritingJob, gain: float, report: Report) -> None:

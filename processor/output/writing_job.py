@@ -18,7 +18,8 @@ class WritingJob:
     """The stems of one song and how to write them. All paths name float32 stereo WAV files.
 
     `stems` are at 44.1 kHz. `residual` is (name, of): the stem `name` is `whole` minus the stem `of`, at the
-    files' rate. `song` is what `normalize` measures. `tags` are texts by FFmpeg's names.
+    files' rate. `normalize` is that of the output; `target_lufs` is its loudness, which is
+    measured on `song`. `tags` are texts by FFmpeg's names.
 
     Each file gets `frames` frames at `rate` in Hz, and is named `<stem>.<format>` in `target_dir`; `wanted`
     are the stems that get one.
@@ -36,6 +37,7 @@ class WritingJob:
     bit_depth: "BitDepth | None"
     bitrate_kbps: int | None
     normalize: str
+    target_lufs: float | None
     tags: Mapping[str, str] = field(default_factory=dict)
     cover: Cover | None = None
 

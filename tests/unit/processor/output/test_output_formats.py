@@ -116,6 +116,8 @@ def test_a_rate_that_the_format_does_not_have_is_an_error_with_those_that_it_has
     with pytest.raises(PermanentError, match=f"{format} has no sample rate of {rate} Hz: .* 48000") as caught:
         resolve(Output.model_construct(format=format, sample_rate=rate), "wav")
     assert caught.value.code == ErrorCode.FORMAT_UNSUPPORTED
+    with pytest.raises(ValueError, match=f"{format} has no sample rate above"):
+        Output(format=format, sample_rate=rate)
 
 
 def test_low_rates_have_the_most_bits_that_their_format_has(tmp_path):
