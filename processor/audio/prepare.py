@@ -109,8 +109,8 @@ def prepare(
     With `keep_source`, write the song at its own rate too, beside `target`.
 
     Calls `check` several times a second, which may raise to stop. Raises PermanentError (empty_file,
-    not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio),
-    TransientError (disk_full, out_of_memory, internal_error), and what `check` raises.
+    not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio,
+    window_empty), TransientError (disk_full, out_of_memory, internal_error), and what `check` raises.
     """
     within = decoder_limits or DecoderLimits.for_audio(limits, keep_source)
     own = target.with_name(f"{target.stem}.own.wav") if keep_source else None
