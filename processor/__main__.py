@@ -19,8 +19,8 @@ from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
 from processor.assembly import engine_config, make_handler
-from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
+from processor.engine.room import EngineRoom
 from processor.metrics import ProcessorMetrics
 from processor.places import claim_of, download_limits
 from processor.preparation import command
@@ -31,7 +31,7 @@ _USAGE = (
 )
 
 
-def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
+def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     """Run the processor until it is stopped; return its exit code. `make_engine` takes stand-in engines."""
     settings = load_or_exit(ProcessorSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):

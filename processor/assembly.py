@@ -28,6 +28,8 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
         output_format=settings.output_format,
         max_jobs=settings.engine_max_jobs,
         job_timeout_s=settings.engine_job_timeout_s,
+        more_models=settings.models,
+        warm_models=settings.engine_models,
     )
 
 
