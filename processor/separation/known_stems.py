@@ -13,7 +13,8 @@ def of(files: ModelFiles) -> tuple[str, ...]:
     A Demucs model's own names are in its checkpoints, which are not read here: it gets the usual four.
     """
     if files.architecture == "Demucs":
-        return (*_DEMUCS, "guitar", "piano") if "6s" in files.path.stem else _DEMUCS
+        own = (*_DEMUCS, "guitar", "piano") if "6s" in files.path.stem else _DEMUCS
+        return (*own, "instrumental")  # the rest beside the vocals
     if files.architecture == "MDXC":
         return _configured(files)
     primary = str(files.parameters["primary_stem"])
