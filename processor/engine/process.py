@@ -1,7 +1,8 @@
 """Runs in the engine's process: loads one model and separates one prepared mix after another.
 
 Sends {"event": "ready" | "failed" | "progress" | "done" | "cancelled" | "error", …} and takes
-{"do": "separate" | "cancel", …}. The heavy imports stand in functions: `attach` must come before them.
+{"do": "separate" | "cancel", …}. `separate` with "format": "float" asks for float stems, which the processor
+finishes itself. The heavy imports stand in functions: `attach` must come before them.
 """
 
 import logging
@@ -56,8 +57,9 @@ def main(arguments: list[str]) -> None:
     while True:
         message = requests.get()
         source, target_dir = Path(message["source"]), Path(message["target_dir"])
+        separate = model.separate_to_floats if message.get("format") == "float" else model.separate
         try:
-            channel.send({"event": "done", **model.separate(source, target_dir, report, check)})
+            channel.send({"event": "done", **separate(source, target_dir, report, check)})
         except Cancelled:
             channel.send({"event": "cancelled"})
         except child_process.ChannelClosed:

@@ -38,7 +38,7 @@ class EngineConfig:
 
 @dataclass(frozen=True)
 class Computed:
-    """How a song's networks were computed: by which runtime, and in which precision.
+    """Says how a song's networks were computed: by which runtime, and in which precision.
 
     `fallback` tells why another precision than the chosen one was used; None where it was not. `sha256` is
     the digest of the model's file; None if unknown.

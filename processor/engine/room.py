@@ -89,6 +89,10 @@ class EngineRoom:
         """The models that were installed at the start."""
         return self._installer.installed
 
+    def stems_of(self, model: str) -> tuple[str, ...]:
+        """Return the stems that the model gives; () where it is not installed yet."""
+        return next((found.stems for found in self.installed if found.name == model), ())
+
     def stop(self) -> None:
         """Kill all children; a running job gets a TransientError."""
         with self._lock:

@@ -1,8 +1,8 @@
 """Combines stems in their spectra, frame by frame, as librosa's stft and istft would for the whole stems.
 
 A frame is a Hann window of 2048 samples, and the next one begins 1024 samples later. The stem is padded with
-silence. Since a hop is half a frame, each 1024 samples of the answer are the end of one frame and the
-beginning of the next, divided by the sum of both windows' squares. Source: librosa 0.10, `core/spectrum.py`.
+silence. Each 1024 samples of the answer are the sum of one frame's end and the next one's beginning. They are
+divided by the sum of both windows' squares. Source: librosa 0.10, `core/spectrum.py`.
 """
 
 from collections.abc import Callable, Iterator, Sequence

@@ -3,21 +3,25 @@
 The ways are those of audio-separator 0.44, `separator/ensembler.py` and `uvr_lib_v5/spec_utils.py`.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 Values = npt.NDArray[Any]
-Combine = Callable[[Values, Sequence[float]], Values]
+
+
+class Combine(Protocol):
+    """Combines `values` of shape [model, …] into values without that axis."""
+
+    def __call__(self, values: Values, weights: Sequence[float]) -> Values: ...
 
 
 def average(values: Values, weights: Sequence[float]) -> Values:
     """Return the weighted mean over the first axis, in double precision."""
     factors = np.asarray(weights, np.float64)
-    total: Values = np.tensordot(factors, values, axes=1)
-    return total / factors.sum()
+    return np.asarray(np.tensordot(factors, values, axes=1) / factors.sum())
 
 
 def median(values: Values, weights: Sequence[float]) -> Values:
@@ -48,5 +52,4 @@ def last_greatest(values: Values, weights: Sequence[float]) -> Values:
 
 
 def _taken(values: Values, indices: npt.NDArray[np.intp]) -> Values:
-    found: Values = np.take_along_axis(values, indices[None], axis=0)
-    return found[0]
+    return np.asarray(np.take_along_axis(values, indices[None], axis=0)[0])

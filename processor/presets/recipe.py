@@ -64,10 +64,15 @@ class Recipes:
             name: preset for name, preset in presets.items() if all(map(self._has, preset.models))
         }
 
+    @property
+    def default(self) -> str:
+        """The model of those who choose none."""
+        return self._models[0]
+
     def resolve(self, choices: Choices | None) -> Recipe:
         """Return the recipe of a song.
 
-        Raises PermanentError (model_unknown, preset_unknown, stem_unknown), whose message lists what there is.
+        Raises PermanentError (model_unknown, preset_unknown, stem_unknown); its message lists what there is.
         """
         asked = choices or Choices()
         recipe = Recipe(self._steps(asked), asked.stems)
@@ -115,7 +120,7 @@ class Recipes:
         return True
 
     def _given(self, step: Step) -> tuple[str, ...]:
-        """Return the stems that the step will give; () where its models do not tell before they are loaded."""
+        """Return the stems that the step will give; () where they are not known before the models work."""
         if step.stems is not None:
             return step.stems
         given = [self._stems_of(model) for model in step.models]
@@ -140,7 +145,15 @@ def common_stems(given: Sequence[Sequence[str]]) -> tuple[str, ...]:
 def ensemble_name(stem: str, stems: Sequence[str]) -> str:
     """Return the name by which `stem`, one of a model's `stems`, is combined with other models' stems.
 
-    The rest beside the vocals is the instrumental, whatever the model calls it.
+    The rest beside the vocals is the instrumental, whatever the model calls it, and the rest beside the
+    instrumental is the vocals.
     """
-    is_rest = stem == "other" and len(stems) == 2 and "vocals" in stems
-    return "instrumental" if is_rest or stem in _INSTRUMENTAL else stem
+    if stem in _INSTRUMENTAL:
+        return "instrumental"
+    if stem == "other" and len(stems) == 2:
+        return "instrumental" if "vocals" in stems else _beside_instrumental(stems)
+    return stem
+
+
+def _beside_instrumental(stems: Sequence[str]) -> str:
+    return "vocals" if {*_INSTRUMENTAL, "instrumental"} & set(stems) else "other"

@@ -79,6 +79,11 @@ class Preset(BaseModel):
 Presets = dict[str, Preset]
 
 
+def product_file() -> Path:
+    """Return the product's own file of presets."""
+    return Path(__file__).with_name("product.toml")
+
+
 def read(path: Path) -> Presets:
     """Return the presets of a file by name. Raises BadPresets."""
     try:

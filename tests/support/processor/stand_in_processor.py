@@ -69,6 +69,9 @@ class StandInEngine:
     def stop(self) -> None:
         pass
 
+    def stems_of(self, model: str) -> tuple[str, ...]:
+        return ()
+
     def state(self) -> Check:
         return Check(True, "stand-in")
 
