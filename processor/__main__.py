@@ -18,9 +18,9 @@ from common.tasks.stage_news import StageWatch
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
-from processor.assembly import engine_config, make_handler
-from processor.engine.engine import Engine
+from processor.assembly import engine_config, make_handler, make_recipes
 from processor.engine.protocol import EngineConfig
+from processor.engine.room import EngineRoom
 from processor.metrics import ProcessorMetrics
 from processor.places import claim_of, download_limits
 from processor.preparation import command
@@ -31,15 +31,16 @@ _USAGE = (
 )
 
 
-def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
+def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     """Run the processor until it is stopped; return its exit code. `make_engine` takes stand-in engines."""
     settings = load_or_exit(ProcessorSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("processor", settings.log_dir, settings.log_level, settings.log_format)
+    engine = make_engine(engine_config(settings))
+    recipes = make_recipes(settings, engine.stems_of)
     stage = LocalStage(settings.output_dir.resolve())
     with exit_if_unusable("OUTPUT_DIR", stage.root):
         stage.open()
-    engine = make_engine(engine_config(settings))
     metrics = ProcessorMetrics.create()
     metrics.read_engine(lambda: engine.busy_s)
     register_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
@@ -54,7 +55,7 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage, outbox, metrics, cancels, stages),
+        make_handler(settings, engine, stage, outbox, metrics, cancels, stages, recipes),
         {"engine": engine.state, "stage": stages.check},
         metrics.worker,
         PlaceRules(download_limits(settings), claim_of),
