@@ -99,8 +99,9 @@ _ANSWERS: Answers = {
     ),
     400: problem_answer(
         400,
-        "The body, an address in the body or a header is wrong, a field is misspelt (`field_unknown`), or "
-        "fields contradict each other (`choices_contradict`)",
+        "The body, an address in the body or a header is wrong, a field is misspelt (`field_unknown`), "
+        "fields contradict each other (`choices_contradict`), or no processor has what was chosen "
+        "(`model_unknown`, `preset_unknown`, `stem_unknown`)",
         "audio: The address is not valid: it must begin with http:// or https://",
         error_code="address_invalid",
     ),

@@ -5,12 +5,12 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from common.tasks.messages import DeliveryAttempt, State, Status
+from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
 
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
@@ -32,6 +32,7 @@ CREATE TABLE deliveries (
     PRIMARY KEY (task_uuid, run, try_number, started_at)
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_by_time ON deliveries (started_at);
+CREATE TABLE workers (worker_id TEXT PRIMARY KEY, at REAL NOT NULL, announcement BLOB NOT NULL);
 CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE origin (name TEXT NOT NULL);
 """
@@ -99,6 +100,10 @@ def task_row(status: Status) -> Row:
 def delivery_row(delivery: DeliveryAttempt) -> Row:
     value = delivery.to_bytes().decode()
     return delivery.task_uuid.bytes, delivery.run, delivery.try_number, delivery.started_at, value
+
+
+def worker_row(worker: WorkerSeen) -> Row:
+    return worker.worker_id, worker.at, worker.to_bytes()
 
 
 def owner_and_key(status: Status) -> tuple[str, str | None]:
