@@ -16,14 +16,14 @@ from kafka import TopicPartition
 from api.view.backlog import Backlog
 from api.view.merge import merged
 from api.view.tables import (
-    SET_OWNER_AND_KEY,
+    SET_FIXED,
     UPSERT_TASK,
     awaits_callback,
     connect,
     create,
     delivery_row,
+    fixed_columns,
     is_made_for,
-    owner_and_key,
     task_row,
     unpack,
     worker_row,
@@ -124,10 +124,8 @@ class Store:
             changed = {key for key, status in after.items() if status is not before.get(key)}
             connection.executemany(UPSERT_TASK, [task_row(after[key]) for key in changed])
             known = changed & before.keys()
-            late = [key for key in known if owner_and_key(after[key]) != owner_and_key(before[key])]
-            connection.executemany(
-                SET_OWNER_AND_KEY, [(*owner_and_key(after[key]), key.bytes) for key in late]
-            )
+            late = [key for key in known if fixed_columns(after[key]) != fixed_columns(before[key])]
+            connection.executemany(SET_FIXED, [(*fixed_columns(after[key]), key.bytes) for key in late])
             connection.executemany(
                 "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(delivery_row, batch.deliveries)
             )

@@ -84,14 +84,20 @@ class Output(MessageModel):
     model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
 
     format: Format | None = None
-    bit_depth: Literal[16, 24, 32] | None = Field(None, description="of wav and flac; 32 is float, wav only")
-    sample_rate: SampleRate | None = Field(None, description="in Hz; source: the song's own rate and samples")
-    bitrate_kbps: BitRate | None = Field(None, description="of mp3, m4a and ogg")
+    bit_depth: Literal[16, 24, 32] | None = Field(
+        default=None, description="of wav and flac; 32 is float, wav only"
+    )
+    sample_rate: SampleRate | None = Field(
+        default=None, description="in Hz; source: the song's own rate and samples"
+    )
+    bitrate_kbps: BitRate | None = Field(default=None, description="of mp3, m4a and ogg")
     normalize: Normalize | None = Field(
-        None, description="one factor for all stems: peak, or a loudness in LUFS", examples=["lufs:-14"]
+        default=None,
+        description="one factor for all stems: peak, or a loudness in LUFS",
+        examples=["lufs:-14"],
     )
     tags: Literal["keep", "none"] | None = Field(
-        None, description="keep: the stems get the song's text tags, and its cover of at most 2 MB"
+        default=None, description="keep: the stems get the song's text tags, and its cover of at most 2 MB"
     )
 
     @model_validator(mode="after")
@@ -115,9 +121,9 @@ class Choices(MessageModel):
     wants. `start_s` and `duration_s` name the part of the song, in seconds.
     """
 
-    preset: PresetName | None = Field(None, description="one of `GET /presets`", examples=["best"])
+    preset: PresetName | None = Field(default=None, description="one of `GET /presets`", examples=["best"])
     model: ModelName | None = Field(
-        None, description="one of `GET /models`", examples=["UVR-MDX-NET-Inst_HQ_4"]
+        default=None, description="one of `GET /models`", examples=["UVR-MDX-NET-Inst_HQ_4"]
     )
     models: Annotated[tuple[ModelName, ...], Field(min_length=2, max_length=MAX_ENSEMBLE_MODELS)] | None = (
         None
