@@ -68,6 +68,25 @@ _REQUEST_BODY = {
                 "a song": {"value": {"audio": _SONG}},
                 "a song and a callback": {"value": {"audio": _SONG, "hook_url": "https://example.com/hook"}},
                 "an hour at most": {"value": {"audio": _SONG, "cancel_after_s": 3600}},
+                "the vocals alone, by the best preset": {
+                    "value": {"audio": _SONG, "preset": "best", "stems": ["vocals"]}
+                },
+                "mp3, named for people": {
+                    "value": {
+                        "audio": _SONG,
+                        "output": {"format": "mp3", "bitrate_kbps": 192, "tags": "keep"},
+                        "label": "Artist - Title",
+                        "metadata": {"order": 17},
+                    }
+                },
+                "thirty seconds, as the song was sampled": {
+                    "value": {
+                        "audio": _SONG,
+                        "output": {"bit_depth": 24, "sample_rate": "source"},
+                        "start_s": 60,
+                        "duration_s": 30,
+                    }
+                },
             },
         }
     },
@@ -80,7 +99,9 @@ _ANSWERS: Answers = {
     ),
     400: problem_answer(
         400,
-        "The body, an address in the body or a header is wrong, or a field is misspelt (`field_unknown`)",
+        "The body, an address in the body or a header is wrong, a field is misspelt (`field_unknown`), "
+        "fields contradict each other (`choices_contradict`), or no processor has what was chosen "
+        "(`model_unknown`, `preset_unknown`, `stem_unknown`)",
         "audio: The address is not valid: it must begin with http:// or https://",
         error_code="address_invalid",
     ),
@@ -169,6 +190,9 @@ def _task_of(submission: Submission, user: str, idempotency_key: str | None) -> 
         idempotency_key=idempotency_key,
         submission_digest=None if idempotency_key is None else digest(submission),
         cancel_at=None if cancel_after_s is None else submitted_at + cancel_after_s,
+        choices=submission.choices,
+        label=submission.label,
+        metadata=submission.metadata,
     )
 
 
@@ -184,3 +208,5 @@ def _log(task: Task, admitted: Admitted, ignored: Sequence[str]) -> None:
         without_secrets(task.audio),
         "nobody" if task.hook_url is None else without_secrets(task.hook_url),
     )
+    if task.choices is not None:
+        log.info("Chosen: %s", task.choices.to_bytes().decode())
