@@ -12,6 +12,7 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageWatch
 from processor import work_directory
+from processor.announcer import Announcer, Identity, Room
 from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
 from processor.engine.protocol import EngineConfig, SeparationEngine
@@ -81,6 +82,14 @@ def make_handler(
         stages=stages,
         recipes=recipes,
     )
+
+
+def make_announcer(
+    settings: ProcessorSettings, room: Room, recipes: Recipes, outbox: Outbox, running: Callable[[], int]
+) -> Announcer:
+    """Return what announces the processor; `running` returns how many tasks it works on."""
+    identity = Identity(settings.worker_id, settings.kafka_models_topic, settings.slots, running)
+    return Announcer(identity, room, recipes, outbox)
 
 
 def make_recipes(settings: ProcessorSettings, stems_of: Callable[[str], tuple[str, ...]]) -> Recipes:

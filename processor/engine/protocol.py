@@ -54,7 +54,8 @@ class Computed:
 class Installed:
     """A model that was fetched, checked and prepared. `stems` are the stems that it gives.
 
-    `speed` is in seconds of audio for each second on this device; None if not measured.
+    `speed` is in seconds of audio for each second on this device, which `machine` names for people; None if
+    not measured.
     """
 
     name: str
@@ -64,6 +65,7 @@ class Installed:
     runtime: str | None = None
     precision: str | None = None
     speed: float | None = None
+    machine: str | None = None
 
 
 @dataclass(frozen=True)

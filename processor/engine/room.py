@@ -89,6 +89,11 @@ class EngineRoom:
         """The models that were installed at the start."""
         return self._installer.installed
 
+    @property
+    def device(self) -> str:
+        """The device that computes, for people."""
+        return next((found.machine for found in self.installed if found.machine), self._config.device)
+
     def stems_of(self, model: str) -> tuple[str, ...]:
         """Return the stems that the model gives; () where it is not installed yet."""
         return next((found.stems for found in self.installed if found.name == model), ())

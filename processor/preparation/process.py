@@ -56,6 +56,7 @@ def _describe(files: ModelFiles, made: Decision | None) -> JsonObject:
         "runtime": made.runtime if made else None,
         "precision": made.precision if made else None,
         "speed": made.times_real_time if made else None,
+        "machine": made.machine if made else None,
     }
 
 

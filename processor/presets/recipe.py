@@ -59,7 +59,7 @@ class Recipes:
         presets: Mapping[str, Preset],
         stems_of: Callable[[str], tuple[str, ...]] = lambda model: (),
     ):
-        self._models, self._stems_of = tuple(models), stems_of
+        self.models, self._stems_of = tuple(models), stems_of
         self.available = {
             name: preset for name, preset in presets.items() if all(map(self._has, preset.models))
         }
@@ -67,7 +67,7 @@ class Recipes:
     @property
     def default(self) -> str:
         """The model of those who choose none."""
-        return self._models[0]
+        return self.models[0]
 
     def resolve(self, choices: Choices | None) -> Recipe:
         """Return the recipe of a song.
@@ -86,7 +86,7 @@ class Recipes:
         if asked.models is not None:
             weights = asked.weights or (1.0,) * len(asked.models)
             return (Step(self._found(asked.models), asked.ensemble or DEFAULT_ENSEMBLE, weights),)
-        return (Step(self._found([asked.model] if asked.model else self._models[:1])),)
+        return (Step(self._found([asked.model] if asked.model else self.models[:1])),)
 
     def _of_preset(self, name: str) -> tuple[Step, ...]:
         preset = self.available.get(name)
@@ -108,13 +108,13 @@ class Recipes:
 
     def _found(self, wanted: Sequence[str]) -> tuple[str, ...]:
         try:
-            return tuple(names.find(model, self._models) for model in wanted)
+            return tuple(names.find(model, self.models) for model in wanted)
         except UnknownModel as error:
             raise PermanentError(ErrorCode.MODEL_UNKNOWN, str(error)) from None
 
     def _has(self, model: str) -> bool:
         try:
-            names.find(model, self._models)
+            names.find(model, self.models)
         except UnknownModel:
             return False
         return True

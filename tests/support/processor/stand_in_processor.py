@@ -54,6 +54,7 @@ class StandInEngine:
 
     busy_s = 0.0
     warm: tuple[str, ...] = ()
+    device = "cpu"
     installed: tuple[Installed, ...] = ()
 
     def __init__(self, config: EngineConfig):
