@@ -90,9 +90,10 @@ class Submission(Choices, PlainSubmission):
 
 
 _PLAIN_FIELDS = PlainSubmission.model_fields.keys()
-_FIELDS = frozenset(Submission.model_fields)
-_CHOICES = frozenset(Choices.model_fields)
-_INNER_FIELDS = {"output": frozenset(Output.model_fields)}
+# In their order: of two fields that are equally near a misspelt one, the first is named.
+_FIELDS = Submission.model_fields
+_CHOICES = Choices.model_fields
+_INNER_FIELDS = {"output": Output.model_fields}
 
 
 class Queued(BaseModel):
