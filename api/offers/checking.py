@@ -7,6 +7,7 @@ from api.offers.merging import Offer, merged
 from api.problems import ProblemError
 from common.errors import ErrorCode
 from common.tasks.messages import Choices, WorkerSeen
+from common.tasks.messages.choices import bare_model_name
 
 _MAX_LISTED = 10
 # Comparing two names takes up to 0.1 ms.
@@ -42,18 +43,19 @@ def _check_models(choices: Choices, offer: Offer) -> None:
         told = f"preset: no processor offers {choices.preset}; {_listed(choices.preset, offer.presets)}"
         raise ProblemError(400, told, error_code=ErrorCode.PRESET_UNKNOWN)
     for path, name in _models(choices):
-        if name not in offer.models:
+        if bare_model_name(name) not in offer.models:
             told = f"{path}: no processor has {name}; {_listed(name, offer.models)}"
             raise ProblemError(400, told, error_code=ErrorCode.MODEL_UNKNOWN)
 
 
 def _check_stems(choices: Choices, offer: Offer) -> None:
-    """An ensemble may take a stem from any of its models."""
+    """Leave the stems of an ensemble to the processor: its models call one stem by several names."""
+    if choices.models is not None:
+        return
     if choices.preset is not None:
         giver, given = f"the preset {choices.preset} gives", offer.presets[choices.preset].stems
-    elif names := [name for _, name in _models(choices)]:
-        giver = f"{' and '.join(names)} {'gives' if len(names) == 1 else 'give'}"
-        given = [stem for name in names for stem in offer.models[name].stems]
+    elif choices.model is not None:
+        giver, given = f"{choices.model} gives", offer.models[bare_model_name(choices.model)].stems
     else:
         giver, given = "the default model gives", list(offer.default_stems)
     for number, stem in enumerate(choices.stems or ()):

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from api.offers.models import OfferedModel, OfferedPreset, OnDevice
 from common.tasks.messages import WorkerSeen
+from common.tasks.messages.choices import bare_model_name
 from common.tasks.messages.worker import AvailablePreset, InstalledModel
 
 T = TypeVar("T", InstalledModel, AvailablePreset)
@@ -16,7 +17,10 @@ Owned = Sequence[tuple[WorkerSeen, T]]
 
 @dataclass(frozen=True)
 class Offer:
-    """Models and presets by name, in the order of the names. `default_stems`: those of the default models."""
+    """Models and presets by name, in the order of the names. Models are found without their file's extension.
+
+    `default_stems` are those of the default models; empty where a default model's stems are not known.
+    """
 
     models: Mapping[str, OfferedModel]
     presets: Mapping[str, OfferedPreset]
@@ -27,15 +31,16 @@ def merged(workers: Sequence[WorkerSeen]) -> Offer:
     """Return what `workers` offer together. Where they differ, the first one describes a thing."""
     models = {name: _model(owned) for name, owned in _by_name((w, w.models) for w in workers).items()}
     presets = {name: _preset(owned) for name, owned in _by_name((w, w.presets) for w in workers).items()}
-    default = [stem for model in models.values() if model.is_default for stem in model.stems]
-    return Offer(models, presets, tuple(dict.fromkeys(default)))
+    default = [model.stems for model in models.values() if model.is_default]
+    default_stems = dict.fromkeys(stem for stems in default for stem in stems)
+    return Offer(models, presets, tuple(default_stems) if all(default) else ())
 
 
 def _by_name(having: Iterable[tuple[WorkerSeen, Iterable[T]]]) -> dict[str, Owned[T]]:
     found: defaultdict[str, list[tuple[WorkerSeen, T]]] = defaultdict(list)
     for worker, things in having:
         for thing in things:
-            found[thing.name].append((worker, thing))
+            found[bare_model_name(thing.name)].append((worker, thing))
     return dict(sorted(found.items()))
 
 
@@ -47,7 +52,7 @@ def _model(owned: Owned[InstalledModel]) -> OfferedModel:
         stems=_stems(owned),
         license=next((model.license for _, model in owned if model.license), None),
         scores=next((model.scores for _, model in owned if model.scores), {}),
-        is_default=any(worker.default_model == model.name for worker, model in owned),
+        is_default=any(bare_model_name(w.default_model) == bare_model_name(m.name) for w, m in owned),
         speed=_fastest(model.speed for _, model in owned),
         devices=_devices(owned),
         workers=len(owned),

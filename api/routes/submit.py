@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -25,7 +25,16 @@ from api.routes.responses import (
     reference,
 )
 from api.submit.admission import Admitted
-from api.submit.submission import NOT_JSON, Queued, Submission, digest, parse, refuse_files, task_uuid
+from api.submit.submission import (
+    NOT_JSON,
+    PlainSubmission,
+    Queued,
+    Submission,
+    digest,
+    parse,
+    refuse_files,
+    task_uuid,
+)
 from api.submit.unknown_fields import shown
 from common.observability.log import current_request_id, task_context
 from common.outbound.addresses import without_secrets
@@ -178,7 +187,11 @@ def _key_of(request: Request) -> str | None:
         raise ProblemError(400, f"{_KEY}: {explain(error.errors(include_url=False))}") from None
 
 
-def _task_of(submission: Submission, user: str, idempotency_key: str | None) -> Task:
+def _task_of(submission: PlainSubmission, user: str, idempotency_key: str | None) -> Task:
+    chosen: dict[str, Any] = {}
+    if isinstance(submission, Submission):
+        named = {"label": submission.label, "metadata": submission.metadata}
+        chosen = {"choices": submission.choices, **named}
     submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
     return Task(
         task_uuid=task_uuid(user, idempotency_key),
@@ -190,9 +203,7 @@ def _task_of(submission: Submission, user: str, idempotency_key: str | None) -> 
         idempotency_key=idempotency_key,
         submission_digest=None if idempotency_key is None else digest(submission),
         cancel_at=None if cancel_after_s is None else submitted_at + cancel_after_s,
-        choices=submission.choices,
-        label=submission.label,
-        metadata=submission.metadata,
+        **chosen,
     )
 
 

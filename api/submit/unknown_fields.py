@@ -25,23 +25,25 @@ _ADDED = frozenset({"url", "uri", "link", "file", "address", "path", "src"})
 _NAMED = ("preset", "model")
 
 
+def fields_of(body: bytes) -> Mapping[str, Any]:
+    """Return the fields of a JSON object. Other JSON, and text that is no JSON, has none."""
+    try:
+        fields = from_json(body)
+    except ValueError:  # the parser of the values reports what is wrong
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
 def unknown_fields(
-    body: bytes, known: Collection[str], inner: Mapping[str, Collection[str]] | None = None
+    fields: Mapping[str, Any], known: Collection[str], inner: Mapping[str, Collection[str]]
 ) -> tuple[str, ...]:
-    """Return the names in a JSON object that are not `known`. Other JSON, and text that is no JSON, has none.
+    """Return the names in a JSON object that are not `known`.
 
     `inner` has the known names in objects of the object, by the objects' own names. An unknown name there is
     returned with its path, such as `output.foo`.
 
     Raise ProblemError 400 for a slip of a known field's name, and for an inner field outside of its object.
     """
-    try:
-        fields = from_json(body)
-    except ValueError:  # the parser of the values reports what is wrong
-        return ()
-    if not isinstance(fields, dict):
-        return ()
-    inner = inner or {}
     unknown = tuple(name for name in fields if name not in known)
     for name in unknown[:_MAX_COMPARED]:
         _refuse_if_near(name, nearest(name, known) or _inner_field(name, inner))

@@ -28,6 +28,7 @@ SAMPLE_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200,
 BITRATES_KBPS = (96, 128, 160, 192, 224, 256, 320)
 # Above these rates a format has no other; no format lacks a lower one of SAMPLE_RATES_HZ.
 HIGHEST_RATES_HZ: dict[Format, int] = {"mp3": 48000, "m4a": 96000}
+_MODEL_FILES = (".onnx", ".pth", ".ckpt", ".yaml", ".safetensors")
 _LUFS = re.compile(r"lufs:(-\d{1,2}(\.\d)?)")
 _LOWEST_LUFS, _HIGHEST_LUFS = -40.0, -5.0
 
@@ -56,6 +57,11 @@ def _bitrate(given: object) -> object:
     if given is None or (type(given) is int and given in BITRATES_KBPS):
         return given
     raise ValueError(f"must be one of {', '.join(map(str, BITRATES_KBPS))}")
+
+
+def bare_model_name(name: str) -> str:
+    """Return the name without the extension of a model's file: users may leave it out."""
+    return next((name.removesuffix(end) for end in _MODEL_FILES if name.endswith(end)), name)
 
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ ()&+-]*$", max_length=200)]

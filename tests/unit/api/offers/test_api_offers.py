@@ -89,7 +89,6 @@ UNKNOWN = [
         "stems.1: B gives no drum; there are drums, ",
     ),
     ({"preset": "best", "stems": ["bass"]}, "stem_unknown", "stems.0: the preset best gives no bass"),
-    ({"models": ["A", "B"], "stems": ["guitar"]}, "stem_unknown", "stems.0: A and B give no guitar"),
 ]
 
 
@@ -108,11 +107,26 @@ def test_what_no_processor_has_is_refused_with_what_there_is(client, fields, cod
 @pytest.mark.parametrize(
     "fields",
     [{}, {"model": "B", "stems": ["drums"]}, {"stems": ["vocals"]}, {"preset": "best", "stems": ["vocals"]},
-     {"models": ["A", "B"], "stems": ["bass"]}, {"output": {"format": "mp3"}}],
+     {"models": ["A.onnx", "B"], "stems": ["instrumental"]}, {"model": "B.ckpt"},
+     {"output": {"format": "mp3"}}],
 )  # fmt: skip
 def test_what_one_processor_has_is_taken(client, fields):
     client.view.tell(worker("a", models=(model("A"),), presets=()), worker("b"))
     assert client.generate(SONG | fields).status == 200
+
+
+def test_a_models_name_may_lack_the_extension_of_its_file_everywhere(client):
+    client.view.tell(
+        worker("a", models=(model("A.onnx", speed=1.0),), default_model="A"),
+        worker("b", models=(model("A", speed=2.0), model("C.ckpt", stems=()))),
+    )
+    a, c = ask(client, "/models")["models"]
+    assert (a["name"], a["workers"], a["is_default"], c["name"]) == ("A.onnx", 2, True, "C.ckpt")
+    for name in ("A", "A.onnx", "C", "C.ckpt"):
+        assert client.generate(SONG | {"model": name}).status == 200
+    # A stem is not refused where the processor does not say which ones the model gives.
+    assert client.generate(SONG | {"model": "C", "stems": ["bass"]}).status == 200
+    assert client.generate(SONG | {"model": "C.yml"}).status == 400
 
 
 def test_a_view_that_is_behind_refuses_nothing():
