@@ -35,6 +35,11 @@ OPTIONS = {
 }
 
 
+def opened(view: ByteView, demuxer: str | None) -> InputContainer:
+    """Open a file as the format `demuxer`, or as FFmpeg finds out. Raises FFmpegError and OSError."""
+    return av.open(view, "r", format=demuxer, options=OPTIONS, metadata_errors="ignore")
+
+
 def choose(container: InputContainer, view: ByteView) -> AudioStream:
     """Return the first decodable audio stream that is flagged as default, or else the first decodable one.
 

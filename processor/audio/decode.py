@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import takewhile
 from pathlib import Path
 
 import av
@@ -15,12 +16,13 @@ from av.audio.stream import AudioStream
 from av.container import InputContainer
 
 from common.errors import ErrorCode, PermanentError
-from processor.audio import audio_stream, stereo
+from processor.audio import audio_stream, seeking, stereo
 from processor.audio.containers import declared_length, song_parts
 from processor.audio.containers.audio_kind import not_audio
 from processor.audio.containers.byte_view import ByteView, Range
 from processor.audio.containers.missing_bytes import missing_bytes
 from processor.audio.containers.song_parts import SongPart
+from processor.audio.seeking import Unseekable
 from processor.audio.song_files import SongFiles
 from processor.audio.wav import SAMPLE_RATE, frame_bytes
 from processor.audio.window import WHOLE_SONG, Window
@@ -75,7 +77,7 @@ def decode(
         parts = song_parts.of(ByteView(file, [Range(0, size)]))
         with SongFiles(target, own, max_duration_s) as files:
             song = _Song(files, limits, target.parent, window, own is not None)
-            for part in parts:
+            for part in takewhile(lambda part: not song.is_over, parts):
                 song.add(part)
             return song.finished()
 
@@ -89,16 +91,14 @@ class _Song:
         self._first: tuple[str, str, int, int] | None = None
         self._found_s = self._declared_s = Fraction(0)
         self._good = self._bad = self._missing_bytes = 0
+        self.is_over = False
         self._samples = self._strange_samples = 0
 
     def add(self, part: SongPart) -> None:
         """Decode one more part. Raises PermanentError, OSError and MemoryError."""
         is_first = self._first is None
         try:
-            with av.open(
-                part.view, "r", format=part.demuxer, options=audio_stream.OPTIONS, metadata_errors="ignore"
-            ) as container:
-                self._add(part, container)
+            self._open(part)
         except av.error.InvalidDataError:
             if part.demuxer == "mov":  # a program that writes in one go puts the index at the end
                 message = "The file is truncated or damaged: its index is missing"
@@ -125,7 +125,17 @@ class _Song:
         assert self._first is not None, "a song has at least one part"
         return self._first
 
-    def _add(self, part: SongPart, container: InputContainer) -> None:
+    def _open(self, part: SongPart) -> None:
+        missing_bytes_before = self._missing_bytes
+        try:
+            with audio_stream.opened(part.view, part.demuxer) as container:
+                self._add(part, container, may_seek=True)
+        except Unseekable:
+            self._missing_bytes = missing_bytes_before
+            with audio_stream.opened(part.view, part.demuxer) as container:
+                self._add(part, container, may_seek=False)
+
+    def _add(self, part: SongPart, container: InputContainer, may_seek: bool) -> None:
         stream = audio_stream.choose(container, part.view)
         codec = stream.codec_context
         channels, rate = codec.channels, codec.sample_rate
@@ -134,10 +144,16 @@ class _Song:
         if self._first is None:
             self._first = (codec.name, container.format.name, rate, channels)
         packets = audio_stream.Packets(container, stream)
-        blocks = stereo.stereo(packets.frames(), self._limits.max_channels)
+        at_s, frames = Fraction(0), packets.frames()
+        start_s = Fraction(self._window.start_s) - self._found_s
+        if may_seek and seeking.is_worth_it(container, declared, start_s):
+            at_s, frames = seeking.frames_before(container, stream, packets, start_s)
+        blocks = stereo.stereo(frames, self._limits.max_channels)
         is_mp4 = container.format.name.startswith("mov")
         if is_mp4 or (container.format.name == "mp3" and declared):
-            blocks = stereo.without_padding(blocks, lambda found_s: declared or found_s - packets.padding_s)
+            rest = declared - at_s if declared else None
+            blocks = stereo.without_padding(blocks, lambda found_s: rest or found_s - packets.padding_s)
+        self._found_s += at_s
         self._write(blocks)
         if part.wav is not None and not part.wav.header:
             declared = declared_length.wav_s(part.wav, self._found_s)
@@ -156,42 +172,56 @@ class _Song:
             declared = declared_length.declared_s(container, stream, part.view)
             self._missing_bytes += missing_bytes(container.format.name, part.view)
         longest = max(declared or 0, declared_length.span_s(stream) or 0)
-        if self._declared_s + longest > self._limits.max_duration_s:
+        if self._window.length_s(self._declared_s + longest) > self._limits.max_duration_s:
             raise self._files.too_long()
-        _require_space(self._directory, longest)
+        rates = SAMPLE_RATE + (stream.codec_context.sample_rate if self._with_own else 0)
+        _require_space(self._directory, min(longest, self._window.length_s(self._found_s + longest)), rates)
         return declared
 
     def _write(self, blocks: Iterator[stereo.Block]) -> None:
         for block in blocks:
-            self._samples += len(block.samples)
-            self._strange_samples += block.strange
+            inside = self._window.cut(block, self._found_s)
             self._found_s += Fraction(len(block.samples), block.rate)
-            self._files.write(block)
+            if len(inside.samples):
+                self._samples += len(inside.samples)
+                self._strange_samples += inside.strange
+                self._files.write(inside)
+            if self._window.is_over(self._found_s, block.rate):
+                self.is_over = True
+                break
         self._files.end_part()
 
     def _check_length(self, frames: int) -> None:
-        if frames == 0 and self._bad:
+        if not self._found_s and self._bad:
             raise not_audio("nothing in it can be decoded")
-        found, declared = float(self._found_s), float(self._declared_s)
-        if self._declared_s and found < declared - self._tolerance_s():
-            raise _truncated(f"{found:.2f} s of {declared:.2f} s can be decoded")
-        if self._missing_bytes:
-            raise _truncated(f"{self._missing_bytes} bytes of its declared size are missing")
-        if frames == 0:
+        if not self.is_over:  # what lies behind the window may be missing
+            self._check_end()
+        if not self._found_s or (not frames and self._window.is_whole):
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
+        if not frames:
+            message = f"Nothing of the song is left: it lasts {float(self._found_s):.2f} s, and start_s is "
+            raise PermanentError(ErrorCode.WINDOW_EMPTY, f"{message}{self._window.start_s:g}")
         # Random bytes look like MP3 frames now and then. Junk after a declared length is harmless.
         if self._bad > self._good and not self._declared_s:
             raise not_audio("most of it cannot be decoded")
         if 2 * self._strange_samples > self._samples:
             raise not_audio("most of its samples are NaN or infinite")
 
+    def _check_end(self) -> None:
+        """Check that the song was decoded to its end. Raises PermanentError (truncated_audio)."""
+        found, declared = float(self._found_s), float(self._declared_s)
+        if self._declared_s and found < declared - self._tolerance_s():
+            raise _truncated(f"{found:.2f} s of {declared:.2f} s can be decoded")
+        if self._missing_bytes:
+            raise _truncated(f"{self._missing_bytes} bytes of its declared size are missing")
+
     def _tolerance_s(self) -> float:
         codec, _, rate, _ = self._source()
         return _TOLERANCE_S + (_LOST_SAMPLES / rate if codec.startswith(("aac", "mp3")) else 0)
 
 
-def _require_space(directory: Path, duration_s: Fraction | int) -> None:
-    needed, free = int(duration_s * SAMPLE_RATE) * frame_bytes("float32"), shutil.disk_usage(directory).free
+def _require_space(directory: Path, duration_s: Fraction | int, frames_per_s: int) -> None:
+    needed, free = int(duration_s * frames_per_s) * frame_bytes("float32"), shutil.disk_usage(directory).free
     if free < needed:
         raise OSError(errno.ENOSPC, f"decoding needs {needed} bytes, {free} are free")
 

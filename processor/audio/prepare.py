@@ -11,6 +11,7 @@ from pathlib import Path
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
 from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor import child_process
+from processor.audio.cover import Cover
 from processor.audio.wav import MAX_RATE_HZ, SAMPLE_RATE, frame_bytes
 from processor.audio.window import WHOLE_SONG, Window
 from processor.child_process import Channel, JsonObject
@@ -59,14 +60,14 @@ class DecoderLimits:
 class PreparedSource:
     """The song in a stereo float32 WAV file of `frames` at `rate` in Hz: its own rate, or 44.1 kHz.
 
-    `tags` and `cover` are those that are kept: texts by FFmpeg's names, and the path of a JPEG or PNG file.
+    `tags` are the texts that are kept, by FFmpeg's names; `cover` is the song's picture.
     """
 
     path: Path
     rate: int
     frames: int
     tags: Mapping[str, str] = field(default_factory=dict)
-    cover: Path | None = None
+    cover: Cover | None = None
 
     def frames_at(self, rate: int) -> int:
         """Return how many frames the song has at `rate` in Hz: as many as it lasts, rounded."""
@@ -108,8 +109,8 @@ def prepare(
     With `keep_source`, write the song at its own rate too, beside `target`.
 
     Calls `check` several times a second, which may raise to stop. Raises PermanentError (empty_file,
-    not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio),
-    TransientError (disk_full, out_of_memory, internal_error), and what `check` raises.
+    not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio,
+    window_empty), TransientError (disk_full, out_of_memory, internal_error), and what `check` raises.
     """
     within = decoder_limits or DecoderLimits.for_audio(limits, keep_source)
     own = target.with_name(f"{target.stem}.own.wav") if keep_source else None

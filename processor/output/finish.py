@@ -8,6 +8,7 @@ from pathlib import Path
 
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.tasks.messages import WrittenOutput
+from common.tasks.messages.choices import target_lufs
 from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor import child_process
 from processor.audio.prepare import PreparedSource
@@ -107,6 +108,9 @@ def plan(
         bit_depth=wanted.bit_depth,
         bitrate_kbps=wanted.bitrate_at(rate),
         normalize=wanted.normalize,
+        target_lufs=target_lufs(wanted.normalize),
+        tags=source.tags if wanted.keep_tags else {},
+        cover=source.cover if wanted.keep_tags else None,
     )
 
 

@@ -4,7 +4,9 @@ The stems are read twice: once for the gain that all of them get, and once to wr
 a thousandth of the song's length, so that reading again is cheaper than a spool file of the whole song.
 """
 
+import os
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,8 +14,8 @@ import numpy as np
 
 from common.errors import ErrorCode, TransientError
 from processor.audio.resample import Frames
-from processor.audio.stem_writer import MAX_LEVEL
-from processor.output import stem_file
+from processor.output import levels, stem_file
+from processor.output.loudness import integrated_lufs
 from processor.output.rate_reader import RateReader
 from processor.output.writing_job import WritingJob
 
@@ -44,21 +46,30 @@ def write(job: WritingJob, report: Report) -> float:
 
 
 def _gain(job: WritingJob, report: Report) -> float:
-    """Return 1, or less where a stem would clip; 32-bit stems are never scaled."""
+    """Return the gain of all stems; 32-bit stems are never scaled."""
     if job.bit_depth == 32:
         return 1.0
-    loudest = 0.0
-    for blocks in _blocks(job, job.names, report):
-        loudest = max(loudest, *(float(np.abs(block).max()) for block in blocks.values()))
-    return min(1.0, MAX_LEVEL / loudest) if loudest > 0 else 1.0
+    peaks = dict.fromkeys(job.names, 0.0)
+    for blocks in _blocks(job, job.names, lambda fraction: report(fraction / 2)):
+        peaks = {name: max(peak, float(np.abs(blocks[name]).max())) for name, peak in peaks.items()}
+    if job.normalize == "peak":
+        return levels.at_peak(peaks, job.wanted)
+    if job.target_lufs is not None:
+        lufs = integrated_lufs(Path(job.song), lambda fraction: report(0.5 + fraction / 2))
+        return levels.at_loudness(peaks, lufs, job.target_lufs)
+    return levels.unclipped(peaks)
 
 
 def _write_parts(job: WritingJob, gain: float, report: Report) -> None:
     with ExitStack() as stack:
+        # LAME encodes 25 s of sound in a second: the stems are encoded side by side.
+        pool = stack.enter_context(ThreadPoolExecutor(min(len(job.wanted), len(os.sched_getaffinity(0)))))
         writers = {name: stack.enter_context(stem_file.create(job, name)) for name in job.wanted}
         for blocks in _blocks(job, job.wanted, report):
-            for name, writer in writers.items():
-                writer.write(blocks[name], gain)
+            writing = [pool.submit(writer.write, blocks[name], gain) for name, writer in writers.items()]
+            wait(writing)  # all of them: a file must not be closed while a thread writes to it
+            for one in writing:
+                one.result()
 
 
 def _blocks(job: WritingJob, names: tuple[str, ...], report: Report) -> Iterator[Mapping[str, Frames]]:

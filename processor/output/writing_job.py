@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from processor.audio.cover import Cover
 from processor.child_process import JsonObject
 
 if TYPE_CHECKING:  # pydantic takes half of the time in which the writing process starts
@@ -17,8 +18,11 @@ class WritingJob:
     """The stems of one song and how to write them. All paths name float32 stereo WAV files.
 
     `stems` are at 44.1 kHz. `residual` is (name, of): the stem `name` is `whole` minus the stem `of`, at the
-    files' rate. `song` is what `normalize` measures. Each file gets `frames` frames at `rate` in Hz, and is
-    named `<stem>.<format>` in `target_dir`; `wanted` are the stems that get one.
+    files' rate. `normalize` is that of the output; `target_lufs` is its loudness, which is
+    measured on `song`. `tags` are texts by FFmpeg's names.
+
+    Each file gets `frames` frames at `rate` in Hz, and is named `<stem>.<format>` in `target_dir`; `wanted`
+    are the stems that get one.
     """
 
     stems: Mapping[str, str]
@@ -33,8 +37,9 @@ class WritingJob:
     bit_depth: "BitDepth | None"
     bitrate_kbps: int | None
     normalize: str
+    target_lufs: float | None
     tags: Mapping[str, str] = field(default_factory=dict)
-    cover: str | None = None
+    cover: Cover | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -45,6 +50,11 @@ class WritingJob:
         """Return the path of the finished stem."""
         return Path(self.target_dir) / f"{name}.{self.format}"
 
+    def tags_of(self, name: str) -> dict[str, str]:
+        """Return the stem's tags: the song's, with the stem's name behind the title."""
+        title = self.tags.get("title")
+        return {**self.tags, "title": f"{title} ({name})"} if title else dict(self.tags)
+
     def part(self, name: str) -> Path:
         """Return the path of the stem while it is being written."""
         return Path(self.target_dir) / f"{name}.part"
@@ -54,6 +64,10 @@ class WritingJob:
 
     @classmethod
     def from_json(cls, message: JsonObject) -> "WritingJob":
-        residual = message["residual"]
-        fields = {"wanted": tuple(message["wanted"]), "residual": tuple(residual) if residual else None}
+        residual, cover = message["residual"], message["cover"]
+        fields = {
+            "wanted": tuple(message["wanted"]),
+            "residual": tuple(residual) if residual else None,
+            "cover": Cover(**cover) if cover else None,
+        }
         return cls(**{**message, **fields})

@@ -11,11 +11,13 @@ import pytest
 from common.errors import Cancelled, ErrorCode, TransientError
 from processor.audio.prepare import PreparedSource
 from processor.output.finish import FloatStems, finish
-from processor.output.resolved import ResolvedOutput
+from processor.output.resolved import resolve
 from tests.support import audio
 from tests.support.processor.finishing import INSTRUMENTAL
 
-WAV = ResolvedOutput("wav", bit_depth=16)
+WAV = resolve(None, "wav")
+# Takes long enough to be stopped on the way.
+MP3 = resolve(None, "mp3")
 SECONDS = 40
 
 
@@ -51,7 +53,7 @@ def test_a_cancelled_job_ends_the_process_and_leaves_nothing(tmp_path, long_song
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        finish(*long_song, WAV, None, tmp_path, check, lambda fraction: None)
+        finish(*long_song, MP3, None, tmp_path, check, lambda fraction: None)
     assert list(tmp_path.iterdir()) == []
     assert during
     assert not during & children()
@@ -70,7 +72,7 @@ def test_a_process_that_dies_is_named(tmp_path, long_song, number, code):
                 os.kill(pid, number)
 
     with pytest.raises(TransientError, match=number.name) as caught:
-        finish(*long_song, WAV, None, tmp_path, check, lambda fraction: None)
+        finish(*long_song, MP3, None, tmp_path, check, lambda fraction: None)
     assert caught.value.code == code
     assert list(tmp_path.iterdir()) == []
 
@@ -85,14 +87,16 @@ def test_a_process_that_hangs_is_ended(tmp_path, long_song):
             now_s += 1000
 
     with pytest.raises(TransientError, match="hung") as caught:
-        finish(*long_song, WAV, None, tmp_path, check, lambda fraction: None, clock=lambda: now_s)
+        finish(*long_song, MP3, None, tmp_path, check, lambda fraction: None, clock=lambda: now_s)
     assert caught.value.code == ErrorCode.INTERNAL_ERROR
     assert not children() - before
 
 
-def test_a_full_disk_is_transient_and_leaves_nothing(tmp_path, long_song):
+@pytest.mark.parametrize("format", ["wav", "flac", "mp3", "m4a", "ogg"])
+def test_a_full_disk_is_transient_and_leaves_nothing(tmp_path, long_song, format):
     (tmp_path / "vocals.part").symlink_to("/dev/full")
+    output = resolve(None, format)
     with pytest.raises(TransientError) as caught:
-        finish(*long_song, WAV, None, tmp_path, lambda: None, lambda fraction: None)
+        finish(*long_song, output, None, tmp_path, lambda: None, lambda fraction: None)
     assert caught.value.code == ErrorCode.DISK_FULL
     assert list(tmp_path.iterdir()) == []
