@@ -143,6 +143,9 @@ PRODUCTION = {
         "it asks the model hub; test_models_fetch.py fetches from a stand-in for it"
     ),
     "python -m processor models prepare spleeter-2stems": IN_THE_STACK,
+    "python -m processor models add my-roformer.ckpt --config my-roformer.yaml": NotRun(
+        "it needs a model file of the reader's; test_models_fetch.py adds a small one"
+    ),
     "python -m processor models check": IN_THE_STACK,
     'acls="kafka-acls.sh --bootstrap-server HOST:PORT --command-config admin.properties --add '
     '--allow-principal User:uvr --resource-pattern-type prefixed"': _RIGHTS,
