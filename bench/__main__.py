@@ -26,6 +26,7 @@ PARTS = (
     "transfer",
     "scaling",
     "heavy",
+    "choices",
     "worker",
     "takeover",
     "view",

@@ -17,29 +17,28 @@ from common.tasks.cancels import Cancels
 from common.tasks.stage_news import StageWatch
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import register_disks
-from common.worker.service import PlaceRules, Service
-from processor.assembly import engine_config, make_handler
-from processor.engine.engine import Engine
+from common.worker.service import EXIT_OK, PlaceRules, Service
+from processor.assembly import engine_config, make_announcer, make_handler, make_recipes
 from processor.engine.protocol import EngineConfig
+from processor.engine.room import EngineRoom
 from processor.metrics import ProcessorMetrics
 from processor.places import claim_of, download_limits
 from processor.preparation import command
 
+# The last announcement says that the processor has stopped; apis need not wait for it.
+_FLUSH_S = 2.0
 _USAGE = (
     "usage: python -m processor [models list|fetch NAME|prepare NAME|check]"
     "  (the processor's settings are environment variables)"
 )
 
 
-def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
+def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     """Run the processor until it is stopped; return its exit code. `make_engine` takes stand-in engines."""
     settings = load_or_exit(ProcessorSettings)
-    with exit_if_unusable("LOG_DIR", settings.log_dir):
-        log.configure("processor", settings.log_dir, settings.log_level, settings.log_format)
-    stage = LocalStage(settings.output_dir.resolve())
-    with exit_if_unusable("OUTPUT_DIR", stage.root):
-        stage.open()
+    stage = _open_directories(settings)
     engine = make_engine(engine_config(settings))
+    recipes = make_recipes(settings, engine.stems_of)
     metrics = ProcessorMetrics.create()
     metrics.read_engine(lambda: engine.busy_s)
     register_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
@@ -54,29 +53,45 @@ def main(make_engine: Callable[[EngineConfig], Engine] = Engine) -> int:
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage, outbox, metrics, cancels, stages),
+        make_handler(settings, engine, stage, outbox, metrics, cancels, stages, recipes),
         {"engine": engine.state, "stage": stages.check},
         metrics.worker,
         PlaceRules(download_limits(settings), claim_of),
         may_begin=lambda: stages.ok,
     )
+    announcer = make_announcer(settings, engine, recipes, outbox, lambda: service.running_count)
 
     def until_ready(stopping: threading.Event) -> None:
         # Join the group only with a ready engine: other processors can do the tasks meanwhile.
         while not stopping.is_set() and not engine.wait_ready(0.5).ok:
             pass
+        announcer.start()
         stages.wait(stopping)
 
     engine.start()
     outbox.start()
     control.start()
     stages.start(service.stopping)
+    code = None
     try:
-        return service.run(until_ready)
+        code = service.run(until_ready)
+        return code
     finally:
+        announcer.stop(in_good_order=code == EXIT_OK)
+        outbox.flush(_FLUSH_S)
         control.stop()
         outbox.stop()
         engine.stop()
+
+
+def _open_directories(settings: ProcessorSettings) -> LocalStage:
+    """Begin the log, and return the stage. Raises SystemExit where a directory cannot be used."""
+    with exit_if_unusable("LOG_DIR", settings.log_dir):
+        log.configure("processor", settings.log_dir, settings.log_level, settings.log_format)
+    stage = LocalStage(settings.output_dir.resolve())
+    with exit_if_unusable("OUTPUT_DIR", stage.root):
+        stage.open()
+    return stage
 
 
 if __name__ == "__main__":

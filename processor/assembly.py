@@ -1,21 +1,26 @@
 """Builds the processor's parts from its settings."""
 
 import time
+from collections.abc import Callable
 
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
-from common.settings.loading import exit_if_unusable
+from common.settings.loading import exit_for_bad_settings, exit_if_unusable
 from common.settings.schema import ProcessorSettings
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageWatch
 from processor import work_directory
+from processor.announcer import Announcer, Identity, Room
 from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
 from processor.engine.protocol import EngineConfig, SeparationEngine
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
+from processor.presets import schema
+from processor.presets.recipe import Recipes
+from processor.presets.schema import BadPresets, product_file
 
 
 def engine_config(settings: ProcessorSettings) -> EngineConfig:
@@ -28,6 +33,8 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
         output_format=settings.output_format,
         max_jobs=settings.engine_max_jobs,
         job_timeout_s=settings.engine_job_timeout_s,
+        more_models=settings.models,
+        warm_models=settings.engine_models,
     )
 
 
@@ -48,6 +55,7 @@ def make_handler(
     metrics: ProcessorMetrics,
     cancels: Cancels,
     stages: StageWatch,
+    recipes: Recipes,
 ) -> ProcessorHandler:
     """Build the handler with a work directory of its own below TEMP_DIR, kept for the process's life.
 
@@ -63,6 +71,7 @@ def make_handler(
             len(settings.retry_delays_s),
             download_limits(settings),
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
+            settings.output_format,
         ),
         OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
         engine,
@@ -71,4 +80,25 @@ def make_handler(
         metrics=metrics,
         cancels=cancels,
         stages=stages,
+        recipes=recipes,
     )
+
+
+def make_announcer(
+    settings: ProcessorSettings, room: Room, recipes: Recipes, outbox: Outbox, running: Callable[[], int]
+) -> Announcer:
+    """Return what announces the processor; `running` returns how many tasks it works on."""
+    identity = Identity(settings.worker_id, settings.kafka_models_topic, settings.slots, running)
+    return Announcer(identity, room, recipes, outbox)
+
+
+def make_recipes(settings: ProcessorSettings, stems_of: Callable[[str], tuple[str, ...]]) -> Recipes:
+    """Return the recipes of the settings' models and presets; `stems_of` gives a model's stems, or ().
+
+    Raises SystemExit where a file of presets is wrong.
+    """
+    files = filter(None, (product_file(), settings.presets_file))
+    try:
+        return Recipes(engine_config(settings).models, schema.merged(files), stems_of)
+    except BadPresets as error:
+        exit_for_bad_settings(str(error))

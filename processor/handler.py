@@ -1,10 +1,8 @@
 """Runs a task's job in the processor: download, prepare, separate, stage, publish the result."""
 
 import logging
-import shutil
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,12 +28,15 @@ from common.tasks.messages import (
     UndecodableMessage,
 )
 from common.tasks.stage_news import StageWatch
-from processor import results
+from processor import results, work_directory
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
-from processor.engine.protocol import Separation, SeparationEngine
+from processor.audio.stem_writer import Format
+from processor.engine.protocol import SeparationEngine
 from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
+from processor.presets.maker import Made, Maker
+from processor.presets.recipe import Recipes
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ _SLOT_KEPT_S = 0.5
 class ProcessorConfig:
     """The handler's settings; `download` and `audio` limit each song.
 
-    `temp_dir` belongs to this process alone. `retries` counts the tries after the first.
+    `temp_dir` belongs to this process alone. `retries` counts the tries after the first. `format` is that of
+    the stems where a task names none.
     """
 
     result_topic: str
@@ -55,6 +57,7 @@ class ProcessorConfig:
     retries: int
     download: DownloadLimits
     audio: AudioLimits
+    format: Format = "wav"
 
 
 class ProcessorHandler:
@@ -74,6 +77,7 @@ class ProcessorHandler:
         metrics: ProcessorMetrics | None = None,
         cancels: Cancels | None = None,
         stages: StageWatch | None = None,
+        recipes: Recipes | None = None,
     ):
         self._cancels = cancels or Cancels()
         self._stages = stages
@@ -83,7 +87,7 @@ class ProcessorHandler:
         self._schedule = RetrySchedule("job", config.retries, resets=(retry.BRIEF,))
         self._brief_schedule = retry.brief_schedule(self._schedule)
         self._network = network
-        self._engine = engine
+        self._maker = Maker(engine, recipes or Recipes(("default",), {}), config.format)
         self._stage = stage
         self._wall_clock = wall_clock
 
@@ -172,7 +176,9 @@ class ProcessorHandler:
         return Message(self._config.result_topic, str(result.task_uuid).encode(), result.to_bytes())
 
     def _separate(self, task: Task, record: Record, context: JobContext, status: JobStatus) -> Separated:
-        with self._workspace(record, context) as directory:
+        plan = self._maker.plan(task.choices)
+        name = f"{record.file_label}.{context.attempt}"
+        with work_directory.of_attempt(self._config.temp_dir / name) as directory:
             timed = self._metrics.worker.timed
             status.enter(State.DOWNLOADING)
             with timed(Phase.DOWNLOAD):
@@ -181,23 +187,27 @@ class ProcessorHandler:
             context.regain_slot()
             status.enter(State.PREPARING)
             with timed(Phase.PREPARE):
-                mix = prepare(fetched.path, directory / "mix.wav", self._config.audio, context.check)
+                mix = prepare(
+                    fetched.path,
+                    directory / "mix.wav",
+                    self._config.audio,
+                    context.check,
+                    window=plan.window,
+                    keep_source=plan.keeps_source,
+                )
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
-            stems_dir = directory / "stems"
-            stems_dir.mkdir()
             status.enter(State.SEPARATING)
             began_s = time.monotonic()
-            separation = self._engine.separate(mix.path, stems_dir, context.check, _progress_of(status))
-            log.info("separated on %s in %.1f s", separation.device, time.monotonic() - began_s)
-            if why := separation.computed.fallback:
-                log.warning("computed in %s: %s", separation.computed.precision, why)
-            self._metrics.separated(mix.duration_s, separation.took_s)
+            made = self._maker.make(plan, mix, directory / "work", context.check, _progress_of(status))
+            log.info("separated on %s in %.1f s", made.device, time.monotonic() - began_s)
+            made.warn_of_fallbacks()
+            self._metrics.separated(mix.duration_s, made.took_s)
             if self._stages:
                 self._stages.wait_to_stage(context.check)
             with timed(Phase.STAGE):
-                stems = self._put_in_stage(task, record, context, separation)
-                return results.separated(task, separation, stems, self._wall_clock(), status.times)
+                stems = self._put_in_stage(task, record, context, made)
+                return results.separated(task, made, stems, self._wall_clock(), status.times)
 
     def _download(
         self, task: Task, directory: Path, context: JobContext, status: JobStatus
@@ -213,10 +223,10 @@ class ProcessorHandler:
         return download(task.audio, directory, self._config.download, self._network, check, status.advance)
 
     def _put_in_stage(
-        self, task: Task, record: Record, context: JobContext, separation: Separation
+        self, task: Task, record: Record, context: JobContext, made: Made
     ) -> dict[str, StagedStem]:
         stems = {}
-        for name, stem in separation.stems.items():
+        for name, stem in made.stems.items():
             context.check()
             staged = self._stage.put(task.task_uuid, record.file_label, context.attempt, stem.path)
             stems[name] = StagedStem(
@@ -227,18 +237,6 @@ class ProcessorHandler:
             )
             Failpoint.STAGING.reach()
         return stems
-
-    @contextmanager
-    def _workspace(self, record: Record, context: JobContext) -> Iterator[Path]:
-        """Yield an empty directory for one attempt; remove it with its contents afterwards."""
-        directory = self._config.temp_dir / f"{record.file_label}.{context.attempt}"
-        # The directory may exist: an operator who resets an offset repeats the same attempt.
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir(parents=True)
-        try:
-            yield directory
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
 
 
 def _progress_of(status: JobStatus) -> Callable[[float], None]:

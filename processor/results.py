@@ -3,28 +3,33 @@
 from collections.abc import Mapping
 from typing import Any
 
+from common import __version__
 from common.errors import JobError
 from common.outbound.addresses import without_secrets
 from common.tasks.job_status import failure
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, Task, Times
-from processor.engine.protocol import Separation
+from processor.presets.maker import Made
 
 
 def separated(
-    task: Task, separation: Separation, stems: Mapping[str, StagedStem], finished_at: float, times: Times
+    task: Task, made: Made, stems: Mapping[str, StagedStem], finished_at: float, times: Times
 ) -> Separated:
     """Return the result of a separated song. `finished_at` and `times` are in seconds since the epoch."""
+    first = made.used[0]
     return Separated(
         **_shared_fields(task),
         finished_at=finished_at,
         stems=dict(stems),
-        model=separation.model,
-        device=separation.device,
-        runtime=separation.computed.runtime,
-        precision=separation.computed.precision,
-        precision_fallback=separation.computed.fallback,
-        gain=separation.gain,
+        model=made.model,
+        device=made.device,
+        runtime=first.runtime,
+        precision=first.precision,
+        precision_fallback=first.precision_fallback,
+        gain=made.gain,
         times=times,
+        models=made.used,
+        output=made.output,
+        version=__version__,
     )
 
 

@@ -10,6 +10,8 @@ import logging
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,3 +85,18 @@ def _lock(directory: Path) -> int | None:
         log.debug("%s belongs to a running process", directory)
     os.close(descriptor)
     return None
+
+
+@contextmanager
+def of_attempt(directory: Path) -> Iterator[Path]:
+    """Make an empty `directory` for one attempt, and remove it with its contents afterwards.
+
+    Raises OSError.
+    """
+    # The directory may exist: an operator who resets an offset repeats the same attempt.
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)

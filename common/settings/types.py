@@ -15,6 +15,11 @@ Origins = Annotated[tuple[str, ...], NoDecode]
 Ports = Annotated[tuple[Annotated[int, Field(ge=1, le=65535)], ...], NoDecode]
 Delays = Annotated[tuple[Annotated[int, Field(gt=0)], ...], NoDecode, Field(min_length=1)]
 Names = Annotated[tuple[str, ...], NoDecode]
+MODEL_NAME = r"^[A-Za-z0-9][A-Za-z0-9._ ()&+-]*$"
+# As many as a processor can announce.
+ModelNames = Annotated[
+    tuple[Annotated[str, Field(pattern=MODEL_NAME, max_length=200)], ...], NoDecode, Field(max_length=499)
+]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]

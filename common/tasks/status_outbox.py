@@ -38,6 +38,7 @@ class KafkaOutbox:
         """`connect` may block and raise, since only the outbox's own thread calls it."""
         self._connect, self._clock = connect, clock
         self._boxes: dict[object, _Box] = {}
+        self._under_way: set[Message] = set()
         self._changed = threading.Condition()
         self._stopping = threading.Event()
         self._broken = threading.Event()
@@ -52,6 +53,16 @@ class KafkaOutbox:
         with self._changed:
             self._changed.notify()
         self._thread.join(_JOIN_TIMEOUT_S)
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits, at most `timeout_s` seconds, until each message is sent or lost; returns whether all are."""
+
+        def all_sent() -> bool:
+            waiting = any(box.message is not None for box in self._boxes.values())
+            return not waiting and not self._under_way
+
+        with self._changed:
+            return self._changed.wait_for(all_sent, timeout_s)
 
     def put(self, job: object, message: Message) -> None:
         with self._changed:
@@ -87,6 +98,9 @@ class KafkaOutbox:
             yield producer
         finally:
             clients.discard_producer(producer)
+            with self._changed:
+                self._under_way.clear()
+                self._changed.notify_all()
 
     def _send_until_broken(self, producer: KafkaProducer) -> None:
         # Messages are taken only now: while the connection was made, newer ones may have replaced them.
@@ -94,6 +108,12 @@ class KafkaOutbox:
             for message in self._take():
                 future = producer.send(message.topic, key=message.key, value=message.value)
                 future.add_errback(self._on_error)
+                future.add_both(lambda _, sent=message: self._ended(sent))
+
+    def _ended(self, message: Message) -> None:
+        with self._changed:
+            self._under_way.discard(message)
+            self._changed.notify_all()
 
     def _wait_for_one(self) -> bool:
         """Returns True once a message is due, and False when the outbox is stopped."""
@@ -113,6 +133,7 @@ class KafkaOutbox:
                 if box.message is not None and box.due_s <= now_s:
                     taken.append(box.message)
                     box.message, box.due_s = None, now_s + _INTERVAL_S
+            self._under_way.update(taken)
             return taken
 
     def _on_error(self, error: BaseException) -> None:

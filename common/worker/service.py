@@ -105,6 +105,11 @@ class Service:
             lag,
         )
 
+    @property
+    def running_count(self) -> int:
+        """The number of records that jobs work on."""
+        return self._worker.running_count
+
     def run(self, prepare: Callable[[threading.Event], None]) -> int:
         """Serve until a signal, once `prepare(stopping)` has returned. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -11,8 +11,6 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
-import numpy as np
-import numpy.typing as npt
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
@@ -23,21 +21,21 @@ from processor.audio.containers.audio_kind import not_audio
 from processor.audio.containers.byte_view import ByteView, Range
 from processor.audio.containers.missing_bytes import missing_bytes
 from processor.audio.containers.song_parts import SongPart
-from processor.audio.resample import Resampler
-from processor.audio.wav import SAMPLE_RATE, WavWriter, frame_bytes
+from processor.audio.song_files import SongFiles
+from processor.audio.wav import SAMPLE_RATE, frame_bytes
+from processor.audio.window import WHOLE_SONG, Window
 
 _TOLERANCE_S = 0.05
 # Some encoders count their own delay as part of the length: at most two frames of HE-AAC.
 _LOST_SAMPLES = 4096
-# +40 dB of full scale: no music is so loud, but a file that is misread easily is.
-_MOST_PEAK = 100.0
 
 
 @dataclass(frozen=True)
 class Decoded:
     """A decoded song: `frames` at 44.1 kHz; `peak` is the largest absolute sample, 1.0 being full scale.
 
-    `source_rate` in Hz, `codec`, `container` and `source_channels` describe the song's first part.
+    `source_rate` in Hz, `codec`, `container` and `source_channels` describe the song's first part. The file
+    at the song's own rate, where one was asked for, has `own_frames` at `own_rate` in Hz.
     """
 
     frames: int
@@ -46,6 +44,8 @@ class Decoded:
     container: str
     source_rate: int
     source_channels: int
+    own_rate: int
+    own_frames: int
 
 
 @dataclass(frozen=True)
@@ -54,10 +54,18 @@ class _Limits:
     max_channels: int
 
 
-def decode(source: Path, target: Path, max_duration_s: float, max_channels: int) -> Decoded:
-    """Decode `source` to `target`, a 44.1 kHz stereo float32 WAV file.
+def decode(
+    source: Path,
+    target: Path,
+    max_duration_s: float,
+    max_channels: int,
+    window: Window = WHOLE_SONG,
+    own: Path | None = None,
+) -> Decoded:
+    """Decode the window of `source` to `target`, a 44.1 kHz stereo float32 WAV file.
 
-    Raises PermanentError (see `prepare`), OSError and MemoryError.
+    With `own`, write the same there at the song's own rate. Raises PermanentError (see `prepare`), OSError
+    and MemoryError.
     """
     size = source.stat().st_size
     if size == 0:
@@ -65,8 +73,8 @@ def decode(source: Path, target: Path, max_duration_s: float, max_channels: int)
     limits = _Limits(max_duration_s, max_channels)
     with source.open("rb") as file:
         parts = song_parts.of(ByteView(file, [Range(0, size)]))
-        with WavWriter(target, "float32") as writer:
-            song = _Song(writer, limits, target.parent)
+        with SongFiles(target, own, max_duration_s) as files:
+            song = _Song(files, limits, target.parent, window, own is not None)
             for part in parts:
                 song.add(part)
             return song.finished()
@@ -75,12 +83,12 @@ def decode(source: Path, target: Path, max_duration_s: float, max_channels: int)
 class _Song:
     """Decodes the parts of a song one after the other, and checks that the result is a whole song."""
 
-    def __init__(self, writer: WavWriter, limits: _Limits, directory: Path):
-        self._writer, self._limits, self._directory = writer, limits, directory
+    def __init__(self, files: SongFiles, limits: _Limits, directory: Path, window: Window, with_own: bool):
+        self._files, self._limits, self._directory = files, limits, directory
+        self._window, self._with_own = window, with_own
         self._first: tuple[str, str, int, int] | None = None
         self._found_s = self._declared_s = Fraction(0)
         self._good = self._bad = self._missing_bytes = 0
-        self._peak = 0.0
         self._samples = self._strange_samples = 0
 
     def add(self, part: SongPart) -> None:
@@ -108,9 +116,9 @@ class _Song:
 
     def finished(self) -> Decoded:
         """Return the decoded song. Raises PermanentError where it is empty, truncated or no music."""
-        frames = self._writer.written
-        self._check_length(frames)
-        return Decoded(frames, self._peak, *self._source())
+        files = self._files
+        self._check_length(files.frames)
+        return Decoded(files.frames, files.peak, *self._source(), files.own_rate, files.own_frames)
 
     def _source(self) -> tuple[str, str, int, int]:
         """Return codec, container, rate and channels of the first part, which `add` has set."""
@@ -149,37 +157,17 @@ class _Song:
             self._missing_bytes += missing_bytes(container.format.name, part.view)
         longest = max(declared or 0, declared_length.span_s(stream) or 0)
         if self._declared_s + longest > self._limits.max_duration_s:
-            raise self._too_long()
+            raise self._files.too_long()
         _require_space(self._directory, longest)
         return declared
 
     def _write(self, blocks: Iterator[stereo.Block]) -> None:
-        resampler: Resampler | None = None
         for block in blocks:
-            if resampler is None or block.rate != resampler.rate:
-                if resampler:
-                    self._put(resampler.finish())
-                resampler = Resampler(block.rate)
             self._samples += len(block.samples)
             self._strange_samples += block.strange
             self._found_s += Fraction(len(block.samples), block.rate)
-            self._put(resampler.convert(block.samples))
-        if resampler:
-            self._put(resampler.finish())
-
-    def _put(self, samples: npt.NDArray[np.float32]) -> None:
-        if not len(samples):
-            return
-        most = self._limits.max_duration_s * SAMPLE_RATE
-        if self._writer.written + len(samples) > int(most) + SAMPLE_RATE * _TOLERANCE_S:
-            raise self._too_long()
-        self._peak = max(self._peak, float(samples.max()), -float(samples.min()))
-        if self._peak > _MOST_PEAK:
-            raise not_audio(
-                f"its samples reach {self._peak:.4g} times full scale, which no music does: it is damaged, "
-                "or its samples have another format than its header says"
-            )
-        self._writer.write(samples)
+            self._files.write(block)
+        self._files.end_part()
 
     def _check_length(self, frames: int) -> None:
         if frames == 0 and self._bad:
@@ -200,10 +188,6 @@ class _Song:
     def _tolerance_s(self) -> float:
         codec, _, rate, _ = self._source()
         return _TOLERANCE_S + (_LOST_SAMPLES / rate if codec.startswith(("aac", "mp3")) else 0)
-
-    def _too_long(self) -> PermanentError:
-        message = f"The audio is longer than {self._limits.max_duration_s:g} s"
-        return PermanentError(ErrorCode.TOO_LONG, message)
 
 
 def _require_space(directory: Path, duration_s: Fraction | int) -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import json
 import resource
 import sys
 from pathlib import Path
@@ -15,14 +16,23 @@ _OPEN_FILES = 64
 
 def main(arguments: list[str]) -> None:
     """Decode one file and send one message: the fields of `Decoded` with `code` None, or an error."""
-    channel, (source, target, max_duration_s, max_channels, *limits) = child_process.attach(arguments)
+    channel, (text,) = child_process.attach(arguments)
     child_process.serve(channel, lambda message: None)
     from processor.audio import decode
+    from processor.audio.window import Window
 
-    _limit(*map(int, limits))
+    request = json.loads(text)
+    own = Path(request["own"]) if request["own"] else None
+    _limit(**request["process"])
     channel.send({"ready": True})  # from here on only the file can end this process
     try:
-        result = decode.decode(Path(source), Path(target), float(max_duration_s), int(max_channels))
+        result = decode.decode(
+            Path(request["source"]),
+            Path(request["target"]),
+            **request["limits"],
+            window=Window(**request["window"]),
+            own=own,
+        )
     except PermanentError as error:
         channel.send({"code": error.code, "message": error.message, "permanent": True})
     except MemoryError:

@@ -1,16 +1,19 @@
 """Turns a download into the mix that the engine takes, decoded in a limited child process."""
 
+import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
 from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor import child_process
-from processor.audio.wav import SAMPLE_RATE, frame_bytes
+from processor.audio.cover import Cover
+from processor.audio.wav import MAX_RATE_HZ, SAMPLE_RATE, frame_bytes
+from processor.audio.window import WHOLE_SONG, Window
 from processor.child_process import Channel, JsonObject
 
 _TICK_S = 0.05
@@ -42,21 +45,41 @@ class DecoderLimits:
         return self.cpu_s * _WALL_FACTOR
 
     @classmethod
-    def for_audio(cls, limits: AudioLimits) -> "DecoderLimits":
-        """Return limits that are enough for every song within `limits`."""
+    def for_audio(cls, limits: AudioLimits, keep_source: bool = False) -> "DecoderLimits":
+        """Return limits that are enough for every song within `limits`, also at its own rate if kept."""
+        most_hz = MAX_RATE_HZ if keep_source else SAMPLE_RATE
         # Decoding takes less than a hundredth of the song's length; a tenth means that it will not end.
         return cls(
             memory_bytes=2 << 30,
             cpu_s=int(60 + 0.1 * limits.max_duration_s),
-            file_bytes=int((limits.max_duration_s + 1) * SAMPLE_RATE) * frame_bytes("float32") + (1 << 20),
+            file_bytes=int((limits.max_duration_s + 1) * most_hz) * frame_bytes("float32") + (1 << 20),
         )
+
+
+@dataclass(frozen=True)
+class PreparedSource:
+    """The song in a stereo float32 WAV file of `frames` at `rate` in Hz: its own rate, or 44.1 kHz.
+
+    `tags` are the texts that are kept, by FFmpeg's names; `cover` is the song's picture.
+    """
+
+    path: Path
+    rate: int
+    frames: int
+    tags: Mapping[str, str] = field(default_factory=dict)
+    cover: Cover | None = None
+
+    def frames_at(self, rate: int) -> int:
+        """Return how many frames the song has at `rate` in Hz: as many as it lasts, rounded."""
+        return (2 * self.frames * rate + self.rate) // (2 * self.rate)
 
 
 @dataclass(frozen=True)
 class PreparedAudio:
     """A 44.1 kHz stereo float32 WAV file of `frames`; `peak` is its largest absolute sample.
 
-    `codec`, `container`, `source_rate` (in Hz) and `source_channels` describe the download.
+    `codec`, `container`, `source_rate` (in Hz) and `source_channels` describe the download. `source` is the
+    song as finished stems are made from it.
     """
 
     path: Path
@@ -67,6 +90,7 @@ class PreparedAudio:
     container: str
     source_rate: int
     source_channels: int
+    source: PreparedSource
 
 
 def prepare(
@@ -76,27 +100,43 @@ def prepare(
     check: StopCheck,
     decoder_limits: DecoderLimits | None = None,
     clock: Callable[[], float] = time.monotonic,
+    *,
+    window: Window = WHOLE_SONG,
+    keep_source: bool = False,
 ) -> PreparedAudio:
-    """Decode `source` to `target`; after an error there is no `target`.
+    """Decode the `window` of `source` to `target`; after an error there is no `target`.
+
+    With `keep_source`, write the song at its own rate too, beside `target`.
 
     Calls `check` several times a second, which may raise to stop. Raises PermanentError (empty_file,
     not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio),
     TransientError (disk_full, out_of_memory, internal_error), and what `check` raises.
     """
-    within = decoder_limits or DecoderLimits.for_audio(limits)
-    arguments = [source.resolve(), target.resolve(), *astuple(limits), *astuple(within)]
+    within = decoder_limits or DecoderLimits.for_audio(limits, keep_source)
+    own = target.with_name(f"{target.stem}.own.wav") if keep_source else None
+    request = {
+        "source": str(source.resolve()),
+        "target": str(target.resolve()),
+        "own": str(own.resolve()) if own else None,
+        "window": asdict(window),
+        "limits": asdict(limits),
+        "process": asdict(within),
+    }
     stop_check = deadline_check(within.wall_s, check, clock)
     complete = False
     try:
-        answer = _converse([str(argument) for argument in arguments], stop_check)
+        answer = _converse([json.dumps(request)], stop_check)
         complete = True
     except DeadlineExceeded:
         message = f"The decoder hung: it was not done after {within.wall_s} s"
         raise TransientError(ErrorCode.INTERNAL_ERROR, message) from None
     finally:
         if not complete:
-            target.unlink(missing_ok=True)
-    return PreparedAudio(path=target, duration_s=answer["frames"] / SAMPLE_RATE, **answer)
+            for path in filter(None, (target, own)):
+                path.unlink(missing_ok=True)
+    rate, frames = answer.pop("own_rate"), answer.pop("own_frames")
+    kept = PreparedSource(own, rate, frames) if own else PreparedSource(target, SAMPLE_RATE, answer["frames"])
+    return PreparedAudio(path=target, duration_s=answer["frames"] / SAMPLE_RATE, source=kept, **answer)
 
 
 def _converse(arguments: list[str], check: StopCheck) -> JsonObject:

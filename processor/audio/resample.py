@@ -1,4 +1,4 @@
-"""Resamples stereo samples of any rate to the models' 44.1 kHz, block by block in constant memory."""
+"""Resamples stereo samples from any rate to another, block by block in constant memory."""
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +10,17 @@ Frames = npt.NDArray[np.float32]  # [frame, 2]
 
 
 class Resampler:
-    """Converts float32 [frame, 2] from `rate` (in Hz) to 44.1 kHz by soxr's high quality.
+    """Converts float32 [frame, 2] from `rate` to `to_rate`, both in Hz, by soxr's high quality.
 
-    From 48 kHz, the pass band up to 20 kHz is flat within 0.01 dB and aliases are 120 dB down. The output is
-    not delayed, and its length is the input's times 44,100 / `rate`, rounded.
+    From 48 to 44.1 kHz, the pass band up to 20 kHz is flat within 0.01 dB and aliases are 120 dB down. The
+    output is not delayed, and its length is the input's times `to_rate` / `rate`, rounded.
     """
 
-    def __init__(self, rate: int):
+    def __init__(self, rate: int, to_rate: int = SAMPLE_RATE):
         self.rate = rate
         self._stream = None
-        if rate != SAMPLE_RATE:
-            self._stream = soxr.ResampleStream(rate, SAMPLE_RATE, CHANNELS, dtype="float32", quality="HQ")
+        if rate != to_rate:
+            self._stream = soxr.ResampleStream(rate, to_rate, CHANNELS, dtype="float32", quality="HQ")
 
     def convert(self, block: Frames) -> Frames:
         """Return the samples that the input so far determines; the rest comes with later calls."""

@@ -13,8 +13,9 @@ from av.audio.frame import AudioFrame
 from common.errors import ErrorCode, PermanentError
 from processor.audio import downmix
 from processor.audio.containers.audio_kind import not_audio
+from processor.audio.wav import MAX_RATE_HZ
 
-_RATES = range(1_000, 768_001)  # below 1 kHz a few bytes become hours of sound
+_RATES = range(1_000, MAX_RATE_HZ + 1)  # below 1 kHz a few bytes become hours of sound
 _BLOCK_FRAMES = 16384
 # Encoders pad by at most two frames of HE-AAC. A larger excess over the declared length is no padding.
 _PADDING_SAMPLES = 4096

@@ -1,4 +1,4 @@
-"""Separates songs in one warm child process, which works for one job at a time.
+"""Separates songs with one model in one warm child process, which works for one job at a time.
 
 The child may be killed at any time (cancel, deadline) and may crash (a segfault, the out-of-memory killer).
 Then the job gets a typed error, its partial files are removed, and a new child loads the model.
@@ -18,7 +18,9 @@ from processor.child_process import JsonObject
 from processor.engine.busy_clock import BusyClock
 from processor.engine.fifo_turns import FifoTurns
 from processor.engine.keeper import Keeper, Running
-from processor.engine.protocol import Computed, EngineConfig, Separation, StemFile
+from processor.engine.protocol import Computed, EngineConfig, Installed, Separation, StemFile
+from processor.engine.starter import Failure
+from processor.separation.loaded_model import Residual
 
 _TICK_S = 0.05
 # 1 s: a child that stops by itself in time keeps its loaded model; a slower one is killed.
@@ -33,15 +35,21 @@ _OUT_OF_MEMORY = (
 class Engine:
     """Owns the child process. Thread-safe: one call of `separate` works at a time, and others wait in order.
 
-    `count_oom_kills` is `memory.kill_count`, or a stand-in of a test.
+    `count_oom_kills` is `memory.kill_count`, or a stand-in of a test. Engines that share a `busy` clock must
+    work in turn.
     """
 
-    def __init__(self, config: EngineConfig, count_oom_kills: Callable[[], int | None] = memory.kill_count):
+    def __init__(
+        self,
+        config: EngineConfig,
+        count_oom_kills: Callable[[], int | None] = memory.kill_count,
+        busy: BusyClock | None = None,
+    ):
         self._config = config
         self._count_oom_kills = count_oom_kills
         self._keeper = Keeper(config, count_oom_kills)
         self._turns = FifoTurns()
-        self._busy = BusyClock()
+        self._busy = busy or BusyClock()
 
     def start(self) -> None:
         """Start the child, which loads its model in the background; return at once."""
@@ -55,6 +63,16 @@ class Engine:
         """Wait until the engine is ready, at most `timeout_s`; return its state."""
         self._keeper.running(timeout_s)
         return self.state()
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the last child did not start; None while the first one starts, and once one is ready."""
+        return self._keeper.failure
+
+    @property
+    def installed(self) -> tuple[Installed, ...]:
+        """The models that this engine has installed so far."""
+        return self._keeper.installed
 
     @property
     def pid(self) -> int | None:
@@ -71,9 +89,18 @@ class Engine:
         self._keeper.stop()
 
     def separate(
-        self, source: Path, target_dir: Path, check: StopCheck, on_progress: Callable[[float], None]
+        self,
+        source: Path,
+        target_dir: Path,
+        check: StopCheck,
+        on_progress: Callable[[float], None],
+        model: str | None = None,
+        floats: bool = False,
     ) -> Separation:
-        """Separate one song; see SeparationEngine."""
+        """Separate one song; see SeparationEngine. The engine has one model, which `model` may name."""
+        request: JsonObject = {"do": "separate", "source": str(source), "target_dir": str(target_dir)}
+        if floats:
+            request["format"] = "float"
         with self._turns.turn(check):
             running = self._await_running(check)
             running.jobs += 1
@@ -81,7 +108,7 @@ class Engine:
             try:
                 with self._busy.working():
                     began_s = time.monotonic()
-                    separation = self._run(running, source, target_dir, check, on_progress)
+                    separation = self._run(running, request, check, on_progress)
                     return replace(separation, took_s=time.monotonic() - began_s)
             except BaseException:
                 for path in set(target_dir.iterdir()) - before:
@@ -102,12 +129,10 @@ class Engine:
     def _run(
         self,
         running: Running,
-        source: Path,
-        target_dir: Path,
+        request: JsonObject,
         check: StopCheck,
         on_progress: Callable[[float], None],
     ) -> Separation:
-        request = {"do": "separate", "source": str(source), "target_dir": str(target_dir)}
         oom_kills = memory.OomKills(self._count_oom_kills)
         try:
             running.channel.send(request)
@@ -159,8 +184,15 @@ def _separation(running: Running, message: JsonObject) -> Separation:
     stems = {
         name: StemFile(Path(path), frames, frames / SAMPLE_RATE) for name, path in message["stems"].items()
     }
-    computed = Computed(**message["computed"])
-    return Separation(stems, message["gain"], running.model, running.device, computed=computed)
+    residual = Residual(**message["residual"]) if message.get("residual") else None
+    return Separation(
+        stems,
+        message["gain"],
+        running.model,
+        running.device,
+        computed=Computed(**message["computed"], sha256=running.sha256),
+        residual=residual,
+    )
 
 
 def _job_error(message: JsonObject) -> PermanentError | TransientError:

@@ -1,9 +1,8 @@
-"""Keeps one engine process running: installs the model, starts the child, and replaces a child that ended."""
+"""Keeps one engine process running: installs models, starts the child, and replaces a child that ended."""
 
 import logging
 import subprocess
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,21 +10,15 @@ from common.observability.health import Check
 from common.waiting import Backoff
 from processor import child_process, memory
 from processor.child_process import JsonObject
-from processor.engine.protocol import EngineConfig
+from processor.engine import starter
+from processor.engine.protocol import EngineConfig, Installed
+from processor.engine.starter import Failure, Started, Starter
 
 log = logging.getLogger(__name__)
 
 _START_TIMEOUT_S = 300.0
 _INSTALL_TIMEOUT_S = 3600.0
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
-# glibc keeps freed blocks of each thread. The engine's blocks are large and short-lived, so return them.
-_CHILD_ENVIRONMENT = {
-    "MALLOC_ARENA_MAX": "2",
-    "MALLOC_TRIM_THRESHOLD_": "67108864",
-    # torch's threads must not spin: they would take the CPU from the threads that they wait for.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "TQDM_DISABLE": "1",  # the library's progress bars would fill the log
-}
 
 
 @dataclass(eq=False)
@@ -36,6 +29,7 @@ class Running:
     channel: child_process.Channel
     model: str
     device: str
+    sha256: str | None = None
     jobs: int = 0
 
 
@@ -52,10 +46,11 @@ class Keeper:
         self._decoy = memory.Decoy()
         self._changed = threading.Condition()
         self._running: Running | None = None
-        self._process: subprocess.Popen[bytes] | None = None
         self._reason = "not started"
-        self._fetched = not config.fetch_model
+        self._failure: Failure | None = None
+        self._installed: dict[str, Installed] = {}
         self._stopping = threading.Event()
+        self._starter = Starter(count_oom_kills, self._stopping, self._note)
         self._thread = threading.Thread(target=self._keep, name="engine", daemon=True)
 
     def start(self) -> None:
@@ -66,8 +61,8 @@ class Keeper:
     def stop(self) -> None:
         """Kill the child and end the thread."""
         self._stopping.set()
-        if self._process:
-            child_process.kill(self._process)
+        if self._starter.process:
+            child_process.kill(self._starter.process)
         if self._thread.is_alive():
             self._thread.join()
 
@@ -79,8 +74,19 @@ class Keeper:
     @property
     def pid(self) -> int | None:
         """The process id of the latest child, ready or not."""
-        process = self._process
+        process = self._starter.process
         return process.pid if process else None
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why the last child did not start; None while the first one starts, and once one is ready."""
+        return self._failure
+
+    @property
+    def installed(self) -> tuple[Installed, ...]:
+        """The models that were installed so far."""
+        with self._changed:
+            return tuple(self._installed.values())
 
     def state(self) -> Check:
         """Return whether a child is ready; the detail has model and device, or why none is ready."""
@@ -124,7 +130,7 @@ class Keeper:
                     self._await_end(running)
             except Exception as error:  # noqa: BLE001 (the loop's edge: without this thread there is no engine)
                 running = None
-                self._not_ready(f"{type(error).__name__}: {error}")
+                self._not_ready(Failure(f"{type(error).__name__}: {error}"))
             if running and running.jobs:  # the child worked, so start the next one at once
                 backoff.reset()
             else:
@@ -135,86 +141,68 @@ class Keeper:
         oom_kills = memory.OomKills(self._count_oom_kills)
         running.process.wait()
         running.channel.close()
-        reason = f"the engine ended: {_how_it_ended(running.process, oom_kills)}"
+        reason = f"the engine ended: {starter.how_it_ended(running.process, oom_kills)}"
         if self._forget(running, reason) and not self._stopping.is_set():
             log.warning("%s", reason)
 
     def _start_child(self) -> Running | None:
         config = self._config
-        if not self._fetched and not self._fetch_model():
+        if not self._install():
             return None
-        arguments = [*self._model_arguments(), config.output_format]
-        started = self._converse("processor.engine.process", arguments, _START_TIMEOUT_S)
+        arguments = [*self._arguments(config.model_name), config.output_format]
+        started = self._start("processor.engine.process", arguments, _START_TIMEOUT_S)
         if started is None:
             return None
-        process, channel, message = started
-        running = Running(process, channel, message["model"], message["device"])
+        message = started.message
+        running = Running(
+            started.process, started.channel, message["model"], message["device"], message["sha256"]
+        )
         log.info(
             "engine ready: model %s on device %s, computed by %s in %s",
             running.model, running.device, message["runtime"], message["precision"],
         )  # fmt: skip
         with self._changed:
-            self._running = running
+            self._running, self._failure = running, None
             self._changed.notify_all()
         return running
 
-    def _fetch_model(self) -> bool:
-        done = self._converse("processor.preparation.process", self._model_arguments(), _INSTALL_TIMEOUT_S)
-        if done:
-            process, channel, _ = done
-            process.wait()
-            channel.close()
-        self._fetched = done is not None
-        return self._fetched
+    def _install(self) -> bool:
+        """Install all models that are not installed yet; return whether all are."""
+        wanted = self._config.models if self._config.fetch_model else ()
+        for name in wanted:
+            if name in self._installed:
+                continue
+            started = self._start("processor.preparation.process", self._arguments(name), _INSTALL_TIMEOUT_S)
+            if started is None:
+                return False
+            started.process.wait()
+            started.channel.close()
+            with self._changed:
+                self._installed[name] = _installed(name, started.message)
+        return True
 
-    def _model_arguments(self) -> list[str]:
+    def _arguments(self, model: str) -> list[str]:
         config = self._config
-        return [config.model_name, str(config.model_dir), config.device, config.precision]
+        return [model, str(config.model_dir), config.device, config.precision]
 
-    def _converse(
-        self, module: str, arguments: list[str], timeout_s: float
-    ) -> tuple[subprocess.Popen[bytes], child_process.Channel, JsonObject] | None:
+    def _start(self, module: str, arguments: list[str], timeout_s: float) -> Started | None:
         """Start a child and wait for its answer; return None, and note why, where it has failed."""
-        oom_kills = memory.OomKills(self._count_oom_kills)
-        try:
-            process, channel = child_process.spawn(module, arguments, _CHILD_ENVIRONMENT)
-        except OSError as error:
-            self._not_ready(f"cannot start a process: {error}")
-            return None
-        self._process = process
-        if self._stopping.is_set():  # stop() may have run before this child existed
-            child_process.kill(process)
-        try:
-            message = self._answer(channel, timeout_s)
-        except child_process.ChannelClosed:
-            process.wait()
-            message = {"reason": f"it died while starting: {_how_it_ended(process, oom_kills)}"}
-        if "reason" not in message:
-            return process, channel, message
-        child_process.kill(process)
-        channel.close()
-        self._not_ready(message["reason"])
+        started = self._starter.start(module, arguments, timeout_s)
+        if isinstance(started, Started):
+            return started
+        self._not_ready(started)
         return None
 
-    def _answer(self, channel: child_process.Channel, timeout_s: float) -> JsonObject:
-        """Return the child's first message that is not progress, or a reason. Raises ChannelClosed."""
-        deadline_s = time.monotonic() + timeout_s
-        while message := channel.receive(max(0.0, deadline_s - time.monotonic())):
-            if message["event"] != "progress":
-                return message
-            log.info("%s", message["detail"])
-            with self._changed:
-                self._reason = message["detail"]
-        return {"reason": f"no answer in {timeout_s:g} s"}
-
-    def _not_ready(self, reason: str) -> None:
-        if not self._stopping.is_set():
-            log.error("the engine is not ready: %s", reason)
+    def _note(self, detail: str) -> None:
         with self._changed:
-            self._reason = reason
+            self._reason = detail
+
+    def _not_ready(self, failure: Failure) -> None:
+        if not self._stopping.is_set():
+            log.error("the engine is not ready: %s", failure.reason)
+        with self._changed:
+            self._reason, self._failure = failure.reason, failure
 
 
-def _how_it_ended(process: subprocess.Popen[bytes], oom_kills: memory.OomKills) -> str:
-    how = child_process.how_it_ended(process.returncode)
-    ran_out = child_process.was_killed(process.returncode) and oom_kills.struck()
-    return f"{how}, memory ran out" if ran_out else how
+def _installed(name: str, message: JsonObject) -> Installed:
+    return Installed(**{**message["model"], "name": name, "stems": tuple(message["model"]["stems"])})

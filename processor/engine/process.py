@@ -1,7 +1,8 @@
 """Runs in the engine's process: loads one model and separates one prepared mix after another.
 
 Sends {"event": "ready" | "failed" | "progress" | "done" | "cancelled" | "error", …} and takes
-{"do": "separate" | "cancel", …}. The heavy imports stand in functions: `attach` must come before them.
+{"do": "separate" | "cancel", …}. `separate` with "format": "float" asks for float stems, which the processor
+finishes itself. The heavy imports stand in functions: `attach` must come before them.
 """
 
 import logging
@@ -40,11 +41,11 @@ def main(arguments: list[str]) -> None:
     child_process.serve(channel, on_message)
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s engine: %(message)s")
     try:
-        model = _warm_up(*rest)
+        model, sha256 = _warm_up(*rest)
     except Exception as error:  # noqa: BLE001 (the parent shows it in its health check)
-        channel.send({"event": "failed", "reason": str(error) or type(error).__name__})
+        channel.send({"event": "failed", **_start_failure(error)})
         sys.exit(1)
-    channel.send({"event": "ready", **model.describe()})
+    channel.send({"event": "ready", **model.describe(), "sha256": sha256})
 
     def report(fraction: float) -> None:
         channel.send({"event": "progress", "fraction": fraction})
@@ -56,8 +57,9 @@ def main(arguments: list[str]) -> None:
     while True:
         message = requests.get()
         source, target_dir = Path(message["source"]), Path(message["target_dir"])
+        separate = model.separate_to_floats if message.get("format") == "float" else model.separate
         try:
-            channel.send({"event": "done", **model.separate(source, target_dir, report, check)})
+            channel.send({"event": "done", **separate(source, target_dir, report, check)})
         except Cancelled:
             channel.send({"event": "cancelled"})
         except child_process.ChannelClosed:
@@ -66,19 +68,30 @@ def main(arguments: list[str]) -> None:
             channel.send({"event": "error", **_describe(error)})
 
 
-def _warm_up(model_name: str, model_dir: str, device: str, precision: str, output_format: str) -> "WarmModel":
+def _warm_up(
+    model_name: str, model_dir: str, device: str, precision: str, output_format: str
+) -> "tuple[WarmModel, str]":
+    """Return the loaded model and the digest of its file. Raises ModelUnavailable and DeviceUnavailable."""
     from processor.models import model_files
 
     files = model_files.ensure(model_name, Path(model_dir), fetch=False)
     # Import what computes after that check, which answers at once where a file is missing.
     from processor.engine import warm_model
 
-    return warm_model.load(
+    model = warm_model.load(
         files,
         cast(Requested, device),
         cast("RequestedPrecision", precision),
         cast("Format", output_format),
     )
+    return model, files.sha256
+
+
+def _start_failure(error: Exception) -> JsonObject:
+    from processor.separation import batches
+
+    reason = str(error) or type(error).__name__
+    return {"reason": reason, "out_of_memory": batches.is_out_of_memory(error)}
 
 
 def _describe(error: Exception) -> JsonObject:

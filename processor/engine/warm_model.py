@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import torch
@@ -80,8 +80,27 @@ class WarmModel:
         def run(model: LoadedModel) -> Stems:
             return streaming.separate(model, source, target_dir, self._format, _now_and_then(report), check)
 
+        return self._answer(run, target_dir, self._format)
+
+    def separate_to_floats(
+        self, source: Path, target_dir: Path, report: Callable[[float], None], check: StopCheck
+    ) -> JsonObject:
+        """Separate one mix into float stems; return what `separate` does, and `residual`.
+
+        `residual` has the `name` of the stem without a file and the stem `of` that it goes with; None where
+        each stem has a file.
+        """
+
+        def run(model: LoadedModel) -> Stems:
+            return streaming.separate_to_floats(model, source, target_dir, _now_and_then(report), check)
+
+        residual = self._model.residual
+        answer = self._answer(run, target_dir, "wav")
+        return {**answer, "residual": asdict(residual) if residual else None}
+
+    def _answer(self, run: Callable[[LoadedModel], Stems], target_dir: Path, format: Format) -> JsonObject:
         stems, computed = self._run(run)
-        paths = {name: streaming.stem_path(target_dir, name, self._format) for name in stems.names}
+        paths = {name: streaming.stem_path(target_dir, name, format) for name in stems.names}
         return {
             "stems": {name: str(path) for name, path in paths.items()},
             "frames": stems.frames,

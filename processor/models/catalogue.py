@@ -6,6 +6,7 @@ to these files, so that an operator's entries stay.
 """
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
@@ -112,6 +113,20 @@ def vocals_scores_db() -> dict[str, float]:
     return {name: float(median["SDR"]) for name, median in medians.items() if median.get("SDR") is not None}
 
 
+def scores_db(name: str) -> dict[str, float]:
+    """Return the median SDR of a model's stems in dB, as the library has measured it; {} where it has not.
+
+    `name` may lack the extension.
+    """
+    for filename, score in _packaged("models-scores.json").items():
+        if name in (filename, Path(filename).stem):
+            medians = score.get("median_scores", {}).items()
+            return {
+                stem: value["SDR"] for stem, value in medians if isinstance(value, dict) and "SDR" in value
+            }
+    return {}
+
+
 def _listed(known: Data) -> Iterator[tuple[Architecture, tuple[str, ...]]]:
     """Yield the architecture and the files of each model in the lists `known`."""
     for list_name, architecture in _ARCHITECTURES.items():
@@ -156,6 +171,7 @@ def write_durably(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
+@functools.cache
 def _packaged(name: str) -> Data:
     return _parsed(resources.files("audio_separator").joinpath(name).read_text(encoding="utf-8"))
 

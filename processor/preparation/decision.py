@@ -35,7 +35,8 @@ class Decision(BaseModel):
     """Says how a model's networks are computed on a device, and why.
 
     `made_with` names the runtimes' versions: others may convert more, or be faster. `times_real_time` is the
-    speed at the known song, in seconds of audio per second; None where it was not measured.
+    speed at the known song, in seconds of audio per second; None where it was not measured. `stems` are those
+    that the song got; empty where it was not separated.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -49,6 +50,7 @@ class Decision(BaseModel):
     reason: str
     core_files: tuple[CoreFile, ...] = ()
     times_real_time: float | None = None
+    stems: tuple[str, ...] = ()
 
 
 def directory(files: ModelFiles) -> Path:

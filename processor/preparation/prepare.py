@@ -151,4 +151,5 @@ def _decided(
             CoreFile(name=path.name, sha256=decision.core_sha256(files, path)) for path in plan.core_files
         ),
         times_real_time=round(known_song.SECONDS / trial.took_s, 2) if trial else None,
+        stems=tuple(trial.stems) if trial else (),
     )

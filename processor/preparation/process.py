@@ -1,6 +1,6 @@
 """Installs a model in a process of its own, because preparing one takes more memory than a job.
 
-Sends {"event": "progress", "detail": …} at each step, then {"event": "done"} or
+Sends {"event": "progress", "detail": …} at each step, then {"event": "done", "model": …} or
 {"event": "failed", "reason": …}.
 """
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import cast
 
 from processor import child_process
+from processor.child_process import JsonObject
 from processor.models import model_files
-from processor.preparation.decision import RequestedPrecision
+from processor.models.model_files import ModelFiles
+from processor.preparation.decision import Decision, RequestedPrecision
+from processor.separation import known_stems
 from processor.separation.device import Requested
 
 
@@ -29,6 +32,7 @@ def main(arguments: list[str]) -> None:
     except model_files.ModelUnavailable as error:
         channel.send({"event": "failed", "reason": str(error)})
         return
+    made = None
     try:
         # Import it after the model is here: the import takes seconds.
         from processor.preparation import advice, installation
@@ -40,7 +44,20 @@ def main(arguments: list[str]) -> None:
             report(advised)
     except Exception as error:
         logging.getLogger(__name__).warning("%s could not be prepared for this device", name, exc_info=error)
-    channel.send({"event": "done"})
+    channel.send({"event": "done", "model": _describe(files, made)})
+
+
+def _describe(files: ModelFiles, made: Decision | None) -> JsonObject:
+    """Return what processor.engine.protocol.Installed holds, without the name."""
+    return {
+        "architecture": files.architecture,
+        "stems": (made.stems if made else ()) or known_stems.of(files),
+        "sha256": files.sha256,
+        "runtime": made.runtime if made else None,
+        "precision": made.precision if made else None,
+        "speed": made.times_real_time if made else None,
+        "machine": made.machine if made else None,
+    }
 
 
 if __name__ == "__main__":

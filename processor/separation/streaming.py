@@ -4,12 +4,15 @@ Networks are not linear in level, so each gets the mix scaled to one peak, and i
 (Demucs and VR also normalise the whole mix themselves, which the scaling does not disturb.) One stem may be
 the mix minus an answer. Where a stem would clip, one gain below 1 is applied to all stems. The gain is known
 after the last chunk, and a spool file holds the answers until then.
+
+Stems that are finished later (see `processor.output`) are written as the model answers, as floats without a
+gain.
 """
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +23,7 @@ import soundfile
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.waiting import StopCheck
 from processor.audio.stem_writer import MAX_LEVEL, Format, StemWriter, max_stem_bytes
-from processor.audio.wav import CHANNELS, SAMPLE_RATE
+from processor.audio.wav import CHANNELS, SAMPLE_RATE, WavWriter
 from processor.separation.loaded_model import LoadedModel
 from processor.separation.overlap_add import Mix, Read, Samples
 
@@ -100,56 +103,91 @@ def separate(
     Raises TransientError (disk_full, out_of_memory, internal_error), PermanentError (not_audio), OSError, and
     what `check` raises.
     """
-    with soundfile.SoundFile(source) as mix:
-        if (mix.samplerate, mix.channels) != (SAMPLE_RATE, CHANNELS):
-            raise PermanentError(ErrorCode.NOT_AUDIO, "the mix is not 44.1 kHz stereo")
-        frames = mix.frames
-    _require_space(target_dir, frames, model)
-    job = _Job(model, source, frames, on_progress, check)
+    job = _Job(model, source, _mix_frames(source), on_progress, check)
+    spool_bytes = job.frames * _FLOAT_FRAME_BYTES * len(model.stems)
+    _require_space(target_dir, spool_bytes + len(model.names) * max_stem_bytes(job.frames))
     with tempfile.TemporaryFile(dir=target_dir) as spool:  # has no name, so it goes with the process
-        peak = max((float(np.abs(block).max()) for block in job.blocks()), default=0.0)
-        loudest = _spool_answers(job, peak, spool)
+        loudest = _spool_answers(job, spool)
         gain = min(1.0, MAX_LEVEL / loudest) if loudest > 0 else 1.0
         _write_stems(job, spool, gain, target_dir, format)
     on_progress(1.0)
-    return Stems(model.names, gain, frames)
+    return Stems(model.names, gain, job.frames)
 
 
-def _require_space(directory: Path, frames: int, model: LoadedModel) -> None:
-    spool = frames * _FLOAT_FRAME_BYTES * len(model.stems)
-    needed = spool + len(model.names) * max_stem_bytes(frames) + _SPARE_BYTES
-    free = shutil.disk_usage(directory).free
+def separate_to_floats(
+    model: LoadedModel,
+    source: Path,
+    target_dir: Path,
+    on_progress: Callable[[float], None],
+    check: StopCheck,
+) -> Stems:
+    """Write `<stem>.wav` into `target_dir` for every stem of `model.stems`, or nothing.
+
+    The files are float32 WAV at 44.1 kHz: the model's answers at the mix's own level, neither scaled nor
+    clipped. The residual gets no file. Takes and raises what `separate` does.
+    """
+    job = _Job(model, source, _mix_frames(source), on_progress, check)
+    _require_space(target_dir, job.frames * _FLOAT_FRAME_BYTES * len(model.stems))
+    parts = {name: target_dir / f"{name}.part" for name in model.stems}
+    with _completed(parts, target_dir, "wav"), ExitStack() as stack:
+        writers = [stack.enter_context(WavWriter(part, "float32", job.frames)) for part in parts.values()]
+        for stems in _answers(job):
+            for index, writer in enumerate(writers):
+                writer.write(stems[:, index])
+    on_progress(1.0)
+    return Stems(model.stems, 1.0, job.frames)
+
+
+def _mix_frames(source: Path) -> int:
+    """Return the mix's frames. Raises PermanentError (not_audio) where it is not a prepared mix."""
+    with soundfile.SoundFile(source) as mix:
+        if (mix.samplerate, mix.channels) != (SAMPLE_RATE, CHANNELS):
+            raise PermanentError(ErrorCode.NOT_AUDIO, "the mix is not 44.1 kHz stereo")
+        frames: int = mix.frames
+    return frames
+
+
+def _require_space(directory: Path, stems_bytes: int) -> None:
+    needed, free = stems_bytes + _SPARE_BYTES, shutil.disk_usage(directory).free
     if free < needed:
         raise TransientError(
             ErrorCode.DISK_FULL, f"Disk full: separation needs {needed} bytes, {free} are free"
         )
 
 
-def _spool_answers(job: _Job, peak: float, spool: BinaryIO) -> float:
+def _spool_answers(job: _Job, spool: BinaryIO) -> float:
     """Write the answers at the mix's own level to `spool`; return the largest absolute sample of all stems.
 
     The spool holds float32 [frame, stem, channel].
     """
-    count = len(job.model.stems)
-    if peak < _SILENCE:
-        spool.truncate(job.frames * _FLOAT_FRAME_BYTES * count)
-        return peak
-    scale = NETWORK_PEAK / peak
-    mix = Mix(job.frames, lambda: job.open_mix(scale))
-    loudest, done = 0.0, 0
+    loudest = 0.0
     again = job.open_mix()
-    for answer in job.model.estimate(mix):
-        stems = np.ascontiguousarray(answer.transpose(2, 0, 1), np.float32) * np.float32(1 / scale)
-        if not np.isfinite(stems).all():
-            raise NotFinite
+    for stems in _answers(job):
         all_stems = _with_residual(job.model, stems, again(len(stems)).T)
         loudest = max(loudest, *(float(np.abs(stem).max()) for stem in all_stems))
         spool.write(stems.tobytes())
+    return loudest
+
+
+def _answers(job: _Job) -> Iterator[Samples]:
+    """Yield the answers at the mix's own level, float32 [frame, stem, channel]; zeros for a silent mix."""
+    count = len(job.model.stems)
+    peak = max((float(np.abs(block).max()) for block in job.blocks()), default=0.0)
+    if peak < _SILENCE:
+        for block in job.blocks():
+            yield np.zeros((len(block), count, CHANNELS), np.float32)
+        return
+    scale = NETWORK_PEAK / peak
+    done = 0
+    for answer in job.model.estimate(Mix(job.frames, lambda: job.open_mix(scale))):
+        stems = np.ascontiguousarray(answer.transpose(2, 0, 1), np.float32) * np.float32(1 / scale)
+        if not np.isfinite(stems).all():
+            raise NotFinite
+        yield stems
         done += len(stems)
         job.report(_NETWORK_SHARE * done / job.frames)
     if done != job.frames:
         raise TransientError(ErrorCode.INTERNAL_ERROR, f"the model answered {done} of {job.frames} samples")
-    return loudest
 
 
 def _with_residual(model: LoadedModel, stems: Samples, mix: Samples) -> list[Samples]:
@@ -163,10 +201,16 @@ def _with_residual(model: LoadedModel, stems: Samples, mix: Samples) -> list[Sam
 def _write_stems(job: _Job, spool: BinaryIO, gain: float, target_dir: Path, format: Format) -> None:
     """Write all stems × `gain` under temporary names, then rename them."""
     parts = {name: target_dir / f"{name}.part" for name in job.model.names}
+    with _completed(parts, target_dir, format), ExitStack() as stack:
+        writers = [stack.enter_context(StemWriter(p, format, job.frames)) for p in parts.values()]
+        _copy_spool(job, spool, gain, writers)
+
+
+@contextmanager
+def _completed(parts: Mapping[str, Path], target_dir: Path, format: Format) -> Iterator[None]:
+    """Give the files of `parts` their final names at the end, or remove them after an error."""
     try:
-        with ExitStack() as stack:
-            writers = [stack.enter_context(StemWriter(p, format, job.frames)) for p in parts.values()]
-            _copy_spool(job, spool, gain, writers)
+        yield
         for name, part in parts.items():
             part.rename(stem_path(target_dir, name, format))
     finally:

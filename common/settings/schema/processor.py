@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AliasChoices, Field
+from pydantic import AliasChoices, Field, FilePath, field_validator
 
 from common.settings.schema.worker import PROCESSOR_GROUP_ID, WorkerSettings
-from common.settings.types import Port, Positive, PositiveFloat, Slots
+from common.settings.types import MODEL_NAME, ModelNames, Port, Positive, PositiveFloat, Slots, split
 
 
 class ProcessorSettings(WorkerSettings):
@@ -29,8 +29,14 @@ class ProcessorSettings(WorkerSettings):
     """How many of them are for one user's tasks. Unset: PROCESSOR_SLOTS, but at least 2."""
     health_port: Port = 8001
 
-    model_name: str = Field("UVR-MDX-NET-Inst_HQ_4", pattern=r"^[A-Za-z0-9][A-Za-z0-9._ ()&+-]*$")
+    model_name: str = Field("UVR-MDX-NET-Inst_HQ_4", pattern=MODEL_NAME)
     """The model that separates: a name of audio-separator's catalogue, or spleeter-2stems."""
+    models: ModelNames = ()
+    """Further models that tasks may name, with commas between them."""
+    engine_models: Slots = 2
+    """How many models stay loaded at once. The one that was used least recently makes room."""
+    presets_file: FilePath | None = None
+    """A TOML file of presets beside the product's own."""
     model_file_dir: Path = Path("models")
     """The directory of the models' files. A missing model is fetched into it at the start."""
     temp_dir: Path = Path("temp")
@@ -55,3 +61,8 @@ class ProcessorSettings(WorkerSettings):
     """After how many jobs the engine's process is replaced."""
     engine_job_timeout_s: PositiveFloat = 4 * 3600.0
     """How long the engine may take for one song, in seconds."""
+
+    @field_validator("models", mode="before")
+    @classmethod
+    def _names(cls, value: object) -> object:
+        return split(value)

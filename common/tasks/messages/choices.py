@@ -26,6 +26,8 @@ MAX_ENSEMBLE_MODELS = 5
 MAX_STEMS = 16
 SAMPLE_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200, 96000, 176400, 192000)
 BITRATES_KBPS = (96, 128, 160, 192, 224, 256, 320)
+# Above these rates a format has no other; no format lacks a lower one of SAMPLE_RATES_HZ.
+HIGHEST_RATES_HZ: dict[Format, int] = {"mp3": 48000, "m4a": 96000}
 _MODEL_FILES = (".onnx", ".pth", ".ckpt", ".yaml", ".safetensors")
 _LUFS = re.compile(r"lufs:(-\d{1,2}(\.\d)?)")
 _LOWEST_LUFS, _HIGHEST_LUFS = -40.0, -5.0
@@ -113,6 +115,11 @@ class Output(MessageModel):
             raise ValueError("bitrate_kbps goes with the formats mp3, m4a and ogg: name one of them")
         if self.bit_depth is not None and not lossless:
             raise ValueError(f"bit_depth goes with the formats wav and flac, not with {self.format}")
+        highest_hz = HIGHEST_RATES_HZ.get(self.format or "wav")
+        if highest_hz and isinstance(self.sample_rate, int) and self.sample_rate > highest_hz:
+            raise ValueError(
+                f"{self.format} has no sample rate above {highest_hz} Hz: choose a lower one, or source"
+            )
         if self.bit_depth == 32 and self.format == "flac":
             raise ValueError("bit_depth 32 goes with the format wav: flac has 16 and 24 bits")
         if self.bit_depth == 32 and self.normalize not in (None, "none"):

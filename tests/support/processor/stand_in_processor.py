@@ -32,7 +32,8 @@ import soundfile
 from common.observability.health import Check
 from processor import __main__ as processor
 from processor.engine.engine import Engine
-from processor.engine.protocol import EngineConfig, Separation, StemFile
+from processor.engine.protocol import EngineConfig, Installed, Separation, StemFile
+from processor.engine.room import EngineRoom
 
 _MAX_SLEEP_S = 4.0
 _HALVES = '{"vocals": 0.5, "instrumental": 0.5}'
@@ -52,6 +53,9 @@ class StandInEngine:
     """Is always ready, sleeps instead of separating, and writes stems that are known beforehand."""
 
     busy_s = 0.0
+    warm: tuple[str, ...] = ()
+    device = "cpu"
+    installed: tuple[Installed, ...] = ()
 
     def __init__(self, config: EngineConfig):
         self._sleep_s = float(os.environ.get("ENGINE_SLEEP_S", "0"))
@@ -66,6 +70,9 @@ class StandInEngine:
     def stop(self) -> None:
         pass
 
+    def stems_of(self, model: str) -> tuple[str, ...]:
+        return ()
+
     def state(self) -> Check:
         return Check(True, "stand-in")
 
@@ -73,7 +80,13 @@ class StandInEngine:
         return self.state()
 
     def separate(
-        self, source: Path, target_dir: Path, check: Callable[[], None], on_progress: Callable[[float], None]
+        self,
+        source: Path,
+        target_dir: Path,
+        check: Callable[[], None],
+        on_progress: Callable[[float], None],
+        model: str | None = None,
+        floats: bool = False,
     ) -> Separation:
         duration_s = soundfile.info(source).duration
         if round(duration_s) == self._killing_s:
@@ -81,7 +94,7 @@ class StandInEngine:
         with self._turn, _noted_span():
             _sleep(max(self._sleep_s, min(self._sleep_share * duration_s, _MAX_SLEEP_S)), check)
             on_progress(0.5)
-            return Separation(self._write_stems(source, target_dir), 1.0, "stand-in", "cpu")
+            return Separation(self._write_stems(source, target_dir), 1.0, model or "stand-in", "cpu")
 
     def _write_stems(self, source: Path, target_dir: Path) -> dict[str, StemFile]:
         mix, rate = soundfile.read(source, dtype="float32")
@@ -93,11 +106,29 @@ class StandInEngine:
         return stems
 
 
-class OwnEngine(Engine):
+class NotedEngine(Engine):
+    """The product's engine of one model, whose spans are noted."""
+
+    def _run(self, *arguments) -> Separation:
+        """The span is the time for which the engine's process has the job, without waiting for a turn."""
+        with _noted_span():
+            return super()._run(*arguments)
+
+
+class OwnEngine(EngineRoom):
     """The product's engine, whose spans are noted and whose process some songs kill."""
 
+    def make_engine(self, config: EngineConfig) -> Engine:
+        return NotedEngine(config, busy=self._busy)
+
     def separate(
-        self, source: Path, target_dir: Path, check: Callable[[], None], on_progress: Callable[[float], None]
+        self,
+        source: Path,
+        target_dir: Path,
+        check: Callable[[], None],
+        on_progress: Callable[[float], None],
+        model: str | None = None,
+        floats: bool = False,
     ) -> Separation:
         signals = json.loads(os.environ.get("DEADLY", "{}"))
         name = signals.get(str(round(soundfile.info(source).duration))) if signals else None
@@ -107,12 +138,7 @@ class OwnEngine(Engine):
             if name:
                 os.kill(self.pid, signal.Signals[name])
 
-        return super().separate(source, target_dir, check, on_deadly_progress)
-
-    def _run(self, *arguments) -> Separation:
-        """The span is the time for which the engine's process has the job, without waiting for a turn."""
-        with _noted_span():
-            return super()._run(*arguments)
+        return super().separate(source, target_dir, check, on_deadly_progress, model, floats)
 
 
 def _sleep(seconds: float, check: Callable[[], None]) -> None:

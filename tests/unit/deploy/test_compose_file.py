@@ -39,7 +39,7 @@ SECRET_FILES = {
     "WEBHOOK_SECRET_FILE",
 }
 # Files on the host, which are at other paths in the container.
-MOUNTED = CERTIFICATES | SECRET_FILES
+MOUNTED = CERTIFICATES | SECRET_FILES | {"PRESETS_FILE"}
 OWN_SERVERS = {
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
     "S3_ENDPOINT_URL": "http://seaweedfs:8333",

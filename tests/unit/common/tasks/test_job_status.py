@@ -36,6 +36,9 @@ class Sending:
         if self.reports:
             errback(self.reports.pop())
 
+    def add_both(self, both):
+        both(self)
+
     def close(self, timeout):
         self.closed = True
 
@@ -109,6 +112,19 @@ def test_the_latest_of_a_job_goes_out_once_a_second(outboxes):
     now_s[0] += 1.0
     outbox.put("third", message("5"))
     wait_for(lambda: producer.values == [b"1", b"4", b"3", b"5"], 10, "the job's latest")
+
+
+def test_a_flush_waits_for_what_is_not_due_yet(outboxes):
+    producer, now_s = Sending(), [100.0]
+    outbox = outboxes(lambda: producer, lambda: now_s[0])
+    outbox.put("job", message("1"))
+    assert outbox.flush(10)
+    outbox.put("job", message("2"))
+    assert not outbox.flush(0.05)
+    now_s[0] += 1.0
+    outbox.put("other", message("3"))
+    assert outbox.flush(10)
+    assert producer.values == [b"1", b"2", b"3"]
 
 
 def test_nothing_goes_out_after_the_jobs_end(outboxes):

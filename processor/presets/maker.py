@@ -1,0 +1,161 @@
+"""Makes the stems that a user chose, of a prepared song."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.tasks.messages import UsedModel, WrittenOutput
+from common.tasks.messages.choices import Choices
+from common.waiting import StopCheck
+from processor.audio.prepare import PreparedAudio
+from processor.audio.stem_writer import Format
+from processor.audio.wav import SAMPLE_RATE
+from processor.audio.window import Window
+from processor.engine.protocol import SeparationEngine, StemFile
+from processor.output import resolved
+from processor.output.finish import finish
+from processor.output.resolved import ResolvedOutput
+from processor.presets.chain import Chain, used_model
+from processor.presets.recipe import Recipe, Recipes, require_stems
+
+log = logging.getLogger(__name__)
+
+# The models take this share of the time; finishing their stems is the rest.
+_CHAIN_SHARE = 0.9
+_MP3_KBPS = 320
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A user's choice, with nothing left open. `writes_directly`: the engine writes the files itself."""
+
+    recipe: Recipe
+    output: ResolvedOutput
+    window: Window
+    writes_directly: bool
+
+    @property
+    def keeps_source(self) -> bool:
+        """True where the song is needed at its own rate."""
+        return not self.writes_directly and self.output.needs_source
+
+
+@dataclass(frozen=True)
+class Made:
+    """The finished stems of a song by name, all multiplied by `gain`, and what made them.
+
+    `took_s` is how long the engine worked, in seconds.
+    """
+
+    stems: dict[str, StemFile]
+    gain: float
+    device: str
+    took_s: float
+    used: tuple[UsedModel, ...]
+    output: WrittenOutput
+
+    @property
+    def model(self) -> str:
+        """The names of the models, each once."""
+        return ", ".join(dict.fromkeys(model.name for model in self.used))
+
+    def warn_of_fallbacks(self) -> None:
+        """Log which models were not computed in the precision that was chosen, and why."""
+        for model in self.used:
+            if model.precision_fallback:
+                log.warning("computed in %s: %s", model.precision, model.precision_fallback)
+
+
+class Maker:
+    """Makes stems by one engine. Thread-safe if the engine is.
+
+    `format` is the operator's, for users who name none.
+    """
+
+    def __init__(self, engine: SeparationEngine, recipes: Recipes, format: Format):
+        self._engine, self._recipes, self._format = engine, recipes, format
+
+    def plan(self, choices: Choices | None) -> Plan:
+        """Return what is to be made.
+
+        Raises PermanentError (model_unknown, preset_unknown, stem_unknown, format_unsupported).
+        """
+        asked = choices or Choices()
+        output = resolved.resolve(asked.output, self._format)
+        recipe = self._recipes.resolve(choices)
+        is_default = output == resolved.resolve(None, self._format)
+        return Plan(
+            recipe,
+            output,
+            Window(asked.start_s or 0.0, asked.duration_s),
+            is_default and recipe.single_model is not None,
+        )
+
+    def make(
+        self,
+        plan: Plan,
+        mix: PreparedAudio,
+        directory: Path,
+        check: StopCheck,
+        on_progress: Callable[[float], None],
+    ) -> Made:
+        """Make the stems in `directory`, which is empty; see SeparationEngine for the last two arguments.
+
+        Raises PermanentError (stem_unknown), and what the engine, `check` and `finish` raise.
+        """
+        target = directory / "stems"
+        target.mkdir(parents=True)
+        if plan.writes_directly and (model := plan.recipe.single_model):
+            return self._directly(plan, model, mix, target, check, on_progress)
+        done = Chain(
+            self._engine,
+            plan.recipe,
+            mix.path,
+            directory,
+            check,
+            lambda fraction: on_progress(_CHAIN_SHARE * fraction),
+        ).run()
+        finished = finish(
+            done.stems,
+            mix.source,
+            plan.output,
+            plan.recipe.stems or plan.recipe.steps[-1].stems,
+            target,
+            check,
+            lambda fraction: on_progress(_CHAIN_SHARE + (1 - _CHAIN_SHARE) * fraction),
+        )
+        return Made(finished.stems, finished.gain, done.device, done.took_s, done.used, finished.output)
+
+    def _directly(
+        self,
+        plan: Plan,
+        model: str,
+        mix: PreparedAudio,
+        target: Path,
+        check: StopCheck,
+        on_progress: Callable[[float], None],
+    ) -> Made:
+        """Let the engine write the files; remove those that the user does not want."""
+        if model == self._recipes.default:
+            done = self._engine.separate(mix.path, target, check, on_progress)
+        else:
+            done = self._engine.separate(mix.path, target, check, on_progress, model)
+        wanted = plan.recipe.stems or tuple(done.stems)
+        require_stems(wanted, tuple(done.stems))
+        for name, stem in done.stems.items():
+            if name not in wanted:
+                stem.path.unlink()
+        stems = {name: stem for name, stem in done.stems.items() if name in wanted}
+        return Made(stems, done.gain, done.device, done.took_s, (used_model(done),), self._written())
+
+    def _written(self) -> WrittenOutput:
+        """Return how the engine writes; see audio.stem_writer."""
+        is_lossy = self._format == "mp3"
+        return WrittenOutput(
+            format=self._format,
+            sample_rate_hz=SAMPLE_RATE,
+            bit_depth=None if is_lossy else 16,
+            bitrate_kbps=_MP3_KBPS if is_lossy else None,
+            normalize="none",
+        )

@@ -1,0 +1,123 @@
+"""Several models are warm at once; the least recently used one ends, and no model harms another's jobs."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.errors import ErrorCode, PermanentError, TransientError, UnlikelyError
+from processor.engine.protocol import EngineConfig, Separation
+from processor.engine.room import EngineRoom
+from tests.support import audio
+from tests.support.processor.models import centre_directory
+from tests.support.waiting import wait_for
+
+START_TIMEOUT_S = 120
+COPIES = ("second", "third")
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    """The model `centre` under three names."""
+    directory = shutil.copytree(centre_directory(), tmp_path_factory.mktemp("models") / "models")
+    for name in COPIES:
+        shutil.copy(directory / "centre.onnx", directory / f"{name}.onnx")
+    return directory
+
+
+class House:
+    """A room whose songs are short. `struck` counts the kernel's kills for want of memory."""
+
+    def __init__(self, models: Path, directory: Path, warm_models: int):
+        self.struck: list[bool] = []
+        config = EngineConfig(
+            "centre", models, device="cpu", fetch_model=False, more_models=COPIES, warm_models=warm_models
+        )
+        self.room = EngineRoom(config, lambda: len(self.struck))
+        self._directory, self._count = directory, 0
+        self._song = audio.write(directory / "song.wav", audio.noise(1))
+
+    def separate(
+        self, model: str | None = None, on_progress: Callable[[float], None] = lambda fraction: None
+    ) -> Separation:
+        self._count += 1
+        target = self._directory / str(self._count)
+        target.mkdir()
+        try:
+            return self.room.separate(self._song, target, lambda: None, on_progress, model)
+        except Exception:
+            assert not list(target.iterdir())
+            raise
+
+
+@pytest.fixture
+def open_room(models, tmp_path) -> Iterator[Callable[[int], House]]:
+    houses: list[House] = []
+
+    def open_room(warm_models: int) -> House:
+        houses.append(House(models, tmp_path, warm_models))
+        houses[-1].room.start()
+        assert houses[-1].room.wait_ready(START_TIMEOUT_S).ok
+        return houses[-1]
+
+    yield open_room
+    for house in houses:
+        house.room.stop()
+
+
+@pytest.mark.slow
+def test_two_models_stay_warm_and_a_third_ends_the_one_that_was_used_least_recently(open_room):
+    house = open_room(2)
+    assert house.separate("second").model == "second"
+    assert house.separate().model == "centre"
+    pid = house.room.pid
+    assert house.room.warm == ("second", "centre")
+    assert house.room.state().detail == "second on cpu, centre on cpu"
+    assert house.separate("third.onnx").model == "third"
+    assert house.room.warm == ("centre", "third")
+    house.separate()
+    assert house.room.pid == pid
+    with pytest.raises(PermanentError, match="no model fourth here") as caught:
+        house.separate("fourth")
+    assert (caught.value.code, "centre, second, third" in str(caught.value)) == (
+        ErrorCode.MODEL_UNKNOWN,
+        True,
+    )
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_loaded_fails_its_job_and_the_default_one_comes_back(open_room, models):
+    house = open_room(1)
+    whole = (models / "third.onnx").read_bytes()
+    (models / "third.onnx").write_bytes(whole[:5000])
+    try:
+        with pytest.raises(UnlikelyError, match="The model third cannot be loaded: ") as caught:
+            house.separate("third")
+    finally:
+        (models / "third.onnx").write_bytes(whole)
+    assert caught.value.code == ErrorCode.MODEL_UNKNOWN
+    assert house.separate().model == "centre"
+    assert house.separate("third").model == "third"
+
+
+@pytest.mark.slow
+def test_memory_that_runs_out_ends_another_model_and_then_fails_the_job(open_room):
+    house = open_room(2)
+
+    def kill(fraction: float) -> None:
+        if len(house.struck) < 2:
+            house.struck.append(True)
+            os.kill(house.room.pid, signal.SIGKILL)
+
+    house.struck.append(True)  # only one kill is left
+    assert house.separate("second", kill).stems
+    assert house.room.warm == ("second",)
+    house.struck.clear()
+    house.struck.append(True)
+    with pytest.raises(TransientError, match="Memory ran out") as caught:
+        house.separate("second", kill)
+    assert caught.value.code == ErrorCode.OUT_OF_MEMORY
+    wait_for(lambda: house.room.warm == ("second",), START_TIMEOUT_S, "the next process")
