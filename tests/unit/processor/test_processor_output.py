@@ -59,7 +59,7 @@ def record(harness, choices: Choices) -> Record:
 @pytest.mark.parametrize(
     ("output", "written"),
     [
-        ({"format": "m4a"}, {"format": "m4a", "bitrate_kbps": 256}),
+        ({"format": "m4a"}, {"format": "m4a", "bitrate_kbps": 320}),
         ({"format": "wav", "bit_depth": 24}, {"format": "wav", "bit_depth": 24}),
     ],
 )
@@ -95,5 +95,5 @@ def test_the_operators_format_may_be_one_that_the_engine_does_not_write(harness)
     handler = harness.handler(HalfEngine(), format="ogg")
     done = run(handler, record(harness, Choices(duration_s=1)), FakeContext())
     result = messages.decode_result(done.messages[0].value)
-    assert (result.output.format, result.output.bitrate_kbps) == ("ogg", 256)
+    assert (result.output.format, result.output.bitrate_kbps) == ("ogg", 320)
     assert len(by_ffmpeg(harness.stage.path(result.stems["vocals"].key))[0]) == 44100
