@@ -21,6 +21,7 @@ from bench.setup import FULL, QUICK, Bench
 PARTS = (
     "engine",
     "memory",
+    "models",
     "architectures",
     "service",
     "transfer",
