@@ -83,30 +83,30 @@ def _compare_turns(bench: Bench, models: Sequence[str]) -> None:
 
     So a model that this machine computes in another way than its copies, slows both sides alike.
     """
-    source = song(bench.directory, 30, prepared=True)
-    count = bench.sizes.choices_songs
     with _ready_room(bench, models, 2) as room:
         for chosen in (models[:2], models):
-            in_turn = _in_turn(chosen, count)
-            sides = {"in turn": in_turn, "model after model": sorted(in_turn, key=chosen.index)}
-            took_s: dict[str, list[float]] = {name: [] for name in sides}
-            loads: dict[str, list[int]] = {name: [] for name in sides}
-            for _ in range(bench.sizes.repeats):
-                for name in bench.shuffle.sample(list(sides), len(sides)):
-                    _separate_all(bench, room, source, chosen[:2])  # so that both sides begin warm
-                    before = room.loads
-                    took_s[name].append(_separate_all(bench, room, source, sides[name]))
-                    loads[name].append(room.loads - before)
-            ours, theirs = (3600 * count / statistics.median(took_s[name]) for name in sides)
-            what = f"{count} songs of 30 s, {len(chosen)} models in turn, 2 warm"
-            target = Target("at least", 0.8) if len(chosen) == 2 else None
-            bench.add(compare("choices", what, "songs/h", ours, theirs, "model after model", target))
-            for name, counts in loads.items():
-                bench.note(f"choices: {len(chosen)} models {name}: {statistics.median(counts):g} loads")
+            _compare_orders(bench, room, chosen)
 
 
-def _in_turn(models: Sequence[str], count: int) -> list[str]:
-    return [models[number % len(models)] for number in range(count)]
+def _compare_orders(bench: Bench, room: CountingRoom, models: Sequence[str]) -> None:
+    source = song(bench.directory, 30, prepared=True)
+    count = bench.sizes.choices_songs
+    in_turn = [models[number % len(models)] for number in range(count)]
+    orders = {"in turn": in_turn, "model after model": sorted(in_turn, key=models.index)}
+    took_s: dict[str, list[float]] = {name: [] for name in orders}
+    loads: dict[str, list[int]] = {name: [] for name in orders}
+    for _ in range(bench.sizes.repeats):
+        for name in bench.shuffle.sample(list(orders), len(orders)):
+            _separate_all(bench, room, source, models[:2])  # so that both orders begin warm
+            before = room.loads
+            took_s[name].append(_separate_all(bench, room, source, orders[name]))
+            loads[name].append(room.loads - before)
+    ours, theirs = (3600 * count / statistics.median(took_s[name]) for name in orders)
+    what = f"{count} songs of 30 s, {len(models)} models in turn, 2 warm"
+    target = Target("at least", 0.8) if len(models) == 2 else None
+    bench.add(compare("choices", what, "songs/h", ours, theirs, "model after model", target))
+    for name, counts in loads.items():
+        bench.note(f"choices: {len(models)} models {name}: {statistics.median(counts):g} loads")
 
 
 def _separate_all(bench: Bench, room: EngineRoom, source: Path, models: Sequence[str]) -> float:

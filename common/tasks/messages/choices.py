@@ -1,4 +1,4 @@
-"""What a user chooses for one song: models, stems, output and the part of the song."""
+"""Holds what a user chooses for one song: models, stems, output and the part of the song."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -82,7 +82,7 @@ Seconds = Annotated[float, Field(strict=True, le=1e6)]
 
 
 class Output(MessageModel):
-    """How the stems are written. None: the operator's default, or the format's.
+    """Says how the stems are written. None: the operator's default, or the format's.
 
     `bit_depth` 32 is float, neither clipped nor scaled. `sample_rate` is in Hz; `source` is the song's own.
     `normalize` is `none`, `peak` or `lufs:N`. `tags` `keep` copies the song's tags and cover.
@@ -128,7 +128,7 @@ class Output(MessageModel):
 
 
 class Choices(MessageModel):
-    """What the user chose; a field of None leaves the choice to the operator's settings.
+    """Says what the user chose; a field of None leaves the choice to the operator's settings.
 
     `preset`, `model` or `models` with `ensemble` say what separates. `stems` are the stems that the user
     wants. `start_s` and `duration_s` name the part of the song, in seconds.
