@@ -108,6 +108,7 @@ class Output(MessageModel):
         default=None, description="keep: the stems get the song's text tags, and its cover of at most 2 MB"
     )
 
+    # Each message begins with the name of a field: the api puts the object's path before it.
     @model_validator(mode="after")
     def _fits_format(self) -> Self:
         lossless = self.format in (None, *LOSSLESS)
@@ -117,9 +118,8 @@ class Output(MessageModel):
             raise ValueError(f"bit_depth goes with the formats wav and flac, not with {self.format}")
         highest_hz = HIGHEST_RATES_HZ.get(self.format or "wav")
         if highest_hz and isinstance(self.sample_rate, int) and self.sample_rate > highest_hz:
-            raise ValueError(
-                f"{self.format} has no sample rate above {highest_hz} Hz: choose a lower one, or source"
-            )
+            had = f"{self.format} has no sample rate above {highest_hz} Hz"
+            raise ValueError(f"sample_rate is too high: {had}; choose a lower one, or source")
         if self.bit_depth == 32 and self.format == "flac":
             raise ValueError("bit_depth 32 goes with the format wav: flac has 16 and 24 bits")
         if self.bit_depth == 32 and self.normalize not in (None, "none"):
