@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
 # The engine's child has settings for its memory, which are part of the engine's cost.
-from processor.engine.starter import _CHILD_ENVIRONMENT as CHILD_ENVIRONMENT
+from processor.engine.starter import CHILD_ENVIRONMENT
 from processor.separation.device import CUDA_PROVIDER, Device
 
 if TYPE_CHECKING:

@@ -108,6 +108,15 @@ def fetch_model(config: LocalConfig) -> str:
     return _FALLBACK_MODEL
 
 
+def _fetch_more_models(config: LocalConfig) -> None:
+    """Fetches the models of MODELS. Raises LocalError where one cannot be fetched."""
+    for name in filter(None, map(str.strip, config.given.get("MODELS", "").split(","))):
+        if not _fetch(config, name):
+            raise LocalError(
+                f"the model {name} of MODELS cannot be prepared (see above): take it out of MODELS"
+            )
+
+
 def _fetch(config: LocalConfig, name: str) -> bool:
     say(f"checking the model {name} (downloaded if it is missing)")
     command = [sys.executable, "-m", "processor", "models", "fetch", name]
@@ -137,6 +146,7 @@ def _start(config: LocalConfig, supervisor: Supervisor) -> None:
     if config.runs_kafka:
         preparing.prepare_broker(config, say)
     model = fetch_model(config)
+    _fetch_more_models(config)
     config.save()
     try:
         start_daemon(config, config.environment(model))

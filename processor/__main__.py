@@ -1,6 +1,6 @@
 """Starts the processor, which turns tasks into stems and results: `python -m processor`
 
-`python -m processor models list|fetch NAME|prepare NAME|check` manages the model files instead.
+`python -m processor models list|fetch NAME|add FILE|prepare NAME|check` manages the model files instead.
 """
 
 import sys
@@ -28,7 +28,7 @@ from processor.preparation import command
 # The last announcement says that the processor has stopped; apis need not wait for it.
 _FLUSH_S = 2.0
 _USAGE = (
-    "usage: python -m processor [models list|fetch NAME|prepare NAME|check]"
+    "usage: python -m processor [models list|fetch NAME|add FILE|prepare NAME|check]"
     "  (the processor's settings are environment variables)"
 )
 

@@ -13,7 +13,7 @@ from processor.child_process import JsonObject
 log = logging.getLogger(__name__)
 
 # glibc keeps freed blocks of each thread. The engine's blocks are large and short-lived, so return them.
-_CHILD_ENVIRONMENT = {
+CHILD_ENVIRONMENT = {
     "MALLOC_ARENA_MAX": "2",
     "MALLOC_TRIM_THRESHOLD_": "67108864",
     # torch's threads must not spin: they would take the CPU from the threads that they wait for.
@@ -58,7 +58,7 @@ class Starter:
         """Start `python -m module`, and wait for its first message that is not progress."""
         oom_kills = memory.OomKills(self._count_oom_kills)
         try:
-            process, channel = child_process.spawn(module, arguments, _CHILD_ENVIRONMENT)
+            process, channel = child_process.spawn(module, arguments, CHILD_ENVIRONMENT)
         except OSError as error:
             return Failure(f"cannot start a process: {error}")
         self.process = process

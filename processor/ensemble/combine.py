@@ -20,9 +20,10 @@ _WAVES: Mapping[Ensemble, Combine] = {
     "median_wave": waves.median,
     "min_wave": waves.least,
     "max_wave": waves.greatest,
+    # The mean of spectra is the spectrum of the mean.
+    "avg_fft": waves.average,
 }
 _SPECTRA: Mapping[Ensemble, Combine] = {
-    "avg_fft": waves.average,
     "median_fft": waves.median,
     "min_fft": waves.least,
     "max_fft": waves.greatest,

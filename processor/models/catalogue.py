@@ -150,7 +150,21 @@ def _files(listed: str | Mapping[str, str]) -> tuple[str, ...]:
 
 def add_mdx_parameters(model_dir: Path, path: Path, parameters: Mapping[str, Any]) -> None:
     """Add the parameters of the model in `path` to the data file. Call this with the lock held."""
-    _write(model_dir / MDX_DATA, {model_hash(path): dict(parameters)} | _read(model_dir / MDX_DATA))
+    add_parameters(model_dir, path, "MDX", parameters)
+
+
+def add_parameters(
+    model_dir: Path, path: Path, architecture: Architecture, parameters: Mapping[str, Any]
+) -> None:
+    """Add the parameters of an MDX or VR model to its data file. Call this with the lock held."""
+    file = model_dir / DATA_FILES[architecture]
+    _write(file, {model_hash(path): dict(parameters)} | _read(file))
+
+
+def add_to_list(model_dir: Path, list_name: str, title: str, listed: Mapping[str, str]) -> None:
+    """Add a model to one of the lists. Call this with the lock held."""
+    found = lists(model_dir)
+    _write(model_dir / LISTS, {**found, list_name: {**found[list_name], title: dict(listed)}})
 
 
 def merge(model_dir: Path, other: Path) -> None:

@@ -68,7 +68,7 @@ def _data(architecture: Architecture, model_dir: Path, path: Path) -> Data:
 
 
 def _check_bag(path: Path, parts: Sequence[Path]) -> None:
-    signatures = _read_yaml(path).get("models")
+    signatures = read_yaml(path).get("models")
     if not isinstance(signatures, list) or not signatures:
         raise BadModel(f"{path} is damaged: it names no networks")
     here = {part.stem.partition("-")[0] for part in parts}
@@ -77,7 +77,7 @@ def _check_bag(path: Path, parts: Sequence[Path]) -> None:
 
 
 def _configuration(path: Path) -> Data:
-    found = _read_yaml(path)
+    found = read_yaml(path)
     if missing := [key for key in _REQUIRED_CONFIGURATION if not isinstance(found.get(key), dict)]:
         raise BadModel(f"{path} is damaged: it lacks {', '.join(missing)}")
     if not found["training"].get("instruments"):
@@ -87,7 +87,8 @@ def _configuration(path: Path) -> Data:
     return found
 
 
-def _read_yaml(path: Path) -> Data:
+def read_yaml(path: Path) -> Data:
+    """Return the mapping in a YAML file. Raises BadModel and OSError."""
     try:
         # The library's loader: configurations hold Python tuples, which the safe loader refuses.
         found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.FullLoader)

@@ -1,6 +1,6 @@
 """Finds the files of a MODEL_NAME, checks that they are complete, and fetches them where they are missing.
 
-    python -m processor models list|fetch NAME|prepare NAME|check [NAME]
+    python -m processor models list|fetch NAME|add FILE|prepare NAME|check [NAME]
 
 A name is one of these:
 - `spleeter-2stems`, which is made from an installed wheel without a network
@@ -99,7 +99,7 @@ def _ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | No
             entry = find(name, model_dir)
             if entry is None or not is_here(entry, model_dir):  # another process may have fetched it
                 entry = _bring(name, entry, model_dir, download)
-    return _checked(name, entry, model_dir)
+    return checked(name, entry, model_dir)
 
 
 def _missing(name: str, entry: Entry | None, model_dir: Path) -> str:
@@ -114,11 +114,12 @@ def _missing(name: str, entry: Entry | None, model_dir: Path) -> str:
     return f"model {name} is not in {model_dir}: {hint}"
 
 
-def _checked(name: str, entry: Entry, model_dir: Path) -> ModelFiles:
+def checked(name: str, entry: Entry, model_dir: Path) -> ModelFiles:
+    """Return the files of a model after checking them. Raises ModelUnavailable, BadModel and OSError."""
     *parts, path = (model_dir / file for file in entry.files)
     for file in (*parts, path):
         digest = _checked_digest(file)
-        checks.check_name(file, digest, known=_record(file).exists())
+        checks.check_name(file, digest, known=record(file).exists())
     parameters = checks.parameters(entry.architecture, model_dir, path, parts)
     return ModelFiles(name, entry.architecture, model_dir, path, parameters, digest, tuple(parts))
 
@@ -128,10 +129,10 @@ def _checked_digest(path: Path) -> str:
     if path.stat().st_size == 0:
         raise ModelUnavailable(f"{path} is empty: remove it, then fetch it again")
     digest = _sha256(path)
-    record = _record(path)
-    if record.exists() and (expected := record.read_text().strip()) != digest:
+    kept = record(path)
+    if kept.exists() and (expected := kept.read_text().strip()) != digest:
         raise ModelUnavailable(
-            f"{path} is damaged or was changed: its sha256 is {digest}, {record.name} says {expected}; "
+            f"{path} is damaged or was changed: its sha256 is {digest}, {kept.name} says {expected}; "
             "remove both, then fetch it again"
         )
     return digest
@@ -155,11 +156,11 @@ def _bring(name: str, entry: Entry | None, model_dir: Path, download: hub.Downlo
                 raise ModelUnavailable(
                     f"model {name} cannot be fetched: the catalogue does not list its files"
                 )
-            _checked(name, entry, temporary)
+            checked(name, entry, temporary)
             catalogue.merge(model_dir, temporary)
         # Install the file that names the model last: it is here only when all others are.
         for file in entry.files:
-            _install(temporary / file, model_dir / file)
+            install(temporary / file, model_dir / file)
     return entry
 
 
@@ -176,17 +177,19 @@ def _make_spleeter(directory: Path, model_dir: Path) -> None:
     catalogue.add_mdx_parameters(model_dir, directory / _SPLEETER_FILE, spleeter.MODEL_DATA)
 
 
-def _install(temporary: Path, path: Path) -> None:
+def install(temporary: Path, path: Path) -> None:
+    """Move a checked file to its place, with a record of its digest. Call this with the lock held."""
     if path.exists():  # a configuration that two models share
         return
     # Write the digest first: a file without a digest would pass with weaker checks.
-    catalogue.write_durably(_record(path), _sha256(temporary) + "\n")
+    catalogue.write_durably(record(path), _sha256(temporary) + "\n")
     with temporary.open("rb") as file:
         os.fsync(file.fileno())
     temporary.rename(path)
 
 
-def _record(path: Path) -> Path:
+def record(path: Path) -> Path:
+    """Return the file that holds the digest of `path`."""
     return path.with_name(path.name + ".sha256")
 
 

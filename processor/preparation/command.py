@@ -1,4 +1,4 @@
-"""Runs `python -m processor models`: lists, fetches, prepares and checks models."""
+"""Runs `python -m processor models`: lists, fetches, adds, prepares and checks models."""
 
 import argparse
 import json
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
 
-from processor.models import catalogue, model_files
+from processor.models import adding, catalogue, model_files
 from processor.models.catalogue import Entry
 from processor.models.model_files import ModelFiles
 from processor.preparation import decision
@@ -45,7 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     preparing = commands.add_parser("prepare", help="choose runtime and precision anew")
     preparing.add_argument("name")
     preparing.set_defaults(run=_prepare)
-    for command in (fetching, preparing):
+    adding_one = commands.add_parser("add", help="add a model file that the catalogue does not know")
+    adding_one.add_argument("file", type=Path)
+    adding_one.add_argument("--config", type=Path, help="the model's YAML file")
+    adding_one.add_argument("--name", help="the model's name; the default is that of the file")
+    adding_one.set_defaults(run=_add)
+    for command in (fetching, adding_one, preparing):
         _add_choice(command, "--device", get_args(Requested), "DEVICE")
         _add_choice(command, "--precision", get_args(RequestedPrecision), "PRECISION")
     checking = commands.add_parser("check", help="compare digests of models that are here")
@@ -62,21 +67,27 @@ def _add_choice(parser: argparse.ArgumentParser, option: str, choices: tuple[str
 
 
 def _list(options: argparse.Namespace) -> int:
-    rows = [("NAME", "ARCHITECTURE", "HERE", "SPEED", "STEMS")]
+    rows = [("NAME", "ARCHITECTURE", "HERE", "SPEED", "STEMS", "SDR IN DB")]
     for entry in _known(options.dir):
         is_here = model_files.is_here(entry, options.dir)
         if is_here or not options.here:
             speed = _speed(decision.newest(options.dir, entry.filename)) if is_here else ""
             here = "yes" if is_here else "-"
-            rows.append((entry.name, entry.architecture, here, speed or "-", ", ".join(entry.stems)))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+            stems = ", ".join(entry.stems) or "-"
+            rows.append((entry.name, entry.architecture, here, speed or "-", stems, _scores(entry)))
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        print("  ".join([*cells, row[4]]).rstrip())
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        print("  ".join(cells).rstrip())
     if not (options.dir / catalogue.LISTS).exists():
         note = "these are the models that the installed library knows: a fetch brings the whole catalogue"
         print(note, file=sys.stderr)
     return 0
+
+
+def _scores(entry: Entry) -> str:
+    """Return the median SDR of each stem, as the library has measured it; empty where it has not."""
+    return ", ".join(f"{stem} {sdr:.1f}" for stem, sdr in catalogue.scores_db(entry.filename).items())
 
 
 def _fetch(options: argparse.Namespace) -> int:
@@ -84,6 +95,17 @@ def _fetch(options: argparse.Namespace) -> int:
     size = sum(path.stat().st_size for path in (*files.parts, files.path))
     print(f"{files.path} ({size / 1e6:.1f} MB) is complete")
     return _prepared(files, options)
+
+
+def _add(options: argparse.Namespace) -> int:
+    files = adding.add(options.file, options.dir, options.name, options.config)
+    print(f"{files.path} is added, {files.architecture}, sha256 {files.sha256}")
+    try:
+        return _prepared(files, options)
+    except Exception as error:  # noqa: BLE001 (a foreign file may fail in any way, and must not stay then)
+        adding.remove(files)
+        reason = str(error) or type(error).__name__
+        raise model_files.ModelUnavailable(f"{options.file} cannot be loaded: {reason}") from None
 
 
 def _prepare(options: argparse.Namespace) -> int:

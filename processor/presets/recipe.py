@@ -1,7 +1,7 @@
 """Settles what a user chose: which models work in which steps, and which stems the user gets."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.errors import ErrorCode, PermanentError
 from common.tasks.messages.choices import Choices, Ensemble
@@ -76,8 +76,11 @@ class Recipes:
         """
         asked = choices or Choices()
         recipe = Recipe(self._steps(asked), asked.stems)
-        if asked.stems and (given := self._given(recipe.steps[-1])):
+        *earlier, last = recipe.steps
+        if asked.stems and (given := self._given(last)):
             require_stems(asked.stems, given)
+        if asked.stems and recipe.single_model is None:  # what nobody wants need not be combined
+            return Recipe((*earlier, replace(last, stems=asked.stems)), asked.stems)
         return recipe
 
     def _steps(self, asked: Choices) -> tuple[Step, ...]:

@@ -28,6 +28,10 @@ def models(tmp_path_factory) -> Path:
     return directory
 
 
+def no_progress(fraction: float) -> None:
+    pass
+
+
 class House:
     """A room whose songs are short. `struck` counts the kernel's kills for want of memory."""
 
@@ -40,14 +44,18 @@ class House:
         self._directory, self._count = directory, 0
         self._song = audio.write(directory / "song.wav", audio.noise(1))
 
+        # Long enough that the engine is at work when its first progress is read.
+        self._long = audio.write(directory / "long.wav", audio.noise(120))
+
     def separate(
-        self, model: str | None = None, on_progress: Callable[[float], None] = lambda fraction: None
+        self, model: str | None = None, on_progress: Callable[[float], None] | None = None
     ) -> Separation:
         self._count += 1
         target = self._directory / str(self._count)
         target.mkdir()
         try:
-            return self.room.separate(self._song, target, lambda: None, on_progress, model)
+            song = self._long if on_progress else self._song
+            return self.room.separate(song, target, lambda: None, on_progress or no_progress, model)
         except Exception:
             assert not list(target.iterdir())
             raise
@@ -121,3 +129,16 @@ def test_memory_that_runs_out_ends_another_model_and_then_fails_the_job(open_roo
         house.separate("second", kill)
     assert caught.value.code == ErrorCode.OUT_OF_MEMORY
     wait_for(lambda: house.room.warm == ("second",), START_TIMEOUT_S, "the next process")
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_fetched_keeps_the_room_from_being_ready(models, monkeypatch):
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    room = EngineRoom(EngineConfig("centre", models, device="cpu", more_models=("away",)))
+    room.start()
+    try:
+        wait_for(lambda: "model away cannot be fetched" in room.state().detail, START_TIMEOUT_S, "reason")
+        assert not room.state().ok
+        assert [installed.name for installed in room.installed] == ["centre"]
+    finally:
+        room.stop()

@@ -221,3 +221,19 @@ def test_check_names_what_is_damaged(target):
     assert command("check", "tiny_vr", directory=target).returncode == 0
     (target / "tiny_mdx23c.yaml").unlink()
     assert "tiny_mdx23c.yaml missing" in command("check", directory=target).stdout
+
+
+@pytest.mark.slow
+def test_a_file_of_an_operator_is_added_and_prepared_or_leaves_nothing(target, tmp_path):
+    files = copied(tmp_path / "files")
+    config = ("--config", str(files / "tiny_bs_roformer.yaml"))
+    added = command("add", str(files / "tiny_bs_roformer.ckpt"), *config, "--name", "own", directory=target)
+    assert added.returncode == 0, added.stderr
+    assert "x real time" in added.stdout
+    listed = command("list", "--here", directory=target).stdout
+    assert [line.split()[:3] for line in listed.splitlines()[1:]] == [["own", "MDXC", "yes"]]
+    (files / "empty.ckpt").write_bytes(pickle.dumps({}))
+    refused = command("add", str(files / "empty.ckpt"), *config, directory=target)
+    assert refused.returncode == 1
+    assert "empty.ckpt cannot be loaded" in refused.stderr
+    assert not list(target.glob("empty*"))

@@ -121,7 +121,13 @@ def test_each_task_gets_the_models_stems_and_output_of_its_choice(house: House, 
         {},
         {"model": "second", "stems": ("vocals",)},
         {"preset": "chain", "output": {"format": "wav", "bit_depth": 24, "sample_rate": "source"}},
-        {"models": ("centre", "second"), "ensemble": "max_fft", "stems": ("instrumental",)},
+        {
+            "models": ("centre", "second"),
+            "ensemble": "max_fft",
+            "stems": ("instrumental",),
+            "start_s": 0.25,
+            "duration_s": 0.5,
+        },
         {"model": "third"},
         {"preset": "best"},
     ]
@@ -147,6 +153,7 @@ def test_each_task_gets_the_models_stems_and_output_of_its_choice(house: House, 
     }
     assert {*stems} == {"vocals", "instrumental"}
     assert (ensemble.model, [*ensemble.stems]) == ("centre, second", ["instrumental"])
+    assert ensemble.stems["instrumental"].duration_s == 0.5
     assert (unknown.error_code, away.error_code) == ("model_unknown", "preset_unknown")
     assert "There are: centre, second" in unknown.error_message
     assert "There are: chain" in away.error_message

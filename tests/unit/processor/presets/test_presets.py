@@ -33,8 +33,6 @@ def read(directory: Path, text: str) -> schema.Presets:
 
 def test_the_products_presets_name_models_of_the_librarys_catalogue(tmp_path):
     known = {entry.filename for entry in catalogue.entries(tmp_path)}
-    # The list that the library fetches has the Demucs models.
-    known |= {"htdemucs_ft.yaml", "htdemucs_6s.yaml"}
     presets = schema.read(schema.product_file())
     assert {model for preset in presets.values() for model in preset.models} <= known
     assert {"fast", "balanced", "best", "karaoke", "vocals_dry", "four_stems", "six_stems", "drums"} <= {

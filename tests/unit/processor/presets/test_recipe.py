@@ -42,6 +42,11 @@ def test_models_are_an_ensemble_with_equal_weights():
     assert (step.ensemble, step.weights) == ("max_wave", (2.0, 1.0))
 
 
+def test_only_the_stems_that_somebody_wants_are_combined():
+    (step,) = recipes().resolve(Choices(models=("a", "b"), stems=("instrumental",))).steps
+    assert step.stems == ("instrumental",)
+
+
 def test_a_preset_is_its_steps():
     recipe = recipes().resolve(Choices(preset="dry"))
     assert [(step.models, step.on, step.stems) for step in recipe.steps] == [
