@@ -5,6 +5,7 @@ a thousandth of the song's length, so that reading again is cheaper than a spool
 """
 
 import os
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack
@@ -14,6 +15,7 @@ import numpy as np
 
 from common.errors import ErrorCode, TransientError
 from processor.audio.resample import Frames
+from processor.audio.wav import CHANNELS
 from processor.output import levels, stem_file
 from processor.output.loudness import integrated_lufs
 from processor.output.rate_reader import RateReader
@@ -29,9 +31,10 @@ Report = Callable[[float], None]
 def write(job: WritingJob, report: Report) -> float:
     """Write `<stem>.<format>` for every wanted stem, or nothing; return the gain that all of them got.
 
-    `report` gets the progress, 0 to 1. Raises TransientError (internal_error) for stems that hold NaN, and
-    OSError.
+    `report` gets the progress, 0 to 1. Raises TransientError: internal_error for stems that hold NaN,
+    disk_full where the files will hardly fit. Raises OSError.
     """
+    _require_space(job)
     gain = _gain(job, lambda fraction: report(_MEASURING_SHARE * fraction))
     parts = {name: job.part(name) for name in job.wanted}
     try:
@@ -43,6 +46,16 @@ def write(job: WritingJob, report: Report) -> float:
             part.unlink(missing_ok=True)
     report(1.0)
     return gain
+
+
+def _require_space(job: WritingJob) -> None:
+    """Raise TransientError (disk_full) before hours of work where the files will not fit."""
+    # Lossy files are smaller than 16 bits for each sample.
+    needed = len(job.wanted) * job.frames * CHANNELS * (job.bit_depth or 16) // 8
+    free = shutil.disk_usage(job.target_dir).free
+    if free < needed:
+        message = f"Disk full: the stems need {needed} bytes, {free} are free"
+        raise TransientError(ErrorCode.DISK_FULL, message)
 
 
 def _gain(job: WritingJob, report: Report) -> float:

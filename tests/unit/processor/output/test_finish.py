@@ -1,10 +1,13 @@
 """Finished stems have the song's length at every rate, and add up to the song."""
 
+import shutil
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import soundfile
 
-from common.errors import ErrorCode, PermanentError
+from common.errors import ErrorCode, PermanentError, TransientError
 from common.tasks.messages.choices import SAMPLE_RATES_HZ
 from processor.models import model_files
 from processor.output.finish import FloatStems
@@ -106,6 +109,16 @@ def test_the_rest_of_an_earlier_stem_is_made_from_that_stem(tmp_path, at_44100):
     split = FloatStems({"lead": lead}, loaded_model.Residual("backing", "lead"), stems.paths["vocals"])
     done = finished(tmp_path, split, prepared.source, bit_depth=32)
     assert np.array_equal(audio.read(done.stems["backing"].path), audio.read(lead))
+
+
+def test_stems_that_will_not_fit_are_not_begun(tmp_path, at_44100, monkeypatch):
+    prepared, stems = at_44100
+    needed = 2 * prepared.frames * 4
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=needed - 1))
+    with pytest.raises(TransientError, match=f"need {needed} bytes") as caught:
+        finished(tmp_path, stems, prepared.source)
+    assert caught.value.code == ErrorCode.DISK_FULL
+    assert not list((tmp_path / "finished").iterdir())
 
 
 def test_a_stem_that_is_not_there_is_named_with_those_that_are(tmp_path, at_44100):
