@@ -13,8 +13,9 @@ from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
+from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
-from api.routes import cancel, probes, redelivery, submit, tasks
+from api.routes import cancel, offers, probes, redelivery, submit, tasks
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
@@ -70,7 +71,7 @@ def create_app(
     if settings.api_docs:
         document.add_route(app)
         swagger_ui.install(app)
-    for routes in (submit, probes, tasks, redelivery, cancel):
+    for routes in (submit, probes, tasks, redelivery, cancel, offers):
         app.include_router(routes.router)
     if settings.api_metrics:
         app.include_router(probes.metrics_router)
@@ -84,6 +85,7 @@ def _make_parts(
     clock: Callable[[], float],
     metrics: ApiMetrics,
 ) -> AppParts:
+    what_there_is = Offers()
     readiness = {"kafka": publisher.check, "view": view.check}
     register_readiness(metrics.registry, "api", readiness)
     return AppParts(
@@ -92,9 +94,10 @@ def _make_parts(
         view=view,
         auth=BasicAuth(settings, clock, metrics),
         policy=AddressPolicy.from_settings(settings),
-        admission=Admission(settings, publisher, view, metrics),
+        admission=Admission(settings, publisher, view, metrics, what_there_is),
         redelivery_limits=RedeliveryLimits(settings.redeliveries_per_minute, clock),
         links=LinkRenewer(settings),
+        offers=what_there_is,
         metrics=metrics,
         readiness=readiness,
     )

@@ -94,7 +94,7 @@ class ApiMetrics:
             ["kind"],
             registry=registry,
         )
-        for kind in ("tasks", "statuses", "deliveries"):
+        for kind in ("tasks", "statuses", "deliveries", "workers"):
             skipped.labels(kind)
         return cls(
             registry,
@@ -117,7 +117,7 @@ class ApiMetrics:
         self.registry.register(Reading(GaugeMetricFamily, "uvr_connections", "Open now.", [], numbers))
 
     def record_skipped(self, kind: str) -> None:
-        """`kind` is tasks, statuses or deliveries."""
+        """`kind` is tasks, statuses, deliveries or workers."""
         self.records_skipped.labels(kind).inc()
 
     def connection_ended(self, how: Ended, limit: Limit) -> None:

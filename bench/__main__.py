@@ -27,6 +27,7 @@ PARTS = (
     "transfer",
     "scaling",
     "heavy",
+    "choices",
     "worker",
     "takeover",
     "view",

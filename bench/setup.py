@@ -37,6 +37,9 @@ class Sizes:
     jobs_per_processor: int
     engine_sleep_s: float
     heavy_song_s: float
+    choices_songs: int
+    # a short and a long song for an ensemble, in seconds
+    ensemble_s: tuple[float, float]
     view_tasks: int
     streams: int
     submissions: int
@@ -60,6 +63,8 @@ FULL = Sizes(
     jobs_per_processor=8,
     engine_sleep_s=5.0,
     heavy_song_s=60,
+    choices_songs=40,
+    ensemble_s=(600, 3600),
     view_tasks=1_000_000,
     streams=1000,
     submissions=1000,
@@ -82,6 +87,8 @@ QUICK = Sizes(
     jobs_per_processor=4,
     engine_sleep_s=2.0,
     heavy_song_s=12,
+    choices_songs=6,
+    ensemble_s=(10, 60),
     view_tasks=20_000,
     streams=50,
     submissions=200,

@@ -30,7 +30,8 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
         model_dir=settings.model_file_dir,
         device=settings.device,
         precision=settings.precision,
-        output_format=settings.output_format,
+        # The engine writes no other format itself; its float stems are finished in any.
+        output_format=settings.output_format if settings.output_format in ("wav", "flac", "mp3") else "wav",
         max_jobs=settings.engine_max_jobs,
         job_timeout_s=settings.engine_job_timeout_s,
         more_models=settings.models,

@@ -27,11 +27,11 @@ from common.tasks.messages import (
     Task,
     UndecodableMessage,
 )
+from common.tasks.messages.choices import Format
 from common.tasks.stage_news import StageWatch
 from processor import results, work_directory
 from processor.audio.download import DownloadedFile, DownloadLimits, download
 from processor.audio.prepare import AudioLimits, prepare
-from processor.audio.stem_writer import Format
 from processor.engine.protocol import SeparationEngine
 from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
@@ -194,6 +194,7 @@ class ProcessorHandler:
                     context.check,
                     window=plan.window,
                     keep_source=plan.keeps_source,
+                    keep_tags=plan.output.keep_tags,
                 )
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)

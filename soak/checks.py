@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from soak import songs
+from soak import choices, songs
+from soak.choices import CHOSEN, Chosen
 from soak.evidence import Attempt, Evidence
 from soak.house import SETTINGS, Happened
 from soak.plan import LOST_HOOKS, LOST_SONGS, Job, Kind, Song
@@ -30,7 +31,7 @@ class Violation:
 
 def violations(evidence: Evidence) -> list[Violation]:
     """Return all violations in the evidence."""
-    parts = (_course, _fates, _states, _counts, _callbacks, _crashes, _stems, _leftovers)
+    parts = (_course, _fates, _states, _counts, _callbacks, _crashes, _stems, _choices, _leftovers)
     return [violation for part in parts for violation in part(evidence)]
 
 
@@ -179,11 +180,39 @@ def _could_not_hand_back(stop: Happened, until_s: float, evidence: Evidence) -> 
 def _stems(evidence: Evidence) -> Iterator[Violation]:
     """Check that each link returns the announced bytes, and that these are the stems of the job's song."""
     for job in evidence.plan.jobs:
-        expected = {} if evidence.plan.options.real_engine else songs.stem_digests(job)
+        # Only the stand-in's stems without a choice of model or output are known beforehand.
+        is_known = CHOSEN[job.choice].is_plain and not evidence.plan.options.real_engine
+        expected = songs.stem_digests(job) if is_known else {}
         for body in {c.body for c in evidence.callbacks.get(job.number, [])}:
             for name, stem in json.loads(body).get("stems", {}).items():
-                wanted = expected[name] if expected else None
-                yield from _wrong_stem(f"job {job.number} {name}", stem, wanted, evidence)
+                yield from _wrong_stem(f"job {job.number} {name}", stem, expected.get(name), evidence)
+
+
+def _choices(evidence: Evidence) -> Iterator[Violation]:
+    """Check that each callback tells what its job's user chose."""
+    for job in evidence.plan.jobs:
+        for body in {c.body for c in evidence.callbacks.get(job.number, [])}:
+            told = json.loads(body)
+            wrong = [f"label {told.get('label')!r}"] if told.get("label") != choices.label(job) else []
+            if told.get("metadata") != {"job": job.number}:
+                wrong.append(f"metadata {told.get('metadata')}")
+            if told["status"] == "success":
+                wrong += _not_as_chosen(CHOSEN[job.choice], told)
+            for text in wrong:
+                yield Violation("choice", f"job {job.number} ({job.choice}): the callback tells {text}")
+
+
+def _not_as_chosen(chosen: Chosen, told: dict[str, Any]) -> Iterator[str]:
+    if set(told["stems"]) != chosen.stems:
+        yield f"stems {sorted(told['stems'])}"
+    models = tuple(model["name"] for model in told["models"])
+    if chosen.models and models != chosen.models:
+        yield f"models {models}"
+    if not chosen.output.items() <= told["output"].items():
+        yield f"output {told['output']}"
+    lengths_s = {stem["duration_s"] for stem in told["stems"].values()}
+    if chosen.duration_s is not None and lengths_s != {chosen.duration_s}:
+        yield f"lengths {lengths_s}"
 
 
 def _wrong_stem(

@@ -9,6 +9,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterable
 
+from soak import choices
 from soak.plan import Job
 
 _USERS = 12
@@ -54,7 +55,8 @@ class Users:
             self._submit(job)
 
     def _submit(self, job: Job) -> None:
-        body = {"audio": self._audio_urls[job.number], "hook_url": self._hooks[job.number]}
+        addresses = {"audio": self._audio_urls[job.number], "hook_url": self._hooks[job.number]}
+        body = {**addresses, **choices.submission(job)}
         headers = {"Authorization": f"Basic {_CREDENTIALS}", "Idempotency-Key": f"soak-{job.number}"}
         while not self._stopping.is_set():
             request = urllib.request.Request(self._url, json.dumps(body).encode(), headers)

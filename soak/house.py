@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
+from soak import choices
 from soak.plan import Disturbance, Kind, Options, workers
 from soak.songs import ENGINE_SETTINGS
 from tests.support.processes import ManagedProcess
@@ -19,6 +20,7 @@ _STOP_TIMEOUT_S = 45.0
 # Enough retries for a busy machine whose store is killed every 45 s.
 RETRY_DELAYS_S = (2, 4, 8, 16)
 CALLBACK_RETRIES = 6
+MODELS = ("centre", choices.OTHER_MODEL)
 
 SETTINGS = {
     "RETRY_DELAYS_S": ",".join(map(str, RETRY_DELAYS_S)),
@@ -28,7 +30,8 @@ SETTINGS = {
     "KAFKA_TOPIC_PARTITIONS": "6",
     "KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS": "6000",
     "KAFKA_UPLOADER_MAX_POLL_INTERVAL_MS": "6000",
-    "MODEL_NAME": "centre",
+    "MODEL_NAME": MODELS[0],
+    "MODELS": ",".join(MODELS),
     **ENGINE_SETTINGS,
 }
 STAND_IN_PROCESSOR = "tests.support.processor.stand_in_processor"
@@ -71,13 +74,17 @@ class House:
             (directory / name).mkdir(parents=True)
         self.kafka = KafkaServer(directory / "kafka")
         self.store = SeaweedServer(directory / "store", bucket="soak")
-        write_centre_model(directory / "models")
+        for model in MODELS:
+            write_centre_model(directory / "models", model)
+        presets = directory / "presets.toml"
+        presets.write_text(choices.PRESETS_TOML)
         self.settings = {
             **SETTINGS,
             **self.store.address.environment(),
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,
             "MODEL_FILE_DIR": str(directory / "models"),
             "TRUSTED_URL_PREFIXES": origins,
+            "PRESETS_FILE": str(presets),
         }
         chosen = {name: commands[name.partition("-")[0]] for name in workers(options)}
         self.services = {

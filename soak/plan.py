@@ -37,6 +37,20 @@ class Hook(StrEnum):
     GONE = "gone"
 
 
+class Choice(StrEnum):
+    """What a job's user chooses; see soak.choices."""
+
+    NOTHING = "nothing"
+    ONE_STEM = "one stem"
+    OTHER_MODEL = "the other model"
+    ENSEMBLE = "an ensemble"
+    PRESET = "a preset of two steps"
+    FLAC = "flac"
+    MP3 = "mp3"
+    OWN_RATE = "24 bit at the song's own rate"
+    WINDOW = "a part of the song"
+
+
 LOST_SONGS = {Song.MISSING: "http_error", Song.UNAVAILABLE: "http_error", Song.DEAD: "network_error"}
 """The songs that can never be downloaded, with the error code of their failure."""
 LOST_HOOKS = {Hook.DEAD: "callback_failed", Hook.GONE: "callback_gone"}
@@ -59,6 +73,17 @@ _HOOKS = {
     Hook.DEAD: 4,
     Hook.GONE: 3,
 }
+_CHOICES = {
+    Choice.NOTHING: 50,
+    Choice.ONE_STEM: 8,
+    Choice.OTHER_MODEL: 8,
+    Choice.ENSEMBLE: 6,
+    Choice.PRESET: 6,
+    Choice.FLAC: 6,
+    Choice.MP3: 4,
+    Choice.OWN_RATE: 6,
+    Choice.WINDOW: 6,
+}
 # 100 s of 16-bit stereo: the stems are too large for one request to the store
 LONG_SONG_S = 100.0
 _LONG_SONG_EVERY = 100
@@ -75,6 +100,7 @@ class Job:
     hook: Hook
     song_failures: int
     hook_failures: int
+    choice: Choice = Choice.NOTHING
 
 
 class Kind(StrEnum):
@@ -130,7 +156,7 @@ class Plan:
 def make_plan(options: Options) -> Plan:
     """Return the plan for `options`."""
     # Use a generator for each, so that the number of workers does not change the jobs.
-    jobs = _jobs(options, random.Random(f"jobs {options.seed}"))
+    jobs = _jobs(options, random.Random(f"jobs {options.seed}"), random.Random(f"choices {options.seed}"))
     disturbances = () if options.calm else _disturbances(options, random.Random(f"events {options.seed}"))
     return Plan(options, jobs, disturbances)
 
@@ -141,7 +167,7 @@ def workers(options: Options) -> list[str]:
     return processors + [f"uploader-{n}" for n in range(1, options.uploaders + 1)]
 
 
-def _jobs(options: Options, rnd: random.Random) -> tuple[Job, ...]:
+def _jobs(options: Options, rnd: random.Random, choosing: random.Random) -> tuple[Job, ...]:
     return tuple(
         Job(
             number,
@@ -151,6 +177,7 @@ def _jobs(options: Options, rnd: random.Random) -> tuple[Job, ...]:
             hook=_one_of(_HOOKS, rnd),
             song_failures=rnd.randint(1, 2),
             hook_failures=rnd.randint(1, 3),
+            choice=_one_of(_CHOICES, choosing),
         )
         for number in range(options.jobs)
     )

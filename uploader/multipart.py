@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -30,19 +30,19 @@ class MultipartUploads:
         self,
         file: VerifiedFile,
         key: str,
-        content_type: str,
+        headers: Mapping[str, str],
         check: StopCheck,
         sent: Callable[[int], None],
     ) -> None:
         """Uploads `file`, in parts of 16 MiB or more.
 
-        Calls `check` between parts, and `sent` with the size in bytes of each stored part. Raises
-        PermanentError (stage_mismatch) if the bytes are not the announced ones, and what `check` raises. No
-        part stays in the store then.
+        The object gets `headers`, by the names of boto3. Calls `check` between parts, and `sent` with the
+        size in bytes of each stored part. Raises PermanentError (stage_mismatch) if the bytes are not the
+        announced ones, and what `check` raises. No part stays in the store then.
         """
         self._abort_leftovers(key)
         target = {"Bucket": self._bucket, "Key": key}
-        upload = self._client.create_multipart_upload(**target, ContentType=content_type)
+        upload = self._client.create_multipart_upload(**target, **headers)
         target["UploadId"] = upload["UploadId"]
         part_bytes = max(PART_BYTES, -(-file.size_bytes // _MAX_PARTS))
         parts: list[dict[str, Any]] = []

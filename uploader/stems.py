@@ -16,6 +16,7 @@ from common.storage.stage_keys import STEM_NAME, is_key
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, SuccessCallback
 from common.waiting import StopCheck
 from uploader import callback
+from uploader.file_names import content_disposition
 from uploader.storage import RunKeys, Storage
 from uploader.verified import VerifiedFile, mismatch
 
@@ -53,14 +54,16 @@ def publish(
         on_progress(sent_bytes / total_bytes)
 
     for name, stem in result.stems.items():
-        key = keys.stem(name, PurePosixPath(stem.key).suffix.removeprefix("."))
+        extension = PurePosixPath(stem.key).suffix.removeprefix(".")
+        key, disposition = keys.stem(name, extension), content_disposition(result, name, extension)
         stage.keep(stem.key)
         try:
             with closing(_open(stage, stem)) as file:
-                storage.put_file(VerifiedFile(file, stem), key, check, sent)
+                storage.put_file(VerifiedFile(file, stem), key, check, sent, disposition)
             log.info("uploaded %s (%d bytes)", key, stem.bytes)
         except PermanentError as error:
-            if error.code not in _COPIED_FOR or not _copy(name, stem, key, keys, storage, check):
+            copied = error.code in _COPIED_FOR and _copy(name, stem, key, keys, storage, check, disposition)
+            if not copied:
                 raise
         links[name] = storage.url(key)
         Failpoint.BETWEEN_STEMS.reach()
@@ -106,12 +109,20 @@ def _open(stage: LocalStage, stem: StagedStem) -> BinaryIO:
         raise mismatch(f"The staged file {name} is a link, or no file") from None
 
 
-def _copy(name: str, stem: StagedStem, key: str, keys: RunKeys, storage: Storage, check: StopCheck) -> bool:
+def _copy(
+    name: str,
+    stem: StagedStem,
+    key: str,
+    keys: RunKeys,
+    storage: Storage,
+    check: StopCheck,
+    disposition: str,
+) -> bool:
     """Copies the same bytes from an earlier run to `key`. Returns False if no run has them."""
     for earlier, published in _earlier_successes(keys, storage, check):
         if name in published.stems and published.stems[name].sha256 == stem.sha256:
             source = earlier.stem(name, PurePosixPath(key).suffix.removeprefix("."))
-            if storage.copy(source, key, stem.bytes):
+            if storage.copy(source, key, stem.bytes, disposition):
                 log.info("copied %s to %s", source, key)
                 return True
     return False

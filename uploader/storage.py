@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
@@ -37,6 +37,8 @@ _CONTENT_TYPES = {
     ".wav": "audio/wav",
     ".flac": "audio/flac",
     ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".ogg": "audio/ogg",
     ".json": "application/json",
 }
 
@@ -103,25 +105,29 @@ class Storage:
         key: str,
         check: StopCheck,
         sent: Callable[[int], None] = lambda size_bytes: None,
+        disposition: str | None = None,
     ) -> None:
         """Uploads `file` to `key`, and replaces an object that exists there.
 
-        Calls `check` before each part of 16 MiB, and `sent` with the size in bytes of each stored part.
+        `disposition` is the Content-Disposition with which the store gives the object away. Calls `check`
+        before each part of 16 MiB, and `sent` with the size in bytes of each stored part.
         Raises JobError (storage_error), PermanentError (stage_mismatch) if the bytes are not the announced
         ones, and what `check` raises. No part of the upload stays in the store then.
         """
         with job_errors("upload"):
             if file.size_bytes > PART_BYTES:
-                self.multipart.put(file, key, content_type(key), check, sent)
+                self.multipart.put(file, key, _headers(key, disposition), check, sent)
                 return
             check()
             body = file.read(PART_BYTES + 1)
             file.verify()
-            self._put(key, body)
+            self._put(key, body, _headers(key, disposition))
             sent(len(body))
 
-    def copy(self, source: str, target: str, size_bytes: int) -> bool:
+    def copy(self, source: str, target: str, size_bytes: int, disposition: str | None = None) -> bool:
         """Copies an object of the bucket, and replaces one at `target`. Returns False if `source` is missing.
+
+        `disposition` is the copy's Content-Disposition.
 
         Raises JobError (storage_error), and PermanentError (stage_missing) for more than 5 GiB: no store
         copies that in one request.
@@ -132,7 +138,11 @@ class Storage:
         with job_errors("copy"):
             try:
                 self._client.copy_object(
-                    Bucket=self._bucket, Key=target, CopySource={"Bucket": self._bucket, "Key": source}
+                    Bucket=self._bucket,
+                    Key=target,
+                    CopySource={"Bucket": self._bucket, "Key": source},
+                    MetadataDirective="REPLACE",
+                    **_headers(target, disposition),
                 )
             except ClientError as error:
                 if code_of(error) in ("NoSuchKey", "404"):
@@ -160,7 +170,7 @@ class Storage:
     def _create(self, key: str, body: bytes) -> bool:
         """Returns False if `key` exists or another writer is about to create it; that writer may yet fail."""
         try:
-            self._put(key, body, IfNoneMatch="*")
+            self._put(key, body, _headers(key) | {"IfNoneMatch": "*"})
         except ClientError as error:
             if status_of(error) not in _TAKEN:
                 raise
@@ -193,19 +203,18 @@ class Storage:
         with job_errors("link"):
             return self._links.url(key)
 
-    def _put(self, key: str, body: bytes, **conditions: str) -> None:
-        self._client.put_object(
-            Bucket=self._bucket,
-            Key=key,
-            Body=body,
-            ContentType=content_type(key),
-            ContentMD5=md5(body),
-            **conditions,
-        )
+    def _put(self, key: str, body: bytes, headers: Mapping[str, str]) -> None:
+        self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentMD5=md5(body), **headers)
 
     def _objects(self, prefix: str) -> Iterator[str]:
         pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
         return (found["Key"] for page in pages for found in page.get("Contents", []))
+
+
+def _headers(key: str, disposition: str | None = None) -> dict[str, str]:
+    """Returns the headers, by the names of boto3, with which the store is to give the object away."""
+    given = {} if disposition is None else {"ContentDisposition": disposition}
+    return {"ContentType": content_type(key), **given}
 
 
 def content_type(key: str) -> str:

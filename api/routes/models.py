@@ -3,7 +3,7 @@
 import base64
 import binascii
 import struct
-from typing import Self
+from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, Field
@@ -12,7 +12,7 @@ from api.problems import ProblemError
 from api.view.merge import Rank, rank
 from api.view.reader import Position, QueuePlace
 from common.outbound.addresses import host_of
-from common.tasks.messages import DeliveryAttempt, State, Status, SuccessCallback, Times
+from common.tasks.messages import Choices, DeliveryAttempt, State, Status, SuccessCallback, Times
 
 _CURSOR = struct.Struct(">d16s")
 
@@ -41,6 +41,11 @@ class TaskStatus(BaseModel):
     )
     submitted_at: float
     idempotency_key: str | None = Field(default=None, description="the key that the task was submitted with")
+    choices: Choices | None = Field(
+        default=None, description="what the user chose; absent where nothing was chosen"
+    )
+    label: str | None = None
+    metadata: dict[str, Any] | None = None
     updated_at: float
     times: Times = Field(description="when the task last entered each state")
     queue_place: int | None = Field(
@@ -74,6 +79,9 @@ class TaskStatus(BaseModel):
             hook_host=None if status.hook_url is None else host_of(status.hook_url),
             submitted_at=status.submitted_at,
             idempotency_key=status.idempotency_key,
+            choices=status.choices,
+            label=status.label,
+            metadata=status.metadata,
             updated_at=status.at,
             times=status.times,
             queue_place=None if queue is None else queue.place,
@@ -133,6 +141,9 @@ EXAMPLE_SEPARATING = TaskStatus(
     hook_host="example.com",
     submitted_at=_SUBMITTED_AT,
     idempotency_key="order-17",
+    choices=Choices(preset="best", stems=("vocals",)),
+    label="Artist - Title",
+    metadata={"order": 17},
     updated_at=_SUBMITTED_AT + 9,
     times={
         State.QUEUED: _SUBMITTED_AT,

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from api.auth.basic_auth import BasicAuth
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
+from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
@@ -29,6 +30,7 @@ class AppParts:
     admission: Admission
     redelivery_limits: RedeliveryLimits
     links: LinkRenewer
+    offers: Offers
     metrics: ApiMetrics
     readiness: Checks
 

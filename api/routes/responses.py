@@ -61,8 +61,8 @@ UNAUTHORIZED = problem_answer(
 )
 FORBIDDEN = problem_answer(
     403,
-    "A web page of another site sent the request (`cross_origin`), or the request is for a host that the api "
-    "does not answer for (`host_not_allowed`)",
+    "A web page of another site sent the request (`cross_origin`), the request is for a host that the api "
+    "does not answer for (`host_not_allowed`), or it is for administrators alone (`not_an_admin`)",
     "The request comes from a web page of another site: name its origin in CORS_ORIGINS if it may use the "
     "api; behind a proxy, hand on Host or X-Forwarded-Host",
     error_code="cross_origin",
@@ -95,6 +95,11 @@ def answers_about_tasks(success: Answer) -> Answers:
         503: _NOT_UP_TO_DATE,
         "default": UNEXPECTED,
     }
+
+
+def answers_about_offers(success: Answer) -> Answers:
+    """Return all answers of a route that tells what the processors can do."""
+    return {number: given for number, given in answers_about_tasks(success).items() if number != 400}
 
 
 def answers_about_one_task(success: Answer) -> Answers:

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
@@ -25,7 +25,16 @@ from api.routes.responses import (
     reference,
 )
 from api.submit.admission import Admitted
-from api.submit.submission import NOT_JSON, Queued, Submission, digest, parse, refuse_files, task_uuid
+from api.submit.submission import (
+    NOT_JSON,
+    PlainSubmission,
+    Queued,
+    Submission,
+    digest,
+    parse,
+    refuse_files,
+    task_uuid,
+)
 from api.submit.unknown_fields import shown
 from common.observability.log import current_request_id, task_context
 from common.outbound.addresses import without_secrets
@@ -68,6 +77,25 @@ _REQUEST_BODY = {
                 "a song": {"value": {"audio": _SONG}},
                 "a song and a callback": {"value": {"audio": _SONG, "hook_url": "https://example.com/hook"}},
                 "an hour at most": {"value": {"audio": _SONG, "cancel_after_s": 3600}},
+                "the vocals alone, by the best preset": {
+                    "value": {"audio": _SONG, "preset": "best", "stems": ["vocals"]}
+                },
+                "mp3, named for people": {
+                    "value": {
+                        "audio": _SONG,
+                        "output": {"format": "mp3", "bitrate_kbps": 192, "tags": "keep"},
+                        "label": "Artist - Title",
+                        "metadata": {"order": 17},
+                    }
+                },
+                "thirty seconds, as the song was sampled": {
+                    "value": {
+                        "audio": _SONG,
+                        "output": {"bit_depth": 24, "sample_rate": "source"},
+                        "start_s": 60,
+                        "duration_s": 30,
+                    }
+                },
             },
         }
     },
@@ -80,7 +108,9 @@ _ANSWERS: Answers = {
     ),
     400: problem_answer(
         400,
-        "The body, an address in the body or a header is wrong, or a field is misspelt (`field_unknown`)",
+        "The body, an address in the body or a header is wrong, a field is misspelt (`field_unknown`), "
+        "fields contradict each other (`choices_contradict`), or no processor has what was chosen "
+        "(`model_unknown`, `preset_unknown`, `stem_unknown`)",
         "audio: The address is not valid: it must begin with http:// or https://",
         error_code="address_invalid",
     ),
@@ -157,7 +187,11 @@ def _key_of(request: Request) -> str | None:
         raise ProblemError(400, f"{_KEY}: {explain(error.errors(include_url=False))}") from None
 
 
-def _task_of(submission: Submission, user: str, idempotency_key: str | None) -> Task:
+def _task_of(submission: PlainSubmission, user: str, idempotency_key: str | None) -> Task:
+    chosen: dict[str, Any] = {}
+    if isinstance(submission, Submission):
+        named = {"label": submission.label, "metadata": submission.metadata}
+        chosen = {"choices": submission.choices, **named}
     submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
     return Task(
         task_uuid=task_uuid(user, idempotency_key),
@@ -169,6 +203,7 @@ def _task_of(submission: Submission, user: str, idempotency_key: str | None) -> 
         idempotency_key=idempotency_key,
         submission_digest=None if idempotency_key is None else digest(submission),
         cancel_at=None if cancel_after_s is None else submitted_at + cancel_after_s,
+        **chosen,
     )
 
 
@@ -184,3 +219,5 @@ def _log(task: Task, admitted: Admitted, ignored: Sequence[str]) -> None:
         without_secrets(task.audio),
         "nobody" if task.hook_url is None else without_secrets(task.hook_url),
     )
+    if task.choices is not None:
+        log.info("Chosen: %s", task.choices.to_bytes().decode())

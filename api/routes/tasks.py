@@ -28,6 +28,7 @@ from api.view import reader
 from api.view.merge import Rank, rank
 from api.view.view import ViewUnavailable
 from common.tasks.messages import State, Status
+from common.tasks.messages.fields import MAX_LABEL_CHARS
 
 _RETRY_AFTER_S = 2
 
@@ -40,6 +41,16 @@ KeyFilter = Annotated[
         pattern="^[!-~]+$",
         description="the key that the task was submitted with",
         openapi_examples={"an order's number": {"value": "order-17"}},
+    ),
+]
+
+LabelFilter = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=MAX_LABEL_CHARS,
+        description="the beginning of the tasks' labels, upper and lower case told apart",
+        openapi_examples={"an artist": {"value": "Artist - "}},
     ),
 ]
 
@@ -74,6 +85,7 @@ async def tasks(
     parts: Parts,
     state: State | None = None,
     idempotency_key: KeyFilter = None,
+    label: LabelFilter = None,
     submitted_since: Seconds = None,
     submitted_before: Seconds = None,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
@@ -85,6 +97,7 @@ async def tasks(
             user=None if user in parts.settings.admin_usernames else user,
             state=state,
             idempotency_key=idempotency_key,
+            label=label,
             since=submitted_since,
             until=submitted_before,
             after=decode_cursor(cursor) if cursor is not None else None,
@@ -97,6 +110,7 @@ async def tasks(
         parameters = {
             "state": state,
             "idempotency_key": idempotency_key,
+            "label": label,
             "submitted_since": submitted_since,
             "submitted_before": submitted_before,
             "limit": limit,

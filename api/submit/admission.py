@@ -10,6 +10,7 @@ from uuid import UUID
 from weakref import WeakValueDictionary
 
 from api.metrics import ApiMetrics, TaskRefusal
+from api.offers.checking import Offers
 from api.problems import ProblemError
 from api.publishing.publisher import PublisherUnavailable, TaskPublisher
 from api.view.view import TaskView, ViewUnavailable
@@ -34,8 +35,15 @@ class Admitted(Enum):
 class Admission:
     """Admits tasks, in one event loop at a time. It refuses nothing while the view is not up to date."""
 
-    def __init__(self, settings: ApiSettings, publisher: TaskPublisher, view: TaskView, metrics: ApiMetrics):
-        self._publisher, self._view, self._metrics = publisher, view, metrics
+    def __init__(
+        self,
+        settings: ApiSettings,
+        publisher: TaskPublisher,
+        view: TaskView,
+        metrics: ApiMetrics,
+        offers: Offers,
+    ):
+        self._publisher, self._view, self._metrics, self._offers = publisher, view, metrics, offers
         self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
         self._key_locks = _KeyLocks(settings.kafka_ack_timeout_s)
 
@@ -78,6 +86,8 @@ class Admission:
 
     async def _publish_if_room(self, task: Task) -> None:
         if self._view.is_current:
+            if task.choices is not None:
+                self._offers.check(task.choices, self._view.workers.live())
             queued = self._view.backlog.queued(task.user)
             most, callbacks = self._max_of_user, queued.callbacks_of_user
             if most and queued.of_user + callbacks >= most:

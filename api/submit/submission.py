@@ -6,12 +6,16 @@ from hashlib import sha256
 from uuid import UUID, uuid4, uuid5
 
 from fastapi import Request
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from api.problems import ProblemError, explain
-from api.submit.unknown_fields import unknown_fields
+from api.problems import ProblemError
+from api.submit.refusals import refusal
+from api.submit.texts import check_label, check_metadata
+from api.submit.unknown_fields import fields_of, unknown_fields
 from common.errors import PermanentError
 from common.outbound.addresses import AddressPolicy, validate_text
+from common.tasks.messages import Choices, Output
+from common.tasks.messages.fields import MAX_METADATA_BYTES, Label, Metadata
 
 # Never changes: the ids of tasks with an Idempotency-Key follow from this.
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
@@ -25,11 +29,8 @@ NOT_JSON = (
 _FILE = re.compile(r"\s*(multipart|audio|video|image|font|model)/", re.IGNORECASE)
 
 
-class Submission(BaseModel):
-    """The body of `POST /generate`. Unknown fields are ignored, and named in the answer."""
-
-    # For the OpenAPI document: further fields are accepted.
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
+class PlainSubmission(BaseModel):
+    """A submission that chooses nothing, as most are. To read one takes a third of a Submission's time."""
 
     audio: str = Field(
         description="address of the song: http or https, public", examples=["https://example.com/song.mp3"]
@@ -48,6 +49,51 @@ class Submission(BaseModel):
         description="seconds after the submission at which a task without stems fails as `deadline_exceeded`",
         examples=[3600],
     )
+
+
+class Submission(Choices, PlainSubmission):
+    """The body of `POST /generate`. Unknown fields are ignored, and named in the answer."""
+
+    # For the OpenAPI document: further fields are accepted.
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
+
+    label: Label | None = Field(
+        None,
+        description="a name for people: it names the stems' files, and comes back with the task",
+        examples=["Artist - Title"],
+    )
+    metadata: Metadata | None = Field(
+        None,
+        description=f"any object of at most {MAX_METADATA_BYTES} bytes as compact JSON in UTF-8; it comes "
+        "back unchanged",
+        examples=[{"order": 17}],
+    )
+
+    _check_label = field_validator("label")(check_label)
+    _check_metadata = field_validator("metadata")(check_metadata)
+
+    @field_validator("output")
+    @classmethod
+    def _none_if_empty(cls, output: Output | None) -> Output | None:
+        return output if output and output.model_dump(exclude_none=True) else None
+
+    @field_validator("start_s")
+    @classmethod
+    def _none_if_zero(cls, start_s: float | None) -> float | None:
+        return start_s or None
+
+    @property
+    def choices(self) -> Choices | None:
+        """The fields that choose models, stems, output and part of the song; None if nothing is chosen."""
+        chosen = {name: value for name in _CHOICES if (value := getattr(self, name)) is not None}
+        return Choices(**chosen) if chosen else None
+
+
+_PLAIN_FIELDS = PlainSubmission.model_fields.keys()
+# In their order: of two fields that are equally near a misspelt one, the first is named.
+_FIELDS = Submission.model_fields
+_CHOICES = Choices.model_fields
+_INNER_FIELDS = {"output": Output.model_fields}
 
 
 class Queued(BaseModel):
@@ -71,17 +117,19 @@ def refuse_files(request: Request) -> None:
         )
 
 
-def parse(body: bytes, policy: AddressPolicy) -> tuple[Submission, tuple[str, ...]]:
+def parse(body: bytes, policy: AddressPolicy) -> tuple[PlainSubmission, tuple[str, ...]]:
     """Return the submission, and the names of the unknown fields.
 
-    Raise ProblemError 400. Its `error_code` says whether a field is misspelt, or an address invalid or
-    blocked.
+    Raise ProblemError 400. Its `error_code` tells misspelt fields, fields that contradict each other, a label
+    or metadata that cannot be kept, and addresses that are invalid or blocked.
     """
-    ignored = unknown_fields(body, Submission.model_fields)
+    fields = fields_of(body)
+    ignored = unknown_fields(fields, _FIELDS, _INNER_FIELDS)
+    model = PlainSubmission if fields.keys() <= _PLAIN_FIELDS else Submission
     try:
-        submission = Submission.model_validate_json(body)
+        submission = model.model_validate_json(body)
     except ValidationError as error:
-        raise ProblemError(400, explain(error.errors(include_url=False, include_input=False))) from None
+        raise refusal(error) from None
     for name, address in (("audio", submission.audio), ("hook_url", submission.hook_url)):
         if address is None:
             continue
@@ -92,7 +140,7 @@ def parse(body: bytes, policy: AddressPolicy) -> tuple[Submission, tuple[str, ..
     return submission, ignored
 
 
-def digest(submission: Submission) -> str:
+def digest(submission: PlainSubmission) -> str:
     """Return a digest that is equal for equal submissions, however their JSON is written."""
     # Defaults are left out, so that adding a field later keeps old digests.
     fields = submission.model_dump(mode="json", exclude_defaults=True)

@@ -5,46 +5,80 @@ that never comes.
 """
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from pydantic_core import from_json
 
 from api.problems import ProblemError
 
 FIELD_UNKNOWN = "field_unknown"
-# Comparing takes 20 µs a name, and a body has room for thousands of names.
+# Comparing takes up to 100 µs a name, and a body has room for thousands of names.
 _MAX_COMPARED = 100
 _MAX_SHOWN_CHARS = 100
 _MAX_LOGGED = 10
-_SHORT_NAME = 5
+_SHORT_NAME = 6
 _LEAST_PREFIX = 4
 # Words that people append to `audio`.
 _ADDED = frozenset({"url", "uri", "link", "file", "address", "path", "src"})
+# Fields to whose names people append `name`.
+_NAMED = ("preset", "model")
 
 
-def unknown_fields(body: bytes, known: Collection[str]) -> tuple[str, ...]:
-    """Return the names in a JSON object that are not `known`. Other JSON, and text that is no JSON, has none.
-
-    Raise ProblemError 400 for a name that is nearly that of a known field.
-    """
+def fields_of(body: bytes) -> Mapping[str, Any]:
+    """Return the fields of a JSON object. Other JSON, and text that is no JSON, has none."""
     try:
         fields = from_json(body)
     except ValueError:  # the parser of the values reports what is wrong
-        return ()
-    if not isinstance(fields, dict):
-        return ()
+        return {}
+    return fields if isinstance(fields, dict) else {}
+
+
+def unknown_fields(
+    fields: Mapping[str, Any], known: Collection[str], inner: Mapping[str, Collection[str]]
+) -> tuple[str, ...]:
+    """Return the names in a JSON object that are not `known`.
+
+    `inner` has the known names in objects of the object, by the objects' own names. An unknown name there is
+    returned with its path, such as `output.foo`.
+
+    Raise ProblemError 400 for a slip of a known field's name, and for an inner field outside of its object.
+    """
     unknown = tuple(name for name in fields if name not in known)
     for name in unknown[:_MAX_COMPARED]:
-        meant = nearest(name, known)
-        if meant is not None:
-            detail = f"{name[:_MAX_SHOWN_CHARS]}: there is no such field; is {meant} meant?"
-            raise ProblemError(400, detail, error_code=FIELD_UNKNOWN)
+        _refuse_if_near(name, nearest(name, known) or _inner_field(name, inner))
+    for outer, names in inner.items():
+        if isinstance(fields.get(outer), dict):
+            unknown += _unknown_inner(outer, fields[outer], names)
     return unknown
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def _unknown_inner(outer: str, fields: Mapping[str, Any], known: Collection[str]) -> tuple[str, ...]:
+    unknown = [name for name in fields if name not in known]
+    for name in unknown[:_MAX_COMPARED]:
+        meant = nearest(name, known)
+        _refuse_if_near(f"{outer}.{name}", meant and f"{outer}.{meant}")
+    return tuple(f"{outer}.{name}" for name in unknown)
+
+
+def _inner_field(name: str, inner: Mapping[str, Collection[str]]) -> str | None:
+    """Return the path of the inner field that has this very name."""
+    paths = (f"{outer}.{field}" for outer, names in inner.items() for field in names if field == name)
+    return next(paths, None)
+
+
+def _refuse_if_near(name: str, meant: str | None) -> None:
+    if meant is not None:
+        detail = f"{name[:_MAX_SHOWN_CHARS]}: there is no such field; is {meant} meant?"
+        raise ProblemError(400, detail, error_code=FIELD_UNKNOWN)
+
+
+def nearest(name: str, known: Collection[str]) -> str | None:
     """Return the known field of which `name` is a slip or another spelling, or None."""
-    return next((field for field in known if _is_near(_bare(name), _bare(field))), None)
+    bare = _bare(name)
+    # Equal letters first: MODELS is near model, too.
+    same = (field for field in known if bare == _bare(field))
+    return next(same, None) or next((field for field in known if _is_near(bare, _bare(field))), None)
 
 
 def shown(names: Sequence[str]) -> str:
@@ -60,6 +94,8 @@ def _bare(name: str) -> str:
 
 def _is_near(name: str, field: str) -> bool:
     if name.startswith(field) and name[len(field) :] in _ADDED:
+        return True
+    if name.removesuffix("name") == field and field in _NAMED:
         return True
     # The beginning of a field's name, such as `hook` or `cancel_after`.
     start = name.removesuffix("s")

@@ -69,9 +69,14 @@ class Feed:
         wall_clock: Callable[[], float] = time.time,
         skipped: Callable[[str], None] = lambda kind: None,
     ):
-        """`skipped` is called for each skipped record, with `tasks`, `statuses` or `deliveries`."""
-        self._tasks, self._statuses = settings.kafka_task_topic, settings.kafka_status_topic
-        self._topics = (self._tasks, self._statuses, settings.kafka_delivery_topic)
+        """`skipped` is called for each skipped record, with its kind: `tasks`, `statuses` and so on."""
+        self._kinds = {
+            settings.kafka_task_topic: "tasks",
+            settings.kafka_status_topic: "statuses",
+            settings.kafka_delivery_topic: "deliveries",
+            settings.kafka_models_topic: "workers",
+        }
+        self._topics = tuple(self._kinds)
         self._bootstrap = settings.kafka_bootstrap_servers
         self._store, self._reader, self._read_position, self._changes = store, reader, read_position, changes
         self._connect, self._wall_clock, self._skipped = connect, wall_clock, skipped
@@ -197,7 +202,7 @@ class Feed:
         try:
             self._changes.tell(self._store.apply(single))
         except _NOT_TAKEN as error:
-            self._skip("statuses" if single.statuses else "deliveries", f"a record of the view: {error!r}")
+            self._skip(single.kind, f"a record of the view: {error!r}")
 
     def _skip(self, kind: str, what: str) -> None:
         self._skipped(kind)
@@ -211,23 +216,21 @@ class Feed:
                 try:
                     self._add(batch, partition.topic, record.value)
                 except UndecodableMessage as error:
-                    self._skip(
-                        self._kind(partition.topic),
-                        f"{'/'.join(map(str, partition))}@{record.offset}: {error}",
-                    )
+                    where = f"{'/'.join(map(str, partition))}@{record.offset}"
+                    self._skip(self._kinds[partition.topic], f"{where}: {error}")
             batch.offsets[partition] = found[-1].offset + 1
         return batch
 
-    def _kind(self, topic: str) -> str:
-        return {self._tasks: "tasks", self._statuses: "statuses"}.get(topic, "deliveries")
-
     def _add(self, batch: Batch, topic: str, value: bytes | None) -> None:
-        if topic == self._tasks:
-            batch.statuses.append(of_task(messages.decode_task(value)))
-        elif topic == self._statuses:
-            batch.statuses.append(messages.decode_status(value))
-        else:
-            batch.deliveries.append(messages.decode_delivery(value))
+        match self._kinds[topic]:
+            case "tasks":
+                batch.statuses.append(of_task(messages.decode_task(value)))
+            case "statuses":
+                batch.statuses.append(messages.decode_status(value))
+            case "deliveries":
+                batch.deliveries.append(messages.decode_delivery(value))
+            case _:
+                batch.workers.append(messages.decode_worker_seen(value))
 
     def _prune(self) -> None:
         self._store.prune(self._wall_clock() - STATUS_RETENTION_S)

@@ -26,6 +26,9 @@ def of_task(task: Task) -> Status:
         submission_digest=task.submission_digest,
         hook_url=task.hook_url,
         audio=without_secrets(task.audio),
+        choices=task.choices,
+        label=task.label,
+        metadata=task.metadata,
     )
 
 
@@ -76,6 +79,9 @@ def _fixed_fields(status: Status) -> tuple[Any, ...]:
         status.audio,
         status.idempotency_key,
         status.submission_digest,
+        status.choices,
+        status.label,
+        status.metadata,
     )
 
 
@@ -88,6 +94,9 @@ def _with_common_fixed_fields(known: Status, other: Status) -> tuple[Status, Sta
         "audio": known.audio or other.audio,
         "idempotency_key": known.idempotency_key or other.idempotency_key,
         "submission_digest": known.submission_digest or other.submission_digest,
+        "choices": known.choices or other.choices,
+        "label": known.label or other.label,
+        "metadata": other.metadata if known.metadata is None else known.metadata,
     }
     return _with(known, fields), _with(other, fields)
 

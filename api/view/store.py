@@ -16,18 +16,20 @@ from kafka import TopicPartition
 from api.view.backlog import Backlog
 from api.view.merge import merged
 from api.view.tables import (
-    SET_OWNER_AND_KEY,
+    SET_FIXED,
     UPSERT_TASK,
     awaits_callback,
     connect,
     create,
     delivery_row,
+    fixed_columns,
     is_made_for,
-    owner_and_key,
     task_row,
     unpack,
+    worker_row,
 )
-from common.tasks.messages import DeliveryAttempt, State, Status
+from api.view.workers import AnnouncedWorkers
+from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen, decode_worker_seen
 
 log = logging.getLogger(__name__)
 
@@ -39,23 +41,33 @@ class Batch:
     statuses: list[Status] = field(default_factory=list)
     deliveries: list[DeliveryAttempt] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
+    workers: list[WorkerSeen] = field(default_factory=list)
 
     @property
     def count(self) -> int:
-        return len(self.statuses) + len(self.deliveries)
+        return len(self.statuses) + len(self.deliveries) + len(self.workers)
+
+    @property
+    def kind(self) -> str:
+        """The kind of a single record: `statuses`, `deliveries` or `workers`."""
+        return "statuses" if self.statuses else "deliveries" if self.deliveries else "workers"
 
     def singles(self) -> Iterator["Batch"]:
         """Return a batch for each record, without offsets."""
         yield from (Batch([status]) for status in self.statuses)
         yield from (Batch([], [delivery]) for delivery in self.deliveries)
+        yield from (Batch(workers=[worker]) for worker in self.workers)
 
 
 class Store:
     """The only writer of a view's file. Used by one thread at a time."""
 
-    def __init__(self, path: Path, backlog: Backlog | None = None):
-        """Raise OSError, even if another process writes this file. The store keeps `backlog` up to date."""
-        self.path, self._backlog = path, backlog or Backlog()
+    def __init__(self, path: Path, backlog: Backlog | None = None, workers: AnnouncedWorkers | None = None):
+        """Raise OSError, even if another process writes this file.
+
+        The store keeps `backlog` and `workers` up to date.
+        """
+        self.path, self._backlog, self._workers = path, backlog or Backlog(), workers or AnnouncedWorkers()
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = path.with_name(path.name + ".lock").open("w")
         try:
@@ -81,6 +93,8 @@ class Store:
             create(self._connection, origin)
         self._inode = os.stat(self.path).st_ino
         self._count_backlog()
+        announced = self._connection.execute("SELECT announcement FROM workers")
+        self._workers.reset(decode_worker_seen(value) for (value,) in announced)
 
     def remove(self) -> None:
         self.close_file()
@@ -110,12 +124,13 @@ class Store:
             changed = {key for key, status in after.items() if status is not before.get(key)}
             connection.executemany(UPSERT_TASK, [task_row(after[key]) for key in changed])
             known = changed & before.keys()
-            late = [key for key in known if owner_and_key(after[key]) != owner_and_key(before[key])]
-            connection.executemany(
-                SET_OWNER_AND_KEY, [(*owner_and_key(after[key]), key.bytes) for key in late]
-            )
+            late = [key for key in known if fixed_columns(after[key]) != fixed_columns(before[key])]
+            connection.executemany(SET_FIXED, [(*fixed_columns(after[key]), key.bytes) for key in late])
             connection.executemany(
                 "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(delivery_row, batch.deliveries)
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO workers VALUES (?,?,?)", map(worker_row, batch.workers)
             )
             connection.executemany(
                 "INSERT OR REPLACE INTO offsets VALUES (?,?,?)",
@@ -126,15 +141,17 @@ class Store:
         moved.subtract(_queued_by_user(earlier))
         callbacks.subtract(_callbacks_by_user(earlier))
         self._backlog.change(moved, after, callbacks)
+        self._workers.add(batch.workers)
         return [after[key] for key in changed]
 
     def prune(self, before_s: float) -> None:
-        """Remove tasks and deliveries that have not changed since `before_s` (seconds since the epoch)."""
+        """Remove what has not changed since `before_s` (seconds since the epoch)."""
         with self._open_file as connection:
             gone = connection.execute(
                 "DELETE FROM tasks WHERE submitted_at < ? AND at < ?", (before_s, before_s)
             )
             connection.execute("DELETE FROM deliveries WHERE started_at < ?", (before_s,))
+            connection.execute("DELETE FROM workers WHERE at < ?", (before_s,))
         if gone.rowcount:
             self._count_backlog()
 

@@ -5,17 +5,17 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from common.tasks.messages import DeliveryAttempt, State, Status
+from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
 
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
     at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, awaits_callback INTEGER NOT NULL,
-    status BLOB NOT NULL
+    label TEXT, status BLOB NOT NULL
 );
 CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
 CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
@@ -26,23 +26,27 @@ CREATE INDEX tasks_by_key ON tasks (idempotency_key, submitted_at, task_uuid)
 CREATE INDEX tasks_that_await_callbacks ON tasks (user) WHERE awaits_callback;
 CREATE INDEX tasks_by_key_and_user ON tasks (idempotency_key, user, submitted_at, task_uuid)
     WHERE idempotency_key IS NOT NULL;
+CREATE INDEX tasks_by_label ON tasks (label, submitted_at, task_uuid) WHERE label IS NOT NULL;
+CREATE INDEX tasks_by_user_and_label ON tasks (user, label, submitted_at, task_uuid)
+    WHERE label IS NOT NULL;
 CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
 CREATE TABLE deliveries (
     task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,
     PRIMARY KEY (task_uuid, run, try_number, started_at)
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_by_time ON deliveries (started_at);
+CREATE TABLE workers (worker_id TEXT PRIMARY KEY, at REAL NOT NULL, announcement BLOB NOT NULL);
 CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE origin (name TEXT NOT NULL);
 """
-# User, key and time of submission hardly ever change: without them three of the indexes need no update.
+# User, key, label and time of submission hardly ever change: without them most indexes need no update.
 UPSERT_TASK = """
-INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
+INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
     state = excluded.state, at = excluded.at, queued_at = excluded.queued_at,
     awaits_callback = excluded.awaits_callback, status = excluded.status
 """
 # For a task whose own record is read after a status of it.
-SET_OWNER_AND_KEY = "UPDATE tasks SET user = ?, idempotency_key = ? WHERE task_uuid = ?"
+SET_FIXED = "UPDATE tasks SET user = ?, idempotency_key = ?, label = ? WHERE task_uuid = ?"
 _CACHE_KB = 32 * 1024
 _CHECKPOINT_PAGES = 8192
 
@@ -92,6 +96,7 @@ def task_row(status: Status) -> Row:
         status.at if is_in_queue else None,
         status.idempotency_key,
         awaits_callback(status),
+        status.label,
         pack(status),
     )
 
@@ -101,8 +106,13 @@ def delivery_row(delivery: DeliveryAttempt) -> Row:
     return delivery.task_uuid.bytes, delivery.run, delivery.try_number, delivery.started_at, value
 
 
-def owner_and_key(status: Status) -> tuple[str, str | None]:
-    return status.user, status.idempotency_key
+def worker_row(worker: WorkerSeen) -> Row:
+    return worker.worker_id, worker.at, worker.to_bytes()
+
+
+def fixed_columns(status: Status) -> tuple[str, str | None, str | None]:
+    """Return the columns that `UPSERT_TASK` leaves as they are."""
+    return status.user, status.idempotency_key, status.label
 
 
 def awaits_callback(status: Status) -> bool:

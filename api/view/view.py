@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
@@ -17,9 +18,10 @@ from api.view.read_position import ReadPosition
 from api.view.reader import Query, QueuePlace, Reader
 from api.view.store import Store
 from api.view.topic_ends import TopicEnds, ends_client
+from api.view.workers import AnnouncedWorkers
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
-from common.tasks.messages import DeliveryAttempt, Status
+from common.tasks.messages import DeliveryAttempt, Status, WorkerSeen
 
 T = TypeVar("T")
 
@@ -43,6 +45,13 @@ class TaskView(Protocol):
 
     @property
     def backlog(self) -> Backlog: ...
+
+    @property
+    def workers(self) -> AnnouncedWorkers:
+        """The processors, as far as the view has read their announcements: ask `announced` for certainty."""
+
+    async def announced(self) -> tuple[WorkerSeen, ...]:
+        """Return the announcements that count now, once the view has caught up."""
 
     async def find(
         self, task_uuid: UUID, patience_s: float | None = None, user: str | None = None
@@ -89,24 +98,31 @@ class KafkaView:
         feed: Feed,
         ends: TopicEnds,
         backlog: Backlog,
+        workers: AnnouncedWorkers,
         patience_s: float = _PATIENCE_S,
     ):
         self._reader, self._read_position, self._changes = reader, read_position, changes
         self._feed, self._ends, self._patience_s = feed, ends, patience_s
-        self.backlog = backlog
+        self.backlog, self.workers = backlog, workers
         self._threads = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="view-read")
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
-    def from_settings(cls, settings: ApiSettings, skipped: Callable[[str], None] = lambda kind: None) -> Self:
+    def from_settings(
+        cls,
+        settings: ApiSettings,
+        skipped: Callable[[str], None] = lambda kind: None,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> Self:
         """`skipped` is called for each skipped record. Raise OSError for an unusable VIEW_FILE."""
         read_position, changes, backlog = ReadPosition(), Changes(), Backlog()
-        store, reader = Store(settings.view_file, backlog), Reader(settings.view_file)
+        workers = AnnouncedWorkers(wall_clock)
+        store, reader = Store(settings.view_file, backlog, workers), Reader(settings.view_file)
         feed = Feed(
             settings, store, reader, read_position, changes, lambda: source(settings), skipped=skipped
         )
         ends = TopicEnds(lambda: ends_client(settings), settings.kafka_task_topic)
-        return cls(reader, read_position, changes, feed, ends, backlog)
+        return cls(reader, read_position, changes, feed, ends, backlog, workers)
 
     async def start(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -144,12 +160,12 @@ class KafkaView:
             raise ViewUnavailable(f"Kafka does not answer: {error}") from None
 
     async def page(self, query: Query) -> list[Status]:
-        try:
-            async with asyncio.timeout(self._patience_s):
-                await self._catch_up()
-        except TimeoutError:
-            raise ViewUnavailable(self._why()) from None
+        await self._catch_up_in_time()
         return await self._ask(self._reader.page, query)
+
+    async def announced(self) -> tuple[WorkerSeen, ...]:
+        await self._catch_up_in_time()
+        return self.workers.live()
 
     async def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]:
         return await self._ask(self._reader.deliveries, task_uuid)
@@ -177,6 +193,13 @@ class KafkaView:
         await asyncio.to_thread(self._feed.stop)
         self._ends.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _catch_up_in_time(self) -> None:
+        try:
+            async with asyncio.timeout(self._patience_s):
+                await self._catch_up()
+        except TimeoutError:
+            raise ViewUnavailable(self._why()) from None
 
     async def _catch_up(self) -> None:
         if not self._read_position.caught_up:

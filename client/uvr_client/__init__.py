@@ -3,6 +3,7 @@
 The client is installed alone, so it imports nothing from the services' packages.
 """
 
+from uvr_client.choices import Choices
 from uvr_client.client import UvrClient
 from uvr_client.errors import (
     BadRequest,
@@ -21,16 +22,20 @@ from uvr_client.errors import (
     WaitTimeout,
 )
 from uvr_client.models import Delivery, Result, State, Stem, Submission, Task, TaskEvent
+from uvr_client.offers import OfferedModel, OfferedPreset
 from uvr_client.transport import Patience
 from uvr_client.version import __version__
 
 __all__ = [
     "BadRequest",
+    "Choices",
     "Conflict",
     "Delivery",
     "DownloadFailed",
     "NoResult",
     "NotFound",
+    "OfferedModel",
+    "OfferedPreset",
     "Patience",
     "RequestError",
     "Result",

@@ -6,16 +6,18 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, Unpack
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 from pydantic import BaseModel
 
 from uvr_client import answers, events
+from uvr_client.choices import Choices, fields_of
 from uvr_client.download import Downloader, LinkRefused
 from uvr_client.errors import BadRequest, Conflict, NoResult, NotFound, ServerError
 from uvr_client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
+from uvr_client.offers import Models, OfferedModel, OfferedPreset, Presets
 from uvr_client.transport import Patience, Repeat, Transport
 
 _MAX_PAGE = 200
@@ -66,17 +68,20 @@ class UvrClient:
         hook_url: str | None = None,
         idempotency_key: str | None = None,
         cancel_after_s: float | None = None,
+        **choices: Unpack[Choices],
     ) -> Submission:
         """Queues the song at the address `audio`. The callback goes to `hook_url`, if it is given.
 
         The api cancels the task if it has not ended `cancel_after_s` after its submission. Without
         `idempotency_key` the client makes a key: a retry after a lost answer never makes a second task.
+        `choices` are further keyword arguments, which Choices describes. The api checks them: it raises
+        BadRequest, whose text lists what is possible.
         Raises Conflict when another submission had the same key, TooManyRequests when the queue is full.
         """
         key = idempotency_key if idempotency_key is not None else str(uuid4())
         if not _KEY.fullmatch(key):
             raise BadRequest(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters")
-        given = {"audio": audio, "hook_url": hook_url, "cancel_after_s": cancel_after_s}
+        given = {"audio": audio, "hook_url": hook_url, "cancel_after_s": cancel_after_s, **fields_of(choices)}
         response = self._transport.request(
             "POST",
             "/generate",
@@ -100,20 +105,33 @@ class UvrClient:
         submitted_before: float | None = None,
         idempotency_key: str | None = None,
         limit: int | None = None,
+        label: str | None = None,
     ) -> Iterator[Task]:
         """Yields your tasks, the newest first, at most `limit`. Pages are fetched as the iterator needs them.
 
-        `submitted_since` and `submitted_before` are in seconds since the epoch.
+        `submitted_since` and `submitted_before` are in seconds since the epoch. `label` is the beginning of
+        the tasks' labels.
         """
         asked = {
             "state": state,
             "submitted_since": submitted_since,
             "submitted_before": submitted_before,
             "idempotency_key": idempotency_key,
+            "label": label,
             "limit": _MAX_PAGE if limit is None else max(1, min(limit, _MAX_PAGE)),
         }
         given = {name: value for name, value in asked.items() if value is not None}
         return islice(self._pages(f"/tasks?{urlencode(given)}"), limit)
+
+    def models(self) -> Sequence[OfferedModel]:
+        """Returns the models that live processors have installed, by name."""
+        response = self._transport.request("GET", "/models", Repeat.ANY)
+        return answers.read(Models, response.content).models
+
+    def presets(self) -> Sequence[OfferedPreset]:
+        """Returns the presets whose models live processors have installed, by name."""
+        response = self._transport.request("GET", "/presets", Repeat.ANY)
+        return answers.read(Presets, response.content).presets
 
     def events(self, task_uuid: UUID | str, last_event_id: str | None = None) -> Iterator[TaskEvent]:
         """Yields the task's status now, then each change until the task has ended.

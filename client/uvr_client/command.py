@@ -2,22 +2,24 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 import typer
 from pydantic import BaseModel
+from rich.table import Table
 
-from uvr_client import exits, options, view
+from uvr_client import options, view
 from uvr_client.client import UvrClient
-from uvr_client.errors import UvrError
-from uvr_client.exits import Exit
 from uvr_client.models import Task
 from uvr_client.output import Output
 from uvr_client.session import Connection, each, end
 from uvr_client.settings import Given
+from uvr_client.submitting import submit
 from uvr_client.transport import Patience
 from uvr_client.watching import TaskWatcher
+
+M = TypeVar("M", bound=BaseModel)
 
 _EPILOG = (
     "Exit codes: 0 success; 2 wrong usage; 3 a task was cancelled; 4 a task failed; 5 no such task; "
@@ -50,69 +52,7 @@ def connection(
     context.obj = Connection(Given(url, username, password), config, context.obj or Patience())
 
 
-@app.command()
-def submit(
-    context: typer.Context,
-    urls: options.SongUrls,
-    hook: options.Hook = None,
-    wait: options.Wait = False,
-    download: options.Download = None,
-    idempotency_key: options.Key = None,
-    cancel_after: options.CancelAfter = None,
-    as_json: options.Json = False,
-) -> None:
-    """Submit songs and print the ids of their tasks. --download implies --wait."""
-    if idempotency_key is not None and len(urls) > 1:
-        raise typer.BadParameter("--idempotency-key names one task: give one URL with it")
-    output = Output(as_json)
-    waits = wait or download is not None
-    submissions: dict[UUID, dict[str, Any]] = {}
-
-    with context.obj.client(output) as client:
-
-        def submit_one(audio: str) -> None:
-            submission = client.submit(audio, hook, idempotency_key, cancel_after)
-            if submission.ignored:
-                ignored = ", ".join(submission.ignored)
-                output.say(
-                    f"{submission.task_uuid}: the api is older than this command and ignored {ignored}"
-                )
-            submissions[submission.task_uuid] = {
-                "audio": audio,
-                "idempotency_key": submission.idempotency_key,
-            }
-            if waits:
-                output.say(f"{submission.task_uuid} queued: {audio}")
-            else:
-                output.result(
-                    {"audio": audio, **submission.model_dump(mode="json")}, str(submission.task_uuid)
-                )
-
-        codes = _submit_all(urls, output, submit_one)
-        if waits:
-            codes += TaskWatcher(client, output, download, submissions).run(submissions)
-    end(*codes)
-
-
-def _submit_all(urls: Sequence[str], output: Output, submit_one: Callable[[str], None]) -> list[Exit]:
-    """Submits one URL after another, up to an error that the next URL would meet too. Returns the exit codes.
-
-    Tasks that are queued by then are still waited for.
-    """
-    tried = 0
-
-    def submit_next(audio: str) -> None:
-        nonlocal tried
-        tried += 1
-        submit_one(audio)
-
-    try:
-        return each(urls, output, submit_next)
-    except UvrError as error:
-        output.say(f"error: {urls[tried - 1]}: {error}")
-        if urls[tried:]:
-            output.say(f"not submitted because of this error: {' '.join(urls[tried:])}")
-        return [exits.of_error(error)]
+app.command()(submit)
 
 
 @app.command()
@@ -137,12 +77,13 @@ def list_tasks(
     since: options.Since = None,
     limit: options.Limit = 50,
     idempotency_key: options.WithKey = None,
+    label: options.WithLabel = None,
     as_json: options.Json = False,
 ) -> None:
     """List tasks, the newest first."""
     output = Output(as_json)
     with context.obj.client(output) as client:
-        tasks = client.list(state, since, idempotency_key=idempotency_key, limit=limit)
+        tasks = client.list(state, since, idempotency_key=idempotency_key, limit=limit, label=label)
         if as_json:
             for task in tasks:
                 output.json(_json(task))
@@ -206,6 +147,32 @@ def deliveries(context: typer.Context, task_uuid: options.Id, as_json: options.J
             output.print(view.deliveries_table(found))
         else:
             output.say(view.no_deliveries(client.status(task_uuid)))
+
+
+@app.command(name="models")
+def list_models(context: typer.Context, as_json: options.Json = False) -> None:
+    """List the models that --model and --models may name."""
+    output = Output(as_json)
+    with context.obj.client(output) as client:
+        _list(output, client.models(), view.models_table, "no processor has announced a model")
+
+
+@app.command(name="presets")
+def list_presets(context: typer.Context, as_json: options.Json = False) -> None:
+    """List the presets that --preset may name."""
+    output = Output(as_json)
+    with context.obj.client(output) as client:
+        _list(output, client.presets(), view.presets_table, "no processor has announced a preset")
+
+
+def _list(output: Output, found: Sequence[M], table: Callable[[Sequence[M]], Table], none: str) -> None:
+    if output.as_json:
+        for one in found:
+            output.json(_json(one))
+    elif found:
+        output.print(table(found))
+    else:
+        output.say(none)
 
 
 def _cancel_line(task: Task) -> str:

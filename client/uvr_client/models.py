@@ -4,7 +4,7 @@ A newer api may add fields and states. Unknown fields are kept, and an unknown s
 """
 
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -80,7 +80,8 @@ class Task(_Answer):
 
     While the task is queued, `queue_place` (1 is next) and `queue_eta_s` are set. While it waits for a retry,
     `next_try_at` is set. `error_code` and `error_message` describe the last failure. `audio` is the
-    song's address without its query, `hook_host` the callback's host; earlier apis send neither.
+    song's address without its query, `hook_host` the callback's host; earlier apis send neither. `choices`,
+    `label` and `metadata` are those of the submission.
     """
 
     task_uuid: UUID
@@ -101,6 +102,9 @@ class Task(_Answer):
     device: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    choices: dict[str, Any] | None = None
+    label: str | None = None
+    metadata: dict[str, Any] | None = None
     result: Result | None = None
 
     @property

@@ -1,8 +1,9 @@
 """Defines the arguments and options of `uvr` with their checks and their help."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
@@ -32,6 +33,41 @@ def _since(text: str) -> float:
         return parse_since(text, time.time())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
+
+
+def parts(text: str | None) -> list[str] | None:
+    """Returns the parts of a text with commas between them."""
+    return None if text is None else [part.strip() for part in text.split(",")]
+
+
+def numbers(text: str | None) -> list[float] | None:
+    """Returns the numbers in a text with commas between them. Raises BadParameter."""
+    try:
+        return None if text is None else [float(part) for part in text.split(",")]
+    except ValueError:
+        raise typer.BadParameter(f"expected numbers with commas between them, not {text!r}") from None
+
+
+def number_or_text(text: str | None) -> int | str | None:
+    """Returns a text of digits as a number. The api says what else it may be."""
+    return int(text) if text is not None and text.isascii() and text.isdigit() else text
+
+
+def pairs(texts: Sequence[str] | None) -> dict[str, str] | None:
+    """Returns the values by their keys, from texts of the form KEY=VALUE."""
+    found: dict[str, str] = {}
+    for text in texts or ():
+        key, equals, value = text.partition("=")
+        if not key or not equals or key in found:
+            raise typer.BadParameter(f"expected --meta KEY=VALUE, each key once, not {text!r}")
+        found[key] = value
+    return found or None
+
+
+def check_key(idempotency_key: str | None, urls: Sequence[str]) -> None:
+    """Raises BadParameter for one key with several songs."""
+    if idempotency_key is not None and len(urls) > 1:
+        raise typer.BadParameter("--idempotency-key names one task: give one URL with it")
 
 
 Url = Annotated[str | None, typer.Option(help=f"the api's address [UVR_URL; {DEFAULT_URL}]")]
@@ -71,6 +107,35 @@ CancelAfter = Annotated[
         metavar="SECONDS", callback=_checked_seconds, help="cancel the task if it has not ended by then"
     ),
 ]
+
+
+def _chosen(metavar: str, help_text: str) -> Any:
+    return typer.Option(metavar=metavar, help=help_text)
+
+
+Preset = Annotated[str | None, _chosen("NAME", "separate with this preset: see `uvr presets`")]
+Model = Annotated[str | None, _chosen("NAME", "separate with this model: see `uvr models`")]
+Models = Annotated[str | None, _chosen("A,B", "separate with two to five models together")]
+EnsembleOf = Annotated[
+    str | None, typer.Option("--ensemble", metavar="WAY", help="how --models are combined, such as avg_fft")
+]
+Weights = Annotated[str | None, _chosen("1,2", "how much each of --models counts")]
+Stems = Annotated[str | None, _chosen("A,B", "only these stems, such as vocals")]
+OutputFormat = Annotated[
+    str | None, typer.Option("--format", metavar="FORMAT", help="wav, flac, mp3, m4a or ogg")
+]
+BitDepth = Annotated[int | None, _chosen("BITS", "16, 24 or 32 (float) in wav; 16 or 24 in flac")]
+SampleRate = Annotated[str | None, _chosen("HZ", "the stems' sample rate, or `source`: the song's own")]
+BitRate = Annotated[int | None, typer.Option("--bitrate", metavar="KBPS", help="of mp3, m4a and ogg")]
+Normalize = Annotated[str | None, _chosen("HOW", "none, peak, or a loudness such as lufs:-14")]
+Tags = Annotated[str | None, _chosen("HOW", "keep: the stems get the song's tags and cover; or none")]
+Start = Annotated[float | None, _chosen("SECONDS", "separate the song from here on")]
+Duration = Annotated[float | None, _chosen("SECONDS", "separate so much of the song")]
+Label = Annotated[str | None, _chosen("TEXT", "a name for the task and its stems, at most 200 characters")]
+Meta = Annotated[
+    list[str] | None,
+    _chosen("KEY=VALUE", "a text that comes back with the task; may be given several times"),
+]
 InState = Annotated[State | None, typer.Option(help="only tasks in this state")]
 Since = Annotated[
     float | None,
@@ -78,6 +143,10 @@ Since = Annotated[
 ]
 WithKey = Annotated[
     str | None, typer.Option(metavar="KEY", help="only the task submitted with this Idempotency-Key")
+]
+WithLabel = Annotated[
+    str | None,
+    typer.Option("--label", metavar="TEXT", help="only tasks whose label begins with this"),
 ]
 Limit = Annotated[int, typer.Option(min=1, help="the largest number of tasks to list")]
 Json = Annotated[bool, typer.Option("--json", help="print results as JSON, one object per line")]

@@ -1,11 +1,13 @@
 """Formats tasks and deliveries for people. Control characters in the api's text are escaped."""
 
+import json
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from rich.table import Table
 
 from uvr_client.models import Delivery, State, Task
+from uvr_client.offers import OfferedModel, OfferedPreset, OnDevice
 
 # A table of tasks needs this many columns to show addresses.
 _WIDE = 200
@@ -81,10 +83,16 @@ def details(task: Task) -> Iterator[tuple[str, str]]:
     yield "state", ", ".join(filter(None, state))
     if error := error_text(task):
         yield "error", error
+    if task.label is not None:
+        yield "label", printable(task.label)
     if task.audio is not None:
         yield "song", printable(task.audio)
     if task.hook_host is not None:
         yield "callback", f"to {printable(task.hook_host)}"
+    if task.choices:
+        yield "chosen", printable(json.dumps(task.choices, ensure_ascii=False))
+    if task.metadata:
+        yield "metadata", printable(json.dumps(task.metadata, ensure_ascii=False))
     yield "submitted", f"{local_time(task.submitted_at)} by {printable(task.user)}"
     for name, at in sorted(task.times.items(), key=lambda entered: entered[1]):
         yield f"  {printable(name)}", local_time(at)
@@ -110,12 +118,15 @@ def no_deliveries(task: Task) -> str:
 
 
 def tasks_table(tasks: Iterable[Task], width: int) -> Table:
-    """Makes a table with a row for each task. On a narrow terminal song and callback go to a second line."""
+    """Makes a table with a row for each task. On a narrow terminal song and callback go to a second line.
+
+    A song with a label is shown by it.
+    """
     is_wide = width >= _WIDE
     columns = ("task", "submitted", "state", "progress", "user")
     table = _table(*columns, *(("song", "callback") if is_wide else ()), "error")
     for task in tasks:
-        song, hook_host = printable(task.audio or ""), printable(task.hook_host or "")
+        song, hook_host = printable(task.label or task.audio or ""), printable(task.hook_host or "")
         name, at = str(task.task_uuid), local_time(task.submitted_at)
         if not is_wide:
             name, at = _two_lines(name, song), _two_lines(at, hook_host and f"→ {hook_host}")
@@ -158,6 +169,45 @@ def deliveries_table(deliveries: Iterable[Delivery]) -> Table:
             "" if delivery.next_try_at is None else local_time(delivery.next_try_at),
         )
     return table
+
+
+def models_table(models: Iterable[OfferedModel]) -> Table:
+    """Makes a table with a row for each model."""
+    table = _table("model", "stems", "speed", "devices", "architecture", "license")
+    for model in models:
+        default = " (default)" if model.is_default else ""
+        table.add_row(
+            printable(model.name) + default,
+            printable(", ".join(model.stems)),
+            _speed(model.speed),
+            _devices(model.devices),
+            printable(model.architecture),
+            printable(model.license or ""),
+        )
+    return table
+
+
+def presets_table(presets: Iterable[OfferedPreset]) -> Table:
+    """Makes a table with a row for each preset."""
+    table = _table("preset", "stems", "speed", "devices", "description")
+    for preset in presets:
+        table.add_row(
+            printable(preset.name),
+            printable(", ".join(preset.stems)),
+            _speed(preset.speed),
+            _devices(preset.devices),
+            printable(preset.description),
+        )
+    return table
+
+
+def _speed(speed: float | None) -> str:
+    """Formats seconds of audio for each second of work."""
+    return "" if speed is None else f"{speed:.3g} ×"
+
+
+def _devices(devices: Iterable[OnDevice]) -> str:
+    return ", ".join(" ".join(filter(None, (printable(d.device), _speed(d.speed)))) for d in devices)
 
 
 def _table(*columns: str) -> Table:

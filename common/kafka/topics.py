@@ -13,6 +13,7 @@ log = logging.getLogger(__name__)
 # How long uvr_status still tells a task's fate after the task's own record has expired.
 STATUS_RETENTION_S = 30 * 24 * 3600
 _ANNOUNCEMENT_RETENTION_MS = 24 * 3600 * 1000
+_ANNOUNCEMENT_SEGMENT_MS = 3600 * 1000
 
 
 def names(settings: KafkaSettings) -> tuple[str, ...]:
@@ -61,6 +62,11 @@ def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:
         retention_ms = max(STATUS_RETENTION_S * 1000, settings.kafka_retention_ms)
         return {"cleanup.policy": "compact,delete", "retention.ms": str(retention_ms)}
     if name == settings.kafka_models_topic:
-        # Processors announce themselves each minute, so what is old is of nobody.
-        return {"cleanup.policy": "compact,delete", "retention.ms": str(_ANNOUNCEMENT_RETENTION_MS)}
+        # Processors announce themselves each minute, so what is old is of nobody. Only closed segments are
+        # compacted, and a new api reads all that is left.
+        return {
+            "cleanup.policy": "compact,delete",
+            "retention.ms": str(_ANNOUNCEMENT_RETENTION_MS),
+            "segment.ms": str(_ANNOUNCEMENT_SEGMENT_MS),
+        }
     return {"cleanup.policy": "delete", "retention.ms": str(settings.kafka_retention_ms)}

@@ -6,7 +6,7 @@ from uuid import UUID
 
 # The names that separators give to stems. The store's keys use them, too.
 STEM_NAME = r"[a-z0-9_-]{1,64}"
-STEM_FILE = rf"{STEM_NAME}\.(wav|flac|mp3)"
+STEM_FILE = rf"{STEM_NAME}\.(wav|flac|mp3|m4a|ogg)"
 # The end of the name of an attempt whose files are in the store.
 RETIRED = ".retired"
 _TASK = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"

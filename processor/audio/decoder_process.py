@@ -15,10 +15,10 @@ _OPEN_FILES = 64
 
 
 def main(arguments: list[str]) -> None:
-    """Decode one file and send one message: the fields of `Decoded` with `code` None, or an error."""
+    """Decode one file and send one message: the fields of `Decoded` and `tags`, or an error's `code`."""
     channel, (text,) = child_process.attach(arguments)
     child_process.serve(channel, lambda message: None)
-    from processor.audio import decode
+    from processor.audio import decode, song_tags
     from processor.audio.window import Window
 
     request = json.loads(text)
@@ -33,6 +33,9 @@ def main(arguments: list[str]) -> None:
             window=Window(**request["window"]),
             own=own,
         )
+        kept = (
+            song_tags.read(Path(request["source"]), Path(request["target"])) if request["keep_tags"] else None
+        )
     except PermanentError as error:
         channel.send({"code": error.code, "message": error.message, "permanent": True})
     except MemoryError:
@@ -41,7 +44,8 @@ def main(arguments: list[str]) -> None:
     except OSError as error:
         channel.send(_as_answer(error))
     else:
-        channel.send({"code": None, **dataclasses.asdict(result)})
+        found = dataclasses.asdict(result) | {"tags": dataclasses.asdict(kept) if kept else None}
+        channel.send({"code": None, **found})
 
 
 def _as_answer(error: OSError) -> JsonObject:

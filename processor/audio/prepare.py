@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from common.errors import ErrorCode, JobError, PermanentError, TransientError
@@ -103,10 +103,12 @@ def prepare(
     *,
     window: Window = WHOLE_SONG,
     keep_source: bool = False,
+    keep_tags: bool = False,
 ) -> PreparedAudio:
     """Decode the `window` of `source` to `target`; after an error there is no `target`.
 
-    With `keep_source`, write the song at its own rate too, beside `target`.
+    With `keep_source`, write the song at its own rate too; with `keep_tags`, its cover. Both files are beside
+    `target`.
 
     Calls `check` several times a second, which may raise to stop. Raises PermanentError (empty_file,
     not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio,
@@ -119,6 +121,7 @@ def prepare(
         "target": str(target.resolve()),
         "own": str(own.resolve()) if own else None,
         "window": asdict(window),
+        "keep_tags": keep_tags,
         "limits": asdict(limits),
         "process": asdict(within),
     }
@@ -132,11 +135,25 @@ def prepare(
         raise TransientError(ErrorCode.INTERNAL_ERROR, message) from None
     finally:
         if not complete:
-            for path in filter(None, (target, own)):
-                path.unlink(missing_ok=True)
-    rate, frames = answer.pop("own_rate"), answer.pop("own_frames")
-    kept = PreparedSource(own, rate, frames) if own else PreparedSource(target, SAMPLE_RATE, answer["frames"])
+            _remove(target, own)
+    kept = _source(target, own, answer)
     return PreparedAudio(path=target, duration_s=answer["frames"] / SAMPLE_RATE, source=kept, **answer)
+
+
+def _remove(target: Path, own: Path | None) -> None:
+    for path in (target, own or target, *target.parent.glob(f"{target.stem}.cover.*")):
+        path.unlink(missing_ok=True)
+
+
+def _source(target: Path, own: Path | None, answer: JsonObject) -> PreparedSource:
+    """Take what describes the kept source out of the decoder's answer."""
+    rate, frames, tags = answer.pop("own_rate"), answer.pop("own_frames"), answer.pop("tags")
+    source = (
+        PreparedSource(own, rate, frames) if own else PreparedSource(target, SAMPLE_RATE, answer["frames"])
+    )
+    if not tags:
+        return source
+    return replace(source, tags=tags["texts"], cover=Cover(**tags["cover"]) if tags["cover"] else None)
 
 
 def _converse(arguments: list[str], check: StopCheck) -> JsonObject:

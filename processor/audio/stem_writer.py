@@ -19,6 +19,7 @@ MAX_LEVEL = (FULL_SCALE - 1) / FULL_SCALE
 _HEADER_BYTES = 64 * 1024
 
 Format = Literal["wav", "flac", "mp3"]
+FORMATS: tuple[Format, ...] = ("wav", "flac", "mp3")
 _ENCODERS: dict[str, dict[str, Any]] = {
     "flac": {"format": "FLAC", "subtype": "PCM_16"},
     "mp3": {

@@ -25,6 +25,8 @@ from processor.output.writing_job import WritingJob
 _CONTAINERS = {"flac": "flac", "mp3": "mp3", "m4a": "mp4"}
 _ENCODERS = {"flac": "flac", "mp3": "libmp3lame", "m4a": "aac"}
 _AAC_FRAME = 1024
+# LAME makes sound of these bit rates, in kbit/s, quieter by these factors. Stems would not add up any more.
+_LAME_FACTORS = {64: 0.95, 96: 0.95, 128: 0.95, 160: 0.95, 192: 0.97, 224: 0.98}
 
 
 class FfmpegFile:
@@ -33,6 +35,8 @@ class FfmpegFile:
     def __init__(self, job: WritingJob, name: str):
         """Create the file. Raises OSError."""
         self._rate, self._depth, self._is_mp3 = job.rate, job.bit_depth, job.format == "mp3"
+        lame = _LAME_FACTORS.get(job.bitrate_kbps or 0, 1.0) if job.format == "mp3" else 1.0
+        self._factor = np.float32(1 / lame)
         silence = _leading_silence(job.frames) if job.format == "m4a" else 0
         self._position = -silence
         with ExitStack() as stack:
@@ -58,7 +62,8 @@ class FfmpegFile:
         if not len(samples):
             return
         if not self._depth:
-            planes = np.ascontiguousarray(np.clip(samples * np.float32(gain), -1, 1).T)
+            clipped = np.clip(samples * np.float32(gain), -1, 1)
+            planes = np.ascontiguousarray(clipped.T * self._factor)
         elif self._depth == 16:
             planes = to_integers(samples, gain, 16).astype(np.int16).reshape(1, -1)
         else:  # the upper 24 of 32 bits

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.tasks.messages import UsedModel, WrittenOutput
-from common.tasks.messages.choices import Choices
+from common.tasks.messages.choices import Choices, Format
 from common.waiting import StopCheck
+from processor.audio import stem_writer
 from processor.audio.prepare import PreparedAudio
-from processor.audio.stem_writer import Format
 from processor.audio.wav import SAMPLE_RATE
 from processor.audio.window import Window
 from processor.engine.protocol import SeparationEngine, StemFile
@@ -85,11 +85,12 @@ class Maker:
         output = resolved.resolve(asked.output, self._format)
         recipe = self._recipes.resolve(choices)
         is_default = output == resolved.resolve(None, self._format)
+        is_engines = is_default and self._format in stem_writer.FORMATS
         return Plan(
             recipe,
             output,
             Window(asked.start_s or 0.0, asked.duration_s),
-            is_default and recipe.single_model is not None,
+            is_engines and recipe.single_model is not None,
         )
 
     def make(

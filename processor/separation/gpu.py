@@ -38,6 +38,7 @@ class GpuMemory:
         return int(_SHARE * (torch.cuda.mem_get_info()[0] + unused))
 
     def release(self) -> None:
+        """Return the memory that torch caches; nothing where torch uses no GPU."""
         torch.cuda.empty_cache()
 
 

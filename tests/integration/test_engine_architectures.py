@@ -1,6 +1,7 @@
 """Every architecture through the real engine: loaded as a checkpoint, separated, announced by its stems."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -24,18 +25,24 @@ STEMS = {
 }
 
 
-@pytest.fixture
-def start() -> Iterator[Callable[[str], Engine]]:
-    engines = []
-
-    def start(name: str, device: str = "cpu") -> Engine:
-        engines.append(Engine(EngineConfig(name, random_directory(), device=device, fetch_model=False)))
-        engines[-1].start()
-        return engines[-1]
-
-    yield start
-    for engine in engines:
+@contextmanager
+def started(name: str, device: str = "cpu") -> Iterator[Engine]:
+    engine = Engine(EngineConfig(name, random_directory(), device=device, fetch_model=False))
+    engine.start()
+    try:
+        yield engine
+    finally:
         engine.stop()
+
+
+@pytest.fixture(scope="module", params=STEMS)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    """The ready engine of each model in turn."""
+    with started(request.param) as engine:
+        state = engine.wait_ready(120)
+        assert state.ok, state.detail
+        assert state.detail == f"{request.param} on cpu"
+        yield engine
 
 
 def separate(engine: Engine, directory: Path, mix: np.ndarray):
@@ -46,15 +53,10 @@ def separate(engine: Engine, directory: Path, mix: np.ndarray):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STEMS)
-def test_a_song_becomes_the_models_stems(start, tmp_path, name):
-    engine = start(name)
-    state = engine.wait_ready(120)
-    assert state.ok, state.detail
-    assert state.detail == f"{name} on cpu"
+def test_a_song_becomes_the_models_stems(engine, tmp_path):
     mix = audio.noise(6.3, peak=0.3)
     first = separate(engine, tmp_path, mix)
-    assert (set(first.stems), first.model, first.device) == (STEMS[name], name, "cpu")
+    assert (set(first.stems), first.device) == (STEMS[first.model], "cpu")
     stems = {n: audio.read_int16(stem.path) for n, stem in first.stems.items()}
     assert {len(samples) for samples in stems.values()} == {len(mix)}
     assert all(samples.any() for samples in stems.values())
@@ -63,10 +65,7 @@ def test_a_song_becomes_the_models_stems(start, tmp_path, name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", STEMS)
-def test_the_shortest_songs_have_stems(start, tmp_path, name):
-    engine = start(name)
-    assert engine.wait_ready(120).ok
+def test_the_shortest_songs_have_stems(engine, tmp_path):
     for frames in (1, 700):
         result = separate(engine, tmp_path, audio.noise(1)[:frames])
         assert {stem.frames for stem in result.stems.values()} == {frames}
@@ -74,10 +73,10 @@ def test_the_shortest_songs_have_stems(start, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["tiny_mdx23c", "tiny_vr"])
-def test_a_demanded_gpu_that_torch_does_not_see_is_told_as_the_reason(start, monkeypatch, name):
+def test_a_demanded_gpu_that_torch_does_not_see_is_told_as_the_reason(monkeypatch, name):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")  # for machines that have one
-    engine = start(name, "cuda")
-    while engine.state().detail == "starting":
-        engine.wait_ready(0.1)
-    assert not engine.state().ok
-    assert "DEVICE=cuda, but torch sees no CUDA device" in engine.state().detail
+    with started(name, "cuda") as engine:
+        while engine.state().detail == "starting":
+            engine.wait_ready(0.1)
+        assert not engine.state().ok
+        assert "DEVICE=cuda, but torch sees no CUDA device" in engine.state().detail

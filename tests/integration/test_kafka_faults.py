@@ -29,7 +29,7 @@ class TestRow1APartitionPausedAloneIsNeverReadAgain:
         """Pauses a partition after a record, reads the other to its end: records seen after resume."""
         lab.feed(range(10))
         consumer.subscribe([lab.settings.kafka_task_topic])
-        first = wait_for(lambda: consumer.poll(timeout_ms=200), 30, "first record")
+        first = wait_for(lambda: consumer.poll(timeout_ms=1000), 30, "first record")
         partition = next(iter(first))
         consumer.pause(partition)
         others = 0

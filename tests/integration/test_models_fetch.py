@@ -1,5 +1,6 @@
 """Models of every architecture come whole or not at all, whoever fetches them; damaged ones are refused."""
 
+import itertools
 import os
 import pickle
 import shutil
@@ -55,7 +56,7 @@ def copied(target: Path) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_model_comes_with_all_its_files_and_loads(hub, target, name):
+def test_a_model_comes_with_all_its_files_loads_and_is_refused_once_one_of_them_changed(hub, target, name):
     files = fetched(name, target, hub)
     for path in (files.path, *files.parts):
         assert path.read_bytes() == (hub / path.name).read_bytes()
@@ -63,6 +64,13 @@ def test_a_model_comes_with_all_its_files_and_loads(hub, target, name):
     assert not list(target.glob(".fetch-*"))
     assert loaded_model.load(files, device.CPU).stems
     assert ensure(files.path.name, target, fetch=False).path == files.path  # with its extension
+    for path, damage in itertools.product((files.path, *files.parts), (damage_end, truncate)):
+        whole = path.read_bytes()
+        damage(path)
+        with pytest.raises(ModelUnavailable, match=f"{path.name}.* damaged or was changed"):
+            ensure(name, target, fetch=False)
+        path.write_bytes(whole)
+    ensure(name, target, fetch=False)
 
 
 @pytest.mark.slow
@@ -94,20 +102,6 @@ def damage_end(path: Path) -> None:
 
 def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("damage", [damage_end, truncate])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_fetched_model_of_which_a_file_changed_is_refused_by_its_name(hub, target, name, damage):
-    files = fetched(name, target, hub)
-    for path in (files.path, *files.parts):
-        whole = path.read_bytes()
-        damage(path)
-        with pytest.raises(ModelUnavailable, match=f"{path.name}.* damaged or was changed"):
-            ensure(name, target, fetch=False)
-        path.write_bytes(whole)
-    ensure(name, target, fetch=False)
 
 
 @pytest.mark.parametrize("name", ["tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bench import library
-from bench.separating import separating
+from bench.separating import Measured, separating
 from bench.songs import song
 from bench.stopwatch import INVERSE_STFT, NETWORK, OVERLAP_ADD, STFT, WRITING
 from tests.support.processor.models import random_directory
@@ -27,30 +27,24 @@ def small_mdx(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize("model", ["small_mdx", "tiny_vr", "tiny_demucs", "tiny_mdx23c", "tiny_bs_roformer"])
-def test_both_sides_tell_their_time_and_that_of_the_network(model, small_mdx, tmp_path):
+def test_both_sides_tell_their_time_and_the_engine_its_stages(model, small_mdx, tmp_path):
     model_dir = small_mdx if model == "small_mdx" else random_directory()
     env = library.environment(tmp_path, "cpu")
     source = song(tmp_path, _SONG_S, prepared=True)
-    for kind in ("engine", "library"):
-        target = tmp_path / kind
-        target.mkdir()
-        with separating(kind, model_dir, model, env, "cpu") as side:
-            plain = side.separate(source, target)
-        assert plain.runs >= 1
-        assert 0 < plain.run_s < plain.wall_s
-        assert plain.stages == {}
-
-
-@pytest.mark.slow
-@pytest.mark.network
-@pytest.mark.parametrize("model", ["small_mdx", "tiny_vr", "tiny_demucs", "tiny_mdx23c", "tiny_bs_roformer"])
-def test_a_profile_tells_the_stages_of_the_engine(model, small_mdx, tmp_path):
-    model_dir = small_mdx if model == "small_mdx" else random_directory()
     target = tmp_path / "stems"
     target.mkdir()
-    with separating("engine", model_dir, model, library.environment(tmp_path, "cpu"), "cpu") as engine:
-        profiled = engine.separate(song(tmp_path, _SONG_S, prepared=True), target, profile=True)
+    with separating("library", model_dir, model, env, "cpu") as loaded:
+        _assert_plain(loaded.separate(source, target))
+    with separating("engine", model_dir, model, env, "cpu") as engine:
+        _assert_plain(engine.separate(source, target))
+        profiled = engine.separate(source, target, profile=True)
     assert {STFT, NETWORK, INVERSE_STFT, OVERLAP_ADD, WRITING} <= set(profiled.stages)
     assert all(math.isfinite(seconds) and seconds > 0 for seconds in profiled.stages.values())
     # One chunk, so at most two threads work at once: the reader's, and the one that runs the network.
     assert sum(profiled.stages.values()) <= 2 * profiled.wall_s
+
+
+def _assert_plain(measured: Measured) -> None:
+    assert measured.runs >= 1
+    assert 0 < measured.run_s < measured.wall_s
+    assert measured.stages == {}

@@ -63,7 +63,12 @@ def exists(store, key: str) -> bool:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("vocals.wav", "audio/wav"), ("vocals.flac", "audio/flac"), ("vocals.mp3", "audio/mpeg")],
+    [
+        ("vocals.wav", "audio/wav"),
+        ("vocals.flac", "audio/flac"),
+        ("vocals.mp3", "audio/mpeg"),
+        ("vocals.m4a", "audio/mp4"),
+    ],
 )
 def test_the_link_opens_for_anybody_and_gives_the_same_bytes(storage, tmp_path, name, expected):
     path = tmp_path / name
@@ -74,6 +79,19 @@ def test_the_link_opens_for_anybody_and_gives_the_same_bytes(storage, tmp_path, 
     assert answer.status_code == 200
     assert answer.content == path.read_bytes()
     assert answer.headers["Content-Type"] == expected
+
+
+def test_the_store_gives_away_the_name_for_people(storage, large_file, tmp_path, key):
+    """Of an object in one piece, of one in several, and of a copy."""
+    small, named = tmp_path / "small.ogg", f"attachment; filename*=UTF-8''{quote('Ä 🎧 (vocals).ogg')}"
+    small.write_bytes(b"la")
+    storage.put_file(announced(small), f"{key}.1.ogg", go_on, disposition=named)
+    storage.put_file(announced(large_file), f"{key}.2.ogg", go_on, disposition=named)
+    assert storage.copy(f"{key}.1.ogg", f"{key}.3.ogg", 2, named)
+    for number in (1, 2, 3):
+        with requests.get(storage.url(f"{key}.{number}.ogg").url, timeout=30, stream=True) as answer:
+            assert (answer.status_code, answer.headers["Content-Disposition"]) == (200, named)
+            assert answer.headers["Content-Type"] == "audio/ogg"
 
 
 def test_a_file_of_several_parts_arrives_whole(storage, s3_store, large_file, key):

@@ -45,8 +45,8 @@ class ProcessorSettings(WorkerSettings):
     """The device that separates. auto takes a GPU if there is one that works."""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """The precision of the networks. auto takes a faster one where a known song's stems hardly change."""
-    output_format: Literal["wav", "flac", "mp3"] = "wav"
-    """The format of the stems."""
+    output_format: Literal["wav", "flac", "mp3", "m4a", "ogg"] = "wav"
+    """The format of the stems where a request names none. m4a is AAC, and ogg is Vorbis."""
     max_audio_bytes: Positive = 2 * 1024**3
     """The largest song file, in bytes."""
     max_audio_duration_s: PositiveFloat = 4 * 3600.0

@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, WithJsonSchema, model_validator
 
 from common.tasks.messages.fields import MessageModel
 
@@ -28,6 +28,7 @@ SAMPLE_RATES_HZ = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000, 88200,
 BITRATES_KBPS = (96, 128, 160, 192, 224, 256, 320)
 # Above these rates a format has no other; no format lacks a lower one of SAMPLE_RATES_HZ.
 HIGHEST_RATES_HZ: dict[Format, int] = {"mp3": 48000, "m4a": 96000}
+_MODEL_FILES = (".onnx", ".pth", ".ckpt", ".yaml", ".safetensors")
 _LUFS = re.compile(r"lufs:(-\d{1,2}(\.\d)?)")
 _LOWEST_LUFS, _HIGHEST_LUFS = -40.0, -5.0
 
@@ -38,29 +39,45 @@ def target_lufs(normalize: str) -> float | None:
     return float(found[1]) if found else None
 
 
-def _normalize(given: str) -> str:
-    lufs = target_lufs(given)
-    if given in ("none", "peak") or (lufs is not None and _LOWEST_LUFS <= lufs <= _HIGHEST_LUFS):
+def _normalize(given: object) -> object:
+    lufs = target_lufs(given) if isinstance(given, str) else None
+    if given in (None, "none", "peak") or (lufs is not None and _LOWEST_LUFS <= lufs <= _HIGHEST_LUFS):
         return given
     raise ValueError(f"must be none, peak, or lufs:N with N from {_LOWEST_LUFS:g} to {_HIGHEST_LUFS:g}")
 
 
-def _sample_rate(given: str | int) -> str | int:
-    if given == "source" or given in SAMPLE_RATES_HZ:
+# The numbers are compared with their type: JSON's 44100.0 is no sample rate.
+def _sample_rate(given: object) -> object:
+    if given in (None, "source") or (type(given) is int and given in SAMPLE_RATES_HZ):
         return given
     raise ValueError(f"must be source, or one of {', '.join(map(str, SAMPLE_RATES_HZ))}")
 
 
-def _bitrate(given: int) -> int:
-    if given in BITRATES_KBPS:
+def _bitrate(given: object) -> object:
+    if given is None or (type(given) is int and given in BITRATES_KBPS):
         return given
     raise ValueError(f"must be one of {', '.join(map(str, BITRATES_KBPS))}")
+
+
+def bare_model_name(name: str) -> str:
+    """Return the name without the extension of a model's file: users may leave it out."""
+    return next((name.removesuffix(end) for end in _MODEL_FILES if name.endswith(end)), name)
 
 
 ModelName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._ ()&+-]*$", max_length=200)]
 PresetName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]*$", max_length=64)]
 StemName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$", max_length=64)]
-SampleRate = Annotated[Literal["source"] | Annotated[int, Field(strict=True)], AfterValidator(_sample_rate)]
+SampleRate = Annotated[
+    Literal["source"] | int,
+    WithJsonSchema({"enum": ["source", *SAMPLE_RATES_HZ]}),
+    BeforeValidator(_sample_rate),
+]
+BitRate = Annotated[int, WithJsonSchema({"enum": [*BITRATES_KBPS]}), BeforeValidator(_bitrate)]
+Normalize = Annotated[
+    str,
+    WithJsonSchema({"type": "string", "pattern": r"^(none|peak|lufs:-(([5-9]|[1-3][0-9])(\.[0-9])?|40))$"}),
+    BeforeValidator(_normalize),
+]
 Seconds = Annotated[float, Field(strict=True, le=1e6)]
 
 
@@ -71,12 +88,25 @@ class Output(MessageModel):
     `normalize` is `none`, `peak` or `lufs:N`. `tags` `keep` copies the song's tags and cover.
     """
 
+    # For the OpenAPI document, here and below: further fields are accepted.
+    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
+
     format: Format | None = None
-    bit_depth: Literal[16, 24, 32] | None = None
-    sample_rate: SampleRate | None = None
-    bitrate_kbps: Annotated[int, Field(strict=True), AfterValidator(_bitrate)] | None = None
-    normalize: Annotated[str, AfterValidator(_normalize)] | None = None
-    tags: Literal["keep", "none"] | None = None
+    bit_depth: Literal[16, 24, 32] | None = Field(
+        default=None, description="of wav and flac; 32 is float, wav only"
+    )
+    sample_rate: SampleRate | None = Field(
+        default=None, description="in Hz; source: the song's own rate and samples"
+    )
+    bitrate_kbps: BitRate | None = Field(default=None, description="of mp3, m4a and ogg")
+    normalize: Normalize | None = Field(
+        default=None,
+        description="one factor for all stems: peak, or a loudness in LUFS",
+        examples=["lufs:-14"],
+    )
+    tags: Literal["keep", "none"] | None = Field(
+        default=None, description="keep: the stems get the song's text tags, and its cover of at most 2 MB"
+    )
 
     @model_validator(mode="after")
     def _fits_format(self) -> Self:
@@ -104,8 +134,10 @@ class Choices(MessageModel):
     wants. `start_s` and `duration_s` name the part of the song, in seconds.
     """
 
-    preset: PresetName | None = None
-    model: ModelName | None = None
+    preset: PresetName | None = Field(default=None, description="one of `GET /presets`", examples=["best"])
+    model: ModelName | None = Field(
+        default=None, description="one of `GET /models`", examples=["UVR-MDX-NET-Inst_HQ_4"]
+    )
     models: Annotated[tuple[ModelName, ...], Field(min_length=2, max_length=MAX_ENSEMBLE_MODELS)] | None = (
         None
     )

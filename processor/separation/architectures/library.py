@@ -1,4 +1,4 @@
-"""Configures and loads the networks of audio-separator's four architectures, and frees their memory."""
+"""Configures and loads the networks of audio-separator's four architectures."""
 
 import logging
 import warnings
@@ -49,9 +49,3 @@ def loading(files: ModelFiles) -> Iterator[None]:
             if isinstance(error, SystemExit):
                 reason = "its file does not fit its configuration, or is damaged"
             raise ModelUnavailable(f"model {files.name} cannot be loaded: {reason}") from error
-
-
-def release_gpu() -> None:
-    """Return the GPU memory that torch caches."""
-    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch does not annotate it
-        torch.cuda.empty_cache()

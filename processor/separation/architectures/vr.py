@@ -26,6 +26,7 @@ from processor.separation import overlap_add
 from processor.separation.architectures import library
 from processor.separation.batches import Batches
 from processor.separation.device import CPU, DeviceChoice
+from processor.separation.gpu import GpuMemory
 from processor.separation.loaded_model import LoadedModel, stem_name
 from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
@@ -96,7 +97,7 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> Load
             (masks,) = core(torch.from_numpy(patches).to(device.torch_device))
             return cast(Samples, masks.cpu().numpy())
 
-    runner = Batches(run, 1, library.release_gpu)
+    runner = Batches(run, 1, GpuMemory().release)
     stems = (stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name))
 
     def estimate(mix: Mix) -> Iterator[Samples]:

@@ -13,7 +13,8 @@ from api.view.read_position import Offsets, ReadPosition
 from api.view.reader import Reader
 from api.view.store import Batch, Store
 from api.view.view import KafkaView
-from common.tasks.messages import DeliveryAttempt, Status
+from api.view.workers import AnnouncedWorkers
+from common.tasks.messages import DeliveryAttempt, Status, WorkerSeen
 
 
 class _NoFeed:
@@ -48,10 +49,13 @@ class StoredView(KafkaView):
         self._directory = tempfile.TemporaryDirectory(prefix="uvr-view-")
         path = Path(self._directory.name) / "view.sqlite3"
         read_position, changes, backlog = ReadPosition(), Changes(), Backlog()
-        self.store, self.ends, self.feed = Store(path, backlog), _Ends(), _NoFeed()
+        workers = AnnouncedWorkers()
+        self.store, self.ends, self.feed = Store(path, backlog, workers), _Ends(), _NoFeed()
         self.store.open("test")
         patience_s = 20.0 if caught_up else 0.05
-        super().__init__(Reader(path), read_position, changes, self.feed, self.ends, backlog, patience_s)
+        super().__init__(
+            Reader(path), read_position, changes, self.feed, self.ends, backlog, workers, patience_s
+        )
         read_position.begin({}, is_new=True)
         if caught_up:
             read_position.reach({})
@@ -66,9 +70,10 @@ class StoredView(KafkaView):
         self.store.close()
         self._directory.cleanup()
 
-    def tell(self, *reported: Status | DeliveryAttempt) -> None:
+    def tell(self, *reported: Status | DeliveryAttempt | WorkerSeen) -> None:
         batch = Batch(
             [one for one in reported if isinstance(one, Status)],
             [one for one in reported if isinstance(one, DeliveryAttempt)],
+            workers=[one for one in reported if isinstance(one, WorkerSeen)],
         )
         self._changes.tell(self.store.apply(batch))

@@ -9,6 +9,7 @@ from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Task
+from common.tasks.messages.choices import Format
 from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
 from processor.engine.protocol import Computed, Separation, StemFile
@@ -62,9 +63,10 @@ class ProcessorHarness:
         stage: LocalStage | None = None,
         metrics: ProcessorMetrics | None = None,
         cancels: Cancels | None = None,
+        format: Format = "wav",
     ) -> ProcessorHandler:
         config = ProcessorConfig(
-            "results", self.temp_dir, 3, DownloadLimits(10_000_000, 30), AudioLimits(60, 8)
+            "results", self.temp_dir, 3, DownloadLimits(10_000_000, 30), AudioLimits(60, 8), format
         )
         return ProcessorHandler(
             config,

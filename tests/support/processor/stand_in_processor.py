@@ -94,7 +94,7 @@ class StandInEngine:
         with self._turn, _noted_span():
             _sleep(max(self._sleep_s, min(self._sleep_share * duration_s, _MAX_SLEEP_S)), check)
             on_progress(0.5)
-            return Separation(self._write_stems(source, target_dir), 1.0, "stand-in", "cpu")
+            return Separation(self._write_stems(source, target_dir), 1.0, model or "stand-in", "cpu")
 
     def _write_stems(self, source: Path, target_dir: Path) -> dict[str, StemFile]:
         mix, rate = soundfile.read(source, dtype="float32")

@@ -43,6 +43,7 @@ class FakeStorage:
 
     def __init__(self) -> None:
         self.objects: dict[str, bytes] = {}
+        self.dispositions: dict[str, str | None] = {}
         self.calls: list[tuple[str, str]] = []
         self.fail = lambda what, key: None
         self.kill_at: tuple[str, str] | None = None
@@ -57,14 +58,14 @@ class FakeStorage:
         if error is not None:
             raise error
 
-    def put_file(self, file: VerifiedFile, key: str, check, sent) -> None:
+    def put_file(self, file: VerifiedFile, key: str, check, sent, disposition: str | None = None) -> None:
         self._call("put_file", key)
         self.entered.set()
         assert self.go_on.wait(20)
         check()
         body = file.read(file.size_bytes + 1)
         file.verify()
-        self.objects[key] = body
+        self.objects[key], self.dispositions[key] = body, disposition
         sent(len(body))
 
     def put_manifest(self, key: str, body: bytes) -> bytes:
@@ -84,10 +85,10 @@ class FakeStorage:
     def url(self, key: str) -> ResultLink:
         return ResultLink(f"https://store.example/{key}", 1234.0)
 
-    def copy(self, source: str, target: str, size_bytes: int) -> bool:
+    def copy(self, source: str, target: str, size_bytes: int, disposition: str | None = None) -> bool:
         self._call("copy", target)
         if source in self.objects:
-            self.objects[target] = self.objects[source]
+            self.objects[target], self.dispositions[target] = self.objects[source], disposition
         return source in self.objects
 
     def remove_unnamed(self, keys: RunKeys) -> None:

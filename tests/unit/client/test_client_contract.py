@@ -154,3 +154,30 @@ def test_a_newer_api_may_say_more(api, client):
     found = client.status(task_uuid)
     assert (found.state, found.is_over) == ("mastering", False)
     assert found.model_dump()["loudness_lufs"] == -14
+
+
+def test_choices_are_sent_as_the_api_takes_them_and_those_left_out_are_not(api, client):
+    api.takes_submissions(task())
+    client.submit(SONG, preset="best", stems=("vocals",), model=None, label="ä", metadata={"a": None})
+    client.submit(
+        SONG, models=["A", "B"], weights=(1, 2), format="mp3", bitrate_kbps=192, tags="keep", start_s=0
+    )
+    one, other = api.requests("/generate")
+    named = {"label": "ä", "metadata": {"a": None}}
+    assert one.json() == {"audio": SONG, "preset": "best", "stems": ["vocals"]} | named
+    assert other.json() == {
+        "audio": SONG,
+        "models": ["A", "B"],
+        "weights": [1, 2],
+        "start_s": 0,
+        "output": {"format": "mp3", "bitrate_kbps": 192, "tags": "keep"},
+    }
+    with pytest.raises(TypeError, match="no choice named 'stem'"):
+        client.submit(SONG, stem="vocals")
+
+
+def test_a_list_can_be_of_one_beginning_of_labels(api, client):
+    api.on("/tasks", answer(200, {"tasks": [task(label="100% mine")]}))
+    (found,) = client.list(label="100% &")
+    assert found.label == "100% mine"
+    assert api.requests("/tasks")[0].target == "/tasks?label=100%25+%26&limit=200"

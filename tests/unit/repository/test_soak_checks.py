@@ -15,7 +15,7 @@ from soak.evidence import Attempt, Evidence, Overstay
 from soak.house import Happened
 from soak.ledger import Ledger, Letter, backward_steps
 from soak.outside import Callback
-from soak.plan import Hook, Job, Kind, Options, Plan, Song, make_plan
+from soak.plan import Choice, Hook, Job, Kind, Options, Plan, Song, make_plan
 
 UUID_1 = UUID(int=1)
 JOB = Job(0, at_s=0, seconds=1, song=Song.MISSING, hook=Hook.HEALTHY, song_failures=1, hook_failures=1)
@@ -33,8 +33,10 @@ def failed(code: str) -> SeparationFailed:
 
 
 def body(code: str | None, **others) -> bytes:
-    end = {"status": "failed", "error_code": code} if code else {"status": "success"}
-    return json.dumps({"task_uuid": str(UUID_1), **end, **others}).encode()
+    success = {"status": "success", "models": [{"name": "centre"}], "output": {"format": "wav"}}
+    end = {"status": "failed", "error_code": code} if code else success
+    told = {"task_uuid": str(UUID_1), "label": "song 0", "metadata": {"job": 0}}
+    return json.dumps({**told, **end, **others}).encode()
 
 
 def evidence(code: str = "http_error", **changes) -> Evidence:
@@ -60,6 +62,11 @@ def evidence(code: str = "http_error", **changes) -> Evidence:
         drained=True,
     )
     return dataclasses.replace(sound, **changes)
+
+
+def called_back(**told) -> Callback:
+    """The callback of a success."""
+    return Callback(str(UUID_1), f"{UUID_1}.1", body(None, **told))
 
 
 def kinds(found: Evidence) -> set[str]:
@@ -171,9 +178,32 @@ def test_a_stop_counts_as_a_kill_only_where_its_grace_ran_out_and_the_broker_was
 
 def test_a_stem_that_is_not_what_was_announced_is_named():
     url = "http://store/vocals.wav"
-    callback = Callback(str(UUID_1), f"{UUID_1}.1", body(None, stems={"vocals": {"url": url, "sha256": "a"}}))
-    found = evidence(callbacks={0: [callback]}, objects={url: "b"})
+    stem = {"url": url, "sha256": "a", "duration_s": 1.0}
+    found = evidence(callbacks={0: [called_back(stems={"vocals": stem})]}, objects={url: "b"})
     assert "stem" in kinds(found)
+
+
+@pytest.mark.parametrize(
+    ("choice", "told", "is_as_chosen"),
+    [
+        (Choice.NOTHING, {}, True),
+        (Choice.NOTHING, {"label": "song 1"}, False),
+        (Choice.NOTHING, {"metadata": None}, False),
+        (Choice.ONE_STEM, {}, False),
+        (Choice.OTHER_MODEL, {}, False),
+        (Choice.FLAC, {}, False),
+        (Choice.FLAC, {"output": {"format": "flac", "bit_depth": 16, "sample_rate_hz": 44100}}, True),
+        (Choice.WINDOW, {}, False),
+    ],
+)
+def test_a_callback_that_does_not_tell_what_was_chosen_is_named(choice, told, is_as_chosen):
+    pair = {
+        name: {"url": "http://s", "sha256": "a", "duration_s": 1.0} for name in ("vocals", "instrumental")
+    }
+    job = dataclasses.replace(JOB, choice=choice)
+    callback = called_back(**{"stems": pair, **told})
+    found = evidence(plan=Plan(Options(jobs=1), (job,), ()), callbacks={0: [callback]})
+    assert ("choice" in kinds(found)) is not is_as_chosen
 
 
 def commit(offset: int, metadata: str = "", version: int = 4) -> SimpleNamespace:

@@ -43,6 +43,16 @@ def test_how_the_stems_were_computed_is_told_where_the_worker_said_it():
     assert not earlier.keys() & said.keys()
 
 
+def test_what_was_chosen_and_named_is_in_both_kinds_of_callback():
+    named = {"label": "Artist - Title", "metadata": {"order": 17, "nothing": None}}
+    chosen = {"choices": {"preset": "best"}, "version": "1.1.0"}
+    result = Separated.model_validate(separated("vocals").model_dump() | named | chosen)
+    assert json.loads(callback.success_body(result, links("vocals"), 9.0)).items() >= (named | chosen).items()
+    failed = SeparationFailed(**ORIGIN, **named, error_code="not_audio", error_message="No audio")
+    assert json.loads(callback.failure_body(failed)).items() >= named.items()
+    assert not json.loads(callback.success_body(separated("vocals"), links("vocals"), 9.0)).keys() & named
+
+
 def test_other_stems_are_named_in_full_only():
     body = json.loads(callback.success_body(separated("drums"), links("drums"), 9.0))
     assert set(body["stems"]) == {"drums"}

@@ -44,6 +44,16 @@ def test_a_replay_of_a_delivered_result_copies_what_the_run_before_it_published(
     assert third["timestamp"] == 500.0
 
 
+def test_stems_are_named_for_people_at_the_first_run_and_where_they_are_copied(harness):
+    result = harness.staged().model_copy(update={"label": "Artist - Title"})
+    harness.work_out(result)
+    harness.work_out(result.model_copy(update={"run": 2}))
+    assert harness.storage.calls.count(("copy", f"out/{TASK_UUID}/2/vocals.wav")) == 1
+    for run in (1, 2):
+        named = harness.storage.dispositions[f"out/{TASK_UUID}/{run}/vocals.wav"]
+        assert named.endswith("filename*=UTF-8''Artist%20-%20Title%20%28vocals%29.wav")
+
+
 @pytest.mark.parametrize("found", ["nothing", "a failure", "other bytes", "a manifest without its stems"])
 def test_a_replay_whose_stems_are_nowhere_fails_as_stage_missing(harness, found):
     result = harness.staged()

@@ -29,7 +29,10 @@ def test_the_request_is_documented_and_needs_credentials(document):
     assert MODELS[reference] is Submission
     schema = document["components"]["schemas"]["Submission"]
     assert schema["required"] == ["audio"]
-    assert set(schema["properties"]) == {"audio", "hook_url", "cancel_after_s"}
+    assert set(schema["properties"]) == {
+        *("audio", "hook_url", "cancel_after_s", "label", "metadata"),
+        *("preset", "model", "models", "ensemble", "weights", "stems", "output", "start_s", "duration_s"),
+    }
     assert operation["requestBody"]["required"]
     assert operation["security"] == [{"HTTPBasic": []}]
     assert document["components"]["securitySchemes"]["HTTPBasic"]["scheme"] == "basic"

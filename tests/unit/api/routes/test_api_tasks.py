@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from urllib.parse import quote
 from uuid import UUID
 
 import pytest
@@ -102,10 +103,28 @@ def test_the_next_links_lead_through_all_that_was_asked_for(client):
     assert found == [n for n in range(47, 3, -1) if n not in (5, 6)]
 
 
+def test_what_was_chosen_is_told_with_the_task_and_found_by_its_label(client):
+    fields = {
+        "choices": {"stems": ["vocals"]},
+        "label": "Ärzte & Co - 100%",
+        "metadata": {"order": None, "n": 1},
+    }
+    chosen = Task(task_uuid=UUID(int=9), audio="a", submitted_at=9.0, user="alice", **fields)
+    client.view.tell(task(8), of_task(chosen), *(task(n).model_copy(update={"label": "Är"}) for n in (1, 2)))
+    found = ask(client, f"/tasks/{UUID(int=9)}").json()
+    assert {name: found[name] for name in fields} == fields
+    assert ask(client, f"/tasks/{UUID(int=8)}").json().keys().isdisjoint(fields)
+    assert ids(ask(client, f"/tasks?label={quote('Ärzte & Co - 100%')}")) == [9]
+    assert ids(ask(client, f"/tasks?label={quote('ärzte')}")) == []
+    first = ask(client, f"/tasks?label={quote('Är')}&limit=2")
+    assert (ids(first), ids(ask(client, first.json()["next"]))) == ([9, 2], [1])
+    assert ids(ask(client, f"/tasks?label={quote('Är')}", BOB)) == []
+
+
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=201", "limit=x", "state=lost", "cursor=x", "cursor=%F0%9F%8E%B5", "cursor=",
-     "submitted_since=nan", "submitted_before=inf"],
+     "submitted_since=nan", "label=", f"label={201 * 'x'}", "submitted_before=inf"],
 )  # fmt: skip
 def test_a_parameter_that_is_wrong_is_named(client, query):
     answer = ask(client, f"/tasks?{query}")

@@ -16,6 +16,23 @@ MISSPELT = {
     "audio": "Audio AUDIO audoi adio audios audio_url audio-file",
     "cancel_after_s": "cancel_after cancelAfterS cancel cancel_after_sec cancel_after_seconds"
     " cancel_after_ms cancle_after_s",
+    "preset": "Preset presets preset_name perset",
+    "model": "Model modle model_name modell",
+    "models": "model_s MODELS",
+    "ensemble": "ensembles Ensemble ensamble",
+    "weights": "weight wieghts",
+    "stems": "stem Stems stms",
+    "output": "Output outputs ouput",
+    "start_s": "start start_seconds startS",
+    "duration_s": "duration duration_sec durationS",
+    "label": "Label labels lable",
+    "metadata": "meta meta_data metaData",
+    "output.format": "format output.Format output.formats",
+    "output.bit_depth": "bit_depth output.bitDepth output.bit_dept",
+    "output.sample_rate": "sample_rate output.samplerate output.sample_rate_hz",
+    "output.bitrate_kbps": "bitrate_kbps output.bitrate output.bitrate_kpbs",
+    "output.normalize": "normalize output.normalise",
+    "output.tags": "tags output.tag",
 }
 
 
@@ -25,18 +42,23 @@ MISSPELT = {
 @pytest.mark.parametrize("beside", [SONG, {}], ids=["beside the right one", "in its place"])
 def test_a_misspelt_field_is_refused_with_the_one_that_is_meant(name, meant, beside):
     client = ApiClient()
-    answer = client.generate({**{n: value for n, value in beside.items() if n != meant}, name: "x"})
+    outer, _, inner = name.rpartition(".")
+
+    def body(value):
+        return {outer: {inner: value}} if outer else {inner: value}
+
+    answer = client.generate({**{n: value for n, value in beside.items() if n != meant}, **body("x")})
     assert (answer.status, answer.json()["error_code"]) == (400, "field_unknown")
     assert answer.json()["error"] == f"{name}: there is no such field; is {meant} meant?"
     assert client.publisher.tasks == []
-    assert client.generate({**beside, name: None}).status == 400
+    assert client.generate({**beside, **body(None)}).status == 400
 
 
 @pytest.mark.parametrize(
     "names",
-    [["modle"], ["model", "output_format", "priority"], ["task_uuid", "run", "user"], ["preset", "stems"],
-     ["hook_events", "label", "metadata", "start_s", "duration_s"], ["audio_format"], ["", "_", "é", "音楽"],
-     ["model_fields", "__class__", "model_extra"]],
+    [["priority"], ["artist", "output_format", "priority"], ["task_uuid", "run", "user"], ["state", "status"],
+     ["hook_events", "cache", "title", "date"], ["audio_format"], ["", "_", "é", "音楽"],
+     ["model_fields", "__class__", "model_extra", "choices"]],
 )  # fmt: skip
 def test_other_fields_are_left_aside_and_named(caplog, names):
     caplog.set_level(logging.INFO)
@@ -51,6 +73,13 @@ def test_other_fields_are_left_aside_and_named(caplog, names):
     assert b"TOPSECRET" not in client.publisher.tasks[0].to_bytes()
 
 
+def test_unknown_fields_of_the_output_are_named_with_their_path():
+    client = ApiClient()
+    answer = client.generate(SONG | {"output": {"format": "mp3", "foo": "TOPSECRET", "": 1}, "priority": 2})
+    assert answer.json()["ignored"] == ["priority", "output.foo", "output."]
+    assert b"TOPSECRET" not in client.publisher.tasks[0].to_bytes()
+
+
 def test_the_answer_to_known_fields_alone_is_the_contracts():
     answer = ApiClient().generate(SONG | {"cancel_after_s": 60})
     assert answer.json().keys() == {"message", "status", "task_uuid"}
@@ -58,8 +87,8 @@ def test_the_answer_to_known_fields_alone_is_the_contracts():
 
 def test_unknown_fields_make_no_other_submission_of_a_key():
     client = ApiClient()
-    first, second = (client.generate(SONG | more, KEY).json() for more in ({}, {"modle": "x"}))
-    assert second == first | {"ignored": ["modle"]}
+    first, second = (client.generate(SONG | more, KEY).json() for more in ({}, {"priority": "x"}))
+    assert second == first | {"ignored": ["priority"]}
     one, other = client.publisher.tasks
     assert one.submission_digest == other.submission_digest
 

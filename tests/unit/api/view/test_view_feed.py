@@ -13,12 +13,14 @@ from api.view.feed import Feed
 from api.view.read_position import ReadPosition
 from api.view.reader import Query, Reader
 from api.view.store import Store
+from api.view.workers import AnnouncedWorkers
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Task
+from tests.support.api.announcements import worker
 from tests.support.waiting import wait_for
 
-TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries")
-TASKS, STATUSES, DELIVERIES = (TopicPartition(topic, 0) for topic in TOPICS)
+TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries", "uvr_models")
+TASKS, STATUSES, DELIVERIES, WORKERS = (TopicPartition(topic, 0) for topic in TOPICS)
 
 
 def task(number: int) -> bytes:
@@ -85,12 +87,15 @@ def path(tmp_path):
 def start(path):
     feeds: list[Feed] = []
 
-    def begin(log: Log, skipped: list[str] | None = None) -> ReadPosition:
+    def begin(
+        log: Log, skipped: list[str] | None = None, workers: AnnouncedWorkers | None = None
+    ) -> ReadPosition:
         for feed in feeds:
             feed.stop()
         read_position = ReadPosition()
         counted = skipped.append if skipped is not None else lambda kind: None
-        parts = (KafkaSettings(), Store(path), Reader(path), read_position, Changes(), log.connect)
+        store = Store(path, workers=workers)
+        parts = (KafkaSettings(), store, Reader(path), read_position, Changes(), log.connect)
         feeds.append(Feed(*parts, skipped=counted))
         feeds[-1].start()
         wait_for(lambda: read_position.caught_up, 20, "end of the topics")
@@ -121,9 +126,18 @@ def test_odd_records_are_passed_over_and_counted_and_hide_no_other(start, path):
     log.records[TASKS] = [task(1), task(2)]
     log.records[STATUSES] = [json.dumps(fields).encode() for fields in odd]
     log.records[DELIVERIES] = [json.dumps(delivery | {"run": 2**63, "started_at": 1.0}).encode()]
+    log.records[WORKERS] = [b"{}", worker("a").to_bytes(), b'{"worker_id": "a"}', None]
     start(log, skipped)
     assert known(path) == [1, 2]
-    assert sorted(skipped) == ["deliveries", "statuses", "statuses", "statuses"]
+    assert sorted(skipped) == ["deliveries", *["statuses"] * 3, *["workers"] * 3]
+
+
+def test_announcements_are_read_from_the_beginning_and_the_last_one_counts(start, path):
+    log = Log()
+    log.records[WORKERS] = [worker("a", running=n).to_bytes() for n in range(3)] + [b"odd"]
+    workers = AnnouncedWorkers()
+    start(log, workers=workers)
+    assert [one.running for one in workers.live()] == [2]
 
 
 def test_a_record_that_the_file_does_not_take_is_passed_over_alone(start, path, monkeypatch):

@@ -6,7 +6,7 @@ from uuid import UUID
 import pytest
 
 from api.view.merge import merged, of_task, rank
-from common.tasks.messages import State, Status, Task
+from common.tasks.messages import Choices, State, Status, Task
 
 TASK_UUID = UUID(int=1)
 
@@ -87,6 +87,14 @@ def test_which_song_it_is_is_known_in_whatever_order_it_is_told():
     assert fold([reported(State.FAILED, audio=song), reported(State.DOWNLOADING, attempt=1)]).audio == song
     replay = of_task(task.model_copy(update={"run": 2}))
     assert merged(fold(statuses), replay).audio == song
+
+
+def test_what_was_chosen_is_known_in_whatever_order_it_is_told():
+    """A worker of an earlier version says nothing of it."""
+    chosen = {"choices": Choices(preset="best"), "label": "Artist - Title", "metadata": {}}
+    task = Task(task_uuid=TASK_UUID, audio="a", submitted_at=1.0, **chosen)
+    for order in itertools.permutations([reported(State.DOWNLOADING, attempt=1), of_task(task), TASK]):
+        assert fold(order).model_dump(include=chosen.keys()) == task.model_dump(include=chosen.keys())
 
 
 def test_a_state_was_entered_when_it_was_entered_last_in_whatever_order_it_is_told():

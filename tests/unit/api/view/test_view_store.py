@@ -129,6 +129,25 @@ def test_tasks_are_chosen_by_user_state_and_time(store, path):
     assert ids(reader.page(Query(since=4.0, until=6.0))) == [5, 4]
 
 
+LABELS = ["a", "a%", "a_", "ab", "aB", "A", "\ud7ff", "\ue000", "\U0010ffff", "\U0010ffffz", "a\n", None, "ä"]
+
+
+@pytest.mark.parametrize("beginning", [label for label in LABELS if label] + ["%", "_", "a'", "x", "\ud7ffa"])
+def test_tasks_are_chosen_by_the_very_beginning_of_their_label(store, path, beginning):
+    store.apply(Batch([status(n, label=label) for n, label in enumerate(LABELS)]))
+    expected = [n for n, label in enumerate(LABELS) if label is not None and label.startswith(beginning)]
+    assert ids(Reader(path).page(Query(label=beginning))) == expected[::-1]
+    assert ids(Reader(path).page(Query(label=beginning, user="alice", limit=1))) == expected[-1:]
+    assert ids(Reader(path).page(Query(label=beginning, user="bob"))) == []
+
+
+def test_a_label_that_becomes_known_late_is_found(store, path):
+    store.apply(Batch([status(1)]))
+    store.apply(Batch([status(1, label="a", metadata={"b": None}, state=State.DOWNLOADING)]))
+    (found,) = Reader(path).page(Query(label="a"))
+    assert found.metadata == {"b": None}
+
+
 def test_who_waits_for_a_retry_is_not_in_the_queue(store, path):
     store.apply(Batch([status(1), status(2, next_try_at=99.0), status(3, state=State.SEPARATING), status(4)]))
     assert Reader(path).queue_place(4.0).place == 2
@@ -167,3 +186,7 @@ def test_every_question_has_its_index(store, path):
         assert ("USING INDEX tasks_by_key" if "key" in terms else "USING INDEX") in plan
         assert ("tasks_by_key_and_user" in plan) == ("key" in terms and "user" in terms)
         assert "TEMP B-TREE" not in plan
+    for whose in ("", "user = 'a' AND "):
+        sql = f"SELECT rowid FROM tasks WHERE {whose}label >= 'a' AND label < 'b' ORDER BY submitted_at DESC"
+        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql} LIMIT 50"))
+        assert f"USING COVERING INDEX tasks_by_{'user_and_' if whose else ''}label" in plan

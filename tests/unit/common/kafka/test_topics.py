@@ -67,7 +67,8 @@ def test_announcements_are_compacted_and_gone_after_a_day(settings):
     admin = FakeAdmin()
     topics.ensure(admin, settings)
     (created,) = [topic for topic in admin.created if topic.name == "uvr_models"]
-    assert created.topic_configs == {"cleanup.policy": "compact,delete", "retention.ms": "86400000"}
+    assert created.topic_configs == {"cleanup.policy": "compact,delete", "retention.ms": "86400000",
+                                     "segment.ms": "3600000"}  # fmt: skip
 
 
 def test_the_replication_factor_can_be_given(settings):

@@ -1,0 +1,201 @@
+"""Measures what choices cost: models in turn against one model, and an ensemble against its models alone."""
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+import onnx
+import psutil
+
+from bench.report import Row, Target, compare
+from bench.setup import MODEL, Bench
+from bench.songs import song
+from common.tasks.messages.choices import Choices, Output
+from processor.audio.prepare import PreparedAudio, PreparedSource
+from processor.audio.wav import SAMPLE_RATE
+from processor.engine.engine import Engine
+from processor.engine.protocol import EngineConfig
+from processor.engine.room import EngineRoom
+from processor.models import catalogue, spleeter
+from processor.presets.maker import Maker
+from processor.presets.recipe import Recipes
+
+_READY_TIMEOUT_S = 600
+_SLOTS = 2
+_SAMPLE_EVERY_S = 0.1
+_MB = 1e6
+
+
+class CountingRoom(EngineRoom):
+    """The product's engine room, which counts how often a model is loaded."""
+
+    loads = 0
+
+    def make_engine(self, config: EngineConfig) -> Engine:
+        self.loads += 1
+        return super().make_engine(config)
+
+
+def run(bench: Bench) -> None:
+    models = [MODEL, *_copies(bench.model_dir, 3)]
+    _compare_turns(bench, models)
+    _compare_ensemble(bench, models[:3])
+
+
+def _copies(model_dir: Path, count: int) -> list[str]:
+    """Write copies of the model under names of their own, each with a digest of its own."""
+    names = []
+    for number in range(1, count + 1):
+        graph = onnx.load(model_dir / f"{MODEL}.onnx")
+        graph.doc_string = f"copy {number}"
+        path = model_dir / f"copy-{number}.onnx"
+        onnx.save(graph, path)
+        catalogue.add_mdx_parameters(model_dir, path, spleeter.MODEL_DATA)
+        names.append(path.stem)
+    return names
+
+
+@contextmanager
+def _ready_room(bench: Bench, models: Sequence[str], warm_models: int) -> Iterator[CountingRoom]:
+    config = EngineConfig(
+        models[0], bench.model_dir, bench.device, more_models=tuple(models[1:]), warm_models=warm_models
+    )
+    room = CountingRoom(config)
+    room.start()
+    try:
+        state = room.wait_ready(_READY_TIMEOUT_S)
+        if not state.ok:
+            raise RuntimeError(state.detail)
+        for model in room.installed:
+            bench.note(f"choices: {model}")
+        yield room
+    finally:
+        room.stop()
+
+
+def _compare_turns(bench: Bench, models: Sequence[str]) -> None:
+    """Compare models in turn with the same songs model after model; two models are kept warm.
+
+    So a model that this machine computes in another way than its copies, slows both sides alike.
+    """
+    source = song(bench.directory, 30, prepared=True)
+    count = bench.sizes.choices_songs
+    with _ready_room(bench, models, 2) as room:
+        for chosen in (models[:2], models):
+            in_turn = _in_turn(chosen, count)
+            sides = {"in turn": in_turn, "model after model": sorted(in_turn, key=chosen.index)}
+            took_s: dict[str, list[float]] = {name: [] for name in sides}
+            loads: dict[str, list[int]] = {name: [] for name in sides}
+            for _ in range(bench.sizes.repeats):
+                for name in bench.shuffle.sample(list(sides), len(sides)):
+                    _separate_all(bench, room, source, chosen[:2])  # so that both sides begin warm
+                    before = room.loads
+                    took_s[name].append(_separate_all(bench, room, source, sides[name]))
+                    loads[name].append(room.loads - before)
+            ours, theirs = (3600 * count / statistics.median(took_s[name]) for name in sides)
+            what = f"{count} songs of 30 s, {len(chosen)} models in turn, 2 warm"
+            target = Target("at least", 0.8) if len(chosen) == 2 else None
+            bench.add(compare("choices", what, "songs/h", ours, theirs, "model after model", target))
+            for name, counts in loads.items():
+                bench.note(f"choices: {len(chosen)} models {name}: {statistics.median(counts):g} loads")
+
+
+def _in_turn(models: Sequence[str], count: int) -> list[str]:
+    return [models[number % len(models)] for number in range(count)]
+
+
+def _separate_all(bench: Bench, room: EngineRoom, source: Path, models: Sequence[str]) -> float:
+    """Separate the song by each model, `_SLOTS` at once as a processor does; return the seconds."""
+
+    def separate(model: str) -> None:
+        done = room.separate(source, bench.scratch("stems"), lambda: None, lambda fraction: None, model)
+        for stem in done.stems.values():
+            stem.path.unlink()
+
+    began_s = time.monotonic()
+    with ThreadPoolExecutor(_SLOTS) as slots:
+        list(slots.map(separate, models))
+    return time.monotonic() - began_s
+
+
+def _compare_ensemble(bench: Bench, models: Sequence[str]) -> None:
+    """Compare an ensemble's time and memory with those of its models one after another.
+
+    One model is kept warm, so that the memory is that of one. Memory is that of all processes.
+    """
+    alone = [Choices(model=model, output=Output(bit_depth=24)) for model in models]
+    together = Choices(models=tuple(models), ensemble="avg_fft", output=Output(bit_depth=24))
+    short_s, long_s = bench.sizes.ensemble_s
+    peaks_mb: dict[tuple[str, float], float] = {}
+    with _ready_room(bench, models, 1) as room:
+        maker = Maker(room, Recipes(models, {}), "wav")
+        for seconds in (short_s, long_s):
+            mix = _prepared(song(bench.directory, seconds, prepared=True), seconds)
+            make = partial(_make, bench, maker, mix)
+            one_s, peaks_mb["one", seconds] = _measured(partial(make, alone[:1]))
+            rest_s, _ = _measured(partial(make, alone[1:]))
+            took_s, peaks_mb["three", seconds] = _measured(partial(make, [together]))
+            what = f"ensemble of three, {seconds:g} s song"
+            other, target = "its models one after another", Target("at most", 1.05)
+            bench.add(compare("choices", what, "s", took_s, one_s + rest_s, other, target))
+    for (name, seconds), peak_mb in peaks_mb.items():
+        bench.add(Row("choices", f"peak RSS of {name}, {seconds:g} s song", "MB", peak_mb, peak_mb))
+    three, target = peaks_mb["three", long_s], Target("at most", 1.1)
+    growth = compare(
+        "choices", "peak RSS of three", "MB", three, peaks_mb["three", short_s], "short song", target
+    )
+    bench.add(growth)
+    more_mb = three - peaks_mb["one", long_s]
+    bench.add(Row("choices", "three above one", "MB", more_mb, more_mb, target=Target("at most", 200)))
+
+
+def _prepared(path: Path, seconds: float) -> PreparedAudio:
+    frames = round(seconds * SAMPLE_RATE)
+    source = PreparedSource(path, SAMPLE_RATE, frames)
+    return PreparedAudio(path, frames, seconds, 1.0, "pcm_f32le", "wav", SAMPLE_RATE, 2, source)
+
+
+def _make(bench: Bench, maker: Maker, mix: PreparedAudio, songs: Sequence[Choices]) -> None:
+    for choices in songs:
+        made = maker.make(
+            maker.plan(choices), mix, bench.scratch("work"), lambda: None, lambda fraction: None
+        )
+        for stem in made.stems.values():
+            stem.path.unlink()
+
+
+def _measured(work: Callable[[], None]) -> tuple[float, float]:
+    """Return how long the work took in seconds, and the peak of this process tree's RSS in MB."""
+    peak, over = 0.0, threading.Event()
+
+    def sample() -> None:
+        nonlocal peak
+        while not over.wait(_SAMPLE_EVERY_S):
+            peak = max(peak, _tree_mb())
+
+    sampler = threading.Thread(target=sample)
+    sampler.start()
+    began_s = time.monotonic()
+    try:
+        work()
+    finally:
+        took_s = time.monotonic() - began_s
+        over.set()
+        sampler.join()
+    return took_s, peak
+
+
+def _tree_mb() -> float:
+    total = 0
+    own = psutil.Process()
+    for process in (own, *own.children(recursive=True)):
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:  # it has just ended
+            continue
+    return total / _MB

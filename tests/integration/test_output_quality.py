@@ -1,0 +1,91 @@
+"""A real song with known stems, by a real model, in every format and at many rates."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from common.tasks.messages.choices import SAMPLE_RATES_HZ
+from processor.audio.resample import Resampler
+from processor.models import model_files
+from processor.output.finish import FloatStems
+from processor.output.resolved import has_rate
+from processor.separation import device, loaded_model, streaming
+from tests.support import audio
+from tests.support.processor.finishing import Song, by_ffmpeg, finished, song
+from tests.support.processor.models import spleeter_directory
+
+SECONDS = 12
+# By how much a stem's SDR may differ from that of the 44.1 kHz WAV. MP3 has 64 kbit/s below 16 kHz, and Vorbis
+# has fewer bits for a sample at other rates than 44.1 and 48 kHz.
+LARGEST_DB = 0.05
+LARGEST_ELSEWHERE_DB = {"mp3": 0.07, "ogg": 0.1}
+FORMATS = ("wav", "flac", "mp3", "m4a", "ogg")
+
+
+@pytest.fixture(scope="module")
+def spleeter() -> loaded_model.LoadedModel:
+    files = model_files.ensure(model_files.SPLEETER, spleeter_directory(), fetch=False)
+    return loaded_model.load(files, device.CPU)
+
+
+def known_song() -> audio.Song:
+    known = audio.feelings(0.8)
+    count = SECONDS * audio.SAMPLE_RATE
+    return audio.Song(known.mix[:count], known.vocals[:count], known.instrumental[:count])
+
+
+def at_rate(samples: np.ndarray, rate: int, to_rate: int) -> np.ndarray:
+    resampler = Resampler(rate, to_rate)
+    return np.concatenate([resampler.convert(samples), resampler.finish()])
+
+
+def separated(spleeter, directory: Path, prepared: Song) -> FloatStems:
+    nothing = lambda *args: None  # noqa: E731
+    (directory / "floats").mkdir()
+    stems = streaming.separate_to_floats(spleeter, prepared.mix, directory / "floats", nothing, nothing)
+    paths = {name: directory / "floats" / f"{name}.wav" for name in stems.names}
+    return FloatStems(paths, spleeter.residual)
+
+
+def as_floats(path: Path) -> np.ndarray:
+    samples, _ = by_ffmpeg(path)
+    if samples.dtype == np.float32:
+        return samples
+    return samples.astype(np.float32) / np.float32(2 ** (8 * samples.dtype.itemsize - 1))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", SAMPLE_RATES_HZ)
+def test_quality_and_length_are_kept_in_every_format_at_the_songs_own_rate(spleeter, tmp_path, rate):
+    known = known_song()
+    own = song(tmp_path, at_rate(known.mix, 44100, rate), rate)
+    stems = separated(spleeter, tmp_path, own)
+    plain = finished(tmp_path / "plain", stems, own.source)
+    for format in FORMATS:
+        done = finished(tmp_path / format, stems, own.source, format=format, sample_rate="source")
+        written = done.output.sample_rate_hz
+        assert written == rate or not has_rate(format, rate)
+        for name, stem in done.stems.items():
+            samples = as_floats(stem.path)
+            assert len(samples) == own.source.frames_at(written)
+            # Both at the lower of the two rates: above its half one of them has nothing.
+            shared = min(written, 44100)
+            reference = at_rate(getattr(known, name), 44100, shared)
+            expected = at_rate(audio.read(plain.stems[name].path) / plain.gain, 44100, shared)
+            found = at_rate(samples / done.gain, written, shared)
+            count = min(map(len, (reference, expected, found)))
+            sdrs = [audio.sdr_db(reference[:count], each[:count]) for each in (expected, found)]
+            elsewhere = rate not in (44100, 48000)
+            most_db = LARGEST_ELSEWHERE_DB.get(format, LARGEST_DB) if elsewhere else LARGEST_DB
+            assert sdrs[1] == pytest.approx(sdrs[0], abs=most_db), (format, name)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_stems_of_24_bits_add_up_to_the_song_below_90_db(spleeter, tmp_path, rate):
+    own = song(tmp_path, at_rate(known_song().mix, 44100, rate), rate)
+    stems = separated(spleeter, tmp_path, own)
+    done = finished(tmp_path, stems, own.source, sample_rate="source", bit_depth=24)
+    total = sum(audio.read(stem.path).astype(np.float64) for stem in done.stems.values())
+    assert audio.sdr_db(audio.read(own.source.path) * done.gain, total) > 90
