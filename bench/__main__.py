@@ -21,7 +21,6 @@ from bench.setup import FULL, QUICK, Bench
 PARTS = (
     "engine",
     "memory",
-    "models",
     "architectures",
     "service",
     "transfer",

@@ -1,5 +1,6 @@
 """Measures what choices cost: models in turn against one model, and an ensemble against its models alone."""
 
+import shutil
 import statistics
 import threading
 import time
@@ -9,7 +10,6 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-import onnx
 import psutil
 
 from bench.report import Row, Target, compare
@@ -21,7 +21,6 @@ from processor.audio.wav import SAMPLE_RATE
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
 from processor.engine.room import EngineRoom
-from processor.models import catalogue, spleeter
 from processor.presets.maker import Maker
 from processor.presets.recipe import Recipes
 
@@ -48,22 +47,23 @@ def run(bench: Bench) -> None:
 
 
 def _copies(model_dir: Path, count: int) -> list[str]:
-    """Write copies of the model under names of their own, each with a digest of its own."""
-    names = []
-    for number in range(1, count + 1):
-        graph = onnx.load(model_dir / f"{MODEL}.onnx")
-        graph.doc_string = f"copy {number}"
-        path = model_dir / f"copy-{number}.onnx"
-        onnx.save(graph, path)
-        catalogue.add_mdx_parameters(model_dir, path, spleeter.MODEL_DATA)
-        names.append(path.stem)
+    """Put the model into its directory under further names, and return these."""
+    names = [f"copy-{number}" for number in range(1, count + 1)]
+    for name in names:
+        shutil.copy(model_dir / f"{MODEL}.onnx", model_dir / f"{name}.onnx")
     return names
 
 
 @contextmanager
 def _ready_room(bench: Bench, models: Sequence[str], warm_models: int) -> Iterator[CountingRoom]:
+    # Without `fetch_model` nothing is prepared, so all copies are computed in the same way.
     config = EngineConfig(
-        models[0], bench.model_dir, bench.device, more_models=tuple(models[1:]), warm_models=warm_models
+        models[0],
+        bench.model_dir,
+        bench.device,
+        fetch_model=False,
+        more_models=tuple(models[1:]),
+        warm_models=warm_models,
     )
     room = CountingRoom(config)
     room.start()
@@ -71,42 +71,37 @@ def _ready_room(bench: Bench, models: Sequence[str], warm_models: int) -> Iterat
         state = room.wait_ready(_READY_TIMEOUT_S)
         if not state.ok:
             raise RuntimeError(state.detail)
-        for model in room.installed:
-            bench.note(f"choices: {model}")
         yield room
     finally:
         room.stop()
 
 
 def _compare_turns(bench: Bench, models: Sequence[str]) -> None:
-    """Compare models in turn with the same songs model after model; two models are kept warm.
-
-    So a model that this machine computes in another way than its copies, slows both sides alike.
-    """
-    source = song(bench.directory, 30, prepared=True)
-    count = bench.sizes.choices_songs
+    """Compare models in turn with the same songs model after model; two models are kept warm."""
     with _ready_room(bench, models, 2) as room:
         for chosen in (models[:2], models):
-            in_turn = _in_turn(chosen, count)
-            sides = {"in turn": in_turn, "model after model": sorted(in_turn, key=chosen.index)}
-            took_s: dict[str, list[float]] = {name: [] for name in sides}
-            loads: dict[str, list[int]] = {name: [] for name in sides}
-            for _ in range(bench.sizes.repeats):
-                for name in bench.shuffle.sample(list(sides), len(sides)):
-                    _separate_all(bench, room, source, chosen[:2])  # so that both sides begin warm
-                    before = room.loads
-                    took_s[name].append(_separate_all(bench, room, source, sides[name]))
-                    loads[name].append(room.loads - before)
-            ours, theirs = (3600 * count / statistics.median(took_s[name]) for name in sides)
-            what = f"{count} songs of 30 s, {len(chosen)} models in turn, 2 warm"
-            target = Target("at least", 0.8) if len(chosen) == 2 else None
-            bench.add(compare("choices", what, "songs/h", ours, theirs, "model after model", target))
-            for name, counts in loads.items():
-                bench.note(f"choices: {len(chosen)} models {name}: {statistics.median(counts):g} loads")
+            _compare_orders(bench, room, chosen)
 
 
-def _in_turn(models: Sequence[str], count: int) -> list[str]:
-    return [models[number % len(models)] for number in range(count)]
+def _compare_orders(bench: Bench, room: CountingRoom, models: Sequence[str]) -> None:
+    source = song(bench.directory, 30, prepared=True)
+    count = bench.sizes.choices_songs
+    in_turn = [models[number % len(models)] for number in range(count)]
+    orders = {"in turn": in_turn, "model after model": sorted(in_turn, key=models.index)}
+    took_s: dict[str, list[float]] = {name: [] for name in orders}
+    loads: dict[str, list[int]] = {name: [] for name in orders}
+    for _ in range(bench.sizes.repeats):
+        for name in bench.shuffle.sample(list(orders), len(orders)):
+            _separate_all(bench, room, source, models[:2])  # so that both orders begin warm
+            before = room.loads
+            took_s[name].append(_separate_all(bench, room, source, orders[name]))
+            loads[name].append(room.loads - before)
+    ours, theirs = (3600 * count / statistics.median(took_s[name]) for name in orders)
+    what = f"{count} songs of 30 s, {len(models)} models in turn, 2 warm"
+    target = Target("at least", 0.8) if len(models) == 2 else None
+    bench.add(compare("choices", what, "songs/h", ours, theirs, "model after model", target))
+    for name, counts in loads.items():
+        bench.note(f"choices: {len(models)} models {name}: {statistics.median(counts):g} loads")
 
 
 def _separate_all(bench: Bench, room: EngineRoom, source: Path, models: Sequence[str]) -> float:

@@ -38,7 +38,7 @@ class Hook(StrEnum):
 
 
 class Choice(StrEnum):
-    """What a job's user chooses; see soak.choices."""
+    """Says what a job's user chooses; see soak.choices."""
 
     NOTHING = "nothing"
     ONE_STEM = "one stem"

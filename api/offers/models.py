@@ -95,6 +95,7 @@ class Workers(BaseModel):
     workers: list[Worker]
 
 
+_PRESET = "best"
 _MODEL = "model_bs_roformer_ep_317_sdr_12.9755"
 _ON_GPU = OnDevice(device="cuda NVIDIA H100", workers=1, speed=61.5)
 EXAMPLE_MODELS = Models(
@@ -119,7 +120,7 @@ EXAMPLE_MODELS = Models(
 EXAMPLE_PRESETS = Presets(
     presets=[
         OfferedPreset(
-            name="best",
+            name=_PRESET,
             description="The vocals and the instrumental, as good as one model makes them",
             stems=["vocals", "instrumental"],
             steps=[PresetStep(models=(_MODEL,), stems=("vocals", "instrumental"))],
@@ -141,7 +142,7 @@ EXAMPLE_WORKERS = Workers(
             default_model="UVR-MDX-NET-Inst_HQ_4",
             models=["UVR-MDX-NET-Inst_HQ_4", _MODEL],
             warm_models=["UVR-MDX-NET-Inst_HQ_4"],
-            presets=["best"],
+            presets=[_PRESET],
         )
     ]
 )

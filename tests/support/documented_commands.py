@@ -64,10 +64,20 @@ API = {
     f"-d '{_DEMO_TASK}' | {_UVR_ID}": IN_THE_STACK,
     'curl -u admin:password "http://127.0.0.1:8000/tasks?state=succeeded&limit=10"': IN_THE_STACK,
     f"{_CURL}/deliveries": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/presets": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/models": IN_THE_STACK,
     "curl -X POST -u admin:password http://127.0.0.1:8000/tasks/$TASK/redeliver": IN_THE_STACK,
     "curl -X POST -u admin:password http://127.0.0.1:8000/tasks/$TASK/cancel": RunBy(
         LOCAL_COMMANDS, 'documents.command("docs/api.md", "/cancel")'
     ),
+}
+
+_DEMO_SUBMISSION = "./start_local.sh exec uvr submit http://127.0.0.1:8765/audio_example.mp3"
+
+CHOOSING = {
+    "./start_local.sh exec uvr presets": IN_THE_STACK,
+    f'{_DEMO_SUBMISSION} --start 5 --duration 5 --label "A try"': IN_THE_STACK,
+    f"{_DEMO_SUBMISSION} --format wav --bit-depth 24 --sample-rate source": IN_THE_STACK,
 }
 
 CLIENT = {
@@ -80,6 +90,8 @@ CLIENT = {
     "./start_local.sh exec uvr watch $TASK --download stems": IN_THE_STACK,
     "./start_local.sh exec uvr status $TASK": IN_THE_STACK,
     "./start_local.sh exec uvr list --state succeeded --since 2h --json": IN_THE_STACK,
+    f'{_DEMO_SUBMISSION} --stems vocals --format flac --label "Artist - Title"': IN_THE_STACK,
+    "./start_local.sh exec uvr list --label Artist": IN_THE_STACK,
 }
 
 LOCAL = {
@@ -216,7 +228,7 @@ TOP = {
 }
 
 CLAIMS: dict[str, RunBy | NotRun] = (
-    README | TOP | API | CLIENT | LOCAL | DOCKER | MONITORING | PRODUCTION | SETTINGS | TESTING
+    README | TOP | API | CLIENT | CHOOSING | LOCAL | DOCKER | MONITORING | PRODUCTION | SETTINGS | TESTING
 )
 # Pages whose `console` blocks are what somebody's terminal showed once.
 TRANSCRIPTS = {

@@ -27,7 +27,7 @@ class UsedModel(MessageModel):
 
 
 class WrittenOutput(MessageModel):
-    """How the stems were written. `bit_depth` 32 is float."""
+    """Tells how the stems were written. `bit_depth` 32 is float."""
 
     format: Format
     sample_rate_hz: int

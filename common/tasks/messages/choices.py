@@ -1,4 +1,4 @@
-"""What a user chooses for one song: models, stems, output and the part of the song."""
+"""Holds what a user chooses for one song: models, stems, output and the part of the song."""
 
 import re
 from typing import Annotated, Literal, Self
@@ -82,7 +82,7 @@ Seconds = Annotated[float, Field(strict=True, le=1e6)]
 
 
 class Output(MessageModel):
-    """How the stems are written. None: the operator's default, or the format's.
+    """Says how the stems are written. None: the operator's default, or the format's.
 
     `bit_depth` 32 is float, neither clipped nor scaled. `sample_rate` is in Hz; `source` is the song's own.
     `normalize` is `none`, `peak` or `lufs:N`. `tags` `keep` copies the song's tags and cover.
@@ -108,6 +108,7 @@ class Output(MessageModel):
         default=None, description="keep: the stems get the song's text tags, and its cover of at most 2 MB"
     )
 
+    # Each message begins with the name of a field: the api puts the object's path before it.
     @model_validator(mode="after")
     def _fits_format(self) -> Self:
         lossless = self.format in (None, *LOSSLESS)
@@ -117,9 +118,8 @@ class Output(MessageModel):
             raise ValueError(f"bit_depth goes with the formats wav and flac, not with {self.format}")
         highest_hz = HIGHEST_RATES_HZ.get(self.format or "wav")
         if highest_hz and isinstance(self.sample_rate, int) and self.sample_rate > highest_hz:
-            raise ValueError(
-                f"{self.format} has no sample rate above {highest_hz} Hz: choose a lower one, or source"
-            )
+            had = f"{self.format} has no sample rate above {highest_hz} Hz"
+            raise ValueError(f"sample_rate is too high: {had}; choose a lower one, or source")
         if self.bit_depth == 32 and self.format == "flac":
             raise ValueError("bit_depth 32 goes with the format wav: flac has 16 and 24 bits")
         if self.bit_depth == 32 and self.normalize not in (None, "none"):
@@ -128,7 +128,7 @@ class Output(MessageModel):
 
 
 class Choices(MessageModel):
-    """What the user chose; a field of None leaves the choice to the operator's settings.
+    """Says what the user chose; a field of None leaves the choice to the operator's settings.
 
     `preset`, `model` or `models` with `ensemble` say what separates. `stems` are the stems that the user
     wants. `start_s` and `duration_s` name the part of the song, in seconds.

@@ -22,11 +22,10 @@ from torch import Tensor
 from processor.audio.wav import SAMPLE_RATE
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
-from processor.separation import overlap_add
+from processor.separation import gpu, overlap_add
 from processor.separation.architectures import library
 from processor.separation.batches import Batches
 from processor.separation.device import CPU, DeviceChoice
-from processor.separation.gpu import GpuMemory
 from processor.separation.loaded_model import LoadedModel, stem_name
 from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
@@ -97,7 +96,7 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> Load
             (masks,) = core(torch.from_numpy(patches).to(device.torch_device))
             return cast(Samples, masks.cpu().numpy())
 
-    runner = Batches(run, 1, GpuMemory().release)
+    runner = Batches(run, 1, gpu.GpuMemory().release)
     stems = (stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name))
 
     def estimate(mix: Mix) -> Iterator[Samples]:

@@ -91,6 +91,8 @@ MP3 = {"format": "mp3"}
         ({"output": {"format": "wav", "bitrate_kbps": 320}}, "output.bitrate_kbps goes with the formats mp3"),
         ({"output": MP3 | {"bit_depth": 16}}, "output.bit_depth goes with the formats wav and flac"),
         ({"output": {"format": "flac", "bit_depth": 32}}, "output.bit_depth 32 goes with the format wav"),
+        ({"output": MP3 | {"sample_rate": 88200}}, "output.sample_rate is too high: mp3 has no sample rate"),
+        ({"output": {"format": "m4a", "sample_rate": 176400}}, "output.sample_rate is too high: m4a has no"),
         ({"output": {"bit_depth": 32, "normalize": "peak"}}, "output.normalize goes with bit_depth 16"),
     ],
 )  # fmt: skip
