@@ -16,8 +16,8 @@ from tests.support.processor.finishing import Song, by_ffmpeg, finished, song
 from tests.support.processor.models import spleeter_directory
 
 SECONDS = 12
-# By how much a stem's SDR may differ from that of the 44.1 kHz WAV. MP3 has 64 kbit/s below 16 kHz, and Vorbis
-# has fewer bits for a sample at other rates than 44.1 and 48 kHz.
+# By how much a stem's SDR may differ from that of the 44.1 kHz WAV. MP3 has 64 kbit/s below 16 kHz, and
+# Vorbis has fewer bits for a sample at other rates than 44.1 and 48 kHz.
 LARGEST_DB = 0.05
 LARGEST_ELSEWHERE_DB = {"mp3": 0.07, "ogg": 0.1}
 FORMATS = ("wav", "flac", "mp3", "m4a", "ogg")
