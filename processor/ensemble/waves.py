@@ -27,7 +27,11 @@ def average(values: Values, weights: Sequence[float]) -> Values:
 def median(values: Values, weights: Sequence[float]) -> Values:
     """Return the median over the first axis; of complex values, those of the real and imaginary parts."""
     if np.iscomplexobj(values):
-        return np.asarray(np.median(values.real, axis=0) + 1j * np.median(values.imag, axis=0))
+        return np.asarray(median(values.real, weights) + 1j * median(values.imag, weights))
+    if len(values) == 3:  # five times as fast as numpy's median, which sorts
+        first, second, third = values
+        low, high = np.minimum(first, second), np.maximum(first, second)
+        return np.asarray(np.maximum(low, np.minimum(high, third)))
     return np.asarray(np.median(values, axis=0))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import CrashError
+from common.errors import CrashError, ErrorCode, PermanentError
 from common.tasks.messages import UsedModel
 from common.waiting import StopCheck
 from processor.engine.protocol import Separation, SeparationEngine
@@ -158,7 +158,10 @@ class Chain:
         """Combine the stems that all models give, and remove the models' own files."""
         common = common_stems([each.names for each in given])
         wanted = [name for name in common if step.stems is None or name in step.stems]
-        require_stems(step.stems or wanted[:1] or ("vocals",), common)
+        if not common:
+            message = f"The models {', '.join(step.models)} have no stem in common"
+            raise PermanentError(ErrorCode.STEM_UNKNOWN, message)
+        require_stems(step.stems or (), common)
         residual = _residual(step, given, common)
         names = [residual.of] if residual else wanted
         paths = {}

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import soundfile
 
 from common.errors import ErrorCode, PermanentError, TransientError, UnlikelyError
 from processor.engine.protocol import EngineConfig, Separation
 from processor.engine.room import EngineRoom
+from processor.presets.chain import Chain
+from processor.presets.recipe import Recipe, Step
 from tests.support import audio
 from tests.support.processor.models import centre_directory
 from tests.support.waiting import wait_for
@@ -45,7 +48,7 @@ class House:
         self._song = audio.write(directory / "song.wav", audio.noise(1))
 
         # Long enough that the engine is at work when its first progress is read.
-        self._long = audio.write(directory / "long.wav", audio.noise(120))
+        self.long = audio.write(directory / "long.wav", audio.noise(120))
 
     def separate(
         self, model: str | None = None, on_progress: Callable[[float], None] | None = None
@@ -54,7 +57,7 @@ class House:
         target = self._directory / str(self._count)
         target.mkdir()
         try:
-            song = self._long if on_progress else self._song
+            song = self.long if on_progress else self._song
             return self.room.separate(song, target, lambda: None, on_progress or no_progress, model)
         except Exception:
             assert not list(target.iterdir())
@@ -129,6 +132,26 @@ def test_memory_that_runs_out_ends_another_model_and_then_fails_the_job(open_roo
         house.separate("second", kill)
     assert caught.value.code == ErrorCode.OUT_OF_MEMORY
     wait_for(lambda: house.room.warm == ("second",), START_TIMEOUT_S, "the next process")
+
+
+@pytest.mark.slow
+def test_a_chain_goes_on_from_its_first_step_when_the_engine_is_killed_in_the_second(open_room, tmp_path):
+    house = open_room(2)
+    directory = tmp_path / "chain"
+    directory.mkdir()
+    killed: list[int] = []
+
+    def kill_in_the_second_step(fraction: float) -> None:
+        if fraction > 0.5 and not killed:
+            killed.append(house.room.pid)
+            os.kill(house.room.pid, signal.SIGKILL)
+
+    steps = (Step(("centre",), stems=("vocals",)), Step(("second",), on="vocals", stems=("vocals",)))
+    chain = Chain(house.room, Recipe(steps), house.long, directory, lambda: None, kill_in_the_second_step)
+    result = chain.run()
+    assert [used.name for used in result.used] == ["centre", "second"]
+    assert soundfile.info(result.stems.paths["vocals"]).frames == soundfile.info(house.long).frames
+    assert killed[0] != house.room.pid
 
 
 @pytest.mark.slow

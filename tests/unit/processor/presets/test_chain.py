@@ -105,10 +105,14 @@ def test_a_model_with_many_stems_gives_those_that_the_step_names(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "step", [Step(("dry",), stems=("vocals",)), Step(("dry", "half"), "avg_wave", (1.0, 1.0))]
+    ("step", "says"),
+    [
+        (Step(("dry",), stems=("vocals",)), "There is no stem vocals. There are: noreverb, reverb"),
+        (Step(("dry", "half"), "avg_wave", (1.0, 1.0)), "The models dry, half have no stem in common"),
+    ],
 )
-def test_a_stem_that_a_model_lacks_is_said(tmp_path, step):
-    with pytest.raises(PermanentError, match="There is no stem vocals") as caught:
+def test_a_stem_that_a_model_lacks_is_said(tmp_path, step, says):
+    with pytest.raises(PermanentError, match=says) as caught:
         run(tmp_path, ShareEngine(), step)
     assert caught.value.code == ErrorCode.STEM_UNKNOWN
 
