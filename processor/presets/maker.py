@@ -79,7 +79,8 @@ class Maker:
     def plan(self, choices: Choices | None) -> Plan:
         """Return what is to be made.
 
-        Raises PermanentError (model_unknown, preset_unknown, stem_unknown, format_unsupported).
+        Raises UnlikelyError (model_unknown, preset_unknown) and PermanentError (stem_unknown,
+        format_unsupported).
         """
         asked = choices or Choices()
         output = resolved.resolve(asked.output, self._format)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from common.errors import ErrorCode, PermanentError
+from common.errors import ErrorCode, PermanentError, UnlikelyError
 from common.tasks.messages.choices import Choices, Ensemble
 from processor.models import names
 from processor.models.names import UnknownModel
@@ -72,7 +72,9 @@ class Recipes:
     def resolve(self, choices: Choices | None) -> Recipe:
         """Return the recipe of a song.
 
-        Raises PermanentError (model_unknown, preset_unknown, stem_unknown); its message lists what there is.
+        Raises UnlikelyError (model_unknown, preset_unknown): while processors get other MODELS one after
+        another, one of them may have what this one lacks. Raises PermanentError (stem_unknown). The messages
+        list what there is.
         """
         asked = choices or Choices()
         recipe = Recipe(self._steps(asked), asked.stems)
@@ -95,7 +97,7 @@ class Recipes:
         preset = self.available.get(name)
         if preset is None:
             there = ", ".join(sorted(self.available)) or "none"
-            raise PermanentError(
+            raise UnlikelyError(
                 ErrorCode.PRESET_UNKNOWN, f"There is no preset {name} here. There are: {there}"
             )
         return tuple(
@@ -113,7 +115,7 @@ class Recipes:
         try:
             return tuple(names.find(model, self.models) for model in wanted)
         except UnknownModel as error:
-            raise PermanentError(ErrorCode.MODEL_UNKNOWN, str(error)) from None
+            raise UnlikelyError(ErrorCode.MODEL_UNKNOWN, str(error)) from None
 
     def _has(self, model: str) -> bool:
         try:

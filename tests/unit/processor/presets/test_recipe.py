@@ -2,7 +2,7 @@
 
 import pytest
 
-from common.errors import ErrorCode, PermanentError
+from common.errors import ErrorCode, PermanentError, UnlikelyError
 from common.tasks.messages.choices import Choices
 from processor.presets.recipe import Recipe, Recipes, Step, common_stems
 from processor.presets.schema import Preset
@@ -72,7 +72,9 @@ def test_a_preset_is_its_steps():
     ],
 )
 def test_what_is_not_here_is_said_with_what_is(choices, code, says):
-    with pytest.raises(PermanentError, match=says) as caught:
+    # Another processor may have a model or a preset, and none gives other stems of the same model.
+    kind = PermanentError if code == ErrorCode.STEM_UNKNOWN else UnlikelyError
+    with pytest.raises(kind, match=says) as caught:
         recipes().resolve(choices)
     assert caught.value.code == code
 
