@@ -28,6 +28,10 @@ _EPILOG = (
     "77 wrong user name or password; 130 interrupted. If several apply, the highest one is used."
 )
 
+_NO_PRESETS = (
+    "no processor has announced a preset: the operator installs the models of one by MODELS "
+    "(docs/production.md)"
+)
 # No pretty tracebacks: they print the values of variables, passwords among them.
 app = typer.Typer(
     help="Submit songs to a UVR API, follow their separation and download the stems.",
@@ -162,7 +166,7 @@ def list_presets(context: typer.Context, as_json: options.Json = False) -> None:
     """List the presets that --preset may name."""
     output = Output(as_json)
     with context.obj.client(output) as client:
-        _list(output, client.presets(), view.presets_table, "no processor has announced a preset")
+        _list(output, client.presets(), view.presets_table, _NO_PRESETS)
 
 
 def _list(output: Output, found: Sequence[M], table: Callable[[Sequence[M]], Table], none: str) -> None:

@@ -63,7 +63,8 @@ def _install(
         model_files.checked(name, entry, temporary)
     except checks.BadModel as error:
         hint = "" if config else "; give its parameters with --config"
-        raise ModelUnavailable(f"{error}{hint}") from None
+        # The user's file, not its copy, which is gone when the message is read.
+        raise ModelUnavailable(f"{error}{hint}".replace(str(path), str(source))) from None
     catalogue.merge(model_dir, temporary)
     for file in entry.files:
         model_files.install(temporary / file, model_dir / file)

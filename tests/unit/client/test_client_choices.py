@@ -113,6 +113,8 @@ def test_an_option_in_the_wrong_form_is_wrong_usage(fake_api, uvr, options):
 def test_the_command_lists_models_and_presets(fake_api, uvr):
     assert fake_api.on("/models", answer(200, {"models": []}))
     assert uvr("models").stderr == "no processor has announced a model\n"
+    assert fake_api.on("/presets", answer(200, {"presets": []}))
+    assert "the operator installs the models of one by MODELS" in uvr("presets").stderr
     a = {"name": "A", "architecture": "MDX", "stems": ["vocals", "instrumental"], "license": "MIT"}
     on_cpu = {"device": "cpu", "workers": 1, "speed": 35.04}
     fake_api.on(

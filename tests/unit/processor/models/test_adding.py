@@ -49,7 +49,7 @@ def test_a_file_with_its_configuration_becomes_a_model(files, target, file, arch
 @pytest.mark.parametrize(
     ("file", "options", "says"),
     [
-        ("mine.onnx", {}, "mdx_model_data.json .*; give its parameters with --config"),
+        ("mine.onnx", {}, "downloads/mine.onnx .*mdx_model_data.json .*; give its parameters with --config"),
         ("mine.yaml", {}, "expected one of .onnx, .pth, .ckpt"),
         ("tiny_mdx23c.ckpt", {}, "give the YAML file with --config"),
         ("tiny_mdx23c.ckpt", {"config": "mine.yaml"}, "is damaged: it lacks audio"),
