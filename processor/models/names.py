@@ -2,17 +2,11 @@
 
 from collections.abc import Sequence
 
-_SUFFIXES = (".onnx", ".pth", ".ckpt", ".yaml", ".safetensors")
+from common.tasks.messages.choices import bare_model_name
 
 
 class UnknownModel(Exception):
     """No model has the name; the message lists the models that there are."""
-
-
-def bare(name: str) -> str:
-    """Return the name without the extension of a model's file."""
-    suffix = next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), "")
-    return name.removesuffix(suffix)
 
 
 def find(name: str, models: Sequence[str]) -> str:
@@ -20,6 +14,6 @@ def find(name: str, models: Sequence[str]) -> str:
     if name in models:
         return name
     for model in models:
-        if bare(model) == bare(name):
+        if bare_model_name(model) == bare_model_name(name):
             return model
     raise UnknownModel(f"There is no model {name} here. There are: {', '.join(models)}")

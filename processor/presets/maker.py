@@ -23,7 +23,6 @@ log = logging.getLogger(__name__)
 
 # The models take this share of the time; finishing their stems is the rest.
 _CHAIN_SHARE = 0.9
-_MP3_KBPS = 320
 
 
 @dataclass(frozen=True)
@@ -149,15 +148,11 @@ class Maker:
             if name not in wanted:
                 stem.path.unlink()
         stems = {name: stem for name, stem in done.stems.items() if name in wanted}
-        return Made(stems, done.gain, done.device, done.took_s, (used_model(done),), self._written())
-
-    def _written(self) -> WrittenOutput:
-        """Return how the engine writes; see audio.stem_writer."""
-        is_lossy = self._format == "mp3"
-        return WrittenOutput(
-            format=self._format,
+        written = WrittenOutput(
+            format=plan.output.format,
             sample_rate_hz=SAMPLE_RATE,
-            bit_depth=None if is_lossy else 16,
-            bitrate_kbps=_MP3_KBPS if is_lossy else None,
-            normalize="none",
+            bit_depth=plan.output.bit_depth,
+            bitrate_kbps=plan.output.bitrate_kbps,
+            normalize=plan.output.normalize,
         )
+        return Made(stems, done.gain, done.device, done.took_s, (used_model(done),), written)

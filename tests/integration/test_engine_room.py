@@ -59,7 +59,7 @@ class House:
         try:
             song = self.long if on_progress else self._song
             return self.room.separate(song, target, lambda: None, on_progress or no_progress, model)
-        except Exception:
+        except Exception:  # whatever the room raises, it leaves nothing behind
             assert not list(target.iterdir())
             raise
 
