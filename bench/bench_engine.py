@@ -51,7 +51,7 @@ def _measure(options: argparse.Namespace, model_dir: Path, directory: Path, minu
     _write_song(source, minutes)
     target = directory / "stems"
     target.mkdir(exist_ok=True)
-    config = EngineConfig(options.model, model_dir, options.device, options.format)
+    config = EngineConfig(options.model, model_dir, options.device, output_format=options.format)
     engine = Engine(config)
     began = time.monotonic()
     engine.start()
