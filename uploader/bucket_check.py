@@ -8,8 +8,8 @@ import sys
 
 from common.settings.loading import exit_for_bad_settings, load_or_exit
 from common.settings.schema import UploaderSettings
+from common.storage.storage_errors import AccessRefused, BucketMissing, StorageError
 from uploader.storage import Storage
-from uploader.storage_errors import AccessRefused, BucketMissing, StorageError
 
 
 def main() -> int:

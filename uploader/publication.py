@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from common.errors import UNWANTED
 from common.failpoint import Failpoint
 from common.jobs.handler import JobContext
+from common.storage.bucket_keys import RunKeys
 from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus
@@ -15,7 +16,7 @@ from uploader import callback, stems
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Phase, UploaderMetrics
 from uploader.places import run_id
-from uploader.storage import RunKeys, Storage
+from uploader.storage import Storage
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from common.observability.health import Check
-from uploader.storage_errors import StorageError
+from common.storage.storage_errors import StorageError
 
 log = logging.getLogger(__name__)
 

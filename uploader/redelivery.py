@@ -7,10 +7,11 @@ from common.errors import ErrorCode, JobError, PermanentError
 from common.jobs.handler import JobContext
 from common.jobs.outcome import Deferred, Done, Failed, Outcome
 from common.jobs.retry import Decision, GivenUp
+from common.storage.bucket_keys import RunKeys
 from common.tasks.messages import Redelivery
 from uploader.callback_sender import CallbackSender, CallbackTry, next_try_at
 from uploader.places import callback_claim, run_id
-from uploader.storage import RunKeys, Storage
+from uploader.storage import Storage
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,16 @@ from typing import BinaryIO
 from common.errors import ErrorCode, PermanentError
 from common.failpoint import Failpoint
 from common.storage.beneath import ForeignEntry
+from common.storage.bucket_keys import RunKeys
 from common.storage.links import ResultLink
 from common.storage.stage import LocalStage
 from common.storage.stage_keys import STEM_NAME, is_key
+from common.storage.verified import VerifiedFile, mismatch
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, SuccessCallback
 from common.waiting import StopCheck
 from uploader import callback
 from uploader.file_names import content_disposition
-from uploader.storage import RunKeys, Storage
-from uploader.verified import VerifiedFile, mismatch
+from uploader.storage import Storage
 
 log = logging.getLogger(__name__)
 

@@ -3,21 +3,18 @@
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.settings.schema import UploaderSettings
+from common.storage.bucket_keys import RunKeys
 from common.storage.links import LinkMaker, ResultLink
+from common.storage.multipart import PART_BYTES, MultipartUploads, md5
 from common.storage.s3_client import make_client
-from common.waiting import StopCheck
-from uploader.multipart import PART_BYTES, MultipartUploads, md5
-from uploader.places import callback_limits
-from uploader.storage_errors import (
+from common.storage.storage_errors import (
     AccessRefused,
     StoreUnreachable,
     bucket_error,
@@ -25,7 +22,9 @@ from uploader.storage_errors import (
     job_errors,
     status_of,
 )
-from uploader.verified import VerifiedFile
+from common.storage.verified import VerifiedFile
+from common.waiting import StopCheck
+from uploader.places import callback_limits
 
 log = logging.getLogger(__name__)
 
@@ -41,28 +40,6 @@ _CONTENT_TYPES = {
     ".ogg": "audio/ogg",
     ".json": "application/json",
 }
-
-
-@dataclass(frozen=True)
-class RunKeys:
-    """Names the objects of one run of a task: their keys are `{prefix}{task_uuid}/{run}/…`."""
-
-    prefix: str
-    task_uuid: UUID
-    run: int
-
-    def stem(self, name: str, extension: str) -> str:
-        """Returns the key of the stem `name`. `extension` comes without its dot."""
-        return f"{self.directory}{name}.{extension}"
-
-    @property
-    def manifest(self) -> str:
-        return f"{self.directory}manifest.json"
-
-    @property
-    def directory(self) -> str:
-        """The prefix of all keys of the run."""
-        return f"{self.prefix}{self.task_uuid}/{self.run}/"
 
 
 class Storage:

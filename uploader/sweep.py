@@ -6,9 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 
+from common.storage.multipart import MultipartUploads
 from common.storage.stage import LocalStage
 from common.storage.stage_keys import STEM_FILE
-from uploader.multipart import MultipartUploads
 
 log = logging.getLogger(__name__)
 

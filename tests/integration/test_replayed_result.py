@@ -8,12 +8,13 @@ import requests
 
 from common.errors import Cancelled, ErrorCode, PermanentError
 from common.settings.schema import UploaderSettings
+from common.storage.bucket_keys import RunKeys
+from common.storage.multipart import PART_BYTES
 from common.storage.stage import LocalStage
 from common.tasks.messages import Separated, StagedStem
 from tests.support.servers import S3Store
 from uploader import callback, stems
-from uploader.multipart import PART_BYTES
-from uploader.storage import RunKeys, Storage
+from uploader.storage import Storage
 from uploader.sweep import Sweeper
 
 pytestmark = pytest.mark.network

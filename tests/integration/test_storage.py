@@ -11,10 +11,11 @@ from botocore.exceptions import ClientError
 
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from common.settings.schema import UploaderSettings
+from common.storage.bucket_keys import RunKeys
+from common.storage.storage_errors import AccessRefused, BucketMissing, StoreUnreachable
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.uploader.staged import announced
-from uploader.storage import RunKeys, Storage
-from uploader.storage_errors import AccessRefused, BucketMissing, StoreUnreachable
+from uploader.storage import Storage
 
 pytestmark = pytest.mark.network
 

@@ -5,10 +5,10 @@ import requests
 
 from common.errors import ErrorCode, TransientError
 from common.settings.schema import UploaderSettings
+from common.storage.storage_errors import StoreUnreachable
 from tests.support.servers import SeaweedServer
 from tests.support.uploader.staged import announced
 from uploader.storage import Storage
-from uploader.storage_errors import StoreUnreachable
 
 pytestmark = pytest.mark.network
 

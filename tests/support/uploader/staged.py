@@ -3,8 +3,8 @@
 import hashlib
 from pathlib import Path
 
+from common.storage.verified import VerifiedFile
 from common.tasks.messages import StagedStem
-from uploader.verified import VerifiedFile
 
 
 def announced(path: Path, **changes: object) -> VerifiedFile:

@@ -13,7 +13,9 @@ from common.jobs.settlement import JobRules, Settlement
 from common.kafka.records import Message, Record
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import OutboundNetwork
+from common.storage.bucket_keys import RunKeys
 from common.storage.stage import LocalStage
+from common.storage.verified import VerifiedFile
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import NoOutbox, Statuses
 from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
@@ -22,8 +24,7 @@ from tests.support.http_server import CallbackReceiver, Request
 from uploader.config import UploaderConfig
 from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
-from uploader.storage import ResultLink, RunKeys
-from uploader.verified import VerifiedFile
+from uploader.storage import ResultLink
 
 TASK_UUID = uuid4()
 STEMS = ("vocals", "instrumental")

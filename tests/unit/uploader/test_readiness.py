@@ -3,8 +3,8 @@
 import itertools
 import threading
 
+from common.storage.storage_errors import BucketMissing
 from uploader.readiness import BucketWatch
-from uploader.storage_errors import BucketMissing
 
 
 class Store:

@@ -9,9 +9,9 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common.failpoint import Failpoint
+from common.storage.storage_errors import code_of
+from common.storage.verified import VerifiedFile
 from common.waiting import StopCheck
-from uploader.storage_errors import code_of
-from uploader.verified import VerifiedFile
 
 log = logging.getLogger(__name__)
 
