@@ -58,7 +58,7 @@ def main() -> int:
         metrics.worker,
         PlaceRules(callback_limits(settings), claim_of),
     )
-    sweeper = Sweeper(stage, storage.multipart, settings.s3_prefix, settings.stage_retention_s)
+    sweeper = Sweeper(stage, storage.bucket.multipart, settings.s3_prefix, settings.stage_retention_s)
     announcer = StageAnnouncer(
         stage, settings.worker_id, settings.kafka_control_topic, outbox, service.stopping
     )

@@ -2,25 +2,24 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
 
-from common.errors import ErrorCode, PermanentError, TransientError
+from common.errors import ErrorCode, TransientError
 from common.settings.schema import UploaderSettings
+from common.storage.bucket import Bucket
 from common.storage.bucket_keys import RunKeys
 from common.storage.links import LinkMaker, ResultLink
-from common.storage.multipart import PART_BYTES, MultipartUploads, md5
+from common.storage.multipart import PART_BYTES
 from common.storage.s3_client import make_client
 from common.storage.storage_errors import (
     AccessRefused,
     StoreUnreachable,
     bucket_error,
-    code_of,
     job_errors,
-    status_of,
 )
 from common.storage.verified import VerifiedFile
 from common.waiting import StopCheck
@@ -28,10 +27,7 @@ from uploader.places import callback_limits
 
 log = logging.getLogger(__name__)
 
-_MAX_COPY_BYTES = 5 * 1024**3
 _MANIFEST_TRIES = 5
-# If-None-Match: 412, the key exists; 409, another writer is creating it this very moment.
-_TAKEN = (409, 412)
 _CONTENT_TYPES = {
     ".wav": "audio/wav",
     ".flac": "audio/flac",
@@ -48,10 +44,9 @@ class Storage:
     def __init__(self, settings: UploaderSettings, wall_clock: Callable[[], float] = time.time):
         """`wall_clock` gives seconds since the epoch. Raises ValueError for settings that cannot be used."""
         self._settings = settings
-        self._bucket = settings.s3_bucket_name
         endpoint = settings.s3_endpoint_url
         session = boto3.session.Session()
-        self._client = make_client(
+        client = make_client(
             session,
             settings,
             endpoint,
@@ -60,7 +55,7 @@ class Storage:
             tries=3,
             connections=settings.slots + (callback_limits(settings).total or 0) + 2,
         )
-        self.multipart = MultipartUploads(self._client, self._bucket)
+        self.bucket = Bucket(client, settings.s3_bucket_name)
         self._probe = make_client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)
         self._links = LinkMaker(settings, session, wall_clock)
 
@@ -68,11 +63,11 @@ class Storage:
         """Asks the store for the bucket, for at most 15 s. Raises StorageError, which says what is wrong."""
         where = self._settings.s3_endpoint_url or f"S3 in {self._settings.aws_region}"
         try:
-            self._probe.head_bucket(Bucket=self._bucket)
+            self._probe.head_bucket(Bucket=self.bucket.name)
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise AccessRefused(f"no complete S3 credentials (AWS_ACCESS_KEY_ID): {error}") from None
         except ClientError as error:
-            raise bucket_error(error, self._bucket, where) from None
+            raise bucket_error(error, self.bucket.name, where) from None
         except BotoCoreError as error:
             raise StoreUnreachable(f"the store at {where} does not answer: {error}") from None
 
@@ -93,39 +88,21 @@ class Storage:
         """
         with job_errors("upload"):
             if file.size_bytes > PART_BYTES:
-                self.multipart.put(file, key, _headers(key, disposition), check, sent)
+                self.bucket.multipart.put(file, key, _headers(key, disposition), check, sent)
                 return
             check()
             body = file.read(PART_BYTES + 1)
             file.verify()
-            self._put(key, body, _headers(key, disposition))
+            self.bucket.put(key, body, _headers(key, disposition))
             sent(len(body))
 
     def copy(self, source: str, target: str, size_bytes: int, disposition: str | None = None) -> bool:
         """Copies an object of the bucket, and replaces one at `target`. Returns False if `source` is missing.
 
-        `disposition` is the copy's Content-Disposition.
-
-        Raises JobError (storage_error), and PermanentError (stage_missing) for more than 5 GiB: no store
-        copies that in one request.
+        `disposition` is the copy's Content-Disposition. Raises JobError (storage_error).
         """
-        if size_bytes > _MAX_COPY_BYTES:
-            message = f"The staged file is gone, and {source} is too large to be copied"
-            raise PermanentError(ErrorCode.STAGE_MISSING, message)
         with job_errors("copy"):
-            try:
-                self._client.copy_object(
-                    Bucket=self._bucket,
-                    Key=target,
-                    CopySource={"Bucket": self._bucket, "Key": source},
-                    MetadataDirective="REPLACE",
-                    **_headers(target, disposition),
-                )
-            except ClientError as error:
-                if code_of(error) in ("NoSuchKey", "404"):
-                    return False
-                raise
-        return True
+            return self.bucket.copy(source, target, size_bytes, _headers(target, disposition))
 
     def put_manifest(self, key: str, body: bytes) -> bytes:
         """Creates `key` with `body`, unless it exists: the first writer wins.
@@ -134,7 +111,7 @@ class Storage:
         """
         with job_errors("manifest"):
             for _ in range(_MANIFEST_TRIES):
-                if self._create(key, body):
+                if self.bucket.create(key, body, _headers(key)):
                     return body
                 existing = self.get_manifest(key)
                 if existing is not None:
@@ -144,34 +121,18 @@ class Storage:
             "The result could not be stored: another uploader was writing its manifest",
         )
 
-    def _create(self, key: str, body: bytes) -> bool:
-        """Returns False if `key` exists or another writer is about to create it; that writer may yet fail."""
-        try:
-            self._put(key, body, _headers(key) | {"IfNoneMatch": "*"})
-        except ClientError as error:
-            if status_of(error) not in _TAKEN:
-                raise
-            return False
-        return True
-
     def get_manifest(self, key: str) -> bytes | None:
         """Returns the manifest at `key`, None if there is none. Raises JobError (storage_error)."""
         with job_errors("manifest"):
-            try:
-                body: bytes = self._client.get_object(Bucket=self._bucket, Key=key)["Body"].read()
-            except ClientError as error:
-                if code_of(error) == "NoSuchKey":
-                    return None
-                raise
-        return body
+            return self.bucket.get(key)
 
     def remove_unnamed(self, keys: RunKeys) -> None:
         """Removes every object of a failed run but its manifest. An object that cannot be removed stays."""
         try:
-            for key in self._objects(keys.directory):
-                if key != keys.manifest:
-                    self._client.delete_object(Bucket=self._bucket, Key=key)
-                    log.info("removed %s: its run has failed", key)
+            for found in self.bucket.objects(keys.directory):
+                if found.key != keys.manifest:
+                    self.bucket.remove([found.key])
+                    log.info("removed %s: its run has failed", found.key)
         except (BotoCoreError, ClientError) as error:
             log.warning("objects of a failed run may stay at %s: %s", keys.directory, error)
 
@@ -179,13 +140,6 @@ class Storage:
         """Returns the link to `key`, as LinkMaker.url does. Raises JobError (storage_error)."""
         with job_errors("link"):
             return self._links.url(key)
-
-    def _put(self, key: str, body: bytes, headers: Mapping[str, str]) -> None:
-        self._client.put_object(Bucket=self._bucket, Key=key, Body=body, ContentMD5=md5(body), **headers)
-
-    def _objects(self, prefix: str) -> Iterator[str]:
-        pages = self._client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix)
-        return (found["Key"] for page in pages for found in page.get("Contents", []))
 
 
 def _headers(key: str, disposition: str | None = None) -> dict[str, str]:

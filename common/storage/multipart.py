@@ -63,6 +63,32 @@ class MultipartUploads:
             self._abort(target)
             raise
 
+    def copy(
+        self, source: str, key: str, size_bytes: int, part_bytes: int, headers: Mapping[str, str]
+    ) -> None:
+        """Copies the object `source` of `size_bytes` to `key` within the store, in parts of `part_bytes`.
+
+        The object gets `headers`, by the names of boto3. No part stays in the store after an error.
+        """
+        self._abort_leftovers(key)
+        target = {"Bucket": self._bucket, "Key": key}
+        target["UploadId"] = self._client.create_multipart_upload(**target, **headers)["UploadId"]
+        parts: list[dict[str, Any]] = []
+        try:
+            for begin in range(0, size_bytes, part_bytes):
+                last, number = min(begin + part_bytes, size_bytes) - 1, len(parts) + 1
+                answer = self._client.upload_part_copy(
+                    **target,
+                    PartNumber=number,
+                    CopySource={"Bucket": self._bucket, "Key": source},
+                    CopySourceRange=f"bytes={begin}-{last}",
+                )
+                parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+            self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+        except BaseException:
+            self._abort(target)
+            raise
+
     def abort_older(self, prefix: str, is_ours: Callable[[str], bool], begun_before_s: float) -> int:
         """Aborts the uploads at keys with `prefix` that `is_ours` and that began before `begun_before_s`.
 

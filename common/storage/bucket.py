@@ -1,0 +1,114 @@
+"""The bucket: the objects of one bucket in S3, or in any store that speaks its protocol."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from common.storage.multipart import MultipartUploads, md5
+from common.storage.storage_errors import code_of, status_of
+
+# The most that a store copies in one request.
+_MAX_COPY_BYTES = 5 * 1024**3
+_COPIED_PART_BYTES = 1024**3
+_MISSING = ("NoSuchKey", "NotFound", "404")
+# If-None-Match: 412, the key exists; 409, another writer is creating it this very moment.
+_TAKEN = (409, 412)
+
+
+@dataclass(frozen=True)
+class ObjectSeen:
+    """An object as a listing or a HEAD tells of it. `modified_s` is in seconds since the epoch."""
+
+    key: str
+    size_bytes: int
+    etag: str
+    modified_s: float
+
+
+class Bucket:
+    """The objects of one bucket. Thread-safe. The client's errors (BotoCoreError, ClientError) pass.
+
+    `storage_errors.job_errors` turns them into the errors of jobs.
+    """
+
+    def __init__(self, client: Any, name: str):
+        """`client` is boto3's S3 client, which has no types."""
+        self.client, self.name = client, name
+        self.multipart = MultipartUploads(client, name)
+
+    def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Stores `body` at `key`, and replaces an object there. `headers` have the names of boto3."""
+        self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentMD5=md5(body), **headers or {})
+
+    def create(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> bool:
+        """Stores `body` at `key` unless an object is there or being created: then returns False."""
+        try:
+            self.put(key, body, {**(headers or {}), "IfNoneMatch": "*"})
+        except ClientError as error:
+            if status_of(error) not in _TAKEN:
+                raise
+            return False
+        return True
+
+    def get(self, key: str) -> bytes | None:
+        """Returns the whole body of a small object, None if there is none."""
+        try:
+            answer = self.client.get_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                return None
+            raise
+        with closing(answer["Body"]) as body:
+            found: bytes = body.read()
+        return found
+
+    def seen(self, key: str) -> ObjectSeen | None:
+        """Returns what a HEAD of the object tells, None if there is none."""
+        try:
+            answer = self.client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                return None
+            raise
+        modified_s = answer["LastModified"].timestamp()
+        return ObjectSeen(key, answer["ContentLength"], answer["ETag"], modified_s)
+
+    def copy(
+        self, source: str, target: str, size_bytes: int, headers: Mapping[str, str] | None = None
+    ) -> bool:
+        """Copies within the store, and replaces an object at `target`. Returns False if `source` is missing.
+
+        `size_bytes` is the source's. The copy gets `headers`, by the names of boto3, not the source's.
+        """
+        try:
+            if size_bytes > _MAX_COPY_BYTES:
+                self.multipart.copy(source, target, size_bytes, _COPIED_PART_BYTES, headers or {})
+                return True
+            self.client.copy_object(
+                Bucket=self.name,
+                Key=target,
+                CopySource={"Bucket": self.name, "Key": source},
+                MetadataDirective="REPLACE",
+                **headers or {},
+            )
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                return False
+            raise
+        return True
+
+    def objects(self, prefix: str) -> Iterator[ObjectSeen]:
+        """Yields the objects whose keys begin with `prefix`, in the order of their keys."""
+        pages = self.client.get_paginator("list_objects_v2")
+        for page in pages.paginate(Bucket=self.name, Prefix=prefix):
+            for found in page.get("Contents", []):
+                modified_s = found["LastModified"].timestamp()
+                yield ObjectSeen(found["Key"], found["Size"], found["ETag"], modified_s)
+
+    def remove(self, keys: Iterable[str]) -> None:
+        """Removes the objects. Keys without an object are no error."""
+        for key in keys:
+            self.client.delete_object(Bucket=self.name, Key=key)
