@@ -22,7 +22,6 @@ from common.tasks.job_status import JobStatus, Statuses, failure
 from common.tasks.messages import (
     Separated,
     SeparationFailed,
-    StagedStem,
     State,
     Task,
     UndecodableMessage,
@@ -30,18 +29,17 @@ from common.tasks.messages import (
 from common.tasks.messages.choices import Format
 from common.tasks.stage_news import StageWatch
 from processor import results, work_directory
-from processor.audio.download import DownloadedFile, DownloadLimits, download
+from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits, prepare
 from processor.engine.protocol import SeparationEngine
+from processor.fetching import Fetcher
 from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
-from processor.presets.maker import Made, Maker
+from processor.presets.maker import Maker
 from processor.presets.recipe import Recipes
+from processor.staging import put_in_stage
 
 log = logging.getLogger(__name__)
-
-# 0.5 s: most downloads end sooner, so a processor seldom begins more songs than it has slots.
-_SLOT_KEPT_S = 0.5
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ class ProcessorHandler:
         self._statuses = statuses
         self._schedule = RetrySchedule("job", config.retries, resets=(retry.BRIEF,))
         self._brief_schedule = retry.brief_schedule(self._schedule)
-        self._network = network
+        self._fetcher = Fetcher(config.download, network)
         self._maker = Maker(engine, recipes or Recipes(("default",), {}), config.format)
         self._stage = stage
         self._wall_clock = wall_clock
@@ -182,7 +180,7 @@ class ProcessorHandler:
             timed = self._metrics.worker.timed
             status.enter(State.DOWNLOADING)
             with timed(Phase.DOWNLOAD):
-                fetched = self._download(task, directory, context, status)
+                fetched = self._fetcher.fetch(task, directory, context, status)
             context.leave_place()
             context.regain_slot()
             status.enter(State.PREPARING)
@@ -207,37 +205,8 @@ class ProcessorHandler:
             if self._stages:
                 self._stages.wait_to_stage(context.check)
             with timed(Phase.STAGE):
-                stems = self._put_in_stage(task, record, context, made)
+                stems = put_in_stage(self._stage, task, record, context, made)
                 return results.separated(task, made, stems, self._wall_clock(), status.times)
-
-    def _download(
-        self, task: Task, directory: Path, context: JobContext, status: JobStatus
-    ) -> DownloadedFile:
-        """Download the song; give the slot to another song when the download takes over `_SLOT_KEPT_S`."""
-        slot_until_s = time.monotonic() + _SLOT_KEPT_S
-
-        def check() -> None:
-            context.check()
-            if time.monotonic() > slot_until_s:
-                context.leave_slot()
-
-        return download(task.audio, directory, self._config.download, self._network, check, status.advance)
-
-    def _put_in_stage(
-        self, task: Task, record: Record, context: JobContext, made: Made
-    ) -> dict[str, StagedStem]:
-        stems = {}
-        for name, stem in made.stems.items():
-            context.check()
-            staged = self._stage.put(task.task_uuid, record.file_label, context.attempt, stem.path)
-            stems[name] = StagedStem(
-                key=staged.key,
-                sha256=staged.sha256,
-                bytes=staged.size_bytes,
-                duration_s=round(stem.duration_s, 3),
-            )
-            Failpoint.STAGING.reach()
-        return stems
 
 
 def _progress_of(status: JobStatus) -> Callable[[float], None]:

@@ -1,0 +1,29 @@
+"""Puts an attempt's stems into the stage, where an uploader finds them."""
+
+from common.failpoint import Failpoint
+from common.jobs.handler import JobContext
+from common.kafka.records import Record
+from common.storage.stage import LocalStage
+from common.tasks.messages import StagedStem, Task
+from processor.presets.maker import Made
+
+
+def put_in_stage(
+    stage: LocalStage, task: Task, record: Record, context: JobContext, made: Made
+) -> dict[str, StagedStem]:
+    """Put the stems of `made` into the stage, and return what the result says of them, by name.
+
+    Raises OSError, and what `context.check` raises.
+    """
+    stems = {}
+    for name, stem in made.stems.items():
+        context.check()
+        staged = stage.put(task.task_uuid, record.file_label, context.attempt, stem.path)
+        stems[name] = StagedStem(
+            key=staged.key,
+            sha256=staged.sha256,
+            bytes=staged.size_bytes,
+            duration_s=round(stem.duration_s, 3),
+        )
+        Failpoint.STAGING.reach()
+    return stems
