@@ -38,6 +38,8 @@ class ErrorCode(StrEnum):
     PRESET_UNKNOWN = "preset_unknown"
     STEM_UNKNOWN = "stem_unknown"
     WINDOW_EMPTY = "window_empty"
+    UPLOAD_MISSING = "upload_missing"
+    UPLOAD_MISMATCH = "upload_mismatch"
 
 
 # Results, statuses and callbacks carry no more of an error's text.

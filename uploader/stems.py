@@ -60,7 +60,7 @@ def publish(
         stage.keep(stem.key)
         try:
             with closing(_open(stage, stem)) as file:
-                storage.put_file(VerifiedFile(file, stem), key, check, sent, disposition)
+                storage.put_file(VerifiedFile(file, stem.bytes, stem.sha256), key, check, sent, disposition)
             log.info("uploaded %s (%d bytes)", key, stem.bytes)
         except PermanentError as error:
             copied = error.code in _COPIED_FOR and _copy(name, stem, key, keys, storage, check, disposition)

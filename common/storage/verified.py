@@ -5,23 +5,21 @@ import os
 from typing import BinaryIO
 
 from common.errors import ErrorCode, PermanentError
-from common.tasks.messages import StagedStem
 
 
 class VerifiedFile:
     """Reads an opened file once, from its start, and checks its size and sha256."""
 
-    def __init__(self, file: BinaryIO, stem: StagedStem):
-        """Raises PermanentError (stage_mismatch) for a file of another size."""
-        self._file, self._stem = file, stem
+    def __init__(self, file: BinaryIO, size_bytes: int, sha256: str):
+        """`size_bytes` and `sha256` (hexadecimal) were announced.
+
+        Raises PermanentError (stage_mismatch) for a file of another size.
+        """
+        self._file, self._sha256 = file, sha256
+        self.size_bytes = size_bytes
         self._digest = hashlib.sha256()
         self._read_bytes = 0
         self._check_size(os.fstat(file.fileno()).st_size)
-
-    @property
-    def size_bytes(self) -> int:
-        """The announced size."""
-        return self._stem.bytes
 
     def read(self, size_bytes: int) -> bytes:
         """Returns the next bytes, b"" at the end.
@@ -30,7 +28,7 @@ class VerifiedFile:
         """
         body = self._file.read(size_bytes)
         self._read_bytes += len(body)
-        if self._read_bytes > self._stem.bytes:
+        if self._read_bytes > self.size_bytes:
             self._check_size(self._read_bytes)
         self._digest.update(body)
         return body
@@ -38,12 +36,12 @@ class VerifiedFile:
     def verify(self) -> None:
         """Raises PermanentError (stage_mismatch) unless the announced bytes were read, all of them."""
         self._check_size(self._read_bytes)
-        if self._digest.hexdigest() != self._stem.sha256:
+        if self._digest.hexdigest() != self._sha256:
             raise mismatch("A staged file is not the one that was announced: its sha256 differs")
 
     def _check_size(self, size_bytes: int) -> None:
-        if size_bytes != self._stem.bytes:
-            sizes = f"{self._stem.bytes} bytes were announced, {size_bytes} found"
+        if size_bytes != self.size_bytes:
+            sizes = f"{self.size_bytes} bytes were announced, {size_bytes} found"
             raise mismatch(f"A staged file is not the one that was announced: {sizes}")
 
 

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import os
 from uuid import UUID, uuid4
 
 import pytest

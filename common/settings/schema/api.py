@@ -8,11 +8,11 @@ from pydantic import Field, IPvAnyAddress, SecretStr, field_validator, model_val
 
 from common.settings.schema.addresses import AddressSettings
 from common.settings.schema.kafka import KafkaSettings
-from common.settings.schema.store import StoreSettings
+from common.settings.schema.uploads import UploadSettings
 from common.settings.types import Names, Origins, Port, Positive, checked_hosts, checked_origins, split
 
 
-class ApiSettings(KafkaSettings, AddressSettings, StoreSettings):
+class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
     """The settings of an api process."""
 
     basic_auth_username: str = "admin"

@@ -5,11 +5,12 @@ from typing import Annotated, Literal
 
 from pydantic import AliasChoices, Field, FilePath, field_validator
 
+from common.settings.schema.uploads import UploadSettings
 from common.settings.schema.worker import PROCESSOR_GROUP_ID, WorkerSettings
 from common.settings.types import MODEL_NAME, ModelNames, Port, Positive, PositiveFloat, Slots, split
 
 
-class ProcessorSettings(WorkerSettings):
+class ProcessorSettings(WorkerSettings, UploadSettings):
     """The settings of a processor's process."""
 
     kafka_group_id: str = Field(
@@ -47,8 +48,6 @@ class ProcessorSettings(WorkerSettings):
     """The precision of the networks. auto takes a faster one where a known song's stems hardly change."""
     output_format: Literal["wav", "flac", "mp3", "m4a", "ogg"] = "wav"
     """The format of the stems where a request names none. m4a is AAC, and ogg is Vorbis."""
-    max_audio_bytes: Positive = 2 * 1024**3
-    """The largest song file, in bytes."""
     max_audio_duration_s: PositiveFloat = 4 * 3600.0
     """The longest song, in seconds."""
     max_audio_channels: Positive = 8
@@ -57,6 +56,8 @@ class ProcessorSettings(WorkerSettings):
     """How long a download may take in all, in seconds."""
     min_download_bytes_per_s: Annotated[int, Field(ge=0)] = 8192
     """A download slower than this over a whole minute is ended and tried again later. 0 allows any rate."""
+    result_cache_s: Annotated[int, Field(ge=0)] = 0
+    """How long a user's stems serve for the same song with the same choices, in seconds. 0: not at all."""
     engine_max_jobs: Positive = 200
     """After how many jobs the engine's process is replaced."""
     engine_job_timeout_s: PositiveFloat = 4 * 3600.0

@@ -5,12 +5,13 @@ from typing import Annotated, Self
 
 from pydantic import AliasChoices, Field, SecretStr, model_validator
 
-from common.settings.schema.store import BUCKET_NAME, StoreSettings
+from common.settings.schema.store import BUCKET_NAME
+from common.settings.schema.uploads import UploadSettings
 from common.settings.schema.worker import UPLOADER_GROUP_ID, WorkerSettings
 from common.settings.types import Port, Positive, PositiveFloat, Slots
 
 
-class UploaderSettings(WorkerSettings, StoreSettings):
+class UploaderSettings(WorkerSettings, UploadSettings):
     """The settings of an uploader's process."""
 
     kafka_group_id: str = Field(
@@ -28,8 +29,6 @@ class UploaderSettings(WorkerSettings, StoreSettings):
 
     s3_bucket_name: str = Field(pattern=BUCKET_NAME)
     """The bucket, which must exist. An uploader does not start without one."""
-    s3_prefix: str = Field("", pattern=r"^([A-Za-z0-9!_.*'()-]+/)*$")
-    """The beginning of each object's key, such as stems/."""
     webhook_secret: SecretStr | None = None
     """The secret that signs callbacks. Unset, callbacks are not signed."""
     webhook_secret_file: Path | None = None
@@ -44,6 +43,8 @@ class UploaderSettings(WorkerSettings, StoreSettings):
     """How many of them are one user's. Unset: twice CALLBACK_SLOTS_PER_HOST."""
     callback_slots_per_host: Slots | None = None
     """How many of one user's go to the same host and port. Unset: UPLOADER_SLOTS."""
+    result_retention_s: Annotated[int, Field(ge=0)] = 0
+    """How long stems are kept after their task has ended, in seconds. 0: until somebody deletes them."""
     stage_retention_s: Positive = 8 * 24 * 3600
     """How long staged stems wait for an uploader, in seconds. Until then a replay may still need them."""
 

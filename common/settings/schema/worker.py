@@ -2,7 +2,7 @@
 
 import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -37,5 +37,7 @@ class WorkerSettings(TransactionSettings, AddressSettings):
     """The port on which /livez, /readyz and /metrics are served. 0 takes a free one."""
     outbound_ca_file: Authorities | None = None
     """Certificate authorities of song hosts and receivers beside the public ones, in PEM format."""
+    stage: Literal["path", "s3"] = "path"
+    """Where stems wait for the uploader: in OUTPUT_DIR (path), or in the bucket (s3)."""
     output_dir: Path = Path("outputs")
-    """The stage: the directory that processors and uploaders share."""
+    """The stage of STAGE=path: the directory that processors and uploaders share."""

@@ -37,7 +37,10 @@ class WrittenOutput(MessageModel):
 
 
 class SuccessCallback(MessageModel):
-    """The body POSTed to `hook_url` on success. Not every model gives `vocals` and `instrumental`."""
+    """The body POSTed to `hook_url` on success. Not every model gives `vocals` and `instrumental`.
+
+    `cached_from` is the task whose stems these are, copied.
+    """
 
     task_uuid: UUID
     status: Literal["success"] = "success"
@@ -58,6 +61,7 @@ class SuccessCallback(MessageModel):
     version: str | None = None
     label: Label | None = None
     metadata: Metadata | None = None
+    cached_from: UUID | None = None
 
 
 class FailureCallback(MessageModel):

@@ -59,7 +59,9 @@ class Separated(_Result):
 
     `runtime` computed the networks in `precision`; None from an earlier worker. `precision_fallback` tells
     why float32 was used in place of the precision that was chosen. `models`, `output` and `version` (of the
-    processor) tell what was used; None from an earlier worker.
+    processor) tell what was used; None from an earlier worker. `cached_from` is the task from whose run
+    `cached_run` the store is to copy the stems, which are not staged then. `cache_digest` names the song with
+    these choices and models in the user's cache.
     """
 
     status: Literal["success"] = "success"
@@ -73,6 +75,9 @@ class Separated(_Result):
     models: tuple[UsedModel, ...] | None = None
     output: WrittenOutput | None = None
     version: str | None = None
+    cached_from: UUID | None = None
+    cached_run: Run | None = None
+    cache_digest: str | None = Field(None, pattern="^[0-9a-f]{64}$")
 
 
 class SeparationFailed(_Result):
@@ -105,6 +110,23 @@ class Redelivery(MessageModel):
     request_id: RequestId = ""
     failure: FailureCallback | None = None
     unstored: bool = False
+
+
+class Deletion(MessageModel):
+    """`uvr_results`: removes the stems and manifests of a task that is over, of all runs up to `run`.
+
+    `user` asked for it, by the request `request_id`, at `requested_at` in seconds since the epoch; without a
+    user the results have expired. `audio` is the task's, in case it is an upload.
+    """
+
+    schema_version: Literal[1] = SCHEMA_VERSION
+    status: Literal["delete"] = "delete"
+    task_uuid: UUID
+    run: Run
+    requested_at: Moment
+    user: str = ""
+    request_id: RequestId = ""
+    audio: str | None = None
 
 
 Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]

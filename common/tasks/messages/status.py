@@ -22,7 +22,8 @@ class Status(MessageModel):
     the task's own record. `failure` is the callback's body of a run that has failed. `unstored`: there is no
     manifest with that body. `callback_next_try_at` is set while the callback of a failed run waits for its
     next try. `audio` is the song's address without query, user and password.
-    `choices`, `label` and `metadata` are the task's.
+    `choices`, `label` and `metadata` are the task's. `deleted_at`: the results of this run and of those
+    before it are removed since then, and the status holds nothing of them.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -53,3 +54,4 @@ class Status(MessageModel):
     choices: Choices | None = None
     label: Label | None = None
     metadata: Metadata | None = None
+    deleted_at: Moment | None = None

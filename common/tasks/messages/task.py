@@ -15,13 +15,17 @@ from common.tasks.messages.fields import (
 )
 
 
+UPLOAD_SCHEME = "upload:"
+
+
 class Task(MessageModel):
     """`uvr_tasks`: a song to separate. Points in time are in seconds since the epoch.
 
     `request_id` names the request that submitted the task, as in the api's log and answer. Without a
     `hook_url` no callback is sent. `submission_digest` (sha256, hexadecimal) shows whether another submission
     with the same `idempotency_key` differs. A run that has no stems by `cancel_at` fails. Without `choices`
-    the operator's settings count. `label` and `metadata` come back unchanged.
+    the operator's settings count. `label` and `metadata` come back unchanged. `audio` is the song's address,
+    or `upload:` and the id of an upload. `cache` "refresh": stems of earlier tasks do not serve for this one.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -38,3 +42,18 @@ class Task(MessageModel):
     choices: Choices | None = None
     label: Label | None = None
     metadata: Metadata | None = None
+    cache: Literal["refresh"] | None = None
+
+
+def upload_id_of(audio: str) -> UUID | None:
+    """Returns the id of the upload that `audio` names, None if `audio` is an address.
+
+    Raises ValueError for what begins as an upload and goes on without an id in its usual form.
+    """
+    if not audio.startswith(UPLOAD_SCHEME):
+        return None
+    given = audio.removeprefix(UPLOAD_SCHEME)
+    upload_id = UUID(given)
+    if str(upload_id) != given:
+        raise ValueError(f"not the id of an upload: {given!r}")
+    return upload_id

@@ -12,4 +12,5 @@ def announced(path: Path, **changes: object) -> VerifiedFile:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     fields = {"key": path.name, "sha256": digest, "bytes": path.stat().st_size, "duration_s": 1.0}
-    return VerifiedFile(path.open("rb"), StagedStem.model_validate(fields | changes))
+    stem = StagedStem.model_validate(fields | changes)
+    return VerifiedFile(path.open("rb"), stem.bytes, stem.sha256)
