@@ -13,8 +13,9 @@ from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageWatch
 from processor import work_directory
 from processor.announcer import Announcer, Identity, Room
-from processor.audio.download import DownloadLimits
+from processor.audio.partial_file import PartialDownloads
 from processor.audio.prepare import AudioLimits
+from processor.audio.transfer import DownloadLimits
 from processor.engine.protocol import EngineConfig, SeparationEngine
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
@@ -73,6 +74,8 @@ def make_handler(
             download_limits(settings),
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
             settings.output_format,
+            # A job that waits for its last retry finds what it had; nothing stays much longer.
+            PartialDownloads(temp_dir / "uvr-downloads", 2.0 * settings.retry_delays_s[-1], time.time),
         ),
         OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
         engine,
