@@ -11,14 +11,20 @@ from common.observability import log
 from common.settings import command_line
 from common.settings.loading import exit_if_unusable, load_or_exit
 from common.settings.schema import ProcessorSettings
-from common.storage.stage import LocalStage
 from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
 from common.tasks.stage_news import StageWatch
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import register_disks
 from common.worker.service import EXIT_OK, PlaceRules, Service
-from processor.assembly import engine_config, make_announcer, make_handler, make_recipes
+from processor.assembly import (
+    engine_config,
+    make_announcer,
+    make_handler,
+    make_recipes,
+    open_stage,
+    own_directories,
+)
 from processor.engine.protocol import EngineConfig
 from processor.engine.room import EngineRoom
 from processor.metrics import ProcessorMetrics
@@ -36,12 +42,13 @@ _USAGE = (
 def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     """Run the processor until it is stopped; return its exit code. `make_engine` takes stand-in engines."""
     settings = load_or_exit(ProcessorSettings)
-    stage = _open_directories(settings)
+    _begin_log(settings)
+    stage = open_stage(settings)
     engine = make_engine(engine_config(settings))
     recipes = make_recipes(settings, engine.stems_of)
     metrics = ProcessorMetrics.create()
     metrics.read_engine(lambda: engine.busy_s)
-    register_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
+    register_disks(metrics.worker, own_directories(settings))
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     stages = StageWatch(stage)
@@ -84,14 +91,9 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         engine.stop()
 
 
-def _open_directories(settings: ProcessorSettings) -> LocalStage:
-    """Begin the log, and return the stage. Raises SystemExit where a directory cannot be used."""
+def _begin_log(settings: ProcessorSettings) -> None:
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("processor", settings.log_dir, settings.log_level, settings.log_format)
-    stage = LocalStage(settings.output_dir.resolve())
-    with exit_if_unusable("OUTPUT_DIR", stage.root):
-        stage.open()
-    return stage
 
 
 if __name__ == "__main__":

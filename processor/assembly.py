@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable
 from common.settings.schema import ProcessorSettings
 from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageWatch
@@ -40,6 +42,25 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
     )
 
 
+def open_stage(settings: ProcessorSettings) -> Stage:
+    """Return the settings' stage. Raises SystemExit where OUTPUT_DIR is the stage and cannot be used."""
+    if settings.stage == "s3":
+        # Loading boto3 takes 0.4 s and 25 MB: only a processor that needs the bucket pays for that.
+        from common.storage.bucket_stage import open_bucket_stage
+
+        return open_bucket_stage(settings, connections=settings.slots + 1)
+    stage = LocalStage(settings.output_dir.resolve())
+    with exit_if_unusable("OUTPUT_DIR", stage.root):
+        stage.open()
+    return stage
+
+
+def own_directories(settings: ProcessorSettings) -> dict[str, Path]:
+    """Return the directories whose disks the metrics report, by name."""
+    shared = {"output": settings.output_dir} if settings.stage == "path" else {}
+    return {"temp": settings.temp_dir, **shared}
+
+
 def download_limits(settings: ProcessorSettings) -> DownloadLimits:
     """Return the limits of one download, in bytes and seconds."""
     return DownloadLimits(
@@ -52,7 +73,7 @@ def download_limits(settings: ProcessorSettings) -> DownloadLimits:
 def make_handler(
     settings: ProcessorSettings,
     engine: SeparationEngine,
-    stage: LocalStage,
+    stage: Stage,
     outbox: Outbox,
     metrics: ProcessorMetrics,
     cancels: Cancels,

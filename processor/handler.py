@@ -15,7 +15,7 @@ from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.guarded_session import OutboundNetwork
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus, Statuses, failure
@@ -71,7 +71,7 @@ class ProcessorHandler:
         config: ProcessorConfig,
         network: OutboundNetwork,
         engine: SeparationEngine,
-        stage: LocalStage,
+        stage: Stage,
         statuses: Statuses,
         wall_clock: Callable[[], float] = time.time,
         metrics: ProcessorMetrics | None = None,
@@ -208,7 +208,9 @@ class ProcessorHandler:
                 self._stages.wait_to_stage(context.check)
             with timed(Phase.STAGE):
                 stems = put_in_stage(self._stage, task, record, context, made)
-                return results.separated(task, made, stems, self._wall_clock(), status.times)
+                return results.separated(
+                    task, made, stems, self._stage.mode, self._wall_clock(), status.times
+                )
 
 
 def _progress_of(status: JobStatus) -> Callable[[float], None]:

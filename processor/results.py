@@ -6,13 +6,19 @@ from typing import Any
 from common import __version__
 from common.errors import JobError
 from common.outbound.addresses import without_secrets
+from common.storage.stage_interface import StageMode
 from common.tasks.job_status import failure
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, Task, Times
 from processor.presets.maker import Made
 
 
 def separated(
-    task: Task, made: Made, stems: Mapping[str, StagedStem], finished_at: float, times: Times
+    task: Task,
+    made: Made,
+    stems: Mapping[str, StagedStem],
+    stage: StageMode,
+    finished_at: float,
+    times: Times,
 ) -> Separated:
     """Return the result of a separated song. `finished_at` and `times` are in seconds since the epoch."""
     first = made.used[0]
@@ -29,6 +35,7 @@ def separated(
         times=times,
         models=made.used,
         output=made.output,
+        stage=stage,
         version=__version__,
     )
 

@@ -11,7 +11,9 @@ from common.outbound.guarded_session import OutboundNetwork
 from common.settings import command_line
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import UploaderSettings
+from common.storage.bucket_stage import BucketStage
 from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
@@ -36,12 +38,10 @@ def main() -> int:
     settings = load_or_exit(UploaderSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("uploader", settings.log_dir, settings.log_level, settings.log_format)
-    stage = LocalStage(settings.output_dir.resolve())
-    with exit_if_unusable("OUTPUT_DIR", stage.root):
-        stage.open()
     storage, secrets = _storage_and_secrets(settings)
+    stage = _open_stage(settings, storage)
     metrics = UploaderMetrics.create()
-    register_disks(metrics.worker, {"output": settings.output_dir})
+    register_disks(metrics.worker, {"output": settings.output_dir} if stage.mode == "path" else {})
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
@@ -87,11 +87,21 @@ def _storage_and_secrets(settings: UploaderSettings) -> tuple[Storage, Sequence[
         exit_for_bad_settings(str(error))
 
 
+def _open_stage(settings: UploaderSettings, storage: Storage) -> Stage:
+    """Ends the process, with the reason, if OUTPUT_DIR is the stage and cannot be used."""
+    if settings.stage == "s3":
+        return BucketStage(storage.bucket, storage.quick, settings.s3_prefix)
+    stage = LocalStage(settings.output_dir.resolve())
+    with exit_if_unusable("OUTPUT_DIR", stage.root):
+        stage.open()
+    return stage
+
+
 def _make_handler(
     settings: UploaderSettings,
     secrets: Sequence[str],
     storage: Storage,
-    stage: LocalStage,
+    stage: Stage,
     outbox: Outbox,
     metrics: UploaderMetrics,
     cancels: Cancels,

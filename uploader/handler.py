@@ -13,7 +13,7 @@ from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.guarded_session import OutboundNetwork
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus, Statuses, failure
@@ -45,7 +45,7 @@ class UploaderHandler:
         config: UploaderConfig,
         network: OutboundNetwork,
         storage: Storage,
-        stage: LocalStage,
+        stage: Stage,
         statuses: Statuses,
         wall_clock: Callable[[], float] = time.time,
         metrics: UploaderMetrics | None = None,

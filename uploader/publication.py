@@ -8,7 +8,7 @@ from common.errors import UNWANTED
 from common.failpoint import Failpoint
 from common.jobs.handler import JobContext
 from common.storage.bucket_keys import RunKeys
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus
 from common.tasks.messages import Separated, SeparationFailed, State
@@ -28,7 +28,7 @@ class Publisher:
         self,
         s3_prefix: str,
         storage: Storage,
-        stage: LocalStage,
+        stage: Stage,
         cancels: Cancels,
         metrics: UploaderMetrics,
         wall_clock: Callable[[], float],

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
@@ -12,6 +11,7 @@ from common.errors import ErrorCode, TransientError
 from common.settings.schema import UploaderSettings
 from common.storage.bucket import Bucket
 from common.storage.bucket_keys import RunKeys
+from common.storage.content_types import content_type
 from common.storage.links import LinkMaker, ResultLink
 from common.storage.multipart import PART_BYTES
 from common.storage.s3_client import make_client
@@ -28,14 +28,6 @@ from uploader.places import callback_limits
 log = logging.getLogger(__name__)
 
 _MANIFEST_TRIES = 5
-_CONTENT_TYPES = {
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".mp3": "audio/mpeg",
-    ".m4a": "audio/mp4",
-    ".ogg": "audio/ogg",
-    ".json": "application/json",
-}
 
 
 class Storage:
@@ -56,14 +48,16 @@ class Storage:
             connections=settings.slots + (callback_limits(settings).total or 0) + 2,
         )
         self.bucket = Bucket(client, settings.s3_bucket_name)
-        self._probe = make_client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)
+        probe = make_client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)
+        # The same bucket by a client with short time-outs.
+        self.quick = Bucket(probe, settings.s3_bucket_name)
         self._links = LinkMaker(settings, session, wall_clock)
 
     def check_bucket(self) -> None:
         """Asks the store for the bucket, for at most 15 s. Raises StorageError, which says what is wrong."""
         where = self._settings.s3_endpoint_url or f"S3 in {self._settings.aws_region}"
         try:
-            self._probe.head_bucket(Bucket=self.bucket.name)
+            self.quick.client.head_bucket(Bucket=self.bucket.name)
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise AccessRefused(f"no complete S3 credentials (AWS_ACCESS_KEY_ID): {error}") from None
         except ClientError as error:
@@ -146,8 +140,3 @@ def _headers(key: str, disposition: str | None = None) -> dict[str, str]:
     """Returns the headers, by the names of boto3, with which the store is to give the object away."""
     given = {} if disposition is None else {"ContentDisposition": disposition}
     return {"ContentType": content_type(key), **given}
-
-
-def content_type(key: str) -> str:
-    """Returns the Content-Type for the extension of `key`."""
-    return _CONTENT_TYPES.get(Path(key).suffix, "application/octet-stream")

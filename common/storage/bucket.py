@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -20,12 +20,16 @@ _TAKEN = (409, 412)
 
 @dataclass(frozen=True)
 class ObjectSeen:
-    """An object as a listing or a HEAD tells of it. `modified_s` is in seconds since the epoch."""
+    """An object as a listing or a HEAD tells of it. `modified_s` is in seconds since the epoch.
+
+    `metadata` is what its writer noted beside it; a listing leaves it out.
+    """
 
     key: str
     size_bytes: int
     etag: str
     modified_s: float
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bucket:
@@ -39,11 +43,11 @@ class Bucket:
         self.client, self.name = client, name
         self.multipart = MultipartUploads(client, name)
 
-    def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+    def put(self, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> None:
         """Stores `body` at `key`, and replaces an object there. `headers` have the names of boto3."""
         self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentMD5=md5(body), **headers or {})
 
-    def create(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> bool:
+    def create(self, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> bool:
         """Stores `body` at `key` unless an object is there or being created: then returns False."""
         try:
             self.put(key, body, {**(headers or {}), "IfNoneMatch": "*"})
@@ -74,10 +78,11 @@ class Bucket:
                 return None
             raise
         modified_s = answer["LastModified"].timestamp()
-        return ObjectSeen(key, answer["ContentLength"], answer["ETag"], modified_s)
+        metadata = answer.get("Metadata", {})
+        return ObjectSeen(key, answer["ContentLength"], answer["ETag"], modified_s, metadata)
 
     def copy(
-        self, source: str, target: str, size_bytes: int, headers: Mapping[str, str] | None = None
+        self, source: str, target: str, size_bytes: int, headers: Mapping[str, Any] | None = None
     ) -> bool:
         """Copies within the store, and replaces an object at `target`. Returns False if `source` is missing.
 

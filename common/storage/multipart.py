@@ -30,7 +30,7 @@ class MultipartUploads:
         self,
         file: VerifiedFile,
         key: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, Any],
         check: StopCheck,
         sent: Callable[[int], None],
     ) -> None:
@@ -64,7 +64,7 @@ class MultipartUploads:
             raise
 
     def copy(
-        self, source: str, key: str, size_bytes: int, part_bytes: int, headers: Mapping[str, str]
+        self, source: str, key: str, size_bytes: int, part_bytes: int, headers: Mapping[str, Any]
     ) -> None:
         """Copies the object `source` of `size_bytes` to `key` within the store, in parts of `part_bytes`.
 
@@ -104,6 +104,12 @@ class MultipartUploads:
         except (BotoCoreError, ClientError) as error:
             log.info("cannot list unfinished uploads: %s", error)
         return aborted
+
+    def abort_all(self, prefix: str, is_ours: Callable[[str], bool]) -> None:
+        """Aborts the uploads at keys with `prefix` that `is_ours`, whenever they began."""
+        for upload in list(self._unfinished(prefix)):
+            if is_ours(upload["Key"]):
+                self._client.abort_multipart_upload(**self._target(upload))
 
     def _unfinished(self, prefix: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("list_multipart_uploads")

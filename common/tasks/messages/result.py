@@ -61,7 +61,8 @@ class Separated(_Result):
     why float32 was used in place of the precision that was chosen. `models`, `output` and `version` (of the
     processor) tell what was used; None from an earlier worker. `cached_from` is the task from whose run
     `cached_run` the store is to copy the stems, which are not staged then. `cache_digest` names the song with
-    these choices and models in the user's cache.
+    these choices and models in the user's cache. `stage` is the processor's STAGE; the default is all that
+    earlier workers know.
     """
 
     status: Literal["success"] = "success"
@@ -78,6 +79,7 @@ class Separated(_Result):
     cached_from: UUID | None = None
     cached_run: Run | None = None
     cache_digest: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    stage: Literal["path", "s3"] = "path"
 
 
 class SeparationFailed(_Result):
