@@ -12,6 +12,7 @@ from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus
 from common.tasks.messages import Separated, SeparationFailed, State
+from common.tasks.messages.manifest import as_tombstone
 from uploader import callback, stems
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Phase, UploaderMetrics
@@ -47,8 +48,9 @@ class Publisher:
     ) -> bytes:
         """Returns the callback's body once the body and all that it names are in the store.
 
-        `is_reported`: an earlier try of the callback has reported the run's end already. Raises JobError, and
-        Cancelled when the job must stop.
+        Returns the tombstone of a run whose results are deleted, and publishes nothing then. `is_reported`:
+        an earlier try of the callback has reported the run's end already. Raises JobError, and Cancelled when
+        the job must stop.
         """
         # A repeated Idempotency-Key can bring two results of one run side by side. Were both uploaded, one's
         # manifest could name the checksums of stems that the other has just overwritten.
@@ -104,8 +106,9 @@ class Publisher:
         self, result: Separated | SeparationFailed, keys: RunKeys, is_reported: bool, body: bytes
     ) -> None:
         """Removes what nobody needs once the manifest exists, whoever gets this record next."""
-        failed = callback.as_failure(body)
-        if failed and not is_reported:
+        failed, is_deleted = callback.as_failure(body), as_tombstone(body) is not None
+        # A run may be deleted while a late result of it is on its way.
+        if is_deleted or (failed and not is_reported):
             self._storage.remove_unnamed(keys)
         # The staged files of any other failure stay: a replay can still publish them.
         if not failed or failed.error_code in UNWANTED:
