@@ -18,7 +18,13 @@ from common.tasks.stage_news import StageWatch
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import register_disks
 from common.worker.service import EXIT_OK, PlaceRules, Service
-from processor.assembly import engine_config, make_announcer, make_handler, make_recipes
+from processor.assembly import (
+    engine_config,
+    make_announcer,
+    make_handler,
+    make_recipes,
+    make_result_cache,
+)
 from processor.engine.protocol import EngineConfig
 from processor.engine.room import EngineRoom
 from processor.metrics import ProcessorMetrics
@@ -39,6 +45,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     stage = _open_directories(settings)
     engine = make_engine(engine_config(settings))
     recipes = make_recipes(settings, engine.stems_of)
+    cache = make_result_cache(settings, lambda: engine.installed)
     metrics = ProcessorMetrics.create()
     metrics.read_engine(lambda: engine.busy_s)
     register_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
@@ -53,7 +60,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage, outbox, metrics, cancels, stages, recipes),
+        make_handler(settings, engine, stage, outbox, metrics, cancels, stages, recipes, cache),
         {"engine": engine.state, "stage": stages.check},
         metrics.worker,
         PlaceRules(download_limits(settings), claim_of),

@@ -25,10 +25,12 @@ from common.tasks.messages import (
     Separated,
     SeparationFailed,
     State,
+    Task,
     UndecodableMessage,
 )
 from common.tasks.messages.manifest import as_tombstone
 from uploader import callback, status_messages, stems
+from uploader.cached import StemsGone
 from uploader.callback_sender import CallbackSender
 from uploader.config import UploaderConfig
 from uploader.deletion import Deleter
@@ -102,6 +104,8 @@ class UploaderHandler:
                     body = self._published_body(content, tries_before > 0, context, status)
                 except JobError as error:
                     return _PublishFailed(error)
+                except StemsGone as gone:
+                    return self._separated_again(gone.task)
                 if as_tombstone(body):
                     log.info("not published: its results were deleted")
                     return Done(after_commit=partial(stems.remove_retired, self._stage, content))
@@ -137,6 +141,14 @@ class UploaderHandler:
         if isinstance(result, SeparationFailed) and result.unstored:
             return callback.failure_body(result)
         return self._publisher.publish(result, is_reported, context, status)
+
+    def _separated_again(self, task: Task) -> Done:
+        """Gives a task back to the processors: the stems that were to be copied are gone.
+
+        In one transaction with the result's offset, so that the task is neither lost nor done twice.
+        """
+        log.warning("the stems of an earlier task are gone: the song is separated after all")
+        return Done((Message(self._config.task_topic, str(task.task_uuid).encode(), task.to_bytes()),))
 
     def _wait_to_publish(
         self,

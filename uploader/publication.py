@@ -13,7 +13,7 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus
 from common.tasks.messages import Separated, SeparationFailed, State
 from common.tasks.messages.manifest import as_tombstone
-from uploader import callback, stems
+from uploader import cached, callback, stems
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Phase, UploaderMetrics
 from uploader.places import run_id
@@ -49,8 +49,8 @@ class Publisher:
         """Returns the callback's body once the body and all that it names are in the store.
 
         Returns the tombstone of a run whose results are deleted, and publishes nothing then. `is_reported`:
-        an earlier try of the callback has reported the run's end already. Raises JobError, and Cancelled when
-        the job must stop.
+        an earlier try of the callback has reported the run's end already. Raises JobError, StemsGone, and
+        Cancelled when the job must stop.
         """
         # A repeated Idempotency-Key can bring two results of one run side by side. Were both uploaded, one's
         # manifest could name the checksums of stems that the other has just overwritten.
@@ -94,9 +94,12 @@ class Publisher:
         context: JobContext,
         status: JobStatus,
     ) -> bytes:
-        """Uploads the stems that the body names, and returns the body."""
+        """Uploads or copies the stems that the body names, and returns the body. Raises StemsGone."""
         if isinstance(result, SeparationFailed):
             return callback.failure_body(result)
+        if result.cached_from is not None:
+            links = cached.copy_stems(result, keys, self._storage, context.check)
+            return callback.success_body(result, links, self._wall_clock())
         status.enter(State.UPLOADING)
         with self._metrics.worker.timed(Phase.UPLOAD):
             links = stems.publish(result, keys, self._stage, self._storage, context.check, status.advance)
@@ -113,3 +116,5 @@ class Publisher:
         # The staged files of any other failure stay: a replay can still publish them.
         if not failed or failed.error_code in UNWANTED:
             stems.retire(self._stage, result)
+        if isinstance(result, Separated) and not is_reported:
+            cached.remember(result, body, keys, self._storage)
