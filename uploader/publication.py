@@ -17,7 +17,7 @@ from uploader import cached, callback, stems
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Phase, UploaderMetrics
 from uploader.places import run_id
-from uploader.storage import Storage
+from uploader.storage import Storage, about
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Publisher:
             body = self._body(result, keys, context, status)
             context.check()
         Failpoint.UPLOADED.reach()
-        return self._storage.put_manifest(keys.manifest, body)
+        return self._storage.put_manifest(keys.manifest, body, about(result))
 
     def _stoppable(
         self, result: Separated | SeparationFailed, is_reported: bool, context: JobContext

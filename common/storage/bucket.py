@@ -39,11 +39,11 @@ class Bucket:
         self.client, self.name = client, name
         self.multipart = MultipartUploads(client, name)
 
-    def put(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> None:
+    def put(self, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> None:
         """Stores `body` at `key`, and replaces an object there. `headers` have the names of boto3."""
         self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentMD5=md5(body), **headers or {})
 
-    def create(self, key: str, body: bytes, headers: Mapping[str, str] | None = None) -> bool:
+    def create(self, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> bool:
         """Stores `body` at `key` unless an object is there or being created: then returns False."""
         try:
             self.put(key, body, {**(headers or {}), "IfNoneMatch": "*"})
@@ -75,6 +75,16 @@ class Bucket:
             raise
         modified_s = answer["LastModified"].timestamp()
         return ObjectSeen(key, answer["ContentLength"], answer["ETag"], modified_s)
+
+    def metadata(self, key: str) -> Mapping[str, str]:
+        """Returns the metadata of an object, by names in small letters; {} if there is no object."""
+        try:
+            answer = self.client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                return {}
+            raise
+        return {name.lower(): value for name, value in answer["Metadata"].items()}
 
     def copy(
         self, source: str, target: str, size_bytes: int, headers: Mapping[str, str] | None = None

@@ -78,8 +78,10 @@ class FakeStorage:
         self.objects[key], self.dispositions[key] = body, disposition
         sent(len(body))
 
-    def put_manifest(self, key: str, body: bytes) -> bytes:
+    def put_manifest(self, key: str, body: bytes, about: dict[str, str] | None = None) -> bytes:
         self._call("put_manifest", key)
+        if key not in self.objects:
+            self.bucket.headers[key] = {"Metadata": about or {}}
         written = self.objects.setdefault(key, body)
         self._die(("after", "put_manifest"))
         return written
