@@ -1,7 +1,7 @@
 """Builds the processor's parts from its settings."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.outbound.addresses import AddressPolicy
@@ -18,7 +18,8 @@ from processor.announcer import Announcer, Identity, Room
 from processor.audio.partial_file import PartialDownloads
 from processor.audio.prepare import AudioLimits
 from processor.audio.transfer import DownloadLimits
-from processor.engine.protocol import EngineConfig, SeparationEngine
+from processor.cache import ResultCache, make_cache
+from processor.engine.protocol import EngineConfig, Installed, SeparationEngine
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
 from processor.presets import schema
@@ -79,6 +80,7 @@ def make_handler(
     cancels: Cancels,
     stages: StageWatch,
     recipes: Recipes,
+    cache: ResultCache | None = None,
 ) -> ProcessorHandler:
     """Build the handler with a work directory of its own below TEMP_DIR, kept for the process's life.
 
@@ -106,7 +108,18 @@ def make_handler(
         cancels=cancels,
         stages=stages,
         recipes=recipes,
+        cache=cache,
     )
+
+
+def make_result_cache(
+    settings: ProcessorSettings, installed: Callable[[], Sequence[Installed]]
+) -> ResultCache | None:
+    """Return the cache of the settings, if there is to be one. Raises SystemExit for bad settings."""
+    try:
+        return make_cache(settings, installed, time.time)
+    except ValueError as error:
+        exit_for_bad_settings(str(error))
 
 
 def make_announcer(
