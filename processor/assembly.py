@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
 
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
@@ -16,11 +18,15 @@ from processor.announcer import Announcer, Identity, Room
 from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
 from processor.engine.protocol import EngineConfig, SeparationEngine
+from processor.fetching import Fetcher
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
 from processor.presets import schema
 from processor.presets.recipe import Recipes
 from processor.presets.schema import BadPresets, product_file
+
+if TYPE_CHECKING:
+    from processor.upload_reader import UploadReader
 
 
 def engine_config(settings: ProcessorSettings) -> EngineConfig:
@@ -65,6 +71,7 @@ def make_handler(
     temp_dir = settings.temp_dir.resolve()
     with exit_if_unusable("TEMP_DIR", temp_dir):
         directory = work_directory.claim(temp_dir, settings.worker_id)
+    network = OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file)
     return ProcessorHandler(
         ProcessorConfig(
             settings.kafka_result_topic,
@@ -74,7 +81,7 @@ def make_handler(
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
             settings.output_format,
         ),
-        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        network,
         engine,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),
@@ -82,7 +89,16 @@ def make_handler(
         cancels=cancels,
         stages=stages,
         recipes=recipes,
+        fetcher=Fetcher(download_limits(settings), network, partial(upload_reader, settings)),
     )
+
+
+def upload_reader(settings: ProcessorSettings) -> "UploadReader":
+    """Return what reads uploaded songs. Raises PermanentError, which says which setting is missing."""
+    # Imported here: a processor that reads no upload does without boto3, and its memory.
+    from processor.upload_reader import make_reader
+
+    return make_reader(settings)
 
 
 def make_announcer(

@@ -76,6 +76,7 @@ class ProcessorHandler:
         cancels: Cancels | None = None,
         stages: StageWatch | None = None,
         recipes: Recipes | None = None,
+        fetcher: Fetcher | None = None,
     ):
         self._cancels = cancels or Cancels()
         self._stages = stages
@@ -84,7 +85,7 @@ class ProcessorHandler:
         self._statuses = statuses
         self._schedule = RetrySchedule("job", config.retries, resets=(retry.BRIEF,))
         self._brief_schedule = retry.brief_schedule(self._schedule)
-        self._fetcher = Fetcher(config.download, network)
+        self._fetcher = fetcher or Fetcher(config.download, network)
         self._maker = Maker(engine, recipes or Recipes(("default",), {}), config.format)
         self._stage = stage
         self._wall_clock = wall_clock

@@ -12,6 +12,7 @@ from common.settings import command_line
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import UploaderSettings
 from common.storage.stage import LocalStage
+from common.storage.uploads import Uploads
 from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
@@ -24,6 +25,7 @@ from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
+from uploader.songs import SongKeeper
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
 from uploader.webhook import check_secret
@@ -42,6 +44,12 @@ def main() -> int:
     storage, secrets = _storage_and_secrets(settings)
     metrics = UploaderMetrics.create()
     register_disks(metrics.worker, {"output": settings.output_dir})
+    songs = SongKeeper(
+        Uploads(storage.bucket, settings.s3_prefix),
+        settings.upload_retention_s,
+        settings.stage_retention_s,
+        time.time,
+    )
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
@@ -53,12 +61,14 @@ def main() -> int:
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        _make_handler(settings, secrets, storage, stage, outbox, metrics, cancels),
+        _make_handler(settings, secrets, storage, stage, outbox, metrics, cancels, songs),
         {"store": bucket.check, "stage": stage.check},
         metrics.worker,
         PlaceRules(callback_limits(settings), claim_of),
     )
-    sweeper = Sweeper(stage, storage.bucket.multipart, settings.s3_prefix, settings.stage_retention_s)
+    sweeper = Sweeper(
+        stage, storage.bucket.multipart, settings.s3_prefix, settings.stage_retention_s, songs=songs
+    )
     announcer = StageAnnouncer(
         stage, settings.worker_id, settings.kafka_control_topic, outbox, service.stopping
     )
@@ -95,6 +105,7 @@ def _make_handler(
     outbox: Outbox,
     metrics: UploaderMetrics,
     cancels: Cancels,
+    songs: SongKeeper,
 ) -> UploaderHandler:
     return UploaderHandler(
         UploaderConfig.from_settings(settings, secrets),
@@ -104,6 +115,7 @@ def _make_handler(
         Statuses(settings.kafka_status_topic, outbox, time.time),
         metrics=metrics,
         cancels=cancels,
+        songs=songs,
     )
 
 

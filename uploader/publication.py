@@ -16,6 +16,7 @@ from uploader import callback, stems
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Phase, UploaderMetrics
 from uploader.places import run_id
+from uploader.songs import SongKeeper
 from uploader.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -32,9 +33,10 @@ class Publisher:
         cancels: Cancels,
         metrics: UploaderMetrics,
         wall_clock: Callable[[], float],
+        songs: SongKeeper | None = None,
     ):
         """`wall_clock` gives seconds since the epoch."""
-        self._prefix, self._storage, self._stage = s3_prefix, storage, stage
+        self._prefix, self._storage, self._stage, self._songs = s3_prefix, storage, stage, songs
         self._cancels, self._metrics, self._wall_clock = cancels, metrics, wall_clock
         self._locks = KeyedLocks()
 
@@ -104,6 +106,8 @@ class Publisher:
         self, result: Separated | SeparationFailed, keys: RunKeys, is_reported: bool, body: bytes
     ) -> None:
         """Removes what nobody needs once the manifest exists, whoever gets this record next."""
+        if self._songs is not None:
+            self._songs.release(result)
         failed = callback.as_failure(body)
         if failed and not is_reported:
             self._storage.remove_unnamed(keys)

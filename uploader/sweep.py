@@ -9,6 +9,7 @@ from collections.abc import Callable
 from common.storage.multipart import MultipartUploads
 from common.storage.stage import LocalStage
 from common.storage.stage_keys import STEM_FILE
+from uploader.songs import SongKeeper
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ class Sweeper:
         s3_prefix: str,
         kept_for_s: float,
         wall_clock: Callable[[], float] = time.time,
+        songs: SongKeeper | None = None,
     ):
         """Staged stems that no uploader takes are removed after `kept_for_s` seconds.
 
-        `wall_clock` gives seconds since the epoch.
+        `wall_clock` gives seconds since the epoch. `songs` sweeps uploaded songs.
         """
+        self._songs = songs
         self._stage, self._uploads, self._prefix = stage, uploads, s3_prefix
         self._kept_for_s, self._wall_clock = kept_for_s, wall_clock
 
@@ -54,6 +57,8 @@ class Sweeper:
         attempts = self._stage.sweep(now_s, RETIRED_FOR_S, self._kept_for_s)
         if attempts or uploads:
             log.info("swept %d staged attempts and %d unfinished uploads", attempts, uploads)
+        if self._songs is not None and (songs := self._songs.sweep()):
+            log.info("swept %d uploaded songs", songs)
 
     def _is_stem(self, key: str) -> bool:
         return key.startswith(self._prefix) and bool(_STEM_KEY.fullmatch(key.removeprefix(self._prefix)))
