@@ -55,7 +55,7 @@ class UploadReader:
         began_s = time.monotonic()
         with job_errors("read an upload", _FAILED):
             upload = self._uploads.find(task.user, upload_id)
-            body = upload and self._uploads.bucket.stream(upload.keys(self._uploads.prefix).audio)
+            body = self._uploads.open(upload) if upload else None
         if upload is None or body is None:
             raise PermanentError(
                 ErrorCode.UPLOAD_MISSING, "The uploaded song is gone: it was deleted, or has expired"
@@ -70,9 +70,7 @@ class UploadReader:
             if isinstance(error, HTTPError):  # urllib3's: the connection broke within the body
                 raise TransientError(ErrorCode.NETWORK_ERROR, f"{_FAILED}: {type(error).__name__}") from error
             if is_disk_full(error):
-                raise TransientError(
-                    ErrorCode.DISK_FULL, "The disk became full while a song was read"
-                ) from error
+                raise TransientError(ErrorCode.DISK_FULL, "The disk became full") from error
             raise
         elapsed_s = max(time.monotonic() - began_s, 1e-3)
         log.info("Upload read in %.1fs (avg %.2f MB/s)", elapsed_s, upload.bytes / _MB / elapsed_s)

@@ -44,12 +44,7 @@ def main() -> int:
     storage, secrets = _storage_and_secrets(settings)
     metrics = UploaderMetrics.create()
     register_disks(metrics.worker, {"output": settings.output_dir})
-    songs = SongKeeper(
-        Uploads(storage.bucket, settings.s3_prefix),
-        settings.upload_retention_s,
-        settings.stage_retention_s,
-        time.time,
-    )
+    songs = _song_keeper(settings, storage)
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
@@ -85,6 +80,11 @@ def main() -> int:
     finally:
         control.stop()
         outbox.stop()
+
+
+def _song_keeper(settings: UploaderSettings, storage: Storage) -> SongKeeper:
+    uploads = Uploads(storage.bucket, settings.s3_prefix)
+    return SongKeeper(uploads, settings.upload_retention_s, settings.stage_retention_s, time.time)
 
 
 def _storage_and_secrets(settings: UploaderSettings) -> tuple[Storage, Sequence[str]]:

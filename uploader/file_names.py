@@ -23,7 +23,8 @@ def content_disposition(result: Separated, stem: str, extension: str) -> str:
     """Returns the header by which browsers save the stem as `Artist - Title (vocals).flac`.
 
     The result's label gives the name, or else its song's file name: an uploaded file's own, or the last part
-    of the address. `extension` comes without its dot. The header is ASCII after RFC 6266, with the full name after RFC 8187.
+    of the address. `extension` comes without its dot. The header is ASCII after RFC 6266, with the full name
+    after RFC 8187.
     """
     given = result.label or _of_file(result.file_name or "") or _of_address(result.audio or "")
     name = f"{_clean(given) or _UNNAMED} ({stem}).{extension}"

@@ -33,7 +33,8 @@ class TaskStatus(BaseModel):
     user: str
     audio: str | None = Field(
         default=None,
-        description="the song's address without its query, or the upload; absent in tasks of old versions",
+        description="the song's address without its query, or `upload:` and the id of an upload; absent in "
+        "tasks of old versions",
     )
     file_name: str | None = Field(default=None, description="the name of an uploaded song's file")
     hook_host: str | None = Field(

@@ -7,7 +7,7 @@ it once the run is over for good. Marks of tasks that never came to Kafka are re
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -70,6 +70,10 @@ class Uploads:
     def song(self, upload: Upload) -> ObjectSeen | None:
         """Returns the size and time of the stored song, None if it is not complete."""
         return self.bucket.seen(upload.keys(self.prefix).audio)
+
+    def open(self, upload: Upload) -> Any:
+        """Returns the song as a body to be read in pieces and closed, None if it is not complete."""
+        return self.bucket.stream(upload.keys(self.prefix).audio)
 
     def mark(self, upload: Upload, task_uuid: UUID) -> None:
         """Keeps the song for the task."""
