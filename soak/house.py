@@ -81,6 +81,7 @@ class House:
         self.settings = {
             **SETTINGS,
             **self.store.address.environment(),
+            "STAGE": options.stage,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,
             "MODEL_FILE_DIR": str(directory / "models"),
             "TRUSTED_URL_PREFIXES": origins,
