@@ -50,8 +50,8 @@ class Evidence:
     """All evidence of one run.
 
     `objects` has the sha256 of each announced link's answer, or why there is none. `states` has the api's
-    state of each task, by task_uuid. `incidents` are unplanned ends of processes. `stage`, `temporary`, `bucket`
-    and `unfinished` are the files, objects and uploads that were left.
+    state of each task, by task_uuid. `incidents` are unplanned ends of processes. `stage`, `temporary`,
+    `bucket` and `unfinished` are the files, objects and uploads that were left.
     """
 
     plan: Plan
@@ -105,7 +105,7 @@ def unfinished_uploads(house: House) -> list[str]:
 def left_in_bucket(house: House, task_uuids: Iterable[str]) -> list[str]:
     """Return the keys of all objects that are no results of these tasks and may not stay either."""
     ours = set(task_uuids)
-    return [key for key in house.store.address.keys() if not _may_stay(key, ours)]
+    return [key for key in house.store.address.object_keys() if not _may_stay(key, ours)]
 
 
 def _may_stay(key: str, task_uuids: set[str]) -> bool:

@@ -141,7 +141,7 @@ class House:
     def recover(self) -> None:
         """End all disturbances at once, and wait until all processes are ready again."""
         for resident in self._residents.values():
-            resident.due_s = 0.0
+            resident.due_s = time.monotonic()
         while not self.calm:
             self.tick()
             time.sleep(0.1)

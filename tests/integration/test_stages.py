@@ -85,7 +85,7 @@ class InBucket:
 
     def files(self) -> list[str]:
         root = f"{self._prefix}stage/"
-        found = [key.removeprefix(root) for key in self._store.keys(root)]
+        found = [key.removeprefix(root) for key in self._store.object_keys(root)]
         uploads = self._store.client().list_multipart_uploads(Bucket=self._store.bucket, Prefix=root)
         return [name for name in found if name != MARKER] + [u["Key"] for u in uploads.get("Uploads", [])]
 

@@ -95,7 +95,7 @@ class CrashSystem:
 
     def staged(self, task_uuid: str) -> list[str]:
         if self.trio.settings.get("STAGE") == "s3":
-            return self.store.keys(f"stage/{task_uuid}/")
+            return self.store.object_keys(f"stage/{task_uuid}/")
         return below(self.trio.stack.outputs / task_uuid, files_only=True)
 
     def attempts(self, service: Service, task_uuid: str) -> list[int]:

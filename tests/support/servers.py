@@ -66,7 +66,7 @@ class S3Store:
         """A boto3 client with these keys."""
         return store.client(self.endpoint_url, store.Keys(self.access_key, self.secret_key))
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def object_keys(self, prefix: str = "") -> list[str]:
         """The keys of all objects that begin with `prefix`, in order."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         return [found["Key"] for page in pages for found in page.get("Contents", [])]
