@@ -15,7 +15,7 @@ from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
-from api.routes import cancel, offers, probes, redelivery, submit, tasks
+from api.routes import cancel, deletion, offers, probes, redelivery, submit, tasks
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
@@ -71,7 +71,7 @@ def create_app(
     if settings.api_docs:
         document.add_route(app)
         swagger_ui.install(app)
-    for routes in (submit, probes, tasks, redelivery, cancel, offers):
+    for routes in (submit, probes, tasks, redelivery, cancel, deletion, offers):
         app.include_router(routes.router)
     if settings.api_metrics:
         app.include_router(probes.metrics_router)

@@ -11,12 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from common.tasks.messages import State
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 UNEXPECTED_ERROR = (
     "The request could not be handled, because of an unexpected error; please try again. If it happens "
     "again, give the operator the X-Request-Id"
@@ -80,6 +82,17 @@ def explain(errors: list[Any]) -> str:
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
+def _allowed(request: Request) -> str:
+    """Return the methods of all routes with the request's path. Starlette names those of the first one."""
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    routes = request.app.routes
+    return ", ".join(
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    )
+
+
 def install(app: FastAPI) -> None:
     """Add the handlers that turn each exception of a route into a problem."""
 
@@ -88,8 +101,9 @@ def install(app: FastAPI) -> None:
         return problem(error.status, error.detail, error.error_code, error.headers, **error.members)
 
     @app.exception_handler(HTTPException)
-    async def on_http_exception(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), headers=error.headers)
+    async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+        return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -40,6 +40,7 @@ class ErrorCode(StrEnum):
     WINDOW_EMPTY = "window_empty"
     UPLOAD_MISSING = "upload_missing"
     UPLOAD_MISMATCH = "upload_mismatch"
+    RESULT_DELETED = "result_deleted"
 
 
 # Results, statuses and callbacks carry no more of an error's text.

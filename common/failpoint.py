@@ -28,6 +28,8 @@ class Failpoint(StrEnum):
     UPLOADED = "uploaded"
     MANIFEST_WRITTEN = "manifest-written"
     CALLBACK_ANSWERED = "callback-answered"
+    STEM_DELETED = "stem-deleted"
+    RESULTS_DELETED = "results-deleted"
     # The job's messages are acknowledged, its offsets are not sent yet.
     JOB_SENT = "job-sent"
     # The transaction of a job that has ended: it holds a result, a retry or a dead letter.

@@ -22,6 +22,7 @@ from processor.assembly import (
     make_announcer,
     make_handler,
     make_recipes,
+    make_result_cache,
     open_stage,
     own_directories,
 )
@@ -46,6 +47,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     stage = open_stage(settings)
     engine = make_engine(engine_config(settings))
     recipes = make_recipes(settings, engine.stems_of)
+    cache = make_result_cache(settings, lambda: engine.installed)
     metrics = ProcessorMetrics.create()
     metrics.read_engine(lambda: engine.busy_s)
     register_disks(metrics.worker, own_directories(settings))
@@ -60,7 +62,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage, outbox, metrics, cancels, stages, recipes),
+        make_handler(settings, engine, stage, outbox, metrics, cancels, stages, recipes, cache),
         {"engine": engine.state, "stage": stages.check},
         metrics.worker,
         PlaceRules(download_limits(settings), claim_of),

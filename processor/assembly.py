@@ -1,7 +1,7 @@
 """Builds the processor's parts from its settings."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.outbound.addresses import AddressPolicy
@@ -15,9 +15,11 @@ from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageWatch
 from processor import work_directory
 from processor.announcer import Announcer, Identity, Room
-from processor.audio.download import DownloadLimits
+from processor.audio.partial_file import PartialDownloads
 from processor.audio.prepare import AudioLimits
-from processor.engine.protocol import EngineConfig, SeparationEngine
+from processor.audio.transfer import DownloadLimits
+from processor.cache import ResultCache, make_cache
+from processor.engine.protocol import EngineConfig, Installed, SeparationEngine
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
 from processor.presets import schema
@@ -78,6 +80,7 @@ def make_handler(
     cancels: Cancels,
     stages: StageWatch,
     recipes: Recipes,
+    cache: ResultCache | None = None,
 ) -> ProcessorHandler:
     """Build the handler with a work directory of its own below TEMP_DIR, kept for the process's life.
 
@@ -94,6 +97,8 @@ def make_handler(
             download_limits(settings),
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
             settings.output_format,
+            # A job that waits for its last retry finds what it had; nothing stays much longer.
+            PartialDownloads(temp_dir / "uvr-downloads", 2.0 * settings.retry_delays_s[-1], time.time),
         ),
         OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
         engine,
@@ -103,7 +108,18 @@ def make_handler(
         cancels=cancels,
         stages=stages,
         recipes=recipes,
+        cache=cache,
     )
+
+
+def make_result_cache(
+    settings: ProcessorSettings, installed: Callable[[], Sequence[Installed]]
+) -> ResultCache | None:
+    """Return the cache of the settings, if there is to be one. Raises SystemExit for bad settings."""
+    try:
+        return make_cache(settings, installed, time.time)
+    except ValueError as error:
+        exit_for_bad_settings(str(error))
 
 
 def make_announcer(

@@ -29,8 +29,10 @@ from common.tasks.messages import (
 from common.tasks.messages.choices import Format
 from common.tasks.stage_news import StageWatch
 from processor import results, work_directory
-from processor.audio.download import DownloadLimits
+from processor.audio.partial_file import PartialDownloads
 from processor.audio.prepare import AudioLimits, prepare
+from processor.audio.transfer import DownloadLimits
+from processor.cache import ResultCache
 from processor.engine.protocol import SeparationEngine
 from processor.fetching import Fetcher
 from processor.metrics import Phase, ProcessorMetrics
@@ -47,7 +49,7 @@ class ProcessorConfig:
     """The handler's settings; `download` and `audio` limit each song.
 
     `temp_dir` belongs to this process alone. `retries` counts the tries after the first. `format` is that of
-    the stems where a task names none.
+    the stems where a task names none. `partials` keeps what came of downloads that broke off.
     """
 
     result_topic: str
@@ -56,6 +58,7 @@ class ProcessorConfig:
     download: DownloadLimits
     audio: AudioLimits
     format: Format = "wav"
+    partials: PartialDownloads | None = None
 
 
 class ProcessorHandler:
@@ -76,15 +79,16 @@ class ProcessorHandler:
         cancels: Cancels | None = None,
         stages: StageWatch | None = None,
         recipes: Recipes | None = None,
+        cache: ResultCache | None = None,
     ):
         self._cancels = cancels or Cancels()
-        self._stages = stages
+        self._stages, self._cache = stages, cache
         self._metrics = metrics or ProcessorMetrics.create()
         self._config = config
         self._statuses = statuses
         self._schedule = RetrySchedule("job", config.retries, resets=(retry.BRIEF,))
         self._brief_schedule = retry.brief_schedule(self._schedule)
-        self._fetcher = Fetcher(config.download, network)
+        self._fetcher = Fetcher(config.download, network, config.partials)
         self._maker = Maker(engine, recipes or Recipes(("default",), {}), config.format)
         self._stage = stage
         self._wall_clock = wall_clock
@@ -120,7 +124,9 @@ class ProcessorHandler:
                 raise
             Failpoint.STAGED.reach()
             # `undo`: a worker that was frozen may have lost the record, and then no result names its stems.
-            return Done((self._message(result), self._uploading(result)), undo=unstage)
+            # What is only copied skips UPLOADING: if its stems are gone by then, it comes here once more.
+            uploading = () if result.cached_from else (self._uploading(result),)
+            return Done((self._message(result), *uploading), undo=unstage)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
         """Return the retry schedule for `error`: a short one for errors that a retry seldom mends."""
@@ -196,6 +202,9 @@ class ProcessorHandler:
                 )
             fetched.path.unlink()
             log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
+            digest = self._cache.digest(plan, mix, context.check) if self._cache else None
+            if cached := self._cached(task, digest, status):
+                return cached
             status.enter(State.SEPARATING)
             began_s = time.monotonic()
             made = self._maker.make(plan, mix, directory / "work", context.check, _progress_of(status))
@@ -207,8 +216,19 @@ class ProcessorHandler:
             with timed(Phase.STAGE):
                 stems = put_in_stage(self._stage, task, record, context, made)
                 return results.separated(
-                    task, made, stems, self._stage.mode, self._wall_clock(), status.times
+                    task, made, stems, self._stage.mode, self._wall_clock(), status.times, digest
                 )
+
+    def _cached(self, task: Task, digest: str | None, status: JobStatus) -> Separated | None:
+        """Return the result whose stems there are already, unless its user wants new ones."""
+        if self._cache is None or digest is None or task.cache == "refresh":
+            return None
+        entry = self._cache.find(task, digest)
+        self._metrics.looked_up(entry is not None)
+        if entry is None:
+            return None
+        log.info("the stems are those of task %s, run %d", entry.task_uuid, entry.run)
+        return results.cached(task, entry, digest, self._wall_clock(), status.times)
 
 
 def _progress_of(status: JobStatus) -> Callable[[float], None]:

@@ -30,6 +30,7 @@ class ProcessorMetrics:
     worker: WorkerMetrics
     audio_seconds: Counter
     speed: Histogram
+    cache_lookups: Counter
 
     @classmethod
     def create(cls) -> Self:
@@ -44,7 +45,12 @@ class ProcessorMetrics:
                 registry=worker.registry,
                 buckets=_SPEED_BUCKETS,
             ),
+            _cache_lookups(worker),
         )
+
+    def looked_up(self, found: bool) -> None:
+        """Record that stems of an earlier task were looked for, and whether there were any."""
+        self.cache_lookups.labels("hit" if found else "miss").inc()
 
     def separated(self, audio_s: float, took_s: float) -> None:
         """Record that the engine worked for `took_s` seconds on a song of `audio_s` seconds."""
@@ -59,3 +65,15 @@ class ProcessorMetrics:
         self.worker.registry.register(
             Reading(CounterMetricFamily, "uvr_engine_busy_seconds", documentation, (), lambda: {(): busy_s()})
         )
+
+
+def _cache_lookups(worker: WorkerMetrics) -> Counter:
+    lookups = Counter(
+        "uvr_cache_lookups",
+        "Look-ups of stems that an earlier task has, by outcome.",
+        ["outcome"],
+        registry=worker.registry,
+    )
+    for outcome in ("hit", "miss"):
+        lookups.labels(outcome)
+    return lookups

@@ -9,7 +9,21 @@ from common.outbound.addresses import without_secrets
 from common.storage.stage_interface import StageMode
 from common.tasks.job_status import failure
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, Task, Times
+from common.tasks.messages.manifest import CacheEntry
 from processor.presets.maker import Made
+
+# The fields of a cache entry that say how its stems were made.
+_MADE = {
+    "model",
+    "device",
+    "runtime",
+    "precision",
+    "precision_fallback",
+    "gain",
+    "models",
+    "output",
+    "version",
+}
 
 
 def separated(
@@ -19,6 +33,7 @@ def separated(
     stage: StageMode,
     finished_at: float,
     times: Times,
+    cache_digest: str | None = None,
 ) -> Separated:
     """Return the result of a separated song. `finished_at` and `times` are in seconds since the epoch."""
     first = made.used[0]
@@ -37,6 +52,33 @@ def separated(
         output=made.output,
         stage=stage,
         version=__version__,
+        cache_digest=cache_digest,
+    )
+
+
+def cached(task: Task, entry: CacheEntry, digest: str, finished_at: float, times: Times) -> Separated:
+    """Return the result of a song whose stems the uploader copies from an earlier run, as `entry` says.
+
+    `finished_at` and `times` are in seconds since the epoch.
+    """
+    stems = {
+        # No stem is staged: the key is the file's name alone.
+        name: StagedStem(
+            key=stem.url.rpartition("/")[2], sha256=stem.sha256, bytes=stem.bytes, duration_s=stem.duration_s
+        )
+        for name, stem in entry.stems.items()
+    }
+    made = entry.model_dump(include=_MADE)
+    return Separated(
+        **_shared_fields(task),
+        **made,
+        finished_at=finished_at,
+        stems=stems,
+        times=times,
+        cached_from=entry.task_uuid,
+        cached_run=entry.run,
+        cache_digest=digest,
+        task=task,
     )
 
 

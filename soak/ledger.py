@@ -13,7 +13,7 @@ from common.kafka import retry_topics
 from common.lag import lags
 from common.settings.schema import KafkaSettings, ProcessorSettings, UploaderSettings
 from common.tasks import messages
-from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, Task
+from common.tasks.messages import DeliveryAttempt, Separated, SeparationFailed, Task
 from common.worker import committed_state
 from tests.support.common.kafka.group import read_all
 
@@ -75,7 +75,7 @@ def read(settings: KafkaSettings) -> Ledger:
     backward, commits = backward_steps(records(_OFFSETS_TOPIC))
     return Ledger(
         tasks=[messages.decode_task(r.value) for r in records(settings.kafka_task_topic)],
-        results=[result for result in found if not isinstance(result, Redelivery)],
+        results=[result for result in found if isinstance(result, Separated | SeparationFailed)],
         deliveries=[
             DeliveryAttempt.model_validate_json(r.value) for r in records(settings.kafka_delivery_topic)
         ],

@@ -21,6 +21,7 @@ from common.tasks.stage_news import StageAnnouncer
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
+from uploader.bucket_sweep import BucketSweep, expire_by
 from uploader.config import UploaderConfig
 from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
@@ -67,7 +68,9 @@ def main() -> int:
         bucket.wait(stopping)
         announcer.start()
 
-    threading.Thread(target=sweeper.run, args=(service.stopping,), name="sweeper", daemon=True).start()
+    bucket_sweep = _make_bucket_sweep(settings, storage, outbox, metrics)
+    for name, sweep in (("sweeper", sweeper.run), ("bucket-sweep", bucket_sweep.run)):
+        threading.Thread(target=sweep, args=(service.stopping,), name=name, daemon=True).start()
     outbox.start()
     control.start()
     try:
@@ -95,6 +98,15 @@ def _open_stage(settings: UploaderSettings, storage: Storage) -> Stage:
     with exit_if_unusable("OUTPUT_DIR", stage.root):
         stage.open()
     return stage
+
+
+def _make_bucket_sweep(
+    settings: UploaderSettings, storage: Storage, outbox: KafkaOutbox, metrics: UploaderMetrics
+) -> BucketSweep:
+    expire = expire_by(outbox, settings.kafka_result_topic)
+    sweep = BucketSweep(storage.bucket, settings.s3_prefix, settings.result_retention_s, expire)
+    metrics.read_bucket(sweep.bytes_by_kind, sweep.objects_by_kind)
+    return sweep
 
 
 def _make_handler(

@@ -35,6 +35,7 @@ def success_body(result: Separated, links: Mapping[str, ResultLink], timestamp_s
         models=result.models,
         output=result.output,
         version=result.version,
+        cached_from=result.cached_from,
         label=result.label,
         metadata=result.metadata,
         expires_at=first_expiry_s(links.values()),

@@ -18,6 +18,7 @@ class UploaderConfig:
     s3_prefix: str
     webhook_secrets: Sequence[str]
     callback_timeout_s: float
+    task_topic: str = "uvr_tasks"
 
     @classmethod
     def from_settings(cls, settings: UploaderSettings, webhook_secrets: Sequence[str]) -> Self:
@@ -29,4 +30,5 @@ class UploaderConfig:
             settings.s3_prefix,
             webhook_secrets,
             settings.callback_timeout_s,
+            settings.kafka_task_topic,
         )

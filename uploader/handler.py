@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from common.errors import UNWANTED, ErrorCode, JobError, TransientError, UnlikelyError
 from common.jobs import retry
@@ -17,10 +18,22 @@ from common.storage.stage_interface import Stage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus, Statuses, failure
-from common.tasks.messages import Redelivery, Separated, SeparationFailed, State, UndecodableMessage
+from common.tasks.messages import (
+    AnyResultRecord,
+    Deletion,
+    Redelivery,
+    Separated,
+    SeparationFailed,
+    State,
+    Task,
+    UndecodableMessage,
+)
+from common.tasks.messages.manifest import as_tombstone
 from uploader import callback, status_messages, stems
+from uploader.cached import StemsGone
 from uploader.callback_sender import CallbackSender
 from uploader.config import UploaderConfig
+from uploader.deletion import Deleter
 from uploader.delivery import CallbackFailed, Deliverer
 from uploader.metrics import UploaderMetrics
 from uploader.publication import Publisher
@@ -28,8 +41,6 @@ from uploader.redelivery import Redeliverer
 from uploader.storage import Storage
 
 log = logging.getLogger(__name__)
-
-Content = Separated | SeparationFailed | Redelivery
 
 
 @dataclass(frozen=True)
@@ -68,28 +79,36 @@ class UploaderHandler:
         )
         self._deliverer = Deliverer(sender, stage)
         self._redeliverer = Redeliverer(config.s3_prefix, storage, sender)
+        self._deleter = Deleter(config.s3_prefix, storage.bucket, statuses.topic, wall_clock)
         self._callback_schedule = RetrySchedule(
             "callback", config.callback_retries, resets=("job", retry.BRIEF)
         )
         self._brief_schedule = retry.brief_schedule(self._callback_schedule)
         self._job_schedule = RetrySchedule("job", config.job_retries)
 
-    def decode(self, record: Record) -> Content | Poison:
+    def decode(self, record: Record) -> AnyResultRecord | Poison:
         try:
             return messages.decode_result_record(record.value)
         except UndecodableMessage as error:
             return Poison(str(error))
 
-    def run(self, job: Job[Content], context: JobContext) -> Outcome:
+    def run(self, job: Job[AnyResultRecord], context: JobContext) -> Outcome:
         content, tries_before = job.content, self._callback_tries(job)
         with task_context(content.task_uuid), request_context(content.request_id):
             if isinstance(content, Redelivery):
                 return self._redeliverer.run(content, tries_before, context)
+            if isinstance(content, Deletion):
+                return self._deleter.run(content, context)
             with self._status(job, content, context) as status:
                 try:
                     body = self._published_body(content, tries_before > 0, context, status)
                 except JobError as error:
                     return _PublishFailed(error)
+                except StemsGone as gone:
+                    return self._separated_again(gone.task)
+                if as_tombstone(body):
+                    log.info("not published: its results were deleted")
+                    return Done(after_commit=partial(stems.remove_retired, self._stage, content))
                 return self._deliverer.run(content, body, tries_before, context, status)
 
     def schedule(self, error: TransientError) -> RetrySchedule:
@@ -100,7 +119,7 @@ class UploaderHandler:
         return self._job_schedule
 
     def after_failure(
-        self, job: Job[Content], failed: Failed, decision: Decision, context: JobContext
+        self, job: Job[AnyResultRecord], failed: Failed, decision: Decision, context: JobContext
     ) -> Done:
         content = job.content
         with task_context(content.task_uuid), request_context(content.request_id):
@@ -108,6 +127,8 @@ class UploaderHandler:
                 log.error("given up (%s): %s", failed.error.code, failed.error.message)
             if isinstance(content, Redelivery):
                 return self._redeliverer.after_failure(content, failed, decision)
+            if isinstance(content, Deletion):
+                return Done((decision.letter,) if isinstance(decision, GivenUp) else ())
             if isinstance(failed, CallbackFailed):
                 return self._deliverer.after_failure(content, failed, decision)
             if isinstance(decision, Retry):
@@ -121,8 +142,20 @@ class UploaderHandler:
             return callback.failure_body(result)
         return self._publisher.publish(result, is_reported, context, status)
 
+    def _separated_again(self, task: Task) -> Done:
+        """Gives a task back to the processors: the stems that were to be copied are gone.
+
+        In one transaction with the result's offset, so that the task is neither lost nor done twice.
+        """
+        log.warning("the stems of an earlier task are gone: the song is separated after all")
+        return Done((Message(self._config.task_topic, str(task.task_uuid).encode(), task.to_bytes()),))
+
     def _wait_to_publish(
-        self, job: Job[Content], result: Separated | SeparationFailed, error: JobError, decision: Retry
+        self,
+        job: Job[AnyResultRecord],
+        result: Separated | SeparationFailed,
+        error: JobError,
+        decision: Retry,
     ) -> Done:
         if isinstance(result, SeparationFailed):
             return Done()  # the run is over, whatever its callback waits for
@@ -132,7 +165,7 @@ class UploaderHandler:
 
     def _give_up(
         self,
-        job: Job[Content],
+        job: Job[AnyResultRecord],
         result: Separated | SeparationFailed,
         failed: Failed,
         decision: GivenUp,
@@ -162,12 +195,12 @@ class UploaderHandler:
         # The staged files stay for a replay of the dead letter.
         return Done((failure_record, delivering, decision.letter))
 
-    def _callback_tries(self, job: Job[Content]) -> int:
+    def _callback_tries(self, job: Job[AnyResultRecord]) -> int:
         """Returns how many tries of the callback have failed. The first reported the run's end."""
         return job.history.tries(self._callback_schedule)
 
     def _status(
-        self, job: Job[Content], result: Separated | SeparationFailed, context: JobContext
+        self, job: Job[AnyResultRecord], result: Separated | SeparationFailed, context: JobContext
     ) -> JobStatus:
         tries = (self._callback_tries(job), job.history.tries(self._job_schedule))
         return self._statuses.job(result, tries, context.attempt, context.attempt - context.counted_attempts)

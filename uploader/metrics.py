@@ -1,11 +1,13 @@
 """Counts and times what only the uploader does: uploads and callbacks."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Self
 
 from prometheus_client import Counter
 
+from common.observability.prometheus import Numbers
 from common.worker.metrics import WorkerMetrics
 from uploader.webhook import Delivered, Delivery, Gone, Refused, Rejected, TimedOut
 
@@ -39,6 +41,13 @@ class UploaderMetrics:
         for value in _CLASSES:
             callbacks.labels(value)
         return cls(worker, callbacks)
+
+    def read_bucket(self, sizes_bytes: Callable[[], Numbers], objects: Callable[[], Numbers]) -> None:
+        """Registers gauges that read what the last sweep has found in the bucket, by kind."""
+        for name, what, read in (("bytes", "Bytes", sizes_bytes), ("objects", "Objects", objects)):
+            self.worker.register_gauge(
+                f"uvr_bucket_{name}", f"{what} in the bucket as of the last sweep, by kind.", ("kind",), read
+            )
 
     def called(self, answer: Delivery, took_s: float) -> None:
         """Notes one try of a callback, which took `took_s` seconds and was answered by `answer`."""

@@ -7,7 +7,7 @@ from common.jobs.places import Claim, Limits
 from common.kafka.records import Record
 from common.settings.schema import UploaderSettings
 from common.tasks import messages
-from common.tasks.messages import Redelivery, Separated, SeparationFailed, UndecodableMessage
+from common.tasks.messages import Deletion, Redelivery, Separated, SeparationFailed, UndecodableMessage
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -40,7 +40,7 @@ def claim_of(record: Record) -> Claim | None:
         result = messages.decode_result_record(record.value)
     except UndecodableMessage:
         return None
-    if result.hook_url is None or not _is_callback_alone(record, result):
+    if isinstance(result, Deletion) or result.hook_url is None or not _is_callback_alone(record, result):
         return None
     return callback_claim(result)
 

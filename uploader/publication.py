@@ -12,11 +12,12 @@ from common.storage.stage_interface import Stage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus
 from common.tasks.messages import Separated, SeparationFailed, State
-from uploader import callback, stems
+from common.tasks.messages.manifest import as_tombstone
+from uploader import cached, callback, stems
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Phase, UploaderMetrics
 from uploader.places import run_id
-from uploader.storage import Storage
+from uploader.storage import Storage, about
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +48,8 @@ class Publisher:
     ) -> bytes:
         """Returns the callback's body once the body and all that it names are in the store.
 
-        `is_reported`: an earlier try of the callback has reported the run's end already. Raises JobError, and
+        Returns the tombstone of a run whose results are deleted, and publishes nothing then. `is_reported`:
+        an earlier try of the callback has reported the run's end already. Raises JobError, StemsGone, and
         Cancelled when the job must stop.
         """
         # A repeated Idempotency-Key can bring two results of one run side by side. Were both uploaded, one's
@@ -75,7 +77,7 @@ class Publisher:
             body = self._body(result, keys, context, status)
             context.check()
         Failpoint.UPLOADED.reach()
-        return self._storage.put_manifest(keys.manifest, body)
+        return self._storage.put_manifest(keys.manifest, body, about(result))
 
     def _stoppable(
         self, result: Separated | SeparationFailed, is_reported: bool, context: JobContext
@@ -92,9 +94,12 @@ class Publisher:
         context: JobContext,
         status: JobStatus,
     ) -> bytes:
-        """Uploads the stems that the body names, and returns the body."""
+        """Uploads or copies the stems that the body names, and returns the body. Raises StemsGone."""
         if isinstance(result, SeparationFailed):
             return callback.failure_body(result)
+        if result.cached_from is not None:
+            links = cached.copy_stems(result, keys, self._storage, context.check)
+            return callback.success_body(result, links, self._wall_clock())
         status.enter(State.UPLOADING)
         with self._metrics.worker.timed(Phase.UPLOAD):
             links = stems.publish(result, keys, self._stage, self._storage, context.check, status.advance)
@@ -104,9 +109,12 @@ class Publisher:
         self, result: Separated | SeparationFailed, keys: RunKeys, is_reported: bool, body: bytes
     ) -> None:
         """Removes what nobody needs once the manifest exists, whoever gets this record next."""
-        failed = callback.as_failure(body)
-        if failed and not is_reported:
+        failed, is_deleted = callback.as_failure(body), as_tombstone(body) is not None
+        # A run may be deleted while a late result of it is on its way.
+        if is_deleted or (failed and not is_reported):
             self._storage.remove_unnamed(keys)
         # The staged files of any other failure stay: a replay can still publish them.
         if not failed or failed.error_code in UNWANTED:
             stems.retire(self._stage, result)
+        if isinstance(result, Separated) and not is_reported:
+            cached.remember(result, body, keys, self._storage)

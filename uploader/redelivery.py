@@ -9,6 +9,7 @@ from common.jobs.outcome import Deferred, Done, Failed, Outcome
 from common.jobs.retry import Decision, GivenUp
 from common.storage.bucket_keys import RunKeys
 from common.tasks.messages import Redelivery
+from common.tasks.messages.manifest import as_tombstone
 from uploader.callback_sender import CallbackSender, CallbackTry, next_try_at
 from uploader.places import callback_claim, run_id
 from uploader.storage import Storage
@@ -61,13 +62,15 @@ class Redeliverer:
     def _body(self, redelivery: Redelivery) -> bytes:
         """Returns the body that went out before.
 
-        Raises JobError (storage_error): a PermanentError when the body is nowhere any more.
+        Raises JobError (result_deleted, storage_error): a PermanentError when the body is nowhere any more.
         """
         if redelivery.failure is not None and redelivery.unstored:
             # Not read from the store, which may hold the manifest of another result of the run by now.
             return redelivery.failure.to_bytes()
         key = RunKeys(self._prefix, redelivery.task_uuid, redelivery.run).manifest
         body = self._storage.get_manifest(key)
+        if as_tombstone(body):
+            raise PermanentError(ErrorCode.RESULT_DELETED, "The task's results have been deleted")
         if body is not None:
             return body
         if redelivery.failure is not None:  # the run was given up before its manifest was written

@@ -2,7 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from urllib.parse import quote
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
@@ -22,12 +23,15 @@ from common.storage.storage_errors import (
     job_errors,
 )
 from common.storage.verified import VerifiedFile
+from common.tasks.messages import Separated, SeparationFailed
 from common.waiting import StopCheck
 from uploader.places import callback_limits
 
 log = logging.getLogger(__name__)
 
 _MANIFEST_TRIES = 5
+# The metadata of a manifest, which its body does not have: nobody else than the api tells users of a task.
+USER, SUBMITTED_AT = "uvr-user", "uvr-submitted-at"
 
 
 class Storage:
@@ -98,14 +102,14 @@ class Storage:
         with job_errors("copy"):
             return self.bucket.copy(source, target, size_bytes, _headers(target, disposition))
 
-    def put_manifest(self, key: str, body: bytes) -> bytes:
-        """Creates `key` with `body`, unless it exists: the first writer wins.
+    def put_manifest(self, key: str, body: bytes, about: Mapping[str, str] | None = None) -> bytes:
+        """Creates `key` with `body`, unless it exists: the first writer wins. `about` is its metadata.
 
         Returns the body that the store then holds. Raises JobError (storage_error).
         """
         with job_errors("manifest"):
             for _ in range(_MANIFEST_TRIES):
-                if self.bucket.create(key, body, _headers(key)):
+                if self.bucket.create(key, body, {**_headers(key), "Metadata": dict(about or {})}):
                     return body
                 existing = self.get_manifest(key)
                 if existing is not None:
@@ -134,6 +138,11 @@ class Storage:
         """Returns the link to `key`, as LinkMaker.url does. Raises JobError (storage_error)."""
         with job_errors("link"):
             return self._links.url(key)
+
+
+def about(result: Separated | SeparationFailed) -> dict[str, str]:
+    """Returns the metadata of a result's manifest: whose task it is, and when it was submitted."""
+    return {USER: quote(result.user), SUBMITTED_AT: repr(result.submitted_at)}
 
 
 def _headers(key: str, disposition: str | None = None) -> dict[str, str]:

@@ -24,7 +24,7 @@ _PROBES = ("/health", "/livez", "/readyz", "/metrics")
 # Anybody may read these pages, and other sites may link to them.
 _PAGES = ("/docs", "/openapi.json")
 _FORWARDED_HOST = "uvr.forwarded_host"
-_ALLOWED_METHODS = "GET, HEAD, POST"
+_ALLOWED_METHODS = "GET, HEAD, POST, DELETE"
 _ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
 _EXPOSED_HEADERS = "Retry-After, X-Request-Id"
 _PREFLIGHT_MAX_AGE_S = 600

@@ -1,4 +1,4 @@
-"""Publishes tasks, redeliveries and cancellations, and returns once the broker has confirmed them."""
+"""Publishes tasks and requests about them, and returns once the broker has confirmed them."""
 
 import asyncio
 import logging

@@ -65,6 +65,10 @@ class TaskStatus(BaseModel):
         default=None,
         description="the callback's body, once the stems are ready; its links are valid until `expires_at`",
     )
+    deleted_at: float | None = Field(
+        default=None,
+        description="since when the results are deleted, and what was submitted forgotten",
+    )
 
     @classmethod
     def of(cls, status: Status, queue: QueuePlace | None = None) -> Self:
@@ -92,6 +96,7 @@ class TaskStatus(BaseModel):
             error_code=status.error_code,
             error_message=status.error_message,
             result=status.result,
+            deleted_at=status.deleted_at,
         )
 
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from api.problems import ProblemError
 from api.publishing.unavailable import confirmed_in_time
 from api.routes.access import User, VisibleTask
+from api.routes.deletion import TASK_DELETED, refuse_deleted
 from api.routes.models import EXAMPLE_SUCCEEDED, TaskStatus
 from api.routes.parts import Parts
 from api.routes.responses import SECONDS, answer, answers_to_a_change, problem_answer
@@ -32,6 +33,13 @@ _ANSWERS = answers_to_a_change(
     ),
     _NOT_QUEUED,
 ) | {
+    410: problem_answer(
+        410,
+        "The task's results have been deleted",
+        "The task's results have been deleted",
+        error_code=TASK_DELETED,
+        state=State.SUCCEEDED,
+    ),
     429: problem_answer(
         429,
         "Too many redeliveries of this task, or of yours (`error_code` `too_many_redeliveries`), or too many "
@@ -39,7 +47,7 @@ _ANSWERS = answers_to_a_change(
         "Too many redeliveries of this task were requested; please ask again in 20 s",
         error_code="too_many_redeliveries",
         Retry_After=SECONDS,
-    )
+    ),
 }
 
 
@@ -61,7 +69,8 @@ async def redeliver(status: VisibleTask, user: User, parts: Parts) -> TaskStatus
 
 
 def _redelivery_of(status: Status, user: str, now_s: float) -> Redelivery:
-    """Raise ProblemError 409 where the callback is still to come, or has no receiver."""
+    """Raise ProblemError 409 where the callback is still to come or has no receiver, 410 once deleted."""
+    refuse_deleted(status)
     if not status.state.is_final:
         raise ProblemError(409, _NOT_OVER, state=status.state)
     if status.hook_url is None:

@@ -190,7 +190,7 @@ def _key_of(request: Request) -> str | None:
 def _task_of(submission: PlainSubmission, user: str, idempotency_key: str | None) -> Task:
     chosen: dict[str, Any] = {}
     if isinstance(submission, Submission):
-        named = {"label": submission.label, "metadata": submission.metadata}
+        named = {"label": submission.label, "metadata": submission.metadata, "cache": submission.cache}
         chosen = {"choices": submission.choices, **named}
     submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
     return Task(

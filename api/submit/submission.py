@@ -3,6 +3,7 @@
 import json
 import re
 from hashlib import sha256
+from typing import Literal
 from uuid import UUID, uuid4, uuid5
 
 from fastapi import Request
@@ -67,6 +68,12 @@ class Submission(Choices, PlainSubmission):
         description=f"any object of at most {MAX_METADATA_BYTES} bytes as compact JSON in UTF-8; it comes "
         "back unchanged",
         examples=[{"order": 17}],
+    )
+
+    cache: Literal["refresh"] | None = Field(
+        None,
+        description="refresh: separate the song anew, even if the stems of an earlier task could serve",
+        examples=["refresh"],
     )
 
     _check_label = field_validator("label")(check_label)

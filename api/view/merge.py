@@ -55,6 +55,10 @@ def merged(known: Status | None, other: Status) -> Status:
     """Return the status that follows from both. It is `known` itself if `other` adds nothing."""
     if known is None:
         return other
+    if known.deleted_at is not None and known.run >= other.run:
+        return _with_owner(known, other)
+    if other.deleted_at is not None and other.run >= known.run:
+        return _with_owner(other, known)
     if _fixed_fields(other) != _fixed_fields(known):
         known, other = _with_common_fixed_fields(known, other)
     if other.run != known.run:
@@ -64,6 +68,16 @@ def merged(known: Status | None, other: Status) -> Status:
     if rank(other) > rank(known) and not (known.state.is_final and other.state != known.state):
         return other if times == other.times else other.model_copy(update={"times": times})
     return known if times == known.times else known.model_copy(update={"times": times})
+
+
+def _with_owner(deleted: Status, other: Status) -> Status:
+    """Return the status of a task whose results are deleted, with the owner that another status names.
+
+    The rest of the other status is to be forgotten, whichever was read first.
+    """
+    if deleted.user or not other.user:
+        return deleted
+    return _with(deleted, {"user": other.user, "submitted_at": other.submitted_at})
 
 
 def _last_times(one: Times, other: Times) -> Times:

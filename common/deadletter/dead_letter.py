@@ -13,7 +13,7 @@ from common.kafka import retry_topics
 from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 from common.tasks import messages
-from common.tasks.messages import Redelivery, Separated, SeparationFailed, Task, UndecodableMessage
+from common.tasks.messages import AnyResultRecord, Deletion, Redelivery, Task, UndecodableMessage
 
 _OWN_HEADERS = {
     *retry.HEADERS,
@@ -28,7 +28,7 @@ _CALLBACK_CODES = (ErrorCode.CALLBACK_FAILED, ErrorCode.CALLBACK_GONE)
 # How much is kept of bytes that are no message. There may be many, and people only look at them.
 _MAX_EXCERPT_BYTES = 2_000
 
-Content = Task | Separated | SeparationFailed | Redelivery
+Content = Task | AnyResultRecord
 
 
 class LetterId(NamedTuple):
@@ -97,7 +97,7 @@ class DeadLetter:
 
     @property
     def kind(self) -> str:
-        """One of task, result, callback, redelivery and undecodable."""
+        """One of task, result, callback, redelivery, deletion and undecodable."""
         match self.message:
             case None:
                 return "undecodable"
@@ -105,6 +105,8 @@ class DeadLetter:
                 return "task"
             case Redelivery():
                 return "redelivery"
+            case Deletion():
+                return "deletion"
         return "callback" if self.error_code in _CALLBACK_CODES else "result"
 
     @property

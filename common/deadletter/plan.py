@@ -10,15 +10,15 @@ from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
 from common.jobs.dead_letters import TRUNCATED
 from common.kafka.records import Message
-from common.tasks.messages import Redelivery, Separated, Task
+from common.tasks.messages import Deletion, Redelivery, Separated, Task
 
 
 @dataclass(frozen=True)
 class Replay:
     """Publishes the letter's message to `topic` again, as `run` of its task.
 
-    That is the task's next run; for a redelivery it is the run that is redelivered. `earlier_run` is the run
-    by which the letter was replayed before, if it was.
+    That is the task's next run; for a redelivery or deletion it is the run that is redelivered or deleted.
+    `earlier_run` is the run by which the letter was replayed before, if it was.
     """
 
     letter: DeadLetter
@@ -94,8 +94,8 @@ def plan(mailbox: Mailbox, wanted: Callable[[DeadLetter], bool], again: bool) ->
 def _one_a_task(selected: Iterable[DeadLetter]) -> dict[UUID, DeadLetter]:
     """Chooses the one letter of each task that is replayed, out of the letters that can be.
 
-    A later run comes first. Within a run, a letter that holds the work comes before the result of a failure,
-    and that before a redelivery. Among equals the newest letter comes first.
+    A later run comes first. Within a run, a deletion comes before a letter that holds the work, this before
+    the result of a failure, and that before a redelivery. Among equals the newest letter comes first.
     """
     taken: dict[UUID, DeadLetter] = {}
     for letter in selected:
@@ -109,9 +109,10 @@ def _one_a_task(selected: Iterable[DeadLetter]) -> dict[UUID, DeadLetter]:
     return taken
 
 
-def _rank(letter: DeadLetter) -> tuple[int, bool, bool, float]:
+def _rank(letter: DeadLetter) -> tuple[int, bool, bool, bool, float]:
     has_work = isinstance(letter.message, Task | Separated)
-    return letter.run or 0, has_work, not isinstance(letter.message, Redelivery), letter.written_at_s
+    is_deletion, is_redelivery = (isinstance(letter.message, kind) for kind in (Deletion, Redelivery))
+    return letter.run or 0, is_deletion, has_work, not is_redelivery, letter.written_at_s
 
 
 def _decide(letter: DeadLetter, mailbox: Mailbox, taken: dict[UUID, DeadLetter], again: bool) -> Decision:
@@ -125,8 +126,8 @@ def _decide(letter: DeadLetter, mailbox: Mailbox, taken: dict[UUID, DeadLetter],
     earlier_run = mailbox.replayed_as(letter)
     if earlier_run is not None and not again:
         return Replayed(letter, earlier_run)
-    # A redelivery belongs to a run that is over, and begins no new run.
-    run = message.run if isinstance(message, Redelivery) else mailbox.runs[task_uuid] + 1
+    # A redelivery or deletion belongs to a run that is over, and begins no new run.
+    run = message.run if isinstance(message, Redelivery | Deletion) else mailbox.runs[task_uuid] + 1
     return Replay(letter, task_uuid, topic, run, earlier_run)
 
 

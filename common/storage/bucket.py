@@ -81,6 +81,16 @@ class Bucket:
         metadata = answer.get("Metadata", {})
         return ObjectSeen(key, answer["ContentLength"], answer["ETag"], modified_s, metadata)
 
+    def metadata(self, key: str) -> Mapping[str, str]:
+        """Returns the metadata of an object, by names in small letters; {} if there is no object."""
+        try:
+            answer = self.client.head_object(Bucket=self.name, Key=key)
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                return {}
+            raise
+        return {name.lower(): value for name, value in answer["Metadata"].items()}
+
     def copy(
         self, source: str, target: str, size_bytes: int, headers: Mapping[str, Any] | None = None
     ) -> bool:

@@ -25,7 +25,14 @@ from common.tasks.messages.decoding import (
 )
 from common.tasks.messages.delivery import DeliveryAttempt
 from common.tasks.messages.fields import MAX_RUN, UndecodableMessage, request_id_or_empty
-from common.tasks.messages.result import Redelivery, Separated, SeparationFailed, StagedStem
+from common.tasks.messages.result import (
+    AnyResultRecord,
+    Deletion,
+    Redelivery,
+    Separated,
+    SeparationFailed,
+    StagedStem,
+)
 from common.tasks.messages.state import State, Times
 from common.tasks.messages.status import Status
 from common.tasks.messages.task import Task
@@ -33,8 +40,10 @@ from common.tasks.messages.worker import WorkerSeen
 
 __all__ = [
     "MAX_RUN",
+    "AnyResultRecord",
     "Cancel",
     "Choices",
+    "Deletion",
     "DeliveryAttempt",
     "FailureCallback",
     "Output",

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from common.tasks.messages.control import Cancel, StageSeen
 from common.tasks.messages.delivery import DeliveryAttempt
 from common.tasks.messages.fields import UndecodableMessage
-from common.tasks.messages.result import RESULT, RESULT_RECORD, Redelivery, Separated, SeparationFailed
+from common.tasks.messages.result import RESULT, RESULT_RECORD, AnyResultRecord, Separated, SeparationFailed
 from common.tasks.messages.status import Status
 from common.tasks.messages.task import Task
 from common.tasks.messages.worker import WorkerSeen
@@ -22,11 +22,11 @@ def decode_task(value: bytes | None) -> Task:
 
 
 def decode_result(value: bytes | None) -> Separated | SeparationFailed:
-    """Decodes a result. Raises UndecodableMessage, also for a redelivery, which is no result."""
+    """Decodes a result. Raises UndecodableMessage, also for what asks to redeliver or delete."""
     return _decode(value, RESULT.validate_json)
 
 
-def decode_result_record(value: bytes | None) -> Separated | SeparationFailed | Redelivery:
+def decode_result_record(value: bytes | None) -> AnyResultRecord:
     """Decodes any record of the result topic. Raises UndecodableMessage."""
     return _decode(value, RESULT_RECORD.validate_json)
 

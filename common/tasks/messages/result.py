@@ -19,7 +19,8 @@ from common.tasks.messages.fields import (
     RequestId,
     Run,
 )
-from common.tasks.messages.state import Times
+from common.tasks.messages.state import State, Times
+from common.tasks.messages.task import Task
 
 
 class StagedStem(MessageModel):
@@ -62,7 +63,8 @@ class Separated(_Result):
     processor) tell what was used; None from an earlier worker. `cached_from` is the task from whose run
     `cached_run` the store is to copy the stems, which are not staged then. `cache_digest` names the song with
     these choices and models in the user's cache. `stage` is the processor's STAGE; the default is all that
-    earlier workers know.
+    earlier workers know. `task` is the whole task of a result with `cached_from`: the task is done again
+    where the stems are gone by then.
     """
 
     status: Literal["success"] = "success"
@@ -80,6 +82,7 @@ class Separated(_Result):
     cached_run: Run | None = None
     cache_digest: str | None = Field(None, pattern="^[0-9a-f]{64}$")
     stage: Literal["path", "s3"] = "path"
+    task: Task | None = None
 
 
 class SeparationFailed(_Result):
@@ -118,7 +121,8 @@ class Deletion(MessageModel):
     """`uvr_results`: removes the stems and manifests of a task that is over, of all runs up to `run`.
 
     `user` asked for it, by the request `request_id`, at `requested_at` in seconds since the epoch; without a
-    user the results have expired. `audio` is the task's, in case it is an upload.
+    user the results have expired. `audio` is the task's, in case it is an upload. What stays of the task is
+    its `owner`, when it was submitted, and the `state` and `times` of the run.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -129,9 +133,14 @@ class Deletion(MessageModel):
     user: str = ""
     request_id: RequestId = ""
     audio: str | None = None
+    owner: str = ""
+    submitted_at: Moment | None = None
+    state: State = State.SUCCEEDED
+    times: Times = Field(default_factory=dict)
 
 
 Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]
 RESULT: TypeAdapter[Separated | SeparationFailed] = TypeAdapter(Result)
-ResultRecord = Annotated[Separated | SeparationFailed | Redelivery, Field(discriminator="status")]
-RESULT_RECORD: TypeAdapter[Separated | SeparationFailed | Redelivery] = TypeAdapter(ResultRecord)
+AnyResultRecord = Separated | SeparationFailed | Redelivery | Deletion
+ResultRecord = Annotated[AnyResultRecord, Field(discriminator="status")]
+RESULT_RECORD: TypeAdapter[AnyResultRecord] = TypeAdapter(ResultRecord)

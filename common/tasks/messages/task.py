@@ -14,7 +14,6 @@ from common.tasks.messages.fields import (
     Run,
 )
 
-
 UPLOAD_SCHEME = "upload:"
 
 

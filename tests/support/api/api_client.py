@@ -13,7 +13,7 @@ from api.app import create_app
 from api.publishing.publisher import PublisherUnavailable
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
-from common.tasks.messages import Cancel, Redelivery, Task
+from common.tasks.messages import Cancel, Deletion, Redelivery, Task
 from tests.support.api.stored_view import StoredView
 
 SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}
@@ -26,6 +26,7 @@ class MemoryPublisher:
     tasks: list[Task] = field(default_factory=list)
     redeliveries: list[Redelivery] = field(default_factory=list)
     cancels: list[Cancel] = field(default_factory=list)
+    deletions: list[Deletion] = field(default_factory=list)
     away: str = ""
     fails_with: Exception | None = None
 
@@ -36,12 +37,18 @@ class MemoryPublisher:
     def check(self) -> Check:
         return Check(not self.away, self.away)
 
-    async def publish(self, message: Task | Redelivery | Cancel) -> None:
+    async def publish(self, message: Task | Redelivery | Cancel | Deletion) -> None:
         if self.fails_with:
             raise self.fails_with
         if self.away:
             raise PublisherUnavailable(self.away)
-        {Task: self.tasks, Redelivery: self.redeliveries, Cancel: self.cancels}[type(message)].append(message)
+        kept = {
+            Task: self.tasks,
+            Redelivery: self.redeliveries,
+            Cancel: self.cancels,
+            Deletion: self.deletions,
+        }
+        kept[type(message)].append(message)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Task
 from common.tasks.messages.choices import Format
-from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
+from processor.audio.transfer import DownloadLimits
+from processor.cache import ResultCache
 from processor.engine.protocol import Computed, Separation, StemFile
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
@@ -64,6 +65,7 @@ class ProcessorHarness:
         metrics: ProcessorMetrics | None = None,
         cancels: Cancels | None = None,
         format: Format = "wav",
+        cache: ResultCache | None = None,
     ) -> ProcessorHandler:
         config = ProcessorConfig(
             "results", self.temp_dir, 3, DownloadLimits(10_000_000, 30), AudioLimits(60, 8), format
@@ -77,6 +79,7 @@ class ProcessorHarness:
             lambda: 99.0,
             metrics,
             cancels,
+            cache=cache,
         )
 
     def record(

@@ -18,9 +18,17 @@ from common.storage.stage import LocalStage
 from common.storage.verified import VerifiedFile
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import NoOutbox, Statuses
-from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed, StagedStem, Status
+from common.tasks.messages import (
+    AnyResultRecord,
+    DeliveryAttempt,
+    Separated,
+    SeparationFailed,
+    StagedStem,
+    Status,
+)
 from tests.support.common.worker.fakes import FakeContext, given_up, run
 from tests.support.http_server import CallbackReceiver, Request
+from tests.support.uploader.memory_bucket import MemoryBucket
 from uploader.config import UploaderConfig
 from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
@@ -43,7 +51,8 @@ class FakeStorage:
     """
 
     def __init__(self) -> None:
-        self.objects: dict[str, bytes] = {}
+        self.bucket = MemoryBucket()
+        self.objects = self.bucket.bodies
         self.dispositions: dict[str, str | None] = {}
         self.calls: list[tuple[str, str]] = []
         self.fail = lambda what, key: None
@@ -69,8 +78,10 @@ class FakeStorage:
         self.objects[key], self.dispositions[key] = body, disposition
         sent(len(body))
 
-    def put_manifest(self, key: str, body: bytes) -> bytes:
+    def put_manifest(self, key: str, body: bytes, about: dict[str, str] | None = None) -> bytes:
         self._call("put_manifest", key)
+        if key not in self.objects:
+            self.bucket.headers[key] = {"Metadata": about or {}}
         written = self.objects.setdefault(key, body)
         self._die(("after", "put_manifest"))
         return written
@@ -133,7 +144,7 @@ def as_record(message: Message) -> Record:
     return Record(message.topic, 0, 7, message.key, message.value, message.headers)
 
 
-def record(result: Separated | SeparationFailed | Redelivery) -> Record:
+def record(result: AnyResultRecord) -> Record:
     return Record("results", 0, 7, str(TASK_UUID).encode(), result.to_bytes())
 
 

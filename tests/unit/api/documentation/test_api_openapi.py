@@ -100,7 +100,7 @@ def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
     operation = document["paths"]["/tasks/{task_uuid}/redeliver"]["post"]
     assert operation["security"] == [{"HTTPBasic": []}]
     responses = operation["responses"]
-    assert set(responses) == {"202", "400", "401", "403", "404", "409", "429", "503", "default"}
+    assert set(responses) == {"202", "400", "401", "403", "404", "409", "410", "429", "503", "default"}
     for status, response in responses.items():
         (content,) = response["content"].values()
         (TaskStatus if status == "202" else Problem).model_validate(content["example"])

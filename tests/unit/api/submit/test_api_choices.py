@@ -203,3 +203,15 @@ def test_a_label_is_a_text_that_other_programs_can_hold(label, status):
 def test_half_a_surrogate_pair_is_no_text():
     assert ApiClient().generate(SONG | {"label": "\ud83c"}).status == 400
     assert ApiClient().generate(SONG | {"metadata": {"a": "\udfa7"}}).status == 400
+
+
+@pytest.mark.parametrize(("cache", "status"), [("refresh", 200), (None, 200), ("use", 400), (True, 400)])
+def test_only_refresh_can_be_asked_of_the_cache(cache, status):
+    client = ApiClient()
+    assert client.generate(SONG | {"cache": cache}).status == status
+    assert [task.cache for task in client.publisher.tasks] == [cache] * (status == 200)
+
+
+def test_the_cache_is_part_of_the_digest_only_where_something_is_asked_of_it():
+    assert digest_of(cache=None) == digest_of()
+    assert digest_of(cache="refresh") != digest_of()

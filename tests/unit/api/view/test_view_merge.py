@@ -114,3 +114,24 @@ def test_times_come_together_from_all_that_is_told():
     assert merged(first, last).times == merged(last, first).times == expected
     assert merged(merged(first, last), first) is not first
     assert merged(last, reported(State.UPLOADING, times={"uploading": 3.0})) is last
+
+
+DELETED = reported(State.SUCCEEDED, deleted_at=9.0, at=9.0)
+
+
+def test_a_deletion_stands_whatever_is_read_before_or_after_it():
+    for statuses in itertools.permutations([TASK, LIFE[-1], DELETED]):
+        assert fold(statuses) == DELETED.model_copy(update={"user": "alice"})
+
+
+def test_a_deletion_leaves_a_later_run_alone():
+    later = reported(State.DOWNLOADING, run=2)
+    for statuses in itertools.permutations([TASK, DELETED, later]):
+        found = fold(statuses)
+        assert (found.run, found.state, found.deleted_at) == (2, State.DOWNLOADING, None)
+
+
+def test_a_deletion_of_a_later_run_forgets_what_an_earlier_one_had():
+    deleted = DELETED.model_copy(update={"run": 2, "user": "alice"})
+    for statuses in itertools.permutations([TASK, LIFE[-1], deleted]):
+        assert fold(statuses) == deleted

@@ -1,0 +1,131 @@
+"""Finds the stems of a song that was separated before, for the same user and with the same choices."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common import __version__
+from common.settings.schema import ProcessorSettings
+from common.storage import bucket_keys
+from common.storage.bucket_keys import RunKeys
+from common.tasks.messages import Task
+from common.tasks.messages.manifest import CacheEntry, as_cache_entry, as_tombstone
+from common.waiting import StopCheck
+from processor.audio.prepare import PreparedAudio
+from processor.engine.protocol import Installed
+from processor.presets.maker import Plan
+
+if TYPE_CHECKING:
+    from common.storage.bucket import Bucket
+
+log = logging.getLogger(__name__)
+
+_BLOCK_BYTES = 1 << 20
+# A look-up must be worth its time: a store that is slower costs more than it saves.
+_CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 3.0, 5.0
+
+
+class ResultCache:
+    """Looks up entries, which uploaders write. Thread-safe. No error of the store fails a task."""
+
+    def __init__(
+        self,
+        bucket: "Bucket",
+        s3_prefix: str,
+        kept_for_s: float,
+        installed: Callable[[], Sequence[Installed]],
+        wall_clock: Callable[[], float],
+    ):
+        """`installed` returns the models with their digests. `wall_clock` gives seconds since the epoch."""
+        self._bucket, self._prefix, self._kept_for_s = bucket, s3_prefix, kept_for_s
+        self._installed, self._wall_clock = installed, wall_clock
+
+    def digest(self, plan: Plan, mix: PreparedAudio, check: StopCheck) -> str | None:
+        """Return the digest of all that the stems depend on; None where a model's own digest is unknown.
+
+        That is the samples, the recipe with its models' digests and runtimes, the output, and the product's
+        version. Raises OSError, and what `check` raises.
+        """
+        by_name = {model.name: model for model in self._installed()}
+        models = [by_name.get(name) for name in plan.recipe.models]
+        known = [[m.sha256, m.runtime, m.precision] for m in models if m is not None and m.sha256]
+        if len(known) < len(models):
+            return None
+        source = mix.source
+        settled: dict[str, Any] = {
+            "version": __version__,
+            "recipe": asdict(plan.recipe),
+            "models": known,
+            "output": asdict(plan.output),
+            "writes_directly": plan.writes_directly,
+            "mix": _sha256(mix.path, check),
+            "source": None if source.path == mix.path else _sha256(source.path, check),
+        }
+        if plan.output.keep_tags:
+            cover = source.cover and _sha256(Path(source.cover.path), check)
+            settled |= {"tags": dict(source.tags), "cover": cover}
+        return hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()
+
+    def find(self, task: Task, digest: str) -> CacheEntry | None:
+        """Return the user's entry if it is young enough and its stems are still there."""
+        # Imported here, as wherever a processor uses the bucket: most processors do without boto3.
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            entry = as_cache_entry(self._bucket.get(bucket_keys.cached(self._prefix, task.user, digest)))
+            if entry is None or self._wall_clock() - entry.created_at >= self._kept_for_s:
+                return None
+            return entry if self._is_there(entry) else None
+        except (BotoCoreError, ClientError) as error:
+            log.warning("the cache cannot be asked, and the song is separated: %s", error)
+            return None
+
+    def _is_there(self, entry: CacheEntry) -> bool:
+        keys = RunKeys(self._prefix, entry.task_uuid, entry.run)
+        manifest = self._bucket.get(keys.manifest)
+        if manifest is None or as_tombstone(manifest) is not None:
+            return False
+        found = [(self._bucket.seen(stem.url), stem) for stem in entry.stems.values()]
+        return all(seen is not None and seen.size_bytes == stem.bytes for seen, stem in found)
+
+
+def make_cache(
+    settings: ProcessorSettings,
+    installed: Callable[[], Sequence[Installed]],
+    wall_clock: Callable[[], float],
+) -> ResultCache | None:
+    """Return the cache of the settings; None without RESULT_CACHE_S. Raises ValueError for bad settings."""
+    if not settings.result_cache_s:
+        return None
+    if not settings.s3_bucket_name:
+        raise ValueError("RESULT_CACHE_S: expected S3_BUCKET_NAME too, the bucket that has the stems")
+    import boto3
+
+    from common.storage.bucket import Bucket
+    from common.storage.s3_client import make_client
+
+    client = make_client(
+        boto3.session.Session(),
+        settings,
+        settings.s3_endpoint_url,
+        connect_timeout=_CONNECT_TIMEOUT_S,
+        read_timeout=_READ_TIMEOUT_S,
+        tries=1,
+        connections=settings.slots,
+    )
+    bucket = Bucket(client, settings.s3_bucket_name)
+    return ResultCache(bucket, settings.s3_prefix, settings.result_cache_s, installed, wall_clock)
+
+
+def _sha256(path: Path, check: StopCheck) -> str:
+    """Return the digest of a file. The header of a WAV file of ours has no more than format and length."""
+    found = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            check()
+            found.update(block)
+    return found.hexdigest()

@@ -1,0 +1,172 @@
+"""A task's results are deleted: whatever fails on the way, and whatever comes late."""
+
+import json
+from uuid import UUID
+
+import pytest
+from botocore.exceptions import ConnectTimeoutError
+
+from common.storage.bucket_keys import UploadKeys
+from common.tasks.messages import Deletion, Redelivery, State
+from common.tasks.messages.manifest import MAX_TOMBSTONE_BYTES
+from tests.support.http_server import CallbackReceiver
+from tests.support.uploader.uploader_harness import TASK_UUID, Killed, UploaderHarness, as_record, record
+
+RUN = f"out/{TASK_UUID}/1/"
+MANIFEST = f"{RUN}manifest.json"
+UPLOAD = UploadKeys("out/", "alice", UUID(int=7))
+
+
+@pytest.fixture
+def harness(tmp_path):
+    with CallbackReceiver() as receiver:
+        yield UploaderHarness(tmp_path, receiver)
+
+
+def deletion(**fields):
+    known = {"run": 1, "requested_at": 50.0, "user": "root", "owner": "alice", "submitted_at": 1.0}
+    return Deletion(task_uuid=TASK_UUID, times={State.SUCCEEDED: 3.0}, **known | fields)
+
+
+def bodies(harness: UploaderHarness) -> dict[str, bytes]:
+    return harness.storage.bucket.bodies
+
+
+def test_nothing_stays_but_that_the_task_was(harness):
+    harness.work_out(harness.staged())
+    harness.now_s = 500.0
+    settled = harness.work(record(deletion()))
+    assert bodies(harness).keys() == {MANIFEST}
+    assert json.loads(bodies(harness)[MANIFEST]) == {"status": "deleted", "deleted_at": 500.0}
+    assert len(bodies(harness)[MANIFEST]) <= MAX_TOMBSTONE_BYTES
+    keys = [message.key.decode() for message in settled.done.messages]
+    assert keys == [str(TASK_UUID), f"{TASK_UUID}/progress"]
+    assert {message.value for message in settled.done.messages} == {settled.done.messages[0].value}
+    assert json.loads(settled.done.messages[0].value) == {
+        "schema_version": 1,
+        "task_uuid": str(TASK_UUID),
+        "run": 1,
+        "user": "alice",
+        "submitted_at": 1.0,
+        "state": "succeeded",
+        "at": 500.0,
+        "tries": [],
+        "attempt": 0,
+        "handed_back": 0,
+        "times": {"succeeded": 3.0},
+        "unstored": False,
+        "deleted_at": 500.0,
+    }
+
+
+def test_a_repeated_deletion_ends_the_same(harness):
+    harness.work_out(harness.staged())
+    first = harness.work(record(deletion()))
+    harness.now_s += 1000
+    again = harness.work(record(deletion(requested_at=60.0)))
+    assert again.done.messages == first.done.messages
+
+
+@pytest.mark.parametrize("fatal", range(1, 7))
+def test_a_deletion_that_is_broken_off_at_any_step_is_done_again_to_the_same_end(harness, fatal):
+    harness.work_out(harness.staged())
+    bodies(harness).update({UPLOAD.record: b"{}", UPLOAD.audio: b"x", UPLOAD.use(TASK_UUID): b""})
+    calls = 0
+
+    def fail(what: str, key: str) -> None:
+        nonlocal calls
+        calls += what in ("put", "remove")
+        if calls == fatal:
+            raise Killed
+
+    harness.storage.bucket.fail = fail
+    wanted = record(deletion(audio=f"upload:{UPLOAD.upload_id}"))
+    with pytest.raises(Killed):
+        harness.work(wanted)
+    harness.storage.bucket.fail = lambda what, key: None
+    settled = harness.work(wanted)
+    assert bodies(harness).keys() == {MANIFEST}
+    assert [status.deleted_at for status in settled.statuses] == [99.0, 99.0]
+
+
+def test_a_store_that_is_away_leads_to_retries_and_then_to_a_letter_that_can_be_replayed(harness):
+    harness.work_out(harness.staged())
+
+    def fail(what: str, key: str) -> None:
+        raise ConnectTimeoutError(endpoint_url="http://store.example")
+
+    harness.storage.bucket.fail = fail
+    *retries, last = harness.work_out(record(deletion()))
+    assert [len(settled.results) for settled in retries] == [1, 1]
+    assert last.statuses == []
+    (letter,) = last.letters
+    harness.storage.bucket.fail = lambda what, key: None
+    again = harness.work(as_record(letter))
+    assert again.statuses[0].deleted_at
+    assert bodies(harness).keys() == {MANIFEST}
+
+
+def test_a_late_result_of_a_deleted_run_is_not_published_and_calls_nobody(harness):
+    harness.work_out(harness.staged())
+    harness.work(record(deletion()))
+    (late,) = harness.work_out(harness.staged(offset=6))
+    assert late.done.messages == ()
+    assert bodies(harness).keys() == {MANIFEST}
+    assert len(harness.callbacks()) == 1
+    assert harness.files() == []
+
+
+def test_a_result_that_is_on_its_way_while_its_run_is_deleted_leaves_no_stem(harness):
+    result = harness.staged()
+
+    def fail(what: str, key: str) -> None:
+        if what == "put_manifest":
+            harness.work(record(deletion()))
+            bodies(harness)[f"{RUN}vocals.wav"] = b"as if it had come after the look"
+
+    harness.storage.fail = fail
+    harness.run(result)
+    assert bodies(harness).keys() == {MANIFEST}
+    assert harness.callbacks() == []
+
+
+def test_a_redelivery_that_comes_after_the_deletion_calls_nobody(harness):
+    harness.work_out(harness.staged())
+    harness.work(record(deletion()))
+    wanted = Redelivery(task_uuid=TASK_UUID, hook_url=harness.receiver.hook_url, run=1, requested_at=60.0)
+    (only,) = harness.work_out(record(wanted))
+    assert only.deliveries[0].error_code == "result_deleted"
+    assert len(harness.callbacks()) == 1
+
+
+def test_a_later_run_keeps_its_results_and_its_status(harness):
+    harness.work_out(harness.staged())
+    harness.work_out(harness.staged(offset=6, run=2))
+    settled = harness.work(record(deletion()))
+    assert settled.done.messages == ()
+    second = {f"out/{TASK_UUID}/2/{name}" for name in ("vocals.wav", "instrumental.wav", "manifest.json")}
+    assert bodies(harness).keys() == second | {MANIFEST}
+
+
+def test_all_earlier_runs_go_with_the_last(harness):
+    harness.work_out(harness.staged())
+    harness.work_out(harness.staged(offset=6, run=2))
+    settled = harness.work(record(deletion(run=2)))
+    assert [status.run for status in settled.statuses] == [2, 2]
+    assert bodies(harness).keys() == {MANIFEST, f"out/{TASK_UUID}/2/manifest.json"}
+
+
+@pytest.mark.parametrize("marked", ["before", "meanwhile"])
+def test_an_upload_that_another_task_uses_stays(harness, marked):
+    other = UPLOAD.use(UUID(int=8))
+    bodies(harness).update({UPLOAD.record: b"{}", UPLOAD.audio: b"x", UPLOAD.use(TASK_UUID): b""})
+    if marked == "before":
+        bodies(harness)[other] = b""
+
+    def fail(what: str, key: str) -> None:
+        if (what, key) == ("remove", UPLOAD.record):
+            bodies(harness)[other] = b""
+
+    harness.storage.bucket.fail = fail
+    harness.work(record(deletion(audio=f"upload:{UPLOAD.upload_id}")))
+    assert bodies(harness).keys() == {MANIFEST, UPLOAD.record, UPLOAD.audio, other}

@@ -1,0 +1,126 @@
+"""Deletes the results of a task that is over: stems, manifests, and an upload that nobody else uses."""
+
+import logging
+from collections.abc import Callable, Iterator
+from uuid import UUID
+
+from common.failpoint import Failpoint
+from common.jobs.handler import JobContext
+from common.jobs.outcome import Done
+from common.kafka.records import Message
+from common.storage.bucket import Bucket, ObjectSeen
+from common.storage.bucket_keys import RunKeys, UploadKeys
+from common.storage.storage_errors import job_errors
+from common.tasks.messages import Deletion, Status
+from common.tasks.messages.manifest import Tombstone, as_tombstone
+from common.tasks.messages.task import upload_id_of
+
+log = logging.getLogger(__name__)
+
+
+class Deleter:
+    """Deletes. Each step can be done again: a killed uploader's deletion is begun anew and ends the same."""
+
+    def __init__(self, s3_prefix: str, bucket: Bucket, status_topic: str, wall_clock: Callable[[], float]):
+        """`wall_clock` gives seconds since the epoch."""
+        self._prefix, self._bucket = s3_prefix, bucket
+        self._status_topic, self._wall_clock = status_topic, wall_clock
+
+    def run(self, deletion: Deletion, context: JobContext) -> Done:
+        """Deletes the runs up to the deletion's own. Raises JobError (storage_error) and what `check` raises.
+
+        Where a later run has results, they stay, and the task's status stays that run's.
+        """
+        with job_errors("delete"):
+            # First the manifests, then what they name: a manifest never names a stem that is gone. And an
+            # uploader that has a late result of the run finds a tombstone where its manifest was to be.
+            deleted_at = self._bury(deletion, context)
+            is_last = self._remove_objects(deletion, context)
+            self._remove_upload(deletion)
+        Failpoint.RESULTS_DELETED.reach()
+        log.info("deleted the results up to run %d", deletion.run)
+        return Done(self._statuses(deletion, deleted_at) if is_last else ())
+
+    def _bury(self, deletion: Deletion, context: JobContext) -> float:
+        """Puts tombstones in the place of the manifests. Returns when the last run was first deleted.
+
+        A run without a manifest gets a tombstone, too. The time is in seconds since the epoch.
+        """
+        deleted_at = self._wall_clock()
+        for run in range(1, deletion.run + 1):
+            context.check()
+            key = RunKeys(self._prefix, deletion.task_uuid, run).manifest
+            earlier = as_tombstone(self._bucket.get(key))
+            if earlier is None:
+                body = Tombstone(deleted_at=round(deleted_at, 3)).to_bytes()
+                self._bucket.put(key, body, {"ContentType": "application/json"})
+            else:
+                deleted_at = earlier.deleted_at
+        return round(deleted_at, 3)
+
+    def _remove_objects(self, deletion: Deletion, context: JobContext) -> bool:
+        """Removes all but the tombstones. Returns whether no later run has any object."""
+        is_last = True
+        for run, found in self._objects(deletion.task_uuid):
+            context.check()
+            if run > deletion.run:
+                is_last = False
+            elif found.key != RunKeys(self._prefix, deletion.task_uuid, run).manifest:
+                self._bucket.remove([found.key])
+                Failpoint.STEM_DELETED.reach()
+        return is_last
+
+    def _objects(self, task_uuid: UUID) -> Iterator[tuple[int, ObjectSeen]]:
+        """Yields the task's objects, each with its run."""
+        prefix = f"{self._prefix}{task_uuid}/"
+        for found in self._bucket.objects(prefix):
+            run = found.key.removeprefix(prefix).partition("/")[0]
+            if run.isascii() and run.isdigit():
+                yield int(run), found
+
+    def _remove_upload(self, deletion: Deletion) -> None:
+        """Removes the task's upload unless another task still uses the upload."""
+        keys = self._upload_of(deletion)
+        if keys is None:
+            return
+        self._bucket.remove([keys.use(deletion.task_uuid)])
+        if self._is_used(keys):
+            return
+        # The api first marks a use and then reads the record. So a use that comes now either is seen in the
+        # second look, or finds no record.
+        record = self._bucket.get(keys.record)
+        self._bucket.remove([keys.record])
+        if self._is_used(keys):
+            if record is not None:
+                self._bucket.put(keys.record, record, {"ContentType": "application/json"})
+            return
+        self._bucket.remove(found.key for found in list(self._bucket.objects(keys.directory)))
+        log.info("removed the upload %s", keys.upload_id)
+
+    def _upload_of(self, deletion: Deletion) -> UploadKeys | None:
+        try:
+            upload_id = upload_id_of(deletion.audio or "")
+        except ValueError:
+            return None
+        return UploadKeys(self._prefix, deletion.owner, upload_id) if upload_id else None
+
+    def _is_used(self, keys: UploadKeys) -> bool:
+        return any(True for _ in self._bucket.objects(f"{keys.directory}tasks/"))
+
+    def _statuses(self, deletion: Deletion, deleted_at: float) -> tuple[Message, ...]:
+        """Returns the status that replaces all that `uvr_status` knows of the task."""
+        requested_at = deletion.requested_at
+        status = Status(
+            task_uuid=deletion.task_uuid,
+            run=deletion.run,
+            user=deletion.owner,
+            submitted_at=requested_at if deletion.submitted_at is None else deletion.submitted_at,
+            state=deletion.state,
+            at=deleted_at,
+            times=deletion.times,
+            deleted_at=deleted_at,
+        ).to_bytes()
+        # Under the key of its progress, too: compaction keeps the last record of each key, and that of the
+        # progress has the song's address, the label and the metadata.
+        keys = (f"{deletion.task_uuid}", f"{deletion.task_uuid}/progress")
+        return tuple(Message(self._status_topic, key.encode(), status) for key in keys)
