@@ -36,6 +36,7 @@ class BucketMarker:
         self._lock = threading.Lock()
         self._seen: str | OSError | None = None
         self._look_again_s = clock()
+        self._last_id: str | None = None
 
     def read(self) -> str | None:
         """Returns the id, or None if there is no marker. Raises OSError if the store cannot be used."""
@@ -52,12 +53,21 @@ class BucketMarker:
         return seen
 
     def make(self) -> str:
-        """Returns the id, and puts a marker with a new id where there is none. Raises OSError.
+        """Returns the id, and puts a marker with a new id where there is none.
 
-        If several uploaders do so at once, the first one's id stays.
+        If several uploaders do so at once, the first one's id stays. While the store is away the id that was
+        read last stands: an outage does not make it another bucket. Raises OSError if no id is known yet.
         """
-        if found := self.read():
-            return found
+        try:
+            found = self.read()
+        except OSError:
+            if self._last_id is None:
+                raise
+            return self._last_id
+        self._last_id = found or self._mark()
+        return self._last_id
+
+    def _mark(self) -> str:
         body = f"{uuid4()}\n".encode()
         try:
             if not self._bucket.create(self._key, body) and self._look() is None:

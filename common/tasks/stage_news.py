@@ -176,7 +176,6 @@ class StageWatch:
         if any(mine is not None and seen.stage == mine for seen in announced.values()):
             return Check(True, f"not the stage of uploader {others}" if others else "")
         if all(seen.mode != mode for seen in announced.values()):
-            return Check(
-                False, f"STAGE={mode} ({where}), but {others} have another: give all workers one STAGE"
-            )
+            reason = f"STAGE={mode} ({where}), but {others} have another: give all workers one STAGE"
+            return Check(False, reason)
         return Check(False, f"{where} is not the stage of any uploader ({others}): stems would be lost")
