@@ -15,10 +15,11 @@ from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
-from api.routes import cancel, deletion, offers, probes, redelivery, submit, tasks
+from api.routes import cancel, deletion, offers, probes, redelivery, submit, tasks, uploads
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
+from api.uploads.gate import UploadGate
 from api.view.view import TaskView
 from common import __version__
 from common.observability.prometheus import register_readiness
@@ -41,7 +42,7 @@ def create_app(
         await publisher.start()
         await view.start()
         yield
-        parts.links.close()
+        parts.close()
         await view.close()
         await publisher.close()
 
@@ -71,7 +72,7 @@ def create_app(
     if settings.api_docs:
         document.add_route(app)
         swagger_ui.install(app)
-    for routes in (submit, probes, tasks, redelivery, cancel, deletion, offers):
+    for routes in (submit, uploads, probes, tasks, redelivery, cancel, deletion, offers):
         app.include_router(routes.router)
     if settings.api_metrics:
         app.include_router(probes.metrics_router)
@@ -86,6 +87,7 @@ def _make_parts(
     metrics: ApiMetrics,
 ) -> AppParts:
     what_there_is = Offers()
+    upload_gate = UploadGate(settings)
     readiness = {"kafka": publisher.check, "view": view.check}
     register_readiness(metrics.registry, "api", readiness)
     return AppParts(
@@ -94,10 +96,11 @@ def _make_parts(
         view=view,
         auth=BasicAuth(settings, clock, metrics),
         policy=AddressPolicy.from_settings(settings),
-        admission=Admission(settings, publisher, view, metrics, what_there_is),
+        admission=Admission(settings, publisher, view, metrics, what_there_is, upload_gate),
         redelivery_limits=RedeliveryLimits(settings.redeliveries_per_minute, clock),
         links=LinkRenewer(settings),
         offers=what_there_is,
         metrics=metrics,
         readiness=readiness,
+        uploads=upload_gate,
     )

@@ -2,7 +2,9 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
@@ -20,11 +22,15 @@ from processor.audio.prepare import AudioLimits
 from processor.audio.transfer import DownloadLimits
 from processor.cache import ResultCache, make_cache
 from processor.engine.protocol import EngineConfig, Installed, SeparationEngine
+from processor.fetching import Fetcher
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
 from processor.presets import schema
 from processor.presets.recipe import Recipes
 from processor.presets.schema import BadPresets, product_file
+
+if TYPE_CHECKING:
+    from processor.upload_reader import UploadReader
 
 
 def engine_config(settings: ProcessorSettings) -> EngineConfig:
@@ -89,6 +95,7 @@ def make_handler(
     temp_dir = settings.temp_dir.resolve()
     with exit_if_unusable("TEMP_DIR", temp_dir):
         directory = work_directory.claim(temp_dir, settings.worker_id)
+    network = OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file)
     return ProcessorHandler(
         ProcessorConfig(
             settings.kafka_result_topic,
@@ -97,10 +104,8 @@ def make_handler(
             download_limits(settings),
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
             settings.output_format,
-            # A job that waits for its last retry finds what it had; nothing stays much longer.
-            PartialDownloads(temp_dir / "uvr-downloads", 2.0 * settings.retry_delays_s[-1], time.time),
         ),
-        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        network,
         engine,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),
@@ -109,6 +114,13 @@ def make_handler(
         stages=stages,
         recipes=recipes,
         cache=cache,
+        fetcher=Fetcher(
+            download_limits(settings),
+            network,
+            partial(upload_reader, settings),
+            # A job that waits for its last retry finds what it had; nothing stays much longer.
+            PartialDownloads(temp_dir / "uvr-downloads", 2.0 * settings.retry_delays_s[-1], time.time),
+        ),
     )
 
 
@@ -120,6 +132,14 @@ def make_result_cache(
         return make_cache(settings, installed, time.time)
     except ValueError as error:
         exit_for_bad_settings(str(error))
+
+
+def upload_reader(settings: ProcessorSettings) -> "UploadReader":
+    """Return what reads uploaded songs. Raises PermanentError, which says which setting is missing."""
+    # Imported here: a processor that reads no upload does without boto3, and its memory.
+    from processor.upload_reader import make_reader
+
+    return make_reader(settings)
 
 
 def make_announcer(

@@ -29,7 +29,6 @@ from common.tasks.messages import (
 from common.tasks.messages.choices import Format
 from common.tasks.stage_news import StageWatch
 from processor import results, work_directory
-from processor.audio.partial_file import PartialDownloads
 from processor.audio.prepare import AudioLimits, prepare
 from processor.audio.transfer import DownloadLimits
 from processor.cache import ResultCache
@@ -49,7 +48,7 @@ class ProcessorConfig:
     """The handler's settings; `download` and `audio` limit each song.
 
     `temp_dir` belongs to this process alone. `retries` counts the tries after the first. `format` is that of
-    the stems where a task names none. `partials` keeps what came of downloads that broke off.
+    the stems where a task names none.
     """
 
     result_topic: str
@@ -58,7 +57,6 @@ class ProcessorConfig:
     download: DownloadLimits
     audio: AudioLimits
     format: Format = "wav"
-    partials: PartialDownloads | None = None
 
 
 class ProcessorHandler:
@@ -80,6 +78,7 @@ class ProcessorHandler:
         stages: StageWatch | None = None,
         recipes: Recipes | None = None,
         cache: ResultCache | None = None,
+        fetcher: Fetcher | None = None,
     ):
         self._cancels = cancels or Cancels()
         self._stages, self._cache = stages, cache
@@ -88,7 +87,7 @@ class ProcessorHandler:
         self._statuses = statuses
         self._schedule = RetrySchedule("job", config.retries, resets=(retry.BRIEF,))
         self._brief_schedule = retry.brief_schedule(self._schedule)
-        self._fetcher = Fetcher(config.download, network, config.partials)
+        self._fetcher = fetcher or Fetcher(config.download, network)
         self._maker = Maker(engine, recipes or Recipes(("default",), {}), config.format)
         self._stage = stage
         self._wall_clock = wall_clock

@@ -14,6 +14,7 @@ from common.settings.schema import UploaderSettings
 from common.storage.bucket_stage import BucketStage
 from common.storage.stage import LocalStage
 from common.storage.stage_interface import Stage
+from common.storage.uploads import Uploads
 from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
@@ -27,6 +28,7 @@ from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
+from uploader.songs import SongKeeper
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
 from uploader.webhook import check_secret
@@ -43,6 +45,7 @@ def main() -> int:
     stage = _open_stage(settings, storage)
     metrics = UploaderMetrics.create()
     register_disks(metrics.worker, {"output": settings.output_dir} if stage.mode == "path" else {})
+    songs = _song_keeper(settings, storage)
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
@@ -54,12 +57,14 @@ def main() -> int:
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        _make_handler(settings, secrets, storage, stage, outbox, metrics, cancels),
+        _make_handler(settings, secrets, storage, stage, outbox, metrics, cancels, songs),
         {"store": bucket.check, "stage": stage.check},
         metrics.worker,
         PlaceRules(callback_limits(settings), claim_of),
     )
-    sweeper = Sweeper(stage, storage.bucket.multipart, settings.s3_prefix, settings.stage_retention_s)
+    sweeper = Sweeper(
+        stage, storage.bucket.multipart, settings.s3_prefix, settings.stage_retention_s, songs=songs
+    )
     announcer = StageAnnouncer(
         stage, settings.worker_id, settings.kafka_control_topic, outbox, service.stopping
     )
@@ -78,6 +83,11 @@ def main() -> int:
     finally:
         control.stop()
         outbox.stop()
+
+
+def _song_keeper(settings: UploaderSettings, storage: Storage) -> SongKeeper:
+    uploads = Uploads(storage.bucket, settings.s3_prefix)
+    return SongKeeper(uploads, settings.upload_retention_s, settings.stage_retention_s, time.time)
 
 
 def _storage_and_secrets(settings: UploaderSettings) -> tuple[Storage, Sequence[str]]:
@@ -117,6 +127,7 @@ def _make_handler(
     outbox: Outbox,
     metrics: UploaderMetrics,
     cancels: Cancels,
+    songs: SongKeeper,
 ) -> UploaderHandler:
     return UploaderHandler(
         UploaderConfig.from_settings(settings, secrets),
@@ -126,6 +137,7 @@ def _make_handler(
         Statuses(settings.kafka_status_topic, outbox, time.time),
         metrics=metrics,
         cancels=cancels,
+        songs=songs,
     )
 
 

@@ -22,10 +22,11 @@ _ATTR_CHARS = "!#$&+^`|"
 def content_disposition(result: Separated, stem: str, extension: str) -> str:
     """Returns the header by which browsers save the stem as `Artist - Title (vocals).flac`.
 
-    The result's label gives the name, or else the last part of its song's address. `extension` comes without
-    its dot. The header is ASCII after RFC 6266, with the full name after RFC 8187.
+    The result's label gives the name, or else its song's file name: an uploaded file's own, or the last part
+    of the address. `extension` comes without its dot. The header is ASCII after RFC 6266, with the full name
+    after RFC 8187.
     """
-    given = result.label or _of_address(result.audio or "")
+    given = result.label or _of_file(result.file_name or "") or _of_address(result.audio or "")
     name = f"{_clean(given) or _UNNAMED} ({stem}).{extension}"
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     plain = _SPACES.sub(" ", ascii_only.replace("%", "_")).strip()
@@ -33,12 +34,16 @@ def content_disposition(result: Separated, stem: str, extension: str) -> str:
 
 
 def _of_address(address: str) -> str:
-    """Returns the name of the file that the address leads to, without its extension."""
+    """Returns the name of the file that the address leads to, without its extension; empty for an upload."""
     try:
-        path = urlsplit(address).path
+        parts = urlsplit(address)
     except ValueError:
         return ""
-    return _EXTENSION.sub("", unquote(path.rpartition("/")[2]))
+    return _of_file(unquote(parts.path.rpartition("/")[2])) if parts.netloc else ""
+
+
+def _of_file(name: str) -> str:
+    return _EXTENSION.sub("", name)
 
 
 def _clean(text: str) -> str:

@@ -38,6 +38,7 @@ from uploader.delivery import CallbackFailed, Deliverer
 from uploader.metrics import UploaderMetrics
 from uploader.publication import Publisher
 from uploader.redelivery import Redeliverer
+from uploader.songs import SongKeeper
 from uploader.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -61,8 +62,9 @@ class UploaderHandler:
         wall_clock: Callable[[], float] = time.time,
         metrics: UploaderMetrics | None = None,
         cancels: Cancels | None = None,
+        songs: SongKeeper | None = None,
     ):
-        """`wall_clock` gives seconds since the epoch."""
+        """`wall_clock` gives seconds since the epoch. `songs` keeps the uploaded songs of tasks."""
         self._config, self._stage, self._statuses = config, stage, statuses
         self._wall_clock = wall_clock
         metrics = metrics or UploaderMetrics.create()
@@ -75,7 +77,7 @@ class UploaderHandler:
             metrics,
         )
         self._publisher = Publisher(
-            config.s3_prefix, storage, stage, cancels or Cancels(), metrics, wall_clock
+            config.s3_prefix, storage, stage, cancels or Cancels(), metrics, wall_clock, songs
         )
         self._deliverer = Deliverer(sender, stage)
         self._redeliverer = Redeliverer(config.s3_prefix, storage, sender)

@@ -10,6 +10,7 @@ from common.storage.bucket_keys import stage_prefix
 from common.storage.multipart import MultipartUploads
 from common.storage.stage_interface import Stage
 from common.storage.stage_keys import STEM_FILE, is_any_key
+from uploader.songs import SongKeeper
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,13 @@ class Sweeper:
         s3_prefix: str,
         kept_for_s: float,
         wall_clock: Callable[[], float] = time.time,
+        songs: SongKeeper | None = None,
     ):
         """Staged stems that no uploader takes are removed after `kept_for_s` seconds.
 
-        `wall_clock` gives seconds since the epoch.
+        `wall_clock` gives seconds since the epoch. `songs` sweeps uploaded songs.
         """
+        self._songs = songs
         self._stage, self._uploads, self._prefix = stage, uploads, s3_prefix
         self._kept_for_s, self._wall_clock = kept_for_s, wall_clock
 
@@ -55,6 +58,8 @@ class Sweeper:
         attempts = self._stage.sweep(now_s, RETIRED_FOR_S, self._kept_for_s)
         if attempts or uploads:
             log.info("swept %d staged attempts and %d unfinished uploads", attempts, uploads)
+        if self._songs is not None and (songs := self._songs.sweep()):
+            log.info("swept %d uploaded songs", songs)
 
     def _is_ours(self, key: str) -> bool:
         staged = stage_prefix(self._prefix)

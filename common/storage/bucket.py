@@ -69,6 +69,15 @@ class Bucket:
             found: bytes = body.read()
         return found
 
+    def stream(self, key: str) -> Any:
+        """Returns the body of an object, to be read in pieces and closed; None if there is none."""
+        try:
+            return self.client.get_object(Bucket=self.name, Key=key)["Body"]
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                return None
+            raise
+
     def seen(self, key: str) -> ObjectSeen | None:
         """Returns what a HEAD of the object tells, None if there is none."""
         try:

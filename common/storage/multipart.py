@@ -111,6 +111,10 @@ class MultipartUploads:
             if is_ours(upload["Key"]):
                 self._client.abort_multipart_upload(**self._target(upload))
 
+    def abort(self, key: str, upload_id: str) -> None:
+        """Aborts one unfinished upload, and removes its parts. A finished one is no error."""
+        self._abort({"Bucket": self._bucket, "Key": key, "UploadId": upload_id})
+
     def _unfinished(self, prefix: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("list_multipart_uploads")
         for page in pages.paginate(Bucket=self._bucket, Prefix=prefix):
@@ -134,6 +138,8 @@ class MultipartUploads:
         try:
             self._client.abort_multipart_upload(**target)
         except (BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and code_of(error) == "NoSuchUpload":
+                return
             log.warning("an unfinished upload stays at %s: %s", target["Key"], error)
 
 

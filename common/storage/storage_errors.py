@@ -49,16 +49,16 @@ class StoreUnreachable(StorageError):
 
 
 @contextmanager
-def job_errors(what: str) -> Iterator[None]:
+def job_errors(what: str, failed: str = "The result could not be stored") -> Iterator[None]:
     """Turns the client's errors in the block into PermanentError or TransientError (storage_error).
 
-    `what` names the step in the log.
+    `what` names the step in the log; `failed` begins the message for the user.
     """
     try:
         yield
     except (BotoCoreError, ClientError) as error:
         log.error("storage error (%s): %s", what, error)
-        raise _as_job_error(error) from error
+        raise _as_job_error(error, failed) from error
 
 
 @contextmanager
@@ -103,14 +103,14 @@ def bucket_error(error: ClientError, bucket: str, where: str) -> StorageError:
     return StoreUnreachable(f"the store at {where} answers {status}")
 
 
-def _as_job_error(error: BotoCoreError | ClientError) -> JobError:
+def _as_job_error(error: BotoCoreError | ClientError, failed: str) -> JobError:
     if isinstance(error, ClientError):
         status, code = status_of(error), code_of(error)
         permanent = status < 500 and status not in (408, 429) and code not in _TRANSIENT_CODES
     else:
         permanent = isinstance(error, NoCredentialsError | PartialCredentialsError | ParamValidationError)
     kind = PermanentError if permanent else TransientError
-    return kind(ErrorCode.STORAGE_ERROR, f"The result could not be stored: {reason_of(error)}")
+    return kind(ErrorCode.STORAGE_ERROR, f"{failed}: {reason_of(error)}")
 
 
 def status_of(error: ClientError) -> int:

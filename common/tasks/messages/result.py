@@ -11,6 +11,7 @@ from common.tasks.messages.fields import (
     SCHEMA_VERSION,
     Bytes,
     Duration,
+    FileName,
     Gain,
     Label,
     MessageModel,
@@ -36,7 +37,7 @@ class _Result(MessageModel):
     """The fields of every result. Points in time are in seconds since the epoch.
 
     `times` tells when each state so far was entered. `cancel_at` is copied from the task. `audio` is the
-    song's address without its secrets. `choices`, `label` and `metadata` are the task's.
+    song's address without its secrets. `choices`, `label`, `metadata` and `file_name` are the task's.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -53,6 +54,7 @@ class _Result(MessageModel):
     choices: Choices | None = None
     label: Label | None = None
     metadata: Metadata | None = None
+    file_name: FileName | None = None
 
 
 class Separated(_Result):
