@@ -42,8 +42,7 @@ _USAGE = (
 
 def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     """Run the processor until it is stopped; return its exit code. `make_engine` takes stand-in engines."""
-    settings = load_or_exit(ProcessorSettings)
-    _begin_log(settings)
+    settings = _load_settings_and_begin_log()
     stage = open_stage(settings)
     engine = make_engine(engine_config(settings))
     recipes = make_recipes(settings, engine.stems_of)
@@ -98,9 +97,11 @@ def _make_metrics(settings: ProcessorSettings, engine: EngineRoom) -> ProcessorM
     return metrics
 
 
-def _begin_log(settings: ProcessorSettings) -> None:
+def _load_settings_and_begin_log() -> ProcessorSettings:
+    settings = load_or_exit(ProcessorSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("processor", settings.log_dir, settings.log_level, settings.log_format)
+    return settings
 
 
 if __name__ == "__main__":

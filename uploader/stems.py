@@ -41,12 +41,10 @@ class _Target:
         log.info("uploaded %s (%d bytes)", self.key, file.size_bytes)
 
     def copy(self, source: str, size_bytes: int) -> bool:
-        self.check()
-        if not self.storage.copy(source, self.key, size_bytes, self.disposition):
-            return False
-        self.sent(size_bytes)
-        log.info("copied %s to %s", source, self.key)
-        return True
+        copied = self.storage.copy(source, self.key, size_bytes, self.disposition, self.check, self.sent)
+        if copied:
+            log.info("copied %s to %s", source, self.key)
+        return copied
 
 
 def publish(

@@ -24,7 +24,7 @@ from common.storage.storage_errors import (
 )
 from common.storage.verified import VerifiedFile
 from common.tasks.messages import Separated, SeparationFailed
-from common.waiting import StopCheck
+from common.waiting import StopCheck, go_on
 from uploader.places import callback_limits
 
 log = logging.getLogger(__name__)
@@ -94,13 +94,22 @@ class Storage:
             self.bucket.put(key, body, _headers(key, disposition))
             sent(len(body))
 
-    def copy(self, source: str, target: str, size_bytes: int, disposition: str | None = None) -> bool:
+    def copy(
+        self,
+        source: str,
+        target: str,
+        size_bytes: int,
+        disposition: str | None = None,
+        check: StopCheck = go_on,
+        sent: Callable[[int], None] = lambda size_bytes: None,
+    ) -> bool:
         """Copies an object of the bucket, and replaces one at `target`. Returns False if `source` is missing.
 
-        `disposition` is the copy's Content-Disposition. Raises JobError (storage_error).
+        `disposition` is the copy's Content-Disposition. Calls `check` before each part of 256 MiB, and `sent`
+        with the size in bytes of each copied part. Raises JobError (storage_error), and what `check` raises.
         """
         with job_errors("copy"):
-            return self.bucket.copy(source, target, size_bytes, _headers(target, disposition))
+            return self.bucket.copy(source, target, size_bytes, _headers(target, disposition), check, sent)
 
     def put_manifest(self, key: str, body: bytes, about: Mapping[str, str] | None = None) -> bytes:
         """Creates `key` with `body`, unless it exists: the first writer wins. `about` is its metadata.

@@ -1,6 +1,6 @@
 """The bucket: the objects of one bucket in S3, or in any store that speaks its protocol."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,10 +9,11 @@ from botocore.exceptions import ClientError
 
 from common.storage.multipart import MultipartUploads, md5
 from common.storage.storage_errors import code_of, status_of
+from common.waiting import StopCheck, go_on
 
-# The most that a store copies in one request.
-_MAX_COPY_BYTES = 5 * 1024**3
-_COPIED_PART_BYTES = 1024**3
+# Stores copy up to 5 GiB in one request. Smaller parts show progress and let a job stop in between.
+_MAX_COPY_BYTES = 512 * 1024**2
+_COPIED_PART_BYTES = 256 * 1024**2
 _MISSING = ("NoSuchKey", "NotFound", "404")
 # If-None-Match: 412, the key exists; 409, another writer is creating it this very moment.
 _TAKEN = (409, 412)
@@ -101,16 +102,26 @@ class Bucket:
         return {name.lower(): value for name, value in answer["Metadata"].items()}
 
     def copy(
-        self, source: str, target: str, size_bytes: int, headers: Mapping[str, Any] | None = None
+        self,
+        source: str,
+        target: str,
+        size_bytes: int,
+        headers: Mapping[str, Any] | None = None,
+        check: StopCheck = go_on,
+        sent: Callable[[int], None] = lambda size_bytes: None,
     ) -> bool:
         """Copies within the store, and replaces an object at `target`. Returns False if `source` is missing.
 
-        `size_bytes` is the source's. The copy gets `headers`, by the names of boto3, not the source's.
+        `size_bytes` is the source's. The copy gets `headers`, by the names of boto3, not the source's. Calls
+        `check` before each part of 256 MiB, and `sent` with the size in bytes of each copied part. Raises
+        what `check` raises.
         """
         try:
             if size_bytes > _MAX_COPY_BYTES:
-                self.multipart.copy(source, target, size_bytes, _COPIED_PART_BYTES, headers or {})
+                parts = self.multipart
+                parts.copy(source, target, size_bytes, _COPIED_PART_BYTES, headers or {}, check, sent)
                 return True
+            check()
             self.client.copy_object(
                 Bucket=self.name,
                 Key=target,
@@ -122,6 +133,7 @@ class Bucket:
             if code_of(error) in _MISSING:
                 return False
             raise
+        sent(size_bytes)
         return True
 
     def objects(self, prefix: str) -> Iterator[ObjectSeen]:

@@ -79,8 +79,11 @@ class BucketMarker:
         return self.read() or ""
 
     def _look(self) -> str | OSError | None:
+        """Returns the id, None if there is no marker, or why nobody can tell."""
         try:
-            body = self._bucket.get(self._key) or b""
+            # To keys that may list only a part of the bucket, S3 refuses to tell that an object is missing.
+            is_there = any(found.key == self._key for found in self._bucket.objects(self._key))
+            body = (self._bucket.get(self._key) if is_there else None) or b""
         except (BotoCoreError, ClientError) as error:
             return _unusable(error)
         found = body[:100].decode("ascii", "replace").strip()

@@ -29,12 +29,12 @@ from common.storage.bucket_marker import BucketMarker
 from common.storage.content_types import content_type
 from common.storage.multipart import PART_BYTES
 from common.storage.s3_client import make_client
-from common.storage.stage_interface import StagedFile, StageMode, StemTarget, go_on
+from common.storage.stage_interface import StagedFile, StageMode, StemTarget
 from common.storage.stage_keys import is_any_key, read_attempt, read_key
 from common.storage.staged_removals import Removal, StagedRemovals
 from common.storage.storage_errors import job_errors, staging_errors
 from common.storage.verified import VerifiedFile, mismatch, missing
-from common.waiting import StopCheck
+from common.waiting import StopCheck, go_on
 
 log = logging.getLogger(__name__)
 

@@ -19,10 +19,10 @@ from uuid import UUID, uuid4
 
 from common.observability.health import Check
 from common.storage import beneath, stage_keys
-from common.storage.stage_interface import StagedFile, StageMode, StemTarget, go_on
+from common.storage.stage_interface import StagedFile, StageMode, StemTarget
 from common.storage.stage_keys import ATTEMPT_NAME, RETIRED, TASK_NAME, read_key
 from common.storage.verified import VerifiedFile, foreign, missing
-from common.waiting import StopCheck
+from common.waiting import StopCheck, go_on
 
 # A file that uploaders put into their stage. It tells processors whether they have the same stage.
 MARKER = ".uvr-stage"

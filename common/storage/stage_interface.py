@@ -7,7 +7,7 @@ from uuid import UUID
 
 from common.observability.health import Check
 from common.storage.verified import VerifiedFile
-from common.waiting import StopCheck
+from common.waiting import StopCheck, go_on
 
 StageMode = Literal["path", "s3"]
 
@@ -29,10 +29,6 @@ class StemTarget(Protocol):
 
     def copy(self, source: str, size_bytes: int) -> bool:
         """Copies the object `source` within the store. Returns False if it is missing. Raises as `upload`."""
-
-
-def go_on() -> None:
-    """Stops nothing: the check of a caller whose work cannot be stopped."""
 
 
 class Stage(Protocol):

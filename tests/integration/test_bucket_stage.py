@@ -1,5 +1,7 @@
 """What only the stage in the bucket does: copies within the store, its parts, and its refusals."""
 
+import dataclasses
+from collections.abc import Iterator
 from uuid import uuid4
 
 import pytest
@@ -10,7 +12,8 @@ from common.storage.bucket_stage import BucketStage, open_bucket_stage
 from common.storage.multipart import PART_BYTES
 from common.tasks.messages import StageSeen
 from common.tasks.stage_news import StageWatch
-from tests.support.servers import S3Store
+from local import store
+from tests.support.servers import S3Store, SeaweedServer
 
 pytestmark = pytest.mark.network
 TASK = uuid4()
@@ -21,8 +24,8 @@ def prefix() -> str:
     return f"{uuid4()}/"
 
 
-def open_stage(store: S3Store, prefix: str, **changes: str) -> BucketStage:
-    values = {name.lower(): value for name, value in store.environment().items()} | changes
+def open_stage(address: S3Store, prefix: str, **changes: str) -> BucketStage:
+    values = {name.lower(): value for name, value in address.environment().items()} | changes
     return open_bucket_stage(ProcessorSettings(stage="s3", s3_prefix=prefix, **values), 1)
 
 
@@ -84,3 +87,31 @@ def test_a_processor_beside_uploaders_with_a_directory_is_not_ready_and_says_so(
     assert "u1" in found.detail
     watch.add(StageSeen(stage=stage.marked(), mode="s3", **seen))
     assert watch.check().ok
+
+
+@pytest.fixture
+def servers(tmp_path) -> Iterator[tuple[S3Store, S3Store]]:
+    """A store as the local start makes it: with the keys of a processor, and with all rights."""
+    server = SeaweedServer(tmp_path / "store")
+    server.start()
+    keys = store.load_processor_keys(server.spec.data_dir)
+    own = dataclasses.replace(server.address, access_key=keys.access_key, secret_key=keys.secret_key)
+    yield own, server.address
+    server.kill()
+
+
+def test_a_processor_s_keys_are_enough_for_its_stage(servers, stem):
+    own, all_rights = servers
+    stage = open_stage(own, "")
+    assert stage.check().ok
+    assert stage.marker() is None
+    for size_bytes, attempt in ((10, 1), (PART_BYTES + 1, 2), (10, 3)):
+        stem.write_bytes(b"x" * size_bytes)
+        stage.put(TASK, "t-0-5", attempt, stem)
+    root, admin = f"stage/{TASK}/", all_rights.client()
+    admin.create_multipart_upload(Bucket=own.bucket, Key=f"{root}t-0-5.1/instrumental.wav")
+    stage.remove_earlier_attempts(TASK, "t-0-5", 3)
+    assert all_rights.object_keys() == [f"{root}t-0-5.3/vocals.flac"]
+    assert "Uploads" not in admin.list_multipart_uploads(Bucket=own.bucket)
+    stage.remove_attempt(TASK, "t-0-5", 3)
+    assert all_rights.object_keys() == []

@@ -128,8 +128,25 @@ def test_a_manifest_that_outlived_its_stems_is_no_source(make, s3_store):
 def test_what_is_too_large_for_one_request_is_copied_in_parts(storage):
     song, keys = os.urandom(11 * 1024**2), (f"stems/{uuid4()}/1/vocals.wav", f"stems/{uuid4()}/1/vocals.wav")
     storage.bucket.put(keys[0], song)
-    storage.bucket.multipart.copy(*keys, len(song), 5 * 1024**2, {"ContentType": "audio/wav"})
+    headers, sent = {"ContentType": "audio/wav"}, []
+    storage.bucket.multipart.copy(*keys, len(song), 5 * 1024**2, headers, go_on, sent.append)
     assert storage.bucket.get(keys[1]) == song
+    assert sent == [5 * 1024**2, 5 * 1024**2, 1024**2]
+
+
+def test_a_job_that_stops_while_its_stem_is_copied_in_parts_leaves_no_part(storage, s3_store):
+    song, key = bytes(11 * 1024**2), f"stems/{uuid4()}/1/vocals.wav"
+    storage.bucket.put(key, song)
+    sent: list[int] = []
+
+    def stop() -> None:
+        if sent:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        storage.bucket.multipart.copy(key, f"{key}.copy", len(song), 5 * 1024**2, {}, stop, sent.append)
+    assert f"{key}.copy" not in unfinished(s3_store)
+    assert storage.bucket.seen(f"{key}.copy") is None
 
 
 def test_a_cancel_is_heard_while_earlier_runs_are_looked_at(make):
