@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
@@ -30,6 +31,7 @@ class AppParts:
     admission: Admission
     redelivery_limits: RedeliveryLimits
     links: LinkRenewer
+    archives: Archives
     offers: Offers
     metrics: ApiMetrics
     readiness: Checks
