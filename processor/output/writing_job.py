@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from processor.audio.cover import Cover
+from processor.audio.peaks import PEAKS_FILE
 from processor.child_process import JsonObject
 
 if TYPE_CHECKING:  # pydantic takes half of the time in which the writing process starts
@@ -49,6 +50,11 @@ class WritingJob:
     def path(self, name: str) -> Path:
         """Return the path of the finished stem."""
         return Path(self.target_dir) / f"{name}.{self.format}"
+
+    @property
+    def peaks_path(self) -> Path:
+        """The path of the stems' peaks."""
+        return Path(self.target_dir) / PEAKS_FILE
 
     def tags_of(self, name: str) -> dict[str, str]:
         """Return the stem's tags: the song's, with the stem's name behind the title."""
