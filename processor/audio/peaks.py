@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-PEAKS_FILE = "peaks.json"
 _VERSION = 1
 _FULL_SCALE = 255
 # Short songs get more points, so that they fill a wide screen; an hour of one stem takes 43 kB.

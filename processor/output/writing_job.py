@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.storage.stage_keys import PEAKS_FILE
 from processor.audio.cover import Cover
-from processor.audio.peaks import PEAKS_FILE
 from processor.child_process import JsonObject
 
 if TYPE_CHECKING:  # pydantic takes half of the time in which the writing process starts

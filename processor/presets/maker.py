@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.storage.stage_keys import PEAKS_FILE
 from common.tasks.messages import UsedModel, WrittenOutput
 from common.tasks.messages.choices import Choices, Format
 from common.waiting import StopCheck
@@ -172,5 +173,5 @@ class Maker:
 
 
 def _peaks_in(directory: Path) -> Path | None:
-    path = directory / peaks.PEAKS_FILE
+    path = directory / PEAKS_FILE
     return path if path.exists() else None

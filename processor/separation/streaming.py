@@ -21,8 +21,9 @@ import numpy as np
 import soundfile
 
 from common.errors import ErrorCode, PermanentError, TransientError
+from common.storage.stage_keys import PEAKS_FILE
 from common.waiting import StopCheck
-from processor.audio.peaks import PEAKS_FILE, Peaks
+from processor.audio.peaks import Peaks
 from processor.audio.stem_writer import MAX_LEVEL, Format, StemWriter, max_stem_bytes
 from processor.audio.wav import CHANNELS, SAMPLE_RATE, WavWriter
 from processor.separation.loaded_model import LoadedModel
