@@ -49,6 +49,11 @@ class UploaderMetrics:
                 f"uvr_bucket_{name}", f"{what} in the bucket as of the last sweep, by kind.", ("kind",), read
             )
 
+    def read_stage(self, size_bytes: Callable[[], Numbers]) -> None:
+        """Registers a gauge that reads how many bytes the last sweep has found in the stage."""
+        text = "Bytes of staged stems, as of the last sweep of the stage."
+        self.worker.register_gauge("uvr_stage_bytes", text, (), size_bytes)
+
     def called(self, answer: Delivery, took_s: float) -> None:
         """Notes one try of a callback, which took `took_s` seconds and was answered by `answer`."""
         self.callbacks.labels(class_of(answer)).inc()

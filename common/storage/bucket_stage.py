@@ -8,6 +8,7 @@ Removals that fail while the store is away are made up for as soon as the store 
 still owed goes by its age, in `sweep`.
 """
 
+import errno
 import hashlib
 import logging
 import time
@@ -32,7 +33,7 @@ from common.storage.s3_client import make_client
 from common.storage.stage_interface import StagedFile, StageMode, StemTarget
 from common.storage.stage_keys import is_any_key, read_attempt, read_key
 from common.storage.staged_removals import Removal, StagedRemovals
-from common.storage.storage_errors import job_errors, staging_errors
+from common.storage.storage_errors import job_errors, reason_of, staging_errors
 from common.storage.verified import VerifiedFile, mismatch, missing
 from common.waiting import StopCheck, go_on
 
@@ -144,6 +145,14 @@ class BucketStage:
         at = read_key(key)
         found = read_attempt(at.attempt)
         self.remove_earlier_attempts(UUID(at.task), found["place"], int(found["number"]))
+
+    def size_bytes(self) -> int:
+        """As Stage.size_bytes, without unfinished uploads."""
+        try:
+            objects = self._quick.objects(self._root)
+            return sum(found.size_bytes for found in objects if self._attempt_of(found.key))
+        except (BotoCoreError, ClientError) as error:
+            raise OSError(errno.EIO, reason_of(error)) from error
 
     def sweep(self, now_s: float, retired_for_s: float, kept_for_s: float) -> int:
         """As Stage.sweep. Nothing stays retired here. Objects with other names than the stage's stay."""

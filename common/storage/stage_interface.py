@@ -86,6 +86,9 @@ class Stage(Protocol):
     def remove_retired(self, key: str) -> None:
         """Removes what is left of an attempt that was retired, and earlier attempts at the same record."""
 
+    def size_bytes(self) -> int:
+        """Returns how many bytes all staged files have. Raises OSError."""
+
     def sweep(self, now_s: float, retired_for_s: float, kept_for_s: float) -> int:
         """Removes attempts that a killed worker has left or nobody has published; returns their number.
 

@@ -322,6 +322,17 @@ def test_a_sweep_takes_nothing_that_is_kept(house, stage, make):
     assert house.files() == []
 
 
+def test_the_bytes_that_wait_are_counted_and_no_others(house, stage, make):
+    assert stage.size_bytes() == 0
+    staged = stage.put(TASK, PLACE, 1, make(data=b"12345"))
+    stage.put(OTHER_TASK, PLACE, 2, make("instrumental.wav", b"123"))
+    house.write("photos/tasks-0-1.1/vocals.wav", b"theirs")
+    assert stage.size_bytes() == 8
+    stage.retire(staged.key)
+    stage.remove_retired(staged.key)
+    assert stage.size_bytes() == 3
+
+
 def test_a_sweep_leaves_alone_what_is_not_named_as_ours(house, stage):
     others = ["photos/tasks-0-1.1/vocals.wav", f"{TASK}/notes/vocals.wav", f"{TASK}/tasks-0-1.x/vocals.wav"]
     for name in others:
