@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from api import problems
+from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
 from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
@@ -15,7 +16,7 @@ from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
-from api.routes import cancel, deletion, offers, probes, redelivery, submit, tasks, uploads
+from api.routes import archive, cancel, deletion, offers, probes, redelivery, submit, tasks, uploads, usage
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
@@ -25,6 +26,8 @@ from common import __version__
 from common.observability.prometheus import register_readiness
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
+
+_ROUTES = (submit, uploads, probes, tasks, redelivery, cancel, deletion, archive, usage, offers)
 
 
 def create_app(
@@ -69,14 +72,18 @@ def create_app(
     problems.install(app)
     tasks.install(app)
     document.install(app)
+    _add_routes(app, settings)
+    return app
+
+
+def _add_routes(app: FastAPI, settings: ApiSettings) -> None:
     if settings.api_docs:
         document.add_route(app)
         swagger_ui.install(app)
-    for routes in (submit, uploads, probes, tasks, redelivery, cancel, deletion, offers):
+    for routes in _ROUTES:
         app.include_router(routes.router)
     if settings.api_metrics:
         app.include_router(probes.metrics_router)
-    return app
 
 
 def _make_parts(
@@ -99,6 +106,7 @@ def _make_parts(
         admission=Admission(settings, publisher, view, metrics, what_there_is, upload_gate),
         redelivery_limits=RedeliveryLimits(settings.redeliveries_per_minute, clock),
         links=LinkRenewer(settings),
+        archives=Archives(settings),
         offers=what_there_is,
         metrics=metrics,
         readiness=readiness,

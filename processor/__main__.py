@@ -47,9 +47,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     engine = make_engine(engine_config(settings))
     recipes = make_recipes(settings, engine.stems_of)
     cache = make_result_cache(settings, lambda: engine.installed)
-    metrics = ProcessorMetrics.create()
-    metrics.read_engine(lambda: engine.busy_s)
-    register_disks(metrics.worker, own_directories(settings))
+    metrics = _make_metrics(settings, engine)
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     stages = StageWatch(stage)
@@ -90,6 +88,13 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         control.stop()
         outbox.stop()
         engine.stop()
+
+
+def _make_metrics(settings: ProcessorSettings, engine: EngineRoom) -> ProcessorMetrics:
+    metrics = ProcessorMetrics.create()
+    metrics.read_engine(lambda: engine.busy_s)
+    register_disks(metrics.worker, own_directories(settings))
+    return metrics
 
 
 def _load_settings_and_begin_log() -> ProcessorSettings:

@@ -23,6 +23,7 @@ def put_in_stage(
             sha256=staged.sha256,
             bytes=staged.size_bytes,
             duration_s=round(stem.duration_s, 3),
+            etag=staged.etag,
         )
         Failpoint.STAGING.reach()
     return stems

@@ -1,22 +1,7 @@
 """Names stems for people: the label or the song's file name, and the stem, in Content-Disposition."""
 
-import re
-import unicodedata
-from urllib.parse import quote, unquote, urlsplit
-
+from common.storage.file_names import attachment, stem_file_name
 from common.tasks.messages import Separated
-
-# With the stem's name and extension, a file's name stays below the 255 bytes of most file systems.
-_MAX_BYTES = 150
-# Windows allows none of these in a name; slashes would lead into directories.
-_RESERVED = re.compile(r'[/\\:*?"<>|]')
-_SPACES = re.compile(r"\s+")
-_EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}$")
-# Emoji are joined by U+200D, which is a control character for everything else.
-_JOINER = "\u200d"
-_UNNAMED = "song"
-# RFC 8187, attr-char; `quote` leaves letters, digits and -._~ as they are.
-_ATTR_CHARS = "!#$&+^`|"
 
 
 def content_disposition(result: Separated, stem: str, extension: str) -> str:
@@ -26,37 +11,4 @@ def content_disposition(result: Separated, stem: str, extension: str) -> str:
     of the address. `extension` comes without its dot. The header is ASCII after RFC 6266, with the full name
     after RFC 8187.
     """
-    given = result.label or _of_file(result.file_name or "") or _of_address(result.audio or "")
-    name = f"{_clean(given) or _UNNAMED} ({stem}).{extension}"
-    ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = _SPACES.sub(" ", ascii_only.replace("%", "_")).strip()
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
-
-
-def _of_address(address: str) -> str:
-    """Returns the name of the file that the address leads to, without its extension; empty for an upload."""
-    try:
-        parts = urlsplit(address)
-    except ValueError:
-        return ""
-    return _of_file(unquote(parts.path.rpartition("/")[2])) if parts.netloc else ""
-
-
-def _of_file(name: str) -> str:
-    return _EXTENSION.sub("", name)
-
-
-def _clean(text: str) -> str:
-    """Returns a text that can begin a file's name everywhere. It can be empty."""
-    visible = "".join(map(_shown, unicodedata.normalize("NFC", text)))
-    name = _SPACES.sub(" ", _RESERVED.sub("_", visible)).strip(" .")
-    return name.encode()[:_MAX_BYTES].decode(errors="ignore").rstrip(f" .{_JOINER}\ufe0f")
-
-
-def _shown(char: str) -> str:
-    """Returns the character, a space in place of a control character, or nothing for an invisible one."""
-    category = unicodedata.category(char)
-    if category in ("Cc", "Zl", "Zp"):
-        return " "
-    # Cf: marks of the writing direction, among others. Cs: halves of surrogate pairs.
-    return "" if category in ("Cf", "Cs") and char != _JOINER else char
+    return attachment(stem_file_name(result, stem, extension))

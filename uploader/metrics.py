@@ -44,10 +44,9 @@ class UploaderMetrics:
 
     def read_bucket(self, sizes_bytes: Callable[[], Numbers], objects: Callable[[], Numbers]) -> None:
         """Registers gauges that read what the last sweep has found in the bucket, by kind."""
-        for name, what, read in (("bytes", "Bytes", sizes_bytes), ("objects", "Objects", objects)):
-            self.worker.register_gauge(
-                f"uvr_bucket_{name}", f"{what} in the bucket as of the last sweep, by kind.", ("kind",), read
-            )
+        gauge = self.worker.register_gauge
+        gauge("uvr_bucket_bytes", "Bytes in the bucket as of the last sweep.", ("kind",), sizes_bytes)
+        gauge("uvr_bucket_objects", "Objects in the bucket as of the last sweep.", ("kind",), objects)
 
     def read_stage(self, size_bytes: Callable[[], Numbers]) -> None:
         """Registers a gauge that reads how many bytes the last sweep has found in the stage."""

@@ -82,7 +82,7 @@ class SongKeeper:
         upload = self._uploads.read(records[0])
         if upload is None or now_s < upload.expires_at + _GRACE_S:
             return False
-        return self._uploads.remove_unless_used(upload)
+        return self._uploads.remove_unless_used(upload.keys(self._uploads.prefix))
 
     def _sweep_mark(self, upload: Upload, task_uuid: UUID, mark: ObjectSeen, now_s: float) -> None:
         """Removes the mark of a task that is over, or never came to Kafka."""

@@ -5,6 +5,7 @@ from typing import Annotated, cast
 
 from fastapi import Depends, Request
 
+from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
@@ -31,6 +32,7 @@ class AppParts:
     admission: Admission
     redelivery_limits: RedeliveryLimits
     links: LinkRenewer
+    archives: Archives
     offers: Offers
     metrics: ApiMetrics
     readiness: Checks
@@ -40,6 +42,7 @@ class AppParts:
         """End the threads that make links and that use the bucket."""
         self.links.close()
         self.uploads.close()
+        self.archives.close()
 
 
 def parts_of(request: Request) -> AppParts:

@@ -94,7 +94,7 @@ class UploadStore:
     def remove(self, user: str, upload_id: UUID) -> None:
         """Removes an upload that no task needs."""
         upload = self._find(user, upload_id)
-        if not self.uploads.remove_unless_used(upload):
+        if not self.uploads.remove_unless_used(upload.keys(self.uploads.prefix)):
             raise refusals.in_use(self.uploads.users(upload))
 
     def claim(self, user: str, upload_id: UUID, task_uuid: UUID) -> Upload:
@@ -106,7 +106,7 @@ class UploadStore:
         self.uploads.mark(upload, task_uuid)
         # Whoever removes an upload removes the record first, and looks for marks again afterwards.
         if self.uploads.find(user, upload_id) is None:
-            self.uploads.unmark(upload, task_uuid)
+            self.uploads.unmark(upload.keys(self.uploads.prefix), task_uuid)
             raise refusals.unknown()
         return upload
 

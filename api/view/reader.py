@@ -103,6 +103,16 @@ class Reader:
         )
         return self.queue_place(last[0][0]).eta_s if last else None
 
+    def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
+        """Return each user, or one alone, with how many tasks have stems, and the stems' bytes."""
+        whose, values = ("", ()) if user is None else (" AND user = ?", (user,))
+        rows = self._rows(
+            "SELECT user, count(*), sum(result_bytes) FROM tasks "
+            f"WHERE result_bytes IS NOT NULL{whose} GROUP BY user",
+            values,
+        )
+        return [(name, count, size_bytes) for name, count, size_bytes in rows]
+
     def _eta_s(self, place: int) -> float | None:
         """Estimate by how long recent tasks took to the upload, and how many tasks are in progress now."""
         states = [State.DOWNLOADING, State.PREPARING, State.SEPARATING]

@@ -10,12 +10,12 @@ from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
     at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, awaits_callback INTEGER NOT NULL,
-    label TEXT, status BLOB NOT NULL
+    label TEXT, result_bytes INTEGER, status BLOB NOT NULL
 );
 CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
 CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
@@ -29,6 +29,7 @@ CREATE INDEX tasks_by_key_and_user ON tasks (idempotency_key, user, submitted_at
 CREATE INDEX tasks_by_label ON tasks (label, submitted_at, task_uuid) WHERE label IS NOT NULL;
 CREATE INDEX tasks_by_user_and_label ON tasks (user, label, submitted_at, task_uuid)
     WHERE label IS NOT NULL;
+CREATE INDEX tasks_with_results ON tasks (user, result_bytes) WHERE result_bytes IS NOT NULL;
 CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
 CREATE TABLE deliveries (
     task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,
@@ -41,9 +42,10 @@ CREATE TABLE origin (name TEXT NOT NULL);
 """
 # User, key, label and time of submission hardly ever change: without them most indexes need no update.
 UPSERT_TASK = """
-INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
+INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
     state = excluded.state, at = excluded.at, queued_at = excluded.queued_at,
-    awaits_callback = excluded.awaits_callback, status = excluded.status
+    awaits_callback = excluded.awaits_callback, result_bytes = excluded.result_bytes,
+    status = excluded.status
 """
 # For a task whose own record is read after a status of it.
 SET_FIXED = "UPDATE tasks SET user = ?, idempotency_key = ?, label = ? WHERE task_uuid = ?"
@@ -97,6 +99,7 @@ def task_row(status: Status) -> Row:
         status.idempotency_key,
         awaits_callback(status),
         status.label,
+        result_bytes(status),
         pack(status),
     )
 
@@ -113,6 +116,11 @@ def worker_row(worker: WorkerSeen) -> Row:
 def fixed_columns(status: Status) -> tuple[str, str | None, str | None]:
     """Return the columns that `UPSERT_TASK` leaves as they are."""
     return status.user, status.idempotency_key, status.label
+
+
+def result_bytes(status: Status) -> int | None:
+    """Return the bytes of the run's stems in the bucket, None if there are none."""
+    return sum(stem.bytes for stem in status.result.stems.values()) if status.result else None
 
 
 def awaits_callback(status: Status) -> bool:

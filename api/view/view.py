@@ -75,6 +75,9 @@ class TaskView(Protocol):
         None stands for no estimate.
         """
 
+    async def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
+        """Return each user, or one alone, with how many tasks have stems, and the stems' bytes."""
+
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         """Collect the task's changes from now on, and the end of the service."""
 
@@ -175,6 +178,10 @@ class KafkaView:
 
     async def room_s(self, user: str | None, count: int) -> float | None:
         return await self._ask(self._reader.room_s, user, count)
+
+    async def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
+        await self._catch_up_in_time()
+        return await self._ask(self._reader.results_space, user)
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         return self._changes.watch(task_uuid)

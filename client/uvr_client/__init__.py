@@ -21,7 +21,7 @@ from uvr_client.errors import (
     UvrError,
     WaitTimeout,
 )
-from uvr_client.models import Delivery, Result, State, Stem, Submission, Task, TaskEvent
+from uvr_client.models import Delivery, Result, Space, State, Stem, Submission, Task, TaskEvent, UserUsage
 from uvr_client.offers import OfferedModel, OfferedPreset
 from uvr_client.transport import Patience
 from uvr_client.version import __version__
@@ -40,6 +40,7 @@ __all__ = [
     "RequestError",
     "Result",
     "ServerError",
+    "Space",
     "State",
     "Stem",
     "StemMismatch",
@@ -50,6 +51,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Unreachable",
+    "UserUsage",
     "UvrClient",
     "UvrError",
     "WaitTimeout",

@@ -24,6 +24,7 @@ _KINDS: dict[int, type[RequestError]] = {
     403: Unauthorized,
     404: NotFound,
     409: Conflict,
+    410: NotFound,
     429: TooManyRequests,
     502: Unavailable,
     503: Unavailable,

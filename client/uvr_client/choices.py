@@ -25,6 +25,7 @@ class Choices(TypedDict, total=False):
     ones. `format` and the fields up to `tags` say how the stems are written: `sample_rate` is in Hz or
     `source`, `bit_depth` 32 is float, and `normalize` is `none`, `peak` or `lufs:-14`. `start_s` and
     `duration_s` name the part of the song, in seconds. `label` and `metadata` come back with the task.
+    `cache` "refresh" separates the song anew, even if the stems of an earlier task could serve.
     """
 
     preset: str | None
@@ -43,6 +44,7 @@ class Choices(TypedDict, total=False):
     duration_s: float | None
     label: str | None
     metadata: Mapping[str, Any] | None
+    cache: Literal["refresh"] | None
 
 
 _OUTPUT = ("format", "bit_depth", "sample_rate", "bitrate_kbps", "normalize", "tags")

@@ -15,9 +15,11 @@ from pydantic import BaseModel
 from uvr_client import answers, events
 from uvr_client.choices import Choices, fields_of
 from uvr_client.download import Downloader, LinkRefused
-from uvr_client.errors import BadRequest, Conflict, NoResult, NotFound, ServerError
+from uvr_client.errors import BadRequest, Conflict, NoResult, ServerError
+from uvr_client.keeping import KeepingCalls
 from uvr_client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
 from uvr_client.offers import Models, OfferedModel, OfferedPreset, Presets
+from uvr_client.task_path import task_id, task_path
 from uvr_client.transport import Patience, Repeat, Transport
 
 _MAX_PAGE = 200
@@ -25,7 +27,7 @@ _MAX_PAGE = 200
 _KEY = re.compile(r"[!-~]{1,255}")
 
 
-class UvrClient:
+class UvrClient(KeepingCalls):
     """Calls one api as one user. Threads may share a client; close it, or use it as a context manager.
 
     Every call raises a kind of UvrError when it fails: Unreachable, Unauthorized, BadRequest, NotFound,
@@ -95,7 +97,7 @@ class UvrClient:
 
     def status(self, task_uuid: UUID | str) -> Task:
         """Returns the task with its state and progress. Raises NotFound."""
-        response = self._transport.request("GET", _path(task_uuid), Repeat.ANY)
+        response = self._transport.request("GET", task_path(task_uuid), Repeat.ANY)
         return answers.read(Task, response.content)
 
     def list(
@@ -140,7 +142,7 @@ class UvrClient:
         last event. Raises NotFound; Unreachable or Unavailable after the patience's `outage_s` without a
         sign of life.
         """
-        return events.follow(self._transport, _uuid(task_uuid), last_event_id)
+        return events.follow(self._transport, task_id(task_uuid), last_event_id)
 
     def wait(
         self,
@@ -163,12 +165,12 @@ class UvrClient:
 
     def changes(self, task_uuid: UUID | str, timeout_s: float | None = None) -> Iterator[Task]:
         """Yields each status of the task until `wait` would return. Raises what `wait` raises."""
-        for event in events.follow_to_stems(self._transport, _uuid(task_uuid), timeout_s):
+        for event in events.follow_to_stems(self._transport, task_id(task_uuid), timeout_s):
             yield event.task
 
     def deliveries(self, task_uuid: UUID | str) -> Sequence[Delivery]:
         """Returns each POST of the task's callbacks, the oldest first. Raises NotFound."""
-        response = self._transport.request("GET", _path(task_uuid, "/deliveries"), Repeat.ANY)
+        response = self._transport.request("GET", task_path(task_uuid, "/deliveries"), Repeat.ANY)
         return answers.read(Deliveries, response.content).deliveries
 
     def cancel(self, task_uuid: UUID | str) -> Task:
@@ -178,7 +180,7 @@ class UvrClient:
         it has succeeded or failed.
         """
         try:
-            response = self._transport.request("POST", _path(task_uuid, "/cancel"), Repeat.ANY)
+            response = self._transport.request("POST", task_path(task_uuid, "/cancel"), Repeat.ANY)
         except Conflict as error:
             if error.state == State.CANCELLED:
                 return self.status(task_uuid)
@@ -190,7 +192,7 @@ class UvrClient:
 
         Raises NotFound; Conflict, with the task's `state`, if it has not ended or has no `hook_url`.
         """
-        response = self._transport.request("POST", _path(task_uuid, "/redeliver"), Repeat.UNSENT)
+        response = self._transport.request("POST", task_path(task_uuid, "/redeliver"), Repeat.UNSENT)
         return answers.read(Task, response.content)
 
     def download(self, task: Task, directory: Path | str) -> dict[str, Path]:
@@ -230,15 +232,3 @@ class _Queued(BaseModel):
     status: str
     message: str
     ignored: tuple[str, ...] = ()
-
-
-def _uuid(given: UUID | str) -> UUID:
-    """Returns the task's id. Raises NotFound when `given` is not a UUID, since no task has such an id."""
-    try:
-        return given if isinstance(given, UUID) else UUID(given)
-    except ValueError:
-        raise NotFound(404, f"There is no such task: {given!r} is not a UUID") from None
-
-
-def _path(task_uuid: UUID | str, suffix: str = "") -> str:
-    return f"/tasks/{_uuid(task_uuid)}{suffix}"

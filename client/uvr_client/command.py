@@ -11,6 +11,7 @@ from rich.table import Table
 
 from uvr_client import options, view
 from uvr_client.client import UvrClient
+from uvr_client.keeping_commands import COMMANDS
 from uvr_client.models import Task
 from uvr_client.output import Output
 from uvr_client.session import Connection, each, end
@@ -56,7 +57,8 @@ def connection(
     context.obj = Connection(Given(url, username, password), config, context.obj or Patience())
 
 
-app.command()(submit)
+for _command in (submit, *COMMANDS):
+    app.command()(_command)
 
 
 @app.command()

@@ -42,7 +42,7 @@ class Unauthorized(RequestError):
 
 
 class NotFound(RequestError):
-    """There is no such task, or it belongs to another user."""
+    """There is no such task, it belongs to another user, or its results have been deleted."""
 
 
 class Conflict(RequestError):

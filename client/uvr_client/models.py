@@ -81,7 +81,7 @@ class Task(_Answer):
     While the task is queued, `queue_place` (1 is next) and `queue_eta_s` are set. While it waits for a retry,
     `next_try_at` is set. `error_code` and `error_message` describe the last failure. `audio` is the
     song's address without its query, `hook_host` the callback's host; earlier apis send neither. `choices`,
-    `label` and `metadata` are those of the submission.
+    `label` and `metadata` are those of the submission. `deleted_at` is set once the results are deleted.
     """
 
     task_uuid: UUID
@@ -106,6 +106,7 @@ class Task(_Answer):
     label: str | None = None
     metadata: dict[str, Any] | None = None
     result: Result | None = None
+    deleted_at: float | None = None
 
     @property
     def is_over(self) -> bool:
@@ -158,3 +159,24 @@ class Deliveries(_Answer):
     """All POSTs of one task's callbacks."""
 
     deliveries: list[Delivery]
+
+
+class Space(_Answer):
+    """A number of things in the bucket, and their bytes."""
+
+    count: int
+    bytes: int
+
+
+class UserUsage(_Answer):
+    """The space of one user: tasks with stems, and uploads. None: the api cannot read the bucket."""
+
+    user: str
+    results: Space
+    uploads: Space | None = None
+
+
+class Usage(_Answer):
+    """The space that users take in the bucket."""
+
+    users: list[UserUsage]

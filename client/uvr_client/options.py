@@ -136,6 +136,15 @@ Meta = Annotated[
     list[str] | None,
     _chosen("KEY=VALUE", "a text that comes back with the task; may be given several times"),
 ]
+Refresh = Annotated[
+    bool, typer.Option("--refresh", help="separate anew, even if an earlier task has the same stems")
+]
+Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
+ArchiveFile = Annotated[
+    Path | None, typer.Option("--output", metavar="FILE", help="write to FILE in place of ID.zip")
+]
+OfUser = Annotated[str | None, typer.Option("--user", metavar="NAME", help="administrators: of this user")]
+OfAll = Annotated[bool, typer.Option("--all", help="administrators: of all users who have stems")]
 InState = Annotated[State | None, typer.Option(help="only tasks in this state")]
 Since = Annotated[
     float | None,

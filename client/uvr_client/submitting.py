@@ -41,6 +41,7 @@ def submit(
     duration: options.Duration = None,
     label: options.Label = None,
     meta: options.Meta = None,
+    refresh: options.Refresh = False,
     as_json: options.Json = False,
 ) -> None:
     """Submit songs and print the ids of their tasks. --download implies --wait.
@@ -52,7 +53,7 @@ def submit(
     part = {"weights": numbers(weights), "stems": parts(stems), "start_s": start, "duration_s": duration}
     files = {"format": output_format, "bit_depth": bit_depth, "sample_rate": number_or_text(sample_rate)}
     sound = {"bitrate_kbps": bitrate, "normalize": normalize, "tags": tags}
-    named = {"label": label, "metadata": pairs(meta)}
+    named = {"label": label, "metadata": pairs(meta), "cache": "refresh" if refresh else None}
     chosen: dict[str, Any] = {**models_given, **part, **files, **sound, **named}
     output = Output(as_json)
     submitter = _Submitter(output, wait or download is not None)

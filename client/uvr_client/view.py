@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rich.table import Table
 
-from uvr_client.models import Delivery, State, Task
+from uvr_client.models import Delivery, State, Task, UserUsage
 from uvr_client.offers import OfferedModel, OfferedPreset, OnDevice
 
 # A table of tasks needs this many columns to show addresses.
@@ -81,6 +81,8 @@ def details(task: Task) -> Iterator[tuple[str, str]]:
     yield "task", str(task.task_uuid)
     state = (state_text(task), _running_percent(task), start_estimate(task))
     yield "state", ", ".join(filter(None, state))
+    if task.deleted_at is not None:
+        yield "deleted", local_time(task.deleted_at)
     if error := error_text(task):
         yield "error", error
     if task.label is not None:
@@ -199,6 +201,23 @@ def presets_table(presets: Iterable[OfferedPreset]) -> Table:
             printable(preset.description),
         )
     return table
+
+
+def usage_table(users: Iterable[UserUsage]) -> Table:
+    """Makes a table with a row for each user."""
+    table = _table("user", "tasks with stems", "stems", "uploads", "uploaded")
+    for usage in users:
+        uploads = (str(usage.uploads.count), size(usage.uploads.bytes)) if usage.uploads else ("?", "?")
+        table.add_row(printable(usage.user), str(usage.results.count), size(usage.results.bytes), *uploads)
+    return table
+
+
+def size(size_bytes: int) -> str:
+    """Formats a number of bytes in a decimal unit."""
+    for unit, unit_bytes in (("GB", 10**9), ("MB", 10**6), ("kB", 1000)):
+        if size_bytes >= unit_bytes:
+            return f"{size_bytes / unit_bytes:.1f} {unit}"
+    return f"{size_bytes} B"
 
 
 def _speed(speed: float | None) -> str:

@@ -13,6 +13,7 @@ import hashlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
@@ -92,15 +93,15 @@ class BucketStage:
         with beneath.directory(source.parent) as parent, beneath.open_file(parent, source.name) as file:
             staged = _described(key, file)
             with staging_errors("staging"):
-                self._upload(staged, file, check)
+                etag = self._upload(staged, file, check)
         source.unlink()
-        return staged
+        return replace(staged, etag=etag)
 
     def publish(self, staged: StagedFile, target: StemTarget) -> None:
         """Copies a staged file within the store: as Stage.publish.
 
-        Its size and the sha256 that `put` has noted beside it must be the announced ones. The store has
-        checked the bytes of each request of `put` against their MD5.
+        Its size, its ETag and the sha256 that `put` has noted beside it must be the announced ones. Whoever
+        can write to the stage can forge the sha256, but not the ETag, which the store makes from the bytes.
         """
         read_key(staged.key)
         with job_errors("look at a staged file"):
@@ -110,11 +111,11 @@ class BucketStage:
         if seen.size_bytes != staged.size_bytes:
             sizes = f"{staged.size_bytes} bytes were announced, {seen.size_bytes} found"
             raise mismatch(f"A staged file is not the one that was announced: {sizes}")
-        if seen.metadata.get("sha256") != staged.sha256:
-            raise mismatch("A staged file is not the one that was announced: its sha256 differs")
+        if seen.metadata.get("sha256") != staged.sha256 or seen.etag != staged.etag:
+            raise mismatch("A staged file is not the one that was announced: its checksum differs")
         if self._wall_clock() - seen.modified_s >= _KEPT_FROM_S:
             self.keep(staged.key)
-        if not target.copy(seen.key, staged.size_bytes):
+        if not target.copy(seen.key, staged.size_bytes, seen.etag):
             raise missing(staged.key)
 
     def remove_attempt(self, task_uuid: UUID, place: str, attempt: int) -> None:
@@ -168,17 +169,17 @@ class BucketStage:
             log.warning("%s cannot be swept: %s", self.where, error)
         return removed
 
-    def _upload(self, staged: StagedFile, file: BinaryIO, check: StopCheck) -> None:
+    def _upload(self, staged: StagedFile, file: BinaryIO, check: StopCheck) -> str:
+        """Returns the object's ETag."""
         key = self._root + staged.key
         verified = VerifiedFile(file, staged.size_bytes, staged.sha256)
         headers = {"ContentType": content_type(key), "Metadata": {"sha256": staged.sha256}}
         check()
         if staged.size_bytes > PART_BYTES:
-            self._bucket.multipart.put(verified, key, headers, check, lambda size_bytes: None)
-            return
+            return self._bucket.multipart.put(verified, key, headers, check, lambda size_bytes: None)
         body = verified.read(PART_BYTES + 1)
         verified.verify()
-        self._bucket.put(key, body, headers)
+        return self._bucket.put(key, body, headers)
 
     def _attempt_of(self, key: str) -> str:
         """Returns the part of a key that names task and attempt, "" if the key is not the stage's."""

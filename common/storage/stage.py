@@ -46,10 +46,11 @@ class LocalStage:
     def open(self) -> None:
         """Makes the stage's directory, and checks that files can be made and removed there. Raises OSError.
 
-        The test file stays empty, so that a full disk is no error: the uploader will make room.
+        The test file stays empty, so that a full disk is no error: the uploader will make room. It has no
+        name where the file system can do that, so that a process killed here leaves nothing.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        tempfile.NamedTemporaryFile(prefix=".probe-", dir=self.root).close()
+        tempfile.TemporaryFile(prefix=".probe-", dir=self.root).close()
 
     def check(self) -> Check:
         """Checks, for `/readyz`, that the directory still exists and can be written."""

@@ -79,9 +79,9 @@ class Uploads:
         """Keeps the song for the task."""
         self.bucket.put(upload.keys(self.prefix).use(task_uuid), b"")
 
-    def unmark(self, upload: Upload, task_uuid: UUID) -> None:
-        """Removes the task's mark, of a task that never came to Kafka."""
-        self.bucket.remove([upload.keys(self.prefix).use(task_uuid)])
+    def unmark(self, keys: UploadKeys, task_uuid: UUID) -> None:
+        """Removes the task's mark, of a task that never came to Kafka or is deleted."""
+        self.bucket.remove([keys.use(task_uuid)])
 
     def users(self, upload: Upload) -> Sequence[UUID]:
         """Returns the tasks that have marks."""
@@ -102,26 +102,33 @@ class Uploads:
             self.save(upload.model_copy(update={"expires_at": expires_at}))
         self.bucket.remove([mark])
 
-    def remove_unless_used(self, upload: Upload) -> bool:
+    def remove_unless_used(self, keys: UploadKeys) -> bool:
         """Removes the upload, and its unfinished parts. Returns False if a task has a mark.
 
         The record goes first. An api that adds a mark looks for the record again afterwards. So either the
         mark is seen here, and the record is written again, or that api finds no upload and queues no task.
         """
-        keys = upload.keys(self.prefix)
-        if self.users(upload):
+        if self._is_used(keys):
             return False
+        record = self.bucket.get(keys.record)
         self.bucket.remove([keys.record])
-        if self.users(upload):
-            self.save(upload)
+        if self._is_used(keys):
+            if record is not None:
+                self.bucket.put(keys.record, record)
             return False
-        if upload.multipart_id:
+        upload = self._parsed(record, keys.record)
+        if upload is not None and upload.multipart_id:
             self.bucket.multipart.abort(keys.audio, upload.multipart_id)
-        self.bucket.remove([keys.audio])
+        self.bucket.remove([found.key for found in self.bucket.objects(keys.directory)])
         return True
 
+    def _is_used(self, keys: UploadKeys) -> bool:
+        return any(True for _ in self.bucket.objects(f"{keys.directory}tasks/"))
+
     def _read(self, key: str) -> Upload | None:
-        body = self.bucket.get(key)
+        return self._parsed(self.bucket.get(key), key)
+
+    def _parsed(self, body: bytes | None, key: str) -> Upload | None:
         if body is None:
             return None
         try:

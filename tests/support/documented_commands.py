@@ -67,6 +67,9 @@ API = {
     "curl -u admin:password http://127.0.0.1:8000/presets": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/models": IN_THE_STACK,
     "curl -X POST -u admin:password http://127.0.0.1:8000/tasks/$TASK/redeliver": IN_THE_STACK,
+    "curl -OJ -u admin:password http://127.0.0.1:8000/tasks/$TASK/archive.zip": IN_THE_STACK,
+    "curl -X DELETE -u admin:password http://127.0.0.1:8000/tasks/$TASK": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/usage": IN_THE_STACK,
     "curl -X POST -u admin:password http://127.0.0.1:8000/tasks/$TASK/cancel": RunBy(
         LOCAL_COMMANDS, 'documents.command("docs/api.md", "/cancel")'
     ),

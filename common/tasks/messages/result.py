@@ -25,12 +25,13 @@ from common.tasks.messages.task import Task
 
 
 class StagedStem(MessageModel):
-    """One complete stem in the stage. `common.storage.stage` finds the file by its `key`."""
+    """One complete stem in the stage, found by its `key`. `etag` is the bucket's own, with STAGE=s3."""
 
     key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     bytes: Bytes
     duration_s: Duration
+    etag: Annotated[str, Field(max_length=200)] | None = None
 
 
 class _Result(MessageModel):

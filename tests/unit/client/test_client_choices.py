@@ -36,7 +36,7 @@ def names(kind: type[BaseModel]) -> set[str]:
 
 
 def test_the_client_knows_every_choice_of_the_api():
-    named = {"label", "metadata"}
+    named = {"label", "metadata", "cache"}
     assert set(Choices.__annotations__) == (names(ApiChoices) - {"output"}) | names(Output) | named
 
 

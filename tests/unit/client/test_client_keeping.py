@@ -1,0 +1,131 @@
+"""What is kept of ended tasks: deleted, packed into one file, measured."""
+
+import io
+import json
+import zipfile
+from uuid import uuid4
+
+import pytest
+
+from tests.support.client.fake_api import answer, problem, task
+from tests.support.client.impatient import impatient
+from tests.support.http_server import serve
+from uvr_client import Conflict, DownloadFailed, NotFound, Unreachable, UvrClient
+
+pytestmark = pytest.mark.network
+
+USAGE = {
+    "users": [
+        {
+            "user": "alice",
+            "results": {"count": 2, "bytes": 1_016_064_528},
+            "uploads": {"count": 1, "bytes": 99},
+        },
+        {"user": "bob", "results": {"count": 0, "bytes": 0}},
+    ]
+}
+
+
+@pytest.fixture
+def client(fake_api):
+    with UvrClient(fake_api.url, "admin", "password", patience=impatient()) as client:
+        yield client
+
+
+def zipped() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a (vocals).wav", b"vocals" * 1000)
+    return file.getvalue()
+
+
+def test_a_deletion_is_asked_for_once_more_after_a_lost_answer(fake_api, client):
+    task_uuid = str(uuid4())
+    fake_api.on(f"/tasks/{task_uuid}", answer(202, {"task_uuid": task_uuid, "message": "…"}))
+    fake_api.first(f"/tasks/{task_uuid}", serve(b"", 503))
+    client.delete(task_uuid)
+    assert [request.method for request in fake_api.requests()] == ["DELETE"] * 2
+    fake_api.on(f"/tasks/{task_uuid}", problem(409, "The task is queued", state="queued"))
+    with pytest.raises(Conflict) as caught:
+        client.delete(task_uuid)
+    assert caught.value.state == "queued"
+
+
+def test_the_command_asks_before_it_deletes(fake_api, uvr):
+    task_uuid = str(uuid4())
+    fake_api.on(f"/tasks/{task_uuid}", answer(202, {"task_uuid": task_uuid}))
+    refused = uvr("delete", task_uuid)
+    assert (refused.exit_code, fake_api.requests()) == (130, [])
+    assert "for good?" in refused.stderr
+    assert uvr("delete", "--yes", task_uuid).stdout == f"{task_uuid} will be deleted within moments\n"
+    unknown = str(uuid4())
+    fake_api.on(f"/tasks/{unknown}", problem(404, "There is no such task"))
+    both = uvr("delete", "--yes", "--json", unknown, task_uuid)
+    assert (both.exit_code, json.loads(both.stdout)) == (5, {"task_uuid": task_uuid})
+
+
+def test_a_deleted_task_is_shown_as_such(fake_api, uvr):
+    task_uuid = fake_api.add(task("succeeded", deleted_at=1e9))
+    assert "\ndeleted       2001-09-0" in uvr("status", task_uuid).stdout
+
+
+def test_an_archive_gets_its_name_once_it_is_whole(fake_api, client, tmp_path):
+    path, whole = f"/tasks/{uuid4()}/archive.zip", zipped()
+    task_uuid = path.split("/")[2]
+    fake_api.on(path, serve(whole, 200, "application/zip"))
+    fake_api.first(path, serve(whole[:99], 200, "application/zip", declared_bytes=len(whole)))
+    target = tmp_path / "stems.zip"
+    assert client.archive(task_uuid, target) == target
+    assert [file.name for file in tmp_path.iterdir()] == ["stems.zip"]
+    assert target.read_bytes() == whole
+    assert len(fake_api.requests(path)) == 2
+
+
+@pytest.mark.parametrize(
+    ("script", "error"),
+    [
+        (serve(zipped()[:99], 200, "application/zip"), DownloadFailed),
+        (serve(zipped().replace(b"vocals" * 9, b"VOCALS" * 9), 200, "application/zip"), DownloadFailed),
+        (serve(zipped()[:99], 200, "application/zip", declared_bytes=999), Unreachable),
+        (problem(410, "The task's results have been deleted", error_code="task_deleted"), NotFound),
+        (problem(409, "The task has no stems", state="queued"), Conflict),
+    ],
+)
+def test_what_is_no_whole_archive_leaves_no_file(fake_api, client, tmp_path, script, error):
+    task_uuid = str(uuid4())
+    fake_api.on(f"/tasks/{task_uuid}/archive.zip", script)
+    with pytest.raises(error):
+        client.archive(task_uuid, tmp_path / "stems.zip")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_command_names_the_archive_by_its_task(fake_api, uvr, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    task_uuid = str(uuid4())
+    fake_api.on(f"/tasks/{task_uuid}/archive.zip", serve(zipped(), 200, "application/zip"))
+    assert uvr("archive", task_uuid).stdout == f"{task_uuid}.zip\n"
+    result = uvr("archive", task_uuid, "--output", "b.zip", "--json")
+    assert json.loads(result.stdout) == {"task_uuid": task_uuid, "file": "b.zip"}
+    assert {path.name for path in tmp_path.glob("*.zip")} == {f"{task_uuid}.zip", "b.zip"}
+
+
+def test_usage_is_told_in_units_for_people_or_in_bytes(fake_api, uvr):
+    fake_api.on("/usage", answer(200, USAGE))
+    header, alice, bob = uvr("usage").stdout.splitlines()
+    assert header.split() == ["user", "tasks", "with", "stems", "stems", "uploads", "uploaded"]
+    assert alice.split() == ["alice", "2", "1.0", "GB", "1", "99", "B"]
+    assert bob.split() == ["bob", "0", "0", "B", "?", "?"]
+    lines = uvr("usage", "--all", "--json").stdout.splitlines()
+    assert [json.loads(line) for line in lines] == USAGE["users"]
+    uvr("usage", "--user", "b o")
+    assert [request.target for request in fake_api.requests("/usage")] == [
+        "/usage?",
+        "/usage?all=true",
+        "/usage?user=b+o",
+    ]
+
+
+def test_a_song_can_be_separated_anew(fake_api, uvr):
+    fake_api.takes_submissions(task())
+    uvr("submit", "https://example.com/a.mp3", "--refresh")
+    assert fake_api.requests("/generate")[0].json()["cache"] == "refresh"
