@@ -29,11 +29,12 @@ def computed(harness: UploaderHarness) -> Separated:
     return harness.staged().model_copy(update={"cache_digest": DIGEST, "user": "alice"})
 
 
-def hit(harness: UploaderHarness, **fields) -> Separated:
-    """A result whose stems are those of the task SOURCE, which is in the store."""
+def hit(harness: UploaderHarness, owner: str = "alice", **fields) -> Separated:
+    """A result whose stems are those of the task SOURCE of `owner`, which is in the store."""
     for name in STEMS:
         harness.storage.objects[f"out/{SOURCE}/1/{name}.wav"] = name.encode()
-    harness.storage.objects[f"out/{SOURCE}/1/manifest.json"] = b"{}"
+    manifest = f"out/{SOURCE}/1/manifest.json"
+    harness.storage.bucket.put(manifest, b"{}", {"Metadata": {"uvr-user": owner}})
     known = {"user": "alice", "cached_from": SOURCE, "cached_run": 1, "cache_digest": DIGEST, "task": TASK}
     result = harness.staged().model_copy(update=known | fields)
     stems = {name: stem.model_copy(update={"key": f"{name}.wav"}) for name, stem in result.stems.items()}
@@ -59,7 +60,7 @@ def test_a_task_whose_stems_vanish_is_given_back_and_nobody_is_called(harness, g
     if gone == "a stem":
         del harness.storage.objects[f"out/{SOURCE}/1/{STEMS[-1]}.wav"]
     else:
-        harness.storage.objects[f"out/{SOURCE}/1/manifest.json"] = Tombstone(deleted_at=1.0).to_bytes()
+        harness.storage.bucket.put(f"out/{SOURCE}/1/manifest.json", Tombstone(deleted_at=1.0).to_bytes())
     settled = harness.work(result)
     (message,) = settled.done.messages
     assert (message.topic, message.key) == ("uvr_tasks", str(TASK_UUID).encode())
@@ -67,6 +68,12 @@ def test_a_task_whose_stems_vanish_is_given_back_and_nobody_is_called(harness, g
     assert again == TASK.model_copy(update={"cache": "refresh", "run": 2, "cancel_at": 777.0})
     assert harness.callbacks() == []
     assert f"out/{TASK_UUID}/2/manifest.json" not in harness.storage.objects
+
+
+def test_no_user_gets_the_stems_of_another_whatever_a_processor_writes(harness):
+    settled = harness.work(hit(harness, "bob"))
+    assert [message.topic for message in settled.done.messages] == ["uvr_tasks"]
+    assert [key for what, key in harness.storage.calls if what == "copy"] == []
 
 
 def test_a_store_that_is_away_while_it_copies_is_tried_again(harness):
