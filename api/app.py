@@ -16,17 +16,18 @@ from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
-from api.routes import archive, cancel, deletion, offers, probes, redelivery, submit, tasks, usage
+from api.routes import archive, cancel, deletion, offers, probes, redelivery, submit, tasks, uploads, usage
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
+from api.uploads.gate import UploadGate
 from api.view.view import TaskView
 from common import __version__
 from common.observability.prometheus import register_readiness
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
-_ROUTES = (submit, probes, tasks, redelivery, cancel, deletion, archive, usage, offers)
+_ROUTES = (submit, uploads, probes, tasks, redelivery, cancel, deletion, archive, usage, offers)
 
 
 def create_app(
@@ -44,8 +45,7 @@ def create_app(
         await publisher.start()
         await view.start()
         yield
-        parts.links.close()
-        parts.archives.close()
+        parts.close()
         await view.close()
         await publisher.close()
 
@@ -94,6 +94,7 @@ def _make_parts(
     metrics: ApiMetrics,
 ) -> AppParts:
     what_there_is = Offers()
+    upload_gate = UploadGate(settings)
     readiness = {"kafka": publisher.check, "view": view.check}
     register_readiness(metrics.registry, "api", readiness)
     return AppParts(
@@ -102,11 +103,12 @@ def _make_parts(
         view=view,
         auth=BasicAuth(settings, clock, metrics),
         policy=AddressPolicy.from_settings(settings),
-        admission=Admission(settings, publisher, view, metrics, what_there_is),
+        admission=Admission(settings, publisher, view, metrics, what_there_is, upload_gate),
         redelivery_limits=RedeliveryLimits(settings.redeliveries_per_minute, clock),
         links=LinkRenewer(settings),
         archives=Archives(settings),
         offers=what_there_is,
         metrics=metrics,
         readiness=readiness,
+        uploads=upload_gate,
     )

@@ -24,6 +24,7 @@ PARTS = (
     "architectures",
     "service",
     "transfer",
+    "stage",
     "scaling",
     "heavy",
     "choices",

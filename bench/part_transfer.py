@@ -17,7 +17,8 @@ from bench.setup import Bench, store
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import OutboundNetwork
 from common.settings.schema import UploaderSettings
-from processor.audio.download import DownloadLimits, download
+from processor.audio.download import download
+from processor.audio.transfer import DownloadLimits
 from tests.support.servers import S3Store
 from tests.support.uploader.staged import announced
 from uploader.storage import Storage

@@ -19,6 +19,8 @@ class Failpoint(StrEnum):
 
     API_BEFORE_SEND = "api-before-send"
     API_ACKNOWLEDGED = "api-acknowledged"
+    # The upload is marked as used by the task, which is not sent yet.
+    API_UPLOAD_MARKED = "api-upload-marked"
     DOWNLOADING = "downloading"
     SEPARATING = "separating"
     STAGING = "staging"

@@ -11,6 +11,11 @@ StopCheck = Callable[[], None]
 
 _TICK_S = 0.2
 
+
+def go_on() -> None:
+    """Stops nothing: the check of a wait that is never given up."""
+
+
 T = TypeVar("T")
 
 

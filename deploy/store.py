@@ -1,11 +1,12 @@
-"""Prepares the compose store for the uploader: its keys before it starts, its bucket afterwards.
+"""Prepares the compose store: its keys before it starts, its bucket afterwards.
 
-    python -m deploy.store keys DIRECTORY
+    python -m deploy.store keys DIRECTORY API_DIRECTORY PROCESSOR_DIRECTORY
     python -m deploy.store bucket
 
 `keys` writes AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the content of AWS_SECRET_ACCESS_KEY_FILE.
 Without them it makes random keys once and keeps them. They go to `identities.json`, which SeaweedFS reads,
-and to `credentials`, which boto3 reads as ~/.aws/credentials.
+and to `credentials`, which boto3 reads as ~/.aws/credentials. The api and the processors have random keys of
+their own, each in a directory of its own, which can do less (S3_BUCKET_NAME and S3_PREFIX name where).
 """
 
 import configparser
@@ -24,33 +25,50 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.settings.loading import exit_for_bad_settings, load_or_exit
 from common.settings.schema import UploaderSettings
 from common.settings.secrets import read_secret
+from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_actions
 
 _RETRY_S = 1.0
 _GIVE_UP_S = 120.0
 _TRIAL_KEY = ".writable"
 
 
-def write_keys(directory: Path) -> None:
-    """Writes the store's keys for SeaweedFS and for boto3. Exits when only one of the two keys is set."""
-    access_key, secret_key = _keys(directory / "credentials")
-    identity = {
-        "name": "uvr",
-        "credentials": [{"accessKey": access_key, "secretKey": secret_key}],
-        "actions": ["Admin", "Read", "Write", "List", "Tagging"],
-    }
-    _write(directory / "identities.json", json.dumps({"identities": [identity]}))
-    _write(
-        directory / "credentials",
-        f"[default]\naws_access_key_id = {access_key}\naws_secret_access_key = {secret_key}\n",
-    )
+def write_keys(directory: Path, api_directory: Path, processor_directory: Path) -> None:
+    """Writes each service's keys for SeaweedFS and for boto3. Exits when only one of the two keys is set.
+
+    `directory` is the uploader's, with the file for SeaweedFS.
+    """
+    target = os.environ.get("S3_BUCKET_NAME", ""), os.environ.get("S3_PREFIX", "")
+    services = [
+        ("uvr", directory, _given_keys() or _kept_keys(directory / "credentials"), UPLOADER_ACTIONS),
+        ("api", api_directory, _kept_keys(api_directory / "credentials"), api_actions(*target)),
+        (
+            "processor",
+            processor_directory,
+            _kept_keys(processor_directory / "credentials"),
+            processor_actions(*target),
+        ),
+    ]
+    identities = [
+        {"name": name, "credentials": [{"accessKey": access, "secretKey": secret}], "actions": actions}
+        for name, _, (access, secret), actions in services
+    ]
+    _write(directory / "identities.json", json.dumps({"identities": identities}))
+    for _, own_directory, (access, secret), _ in services:
+        _write(
+            own_directory / "credentials",
+            f"[default]\naws_access_key_id = {access}\naws_secret_access_key = {secret}\n",
+        )
 
 
-def _keys(credentials: Path) -> tuple[str, str]:
+def _given_keys() -> tuple[str, str] | None:
     given = os.environ.get("AWS_ACCESS_KEY_ID", ""), _secret_key()
-    if all(given):
-        return given
-    if any(given):
+    if any(given) and not all(given):
         exit_for_bad_settings("set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither")
+    return given if all(given) else None
+
+
+def _kept_keys(credentials: Path) -> tuple[str, str]:
+    """Returns the keys of an earlier call, new random ones at the first."""
     if credentials.exists():
         known = configparser.ConfigParser(interpolation=None)
         known.read(credentials)
@@ -116,14 +134,17 @@ def _make_bucket(s3: Any, bucket: str) -> None:
 
 def main(arguments: list[str]) -> int:
     match arguments:
-        case ["keys", directory]:
-            write_keys(Path(directory))
+        case ["keys", *directories] if len(directories) == 3:
+            write_keys(*map(Path, directories))
         case ["bucket"]:
             settings = load_or_exit(UploaderSettings)
             make_bucket(settings)
             print(f"the bucket {settings.s3_bucket_name} is ready")
         case _:
-            print("usage: python -m deploy.store keys DIRECTORY | bucket", file=sys.stderr)
+            print(
+                "usage: python -m deploy.store keys DIRECTORY API_DIRECTORY PROCESSOR_DIRECTORY | bucket",
+                file=sys.stderr,
+            )
             return 2
     return 0
 

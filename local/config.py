@@ -20,7 +20,7 @@ _MAX_PROCESSORS = 16
 # The distance between the health ports of one processor and the next.
 _HEALTH_PORT_STEP = 10
 # The settings of the local stack itself, in addition to its ports.
-_OWN_SETTINGS = {"PROCESSORS"}
+_OWN_SETTINGS = {"PROCESSORS", *service_settings.PROCESSOR_KEYS}
 
 _HEALTH_PORTS = {"api": "API_PORT", "processor": "PROCESSOR_HEALTH_PORT", "uploader": "UPLOADER_HEALTH_PORT"}
 

@@ -1,8 +1,9 @@
 """Gives each program of the local stack its environment, without secrets that it does not need.
 
 An exploit of the decoder could read the processor's environment. So the processor has neither the api's
-password nor the store's keys nor the callbacks' secret. A variable of the user's shell reaches a program only
-if it is listed here.
+password nor the callbacks' secret, and keys of its own to the store, which can do little: in a store
+elsewhere those of PROCESSOR_AWS_ACCESS_KEY_ID. A variable of the user's shell reaches a program only if it is
+listed here.
 """
 
 import json
@@ -32,6 +33,7 @@ _SERVERS = {
     "kafka": ("JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS"),
     "store": ("GOMAXPROCS", "GOMEMLIMIT", "GODEBUG"),
 }
+_KEYS_OF = {"api": store.load_api_keys, "processor": store.load_processor_keys}
 
 
 def machine_environment(everything: Mapping[str, str]) -> dict[str, str]:
@@ -48,6 +50,8 @@ def of_program(config: LocalConfig, name: str, everything: Mapping[str, str]) ->
     if kind not in service_settings.BY_KIND:
         return least
     settings = service_settings.names(kind) - config.service_environment(name).keys()
+    if kind == "processor":
+        settings -= set(service_settings.PROCESSOR_KEYS.values())
     least |= _chosen(everything, settings | _CERTIFICATES)
     if kind in ("api", "uploader"):
         least |= _chosen(everything, (), ("AWS_",))
@@ -55,9 +59,11 @@ def of_program(config: LocalConfig, name: str, everything: Mapping[str, str]) ->
         least |= _chosen(everything, _PROXIES)
     if kind == "processor":
         least |= _chosen(everything, (), _COMPUTING_PREFIXES) | _own_of_processor(config, name, everything)
-    if kind == "api" and config.runs_store:
-        keys = store.load_link_keys(config.store_dir)
+    if config.runs_store and kind in _KEYS_OF:
+        keys = _KEYS_OF[kind](config.store_dir)
         least |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+    elif kind == "processor":
+        least |= _given_to_processors(config)
     return least
 
 
@@ -70,6 +76,15 @@ def write_all(config: LocalConfig, everything: Mapping[str, str]) -> None:
 def file_of(config: LocalConfig, name: str) -> Path:
     """Returns the file with the program's environment."""
     return config.run_dir / "environment" / f"{name}.json"
+
+
+def _given_to_processors(config: LocalConfig) -> dict[str, str]:
+    """Returns the processors' keys to a store elsewhere, by the names that boto3 and our settings know."""
+    names = service_settings.PROCESSOR_KEYS
+    found = {name: config.given[given] for given, name in names.items() if given in config.given}
+    if file := found.get("AWS_SECRET_ACCESS_KEY_FILE"):
+        found["AWS_SECRET_ACCESS_KEY_FILE"] = str(config.root / file)
+    return found
 
 
 def _own_of_processor(config: LocalConfig, name: str, everything: Mapping[str, str]) -> dict[str, str]:

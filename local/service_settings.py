@@ -10,6 +10,12 @@ BY_KIND: dict[str, type[KafkaSettings]] = {
     "uploader": UploaderSettings,
 }
 
+# The processors' keys to a store elsewhere, by the names of the settings that they become.
+PROCESSOR_KEYS = {
+    f"PROCESSOR_{name}": name
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE")
+}
+
 
 def names(*kinds: str) -> set[str]:
     """Returns the variables that the services of `kinds` read; without `kinds`, those of all services."""

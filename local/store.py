@@ -1,6 +1,6 @@
 """Runs an S3 store on this machine: SeaweedFS from its wheel, bound to the loopback interface.
 
-    python -m local.store DATA_DIR S3_PORT BUCKET
+    python -m local.store DATA_DIR S3_PORT BUCKET [S3_PREFIX]
 
 This command runs the store in the foreground until SIGTERM; its data survives SIGKILL. The store's keys are
 in DATA_DIR/keys.json. `create_bucket` makes the bucket once the store answers.
@@ -19,6 +19,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
+from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_actions
 from local import store_locks
 from local.ports import free_ports, is_free
 from local.private_files import UMASK, write_private
@@ -38,13 +39,17 @@ class Keys:
 
 @dataclass(frozen=True)
 class StoreSpec:
-    """Describes one store: its data directory, its bucket, the S3 port and seven ports for its parts."""
+    """Describes one store: its data directory, its bucket, the S3 port and seven ports for its parts.
+
+    `prefix` is S3_PREFIX, the beginning of all keys.
+    """
 
     data_dir: Path
     bucket: str
     port: int
     inner_ports: tuple[int, ...]
     keys: Keys
+    prefix: str = ""
 
     @property
     def endpoint_url(self) -> str:
@@ -60,19 +65,24 @@ def load_keys(path: Path) -> Keys:
     return Keys(**json.loads(path.read_text()))
 
 
-def load_link_keys(data_dir: Path) -> Keys:
-    """Returns the keys with which the api signs links. They can only read the bucket's objects."""
+def load_api_keys(data_dir: Path) -> Keys:
+    """Returns the api's keys. They can read the bucket's objects, and write and remove uploads."""
     return load_keys(data_dir / "link-keys.json")
 
 
-def make_spec(data_dir: Path, bucket: str, port: int) -> StoreSpec:
+def load_processor_keys(data_dir: Path) -> Keys:
+    """Returns the processors' keys. They can read uploads and cache entries, and use the stage."""
+    return load_keys(data_dir / "processor-keys.json")
+
+
+def make_spec(data_dir: Path, bucket: str, port: int, prefix: str = "") -> StoreSpec:
     """Describes a store on `port`. Its other ports are those of the last start, unless one is taken."""
     keys = load_keys(data_dir / "keys.json")
     inner = inner_ports(data_dir)
     if not inner or not all(map(is_free, inner)):
         inner = tuple(number for number in free_ports(8) if number != port)[:7]
         write_private(data_dir / "ports.json", json.dumps(inner))
-    return StoreSpec(data_dir, bucket, port, inner, keys)
+    return StoreSpec(data_dir, bucket, port, inner, keys, prefix)
 
 
 def inner_ports(data_dir: Path) -> tuple[int, ...]:
@@ -90,8 +100,9 @@ def prepare(spec: StoreSpec) -> list[str]:
     data_dir = spec.data_dir.resolve()
     identities = data_dir / "identities.json"
     users = [
-        _identity("uvr", spec.keys, ["Admin", "Read", "Write", "List", "Tagging"]),
-        _identity("links", load_link_keys(data_dir), [f"Read:{spec.bucket}"]),
+        _identity("uvr", spec.keys, UPLOADER_ACTIONS),
+        _identity("api", load_api_keys(data_dir), api_actions(spec.bucket, spec.prefix)),
+        _identity("processor", load_processor_keys(data_dir), processor_actions(spec.bucket, spec.prefix)),
     ]
     write_private(identities, json.dumps({"identities": users}))
     # SeaweedFS looks for security.toml in its working directory before anywhere else.
@@ -196,10 +207,10 @@ def _made(directory: Path) -> Path:
 
 
 def main() -> None:
-    if len(sys.argv) != 4:
-        sys.exit("usage: python -m local.store DATA_DIR S3_PORT BUCKET")
+    if len(sys.argv) not in (4, 5):
+        sys.exit("usage: python -m local.store DATA_DIR S3_PORT BUCKET [S3_PREFIX]")
     os.umask(UMASK)
-    spec = make_spec(Path(sys.argv[1]), sys.argv[3], int(sys.argv[2]))
+    spec = make_spec(Path(sys.argv[1]), sys.argv[3], int(sys.argv[2]), *sys.argv[4:])
     command = prepare(spec)
     os.chdir(spec.data_dir)
     os.execv(command[0], command)

@@ -140,7 +140,8 @@ def _module(config: LocalConfig, name: str) -> list[str]:
         spec = config.broker
         return ["local.broker", str(spec.data_dir), str(spec.port), str(spec.controller_port)]
     if name == "store":
-        return ["local.store", str(config.store_dir), str(config.ports["S3_PORT"]), config.bucket]
+        port, prefix = str(config.ports["S3_PORT"]), config.given.get("S3_PREFIX", "")
+        return ["local.store", str(config.store_dir), port, config.bucket, *filter(None, [prefix])]
     if name == DEMO_HOST:
         return ["local.demo_host", str(config.ports["DEMO_PORT"]), str(config.demo_dir)]
     return [kind_of(name)]

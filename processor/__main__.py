@@ -11,7 +11,6 @@ from common.observability import log
 from common.settings import command_line
 from common.settings.loading import exit_if_unusable, load_or_exit
 from common.settings.schema import ProcessorSettings
-from common.storage.stage import LocalStage
 from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
 from common.tasks.stage_news import StageWatch
@@ -24,6 +23,8 @@ from processor.assembly import (
     make_handler,
     make_recipes,
     make_result_cache,
+    open_stage,
+    own_directories,
 )
 from processor.engine.protocol import EngineConfig
 from processor.engine.room import EngineRoom
@@ -41,14 +42,12 @@ _USAGE = (
 
 def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     """Run the processor until it is stopped; return its exit code. `make_engine` takes stand-in engines."""
-    settings = load_or_exit(ProcessorSettings)
-    stage = _open_directories(settings)
+    settings = _load_settings_and_begin_log()
+    stage = open_stage(settings)
     engine = make_engine(engine_config(settings))
     recipes = make_recipes(settings, engine.stems_of)
     cache = make_result_cache(settings, lambda: engine.installed)
-    metrics = ProcessorMetrics.create()
-    metrics.read_engine(lambda: engine.busy_s)
-    register_disks(metrics.worker, {"temp": settings.temp_dir, "output": settings.output_dir})
+    metrics = _make_metrics(settings, engine)
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     stages = StageWatch(stage)
@@ -91,14 +90,18 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         engine.stop()
 
 
-def _open_directories(settings: ProcessorSettings) -> LocalStage:
-    """Begin the log, and return the stage. Raises SystemExit where a directory cannot be used."""
+def _make_metrics(settings: ProcessorSettings, engine: EngineRoom) -> ProcessorMetrics:
+    metrics = ProcessorMetrics.create()
+    metrics.read_engine(lambda: engine.busy_s)
+    register_disks(metrics.worker, own_directories(settings))
+    return metrics
+
+
+def _load_settings_and_begin_log() -> ProcessorSettings:
+    settings = load_or_exit(ProcessorSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("processor", settings.log_dir, settings.log_level, settings.log_format)
-    stage = LocalStage(settings.output_dir.resolve())
-    with exit_if_unusable("OUTPUT_DIR", stage.root):
-        stage.open()
-    return stage
+    return settings
 
 
 if __name__ == "__main__":

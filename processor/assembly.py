@@ -2,26 +2,35 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable
 from common.settings.schema import ProcessorSettings
 from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageWatch
 from processor import work_directory
 from processor.announcer import Announcer, Identity, Room
-from processor.audio.download import DownloadLimits
+from processor.audio.partial_file import PartialDownloads
 from processor.audio.prepare import AudioLimits
+from processor.audio.transfer import DownloadLimits
 from processor.cache import ResultCache, make_cache
 from processor.engine.protocol import EngineConfig, Installed, SeparationEngine
+from processor.fetching import Fetcher
 from processor.handler import ProcessorConfig, ProcessorHandler
 from processor.metrics import ProcessorMetrics
 from processor.presets import schema
 from processor.presets.recipe import Recipes
 from processor.presets.schema import BadPresets, product_file
+
+if TYPE_CHECKING:
+    from processor.upload_reader import UploadReader
 
 
 def engine_config(settings: ProcessorSettings) -> EngineConfig:
@@ -40,6 +49,25 @@ def engine_config(settings: ProcessorSettings) -> EngineConfig:
     )
 
 
+def open_stage(settings: ProcessorSettings) -> Stage:
+    """Return the settings' stage. Raises SystemExit where OUTPUT_DIR is the stage and cannot be used."""
+    if settings.stage == "s3":
+        # Loading boto3 takes 0.4 s and 25 MB: only a processor that needs the bucket pays for that.
+        from common.storage.bucket_stage import open_bucket_stage
+
+        return open_bucket_stage(settings, connections=settings.slots + 1)
+    stage = LocalStage(settings.output_dir.resolve())
+    with exit_if_unusable("OUTPUT_DIR", stage.root):
+        stage.open()
+    return stage
+
+
+def own_directories(settings: ProcessorSettings) -> dict[str, Path]:
+    """Return the directories whose disks the metrics report, by name."""
+    shared = {"output": settings.output_dir} if settings.stage == "path" else {}
+    return {"temp": settings.temp_dir, **shared}
+
+
 def download_limits(settings: ProcessorSettings) -> DownloadLimits:
     """Return the limits of one download, in bytes and seconds."""
     return DownloadLimits(
@@ -52,7 +80,7 @@ def download_limits(settings: ProcessorSettings) -> DownloadLimits:
 def make_handler(
     settings: ProcessorSettings,
     engine: SeparationEngine,
-    stage: LocalStage,
+    stage: Stage,
     outbox: Outbox,
     metrics: ProcessorMetrics,
     cancels: Cancels,
@@ -67,6 +95,7 @@ def make_handler(
     temp_dir = settings.temp_dir.resolve()
     with exit_if_unusable("TEMP_DIR", temp_dir):
         directory = work_directory.claim(temp_dir, settings.worker_id)
+    network = OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file)
     return ProcessorHandler(
         ProcessorConfig(
             settings.kafka_result_topic,
@@ -76,7 +105,7 @@ def make_handler(
             AudioLimits(settings.max_audio_duration_s, settings.max_audio_channels),
             settings.output_format,
         ),
-        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        network,
         engine,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),
@@ -85,6 +114,13 @@ def make_handler(
         stages=stages,
         recipes=recipes,
         cache=cache,
+        fetcher=Fetcher(
+            download_limits(settings),
+            network,
+            partial(upload_reader, settings),
+            # A job that waits for its last retry finds what it had; nothing stays much longer.
+            PartialDownloads(temp_dir / "uvr-downloads", 2.0 * settings.retry_delays_s[-1], time.time),
+        ),
     )
 
 
@@ -96,6 +132,14 @@ def make_result_cache(
         return make_cache(settings, installed, time.time)
     except ValueError as error:
         exit_for_bad_settings(str(error))
+
+
+def upload_reader(settings: ProcessorSettings) -> "UploadReader":
+    """Return what reads uploaded songs. Raises PermanentError, which says which setting is missing."""
+    # Imported here: a processor that reads no upload does without boto3, and its memory.
+    from processor.upload_reader import make_reader
+
+    return make_reader(settings)
 
 
 def make_announcer(

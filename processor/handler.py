@@ -15,7 +15,7 @@ from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.guarded_session import OutboundNetwork
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus, Statuses, failure
@@ -29,8 +29,8 @@ from common.tasks.messages import (
 from common.tasks.messages.choices import Format
 from common.tasks.stage_news import StageWatch
 from processor import results, work_directory
-from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits, prepare
+from processor.audio.transfer import DownloadLimits
 from processor.cache import ResultCache
 from processor.engine.protocol import SeparationEngine
 from processor.fetching import Fetcher
@@ -70,7 +70,7 @@ class ProcessorHandler:
         config: ProcessorConfig,
         network: OutboundNetwork,
         engine: SeparationEngine,
-        stage: LocalStage,
+        stage: Stage,
         statuses: Statuses,
         wall_clock: Callable[[], float] = time.time,
         metrics: ProcessorMetrics | None = None,
@@ -78,6 +78,7 @@ class ProcessorHandler:
         stages: StageWatch | None = None,
         recipes: Recipes | None = None,
         cache: ResultCache | None = None,
+        fetcher: Fetcher | None = None,
     ):
         self._cancels = cancels or Cancels()
         self._stages, self._cache = stages, cache
@@ -86,7 +87,7 @@ class ProcessorHandler:
         self._statuses = statuses
         self._schedule = RetrySchedule("job", config.retries, resets=(retry.BRIEF,))
         self._brief_schedule = retry.brief_schedule(self._schedule)
-        self._fetcher = Fetcher(config.download, network)
+        self._fetcher = fetcher or Fetcher(config.download, network)
         self._maker = Maker(engine, recipes or Recipes(("default",), {}), config.format)
         self._stage = stage
         self._wall_clock = wall_clock
@@ -213,7 +214,9 @@ class ProcessorHandler:
                 self._stages.wait_to_stage(context.check)
             with timed(Phase.STAGE):
                 stems = put_in_stage(self._stage, task, record, context, made)
-                return results.separated(task, made, stems, self._wall_clock(), status.times, digest)
+                return results.separated(
+                    task, made, stems, self._stage.mode, self._wall_clock(), status.times, digest
+                )
 
     def _cached(self, task: Task, digest: str | None, status: JobStatus) -> Separated | None:
         """Return the result whose stems there are already, unless its user wants new ones."""

@@ -5,7 +5,8 @@ from typing import Any
 
 from common import __version__
 from common.errors import JobError
-from common.outbound.addresses import without_secrets
+from common.storage.stage_interface import StageMode
+from common.tasks.audio import shown_audio
 from common.tasks.job_status import failure
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, Task, Times
 from common.tasks.messages.manifest import CacheEntry
@@ -29,6 +30,7 @@ def separated(
     task: Task,
     made: Made,
     stems: Mapping[str, StagedStem],
+    stage: StageMode,
     finished_at: float,
     times: Times,
     cache_digest: str | None = None,
@@ -48,6 +50,7 @@ def separated(
         times=times,
         models=made.used,
         output=made.output,
+        stage=stage,
         version=__version__,
         cache_digest=cache_digest,
     )
@@ -95,8 +98,9 @@ def _shared_fields(task: Task) -> dict[str, Any]:
         "request_id": task.request_id,
         "user": task.user,
         "cancel_at": task.cancel_at,
-        "audio": without_secrets(task.audio),
+        "audio": shown_audio(task.audio),
         "choices": task.choices,
         "label": task.label,
         "metadata": task.metadata,
+        "file_name": task.file_name,
     }

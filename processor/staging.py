@@ -3,22 +3,21 @@
 from common.failpoint import Failpoint
 from common.jobs.handler import JobContext
 from common.kafka.records import Record
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.messages import StagedStem, Task
 from processor.presets.maker import Made
 
 
 def put_in_stage(
-    stage: LocalStage, task: Task, record: Record, context: JobContext, made: Made
+    stage: Stage, task: Task, record: Record, context: JobContext, made: Made
 ) -> dict[str, StagedStem]:
     """Put the stems of `made` into the stage, and return what the result says of them, by name.
 
-    Raises OSError, and what `context.check` raises.
+    Raises OSError, TransientError (storage_error), and what `context.check` raises.
     """
     stems = {}
     for name, stem in made.stems.items():
-        context.check()
-        staged = stage.put(task.task_uuid, record.file_label, context.attempt, stem.path)
+        staged = stage.put(task.task_uuid, record.file_label, context.attempt, stem.path, context.check)
         stems[name] = StagedStem(
             key=staged.key,
             sha256=staged.sha256,

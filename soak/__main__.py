@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--processors", type=int, default=default.processors)
     parser.add_argument("--uploaders", type=int, default=default.uploaders)
     parser.add_argument("--rate", type=float, default=default.rate, help="jobs submitted a second")
+    parser.add_argument("--stage", choices=("path", "s3"), default=default.stage, help="STAGE of the workers")
     parser.add_argument("--real-engine", action="store_true", help="instead of a quick stand-in")
     parser.add_argument("--calm", action="store_true", help="no kills, no freezes")
     parser.add_argument(

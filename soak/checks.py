@@ -228,6 +228,7 @@ def _wrong_stem(
 def _leftovers(evidence: Evidence) -> Iterator[Violation]:
     for what, found in (
         ("left in the stage", evidence.stage),
+        ("left in the bucket", evidence.bucket),
         ("left in the temporary directories", evidence.temporary),
         ("unfinished upload", evidence.unfinished),
         ("process", evidence.incidents),

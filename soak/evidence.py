@@ -22,6 +22,9 @@ from tests.support.waiting import below
 _ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)(?: request_id=\S+)?$")
 _GRACE_IS_OVER = re.compile(r"^(\S+ \S+) .*grace is over: \d+ jobs cancelled")
 _GETTERS = 8
+_RESULT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\d+/[^/]+")
+# The keys of the bucket that may stay beside the results of the soak's own tasks, such as the stage's marker.
+_MAY_STAY = (re.compile(r"stage/\.uvr-stage"),)
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,8 @@ class Evidence:
     """All evidence of one run.
 
     `objects` has the sha256 of each announced link's answer, or why there is none. `states` has the api's
-    state of each task, by task_uuid. `incidents` are unplanned ends of processes. `stage`, `temporary` and
-    `unfinished` are the files and uploads that were left.
+    state of each task, by task_uuid. `incidents` are unplanned ends of processes. `stage`, `temporary`,
+    `bucket` and `unfinished` are the files, objects and uploads that were left.
     """
 
     plan: Plan
@@ -59,6 +62,7 @@ class Evidence:
     objects: dict[str, str]
     unfinished: list[str]
     stage: list[str]
+    bucket: list[str]
     temporary: list[str]
     attempts: list[Attempt]
     overstays: list[Overstay]
@@ -96,6 +100,17 @@ def unfinished_uploads(house: House) -> list[str]:
     address = house.store.address
     answer = address.client().list_multipart_uploads(Bucket=address.bucket)
     return [upload["Key"] for upload in answer.get("Uploads", [])]
+
+
+def left_in_bucket(house: House, task_uuids: Iterable[str]) -> list[str]:
+    """Return the keys of all objects that are no results of these tasks and may not stay either."""
+    ours = set(task_uuids)
+    return [key for key in house.store.address.object_keys() if not _may_stay(key, ours)]
+
+
+def _may_stay(key: str, task_uuids: set[str]) -> bool:
+    result = _RESULT.fullmatch(key)
+    return bool(result and result[1] in task_uuids) or any(kind.fullmatch(key) for kind in _MAY_STAY)
 
 
 def files_below(directory: Path) -> list[str]:

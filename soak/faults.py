@@ -17,6 +17,7 @@ from common.jobs.handler import Job, JobContext
 from common.jobs.outcome import Done, Outcome
 from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
+from common.storage.bucket_stage import BucketStage
 from common.storage.stage import LocalStage
 from common.tasks.messages import Task
 from processor import __main__ as processor
@@ -85,8 +86,15 @@ class Untidy(LocalStage):
         pass
 
 
+class UntidyBucket(BucketStage):
+    """The same with STAGE=s3."""
+
+    def retire(self, key: str) -> None:
+        pass
+
+
 PROCESSORS = {"forget": Forgetful, "publish-twice": PublishesTwice, "publish-first": PublishesFirst}
-UPLOADERS = {"no-manifest": WithoutManifest, "untidy": Untidy}
+UPLOADERS = {"no-manifest": (WithoutManifest,), "untidy": (Untidy, UntidyBucket)}
 NAMES = (*PROCESSORS, *UPLOADERS)
 
 
@@ -99,8 +107,7 @@ def main(names: Sequence[str]) -> int:
     if names[0] in PROCESSORS:
         assembly.ProcessorHandler = type("Faulty", tuple(PROCESSORS[name] for name in names), {})
         return processor.main(StandInEngine)
-    for name in names:
-        faulty = UPLOADERS[name]
+    for faulty in [kind for name in names for kind in UPLOADERS[name]]:
         setattr(uploader, faulty.__base__.__name__, faulty)
     return uploader.main()
 

@@ -81,6 +81,7 @@ class House:
         self.settings = {
             **SETTINGS,
             **self.store.address.environment(),
+            "STAGE": options.stage,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,
             "MODEL_FILE_DIR": str(directory / "models"),
             "TRUSTED_URL_PREFIXES": origins,
@@ -140,7 +141,7 @@ class House:
     def recover(self) -> None:
         """End all disturbances at once, and wait until all processes are ready again."""
         for resident in self._residents.values():
-            resident.due_s = 0.0
+            resident.due_s = time.monotonic()
         while not self.calm:
             self.tick()
             time.sleep(0.1)

@@ -11,7 +11,8 @@ from tests.support.http_server import (
     Request,
     Script,
     ScriptedServer,
-    drip,
+    dripped,
+    head,
     in_turn,
     reset,
     serve,
@@ -65,7 +66,13 @@ def _song_script(job: Job) -> Script:
         serve(songs.song(job))(request, connection)
 
     def slow(request: Request, connection: Connection) -> None:
-        drip(songs.song(job), _SLOW_DOWNLOAD_S)(request, connection)
+        """Breaks off in the middle, and sends the rest to whoever asks for it."""
+        song = songs.song(job)
+        begin = int(request.headers.get("range", "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        fields = [("ETag", f'"{job.number}"'), ("Content-Length", str(len(song) - begin))]
+        fields.append(("Content-Range", f"bytes {begin}-{len(song) - 1}/{len(song)}"))
+        connection.send(head(206 if begin else 200, fields))
+        dripped(song[begin : None if begin else len(song) // 2], _SLOW_DOWNLOAD_S / 2, connection)
 
     def cut(request: Request, connection: Connection) -> None:
         data = songs.song(job)

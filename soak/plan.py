@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 _T = TypeVar("_T")
 
@@ -136,6 +136,7 @@ class Options:
     calm: bool = False
     faults: tuple[str, ...] = ()
     patience_s: float = 120.0
+    stage: Literal["path", "s3"] = "path"
 
     @property
     def horizon_s(self) -> float:

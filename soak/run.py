@@ -9,6 +9,8 @@ from pathlib import Path
 
 from kafka.errors import KafkaError
 
+from common.settings.schema import UploaderSettings
+from common.storage.bucket_stage import open_bucket_stage
 from common.storage.stage import LocalStage
 from soak import checks, evidence, faults, ledger, table
 from soak.checks import Violation
@@ -104,15 +106,16 @@ def _drain(options: Options, house: House, users: Users, outside: Outside) -> bo
 def _look(
     plan: Plan, house: House, outside: Outside, users: Users, drained: bool, duration_s: float
 ) -> Report:
-    _await_tidiness(house)
-    swept = _sweep_after_kills(house)
+    ours = set(users.task_uuids.values())
+    _await_tidiness(house, ours)
+    swept = _sweep_after_kills(plan, house)
     house.tick()
     callbacks = outside.callbacks()
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
     attempts, overstays, rebalances = evidence.read_logs(house)
     assert attempts, "the logs have no attempt, so kills cannot be matched to attempts"
     stage, temporary = evidence.files_below(house.stage) + swept, evidence.temporary_files(house)
-    states = evidence.states(house, set(users.task_uuids.values()))
+    states = evidence.states(house, ours)
     house.stop_services()
     found = Evidence(
         plan=plan,
@@ -123,6 +126,7 @@ def _look(
         objects=evidence.fetch_all(evidence.announced_urls(bodies)),
         unfinished=evidence.unfinished_uploads(house),
         stage=stage,
+        bucket=evidence.left_in_bucket(house, ours),
         temporary=temporary,
         attempts=attempts,
         overstays=overstays,
@@ -135,21 +139,33 @@ def _look(
     return Report(violations, text)
 
 
-def _await_tidiness(house: House) -> None:
+def _await_tidiness(house: House, task_uuids: set[str]) -> None:
     """Wait a while for work that follows a job's transaction; files that are left then were forgotten."""
     deadline_s = time.monotonic() + _TIDY_TIMEOUT_S
     while time.monotonic() < deadline_s:
-        if not evidence.files_below(house.stage) and not evidence.temporary_files(house):
+        left = evidence.files_below(house.stage) or evidence.temporary_files(house)
+        if not left and not evidence.left_in_bucket(house, task_uuids):
             return
-        time.sleep(_TICK_S)
+        time.sleep(_LOOK_EVERY_S)
 
 
-def _sweep_after_kills(house: House) -> list[str]:
+def _sweep_after_kills(plan: Plan, house: House) -> list[str]:
     """Sweep the stage as uploaders do later; return a line where more was left than kills explain.
 
-    An uploader that is killed right after its transaction leaves a retired attempt: one per kill at most.
-    Other uploaders sweep it minutes later.
+    With STAGE=path an uploader that is killed right after its transaction leaves a retired attempt: one per
+    kill at most. Other uploaders sweep it minutes later. With STAGE=s3 a worker removes an attempt when the
+    store is back, unless it is killed while the store is away.
     """
-    kills = sum(h.kind is Kind.KILL and h.target.startswith("uploader") for h in house.happened)
-    swept = LocalStage(house.stage).sweep(time.time() + RETIRED_FOR_S, RETIRED_FOR_S, math.inf)
-    return [f"{swept} retired attempts after {kills} kills of uploaders"] if swept > kills else []
+    now_s = time.time()
+    if plan.options.stage == "path":
+        explained = _kills_of(house, "uploader")
+        swept = LocalStage(house.stage).sweep(now_s + RETIRED_FOR_S, RETIRED_FOR_S, math.inf)
+    else:
+        explained = _kills_of(house, "store")
+        values = {name.lower(): value for name, value in house.store.address.environment().items()}
+        swept = open_bucket_stage(UploaderSettings(**values), connections=1).sweep(now_s + 1, 0, 0)
+    return [f"{swept} attempts after {explained} kills"] if swept > explained else []
+
+
+def _kills_of(house: House, kind: str) -> int:
+    return sum(h.kind is Kind.KILL and h.target.startswith(kind) for h in house.happened)

@@ -11,7 +11,10 @@ from common.outbound.guarded_session import OutboundNetwork
 from common.settings import command_line
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import UploaderSettings
+from common.storage.bucket_stage import BucketStage
 from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
+from common.storage.uploads import Uploads
 from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
@@ -25,6 +28,7 @@ from uploader.handler import UploaderHandler
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
+from uploader.songs import SongKeeper
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
 from uploader.webhook import check_secret
@@ -37,12 +41,11 @@ def main() -> int:
     settings = load_or_exit(UploaderSettings)
     with exit_if_unusable("LOG_DIR", settings.log_dir):
         log.configure("uploader", settings.log_dir, settings.log_level, settings.log_format)
-    stage = LocalStage(settings.output_dir.resolve())
-    with exit_if_unusable("OUTPUT_DIR", stage.root):
-        stage.open()
     storage, secrets = _storage_and_secrets(settings)
+    stage = _open_stage(settings, storage)
     metrics = UploaderMetrics.create()
-    register_disks(metrics.worker, {"output": settings.output_dir})
+    register_disks(metrics.worker, {"output": settings.output_dir} if stage.mode == "path" else {})
+    songs = _song_keeper(settings, storage)
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels()
     control = control_reader(settings, cancels)
@@ -54,12 +57,14 @@ def main() -> int:
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        _make_handler(settings, secrets, storage, stage, outbox, metrics, cancels),
+        _make_handler(settings, secrets, storage, stage, outbox, metrics, cancels, songs),
         {"store": bucket.check, "stage": stage.check},
         metrics.worker,
         PlaceRules(callback_limits(settings), claim_of),
     )
-    sweeper = Sweeper(stage, storage.bucket.multipart, settings.s3_prefix, settings.stage_retention_s)
+    sweeper = Sweeper(
+        stage, storage.bucket.multipart, settings.s3_prefix, settings.stage_retention_s, songs=songs
+    )
     announcer = StageAnnouncer(
         stage, settings.worker_id, settings.kafka_control_topic, outbox, service.stopping
     )
@@ -80,6 +85,11 @@ def main() -> int:
         outbox.stop()
 
 
+def _song_keeper(settings: UploaderSettings, storage: Storage) -> SongKeeper:
+    uploads = Uploads(storage.bucket, settings.s3_prefix)
+    return SongKeeper(uploads, settings.upload_retention_s, settings.stage_retention_s, time.time)
+
+
 def _storage_and_secrets(settings: UploaderSettings) -> tuple[Storage, Sequence[str]]:
     """Ends the process, with the reason, if the settings of the store or WEBHOOK_SECRET are wrong."""
     try:
@@ -88,6 +98,16 @@ def _storage_and_secrets(settings: UploaderSettings) -> tuple[Storage, Sequence[
         return storage, check_secret(secret.get_secret_value()) if secret else ()
     except ValueError as error:
         exit_for_bad_settings(str(error))
+
+
+def _open_stage(settings: UploaderSettings, storage: Storage) -> Stage:
+    """Ends the process, with the reason, if OUTPUT_DIR is the stage and cannot be used."""
+    if settings.stage == "s3":
+        return BucketStage(storage.bucket, storage.quick, settings.s3_prefix)
+    stage = LocalStage(settings.output_dir.resolve())
+    with exit_if_unusable("OUTPUT_DIR", stage.root):
+        stage.open()
+    return stage
 
 
 def _make_bucket_sweep(
@@ -103,10 +123,11 @@ def _make_handler(
     settings: UploaderSettings,
     secrets: Sequence[str],
     storage: Storage,
-    stage: LocalStage,
+    stage: Stage,
     outbox: Outbox,
     metrics: UploaderMetrics,
     cancels: Cancels,
+    songs: SongKeeper,
 ) -> UploaderHandler:
     return UploaderHandler(
         UploaderConfig.from_settings(settings, secrets),
@@ -116,6 +137,7 @@ def _make_handler(
         Statuses(settings.kafka_status_topic, outbox, time.time),
         metrics=metrics,
         cancels=cancels,
+        songs=songs,
     )
 
 

@@ -92,6 +92,7 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         choices=result.choices,
         label=result.label,
         metadata=result.metadata,
+        file_name=result.file_name,
     )
 
 

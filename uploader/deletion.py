@@ -11,6 +11,7 @@ from common.kafka.records import Message
 from common.storage.bucket import Bucket, ObjectSeen
 from common.storage.bucket_keys import RunKeys, UploadKeys
 from common.storage.storage_errors import job_errors
+from common.storage.uploads import Uploads
 from common.tasks.messages import Deletion, Status
 from common.tasks.messages.manifest import Tombstone, as_tombstone
 from common.tasks.messages.task import upload_id_of
@@ -23,7 +24,7 @@ class Deleter:
 
     def __init__(self, s3_prefix: str, bucket: Bucket, status_topic: str, wall_clock: Callable[[], float]):
         """`wall_clock` gives seconds since the epoch."""
-        self._prefix, self._bucket = s3_prefix, bucket
+        self._prefix, self._bucket, self._uploads = s3_prefix, bucket, Uploads(bucket, s3_prefix)
         self._status_topic, self._wall_clock = status_topic, wall_clock
 
     def run(self, deletion: Deletion, context: JobContext) -> Done:
@@ -83,19 +84,9 @@ class Deleter:
         keys = self._upload_of(deletion)
         if keys is None:
             return
-        self._bucket.remove([keys.use(deletion.task_uuid)])
-        if self._is_used(keys):
-            return
-        # The api first marks a use and then reads the record. So a use that comes now either is seen in the
-        # second look, or finds no record.
-        record = self._bucket.get(keys.record)
-        self._bucket.remove([keys.record])
-        if self._is_used(keys):
-            if record is not None:
-                self._bucket.put(keys.record, record, {"ContentType": "application/json"})
-            return
-        self._bucket.remove(found.key for found in list(self._bucket.objects(keys.directory)))
-        log.info("removed the upload %s", keys.upload_id)
+        self._uploads.unmark(keys, deletion.task_uuid)
+        if self._uploads.remove_unless_used(keys):
+            log.info("removed the upload %s", keys.upload_id)
 
     def _upload_of(self, deletion: Deletion) -> UploadKeys | None:
         try:
@@ -103,9 +94,6 @@ class Deleter:
         except ValueError:
             return None
         return UploadKeys(self._prefix, deletion.owner, upload_id) if upload_id else None
-
-    def _is_used(self, keys: UploadKeys) -> bool:
-        return any(True for _ in self._bucket.objects(f"{keys.directory}tasks/"))
 
     def _statuses(self, deletion: Deletion, deleted_at: float) -> tuple[Message, ...]:
         """Returns the status that replaces all that `uvr_status` knows of the task."""

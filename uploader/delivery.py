@@ -7,7 +7,7 @@ from functools import partial
 from common.jobs.handler import JobContext
 from common.jobs.outcome import Deferred, Done, Failed, Outcome
 from common.jobs.retry import Decision, GivenUp
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.job_status import JobStatus
 from common.tasks.messages import Separated, SeparationFailed, State
 from uploader import callback, status_messages, stems
@@ -29,7 +29,7 @@ class CallbackFailed(Failed):
 class Deliverer:
     """Posts a result's callback once for each attempt, if its user wants one and there is a place for it."""
 
-    def __init__(self, sender: CallbackSender, stage: LocalStage):
+    def __init__(self, sender: CallbackSender, stage: Stage):
         self._sender, self._stage = sender, stage
 
     def run(

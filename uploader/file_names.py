@@ -7,7 +7,8 @@ from common.tasks.messages import Separated
 def content_disposition(result: Separated, stem: str, extension: str) -> str:
     """Returns the header by which browsers save the stem as `Artist - Title (vocals).flac`.
 
-    The result's label gives the name, or else the last part of its song's address. `extension` comes without
-    its dot. The header is ASCII after RFC 6266, with the full name after RFC 8187.
+    The result's label gives the name, or else its song's file name: an uploaded file's own, or the last part
+    of the address. `extension` comes without its dot. The header is ASCII after RFC 6266, with the full name
+    after RFC 8187.
     """
-    return attachment(stem_file_name(result.label, result.audio, stem, extension))
+    return attachment(stem_file_name(result, stem, extension))

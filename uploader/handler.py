@@ -14,7 +14,7 @@ from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.guarded_session import OutboundNetwork
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus, Statuses, failure
@@ -38,6 +38,7 @@ from uploader.delivery import CallbackFailed, Deliverer
 from uploader.metrics import UploaderMetrics
 from uploader.publication import Publisher
 from uploader.redelivery import Redeliverer
+from uploader.songs import SongKeeper
 from uploader.storage import Storage
 
 log = logging.getLogger(__name__)
@@ -56,13 +57,14 @@ class UploaderHandler:
         config: UploaderConfig,
         network: OutboundNetwork,
         storage: Storage,
-        stage: LocalStage,
+        stage: Stage,
         statuses: Statuses,
         wall_clock: Callable[[], float] = time.time,
         metrics: UploaderMetrics | None = None,
         cancels: Cancels | None = None,
+        songs: SongKeeper | None = None,
     ):
-        """`wall_clock` gives seconds since the epoch."""
+        """`wall_clock` gives seconds since the epoch. `songs` keeps the uploaded songs of tasks."""
         self._config, self._stage, self._statuses = config, stage, statuses
         self._wall_clock = wall_clock
         metrics = metrics or UploaderMetrics.create()
@@ -75,7 +77,7 @@ class UploaderHandler:
             metrics,
         )
         self._publisher = Publisher(
-            config.s3_prefix, storage, stage, cancels or Cancels(), metrics, wall_clock
+            config.s3_prefix, storage, stage, cancels or Cancels(), metrics, wall_clock, songs
         )
         self._deliverer = Deliverer(sender, stage)
         self._redeliverer = Redeliverer(config.s3_prefix, storage, sender)

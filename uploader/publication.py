@@ -8,7 +8,7 @@ from common.errors import UNWANTED
 from common.failpoint import Failpoint
 from common.jobs.handler import JobContext
 from common.storage.bucket_keys import RunKeys
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus
 from common.tasks.messages import Separated, SeparationFailed, State
@@ -17,6 +17,7 @@ from uploader import cached, callback, stems
 from uploader.keyed_locks import KeyedLocks
 from uploader.metrics import Phase, UploaderMetrics
 from uploader.places import run_id
+from uploader.songs import SongKeeper
 from uploader.storage import Storage, about
 
 log = logging.getLogger(__name__)
@@ -29,13 +30,14 @@ class Publisher:
         self,
         s3_prefix: str,
         storage: Storage,
-        stage: LocalStage,
+        stage: Stage,
         cancels: Cancels,
         metrics: UploaderMetrics,
         wall_clock: Callable[[], float],
+        songs: SongKeeper | None = None,
     ):
         """`wall_clock` gives seconds since the epoch."""
-        self._prefix, self._storage, self._stage = s3_prefix, storage, stage
+        self._prefix, self._storage, self._stage, self._songs = s3_prefix, storage, stage, songs
         self._cancels, self._metrics, self._wall_clock = cancels, metrics, wall_clock
         self._locks = KeyedLocks()
 
@@ -109,6 +111,8 @@ class Publisher:
         self, result: Separated | SeparationFailed, keys: RunKeys, is_reported: bool, body: bytes
     ) -> None:
         """Removes what nobody needs once the manifest exists, whoever gets this record next."""
+        if self._songs is not None:
+            self._songs.release(result)
         failed, is_deleted = callback.as_failure(body), as_tombstone(body) is not None
         # A run may be deleted while a late result of it is on its way.
         if is_deleted or (failed and not is_reported):

@@ -3,16 +3,14 @@
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
-from common.errors import ErrorCode, PermanentError
+from common.errors import ErrorCode, PermanentError, TransientError
 from common.failpoint import Failpoint
-from common.storage.beneath import ForeignEntry
 from common.storage.bucket_keys import RunKeys
 from common.storage.links import ResultLink
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage, StagedFile
 from common.storage.stage_keys import STEM_NAME, is_key
 from common.storage.verified import VerifiedFile, mismatch
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, SuccessCallback
@@ -28,10 +26,31 @@ _NAME = re.compile(STEM_NAME)
 _COPIED_FOR = (ErrorCode.STAGE_MISSING, ErrorCode.STAGE_MISMATCH)
 
 
+@dataclass(frozen=True)
+class _Target:
+    """The object that a stem becomes."""
+
+    storage: Storage
+    key: str
+    disposition: str
+    check: StopCheck
+    sent: Callable[[int], None]
+
+    def upload(self, file: VerifiedFile) -> None:
+        self.storage.put_file(file, self.key, self.check, self.sent, self.disposition)
+        log.info("uploaded %s (%d bytes)", self.key, file.size_bytes)
+
+    def copy(self, source: str, size_bytes: int) -> bool:
+        copied = self.storage.copy(source, self.key, size_bytes, self.disposition, self.check, self.sent)
+        if copied:
+            log.info("copied %s to %s", source, self.key)
+        return copied
+
+
 def publish(
     result: Separated,
     keys: RunKeys,
-    stage: LocalStage,
+    stage: Stage,
     storage: Storage,
     check: StopCheck,
     on_progress: Callable[[float], None] = lambda fraction: None,
@@ -57,37 +76,40 @@ def publish(
     for name, stem in result.stems.items():
         extension = PurePosixPath(stem.key).suffix.removeprefix(".")
         key, disposition = keys.stem(name, extension), content_disposition(result, name, extension)
-        stage.keep(stem.key)
+        target = _Target(storage, key, disposition, check, sent)
         try:
-            with closing(_open(stage, stem)) as file:
-                storage.put_file(VerifiedFile(file, stem.bytes, stem.sha256), key, check, sent, disposition)
-            log.info("uploaded %s (%d bytes)", key, stem.bytes)
+            stage.publish(StagedFile(stem.key, stem.sha256, stem.bytes), target)
         except PermanentError as error:
-            copied = error.code in _COPIED_FOR and _copy(name, stem, key, keys, storage, check, disposition)
-            if not copied:
+            if error.code not in _COPIED_FOR:
                 raise
+            if not _copy(name, stem, keys, target):
+                raise _staged_elsewhere(result, stage) or error from None
         links[name] = storage.url(key)
         Failpoint.BETWEEN_STEMS.reach()
     return links
 
 
-def retire(stage: LocalStage, result: Separated | SeparationFailed) -> None:
+def retire(stage: Stage, result: Separated | SeparationFailed) -> None:
     """Hides a result's staged stems from other attempts: the store has them, or nobody wants them."""
     for key in _staged_keys(result):
         stage.retire(key)
 
 
-def remove_retired(stage: LocalStage, result: Separated | SeparationFailed) -> None:
+def remove_retired(stage: Stage, result: Separated | SeparationFailed) -> None:
     """Removes the staged stems that `retire` has hidden."""
     for key in _staged_keys(result):
         stage.remove_retired(key)
 
 
 def _staged_keys(result: Separated | SeparationFailed) -> list[str]:
-    """Returns the keys of a result's staged stems, without keys that its processor cannot have made."""
+    """Returns a key for each attempt that staged stems of a result: one, unless somebody made the result.
+
+    Leaves out keys that its processor cannot have made.
+    """
     if isinstance(result, SeparationFailed):
         return []
-    return [stem.key for stem in result.stems.values() if is_key(stem.key, result.task_uuid)]
+    keys = [stem.key for stem in result.stems.values() if is_key(stem.key, result.task_uuid)]
+    return [*{PurePosixPath(key).parent: key for key in keys}.values()]
 
 
 def _check_names(result: Separated) -> None:
@@ -99,32 +121,24 @@ def _check_names(result: Separated) -> None:
             raise mismatch(f"The result names no staged file of its task: {stem.key[:300]!r}")
 
 
-def _open(stage: LocalStage, stem: StagedStem) -> BinaryIO:
-    name = PurePosixPath(stem.key).name
-    try:
-        return stage.open_file(stem.key)
-    except FileNotFoundError:
-        raise PermanentError(ErrorCode.STAGE_MISSING, f"The staged file {name} is gone") from None
-    except ForeignEntry as error:
-        log.error("%s in the stage: %s", stem.key, error)
-        raise mismatch(f"The staged file {name} is a link, or no file") from None
+def _staged_elsewhere(result: Separated, stage: Stage) -> TransientError | None:
+    """Returns the error for a result whose processor has another STAGE than this uploader, else None.
+
+    The error is transient: an uploader with the right STAGE can still publish the stems.
+    """
+    if result.stage == stage.mode:
+        return None
+    message = f"The stems were staged with STAGE={result.stage}, and the uploader has STAGE={stage.mode}"
+    log.error("%s: give all workers one STAGE", message)
+    return TransientError(ErrorCode.STAGE_MISSING, message)
 
 
-def _copy(
-    name: str,
-    stem: StagedStem,
-    key: str,
-    keys: RunKeys,
-    storage: Storage,
-    check: StopCheck,
-    disposition: str,
-) -> bool:
-    """Copies the same bytes from an earlier run to `key`. Returns False if no run has them."""
-    for earlier, published in _earlier_successes(keys, storage, check):
+def _copy(name: str, stem: StagedStem, keys: RunKeys, target: _Target) -> bool:
+    """Copies the same bytes from an earlier run to `target`. Returns False if no run has them."""
+    for earlier, published in _earlier_successes(keys, target.storage, target.check):
         if name in published.stems and published.stems[name].sha256 == stem.sha256:
-            source = earlier.stem(name, PurePosixPath(key).suffix.removeprefix("."))
-            if storage.copy(source, key, stem.bytes, disposition):
-                log.info("copied %s to %s", source, key)
+            source = earlier.stem(name, PurePosixPath(target.key).suffix.removeprefix("."))
+            if target.copy(source, stem.bytes):
                 return True
     return False
 

@@ -3,7 +3,6 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from urllib.parse import quote
 
 import boto3
@@ -13,6 +12,7 @@ from common.errors import ErrorCode, TransientError
 from common.settings.schema import UploaderSettings
 from common.storage.bucket import Bucket
 from common.storage.bucket_keys import RunKeys
+from common.storage.content_types import content_type
 from common.storage.links import LinkMaker, ResultLink
 from common.storage.multipart import PART_BYTES
 from common.storage.s3_client import make_client
@@ -24,7 +24,7 @@ from common.storage.storage_errors import (
 )
 from common.storage.verified import VerifiedFile
 from common.tasks.messages import Separated, SeparationFailed
-from common.waiting import StopCheck
+from common.waiting import StopCheck, go_on
 from uploader.places import callback_limits
 
 log = logging.getLogger(__name__)
@@ -32,14 +32,6 @@ log = logging.getLogger(__name__)
 _MANIFEST_TRIES = 5
 # The metadata of a manifest, which its body does not have: nobody else than the api tells users of a task.
 USER, SUBMITTED_AT = "uvr-user", "uvr-submitted-at"
-_CONTENT_TYPES = {
-    ".wav": "audio/wav",
-    ".flac": "audio/flac",
-    ".mp3": "audio/mpeg",
-    ".m4a": "audio/mp4",
-    ".ogg": "audio/ogg",
-    ".json": "application/json",
-}
 
 
 class Storage:
@@ -60,14 +52,16 @@ class Storage:
             connections=settings.slots + (callback_limits(settings).total or 0) + 2,
         )
         self.bucket = Bucket(client, settings.s3_bucket_name)
-        self._probe = make_client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)
+        probe = make_client(session, settings, endpoint, connect_timeout=5, read_timeout=10, tries=1)
+        # The same bucket by a client with short time-outs.
+        self.quick = Bucket(probe, settings.s3_bucket_name)
         self._links = LinkMaker(settings, session, wall_clock)
 
     def check_bucket(self) -> None:
         """Asks the store for the bucket, for at most 15 s. Raises StorageError, which says what is wrong."""
         where = self._settings.s3_endpoint_url or f"S3 in {self._settings.aws_region}"
         try:
-            self._probe.head_bucket(Bucket=self.bucket.name)
+            self.quick.client.head_bucket(Bucket=self.bucket.name)
         except (NoCredentialsError, PartialCredentialsError) as error:
             raise AccessRefused(f"no complete S3 credentials (AWS_ACCESS_KEY_ID): {error}") from None
         except ClientError as error:
@@ -100,13 +94,22 @@ class Storage:
             self.bucket.put(key, body, _headers(key, disposition))
             sent(len(body))
 
-    def copy(self, source: str, target: str, size_bytes: int, disposition: str | None = None) -> bool:
+    def copy(
+        self,
+        source: str,
+        target: str,
+        size_bytes: int,
+        disposition: str | None = None,
+        check: StopCheck = go_on,
+        sent: Callable[[int], None] = lambda size_bytes: None,
+    ) -> bool:
         """Copies an object of the bucket, and replaces one at `target`. Returns False if `source` is missing.
 
-        `disposition` is the copy's Content-Disposition. Raises JobError (storage_error).
+        `disposition` is the copy's Content-Disposition. Calls `check` before each part of 256 MiB, and `sent`
+        with the size in bytes of each copied part. Raises JobError (storage_error), and what `check` raises.
         """
         with job_errors("copy"):
-            return self.bucket.copy(source, target, size_bytes, _headers(target, disposition))
+            return self.bucket.copy(source, target, size_bytes, _headers(target, disposition), check, sent)
 
     def put_manifest(self, key: str, body: bytes, about: Mapping[str, str] | None = None) -> bytes:
         """Creates `key` with `body`, unless it exists: the first writer wins. `about` is its metadata.
@@ -155,8 +158,3 @@ def _headers(key: str, disposition: str | None = None) -> dict[str, str]:
     """Returns the headers, by the names of boto3, with which the store is to give the object away."""
     given = {} if disposition is None else {"ContentDisposition": disposition}
     return {"ContentType": content_type(key), **given}
-
-
-def content_type(key: str) -> str:
-    """Returns the Content-Type for the extension of `key`."""
-    return _CONTENT_TYPES.get(Path(key).suffix, "application/octet-stream")

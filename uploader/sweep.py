@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable
 
+from common.storage.bucket_keys import stage_prefix
 from common.storage.multipart import MultipartUploads
-from common.storage.stage import LocalStage
-from common.storage.stage_keys import STEM_FILE
+from common.storage.stage_interface import Stage
+from common.storage.stage_keys import STEM_FILE, is_any_key
+from uploader.songs import SongKeeper
 
 log = logging.getLogger(__name__)
 
@@ -25,16 +27,18 @@ class Sweeper:
 
     def __init__(
         self,
-        stage: LocalStage,
+        stage: Stage,
         uploads: MultipartUploads,
         s3_prefix: str,
         kept_for_s: float,
         wall_clock: Callable[[], float] = time.time,
+        songs: SongKeeper | None = None,
     ):
         """Staged stems that no uploader takes are removed after `kept_for_s` seconds.
 
-        `wall_clock` gives seconds since the epoch.
+        `wall_clock` gives seconds since the epoch. `songs` sweeps uploaded songs.
         """
+        self._songs = songs
         self._stage, self._uploads, self._prefix = stage, uploads, s3_prefix
         self._kept_for_s, self._wall_clock = kept_for_s, wall_clock
 
@@ -50,10 +54,15 @@ class Sweeper:
     def sweep(self) -> None:
         """Sweeps once."""
         now_s = self._wall_clock()
-        uploads = self._uploads.abort_older(self._prefix, self._is_stem, now_s - _UPLOAD_FOR_S)
+        uploads = self._uploads.abort_older(self._prefix, self._is_ours, now_s - _UPLOAD_FOR_S)
         attempts = self._stage.sweep(now_s, RETIRED_FOR_S, self._kept_for_s)
         if attempts or uploads:
             log.info("swept %d staged attempts and %d unfinished uploads", attempts, uploads)
+        if self._songs is not None and (songs := self._songs.sweep()):
+            log.info("swept %d uploaded songs", songs)
 
-    def _is_stem(self, key: str) -> bool:
+    def _is_ours(self, key: str) -> bool:
+        staged = stage_prefix(self._prefix)
+        if key.startswith(staged):
+            return is_any_key(key.removeprefix(staged))
         return key.startswith(self._prefix) and bool(_STEM_KEY.fullmatch(key.removeprefix(self._prefix)))

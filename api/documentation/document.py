@@ -13,6 +13,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
 from api.problems import Problem
 from api.submit.submission import Submission
+from api.uploads.models import CompletedParts, NewUpload
 
 DESCRIPTION = """Separates songs into stems. Submit the address of a song; when its stems are ready, a
 callback is POSTed to the address that you gave. Until then, `GET /tasks` says how far your tasks are."""
@@ -21,6 +22,8 @@ callback is POSTed to the address that you gave. Until then, `GET /tasks` says h
 # problem: FastAPI sees neither in the signatures.
 _SCHEMAS_OF_OUR_OWN: Sequence[tuple[type[BaseModel], JsonSchemaMode]] = (
     (Submission, "validation"),
+    (NewUpload, "validation"),
+    (CompletedParts, "validation"),
     (Problem, "serialization"),
 )
 

@@ -27,6 +27,8 @@ from common.observability.log import request_context
 log = logging.getLogger("api.access")
 
 _READ_BYTES = 16 * 1024
+# Of a body: a song comes in some 8,000 pieces for 1 GB, and no request can be piled up behind so many bytes.
+_READ_BODY_BYTES = 128 * 1024
 # They are cheap, and orchestrators restart a service that does not answer them.
 _AT_ONCE = ("/health", "/livez", "/readyz")
 
@@ -78,7 +80,8 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> bytearray:
-        self._buffer = bytearray(_READ_BYTES)
+        is_body = self.conn.their_state is h11.SEND_BODY
+        self._buffer = bytearray(_READ_BODY_BYTES if is_body else _READ_BYTES)
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:

@@ -90,7 +90,7 @@ async def archive(status: VisibleTask, user: User, parts: Parts) -> Response:
         raise ProblemError(429, _BUSY, error_code=TOO_MANY_ARCHIVES, headers=headers) from None
     try:
         entries = await _entries(status, status.result.stems, parts.settings.s3_prefix, parts.archives)
-        name = attachment(f"{song_name(status.label, status.audio)}.zip")
+        name = attachment(f"{song_name(status)}.zip")
         headers = {"Content-Disposition": name}
         return _ArchiveResponse(parts.archives, user, blocks_of(entries, status.result.timestamp), headers)
     except BaseException:
@@ -113,7 +113,7 @@ async def _entries(
     # Before the answer begins: from then on a client is told of an error only by the connection's end.
     if sizes != [stem.bytes for stem in stems.values()]:
         raise ProblemError(410, _GONE, error_code=TASK_DELETED, state=status.state)
-    names = [stem_file_name(status.label, status.audio, name, extensions[name]) for name in stems]
+    names = [stem_file_name(status, name, extensions[name]) for name in stems]
     sizes_bytes = [stem.bytes for stem in stems.values()]
     return [Entry(*entry) for entry in zip(names, sizes_bytes, blocks, strict=True)]
 

@@ -32,8 +32,11 @@ class TaskStatus(BaseModel):
     )
     user: str
     audio: str | None = Field(
-        default=None, description="the song's address without its query; absent in tasks of old versions"
+        default=None,
+        description="the song's address without its query, or `upload:` and the id of an upload; absent in "
+        "tasks of old versions",
     )
+    file_name: str | None = Field(default=None, description="the name of an uploaded song's file")
     hook_host: str | None = Field(
         default=None,
         description="the host of `hook_url`, with its port if `hook_url` names one; absent without a "
@@ -80,6 +83,7 @@ class TaskStatus(BaseModel):
             attempt=sum(status.tries) + max(0, status.attempt - status.handed_back),
             user=status.user,
             audio=status.audio,
+            file_name=status.file_name,
             hook_host=None if status.hook_url is None else host_of(status.hook_url),
             submitted_at=status.submitted_at,
             idempotency_key=status.idempotency_key,

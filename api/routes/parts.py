@@ -13,6 +13,7 @@ from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
+from api.uploads.gate import UploadGate
 from api.view.view import TaskView
 from common.observability.health import Checks
 from common.outbound.addresses import AddressPolicy
@@ -35,6 +36,13 @@ class AppParts:
     offers: Offers
     metrics: ApiMetrics
     readiness: Checks
+    uploads: UploadGate
+
+    def close(self) -> None:
+        """End the threads that make links and that use the bucket."""
+        self.links.close()
+        self.uploads.close()
+        self.archives.close()
 
 
 def parts_of(request: Request) -> AppParts:

@@ -13,10 +13,12 @@ from api.metrics import ApiMetrics, TaskRefusal
 from api.offers.checking import Offers
 from api.problems import ProblemError
 from api.publishing.publisher import PublisherUnavailable, TaskPublisher
+from api.uploads.gate import UploadGate
 from api.view.view import TaskView, ViewUnavailable
 from common.failpoint import Failpoint
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Status, Task
+from common.tasks.messages.task import upload_id_of
 
 # How long to look for an earlier request. It need not be found: the uploader merges both tasks anyway.
 _PATIENCE_S = 1.0
@@ -42,9 +44,11 @@ class Admission:
         view: TaskView,
         metrics: ApiMetrics,
         offers: Offers,
+        uploads: UploadGate,
     ):
         self._publisher, self._view, self._metrics, self._offers = publisher, view, metrics, offers
         self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
+        self._uploads = uploads
         self._key_locks = _KeyLocks(settings.kafka_ack_timeout_s)
 
     async def admit(self, task: Task) -> Admitted:
@@ -107,11 +111,24 @@ class Admission:
     async def _publish(self, task: Task) -> None:
         self._view.backlog.enter(task.task_uuid, task.user)
         try:
-            await self._publisher.publish(task)
+            await self._publisher.publish(await self._with_song(task))
         except BaseException:
             self._view.backlog.leave(task.task_uuid)
             raise
         Failpoint.API_ACKNOWLEDGED.reach()
+
+    async def _with_song(self, task: Task) -> Task:
+        """Return the task with the name of its upload's file. The upload is kept for it from here on.
+
+        A task that is not published all the same leaves its mark to the sweep of the uploaders.
+        """
+        upload_id = upload_id_of(task.audio)
+        if upload_id is None:
+            return task
+        user, task_uuid = task.user, task.task_uuid
+        upload = await self._uploads.run(lambda store: store.claim(user, upload_id, task_uuid))
+        Failpoint.API_UPLOAD_MARKED.reach()
+        return task.model_copy(update={"file_name": upload.file_name})
 
     async def _refuse(
         self, refusal: TaskRefusal, user: str | None, what: str, excess: int, most: int

@@ -13,28 +13,31 @@ from api.problems import ProblemError
 from api.submit.refusals import refusal
 from api.submit.texts import check_label, check_metadata
 from api.submit.unknown_fields import fields_of, unknown_fields
-from common.errors import PermanentError
+from common.errors import ErrorCode, PermanentError
 from common.outbound.addresses import AddressPolicy, validate_text
 from common.tasks.messages import Choices, Output
 from common.tasks.messages.fields import MAX_METADATA_BYTES, Label, Metadata
+from common.tasks.messages.task import upload_id_of
 
 # Never changes: the ids of tasks with an Idempotency-Key follow from this.
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
 
 _MAX_CANCEL_AFTER_S = 30 * 24 * 3600
 NOT_JSON = (
-    'Songs are not uploaded here: send JSON with the address of the song, such as {"audio": '
-    '"https://example.com/song.mp3"}, with the content type application/json'
+    "A bare file cannot be submitted: upload the song in a form (curl -F audio=@song.mp3 …) or by POST "
+    '/uploads, or send JSON with its address, such as {"audio": "https://example.com/song.mp3"}'
 )
 # Programs send JSON under any content type but these, under which only files are sent.
 _FILE = re.compile(r"\s*(multipart|audio|video|image|font|model)/", re.IGNORECASE)
+_FORM = re.compile(r"\s*multipart/form-data\s*(;|$)", re.IGNORECASE)
 
 
 class PlainSubmission(BaseModel):
     """A submission that chooses nothing, as most are. To read one takes a third of a Submission's time."""
 
     audio: str = Field(
-        description="address of the song: http or https, public", examples=["https://example.com/song.mp3"]
+        description="address of the song: http or https, public; or `upload:` and the id of an upload",
+        examples=["https://example.com/song.mp3"],
     )
     hook_url: str | None = Field(
         None,
@@ -109,13 +112,20 @@ class Queued(BaseModel):
     message: str = "Task has been queued for processing"
     status: str = "queued"
     task_uuid: UUID = Field(description="names the task in the callback and in the logs")
+    audio: str | None = Field(
+        default=None, description="only for a form: the upload, which further tasks can name while it is kept"
+    )
     ignored: list[str] | None = Field(
         default=None, description="the fields of the body that the api does not know, if there are any"
     )
 
 
+def is_form(request: Request) -> bool:
+    return bool(_FORM.match(request.headers.get("Content-Type", "")))
+
+
 def refuse_files(request: Request) -> None:
-    """Raise ProblemError if the content type is that of a file, or of a form with a file. Read no body."""
+    """Raise ProblemError if the content type is that of a file. Read no body."""
     if _FILE.match(request.headers.get("Content-Type", "")):
         raise ProblemError(
             415,
@@ -138,13 +148,21 @@ def parse(body: bytes, policy: AddressPolicy) -> tuple[PlainSubmission, tuple[st
     except ValidationError as error:
         raise refusal(error) from None
     for name, address in (("audio", submission.audio), ("hook_url", submission.hook_url)):
-        if address is None:
+        if address is None or (name == "audio" and _is_upload(address)):
             continue
         try:
             validate_text(address, policy)
         except PermanentError as error:
             raise ProblemError(400, f"{name}: {error.message}", error_code=error.code) from None
     return submission, ignored
+
+
+def _is_upload(audio: str) -> bool:
+    try:
+        return upload_id_of(audio) is not None
+    except ValueError:
+        detail = "audio: expected upload: and the id of an upload, as POST /uploads answers it"
+        raise ProblemError(400, detail, error_code=ErrorCode.ADDRESS_INVALID) from None
 
 
 def digest(submission: PlainSubmission) -> str:

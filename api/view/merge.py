@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from common.outbound.addresses import without_secrets
+from common.tasks.audio import shown_audio
 from common.tasks.messages import State, Status, Task, Times
 
 _STATES = tuple(State)
@@ -25,10 +25,11 @@ def of_task(task: Task) -> Status:
         idempotency_key=task.idempotency_key,
         submission_digest=task.submission_digest,
         hook_url=task.hook_url,
-        audio=without_secrets(task.audio),
+        audio=shown_audio(task.audio),
         choices=task.choices,
         label=task.label,
         metadata=task.metadata,
+        file_name=task.file_name,
     )
 
 
@@ -96,6 +97,7 @@ def _fixed_fields(status: Status) -> tuple[Any, ...]:
         status.choices,
         status.label,
         status.metadata,
+        status.file_name,
     )
 
 
@@ -111,6 +113,7 @@ def _with_common_fixed_fields(known: Status, other: Status) -> tuple[Status, Sta
         "choices": known.choices or other.choices,
         "label": known.label or other.label,
         "metadata": other.metadata if known.metadata is None else known.metadata,
+        "file_name": known.file_name or other.file_name,
     }
     return _with(known, fields), _with(other, fields)
 

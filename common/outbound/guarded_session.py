@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,10 +88,12 @@ class GuardedSession(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """Returns None, so that `requests` follows no redirect: it would first read all of the body."""
 
-    def get_following(self, url: str, timeout_s: float) -> requests.Response:
+    def get_following(
+        self, url: str, timeout_s: float, headers: Mapping[str, str] | None = None
+    ) -> requests.Response:
         """GETs `url` through at most 5 redirects, each checked like `url` itself. Does not read the body."""
         for _ in range(MAX_REDIRECTS + 1):
-            response = self.get(url, stream=True, timeout=timeout_s)
+            response = self.get(url, stream=True, timeout=timeout_s, headers=headers)
             target = response.headers.get("Location")
             if response.status_code not in (301, 302, 303, 307, 308) or not target:
                 return response

@@ -1,18 +1,19 @@
 """The bucket: the objects of one bucket in S3, or in any store that speaks its protocol."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from botocore.exceptions import ClientError
 
 from common.storage.multipart import MultipartUploads, md5
 from common.storage.storage_errors import code_of, status_of
+from common.waiting import StopCheck, go_on
 
-# The most that a store copies in one request.
-_MAX_COPY_BYTES = 5 * 1024**3
-_COPIED_PART_BYTES = 1024**3
+# Stores copy up to 5 GiB in one request. Smaller parts show progress and let a job stop in between.
+_MAX_COPY_BYTES = 512 * 1024**2
+_COPIED_PART_BYTES = 256 * 1024**2
 _MISSING = ("NoSuchKey", "NotFound", "404")
 # If-None-Match: 412, the key exists; 409, another writer is creating it this very moment.
 _TAKEN = (409, 412)
@@ -20,12 +21,16 @@ _TAKEN = (409, 412)
 
 @dataclass(frozen=True)
 class ObjectSeen:
-    """An object as a listing or a HEAD tells of it. `modified_s` is in seconds since the epoch."""
+    """An object as a listing or a HEAD tells of it. `modified_s` is in seconds since the epoch.
+
+    `metadata` is what its writer noted beside it; a listing leaves it out.
+    """
 
     key: str
     size_bytes: int
     etag: str
     modified_s: float
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bucket:
@@ -65,6 +70,15 @@ class Bucket:
             found: bytes = body.read()
         return found
 
+    def stream(self, key: str) -> Any:
+        """Returns the body of an object, to be read in pieces and closed; None if there is none."""
+        try:
+            return self.client.get_object(Bucket=self.name, Key=key)["Body"]
+        except ClientError as error:
+            if code_of(error) in _MISSING:
+                return None
+            raise
+
     def seen(self, key: str) -> ObjectSeen | None:
         """Returns what a HEAD of the object tells, None if there is none."""
         try:
@@ -74,7 +88,8 @@ class Bucket:
                 return None
             raise
         modified_s = answer["LastModified"].timestamp()
-        return ObjectSeen(key, answer["ContentLength"], answer["ETag"], modified_s)
+        metadata = answer.get("Metadata", {})
+        return ObjectSeen(key, answer["ContentLength"], answer["ETag"], modified_s, metadata)
 
     def metadata(self, key: str) -> Mapping[str, str]:
         """Returns the metadata of an object, by names in small letters; {} if there is no object."""
@@ -87,16 +102,26 @@ class Bucket:
         return {name.lower(): value for name, value in answer["Metadata"].items()}
 
     def copy(
-        self, source: str, target: str, size_bytes: int, headers: Mapping[str, str] | None = None
+        self,
+        source: str,
+        target: str,
+        size_bytes: int,
+        headers: Mapping[str, Any] | None = None,
+        check: StopCheck = go_on,
+        sent: Callable[[int], None] = lambda size_bytes: None,
     ) -> bool:
         """Copies within the store, and replaces an object at `target`. Returns False if `source` is missing.
 
-        `size_bytes` is the source's. The copy gets `headers`, by the names of boto3, not the source's.
+        `size_bytes` is the source's. The copy gets `headers`, by the names of boto3, not the source's. Calls
+        `check` before each part of 256 MiB, and `sent` with the size in bytes of each copied part. Raises
+        what `check` raises.
         """
         try:
             if size_bytes > _MAX_COPY_BYTES:
-                self.multipart.copy(source, target, size_bytes, _COPIED_PART_BYTES, headers or {})
+                parts = self.multipart
+                parts.copy(source, target, size_bytes, _COPIED_PART_BYTES, headers or {}, check, sent)
                 return True
+            check()
             self.client.copy_object(
                 Bucket=self.name,
                 Key=target,
@@ -108,6 +133,7 @@ class Bucket:
             if code_of(error) in _MISSING:
                 return False
             raise
+        sent(size_bytes)
         return True
 
     def objects(self, prefix: str) -> Iterator[ObjectSeen]:

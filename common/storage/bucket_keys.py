@@ -10,6 +10,11 @@ from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
+# What follows S3_PREFIX in the keys of each kind.
+ALL_UPLOADS = "uploads/"
+STAGE = "stage/"
+CACHE = "cache/"
+
 
 @dataclass(frozen=True)
 class RunKeys:
@@ -63,17 +68,17 @@ class UploadKeys:
 
 def uploads_of(prefix: str, user: str) -> str:
     """Returns the prefix of the keys of all uploads of `user`."""
-    return f"{prefix}uploads/{owner(user)}/"
+    return f"{prefix}{ALL_UPLOADS}{owner(user)}/"
 
 
 def stage_prefix(prefix: str) -> str:
     """Returns the prefix of the keys of all staged stems."""
-    return f"{prefix}stage/"
+    return f"{prefix}{STAGE}"
 
 
 def cached(prefix: str, user: str, digest: str) -> str:
     """Returns the key of a user's entry in the cache of results. `digest` is of song, choices and models."""
-    return f"{prefix}cache/{owner(user)}/{digest}.json"
+    return f"{prefix}{CACHE}{owner(user)}/{digest}.json"
 
 
 def owner(user: str) -> str:

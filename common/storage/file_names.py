@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from typing import Protocol
 from urllib.parse import quote, unquote, urlsplit
 
 # With the stem's name and extension, a file's name stays below the 255 bytes of most file systems.
@@ -17,14 +18,31 @@ _UNNAMED = "song"
 _ATTR_CHARS = "!#$&+^`|"
 
 
-def song_name(label: str | None, audio: str | None) -> str:
-    """Returns the beginning of a file's name: the label, or the last part of the song's address `audio`."""
-    return _clean(label or _of_address(audio or "")) or _UNNAMED
+class Named(Protocol):
+    """A task's status or result. `file_name` is that of an uploaded song, and `audio` the song's address."""
+
+    @property
+    def label(self) -> str | None: ...
+
+    @property
+    def file_name(self) -> str | None: ...
+
+    @property
+    def audio(self) -> str | None: ...
 
 
-def stem_file_name(label: str | None, audio: str | None, stem: str, extension: str) -> str:
+def song_name(of: Named) -> str:
+    """Returns the beginning of a file's name: the label, or the song's file name without its extension.
+
+    An uploaded song has a file name; else the last part of the song's address counts.
+    """
+    given = of.label or _of_file(of.file_name or "") or _of_address(of.audio or "")
+    return _clean(given) or _UNNAMED
+
+
+def stem_file_name(of: Named, stem: str, extension: str) -> str:
     """Returns a name such as `Artist - Title (vocals).flac`. `extension` comes without its dot."""
-    return f"{song_name(label, audio)} ({stem}).{extension}"
+    return f"{song_name(of)} ({stem}).{extension}"
 
 
 def attachment(name: str) -> str:
@@ -38,12 +56,16 @@ def attachment(name: str) -> str:
 
 
 def _of_address(address: str) -> str:
-    """Returns the name of the file that the address leads to, without its extension."""
+    """Returns the name of the file that the address leads to, without its extension; empty for an upload."""
     try:
-        path = urlsplit(address).path
+        parts = urlsplit(address)
     except ValueError:
         return ""
-    return _EXTENSION.sub("", unquote(path.rpartition("/")[2]))
+    return _of_file(unquote(parts.path.rpartition("/")[2])) if parts.netloc else ""
+
+
+def _of_file(name: str) -> str:
+    return _EXTENSION.sub("", name)
 
 
 def _clean(text: str) -> str:

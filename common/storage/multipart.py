@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from common.failpoint import Failpoint
 from common.storage.storage_errors import code_of
 from common.storage.verified import VerifiedFile
-from common.waiting import StopCheck
+from common.waiting import StopCheck, go_on
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class MultipartUploads:
         self,
         file: VerifiedFile,
         key: str,
-        headers: Mapping[str, str],
+        headers: Mapping[str, Any],
         check: StopCheck,
         sent: Callable[[int], None],
     ) -> None:
@@ -64,11 +64,20 @@ class MultipartUploads:
             raise
 
     def copy(
-        self, source: str, key: str, size_bytes: int, part_bytes: int, headers: Mapping[str, str]
+        self,
+        source: str,
+        key: str,
+        size_bytes: int,
+        part_bytes: int,
+        headers: Mapping[str, Any],
+        check: StopCheck = go_on,
+        sent: Callable[[int], None] = lambda size_bytes: None,
     ) -> None:
         """Copies the object `source` of `size_bytes` to `key` within the store, in parts of `part_bytes`.
 
-        The object gets `headers`, by the names of boto3. No part stays in the store after an error.
+        The object gets `headers`, by the names of boto3. Calls `check` before each part, and `sent` with the
+        size in bytes of each copied part. Raises what `check` raises. No part stays in the store after an
+        error.
         """
         self._abort_leftovers(key)
         target = {"Bucket": self._bucket, "Key": key}
@@ -76,6 +85,7 @@ class MultipartUploads:
         parts: list[dict[str, Any]] = []
         try:
             for begin in range(0, size_bytes, part_bytes):
+                check()
                 last, number = min(begin + part_bytes, size_bytes) - 1, len(parts) + 1
                 answer = self._client.upload_part_copy(
                     **target,
@@ -84,6 +94,8 @@ class MultipartUploads:
                     CopySourceRange=f"bytes={begin}-{last}",
                 )
                 parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
+                sent(last + 1 - begin)
+                Failpoint.BETWEEN_PARTS.reach()
             self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
         except BaseException:
             self._abort(target)
@@ -104,6 +116,16 @@ class MultipartUploads:
         except (BotoCoreError, ClientError) as error:
             log.info("cannot list unfinished uploads: %s", error)
         return aborted
+
+    def abort_all(self, prefix: str, is_ours: Callable[[str], bool]) -> None:
+        """Aborts the uploads at keys with `prefix` that `is_ours`, whenever they began."""
+        for upload in list(self._unfinished(prefix)):
+            if is_ours(upload["Key"]):
+                self._client.abort_multipart_upload(**self._target(upload))
+
+    def abort(self, key: str, upload_id: str) -> None:
+        """Aborts one unfinished upload, and removes its parts. A finished one is no error."""
+        self._abort({"Bucket": self._bucket, "Key": key, "UploadId": upload_id})
 
     def _unfinished(self, prefix: str) -> Iterator[dict[str, Any]]:
         pages = self._client.get_paginator("list_multipart_uploads")
@@ -128,6 +150,8 @@ class MultipartUploads:
         try:
             self._client.abort_multipart_upload(**target)
         except (BotoCoreError, ClientError) as error:
+            if isinstance(error, ClientError) and code_of(error) == "NoSuchUpload":
+                return
             log.warning("an unfinished upload stays at %s: %s", target["Key"], error)
 
 

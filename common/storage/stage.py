@@ -1,4 +1,4 @@
-"""The stage: a directory that processors and uploaders share, in which stems wait for the uploader.
+"""The stage of STAGE=path: a directory that processors and uploaders share, where stems wait for uploaders.
 
 Keys are `{task_uuid}/{place}.{attempt}/{file}`. `place` names the task's record: several records can have one
 task_uuid (a repeated `Idempotency-Key`, a retry, a replay), and each counts its attempts from 1.
@@ -12,34 +12,35 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 from typing import BinaryIO
 from uuid import UUID, uuid4
 
 from common.observability.health import Check
 from common.storage import beneath, stage_keys
+from common.storage.stage_interface import StagedFile, StageMode, StemTarget
 from common.storage.stage_keys import ATTEMPT_NAME, RETIRED, TASK_NAME, read_key
+from common.storage.verified import VerifiedFile, foreign, missing
+from common.waiting import StopCheck, go_on
 
 # A file that uploaders put into their stage. It tells processors whether they have the same stage.
 MARKER = ".uvr-stage"
 _TEMPORARY = ".part"
 
 
-@dataclass(frozen=True)
-class StagedFile:
-    """A complete file in the stage. `sha256` is in hexadecimal."""
-
-    key: str
-    sha256: str
-    size_bytes: int
-
-
 class LocalStage:
     """The stage on a file system. Several processes and hosts may use it at once."""
 
+    mode: StageMode = "path"
+
     def __init__(self, root: Path):
         self.root = root
+
+    @property
+    def where(self) -> str:
+        """Names the stage for operators."""
+        return f"OUTPUT_DIR {self.root}"
 
     def open(self) -> None:
         """Makes the stage's directory, and checks that files can be made and removed there. Raises OSError.
@@ -54,9 +55,9 @@ class LocalStage:
         try:
             os.scandir(self.root).close()
         except OSError as error:
-            return Check(False, f"OUTPUT_DIR {self.root}: {error.strerror}")
+            return Check(False, f"{self.where}: {error.strerror}")
         if not os.access(self.root, os.W_OK | os.X_OK):
-            return Check(False, f"OUTPUT_DIR {self.root} cannot be written")
+            return Check(False, f"{self.where} cannot be written")
         return Check(True)
 
     def marker(self) -> str | None:
@@ -86,12 +87,15 @@ class LocalStage:
                 raise
         return self.marker() or ""
 
-    def put(self, task_uuid: UUID, place: str, attempt: int, source: Path) -> StagedFile:
+    def put(
+        self, task_uuid: UUID, place: str, attempt: int, source: Path, check: StopCheck = go_on
+    ) -> StagedFile:
         """Moves `source` into the stage, from any file system and under the same name.
 
-        The staged file appears complete or not at all. Raises OSError (also ForeignEntry), and ValueError for
-        a name that no stem has.
+        The staged file appears complete or not at all. Raises OSError (also ForeignEntry), ValueError for a
+        name that no stem has, and what `check` raises.
         """
+        check()
         key = f"{task_uuid}/{place}.{attempt}/{source.name}"
         at = read_key(key)
         temporary = at.file + _TEMPORARY
@@ -108,6 +112,18 @@ class LocalStage:
             with beneath.directory(self.root, *names) as above:
                 os.fsync(above)
         return StagedFile(key, digest, size_bytes)
+
+    def publish(self, staged: StagedFile, target: StemTarget) -> None:
+        """Uploads a staged file, and counts the attempt's age from now: as Stage.publish."""
+        self.keep(staged.key)
+        try:
+            opened = self.open_file(staged.key)
+        except FileNotFoundError:
+            raise missing(staged.key) from None
+        except beneath.ForeignEntry as error:
+            raise foreign(staged.key, error) from None
+        with closing(opened) as file:
+            target.upload(VerifiedFile(file, staged.size_bytes, staged.sha256))
 
     def open_file(self, key: str) -> BinaryIO:
         """Opens a staged file for reading.

@@ -39,6 +39,11 @@ def read_attempt(name: str) -> re.Match[str]:
     raise ValueError(f"not an attempt of the stage: {name!r}")
 
 
+def is_any_key(key: str) -> bool:
+    """Returns whether `key` can be the key of a staged file."""
+    return bool(_KEY.fullmatch(key))
+
+
 def is_key(key: str, task_uuid: UUID) -> bool:
     """Returns whether `key` can be the key of a file that a processor has staged for this task."""
-    return bool(_KEY.fullmatch(key)) and key.startswith(f"{task_uuid}/")
+    return is_any_key(key) and key.startswith(f"{task_uuid}/")

@@ -49,16 +49,43 @@ class StoreUnreachable(StorageError):
 
 
 @contextmanager
-def job_errors(what: str) -> Iterator[None]:
+def job_errors(what: str, failed: str = "The result could not be stored") -> Iterator[None]:
     """Turns the client's errors in the block into PermanentError or TransientError (storage_error).
 
-    `what` names the step in the log.
+    `what` names the step in the log; `failed` begins the message for the user.
     """
     try:
         yield
     except (BotoCoreError, ClientError) as error:
         log.error("storage error (%s): %s", what, error)
-        raise _as_job_error(error) from error
+        raise _as_job_error(error, failed) from error
+
+
+@contextmanager
+def staging_errors(what: str) -> Iterator[None]:
+    """Turns the client's errors in the block into TransientError (storage_error).
+
+    None is permanent: a song that was separated for an hour is worth tries until an operator has mended the
+    keys or the bucket. `what` names the step in the log.
+    """
+    try:
+        yield
+    except (BotoCoreError, ClientError) as error:
+        log.error("storage error (%s): %s", what, error)
+        message = f"The stems could not be staged in the bucket: {reason_of(error)}"
+        raise TransientError(ErrorCode.STORAGE_ERROR, message) from error
+
+
+def reason_of(error: BotoCoreError | ClientError) -> str:
+    """Returns a few words on the error, without addresses and keys."""
+    if isinstance(error, ClientError):
+        return f"{code_of(error)} ({status_of(error)})"
+    return type(error).__name__
+
+
+def is_outage(error: BotoCoreError | ClientError) -> bool:
+    """Returns whether the store gave no answer, or one that says that it is in trouble itself."""
+    return not isinstance(error, ClientError) or status_of(error) >= 500
 
 
 def bucket_error(error: ClientError, bucket: str, where: str) -> StorageError:
@@ -76,16 +103,14 @@ def bucket_error(error: ClientError, bucket: str, where: str) -> StorageError:
     return StoreUnreachable(f"the store at {where} answers {status}")
 
 
-def _as_job_error(error: BotoCoreError | ClientError) -> JobError:
+def _as_job_error(error: BotoCoreError | ClientError, failed: str) -> JobError:
     if isinstance(error, ClientError):
         status, code = status_of(error), code_of(error)
         permanent = status < 500 and status not in (408, 429) and code not in _TRANSIENT_CODES
-        reason = f"{code} ({status})"
     else:
         permanent = isinstance(error, NoCredentialsError | PartialCredentialsError | ParamValidationError)
-        reason = type(error).__name__
     kind = PermanentError if permanent else TransientError
-    return kind(ErrorCode.STORAGE_ERROR, f"The result could not be stored: {reason}")
+    return kind(ErrorCode.STORAGE_ERROR, f"{failed}: {reason_of(error)}")
 
 
 def status_of(error: ClientError) -> int:

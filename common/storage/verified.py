@@ -1,10 +1,14 @@
 """Checks a staged file while it is uploaded: its bytes must be those that the processor announced."""
 
 import hashlib
+import logging
 import os
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from common.errors import ErrorCode, PermanentError
+
+log = logging.getLogger(__name__)
 
 
 class VerifiedFile:
@@ -48,3 +52,14 @@ class VerifiedFile:
 def mismatch(message: str) -> PermanentError:
     """Returns the error for a result whose stems are not the staged files that it names."""
     return PermanentError(ErrorCode.STAGE_MISMATCH, message)
+
+
+def missing(key: str) -> PermanentError:
+    """Returns the error for a staged file that is gone."""
+    return PermanentError(ErrorCode.STAGE_MISSING, f"The staged file {PurePosixPath(key).name} is gone")
+
+
+def foreign(key: str, error: OSError) -> PermanentError:
+    """Returns the error for a link, a socket or a device in the place of a staged file."""
+    log.error("%s in the stage: %s", key, error)
+    return mismatch(f"The staged file {PurePosixPath(key).name} is a link, or no file")

@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self
 
 from common.errors import JobError
 from common.kafka.records import Message
-from common.outbound.addresses import without_secrets
+from common.tasks.audio import shown_audio
 from common.tasks.messages import Separated, SeparationFailed, State, Status, Task
 
 # The share of the whole run at which each state begins: separating takes most of the time.
@@ -85,7 +85,7 @@ class JobStatus:
         self._progress = 0.0
         before = {} if isinstance(origin, Task) else origin.times
         self.times = {State.QUEUED: max(origin.submitted_at, queued_at or 0.0), **before}
-        self._audio = without_secrets(origin.audio) if isinstance(origin, Task) else origin.audio
+        self._audio = shown_audio(origin.audio) if isinstance(origin, Task) else origin.audio
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +139,7 @@ class JobStatus:
             choices=origin.choices,
             label=origin.label,
             metadata=origin.metadata,
+            file_name=origin.file_name,
             **{
                 "tries": self._tries,
                 "attempt": self._attempt,

@@ -14,7 +14,7 @@ from common.errors import ErrorCode, TransientError
 from common.kafka.records import Message
 from common.observability.health import Check
 from common.observability.repeats import Repeats
-from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.job_status import Outbox
 from common.tasks.messages import StageSeen
 from common.waiting import StopCheck
@@ -36,7 +36,7 @@ class StageAnnouncer:
 
     def __init__(
         self,
-        stage: LocalStage,
+        stage: Stage,
         worker_id: str,
         topic: str,
         outbox: Outbox,
@@ -67,11 +67,17 @@ class StageAnnouncer:
             return self._stage.marked()
         except OSError as error:
             if self._repeats.is_news(error):
-                log.warning("OUTPUT_DIR %s cannot be marked for the processors: %s", self._stage.root, error)
+                log.warning("%s cannot be marked for the processors: %s", self._stage.where, error)
             return ""
 
     def _message(self, seen: str) -> Message:
-        message = StageSeen(kind="stage_seen", worker_id=self._worker_id, stage=seen, at=self._wall_clock())
+        message = StageSeen(
+            kind="stage_seen",
+            worker_id=self._worker_id,
+            stage=seen,
+            at=self._wall_clock(),
+            mode=self._stage.mode,
+        )
         return Message(self._topic, f"stage/{self._worker_id}".encode(), message.to_bytes())
 
 
@@ -80,7 +86,7 @@ class StageWatch:
 
     def __init__(
         self,
-        stage: LocalStage,
+        stage: Stage,
         wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
     ):
@@ -134,34 +140,42 @@ class StageWatch:
     def wait_to_stage(self, check: StopCheck) -> None:
         """Waits for up to 10 s, before stems are staged, until the check is good.
 
-        Raises TransientError (stage_missing) if it stays bad, and the errors of `check`.
+        Raises TransientError if it stays bad (storage_error if the bucket's store does not answer, else
+        stage_missing), and the errors of `check`.
         """
         end_s = self._clock() + _PATIENCE_S
         while not self.check().ok:
             check()
             if self._clock() >= end_s:
-                reason = "The stems would be lost: no uploader sees this processor's OUTPUT_DIR"
-                raise TransientError(ErrorCode.STAGE_MISSING, reason)
+                raise self._not_ready()
             time.sleep(_TICK_S)
 
-    def _announced(self) -> dict[str, str]:
-        """Returns the stage of each uploader that has announced one lately."""
+    def _not_ready(self) -> TransientError:
+        if self._stage.mode == "s3" and not self._stage.check().ok:
+            return TransientError(ErrorCode.STORAGE_ERROR, "The stems cannot be staged: the store is away")
+        what = "OUTPUT_DIR" if self._stage.mode == "path" else "stage in the bucket"
+        reason = f"The stems would be lost: no uploader sees this processor's {what}"
+        return TransientError(ErrorCode.STAGE_MISSING, reason)
+
+    def _announced(self) -> dict[str, StageSeen]:
+        """Returns what each uploader has announced lately."""
         now_s = self._wall_clock()
         with self._lock:
             self._seen = {n: seen for n, seen in self._seen.items() if abs(now_s - seen.at) <= _GOOD_FOR_S}
-            return {name: seen.stage for name, seen in self._seen.items()}
+            return dict(self._seen)
 
-    def _compare(self, announced: dict[str, str]) -> Check:
+    def _compare(self, announced: dict[str, StageSeen]) -> Check:
         if not announced:
             return Check(True)
-        where = f"OUTPUT_DIR {self._stage.root}"
+        where, mode = self._stage.where, self._stage.mode
         try:
             mine = self._stage.marker()
         except OSError as error:
             return Check(False, f"{where}: its marker cannot be read: {error.strerror}")
-        others = ", ".join(sorted(name for name, stage in announced.items() if stage != mine))
-        if mine is None or mine not in announced.values():
-            return Check(
-                False, f"{where} is not the directory of any uploader ({others}): stems would be lost"
-            )
-        return Check(True, f"not the directory of uploader {others}" if others else "")
+        others = ", ".join(sorted(name for name, seen in announced.items() if seen.stage != mine))
+        if any(mine is not None and seen.stage == mine for seen in announced.values()):
+            return Check(True, f"not the stage of uploader {others}" if others else "")
+        if all(seen.mode != mode for seen in announced.values()):
+            reason = f"STAGE={mode} ({where}), but {others} have another: give all workers one STAGE"
+            return Check(False, reason)
+        return Check(False, f"{where} is not the stage of any uploader ({others}): stems would be lost")

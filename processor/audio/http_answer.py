@@ -25,6 +25,11 @@ def check_status(response: requests.Response, now_s: float) -> None:
     # 203 is 200 through a proxy that changed something. Other successes do not carry the whole file.
     if status not in (200, 203):
         raise PermanentError(ErrorCode.HTTP_ERROR, f"HTTP error: {status}")
+    check_codings(response)
+
+
+def check_codings(response: requests.Response) -> None:
+    """Raise PermanentError (http_error) where the body is coded in a way that nobody asked for."""
     for header, plain in (("Content-Encoding", "identity"), ("Transfer-Encoding", "chunked")):
         coding = response.headers.get(header, plain).strip().lower()
         if coding not in ("", "identity", plain):

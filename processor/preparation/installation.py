@@ -1,9 +1,8 @@
 """Chooses the device that a model is prepared for and loaded on, and finds what was decided for it."""
 
+import ctypes
 import logging
 from collections.abc import Callable
-
-import torch
 
 from processor.models.model_files import ModelFiles
 from processor.preparation import decision, machine
@@ -17,7 +16,7 @@ log = logging.getLogger(__name__)
 
 def choose_device(files: ModelFiles, requested: Requested) -> DeviceChoice:
     """Return the device for the model. Raises DeviceUnavailable."""
-    cuda_visible = requested != "cpu" and torch.cuda.is_available()
+    cuda_visible = requested != "cpu" and _torch_sees_cuda()
     if not cuda_visible or files.architecture != "MDX":
         return device.choose(requested, cuda_visible, None)
     # Import torch before onnxruntime: preload_dlls() then finds the CUDA libraries of torch.
@@ -60,8 +59,21 @@ def kept_plan(files: ModelFiles, choice: DeviceChoice, precision: RequestedPreci
         return None
 
 
+def _torch_sees_cuda() -> bool:
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        # Without NVIDIA's driver torch sees no GPU. To import torch only to hear that would take seconds.
+        return False
+    import torch
+
+    return torch.cuda.is_available()
+
+
 def _machine(choice: DeviceChoice) -> machine.Machine:
     if choice == device.CPU:
         return machine.cpu()
+    import torch
+
     properties = torch.cuda.get_device_properties(0)
     return machine.gpu(properties.name, properties.total_memory)

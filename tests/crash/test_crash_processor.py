@@ -6,8 +6,10 @@ import pytest
 
 from common.failpoint import Failpoint
 from common.jobs.retry import TRIES
+from tests.support import audio
 from tests.support.crash import PROCESSOR, CrashSystem
 from tests.support.http_server import in_turn, serve
+from tests.support.range_host import RangeHost
 from tests.support.waiting import below, wait_for
 
 
@@ -43,6 +45,21 @@ def test_a_processor_killed_before_its_commit_does_the_task_again(crashing, song
     wait_for(
         lambda: not below(processor.directory / "temp", files_only=True), 20, "empty temporary directory"
     )
+
+
+@pytest.mark.slow
+def test_a_download_goes_on_after_its_processor_was_killed(crashing, tmp_path):
+    song = audio.write(tmp_path / "long.wav", audio.noise(60.0), subtype="PCM_16").read_bytes()
+    host = RangeHost(song, holds_at=len(song) * 9 // 10)
+    processor = crashing.armed(PROCESSOR, Failpoint.STAGED)
+    task_uuid = crashing.trio.submit(crashing.trio.song(host))
+    partials = processor.directory / "temp" / "uvr-downloads"
+    wait_for(lambda: any(p.stat().st_size > 8 * 1024**2 for p in partials.glob("*.part")), 60, "partial file")
+    processor.kill()
+    crashing.restart(processor)
+    crashing.assert_seen_once(task_uuid)
+    assert host.sent_bytes <= len(song) + 2 * 1024**2
+    assert list(partials.iterdir()) == []
 
 
 @pytest.mark.slow

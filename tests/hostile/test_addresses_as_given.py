@@ -12,7 +12,8 @@ from botocore.credentials import Credentials
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import DownloadedFile, DownloadLimits, download
+from processor.audio.download import DownloadedFile, download
+from processor.audio.transfer import DownloadLimits
 from tests.support.common.outbound.raw_targets import AS_GIVEN
 from tests.support.http_server import Connection, Request, ScriptedServer, raw, redirect, serve
 from tests.support.processor.downloads import go_on

@@ -9,7 +9,8 @@ import pytest
 from common.errors import ErrorCode, JobError, PermanentError, UnlikelyError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import DownloadLimits, download
+from processor.audio.download import download
+from processor.audio.transfer import DownloadLimits
 from tests.support.common.outbound.hostile_addresses import INSIDE, TEXTS
 from tests.support.http_server import ScriptedServer, raw
 from tests.support.sockets import Internet, connections

@@ -9,8 +9,9 @@ from common.errors import ErrorCode, JobError, PermanentError, TransientError
 from common.jobs.retry import RetryPolicy, RetrySchedule
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import Clocks, DownloadLimits, download
+from processor.audio.download import download
 from processor.audio.prepare import AudioLimits, prepare
+from processor.audio.transfer import Clocks, DownloadLimits
 from tests.support.common.worker.fakes import record
 from tests.support.http_server import Script, ScriptedServer, serve, stall
 from tests.support.processor.downloads import go_on

@@ -7,7 +7,8 @@ import pytest
 from common.errors import ErrorCode, PermanentError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import DownloadedFile, DownloadLimits, download
+from processor.audio.download import DownloadedFile, download
+from processor.audio.transfer import DownloadLimits
 from tests.support.http_server import ScriptedServer, raw, redirect, serve
 from tests.support.paths import TLS
 from tests.support.sockets import Internet, connections

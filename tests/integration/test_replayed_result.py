@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
@@ -10,8 +11,10 @@ import requests
 from common.errors import Cancelled, ErrorCode, PermanentError
 from common.settings.schema import UploaderSettings
 from common.storage.bucket_keys import RunKeys
+from common.storage.bucket_stage import BucketStage
 from common.storage.multipart import PART_BYTES
 from common.storage.stage import LocalStage
+from common.storage.stage_interface import Stage
 from common.tasks.messages import Separated, StagedStem
 from tests.support.servers import S3Store
 from uploader import callback, stems
@@ -38,14 +41,10 @@ def storage(s3_store: S3Store) -> Storage:
 class Task:
     """A task with one staged stem; `publish` does what a run of it does, without its callback."""
 
-    def __init__(self, stage: LocalStage, storage: Storage, data: bytes):
+    def __init__(self, stage: Stage, storage: Storage, song: Path):
         self.stage, self.storage, self.uuid = stage, storage, uuid4()
-        path = stage.path(f"{self.uuid}/tasks-0-5.1/vocals.wav")
-        path.parent.mkdir(parents=True)
-        path.write_bytes(data)
-        digest = hashlib.sha256(data).hexdigest()
-        key = str(path.relative_to(stage.root))
-        self.stem = StagedStem(key=key, sha256=digest, bytes=len(data), duration_s=1.0)
+        staged = stage.put(self.uuid, "tasks-0-5", 1, song)
+        self.stem = StagedStem(key=staged.key, sha256=staged.sha256, bytes=staged.size_bytes, duration_s=1.0)
 
     def keys(self, run: int) -> RunKeys:
         return RunKeys(PREFIX, self.uuid, run)
@@ -60,6 +59,7 @@ class Task:
             stems={"vocals": self.stem},
             model="m",
             device="cpu",
+            stage=self.stage.mode,
         )
 
     def publish(self, run: int) -> str:
@@ -74,9 +74,17 @@ class Task:
         self.stage.remove_retired(self.stem.key)
 
 
-@pytest.fixture
-def make(tmp_path, storage):
-    return lambda data=b"a voice": Task(LocalStage(tmp_path / "stage"), storage, data)
+@pytest.fixture(params=["path", "s3"])
+def make(request, tmp_path, storage):
+    in_bucket = BucketStage(storage.bucket, storage.quick, f"{uuid4()}/")
+    stage = LocalStage(tmp_path / "stage") if request.param == "path" else in_bucket
+
+    def make(data: bytes = b"a voice") -> Task:
+        song = tmp_path / "vocals.wav"
+        song.write_bytes(data)
+        return Task(stage, storage, song)
+
+    return make
 
 
 def objects(store: S3Store, uuid: UUID) -> list[str]:
@@ -95,6 +103,7 @@ def test_a_replay_s_stems_are_copied_under_its_own_keys_and_outlive_the_first_ru
     answer = requests.get(link, timeout=60)
     assert hashlib.sha256(answer.content).hexdigest() == task.stem.sha256
     assert answer.headers["Content-Type"] == "audio/wav"
+    assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
 
 
 def test_a_replay_whose_stems_are_nowhere_says_so_and_leaves_nothing(make, s3_store):
@@ -119,8 +128,25 @@ def test_a_manifest_that_outlived_its_stems_is_no_source(make, s3_store):
 def test_what_is_too_large_for_one_request_is_copied_in_parts(storage):
     song, keys = os.urandom(11 * 1024**2), (f"stems/{uuid4()}/1/vocals.wav", f"stems/{uuid4()}/1/vocals.wav")
     storage.bucket.put(keys[0], song)
-    storage.bucket.multipart.copy(*keys, len(song), 5 * 1024**2, {"ContentType": "audio/wav"})
+    headers, sent = {"ContentType": "audio/wav"}, []
+    storage.bucket.multipart.copy(*keys, len(song), 5 * 1024**2, headers, go_on, sent.append)
     assert storage.bucket.get(keys[1]) == song
+    assert sent == [5 * 1024**2, 5 * 1024**2, 1024**2]
+
+
+def test_a_job_that_stops_while_its_stem_is_copied_in_parts_leaves_no_part(storage, s3_store):
+    song, key = bytes(11 * 1024**2), f"stems/{uuid4()}/1/vocals.wav"
+    storage.bucket.put(key, song)
+    sent: list[int] = []
+
+    def stop() -> None:
+        if sent:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        storage.bucket.multipart.copy(key, f"{key}.copy", len(song), 5 * 1024**2, {}, stop, sent.append)
+    assert f"{key}.copy" not in unfinished(s3_store)
+    assert storage.bucket.seen(f"{key}.copy") is None
 
 
 def test_a_cancel_is_heard_while_earlier_runs_are_looked_at(make):
@@ -152,15 +178,16 @@ def unfinished(store: S3Store) -> set[str]:
 def test_a_sweep_aborts_old_unfinished_uploads_of_ours_and_no_others(tmp_path, s3_store, storage):
     now = []
     stage = LocalStage(tmp_path / "stage")
-    ours, other_prefix, other_name = (
+    ours, staged, other_prefix, other_name = (
         f"{PREFIX}{uuid4()}/1/vocals.wav",
+        f"{PREFIX}stage/{uuid4()}/tasks-0-5.1/vocals.wav",
         f"theirs/{uuid4()}/1/vocals.wav",
         f"{PREFIX}backup/1/vocals.wav",
     )
     client = s3_store.client()
     begun = {
         key: client.create_multipart_upload(Bucket=s3_store.bucket, Key=key)["UploadId"]
-        for key in (ours, other_prefix, other_name)
+        for key in (ours, staged, other_prefix, other_name)
     }
     (started,) = [
         u["Initiated"].timestamp()

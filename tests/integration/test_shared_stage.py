@@ -97,3 +97,17 @@ def test_a_processor_that_starts_where_no_uploader_has_ever_announced_anything_w
     wait_for(lambda: f"[{task_uuid}] task taken" in processor.log(), PATIENCE_S, "the task taken")
     trio.start("uploader")
     assert trio.wait_for_callback(task_uuid).json["status"] == "success"
+
+
+@pytest.mark.slow
+def test_a_processor_with_a_directory_beside_an_uploader_with_the_bucket_takes_nothing_and_says_so(
+    trio, song
+):
+    trio.settings["STAGE"] = "s3"
+    trio.start("api", "uploader", PROCESSOR)
+    second = trio.stack.start(PROCESSOR, {**trio.settings, "STAGE": "path"}, wait=False)
+    assert "STAGE=path" in refused(second)
+    tasks = [trio.submit(trio.song(song)) for _ in range(6)]
+    for task_uuid in tasks:
+        assert trio.wait_for_callback(task_uuid).json["status"] == "success"
+    assert "task taken" not in second.log()

@@ -94,6 +94,8 @@ class CrashSystem:
         return [upload["Key"] for upload in found if task_uuid in upload["Key"]]
 
     def staged(self, task_uuid: str) -> list[str]:
+        if self.trio.settings.get("STAGE") == "s3":
+            return self.store.object_keys(f"stage/{task_uuid}/")
         return below(self.trio.stack.outputs / task_uuid, files_only=True)
 
     def attempts(self, service: Service, task_uuid: str) -> list[int]:

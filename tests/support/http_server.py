@@ -98,13 +98,18 @@ def drip(
         if with_length:
             fields.append(("Content-Length", str(len(data))))
         connection.send(head(status, fields))
-        pieces = max(1, int(seconds * 10))
-        size = -(-len(data) // pieces)
-        for start in range(0, len(data), size):
-            connection.send(data[start : start + size])
-            connection.wait(seconds / pieces)
+        dripped(data, seconds, connection)
 
     return script
+
+
+def dripped(data: bytes, seconds: float, connection: Connection) -> None:
+    """Sends `data` evenly over `seconds`, about ten pieces a second."""
+    pieces = max(1, int(seconds * 10))
+    size = max(1, -(-len(data) // pieces))
+    for start in range(0, len(data), size):
+        connection.send(data[start : start + size])
+        connection.wait(seconds / pieces)
 
 
 def drip_headers(pause_s: float) -> Script:

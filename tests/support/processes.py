@@ -54,7 +54,7 @@ class ManagedProcess:
                 stdin=subprocess.DEVNULL,
                 env=self.env,
                 cwd=self.cwd,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     def signal(self, number: int) -> None:
@@ -103,7 +103,8 @@ class ManagedProcess:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
+    """Makes the kernel kill this process when the thread that started it ends."""
     # Under nohup it is ignored, and a shell cannot trap what was ignored when it started.
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

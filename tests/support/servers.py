@@ -66,6 +66,11 @@ class S3Store:
         """A boto3 client with these keys."""
         return store.client(self.endpoint_url, store.Keys(self.access_key, self.secret_key))
 
+    def object_keys(self, prefix: str = "") -> list[str]:
+        """The keys of all objects that begin with `prefix`, in order."""
+        pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return [found["Key"] for page in pages for found in page.get("Contents", [])]
+
     def environment(self) -> dict[str, str]:
         """The uploader's settings for this store."""
         return {

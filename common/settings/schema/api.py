@@ -39,6 +39,10 @@ class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
     """How long a request waits for Kafka to confirm its record, in seconds."""
     max_body_bytes: Positive = 64 * 1024
     """The largest request body that is read, in bytes."""
+    max_upload_bytes_per_user: Annotated[int, Field(ge=0)] = 20 * 1024**3
+    """How many bytes a user's uploads may hold at once, in all. 0 sets no limit."""
+    min_upload_bytes_per_s: Annotated[int, Field(ge=0)] = 8192
+    """A song that comes through the api slower than this over a minute is refused. 0 allows any rate."""
     max_connections: Positive = 4000
     """How many connections the api holds at once, event streams among them."""
     max_connections_per_address: Positive = 1200

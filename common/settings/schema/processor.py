@@ -1,9 +1,9 @@
 """The settings of a processor."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AliasChoices, Field, FilePath, field_validator
+from pydantic import AliasChoices, Field, FilePath, field_validator, model_validator
 
 from common.settings.schema.uploads import UploadSettings
 from common.settings.schema.worker import PROCESSOR_GROUP_ID, WorkerSettings
@@ -62,6 +62,12 @@ class ProcessorSettings(WorkerSettings, UploadSettings):
     """After how many jobs the engine's process is replaced."""
     engine_job_timeout_s: PositiveFloat = 4 * 3600.0
     """How long the engine may take for one song, in seconds."""
+
+    @model_validator(mode="after")
+    def _stage_has_a_bucket(self) -> Self:
+        if self.stage == "s3" and self.s3_bucket_name is None:
+            raise ValueError("S3_BUCKET_NAME: expected the bucket's name, since STAGE=s3 needs one")
+        return self
 
     @field_validator("models", mode="before")
     @classmethod

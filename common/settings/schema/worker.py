@@ -40,4 +40,4 @@ class WorkerSettings(TransactionSettings, AddressSettings):
     stage: Literal["path", "s3"] = "path"
     """Where stems wait for the uploader: in OUTPUT_DIR (path), or in the bucket (s3)."""
     output_dir: Path = Path("outputs")
-    """The stage of STAGE=path: the directory that processors and uploaders share."""
+    """The stage of STAGE=path: the directory that processors and uploaders share. Unused with STAGE=s3."""

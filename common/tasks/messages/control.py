@@ -23,6 +23,7 @@ class StageSeen(MessageModel):
     """`uvr_control`: names an uploader's stage by its marker's id. Empty: the uploader cannot mark its stage.
 
     `at` is in seconds since the epoch. An old announcement does not count, since its uploader may be gone.
+    `mode` is the uploader's STAGE; the default is all that earlier uploaders know.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -30,3 +31,4 @@ class StageSeen(MessageModel):
     worker_id: str = Field(max_length=200)
     stage: str = Field(pattern=r"^([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})?$")
     at: Moment
+    mode: Literal["path", "s3"] = "path"

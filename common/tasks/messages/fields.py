@@ -36,6 +36,9 @@ Gain = Annotated[float, Field(ge=0, le=1e9)]
 MAX_LABEL_CHARS = 200
 MAX_METADATA_BYTES = 2048
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)]
+MAX_FILE_NAME_CHARS = 255
+# As the user's machine calls an uploaded file, without its directories.
+FileName = Annotated[str, Field(max_length=MAX_FILE_NAME_CHARS)]
 
 
 def _within_bytes(given: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from common.tasks.messages.fields import (
     SCHEMA_VERSION,
     Bytes,
     Duration,
+    FileName,
     Gain,
     Label,
     MessageModel,
@@ -36,7 +37,7 @@ class _Result(MessageModel):
     """The fields of every result. Points in time are in seconds since the epoch.
 
     `times` tells when each state so far was entered. `cancel_at` is copied from the task. `audio` is the
-    song's address without its secrets. `choices`, `label` and `metadata` are the task's.
+    song's address without its secrets. `choices`, `label`, `metadata` and `file_name` are the task's.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -53,6 +54,7 @@ class _Result(MessageModel):
     choices: Choices | None = None
     label: Label | None = None
     metadata: Metadata | None = None
+    file_name: FileName | None = None
 
 
 class Separated(_Result):
@@ -62,8 +64,9 @@ class Separated(_Result):
     why float32 was used in place of the precision that was chosen. `models`, `output` and `version` (of the
     processor) tell what was used; None from an earlier worker. `cached_from` is the task from whose run
     `cached_run` the store is to copy the stems, which are not staged then. `cache_digest` names the song with
-    these choices and models in the user's cache. `task` is the whole task of such a result:
-    the task is done again where the stems are gone by then.
+    these choices and models in the user's cache. `stage` is the processor's STAGE; the default is all that
+    earlier workers know. `task` is the whole task of a result with `cached_from`: the task is done again
+    where the stems are gone by then.
     """
 
     status: Literal["success"] = "success"
@@ -80,6 +83,7 @@ class Separated(_Result):
     cached_from: UUID | None = None
     cached_run: Run | None = None
     cache_digest: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    stage: Literal["path", "s3"] = "path"
     task: Task | None = None
 
 

@@ -7,7 +7,16 @@ from pydantic import Field
 
 from common.tasks.messages.callback import FailureCallback, SuccessCallback
 from common.tasks.messages.choices import Choices
-from common.tasks.messages.fields import SCHEMA_VERSION, Count, Label, MessageModel, Metadata, Moment, Run
+from common.tasks.messages.fields import (
+    SCHEMA_VERSION,
+    Count,
+    FileName,
+    Label,
+    MessageModel,
+    Metadata,
+    Moment,
+    Run,
+)
 from common.tasks.messages.state import State, Times
 
 
@@ -22,8 +31,8 @@ class Status(MessageModel):
     the task's own record. `failure` is the callback's body of a run that has failed. `unstored`: there is no
     manifest with that body. `callback_next_try_at` is set while the callback of a failed run waits for its
     next try. `audio` is the song's address without query, user and password.
-    `choices`, `label` and `metadata` are the task's. `deleted_at`: the results of this run and of those
-    before it are removed since then, and the status holds nothing of them.
+    `choices`, `label`, `metadata` and `file_name` are the task's. `deleted_at`: the results of this run and
+    of those before it are removed since then, and the status holds nothing of them.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -54,4 +63,5 @@ class Status(MessageModel):
     choices: Choices | None = None
     label: Label | None = None
     metadata: Metadata | None = None
+    file_name: FileName | None = None
     deleted_at: Moment | None = None

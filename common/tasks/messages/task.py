@@ -6,6 +6,7 @@ from uuid import UUID
 from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
     SCHEMA_VERSION,
+    FileName,
     Label,
     MessageModel,
     Metadata,
@@ -24,7 +25,8 @@ class Task(MessageModel):
     `hook_url` no callback is sent. `submission_digest` (sha256, hexadecimal) shows whether another submission
     with the same `idempotency_key` differs. A run that has no stems by `cancel_at` fails. Without `choices`
     the operator's settings count. `label` and `metadata` come back unchanged. `audio` is the song's address,
-    or `upload:` and the id of an upload. `cache` "refresh": stems of earlier tasks do not serve for this one.
+    or `upload:` and the id of an upload, whose file was called `file_name`. `cache` "refresh": stems of
+    earlier tasks do not serve for this one.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -42,6 +44,7 @@ class Task(MessageModel):
     label: Label | None = None
     metadata: Metadata | None = None
     cache: Literal["refresh"] | None = None
+    file_name: FileName | None = None
 
 
 def upload_id_of(audio: str) -> UUID | None:

@@ -23,8 +23,8 @@ from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks.messages import Task
-from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
+from processor.audio.transfer import DownloadLimits
 from processor.handler import ProcessorConfig, ProcessorHandler
 from tests.support.common.worker.fakes import FakeContext, given_up, run, statuses
 

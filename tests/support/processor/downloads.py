@@ -8,7 +8,8 @@ import pytest
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import DownloadedFile, DownloadLimits, download
+from processor.audio.download import DownloadedFile, download
+from processor.audio.transfer import DownloadLimits
 from tests.support.http_server import ScriptedServer
 
 MB = 1024 * 1024

@@ -10,8 +10,8 @@ from common.storage.stage import LocalStage
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Task
 from common.tasks.messages.choices import Format
-from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
+from processor.audio.transfer import DownloadLimits
 from processor.cache import ResultCache
 from processor.engine.protocol import Computed, Separation, StemFile
 from processor.handler import ProcessorConfig, ProcessorHandler

@@ -97,8 +97,17 @@ class FakeStorage:
     def url(self, key: str) -> ResultLink:
         return ResultLink(f"https://store.example/{key}", 1234.0)
 
-    def copy(self, source: str, target: str, size_bytes: int, disposition: str | None = None) -> bool:
+    def copy(
+        self,
+        source: str,
+        target: str,
+        size_bytes: int,
+        disposition: str | None = None,
+        check=lambda: None,
+        sent=lambda size_bytes: None,
+    ) -> bool:
         self._call("copy", target)
+        check()
         if source in self.objects:
             self.objects[target], self.dispositions[target] = self.objects[source], disposition
         return source in self.objects

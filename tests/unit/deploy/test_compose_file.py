@@ -29,6 +29,11 @@ INSIDE = {
 }
 # Compose sets these from other variables of .env.
 TOLD = {"API_PUBLISHED_HOST"}
+# A processor gets other keys to the store than the uploader: .env has them under these names.
+PROCESSOR_KEYS = {
+    name: f"PROCESSOR_{name}"
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE")
+}
 NOT_PASSED = INSIDE.keys() | {"LOG_DIR", "API_PORT", "HEALTH_PORT"}
 CERTIFICATES = {"KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "OUTBOUND_CA_FILE"}
 SECRET_FILES = {
@@ -101,9 +106,28 @@ def test_every_variable_that_the_file_reads_is_in_the_example():
 
 @pytest.mark.parametrize("service", TRIO)
 def test_what_dotenv_sets_reaches_the_service_under_its_own_name(service: str):
-    given = {name: f"my-{name}" for name in names_of(service) - NOT_PASSED - MOUNTED - TOLD}
-    reached = environment(service, given)
-    assert {name: reached[name] for name in given} == given
+    names = names_of(service) - NOT_PASSED - MOUNTED - TOLD
+    in_dotenv = {name: PROCESSOR_KEYS.get(name, name) if service == "processor" else name for name in names}
+    reached = environment(service, {name: f"my-{name}" for name in in_dotenv.values()})
+    assert {name: reached[name] for name in names} == {name: f"my-{in_dotenv[name]}" for name in names}
+
+
+def test_no_key_of_another_service_reaches_the_processor():
+    given = dict.fromkeys(PROCESSOR_KEYS, "theirs")
+    assert {environment("processor", given)[name] for name in PROCESSOR_KEYS} == {""}
+    keys = {name: [v for v in services()[name]["volumes"] if "/.aws:" in v] for name in TRIO}
+    assert keys == {
+        "api": ["api-keys:/home/uvr/.aws:ro"],
+        "processor": ["processor-keys:/home/uvr/.aws:ro"],
+        "uploader": ["store-keys:/home/uvr/.aws:ro"],
+    }
+
+
+def test_the_processors_secret_key_can_be_a_file_of_the_hosts():
+    found = services({"PROCESSOR_AWS_SECRET_ACCESS_KEY_FILE": "/etc/of-the-host"})["processor"]
+    target = found["environment"]["AWS_SECRET_ACCESS_KEY_FILE"]
+    mounts = [m for m in found["volumes"] if isinstance(m, dict) and m["source"] == "/etc/of-the-host"]
+    assert [(m["target"], m["read_only"]) for m in mounts] == [(target, True)]
 
 
 @pytest.mark.parametrize("service", TRIO)
@@ -115,8 +139,6 @@ def test_without_dotenv_all_is_as_the_settings_default_it_but_for_the_container(
     inside = {"WORKER_ID": "me", "API_PUBLISHED_HOST": "127.0.0.1", **INSIDE, **OWN_SERVERS}
     # The api is published on loopback, and other containers reach it by its service's name.
     inside["ALLOWED_HOSTS"] = "localhost,api"
-    if service == "api":  # the api is not in the store's network and needs no connection
-        del inside["S3_ENDPOINT_URL"]
     for name in names_of(service) & inside.keys():
         monkeypatch.setenv(name, inside[name])
     expected = KINDS[service]()

@@ -171,8 +171,11 @@ def test_the_probe_of_nothing_fails_with_the_reason(tmp_path: Path):
 
 
 def make_keys(directory: Path, environ: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    others = [directory / name for name in ("api", "processor")]
+    for other in others:
+        other.mkdir(exist_ok=True)
     return subprocess.run(
-        [sys.executable, "-m", "deploy.store", "keys", str(directory)],
+        [sys.executable, "-m", "deploy.store", "keys", *map(str, (directory, *others))],
         cwd=REPOSITORY,
         env=dict(environ),
         capture_output=True,
@@ -183,12 +186,30 @@ def make_keys(directory: Path, environ: Mapping[str, str]) -> subprocess.Complet
 
 def keys_in(directory: Path) -> tuple[str, str]:
     """Returns the keys that boto3 finds, after checking that the store gets the same ones."""
-    read = configparser.RawConfigParser()
-    read.read(directory / "credentials")
-    pair = read["default"]["aws_access_key_id"], read["default"]["aws_secret_access_key"]
+    pair = pair_in(directory)
     identities = json.loads((directory / "identities.json").read_text())["identities"]
     assert identities[0]["credentials"] == [{"accessKey": pair[0], "secretKey": pair[1]}]
     return pair
+
+
+def pair_in(directory: Path) -> tuple[str, str]:
+    read = configparser.RawConfigParser()
+    read.read(directory / "credentials")
+    return read["default"]["aws_access_key_id"], read["default"]["aws_secret_access_key"]
+
+
+def test_the_api_and_the_processor_have_keys_that_do_only_what_they_need(tmp_path: Path):
+    given = {"AWS_ACCESS_KEY_ID": "me", "AWS_SECRET_ACCESS_KEY": "mine", "S3_BUCKET_NAME": "b"}
+    make_keys(tmp_path, given)
+    first = [pair_in(tmp_path / name) for name in ("api", "processor")]
+    make_keys(tmp_path, given)
+    assert [pair_in(tmp_path / name) for name in ("api", "processor")] == first
+    identities = json.loads((tmp_path / "identities.json").read_text())["identities"]
+    found = {tuple(who["credentials"][0].values()): who["actions"] for who in identities}
+    assert len(found) == 3
+    assert [action for action in found[first[0]] if "Write" in action] == ["Write:b/uploads/*"]
+    assert [action for action in found[first[1]] if "Write" in action] == ["Write:b/stage/*"]
+    assert all(action.startswith(("Read:b/", "List:b/", "Write:b/")) for action in found[first[1]])
 
 
 def test_the_store_gets_random_keys_that_stay(tmp_path: Path):

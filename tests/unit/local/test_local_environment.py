@@ -43,7 +43,7 @@ def test_a_program_gets_the_secrets_that_it_needs(tmp_path, name, given_servers)
     expected = {secret for secret, programs in NEEDED.items() if name in programs}
     if not given_servers:  # the local store has keys of its own
         expected -= {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
-        assert ("AWS_SECRET_ACCESS_KEY" in env) == (name in ("api", "uploader"))
+        assert ("AWS_SECRET_ACCESS_KEY" in env) == (config.kind_of(name) in ("api", "processor", "uploader"))
     assert marked == expected
     assert "PATH" in env
 
@@ -56,19 +56,35 @@ def test_a_setting_in_small_letters_counts_and_is_kept_from_others_as_well(tmp_p
     assert "max_body_bytes" in program_environment.of_program(stack, "api", everything)
 
 
-def test_the_api_has_keys_of_the_store_that_only_read(tmp_path):
+def test_each_service_has_keys_of_the_store_that_do_only_what_it_needs(tmp_path):
     stack = loaded(tmp_path)
     everything = stack.environment()
-    api, uploader = (
+    api, processor, second, uploader = (
         program_environment.of_program(stack, name, everything)["AWS_ACCESS_KEY_ID"]
-        for name in ("api", "uploader")
+        for name in ("api", "processor", "processor-2", "uploader")
     )
-    assert api != uploader
-    store.prepare(store.make_spec(stack.store_dir, "bucket", 8333))
+    assert len({api, processor, uploader}) == 3
+    assert processor == second
+    store.prepare(store.make_spec(stack.store_dir, "bucket", 8333, "my/"))
     identities = json.loads((stack.store_dir / "identities.json").read_text())["identities"]
     actions = {who["credentials"][0]["accessKey"]: who["actions"] for who in identities}
-    assert actions[api] == ["Read:bucket"]
+    assert actions[api] == ["Read:bucket", "List:bucket", "Write:bucket/my/uploads/*"]
+    assert set(actions[processor]) == {
+        *("Read:bucket/my/uploads/*", "Read:bucket/my/cache/*"),
+        *("Read:bucket/my/stage/*", "Write:bucket/my/stage/*", "List:bucket/my/stage/*"),
+    }
     assert "Write" in actions[uploader]
+
+
+def test_a_processor_gets_the_keys_to_a_store_elsewhere_that_are_meant_for_it(tmp_path):
+    given = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "theirs"}
+    own = {"PROCESSOR_AWS_ACCESS_KEY_ID": "mine", "PROCESSOR_AWS_SECRET_ACCESS_KEY_FILE": "secret"}
+    stack = loaded(tmp_path, S3_ENDPOINT_URL="https://s3.example", **given, **own)
+    env = program_environment.of_program(stack, "processor", stack.environment())
+    assert env["AWS_ACCESS_KEY_ID"] == "mine"
+    assert env["AWS_SECRET_ACCESS_KEY_FILE"] == str(tmp_path / "secret")
+    assert "AWS_SECRET_ACCESS_KEY" not in env
+    assert own.keys() <= stack.settings().keys()
 
 
 def test_what_is_left_for_a_programs_start_is_its_owners_alone(tmp_path):

@@ -119,3 +119,9 @@ def members(group: str) -> list[str]:
     for entry in groups[group]:
         found += [entry] if isinstance(entry, str) else members(entry["include-group"])
     return found
+
+
+def test_no_file_holds_the_marks_of_a_merge_that_was_not_finished():
+    marks = "^(<{7}|>{7})( |$)"
+    found = subprocess.run(["git", "grep", "-nIE", marks], cwd=REPOSITORY, capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (1, "")

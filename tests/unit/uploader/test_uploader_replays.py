@@ -82,3 +82,24 @@ def test_an_upload_tells_the_sweep_that_its_stems_are_still_wanted(harness):
     harness.stage.keep = kept.append
     harness.work(result)
     assert [harness.stage.path(key).parent for key in kept] == [attempt_dir]
+
+
+def test_a_result_in_another_stage_says_so_and_waits_for_an_uploader_that_has_it(harness):
+    result = harness.staged().model_copy(update={"stage": "s3"})
+    hidden = harness.stage.root.rename(harness.stage.root.with_name("elsewhere"))
+    waiting = harness.work(result)
+    (status,) = waiting.statuses
+    assert (status.state, status.error_code) == ("uploading", "stage_missing")
+    assert "STAGE=s3" in status.error_message
+    hidden.rename(harness.stage.root)
+    harness.work_out(waiting.results[0])
+    assert [body["status"] for body in harness.callbacks()] == ["success"]
+
+
+def test_a_result_in_a_stage_that_no_uploader_ever_has_is_kept_as_a_dead_letter(harness):
+    result = harness.staged().model_copy(update={"stage": "s3"})
+    harness.stage.root.rename(harness.stage.root.with_name("elsewhere"))
+    tries = harness.work_out(result)
+    assert [len(settled.letters) for settled in tries] == [0, 0, 1, 0]
+    (body,) = harness.callbacks()
+    assert (body["error_code"], "STAGE=s3" in body["error_message"]) == ("stage_missing", True)

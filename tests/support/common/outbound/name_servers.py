@@ -17,7 +17,8 @@ from pathlib import Path
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import DownloadLimits, download
+from processor.audio.download import download
+from processor.audio.transfer import DownloadLimits
 from tests.support.common.outbound.own_host import enter_namespace
 
 _CLONE_NEWNS, _MS_BIND, _MS_REC, _MS_PRIVATE = 0x00020000, 4096, 16384, 1 << 18

@@ -17,7 +17,8 @@ from pathlib import Path
 from common.errors import JobError
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import DownloadLimits, download
+from processor.audio.download import download
+from processor.audio.transfer import DownloadLimits
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.waiting import wait_for
 from uploader.webhook import as_error, deliver

@@ -41,7 +41,24 @@ def test_the_request_is_documented_and_needs_credentials(document):
 
 def test_every_answer_is_documented_with_an_example_and_nothing_that_never_comes(document):
     responses = document["paths"]["/generate"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "401", "403", "408", "409", "413", "415", "429", "503", "default"}
+    assert set(responses) == {
+        *(
+            "200",
+            "400",
+            "401",
+            "403",
+            "404",
+            "408",
+            "409",
+            "410",
+            "413",
+            "415",
+            "429",
+            "501",
+            "503",
+            "default",
+        )
+    }
     for status, response in responses.items():
         media_type = "application/json" if status == "200" else "application/problem+json"
         assert list(response["content"]) == [media_type]

@@ -16,7 +16,8 @@ from common.outbound.addresses import AddressPolicy, Origin
 from common.outbound.guarded_session import OutboundNetwork
 from common.outbound.look_up import public_addresses
 from common.waiting import DeadlineExceeded, deadline_check
-from processor.audio.download import DownloadLimits, download
+from processor.audio.download import download
+from processor.audio.transfer import DownloadLimits
 from tests.support.http_server import ScriptedServer, redirect
 from tests.support.paths import REPOSITORY
 from tests.support.sockets import connections

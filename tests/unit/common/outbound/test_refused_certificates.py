@@ -7,7 +7,8 @@ import pytest
 from common.errors import ErrorCode, TransientError, UnlikelyError
 from common.outbound.addresses import AddressPolicy, parse_origin
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import DownloadLimits, download
+from processor.audio.download import download
+from processor.audio.transfer import DownloadLimits
 from tests.support.common.outbound.guarded import go_on
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.paths import TLS

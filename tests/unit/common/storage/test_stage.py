@@ -1,4 +1,7 @@
-"""The stage holds complete files only, touches no other files, and leaves none behind."""
+"""The stage in a directory holds complete files only, and touches no other files.
+
+tests/integration/test_stages.py has what holds for any stage.
+"""
 
 import errno
 import hashlib
@@ -98,10 +101,6 @@ def test_a_file_is_moved_in_whole_and_described(stage, make):
     assert files(stage) == [str(TASK), f"{TASK}/{PLACE}.1", f"{TASK}/{PLACE}.1/vocals.wav"]
 
 
-def test_an_empty_file_is_a_file(stage, make):
-    assert stage.put(TASK, PLACE, 1, make(data=b"")).size_bytes == 0
-
-
 def test_a_source_that_is_not_there_stages_nothing(stage, tmp_path):
     with pytest.raises(FileNotFoundError):
         stage.put(TASK, PLACE, 1, tmp_path / "nothing.wav")
@@ -144,15 +143,6 @@ def test_what_is_retired_is_out_of_sight_and_then_goes_with_its_directories(stag
     assert stage.root.is_dir()
 
 
-def test_retiring_and_removing_twice_is_no_error(stage, make):
-    staged = stage.put(TASK, PLACE, 1, make())
-    for _ in range(2):
-        stage.retire(staged.key)
-    for _ in range(2):
-        stage.remove_retired(staged.key)
-    assert files(stage) == []
-
-
 def test_what_is_read_as_it_is_retired_and_removed_is_read_to_its_end(stage, make):
     staged = stage.put(TASK, PLACE, 1, make(data=b"x" * 1_000_000))
     with stage.path(staged.key).open("rb") as file:
@@ -161,61 +151,12 @@ def test_what_is_read_as_it_is_retired_and_removed_is_read_to_its_end(stage, mak
         assert len(file.read()) == 1_000_000
 
 
-def test_an_attempt_staged_anew_after_it_was_retired_goes_too(stage, make):
-    """A worker frozen in the middle of an upload does not know that the result has been delivered."""
-    staged = stage.put(TASK, PLACE, 1, make())
-    stage.retire(staged.key)
-    stage.put(TASK, PLACE, 1, make())
-    stage.retire(staged.key)
-    stage.remove_retired(staged.key)
-    assert files(stage) == []
-
-
-def test_with_a_retired_attempt_those_before_it_go_and_none_after_it_or_of_another_record(stage, make):
-    announced = stage.put(TASK, PLACE, 2, make())
-    for place, attempt in [(PLACE, 1), (PLACE, 3), ("tasks-3-77", 1), (f"{PLACE}.1-0-4", 1)]:
-        stage.put(TASK, place, attempt, make())
-    stage.retire(announced.key)
-    stage.remove_retired(announced.key)
-    left = [f"{PLACE}.1-0-4.1", f"{PLACE}.3", "tasks-3-77.1"]
-    assert names(stage) == [f"{TASK}/{name}/vocals.wav" for name in left]
-
-
 def test_an_attempt_is_removed_with_what_it_left_half_written(stage, make):
     kept = stage.put(TASK, PLACE, 2, make())
     stage.put(TASK, PLACE, 1, make())
     (stage.root / str(TASK) / f"{PLACE}.1" / "instrumental.wav.part").touch()
     stage.remove_attempt(TASK, PLACE, 1)
     assert [name for name in files(stage) if "." in name] == [f"{TASK}/{PLACE}.2", kept.key]
-
-
-def test_only_earlier_attempts_at_the_same_record_are_removed(stage, make):
-    other = uuid4()
-    for task, place, attempt in [
-        (TASK, PLACE, 1),
-        (TASK, PLACE, 2),
-        (TASK, PLACE, 3),
-        (TASK, PLACE, 10),
-        (TASK, "tasks-3-77", 1),
-        (TASK, "tasks-4-7", 1),
-        (TASK, f"{PLACE}.1-0-4", 1),
-        (other, PLACE, 1),
-    ]:
-        stage.put(task, place, attempt, make())
-    stage.remove_earlier_attempts(TASK, PLACE, 3)
-    left = {tuple(name.split("/")[:2]) for name in names(stage)}
-    of_task = {f"{PLACE}.3", f"{PLACE}.10", "tasks-3-77.1", "tasks-4-7.1", f"{PLACE}.1-0-4.1"}
-    assert left == {(str(TASK), name) for name in of_task} | {(str(other), f"{PLACE}.1")}
-
-
-def test_removing_what_was_never_there_is_no_error(stage):
-    key = f"{TASK}/{PLACE}.1/vocals.wav"
-    stage.remove_attempt(TASK, PLACE, 1)
-    stage.remove_earlier_attempts(TASK, PLACE, 3)
-    stage.keep(key)
-    stage.retire(key)
-    stage.remove_retired(key)
-    assert stage.sweep(0.0, 1.0, 1.0) == 0
 
 
 def test_workers_that_stage_and_remove_at_once_do_not_disturb_each_other(stage, make):
@@ -384,35 +325,6 @@ def refuse_across(rename):
         rename(source, target, **directories)
 
     return renamed
-
-
-@pytest.mark.parametrize("kind", ["link", "pipe", "directory"])
-def test_what_is_no_regular_file_is_not_staged(stage, make, kind):
-    source = make()
-    secret = source.rename(source.with_name("secret"))
-    if kind == "link":
-        source.symlink_to(secret)
-    elif kind == "pipe":
-        os.mkfifo(source)
-    else:
-        source.mkdir()
-    with pytest.raises(ForeignEntry):
-        stage.put(TASK, PLACE, 1, source)
-    assert names(stage) == []
-
-
-@pytest.mark.parametrize("name", ["passwd", "vocals.sh", "Vocals.wav", ".wav", "vocals.wav.part", "a b.wav"])
-def test_a_file_that_is_named_as_no_stem_is_not_staged(stage, make, name):
-    with pytest.raises(ValueError, match="not a key"):
-        stage.put(TASK, PLACE, 1, make(name))
-
-
-def test_an_attempt_whose_name_is_none_removes_nothing(stage, make):
-    kept = stage.put(TASK, PLACE, 1, make())
-    for place in ("..", f"../{TASK}/{PLACE}", f"{PLACE}.1/..", "", "x" * 221):
-        stage.remove_attempt(TASK, place, 1)
-        stage.remove_earlier_attempts(TASK, place, 99)
-    assert names(stage) == [kept.key]
 
 
 def snapshot(directory):

@@ -14,8 +14,8 @@ from common.outbound.guarded_session import OutboundNetwork
 from common.storage.stage import LocalStage
 from common.tasks import messages
 from common.tasks.messages import Task, decode_result, decode_task
-from processor.audio.download import DownloadLimits
 from processor.audio.prepare import AudioLimits
+from processor.audio.transfer import DownloadLimits
 from processor.handler import ProcessorConfig, ProcessorHandler
 from tests.support.api.api_client import ApiClient
 from tests.support.common.worker.fakes import FakeContext, given_up, run, statuses

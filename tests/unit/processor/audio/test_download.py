@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from processor.audio.download import Clocks, extension, without_secrets
+from processor.audio.download import extension, without_secrets
+from processor.audio.transfer import Clocks
 from tests.support.http_server import (
     ScriptedServer,
     drip,

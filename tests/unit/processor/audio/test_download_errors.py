@@ -10,7 +10,8 @@ import pytest
 from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
-from processor.audio.download import Clocks, DownloadLimits, download
+from processor.audio.download import download
+from processor.audio.transfer import Clocks, DownloadLimits
 from tests.support.http_server import (
     ScriptedServer,
     drip,

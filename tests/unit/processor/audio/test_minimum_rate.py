@@ -9,8 +9,8 @@ from common.errors import ErrorCode, TransientError
 from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
 from processor.assembly import download_limits
-from processor.audio.download import Clocks, DownloadLimits
 from processor.audio.minimum_rate import MinimumRate
+from processor.audio.transfer import Clocks, DownloadLimits
 from tests.support.http_server import ScriptedServer, drip, drip_headers, serve
 from tests.support.processor.downloads import MB, Downloads
 

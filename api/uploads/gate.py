@@ -1,0 +1,93 @@
+"""The way from the event loop to the bucket: a few threads, and the problems that its errors mean."""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from api.problems import ProblemError
+from api.uploads.models import UploadErrorCode
+from common.settings.schema import ApiSettings
+
+if TYPE_CHECKING:
+    from api.uploads.store import UploadStore
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_THREADS = 6
+# Each takes up to 20 MB of memory.
+_MOST_FORMS, _MOST_FORMS_OF_USER = 16, 8
+
+
+def _load(settings: ApiSettings) -> "UploadStore":
+    # Imported here: an api that takes no uploads does without boto3, its memory and its time to load.
+    from api.uploads.store import UploadStore
+
+    return UploadStore(settings)
+
+
+class UploadGate:
+    """Runs the store's calls in threads. The first call loads boto3. Used in one event loop at a time."""
+
+    def __init__(self, settings: ApiSettings, load: "Callable[[ApiSettings], UploadStore]" = _load):
+        self.settings, self._load = settings, load
+        self._store: UploadStore | None = None
+        self._loader = ThreadPoolExecutor(1, thread_name_prefix="uploads")
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="uploads")
+        self._forms: Counter[str] = Counter()
+
+    async def run(self, call: "Callable[[UploadStore], T]") -> T:
+        """Returns what `call` returns. Raises ProblemError: what it raises, 501 or 503 about the store."""
+        loop = asyncio.get_running_loop()
+        if self._store is None:
+            await loop.run_in_executor(self._loader, self._open)
+        return await loop.run_in_executor(self._threads, self._guarded, call)
+
+    async def in_order(self, call: Callable[[], T]) -> T:
+        """Returns what `call` returns. Calls run in the order in which they were given."""
+        return await asyncio.get_running_loop().run_in_executor(self._loader, call)
+
+    @contextmanager
+    def form(self, user: str) -> Iterator[None]:
+        """Counts a song that comes through the api. Raises ProblemError 429 if too many come already."""
+        if self._forms[user] >= _MOST_FORMS_OF_USER or self._forms.total() >= _MOST_FORMS:
+            raise ProblemError(
+                429,
+                "Too many songs are being uploaded; please try again in a few seconds",
+                error_code=UploadErrorCode.TOO_MANY,
+                headers={"Retry-After": "5"},
+            )
+        self._forms[user] += 1
+        try:
+            yield
+        finally:
+            self._forms[user] -= 1
+            self._forms += Counter()  # drops counts of 0: over time there may be any number of users
+
+    def close(self) -> None:
+        for threads in (self._loader, self._threads):
+            threads.shutdown(wait=False, cancel_futures=True)
+
+    def _open(self) -> None:
+        if self._store is None:
+            self._store = self._load(self.settings)
+
+    def _guarded(self, call: "Callable[[UploadStore], T]") -> T:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        assert self._store is not None
+        try:
+            return call(self._store)
+        except (BotoCoreError, ClientError) as error:
+            log.error("the store failed: %s", error)
+            raise ProblemError(
+                503,
+                "The store of songs cannot be used at the moment; please try again",
+                error_code=UploadErrorCode.STORE_UNAVAILABLE,
+                headers={"Retry-After": "5"},
+            ) from error

@@ -1,0 +1,69 @@
+"""The problems of requests about uploads."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from api.problems import ProblemError
+from api.uploads.models import UploadErrorCode
+
+
+def too_large(max_bytes: int) -> ProblemError:
+    return ProblemError(
+        413,
+        f"The song is larger than {max_bytes} bytes, the limit by MAX_AUDIO_BYTES",
+        error_code=UploadErrorCode.TOO_LARGE,
+    )
+
+
+def off(why: str) -> ProblemError:
+    return ProblemError(
+        501,
+        f"This api takes no uploads, since {why}: submit the song's address, or ask the operator",
+        error_code=UploadErrorCode.OFF,
+    )
+
+
+def unknown() -> ProblemError:
+    return ProblemError(404, "There is no such upload", error_code=UploadErrorCode.UNKNOWN)
+
+
+def mismatch(why: str) -> ProblemError:
+    return ProblemError(
+        400, f"The song is not the one that was announced: {why}", error_code=UploadErrorCode.MISMATCH
+    )
+
+
+def expired() -> ProblemError:
+    return ProblemError(
+        410, "The upload has expired: upload the song again", error_code=UploadErrorCode.EXPIRED
+    )
+
+
+def incomplete() -> ProblemError:
+    return ProblemError(
+        409,
+        "The upload is incomplete: PUT the song to its address, and complete an upload in parts",
+        error_code=UploadErrorCode.INCOMPLETE,
+    )
+
+
+def in_use(tasks: Sequence[UUID]) -> ProblemError:
+    named = f": {tasks[0]}" if len(tasks) == 1 else f": {len(tasks)} tasks"
+    return ProblemError(
+        409,
+        f"The upload is used by a task that has not ended{named}; cancel it first, or wait",
+        error_code=UploadErrorCode.IN_USE,
+    )
+
+
+def empty(what: str) -> ProblemError:
+    return ProblemError(400, f"{what} has 0 bytes", error_code=UploadErrorCode.EMPTY)
+
+
+def no_room(what: str) -> ProblemError:
+    return ProblemError(
+        429,
+        f"{what}: DELETE /uploads/… those that you no longer need, or wait until they expire",
+        error_code=UploadErrorCode.TOO_MUCH,
+        headers={"Retry-After": "60"},
+    )

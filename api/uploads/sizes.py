@@ -1,0 +1,47 @@
+"""Computes the size of an upload's parts, and adds up what a user has uploaded."""
+
+from dataclasses import dataclass, field
+
+_MIB = 1024 * 1024
+# Below it, one PUT takes the whole song.
+_SINGLE_BYTES = 64 * _MIB
+_LEAST_PART_BYTES, _MOST_PART_BYTES = 16 * _MIB, 64 * _MIB
+# So that few addresses are signed and named: 2 GB come in 128 parts.
+_PARTS = 128
+_MOST_UNFINISHED = 100
+
+
+def part_bytes(size_bytes: int) -> int | None:
+    """Returns the size of each part but the last, 16 to 64 MiB; None for a song that comes in one piece.
+
+    A store takes 10,000 parts: enough for 625 GiB.
+    """
+    if size_bytes < _SINGLE_BYTES:
+        return None
+    even = -(-size_bytes // _PARTS)
+    return min(max(-(-even // _MIB) * _MIB, _LEAST_PART_BYTES), _MOST_PART_BYTES)
+
+
+@dataclass
+class Usage:
+    """Adds up a user's uploads from a listing of their objects, which comes in the order of the keys.
+
+    A stored song counts as 1 MiB at least, so that there are not any number of small ones. `unfinished` has
+    the keys of the records without a song.
+    """
+
+    stored_bytes: int = 0
+    unfinished: list[str] = field(default_factory=list)
+    _last_song: str = ""
+
+    def add(self, key: str, size_bytes: int) -> None:
+        directory, _, name = key.rpartition("/")
+        if name == "audio":
+            self.stored_bytes += max(size_bytes, _MIB)
+            self._last_song = directory
+        elif name == "upload.json" and directory != self._last_song:
+            self.unfinished.append(key)
+
+    @property
+    def has_too_many_unfinished(self) -> bool:
+        return len(self.unfinished) >= _MOST_UNFINISHED
