@@ -57,7 +57,10 @@ def copy_stems(result: Separated, keys: RunKeys, storage: Storage, check: StopCh
         check()
         extension = PurePosixPath(stem.key).suffix.removeprefix(".")
         key, disposition = keys.stem(name, extension), content_disposition(result, name, extension)
-        if not storage.copy(source.stem(name, extension), key, stem.bytes, disposition):
+        with job_errors("cache"):
+            seen = storage.bucket.seen(source.stem(name, extension))
+        is_there = seen is not None and seen.size_bytes == stem.bytes
+        if not is_there or not storage.copy(source.stem(name, extension), key, stem.bytes, disposition):
             raise StemsGone(result, result.task)
         log.info("copied %s to %s", source.stem(name, extension), key)
         links[name] = storage.url(key)

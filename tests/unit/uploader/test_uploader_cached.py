@@ -8,7 +8,7 @@ from botocore.exceptions import ConnectTimeoutError
 
 from common.errors import ErrorCode, TransientError
 from common.storage import bucket_keys
-from common.tasks.messages import Separated, StagedStem, Task
+from common.tasks.messages import Deletion, Separated, StagedStem, Task
 from common.tasks.messages.manifest import Tombstone, as_cache_entry
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader.uploader_harness import STEMS, TASK_UUID, Killed, UploaderHarness, record
@@ -54,11 +54,13 @@ def test_the_stems_of_an_earlier_task_are_copied_and_named_as_such(harness):
     assert ENTRY not in harness.storage.objects
 
 
-@pytest.mark.parametrize("gone", ["a stem", "the whole task"])
+@pytest.mark.parametrize("gone", ["a stem", "other bytes", "the whole task"])
 def test_a_task_whose_stems_vanish_is_given_back_and_nobody_is_called(harness, gone):
     result = hit(harness, run=2, cancel_at=777.0)
     if gone == "a stem":
         del harness.storage.objects[f"out/{SOURCE}/1/{STEMS[-1]}.wav"]
+    elif gone == "other bytes":
+        harness.storage.objects[f"out/{SOURCE}/1/{STEMS[-1]}.wav"] = b"another"
     else:
         harness.storage.bucket.put(f"out/{SOURCE}/1/manifest.json", Tombstone(deleted_at=1.0).to_bytes())
     settled = harness.work(result)
@@ -108,6 +110,16 @@ def test_an_uploader_killed_before_it_has_noted_them_notes_them_when_it_is_back(
     assert ENTRY not in harness.storage.objects
     harness.work_out(result)
     assert ENTRY in harness.storage.objects
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_a_deletion_takes_the_entry_of_its_own_stems_along(harness, newer):
+    harness.work_out(computed(harness))
+    if newer:
+        entry = as_cache_entry(harness.storage.objects[ENTRY]).model_copy(update={"task_uuid": SOURCE})
+        harness.storage.objects[ENTRY] = entry.to_bytes()
+    harness.work(record(Deletion(task_uuid=TASK_UUID, run=1, requested_at=5.0, owner="alice")))
+    assert (ENTRY in harness.storage.objects) == newer
 
 
 def test_a_cache_that_cannot_be_written_fails_nothing(harness):
