@@ -47,8 +47,7 @@ def copy_stems(result: Separated, keys: RunKeys, storage: Storage, check: StopCh
     _check_names(result)
     source = RunKeys(keys.prefix, result.cached_from, result.cached_run or 1)
     with job_errors("cache"):
-        # A tombstone has no owner. And no processor, not even one that a song has taken over, gets one user's
-        # stems copied for another.
+        # A tombstone has no owner. And whatever went wrong before, no user gets another user's stems.
         owner = storage.bucket.metadata(source.manifest).get(USER)
     if owner != quote(result.user):
         raise StemsGone(result, result.task)
