@@ -16,7 +16,19 @@ from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
-from api.routes import archive, cancel, deletion, offers, probes, redelivery, submit, tasks, uploads, usage
+from api.routes import (
+    archive,
+    cancel,
+    deletion,
+    offers,
+    peaks,
+    probes,
+    redelivery,
+    submit,
+    tasks,
+    uploads,
+    usage,
+)
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
@@ -27,7 +39,7 @@ from common.observability.prometheus import register_readiness
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
-_ROUTES = (submit, uploads, probes, tasks, redelivery, cancel, deletion, archive, usage, offers)
+_ROUTES = (submit, uploads, probes, tasks, redelivery, cancel, deletion, archive, peaks, usage, offers)
 
 
 def create_app(

@@ -38,7 +38,7 @@ from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
 from processor.presets.maker import Maker
 from processor.presets.recipe import Recipes
-from processor.staging import put_in_stage
+from processor.staging import put_in_stage, put_peaks_in_stage
 
 log = logging.getLogger(__name__)
 
@@ -214,8 +214,9 @@ class ProcessorHandler:
                 self._stages.wait_to_stage(context.check)
             with timed(Phase.STAGE):
                 stems = put_in_stage(self._stage, task, record, context, made)
+                peaks = put_peaks_in_stage(self._stage, task, record, context, made)
                 return results.separated(
-                    task, made, stems, self._stage.mode, self._wall_clock(), status.times, digest
+                    task, made, stems, peaks, self._stage.mode, self._wall_clock(), status.times, digest
                 )
 
     def _cached(self, task: Task, digest: str | None, status: JobStatus) -> Separated | None:

@@ -8,7 +8,7 @@ from common.errors import JobError
 from common.storage.stage_interface import StageMode
 from common.tasks.audio import shown_audio
 from common.tasks.job_status import failure
-from common.tasks.messages import Separated, SeparationFailed, StagedStem, Task, Times
+from common.tasks.messages import Separated, SeparationFailed, StagedObject, StagedStem, Task, Times
 from common.tasks.messages.manifest import CacheEntry
 from processor.presets.maker import Made
 
@@ -30,6 +30,7 @@ def separated(
     task: Task,
     made: Made,
     stems: Mapping[str, StagedStem],
+    peaks: StagedObject | None,
     stage: StageMode,
     finished_at: float,
     times: Times,
@@ -50,6 +51,7 @@ def separated(
         times=times,
         models=made.used,
         output=made.output,
+        peaks=peaks,
         stage=stage,
         version=__version__,
         cache_digest=cache_digest,

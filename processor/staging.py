@@ -4,7 +4,7 @@ from common.failpoint import Failpoint
 from common.jobs.handler import JobContext
 from common.kafka.records import Record
 from common.storage.stage_interface import Stage
-from common.tasks.messages import StagedStem, Task
+from common.tasks.messages import StagedObject, StagedStem, Task
 from processor.presets.maker import Made
 
 
@@ -26,3 +26,13 @@ def put_in_stage(
         )
         Failpoint.STAGING.reach()
     return stems
+
+
+def put_peaks_in_stage(
+    stage: Stage, task: Task, record: Record, context: JobContext, made: Made
+) -> StagedObject | None:
+    """Put the stems' peaks into the stage, if there are any. Raises as `put_in_stage`."""
+    if made.peaks is None:
+        return None
+    staged = stage.put(task.task_uuid, record.file_label, context.attempt, made.peaks, context.check)
+    return StagedObject(key=staged.key, sha256=staged.sha256, bytes=staged.size_bytes)

@@ -22,6 +22,8 @@ from uploader.storage import USER, Storage
 
 log = logging.getLogger(__name__)
 
+# More than any peaks have: the size only decides in how many requests an object is copied.
+_PEAKS_BYTES = 1024 * 1024
 _MADE = {*CacheEntry.model_fields} & {*SuccessCallback.model_fields} - {"task_uuid", "stems"}
 
 
@@ -64,6 +66,7 @@ def copy_stems(result: Separated, keys: RunKeys, storage: Storage, check: StopCh
         log.info("copied %s to %s", source.stem(name, extension), key)
         links[name] = storage.url(key)
         Failpoint.BETWEEN_STEMS.reach()
+    storage.copy(source.peaks, keys.peaks, _PEAKS_BYTES)
     return links
 
 

@@ -105,6 +105,7 @@ class Publisher:
         status.enter(State.UPLOADING)
         with self._metrics.worker.timed(Phase.UPLOAD):
             links = stems.publish(result, keys, self._stage, self._storage, context.check, status.advance)
+            stems.publish_peaks(result, keys, self._stage, self._storage, context.check)
         return callback.success_body(result, links, self._wall_clock())
 
     def _tidy(

@@ -11,7 +11,7 @@ from common.failpoint import Failpoint
 from common.storage.bucket_keys import RunKeys
 from common.storage.links import ResultLink
 from common.storage.stage_interface import Stage, StagedFile
-from common.storage.stage_keys import STEM_NAME, is_key
+from common.storage.stage_keys import STEM_NAME, is_key, is_peaks_key
 from common.storage.verified import VerifiedFile, mismatch
 from common.tasks.messages import Separated, SeparationFailed, StagedStem, SuccessCallback
 from common.waiting import StopCheck
@@ -32,7 +32,7 @@ class _Target:
 
     storage: Storage
     key: str
-    disposition: str
+    disposition: str | None
     check: StopCheck
     sent: Callable[[int], None]
 
@@ -87,6 +87,26 @@ def publish(
         links[name] = storage.url(key)
         Failpoint.BETWEEN_STEMS.reach()
     return links
+
+
+def publish_peaks(result: Separated, keys: RunKeys, stage: Stage, storage: Storage, check: StopCheck) -> None:
+    """Stores the stems' peaks beside them: from the stage, or from an earlier run with the same stems.
+
+    Only a page needs them. So peaks that are gone are no error. Raises JobError (storage_error), and what
+    `check` raises.
+    """
+    peaks = result.peaks
+    if peaks is None or not is_peaks_key(peaks.key, result.task_uuid):
+        return
+    target = _Target(storage, keys.peaks, None, check, lambda size_bytes: None)
+    try:
+        stage.publish(StagedFile(peaks.key, peaks.sha256, peaks.bytes), target)
+    except PermanentError as error:
+        if error.code not in _COPIED_FOR:
+            raise
+        earlier = _earlier_successes(keys, storage, check)
+        if not any(target.copy(run.peaks, peaks.bytes) for run, _ in earlier):
+            log.warning("the stems have no peaks: %s", error.message)
 
 
 def retire(stage: Stage, result: Separated | SeparationFailed) -> None:

@@ -55,6 +55,13 @@ class BucketReader:
             raise BucketUnavailable(str(error)) from error
         return [None if seen is None else seen.size_bytes for seen in found]
 
+    def small(self, key: str) -> bytes | None:
+        """Return a small object, None if it is missing. Raise BucketUnavailable."""
+        try:
+            return self._bucket.get(key)
+        except (BotoCoreError, ClientError) as error:
+            raise BucketUnavailable(str(error)) from error
+
     def blocks(self, key: str, size_bytes: int) -> Iterator[bytes]:
         """Yield the object's bytes, `size_bytes` of them. Raise ObjectBroken."""
         left = size_bytes

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from uuid import UUID
 
+from common.storage.stage_keys import PEAKS_FILE
+
 # What follows S3_PREFIX in the keys of each kind.
 ALL_UPLOADS = "uploads/"
 STAGE = "stage/"
@@ -27,6 +29,11 @@ class RunKeys:
     def stem(self, name: str, extension: str) -> str:
         """Returns the key of the stem `name`. `extension` comes without its dot."""
         return f"{self.directory}{name}.{extension}"
+
+    @property
+    def peaks(self) -> str:
+        """The key of the stems' peaks."""
+        return f"{self.directory}{PEAKS_FILE}"
 
     @property
     def manifest(self) -> str:

@@ -78,6 +78,7 @@ def finish(
             for name in job.wanted:
                 job.part(name).unlink(missing_ok=True)
                 job.path(name).unlink(missing_ok=True)
+            job.peaks_path.unlink(missing_ok=True)
     return result(job, gain)
 
 

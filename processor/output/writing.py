@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from common.errors import ErrorCode, TransientError
+from processor.audio.peaks import Peaks
 from processor.audio.resample import Frames
 from processor.audio.wav import CHANNELS
 from processor.output import levels, stem_file
@@ -29,7 +30,7 @@ Report = Callable[[float], None]
 
 
 def write(job: WritingJob, report: Report) -> float:
-    """Write `<stem>.<format>` for every wanted stem, or nothing; return the gain that all of them got.
+    """Write `<stem>.<format>` for every wanted stem and their peaks, or nothing; return the gain of all.
 
     `report` gets the progress, 0 to 1. Raises TransientError: internal_error for stems that hold NaN,
     disk_full where the files will hardly fit. Raises OSError.
@@ -74,6 +75,7 @@ def _gain(job: WritingJob, report: Report) -> float:
 
 
 def _write_parts(job: WritingJob, gain: float, report: Report) -> None:
+    peaks = Peaks(job.wanted, job.frames, job.rate)
     with ExitStack() as stack:
         # LAME encodes 25 s of sound in a second: the stems are encoded side by side.
         pool = stack.enter_context(ThreadPoolExecutor(min(len(job.wanted), len(os.sched_getaffinity(0)))))
@@ -83,6 +85,9 @@ def _write_parts(job: WritingJob, gain: float, report: Report) -> None:
             wait(writing)  # all of them: a file must not be closed while a thread writes to it
             for one in writing:
                 one.result()
+            for name in job.wanted:
+                peaks.add(name, blocks[name] * np.float32(gain))
+    peaks.write(job.peaks_path)
 
 
 def _blocks(job: WritingJob, names: tuple[str, ...], report: Report) -> Iterator[Mapping[str, Frames]]:

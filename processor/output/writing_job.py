@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from common.storage.stage_keys import PEAKS_FILE
 from processor.audio.cover import Cover
 from processor.child_process import JsonObject
 
@@ -49,6 +50,11 @@ class WritingJob:
     def path(self, name: str) -> Path:
         """Return the path of the finished stem."""
         return Path(self.target_dir) / f"{name}.{self.format}"
+
+    @property
+    def peaks_path(self) -> Path:
+        """The path of the stems' peaks."""
+        return Path(self.target_dir) / PEAKS_FILE
 
     def tags_of(self, name: str) -> dict[str, str]:
         """Return the stem's tags: the song's, with the stem's name behind the title."""

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.storage.stage_keys import PEAKS_FILE
 from common.tasks.messages import UsedModel, WrittenOutput
 from common.tasks.messages.choices import Choices, Format
 from common.waiting import StopCheck
-from processor.audio import stem_writer
+from processor.audio import peaks, stem_writer
 from processor.audio.prepare import PreparedAudio
 from processor.audio.wav import SAMPLE_RATE
 from processor.audio.window import Window
@@ -44,7 +45,8 @@ class Plan:
 class Made:
     """The finished stems of a song by name, all multiplied by `gain`, and what made them.
 
-    `took_s` is how long the engine worked, in seconds.
+    `took_s` is how long the engine worked, in seconds. `peaks` is the file of processor.audio.peaks; None
+    from an engine that makes none.
     """
 
     stems: dict[str, StemFile]
@@ -53,6 +55,7 @@ class Made:
     took_s: float
     used: tuple[UsedModel, ...]
     output: WrittenOutput
+    peaks: Path | None = None
 
     @property
     def model(self) -> str:
@@ -126,7 +129,15 @@ class Maker:
             check,
             lambda fraction: on_progress(_CHAIN_SHARE + (1 - _CHAIN_SHARE) * fraction),
         )
-        return Made(finished.stems, finished.gain, done.device, done.took_s, done.used, finished.output)
+        return Made(
+            finished.stems,
+            finished.gain,
+            done.device,
+            done.took_s,
+            done.used,
+            finished.output,
+            _peaks_in(target),
+        )
 
     def _directly(
         self,
@@ -148,6 +159,9 @@ class Maker:
             if name not in wanted:
                 stem.path.unlink()
         stems = {name: stem for name, stem in done.stems.items() if name in wanted}
+        found = _peaks_in(target)
+        if found and len(stems) < len(done.stems):
+            peaks.keep_only(found, stems)
         written = WrittenOutput(
             format=plan.output.format,
             sample_rate_hz=SAMPLE_RATE,
@@ -155,4 +169,9 @@ class Maker:
             bitrate_kbps=plan.output.bitrate_kbps,
             normalize=plan.output.normalize,
         )
-        return Made(stems, done.gain, done.device, done.took_s, (used_model(done),), written)
+        return Made(stems, done.gain, done.device, done.took_s, (used_model(done),), written, found)
+
+
+def _peaks_in(directory: Path) -> Path | None:
+    path = directory / PEAKS_FILE
+    return path if path.exists() else None

@@ -11,7 +11,7 @@ gain.
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,9 @@ import numpy as np
 import soundfile
 
 from common.errors import ErrorCode, PermanentError, TransientError
+from common.storage.stage_keys import PEAKS_FILE
 from common.waiting import StopCheck
+from processor.audio.peaks import Peaks
 from processor.audio.stem_writer import MAX_LEVEL, Format, StemWriter, max_stem_bytes
 from processor.audio.wav import CHANNELS, SAMPLE_RATE, WavWriter
 from processor.separation.loaded_model import LoadedModel
@@ -95,7 +97,7 @@ def separate(
     on_progress: Callable[[float], None],
     check: StopCheck,
 ) -> Stems:
-    """Write `<stem>.<format>` into `target_dir` for every stem of `model.names`, or nothing.
+    """Write `<stem>.<format>` into `target_dir` for every stem of `model.names` and their peaks, or nothing.
 
     `source` is a 44.1 kHz stereo WAV file; `on_progress` gets 0 to 1; `check` may raise to stop. Where one
     stem is the rest of the mix, all stems add up to gain × the mix, within 1 LSB of 16 bits.
@@ -201,9 +203,13 @@ def _with_residual(model: LoadedModel, stems: Samples, mix: Samples) -> list[Sam
 def _write_stems(job: _Job, spool: BinaryIO, gain: float, target_dir: Path, format: Format) -> None:
     """Write all stems × `gain` under temporary names, then rename them."""
     parts = {name: target_dir / f"{name}.part" for name in job.model.names}
+    peaks = Peaks(parts, job.frames, SAMPLE_RATE)
     with _completed(parts, target_dir, format), ExitStack() as stack:
-        writers = [stack.enter_context(StemWriter(p, format, job.frames)) for p in parts.values()]
-        _copy_spool(job, spool, gain, writers)
+        writers = {
+            name: stack.enter_context(StemWriter(part, format, job.frames)) for name, part in parts.items()
+        }
+        _copy_spool(job, spool, gain, writers, peaks)
+        peaks.write(target_dir / PEAKS_FILE)
 
 
 @contextmanager
@@ -218,15 +224,19 @@ def _completed(parts: Mapping[str, Path], target_dir: Path, format: Format) -> I
             part.unlink(missing_ok=True)
 
 
-def _copy_spool(job: _Job, spool: BinaryIO, gain: float, writers: Sequence[StemWriter]) -> None:
-    """Write each stem × `gain` to its writer, in the order of the model's names."""
+def _copy_spool(
+    job: _Job, spool: BinaryIO, gain: float, writers: Mapping[str, StemWriter], peaks: Peaks
+) -> None:
+    """Write each stem × `gain` to its writer, of those in the order of the model's names."""
     shape = (-1, len(job.model.stems), CHANNELS)
     spool.seek(0)
     done = 0
     for block in job.blocks():
         data = spool.read(len(block) * _FLOAT_FRAME_BYTES * len(job.model.stems))
         stems = np.frombuffer(data, np.float32).reshape(shape)
-        for writer, stem in zip(writers, _with_residual(job.model, stems, block), strict=True):
-            writer.write(stem * np.float32(gain))
+        for name, stem in zip(writers, _with_residual(job.model, stems, block), strict=True):
+            written = stem * np.float32(gain)
+            writers[name].write(written)
+            peaks.add(name, written)
         done += len(block)
         job.report(_NETWORK_SHARE + (1 - _NETWORK_SHARE) * done / job.frames)

@@ -1,5 +1,6 @@
 """Results that end: deleted, expired, copied for a repeated song, packed into one file. With all services."""
 
+import base64
 import contextlib
 import hashlib
 import io
@@ -92,6 +93,26 @@ def test_a_deleted_task_leaves_nothing_but_that_it_was(trio, url, bucket, tmp_pa
     assert redeliver(url, task_uuid).status == 410
     assert ask(url, f"/tasks/{task_uuid}/archive.zip").status == 410
     assert len(trio.callbacks(task_uuid)) == 1
+
+
+def test_a_page_can_draw_the_stems_without_decoding_them(trio, url, bucket, tmp_path):
+    data = song(tmp_path, 3)
+    first = succeeded(trio, url, data, cache="refresh")
+    copied = succeeded(trio, url, data)
+    assert "cached_from" in copied["result"]
+    alone = succeeded(trio, url, data, stems=["vocals"], output={"format": "flac"})
+    for found, stems in ((first, 2), (copied, 2), (alone, 1)):
+        peaks = ask(url, f"/tasks/{found['task_uuid']}/peaks.json").json()
+        assert len(peaks["resolutions"]) == 2
+        for resolution in peaks["resolutions"]:
+            assert len(resolution["stems"]) == stems
+            for name, points in resolution["stems"].items():
+                wanted = found["result"]["stems"][name]["duration_s"] * resolution["points_per_s"]
+                assert len(base64.b64decode(points)) == pytest.approx(wanted, abs=1)
+                assert max(base64.b64decode(points)) > 0
+    bucket.remove([f"{PREFIX}{first['task_uuid']}/1/peaks.json"])
+    answer = ask(url, f"/tasks/{first['task_uuid']}/peaks.json")
+    assert (answer.status, answer.json()["error_code"]) == (409, "no_peaks")
 
 
 def test_a_task_that_runs_is_not_deleted(trio, url):

@@ -31,6 +31,7 @@ from common.tasks.messages.result import (
     Redelivery,
     Separated,
     SeparationFailed,
+    StagedObject,
     StagedStem,
 )
 from common.tasks.messages.state import State, Times
@@ -52,6 +53,7 @@ __all__ = [
     "Separated",
     "SeparationFailed",
     "StageSeen",
+    "StagedObject",
     "StagedStem",
     "State",
     "Status",

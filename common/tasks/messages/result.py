@@ -24,12 +24,17 @@ from common.tasks.messages.state import State, Times
 from common.tasks.messages.task import Task
 
 
-class StagedStem(MessageModel):
-    """One complete stem in the stage. `common.storage.stage` finds the file by its `key`."""
+class StagedObject(MessageModel):
+    """One complete file in the stage, which finds the file by its `key`."""
 
     key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     bytes: Bytes
+
+
+class StagedStem(StagedObject):
+    """One complete stem in the stage."""
+
     duration_s: Duration
 
 
@@ -66,7 +71,7 @@ class Separated(_Result):
     `cached_run` the store is to copy the stems, which are not staged then. `cache_digest` names the song with
     these choices and models in the user's cache. `stage` is the processor's STAGE; the default is all that
     earlier workers know. `task` is the whole task of a result with `cached_from`: the task is done again
-    where the stems are gone by then.
+    where the stems are gone by then. `peaks` is the file of the stems' peaks; None from an earlier worker.
     """
 
     status: Literal["success"] = "success"
@@ -83,6 +88,7 @@ class Separated(_Result):
     cached_from: UUID | None = None
     cached_run: Run | None = None
     cache_digest: str | None = Field(None, pattern="^[0-9a-f]{64}$")
+    peaks: StagedObject | None = None
     stage: Literal["path", "s3"] = "path"
     task: Task | None = None
 
