@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common import __version__
+from common.observability.repeats import Repeats
 from common.settings.schema import ProcessorSettings
 from common.storage import bucket_keys
-from common.storage.bucket_keys import RunKeys
 from common.tasks.messages import Task
-from common.tasks.messages.manifest import CacheEntry, as_cache_entry, as_tombstone
+from common.tasks.messages.manifest import CacheEntry, as_cache_entry
 from common.waiting import StopCheck
 from processor.audio.prepare import PreparedAudio
 from processor.engine.protocol import Installed
@@ -43,6 +43,7 @@ class ResultCache:
         """`installed` returns the models with their digests. `wall_clock` gives seconds since the epoch."""
         self._bucket, self._prefix, self._kept_for_s = bucket, s3_prefix, kept_for_s
         self._installed, self._wall_clock = installed, wall_clock
+        self._repeats = Repeats()
 
     def digest(self, plan: Plan, mix: PreparedAudio, check: StopCheck) -> str | None:
         """Return the digest of all that the stems depend on; None where a model's own digest is unknown.
@@ -71,26 +72,23 @@ class ResultCache:
         return hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()
 
     def find(self, task: Task, digest: str) -> CacheEntry | None:
-        """Return the user's entry if it is young enough and its stems are still there."""
+        """Return the user's entry if it is young enough.
+
+        Whether its stems are still there only the uploader sees: a processor's keys reach no result.
+        """
         # Imported here, as wherever a processor uses the bucket: most processors do without boto3.
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             entry = as_cache_entry(self._bucket.get(bucket_keys.cached(self._prefix, task.user, digest)))
-            if entry is None or self._wall_clock() - entry.created_at >= self._kept_for_s:
-                return None
-            return entry if self._is_there(entry) else None
         except (BotoCoreError, ClientError) as error:
-            log.warning("the cache cannot be asked, and the song is separated: %s", error)
+            # S3 also refuses what is not there, where the keys may not list.
+            if self._repeats.is_news(error):
+                log.warning("the cache cannot be asked, and songs are separated: %s", error)
             return None
-
-    def _is_there(self, entry: CacheEntry) -> bool:
-        keys = RunKeys(self._prefix, entry.task_uuid, entry.run)
-        manifest = self._bucket.get(keys.manifest)
-        if manifest is None or as_tombstone(manifest) is not None:
-            return False
-        found = [(self._bucket.seen(stem.url), stem) for stem in entry.stems.values()]
-        return all(seen is not None and seen.size_bytes == stem.bytes for seen, stem in found)
+        if entry is None or self._wall_clock() - entry.created_at >= self._kept_for_s:
+            return None
+        return entry
 
 
 def make_cache(

@@ -3,7 +3,7 @@
 import logging
 import re
 from pathlib import PurePosixPath
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from common.errors import JobError
 from common.failpoint import Failpoint
@@ -14,11 +14,11 @@ from common.storage.stage_keys import STEM_FILE, STEM_NAME
 from common.storage.storage_errors import job_errors
 from common.storage.verified import mismatch
 from common.tasks.messages import Separated, SuccessCallback, Task
-from common.tasks.messages.manifest import CacheEntry, as_tombstone
+from common.tasks.messages.manifest import CacheEntry
 from common.waiting import StopCheck
 from uploader import callback
 from uploader.file_names import content_disposition
-from uploader.storage import Storage
+from uploader.storage import USER, Storage
 
 log = logging.getLogger(__name__)
 
@@ -41,21 +41,27 @@ class StemsGone(Exception):
 def copy_stems(result: Separated, keys: RunKeys, storage: Storage, check: StopCheck) -> dict[str, ResultLink]:
     """Copies the stems of the run that `result` names to `keys`, and returns their links by name.
 
-    Raises StemsGone where a stem is gone, JobError (storage_error; stage_mismatch for a result that no
-    processor writes), and what `check` raises.
+    Raises StemsGone where a stem is gone or is another user's, JobError (storage_error; stage_mismatch for a
+    result that no processor writes), and what `check` raises.
     """
     if result.task is None or result.cached_from is None:
         raise mismatch("The result names the stems of another task, and has no task of its own")
     _check_names(result)
     source = RunKeys(keys.prefix, result.cached_from, result.cached_run or 1)
-    if as_tombstone(storage.get_manifest(source.manifest)):
+    with job_errors("cache"):
+        # A tombstone has no owner. And whatever went wrong before, no user gets another user's stems.
+        owner = storage.bucket.metadata(source.manifest).get(USER)
+    if owner != quote(result.user):
         raise StemsGone(result, result.task)
     links = {}
     for name, stem in result.stems.items():
         check()
         extension = PurePosixPath(stem.key).suffix.removeprefix(".")
         key, disposition = keys.stem(name, extension), content_disposition(result, name, extension)
-        if not storage.copy(source.stem(name, extension), key, stem.bytes, disposition):
+        with job_errors("cache"):
+            seen = storage.bucket.seen(source.stem(name, extension))
+        is_there = seen is not None and seen.size_bytes == stem.bytes
+        if not is_there or not storage.copy(source.stem(name, extension), key, stem.bytes, disposition):
             raise StemsGone(result, result.task)
         log.info("copied %s to %s", source.stem(name, extension), key)
         links[name] = storage.url(key)

@@ -2,19 +2,22 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from urllib.parse import unquote
 from uuid import UUID
 
 from common.failpoint import Failpoint
 from common.jobs.handler import JobContext
 from common.jobs.outcome import Done
 from common.kafka.records import Message
+from common.storage import bucket_keys
 from common.storage.bucket import Bucket, ObjectSeen
 from common.storage.bucket_keys import RunKeys, UploadKeys
 from common.storage.storage_errors import job_errors
 from common.storage.uploads import Uploads
 from common.tasks.messages import Deletion, Status
-from common.tasks.messages.manifest import Tombstone, as_tombstone
+from common.tasks.messages.manifest import Tombstone, as_cache_entry, as_tombstone
 from common.tasks.messages.task import upload_id_of
+from uploader.storage import CACHE_DIGEST, USER
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +36,9 @@ class Deleter:
         Where a later run has results, they stay, and the task's status stays that run's.
         """
         with job_errors("delete"):
-            # First the manifests, then what they name: a manifest never names a stem that is gone. And an
-            # uploader that has a late result of the run finds a tombstone where its manifest was to be.
+            # What leads to stems goes before the stems: cache entries, then manifests, then what they name. A
+            # reader of a manifest finds its stems. And an uploader that has a late result of the run finds a
+            # tombstone where its manifest was to be.
             deleted_at = self._bury(deletion, context)
             is_last = self._remove_objects(deletion, context)
             self._remove_upload(deletion)
@@ -53,11 +57,23 @@ class Deleter:
             key = RunKeys(self._prefix, deletion.task_uuid, run).manifest
             earlier = as_tombstone(self._bucket.get(key))
             if earlier is None:
+                self._forget_in_cache(deletion.task_uuid, key)
                 body = Tombstone(deleted_at=round(deleted_at, 3)).to_bytes()
                 self._bucket.put(key, body, {"ContentType": "application/json"})
             else:
                 deleted_at = earlier.deleted_at
         return round(deleted_at, 3)
+
+    def _forget_in_cache(self, task_uuid: UUID, manifest: str) -> None:
+        """Removes the cache entry of the manifest's song, if the entry names this task."""
+        about = self._bucket.metadata(manifest)
+        digest = about.get(CACHE_DIGEST)
+        if digest is None:
+            return
+        key = bucket_keys.cached(self._prefix, unquote(about.get(USER, "")), digest)
+        entry = as_cache_entry(self._bucket.get(key))
+        if entry is not None and entry.task_uuid == task_uuid:
+            self._bucket.remove([key])
 
     def _remove_objects(self, deletion: Deletion, context: JobContext) -> bool:
         """Removes all but the tombstones. Returns whether no later run has any object."""

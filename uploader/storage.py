@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _MANIFEST_TRIES = 5
 # The metadata of a manifest, which its body does not have: nobody else than the api tells users of a task.
-USER, SUBMITTED_AT = "uvr-user", "uvr-submitted-at"
+USER, SUBMITTED_AT, CACHE_DIGEST = "uvr-user", "uvr-submitted-at", "uvr-cache-digest"
 
 
 class Storage:
@@ -154,8 +154,10 @@ class Storage:
 
 
 def about(result: Separated | SeparationFailed) -> dict[str, str]:
-    """Returns the metadata of a result's manifest: whose task it is, and when it was submitted."""
-    return {USER: quote(result.user), SUBMITTED_AT: repr(result.submitted_at)}
+    """Returns the metadata of a result's manifest: its user, its submission, its entry in the cache."""
+    digest = result.cache_digest if isinstance(result, Separated) else None
+    known = {USER: quote(result.user), SUBMITTED_AT: repr(result.submitted_at)}
+    return known | ({CACHE_DIGEST: digest} if digest else {})
 
 
 def _headers(key: str, disposition: str | None = None) -> dict[str, str]:

@@ -210,7 +210,8 @@ class UvrClient(KeepingCalls):
 
     def _fetch(self, task: Task, directory: Path) -> dict[str, Path]:
         if task.result is None:
-            raise NoResult(f"task {task.task_uuid} has no stems: its state is {task.state}")
+            why = "they are deleted" if task.deleted_at is not None else f"its state is {task.state}"
+            raise NoResult(f"task {task.task_uuid} has no stems: {why}")
         stems = task.result.stems
         return {name: self._downloader.fetch(name, stem, directory) for name, stem in stems.items()}
 

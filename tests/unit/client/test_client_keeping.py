@@ -67,6 +67,9 @@ def test_the_command_asks_before_it_deletes(fake_api, uvr):
 def test_a_deleted_task_is_shown_as_such(fake_api, uvr):
     task_uuid = fake_api.add(task("succeeded", deleted_at=1e9))
     assert "\ndeleted       2001-09-0" in uvr("status", task_uuid).stdout
+    followed = uvr("watch", task_uuid, "--download", "stems")
+    assert followed.exit_code == 74
+    assert "has no stems: they are deleted" in followed.stderr
 
 
 def test_an_archive_gets_its_name_once_it_is_whole(fake_api, client, tmp_path):

@@ -8,7 +8,7 @@ from botocore.exceptions import ConnectTimeoutError
 
 from common.errors import ErrorCode, TransientError
 from common.storage import bucket_keys
-from common.tasks.messages import Separated, StagedStem, Task
+from common.tasks.messages import Deletion, Separated, StagedStem, Task
 from common.tasks.messages.manifest import Tombstone, as_cache_entry
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader.uploader_harness import STEMS, TASK_UUID, Killed, UploaderHarness, record
@@ -29,11 +29,12 @@ def computed(harness: UploaderHarness) -> Separated:
     return harness.staged().model_copy(update={"cache_digest": DIGEST, "user": "alice"})
 
 
-def hit(harness: UploaderHarness, **fields) -> Separated:
-    """A result whose stems are those of the task SOURCE, which is in the store."""
+def hit(harness: UploaderHarness, owner: str = "alice", **fields) -> Separated:
+    """A result whose stems are those of the task SOURCE of `owner`, which is in the store."""
     for name in STEMS:
         harness.storage.objects[f"out/{SOURCE}/1/{name}.wav"] = name.encode()
-    harness.storage.objects[f"out/{SOURCE}/1/manifest.json"] = b"{}"
+    manifest = f"out/{SOURCE}/1/manifest.json"
+    harness.storage.bucket.put(manifest, b"{}", {"Metadata": {"uvr-user": owner}})
     known = {"user": "alice", "cached_from": SOURCE, "cached_run": 1, "cache_digest": DIGEST, "task": TASK}
     result = harness.staged().model_copy(update=known | fields)
     stems = {name: stem.model_copy(update={"key": f"{name}.wav"}) for name, stem in result.stems.items()}
@@ -53,13 +54,15 @@ def test_the_stems_of_an_earlier_task_are_copied_and_named_as_such(harness):
     assert ENTRY not in harness.storage.objects
 
 
-@pytest.mark.parametrize("gone", ["a stem", "the whole task"])
+@pytest.mark.parametrize("gone", ["a stem", "other bytes", "the whole task"])
 def test_a_task_whose_stems_vanish_is_given_back_and_nobody_is_called(harness, gone):
     result = hit(harness, run=2, cancel_at=777.0)
     if gone == "a stem":
         del harness.storage.objects[f"out/{SOURCE}/1/{STEMS[-1]}.wav"]
+    elif gone == "other bytes":
+        harness.storage.objects[f"out/{SOURCE}/1/{STEMS[-1]}.wav"] = b"another"
     else:
-        harness.storage.objects[f"out/{SOURCE}/1/manifest.json"] = Tombstone(deleted_at=1.0).to_bytes()
+        harness.storage.bucket.put(f"out/{SOURCE}/1/manifest.json", Tombstone(deleted_at=1.0).to_bytes())
     settled = harness.work(result)
     (message,) = settled.done.messages
     assert (message.topic, message.key) == ("uvr_tasks", str(TASK_UUID).encode())
@@ -67,6 +70,12 @@ def test_a_task_whose_stems_vanish_is_given_back_and_nobody_is_called(harness, g
     assert again == TASK.model_copy(update={"cache": "refresh", "run": 2, "cancel_at": 777.0})
     assert harness.callbacks() == []
     assert f"out/{TASK_UUID}/2/manifest.json" not in harness.storage.objects
+
+
+def test_no_user_gets_the_stems_of_another_whatever_a_processor_writes(harness):
+    settled = harness.work(hit(harness, "bob"))
+    assert [message.topic for message in settled.done.messages] == ["uvr_tasks"]
+    assert [key for what, key in harness.storage.calls if what == "copy"] == []
 
 
 def test_a_store_that_is_away_while_it_copies_is_tried_again(harness):
@@ -101,6 +110,16 @@ def test_an_uploader_killed_before_it_has_noted_them_notes_them_when_it_is_back(
     assert ENTRY not in harness.storage.objects
     harness.work_out(result)
     assert ENTRY in harness.storage.objects
+
+
+@pytest.mark.parametrize("newer", [False, True])
+def test_a_deletion_takes_the_entry_of_its_own_stems_along(harness, newer):
+    harness.work_out(computed(harness))
+    if newer:
+        entry = as_cache_entry(harness.storage.objects[ENTRY]).model_copy(update={"task_uuid": SOURCE})
+        harness.storage.objects[ENTRY] = entry.to_bytes()
+    harness.work(record(Deletion(task_uuid=TASK_UUID, run=1, requested_at=5.0, owner="alice")))
+    assert (ENTRY in harness.storage.objects) == newer
 
 
 def test_a_cache_that_cannot_be_written_fails_nothing(harness):

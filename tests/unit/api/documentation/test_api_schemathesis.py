@@ -26,7 +26,7 @@ _CONFIG = SchemathesisConfig.from_dict(
 _EXCLUDED = [positive_data_acceptance]
 _REASONS = (
     *("address_invalid", "address_blocked", "field_unknown"),
-    *("choices_contradict", "label_invalid", "metadata_invalid"),
+    *("choices_contradict", "label_invalid", "metadata_invalid", "not_an_admin"),
 )
 
 app = create_app(ApiSettings(auth_failures_per_minute=1_000_000), MemoryPublisher(), StoredView())

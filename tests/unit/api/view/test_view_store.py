@@ -190,3 +190,7 @@ def test_every_question_has_its_index(store, path):
         sql = f"SELECT rowid FROM tasks WHERE {whose}label >= 'a' AND label < 'b' ORDER BY submitted_at DESC"
         plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql} LIMIT 50"))
         assert f"USING COVERING INDEX tasks_by_{'user_and_' if whose else ''}label" in plan
+    for whose in ("", " AND user = 'a'"):
+        sql = f"SELECT user, sum(result_bytes) FROM tasks WHERE result_bytes IS NOT NULL{whose} GROUP BY user"
+        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
+        assert "USING COVERING INDEX tasks_with_results" in plan
