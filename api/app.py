@@ -15,7 +15,8 @@ from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
-from api.routes import cancel, offers, probes, redelivery, submit, tasks, uploads
+from api.routes import cancel, offers, probes, redelivery, submit, tasks
+from api.routes import uploads as upload_routes
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
@@ -33,9 +34,11 @@ def create_app(
     view: TaskView,
     clock: Callable[[], float] = time.monotonic,
     metrics: ApiMetrics | None = None,
+    uploads: UploadGate | None = None,
 ) -> FastAPI:
     """Make the app, which starts and closes `publisher` and `view`. Raise ValueError for bad settings."""
-    parts = _make_parts(settings, publisher, view, clock, metrics or ApiMetrics.create())
+    gate = uploads or UploadGate(settings)
+    parts = _make_parts(settings, publisher, view, clock, metrics or ApiMetrics.create(), gate)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -66,17 +69,21 @@ def create_app(
     app.add_middleware(EveryRequest, metrics=parts.metrics)
     if settings.forwarded_allow_ips:
         app.add_middleware(BehindProxy, trusted_hosts=settings.forwarded_allow_ips)
+    _install_routes(app, settings)
+    return app
+
+
+def _install_routes(app: FastAPI, settings: ApiSettings) -> None:
     problems.install(app)
     tasks.install(app)
     document.install(app)
     if settings.api_docs:
         document.add_route(app)
         swagger_ui.install(app)
-    for routes in (submit, uploads, probes, tasks, redelivery, cancel, offers):
+    for routes in (submit, upload_routes, probes, tasks, redelivery, cancel, offers):
         app.include_router(routes.router)
     if settings.api_metrics:
         app.include_router(probes.metrics_router)
-    return app
 
 
 def _make_parts(
@@ -85,9 +92,9 @@ def _make_parts(
     view: TaskView,
     clock: Callable[[], float],
     metrics: ApiMetrics,
+    upload_gate: UploadGate,
 ) -> AppParts:
     what_there_is = Offers()
-    upload_gate = UploadGate(settings)
     readiness = {"kafka": publisher.check, "view": view.check}
     register_readiness(metrics.registry, "api", readiness)
     return AppParts(

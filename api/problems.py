@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from common.tasks.messages import State
 
@@ -80,6 +81,13 @@ def explain(errors: list[Any]) -> str:
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the request's path takes, by all of its routes."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    taken = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for methods in taken for method in methods})
+
+
 def install(app: FastAPI) -> None:
     """Add the handlers that turn each exception of a route into a problem."""
 
@@ -88,8 +96,11 @@ def install(app: FastAPI) -> None:
         return problem(error.status, error.detail, error.error_code, error.headers, **error.members)
 
     @app.exception_handler(HTTPException)
-    async def on_http_exception(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), headers=error.headers)
+    async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
+        headers = error.headers
+        if error.status_code == 405:  # Starlette names the methods of one of the path's routes
+            headers = {"Allow": ", ".join(_methods(request))}
+        return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:

@@ -12,14 +12,14 @@ from api.uploads.gate import UploadGate
 from api.uploads.models import PartEtag, UploadErrorCode
 from api.uploads.refusals import empty, too_large
 from common.storage.bucket_keys import UploadKeys
-from common.storage.uploads import Upload
+from common.storage.upload_record import Upload
 
 if TYPE_CHECKING:
     from api.uploads.store import UploadStore
 
-# Stores take no parts below 5 MiB, and 10,000 parts: 58 GiB.
-_PART_BYTES = 6 * 1024 * 1024
-_MOST_UNDER_WAY = 2
+# Stores take no parts below 5 MiB, and 10,000 parts: 48 GiB.
+_PART_BYTES = 5 * 1024 * 1024
+_MOST_UNDER_WAY = 3
 
 
 class SongWriter:
@@ -47,7 +47,7 @@ class SongWriter:
         self._buffer += piece
 
     async def drain(self) -> None:
-        """Sends what fills a part. Waits while two parts are under way. Raises ProblemError 503."""
+        """Sends what fills a part. Waits while three parts are under way. Raises ProblemError 503."""
         while len(self._buffer) >= self._part_bytes:
             rest = self._buffer[self._part_bytes :]
             del self._buffer[self._part_bytes :]

@@ -1,7 +1,6 @@
 """Songs that come to the api as files: in a form, and by presigned URLs, into a real store."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from uuid import UUID, uuid4
 
