@@ -18,6 +18,7 @@ from uvr_client.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    UploadFailed,
     UvrError,
     WaitTimeout,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Unreachable",
+    "UploadFailed",
     "UvrClient",
     "UvrError",
     "WaitTimeout",
