@@ -1,6 +1,7 @@
 """Defines the command `uvr submit`."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -59,16 +60,15 @@ def submit(
     submitter = _Submitter(output, wait or download is not None)
     with context.obj.client(output) as client:
         chosen |= {"hook_url": hook, "idempotency_key": idempotency_key, "cancel_after_s": cancel_after}
-        submit_to: UvrClient = client
-
-        def submit_one(audio: str) -> Submission:
-            with upload_bar(output, audio) as on_progress:
-                return submit_to.submit(audio, on_progress=on_progress, **chosen)
-
-        codes = submitter.submit_all(urls, submit_one)
+        codes = submitter.submit_all(urls, partial(_submit_one, client, output, chosen))
         if submitter.waits:
             codes += TaskWatcher(client, output, download, submitter.submissions).run(submitter.submissions)
     end(*codes)
+
+
+def _submit_one(client: UvrClient, output: Output, chosen: dict[str, Any], audio: str) -> Submission:
+    with upload_bar(output, audio) as on_progress:
+        return client.submit(audio, on_progress=on_progress, **chosen)
 
 
 class _Submitter:
