@@ -141,6 +141,9 @@ def test_the_commands_of_a_document_work_as_they_are_written(stack, tmp_path, pa
     lines = [f"({line})" if line.startswith("cd ") else line for line in lines]
     (tmp_path / "story.sh").write_text("\n".join(["set -euxo pipefail", *lines, ""]))
     (tmp_path / "client").symlink_to(stack.root / "client")
+    (tmp_path / "song.mp3").write_bytes(
+        requests.get(adapted(stack, "https://example.com/song.mp3"), timeout=30).content
+    )
     done = subprocess.run(
         [str(stack.root / "start_local.sh"), "exec", "bash", "story.sh"],
         cwd=tmp_path,
