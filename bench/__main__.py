@@ -24,6 +24,7 @@ PARTS = (
     "architectures",
     "service",
     "transfer",
+    "upload",
     "scaling",
     "heavy",
     "choices",

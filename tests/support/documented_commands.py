@@ -70,8 +70,8 @@ API = {
     """curl -T song.mp3 "$(echo "$UPLOAD" | grep -o '"url":"[^"]*' | cut -c 8-)\"""": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/generate "
     """-d "{\\"audio\\": \\"$(echo "$UPLOAD" | grep -o 'upload:[0-9a-f-]*')\\"}\"""": IN_THE_STACK,
-    "curl -u admin:password http://127.0.0.1:8000/generate -F audio=@song.mp3 -F preset=fast "
-    "-F hook_url=http://127.0.0.1:8765/callback": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/generate -F audio=@song.mp3 "
+    """-F 'output={"format": "mp3"}' -F hook_url=http://127.0.0.1:8765/callback""": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/presets": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/models": IN_THE_STACK,
     "curl -X POST -u admin:password http://127.0.0.1:8000/tasks/$TASK/redeliver": IN_THE_STACK,
