@@ -40,7 +40,7 @@ def test_progress_rises_to_one(tmp_path, long_song):
     done = finish(*long_song, WAV, ("vocals",), tmp_path, lambda: None, seen.append)
     assert seen == sorted(seen)
     assert seen[-1] == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["vocals.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["peaks.json", "vocals.wav"]
     assert done.stems["vocals"].duration_s == SECONDS
 
 

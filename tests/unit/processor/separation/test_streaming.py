@@ -36,7 +36,8 @@ def separate(loaded, tmp_path: Path, mix: np.ndarray, format="wav") -> tuple[str
     target = tmp_path / "stems"
     target.mkdir(exist_ok=True)
     stems = streaming.separate(loaded, source, target, format, lambda fraction: None, lambda: None)
-    assert sorted(path.name for path in target.iterdir()) == sorted(f"{n}.{format}" for n in stems.names)
+    files = [*(f"{name}.{format}" for name in stems.names), "peaks.json"]
+    assert sorted(path.name for path in target.iterdir()) == sorted(files)
     return stems, {name: target / f"{name}.{format}" for name in stems.names}
 
 
