@@ -26,9 +26,9 @@ from api.routes import (
     redelivery,
     submit,
     tasks,
-    uploads,
     usage,
 )
+from api.routes import uploads as upload_routes
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.submit.admission import Admission
@@ -39,7 +39,7 @@ from common.observability.prometheus import register_readiness
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
-_ROUTES = (submit, uploads, probes, tasks, redelivery, cancel, deletion, archive, peaks, usage, offers)
+_ROUTES = (submit, upload_routes, probes, tasks, redelivery, cancel, deletion, archive, peaks, usage, offers)
 
 
 def create_app(
@@ -48,9 +48,11 @@ def create_app(
     view: TaskView,
     clock: Callable[[], float] = time.monotonic,
     metrics: ApiMetrics | None = None,
+    uploads: UploadGate | None = None,
 ) -> FastAPI:
     """Make the app, which starts and closes `publisher` and `view`. Raise ValueError for bad settings."""
-    parts = _make_parts(settings, publisher, view, clock, metrics or ApiMetrics.create())
+    gate = uploads or UploadGate(settings)
+    parts = _make_parts(settings, publisher, view, clock, metrics or ApiMetrics.create(), gate)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -81,14 +83,14 @@ def create_app(
     app.add_middleware(EveryRequest, metrics=parts.metrics)
     if settings.forwarded_allow_ips:
         app.add_middleware(BehindProxy, trusted_hosts=settings.forwarded_allow_ips)
-    problems.install(app)
-    tasks.install(app)
-    document.install(app)
-    _add_routes(app, settings)
+    _install_routes(app, settings)
     return app
 
 
-def _add_routes(app: FastAPI, settings: ApiSettings) -> None:
+def _install_routes(app: FastAPI, settings: ApiSettings) -> None:
+    problems.install(app)
+    tasks.install(app)
+    document.install(app)
     if settings.api_docs:
         document.add_route(app)
         swagger_ui.install(app)
@@ -104,9 +106,9 @@ def _make_parts(
     view: TaskView,
     clock: Callable[[], float],
     metrics: ApiMetrics,
+    upload_gate: UploadGate,
 ) -> AppParts:
     what_there_is = Offers()
-    upload_gate = UploadGate(settings)
     readiness = {"kafka": publisher.check, "view": view.check}
     register_readiness(metrics.registry, "api", readiness)
     return AppParts(

@@ -11,14 +11,13 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Match
+from starlette.routing import Match, Route
 
 from common.tasks.messages import State
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 UNEXPECTED_ERROR = (
     "The request could not be handled, because of an unexpected error; please try again. If it happens "
     "again, give the operator the X-Request-Id"
@@ -82,15 +81,11 @@ def explain(errors: list[Any]) -> str:
     return f"{where}: {first['msg']}" if where else first["msg"]
 
 
-def _allowed(request: Request) -> str:
-    """Return the methods of all routes with the request's path. Starlette names those of the first one."""
-    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
-    routes = request.app.routes
-    return ", ".join(
-        method
-        for method, scope in scopes.items()
-        if any(route.matches(scope)[0] is Match.FULL for route in routes)
-    )
+def _methods(request: Request) -> list[str]:
+    """Return the methods that the request's path takes, by all of its routes."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    taken = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return sorted({method for methods in taken for method in methods})
 
 
 def install(app: FastAPI) -> None:
@@ -102,7 +97,9 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
-        headers = {"Allow": _allowed(request)} if error.status_code == 405 else error.headers
+        headers = error.headers
+        if error.status_code == 405:  # Starlette names the methods of one of the path's routes
+            headers = {"Allow": ", ".join(_methods(request))}
         return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)

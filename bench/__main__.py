@@ -25,6 +25,7 @@ PARTS = (
     "service",
     "transfer",
     "stage",
+    "upload",
     "scaling",
     "heavy",
     "choices",

@@ -23,6 +23,7 @@ def put_in_stage(
             sha256=staged.sha256,
             bytes=staged.size_bytes,
             duration_s=round(stem.duration_s, 3),
+            etag=staged.etag,
         )
         Failpoint.STAGING.reach()
     return stems
@@ -35,4 +36,4 @@ def put_peaks_in_stage(
     if made.peaks is None:
         return None
     staged = stage.put(task.task_uuid, record.file_label, context.attempt, made.peaks, context.check)
-    return StagedObject(key=staged.key, sha256=staged.sha256, bytes=staged.size_bytes)
+    return StagedObject(key=staged.key, sha256=staged.sha256, bytes=staged.size_bytes, etag=staged.etag)

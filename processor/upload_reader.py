@@ -19,7 +19,8 @@ from common.settings.schema import ProcessorSettings
 from common.storage.bucket import Bucket
 from common.storage.s3_client import make_client
 from common.storage.storage_errors import job_errors
-from common.storage.uploads import Upload, Uploads
+from common.storage.upload_record import Upload
+from common.storage.uploads import Uploads
 from common.tasks.messages import Task
 from common.waiting import StopCheck
 from processor.audio.download import DownloadedFile

@@ -73,6 +73,7 @@ def main() -> int:
         bucket.wait(stopping)
         announcer.start()
 
+    metrics.read_stage(sweeper.size_bytes)
     bucket_sweep = _make_bucket_sweep(settings, storage, outbox, metrics)
     for name, sweep in (("sweeper", sweeper.run), ("bucket-sweep", bucket_sweep.run)):
         threading.Thread(target=sweep, args=(service.stopping,), name=name, daemon=True).start()

@@ -48,6 +48,11 @@ class UploaderMetrics:
         gauge("uvr_bucket_bytes", "Bytes in the bucket as of the last sweep.", ("kind",), sizes_bytes)
         gauge("uvr_bucket_objects", "Objects in the bucket as of the last sweep.", ("kind",), objects)
 
+    def read_stage(self, size_bytes: Callable[[], Numbers]) -> None:
+        """Registers a gauge that reads how many bytes the last sweep has found in the stage."""
+        text = "Bytes of staged stems, as of the last sweep of the stage."
+        self.worker.register_gauge("uvr_stage_bytes", text, (), size_bytes)
+
     def called(self, answer: Delivery, took_s: float) -> None:
         """Notes one try of a callback, which took `took_s` seconds and was answered by `answer`."""
         self.callbacks.labels(class_of(answer)).inc()

@@ -9,7 +9,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from common.storage.bucket import ObjectSeen
 from common.storage.bucket_keys import ALL_UPLOADS
-from common.storage.uploads import Upload, Uploads
+from common.storage.upload_record import Upload
+from common.storage.uploads import Uploads
 from common.tasks.messages import Separated, SeparationFailed
 from common.tasks.messages.task import upload_id_of
 

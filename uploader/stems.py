@@ -40,8 +40,10 @@ class _Target:
         self.storage.put_file(file, self.key, self.check, self.sent, self.disposition)
         log.info("uploaded %s (%d bytes)", self.key, file.size_bytes)
 
-    def copy(self, source: str, size_bytes: int) -> bool:
-        copied = self.storage.copy(source, self.key, size_bytes, self.disposition, self.check, self.sent)
+    def copy(self, source: str, size_bytes: int, etag: str | None = None) -> bool:
+        copied = self.storage.copy(
+            source, self.key, size_bytes, self.disposition, self.check, self.sent, etag
+        )
         if copied:
             log.info("copied %s to %s", source, self.key)
         return copied
@@ -78,7 +80,7 @@ def publish(
         key, disposition = keys.stem(name, extension), content_disposition(result, name, extension)
         target = _Target(storage, key, disposition, check, sent)
         try:
-            stage.publish(StagedFile(stem.key, stem.sha256, stem.bytes), target)
+            stage.publish(StagedFile(stem.key, stem.sha256, stem.bytes, stem.etag), target)
         except PermanentError as error:
             if error.code not in _COPIED_FOR:
                 raise
@@ -100,7 +102,7 @@ def publish_peaks(result: Separated, keys: RunKeys, stage: Stage, storage: Stora
         return
     target = _Target(storage, keys.peaks, None, check, lambda size_bytes: None)
     try:
-        stage.publish(StagedFile(peaks.key, peaks.sha256, peaks.bytes), target)
+        stage.publish(StagedFile(peaks.key, peaks.sha256, peaks.bytes, peaks.etag), target)
     except PermanentError as error:
         if error.code not in _COPIED_FOR:
             raise

@@ -102,14 +102,18 @@ class Storage:
         disposition: str | None = None,
         check: StopCheck = go_on,
         sent: Callable[[int], None] = lambda size_bytes: None,
+        etag: str | None = None,
     ) -> bool:
         """Copies an object of the bucket, and replaces one at `target`. Returns False if `source` is missing.
 
+        If `etag` is given, also where the source has another one.
         `disposition` is the copy's Content-Disposition. Calls `check` before each part of 256 MiB, and `sent`
         with the size in bytes of each copied part. Raises JobError (storage_error), and what `check` raises.
         """
         with job_errors("copy"):
-            return self.bucket.copy(source, target, size_bytes, _headers(target, disposition), check, sent)
+            return self.bucket.copy(
+                source, target, size_bytes, _headers(target, disposition), check, sent, etag
+            )
 
     def put_manifest(self, key: str, body: bytes, about: Mapping[str, str] | None = None) -> bytes:
         """Creates `key` with `body`, unless it exists: the first writer wins. `about` is its metadata.

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from common.observability.prometheus import Numbers
 from common.storage.bucket_keys import stage_prefix
 from common.storage.multipart import MultipartUploads
 from common.storage.stage_interface import Stage
@@ -41,6 +42,7 @@ class Sweeper:
         self._songs = songs
         self._stage, self._uploads, self._prefix = stage, uploads, s3_prefix
         self._kept_for_s, self._wall_clock = kept_for_s, wall_clock
+        self._size_bytes: int | None = None
 
     def run(self, stopping: threading.Event) -> None:
         """Sweeps at once, then every ten minutes, until `stopping` is set."""
@@ -58,6 +60,11 @@ class Sweeper:
         attempts = self._stage.sweep(now_s, RETIRED_FOR_S, self._kept_for_s)
         if attempts or uploads:
             log.info("swept %d staged attempts and %d unfinished uploads", attempts, uploads)
+        self._size_bytes = self._stage.size_bytes()
+
+    def size_bytes(self) -> Numbers:
+        """Returns how many bytes waited in the stage after the last sweep; nothing before the first one."""
+        return {} if self._size_bytes is None else {(): float(self._size_bytes)}
         if self._songs is not None and (songs := self._songs.sweep()):
             log.info("swept %d uploaded songs", songs)
 

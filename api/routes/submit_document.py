@@ -18,6 +18,7 @@ from api.routes.responses import (
 from api.routes.uploads import NO_SUCH_UPLOAD, UPLOADS_OFF
 from api.submit.submission import NOT_JSON, Queued, Submission
 from api.uploads.models import UploadErrorCode
+from common.storage.upload_record import SHA256
 
 KEY = "Idempotency-Key"
 KEY_ADAPTER: TypeAdapter[str] = TypeAdapter(
@@ -88,12 +89,14 @@ REQUEST_BODY = {
                     },
                     "sha256": {
                         "type": "string",
+                        "pattern": SHA256,
                         "description": "the file's checksum in hexadecimal, which the api compares",
                     },
                 },
                 "additionalProperties": {
+                    "type": "string",
                     "description": "the fields of the JSON body: text, or JSON for objects and lists; the "
-                    "field of a list may be repeated"
+                    "field of a list may be repeated",
                 },
             }
         },

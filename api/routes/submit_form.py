@@ -14,7 +14,7 @@ from api.routes.parts import AppParts
 from api.submit.form_fields import as_json
 from api.uploads.form import boundary_of, read_form
 from api.uploads.song_writer import SongWriter
-from common.storage.uploads import Upload
+from common.storage.upload_record import Upload
 
 log = logging.getLogger(__name__)
 

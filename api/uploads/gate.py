@@ -37,19 +37,22 @@ class UploadGate:
     def __init__(self, settings: ApiSettings, load: "Callable[[ApiSettings], UploadStore]" = _load):
         self.settings, self._load = settings, load
         self._store: UploadStore | None = None
-        self._loader = ThreadPoolExecutor(1, thread_name_prefix="uploads")
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="uploads")
+        self._loader: ThreadPoolExecutor | None = None
+        self._threads: ThreadPoolExecutor | None = None
         self._forms: Counter[str] = Counter()
 
     async def run(self, call: "Callable[[UploadStore], T]") -> T:
         """Returns what `call` returns. Raises ProblemError: what it raises, 501 or 503 about the store."""
-        loop = asyncio.get_running_loop()
         if self._store is None:
-            await loop.run_in_executor(self._loader, self._open)
-        return await loop.run_in_executor(self._threads, self._guarded, call)
+            await self.in_order(self._open)
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="uploads")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, call)
 
     async def in_order(self, call: Callable[[], T]) -> T:
         """Returns what `call` returns. Calls run in the order in which they were given."""
+        if self._loader is None:
+            self._loader = ThreadPoolExecutor(1, thread_name_prefix="uploads")
         return await asyncio.get_running_loop().run_in_executor(self._loader, call)
 
     @contextmanager
@@ -70,8 +73,11 @@ class UploadGate:
             self._forms += Counter()  # drops counts of 0: over time there may be any number of users
 
     def close(self) -> None:
+        """Ends the threads. A later call would start others."""
         for threads in (self._loader, self._threads):
-            threads.shutdown(wait=False, cancel_futures=True)
+            if threads is not None:
+                threads.shutdown(wait=False, cancel_futures=True)
+        self._loader = self._threads = None
 
     def _open(self) -> None:
         if self._store is None:

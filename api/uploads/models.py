@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from common.storage.uploads import SHA256
+from common.storage.upload_record import SHA256
 from common.tasks.messages.fields import MAX_FILE_NAME_CHARS
 
 _SONG = UUID("5f0c6a4e-9d0b-4f63-8f0a-0c7b8f1d2a3e")
@@ -101,7 +101,8 @@ class PartEtag(BaseModel):
 class CompletedParts(BaseModel):
     """The body of `POST /uploads/{upload_id}/complete`, empty for an upload without parts."""
 
-    parts: Annotated[list[PartEtag], Field(max_length=10_000)] = Field(default_factory=list)
+    # No upload has more than 128.
+    parts: Annotated[list[PartEtag], Field(max_length=500)] = Field(default_factory=list)
 
 
 EXAMPLE = UploadStatus(

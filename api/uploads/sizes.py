@@ -5,21 +5,18 @@ from dataclasses import dataclass, field
 _MIB = 1024 * 1024
 # Below it, one PUT takes the whole song.
 _SINGLE_BYTES = 64 * _MIB
-_LEAST_PART_BYTES, _MOST_PART_BYTES = 16 * _MIB, 64 * _MIB
+_LEAST_PART_BYTES = 16 * _MIB
 # So that few addresses are signed and named: 2 GB come in 128 parts.
 _PARTS = 128
 _MOST_UNFINISHED = 100
 
 
 def part_bytes(size_bytes: int) -> int | None:
-    """Returns the size of each part but the last, 16 to 64 MiB; None for a song that comes in one piece.
-
-    A store takes 10,000 parts: enough for 625 GiB.
-    """
+    """Returns the size of each part but the last, 16 MiB or more; None for a song that comes in one piece."""
     if size_bytes < _SINGLE_BYTES:
         return None
     even = -(-size_bytes // _PARTS)
-    return min(max(-(-even // _MIB) * _MIB, _LEAST_PART_BYTES), _MOST_PART_BYTES)
+    return max(-(-even // _MIB) * _MIB, _LEAST_PART_BYTES)
 
 
 @dataclass

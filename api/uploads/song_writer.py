@@ -12,14 +12,14 @@ from api.uploads.gate import UploadGate
 from api.uploads.models import PartEtag, UploadErrorCode
 from api.uploads.refusals import empty, too_large
 from common.storage.bucket_keys import UploadKeys
-from common.storage.uploads import Upload
+from common.storage.upload_record import Upload
 
 if TYPE_CHECKING:
     from api.uploads.store import UploadStore
 
-# Stores take no parts below 5 MiB, and 10,000 parts: 58 GiB.
-_PART_BYTES = 6 * 1024 * 1024
-_MOST_UNDER_WAY = 2
+# Stores take no parts below 5 MiB, and 10,000 parts: 48 GiB.
+_PART_BYTES = 5 * 1024 * 1024
+_MOST_UNDER_WAY = 3
 
 
 class SongWriter:
@@ -33,7 +33,11 @@ class SongWriter:
         keys = UploadKeys(gate.settings.s3_prefix, user, self.upload_id)
         self._key = keys.audio
         self._multipart_id: str | None = None
-        self._buffer = bytearray()
+        # The part that is being filled, those that are full, and those that are sent and serve again: new
+        # ones each time would scatter over the heap, and the process would keep more of it from song to song.
+        self._buffer, self._filled = bytearray(self._part_bytes), 0
+        self._full: deque[bytearray] = deque()
+        self._free: list[bytearray] = []
         self._digest = hashlib.sha256()
         self._size_bytes = 0
         self._under_way: deque[asyncio.Task[PartEtag]] = deque()
@@ -44,15 +48,20 @@ class SongWriter:
         self._size_bytes += len(piece)
         if self._size_bytes > self._max_bytes:
             raise too_large(self._max_bytes)
-        self._buffer += piece
+        while piece:
+            taken = piece[: self._part_bytes - self._filled]
+            self._buffer[self._filled : self._filled + len(taken)] = taken
+            self._filled += len(taken)
+            piece = piece[len(taken) :]
+            if self._filled == self._part_bytes:
+                self._full.append(self._buffer)
+                self._buffer = self._free.pop() if self._free else bytearray(self._part_bytes)
+                self._filled = 0
 
     async def drain(self) -> None:
-        """Sends what fills a part. Waits while two parts are under way. Raises ProblemError 503."""
-        while len(self._buffer) >= self._part_bytes:
-            rest = self._buffer[self._part_bytes :]
-            del self._buffer[self._part_bytes :]
-            part, self._buffer = self._buffer, rest
-            await self._send(part)
+        """Sends what fills a part. Waits while three parts are under way. Raises ProblemError 503."""
+        while self._full:
+            await self._send(self._full.popleft())
 
     async def finish(self, file_name: str, sha256: str | None) -> Upload:
         """Makes the song complete, and returns its record.
@@ -61,12 +70,12 @@ class SongWriter:
         """
         if not self._size_bytes:
             raise empty("audio: the song")
+        del self._buffer[self._filled :]
         whole = bytes(self._buffer) if self._multipart_id is None else None
         if whole is not None:
             await self._gate.in_order(partial(self._digest.update, whole))
         elif self._buffer:
             await self._send(self._buffer)
-        self._buffer = bytearray()
         while self._under_way:
             self._parts.append(await self._under_way.popleft())
         found = self._digest.hexdigest()
@@ -110,4 +119,5 @@ class SongWriter:
         await self._gate.in_order(partial(self._digest.update, part))
         key, multipart_id = self._key, self._multipart_id or ""
         etag = await self._gate.run(lambda store: store.put_part(key, multipart_id, number, part))
+        self._free.append(part)
         return PartEtag(number=number, etag=etag)

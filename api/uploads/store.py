@@ -26,7 +26,8 @@ from common.storage.bucket import Bucket
 from common.storage.bucket_keys import uploads_of
 from common.storage.s3_client import make_client
 from common.storage.storage_errors import code_of
-from common.storage.uploads import Upload, Uploads
+from common.storage.upload_record import Upload
+from common.storage.uploads import Uploads
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +38,13 @@ class UploadStore:
     Every method raises ProblemError for what is wrong with the request, and the client's errors.
     """
 
-    def __init__(self, settings: ApiSettings, wall_clock: Callable[[], float] = time.time):
-        """`wall_clock` gives seconds since the epoch. Raises ProblemError without bucket or keys."""
+    def __init__(
+        self, settings: ApiSettings, wall_clock: Callable[[], float] = time.time, client: Any = None
+    ):
+        """`wall_clock` gives seconds since the epoch. `client` takes the place of boto3's.
+
+        Raises ProblemError without a bucket or without keys.
+        """
         if settings.s3_bucket_name is None:
             raise refusals.off("S3_BUCKET_NAME is not set")
         session = boto3.session.Session()
@@ -48,7 +54,7 @@ class UploadStore:
         endpoint = settings.s3_endpoint_url
         outside = settings.s3_presign_endpoint_url or endpoint
         times = {"connect_timeout": 5, "read_timeout": 60, "tries": 3}
-        client = make_client(session, settings, endpoint, **times, connections=16)
+        client = client or make_client(session, settings, endpoint, **times, connections=16)
         self._signer: Any = make_client(session, settings, outside, **times)
         self.bucket = Bucket(client, settings.s3_bucket_name)
         self.uploads = Uploads(self.bucket, settings.s3_prefix)

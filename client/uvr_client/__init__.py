@@ -18,6 +18,7 @@ from uvr_client.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    UploadFailed,
     UvrError,
     WaitTimeout,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Unreachable",
+    "UploadFailed",
     "UserUsage",
     "UvrClient",
     "UvrError",

@@ -1,6 +1,5 @@
 """Has `UvrClient`, which offers the api's calls to programs."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
@@ -19,6 +18,7 @@ from uvr_client.errors import BadRequest, Conflict, NoResult, ServerError
 from uvr_client.keeping import KeepingCalls
 from uvr_client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
 from uvr_client.offers import Models, OfferedModel, OfferedPreset, Presets
+from uvr_client.songs import Progress, SongSender
 from uvr_client.task_path import task_id, task_path
 from uvr_client.transport import Patience, Repeat, Transport
 
@@ -51,10 +51,11 @@ class UvrClient(KeepingCalls):
         patience = patience or Patience()
         self._transport = Transport(base_url, username, password, timeout_s, patience)
         self._downloader = Downloader(timeout_s, patience)
+        self._songs = SongSender(self._transport, timeout_s)
 
     def close(self) -> None:
-        self._transport.close()
-        self._downloader.close()
+        for part in (self._transport, self._downloader, self._songs):
+            part.close()
 
     def __enter__(self) -> Self:
         return self
@@ -66,32 +67,29 @@ class UvrClient(KeepingCalls):
 
     def submit(
         self,
-        audio: str,
+        audio: str | Path,
         hook_url: str | None = None,
         idempotency_key: str | None = None,
         cancel_after_s: float | None = None,
+        on_progress: Progress = lambda sent_bytes, size_bytes: None,
         **choices: Unpack[Choices],
     ) -> Submission:
-        """Queues the song at the address `audio`. The callback goes to `hook_url`, if it is given.
+        """Queues a song: a file at a path, which is uploaded, an address, or `upload:ID`.
 
-        The api cancels the task if it has not ended `cancel_after_s` after its submission. Without
+        The callback goes to `hook_url`, if it is given. `on_progress` is called while a file is uploaded. The
+        api cancels the task if it has not ended `cancel_after_s` after its submission. Without
         `idempotency_key` the client makes a key: a retry after a lost answer never makes a second task.
         `choices` are further keyword arguments, which Choices describes. The api checks them: it raises
         BadRequest, whose text lists what is possible.
-        Raises Conflict when another submission had the same key, TooManyRequests when the queue is full.
+        Raises Conflict when another submission had the same key, TooManyRequests when the queue is full, and
+        UploadFailed for a file that cannot be read or stored.
         """
         key = idempotency_key if idempotency_key is not None else str(uuid4())
         if not _KEY.fullmatch(key):
             raise BadRequest(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters")
-        given = {"audio": audio, "hook_url": hook_url, "cancel_after_s": cancel_after_s, **fields_of(choices)}
-        response = self._transport.request(
-            "POST",
-            "/generate",
-            Repeat.ANY,
-            # json.dumps writes ASCII: text that is not valid Unicode reaches the api, which names the error.
-            content=json.dumps({name: value for name, value in given.items() if value is not None}),
-            headers={"Content-Type": "application/json", "Idempotency-Key": key},
-        )
+        given = {"hook_url": hook_url, "cancel_after_s": cancel_after_s, **fields_of(choices)}
+        fields = {name: value for name, value in given.items() if value is not None}
+        response = self._songs.submit(audio, fields, key, on_progress)
         queued = answers.read(_Queued, response.content)
         return Submission(**queued.model_dump(), idempotency_key=key)
 

@@ -25,6 +25,7 @@ M = TypeVar("M", bound=BaseModel)
 _EPILOG = (
     "Exit codes: 0 success; 2 wrong usage; 3 a task was cancelled; 4 a task failed; 5 no such task; "
     "6 the task's state does not allow it; 64 a setting is missing or wrong; 65 the api refused the request; "
+    "66 a file cannot be read or uploaded; "
     "69 the api does not answer; 70 the api failed; 74 a download failed; 75 try again later; "
     "77 wrong user name or password; 130 interrupted. If several apply, the highest one is used."
 )

@@ -73,5 +73,9 @@ class DownloadFailed(UvrError):
     """A stem could not be downloaded."""
 
 
+class UploadFailed(UvrError):
+    """A song's file could not be read, or the store does not take it."""
+
+
 class StemMismatch(DownloadFailed):
     """The downloaded bytes differ in size or sha256 from the stem that the api announced."""

@@ -15,6 +15,7 @@ from uvr_client.errors import (
     Unauthorized,
     Unavailable,
     Unreachable,
+    UploadFailed,
     UvrError,
 )
 from uvr_client.models import State, Task
@@ -31,6 +32,7 @@ class Exit(IntEnum):
     CONFLICT = 6
     BAD_SETTINGS = 64
     BAD_REQUEST = 65
+    UPLOAD_FAILED = 66
     UNREACHABLE = 69
     SERVER_ERROR = 70
     DOWNLOAD_FAILED = 74
@@ -49,6 +51,7 @@ _OF_ERRORS: tuple[tuple[type[UvrError], Exit], ...] = (
     (Unavailable, Exit.REFUSED),
     (BadRequest, Exit.BAD_REQUEST),
     (DownloadFailed, Exit.DOWNLOAD_FAILED),
+    (UploadFailed, Exit.UPLOAD_FAILED),
     (NoResult, Exit.DOWNLOAD_FAILED),
 )
 

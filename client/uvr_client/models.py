@@ -80,8 +80,9 @@ class Task(_Answer):
 
     While the task is queued, `queue_place` (1 is next) and `queue_eta_s` are set. While it waits for a retry,
     `next_try_at` is set. `error_code` and `error_message` describe the last failure. `audio` is the
-    song's address without its query, `hook_host` the callback's host; earlier apis send neither. `choices`,
-    `label` and `metadata` are those of the submission. `deleted_at` is set once the results are deleted.
+    song's address without its query, or `upload:` and an id, `hook_host` the callback's host; earlier apis
+    send neither. `file_name` is an uploaded file's. `choices`, `label` and `metadata` are those of the
+    submission. `deleted_at` is set once the results are deleted.
     """
 
     task_uuid: UUID
@@ -91,6 +92,7 @@ class Task(_Answer):
     attempt: int = 0
     user: str = ""
     audio: str | None = None
+    file_name: str | None = None
     hook_host: str | None = None
     submitted_at: float
     updated_at: float

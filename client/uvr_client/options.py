@@ -67,7 +67,7 @@ def pairs(texts: Sequence[str] | None) -> dict[str, str] | None:
 def check_key(idempotency_key: str | None, urls: Sequence[str]) -> None:
     """Raises BadParameter for one key with several songs."""
     if idempotency_key is not None and len(urls) > 1:
-        raise typer.BadParameter("--idempotency-key names one task: give one URL with it")
+        raise typer.BadParameter("--idempotency-key names one task: give one song with it")
 
 
 Url = Annotated[str | None, typer.Option(help=f"the api's address [UVR_URL; {DEFAULT_URL}]")]
@@ -90,7 +90,9 @@ Version = Annotated[
 
 Id = Annotated[UUID, typer.Argument(metavar="ID", help="the task's id, as `uvr submit` prints it")]
 Ids = Annotated[list[UUID], typer.Argument(metavar="ID", help="the tasks' ids, as `uvr submit` prints them")]
-SongUrls = Annotated[list[str], typer.Argument(metavar="URL", help="addresses of songs")]
+SongUrls = Annotated[
+    list[str], typer.Argument(metavar="SONG", help="files, which are uploaded, or addresses of songs")
+]
 Hook = Annotated[str | None, typer.Option(metavar="URL", help="POST the callback to this address")]
 Wait = Annotated[bool, typer.Option("--wait", help="wait until the stems are ready or the task has failed")]
 Download = Annotated[

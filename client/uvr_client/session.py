@@ -12,7 +12,7 @@ import typer
 
 from uvr_client import exits
 from uvr_client.client import UvrClient
-from uvr_client.errors import BadRequest, Conflict, NotFound, UvrError
+from uvr_client.errors import BadRequest, Conflict, NotFound, UploadFailed, UvrError
 from uvr_client.exits import Exit
 from uvr_client.output import Output
 from uvr_client.settings import BadSettings, Given, load
@@ -84,7 +84,7 @@ def each(items: Iterable[T], output: Output, call: Callable[[T], None]) -> list[
     for item in items:
         try:
             call(item)
-        except (BadRequest, NotFound, Conflict) as error:
+        except (BadRequest, NotFound, Conflict, UploadFailed) as error:
             output.say(f"error: {item}: {error}")
             codes.append(exits.of_error(error))
     return codes

@@ -8,12 +8,14 @@ from uuid import UUID
 import typer
 
 from uvr_client import exits, options
+from uvr_client.client import UvrClient
 from uvr_client.errors import UvrError
 from uvr_client.exits import Exit
 from uvr_client.models import Submission
 from uvr_client.options import number_or_text, numbers, pairs, parts
 from uvr_client.output import Output
 from uvr_client.session import each, end
+from uvr_client.upload_progress import upload_bar
 from uvr_client.watching import TaskWatcher
 
 
@@ -58,11 +60,16 @@ def submit(
     output = Output(as_json)
     submitter = _Submitter(output, wait or download is not None)
     with context.obj.client(output) as client:
-        submit_one = partial(client.submit, hook_url=hook, idempotency_key=idempotency_key, **chosen)
-        codes = submitter.submit_all(urls, partial(submit_one, cancel_after_s=cancel_after))
+        chosen |= {"hook_url": hook, "idempotency_key": idempotency_key, "cancel_after_s": cancel_after}
+        codes = submitter.submit_all(urls, partial(_submit_one, client, output, chosen))
         if submitter.waits:
             codes += TaskWatcher(client, output, download, submitter.submissions).run(submitter.submissions)
     end(*codes)
+
+
+def _submit_one(client: UvrClient, output: Output, chosen: dict[str, Any], audio: str) -> Submission:
+    with upload_bar(output, audio) as on_progress:
+        return client.submit(audio, on_progress=on_progress, **chosen)
 
 
 class _Submitter:

@@ -88,7 +88,7 @@ def details(task: Task) -> Iterator[tuple[str, str]]:
     if task.label is not None:
         yield "label", printable(task.label)
     if task.audio is not None:
-        yield "song", printable(task.audio)
+        yield "song", printable(_song(task))
     if task.hook_host is not None:
         yield "callback", f"to {printable(task.hook_host)}"
     if task.choices:
@@ -128,7 +128,7 @@ def tasks_table(tasks: Iterable[Task], width: int) -> Table:
     columns = ("task", "submitted", "state", "progress", "user")
     table = _table(*columns, *(("song", "callback") if is_wide else ()), "error")
     for task in tasks:
-        song, hook_host = printable(task.label or task.audio or ""), printable(task.hook_host or "")
+        song, hook_host = printable(task.label or _song(task)), printable(task.hook_host or "")
         name, at = str(task.task_uuid), local_time(task.submitted_at)
         if not is_wide:
             name, at = _two_lines(name, song), _two_lines(at, hook_host and f"→ {hook_host}")
@@ -234,3 +234,8 @@ def _table(*columns: str) -> Table:
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "task")
     return table
+
+
+def _song(task: Task) -> str:
+    """Returns the name of an uploaded file, or the song's address."""
+    return task.file_name or task.audio or ""

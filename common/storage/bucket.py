@@ -7,7 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from common.storage.multipart import MultipartUploads, md5
+from common.storage.multipart import MultipartUploads, if_match, md5
 from common.storage.storage_errors import code_of, status_of
 from common.waiting import StopCheck, go_on
 
@@ -17,6 +17,8 @@ _COPIED_PART_BYTES = 256 * 1024**2
 _MISSING = ("NoSuchKey", "NotFound", "404")
 # If-None-Match: 412, the key exists; 409, another writer is creating it this very moment.
 _TAKEN = (409, 412)
+# x-amz-copy-source-if-match: the source has another ETag.
+_OTHER_ETAG = 412
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,16 @@ class Bucket:
         self.client, self.name = client, name
         self.multipart = MultipartUploads(client, name)
 
-    def put(self, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> None:
-        """Stores `body` at `key`, and replaces an object there. `headers` have the names of boto3."""
-        self.client.put_object(Bucket=self.name, Key=key, Body=body, ContentMD5=md5(body), **headers or {})
+    def put(self, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> str:
+        """Stores `body` at `key`, and replaces an object there. `headers` have the names of boto3.
+
+        Returns the object's ETag.
+        """
+        answer = self.client.put_object(
+            Bucket=self.name, Key=key, Body=body, ContentMD5=md5(body), **headers or {}
+        )
+        etag: str = answer["ETag"]
+        return etag
 
     def create(self, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> bool:
         """Stores `body` at `key` unless an object is there or being created: then returns False."""
@@ -109,17 +118,18 @@ class Bucket:
         headers: Mapping[str, Any] | None = None,
         check: StopCheck = go_on,
         sent: Callable[[int], None] = lambda size_bytes: None,
+        etag: str | None = None,
     ) -> bool:
         """Copies within the store, and replaces an object at `target`. Returns False if `source` is missing.
 
-        `size_bytes` is the source's. The copy gets `headers`, by the names of boto3, not the source's. Calls
-        `check` before each part of 256 MiB, and `sent` with the size in bytes of each copied part. Raises
-        what `check` raises.
+        If `etag` is given, it also returns False if the source has another one. `size_bytes` is the source's.
+        The copy gets `headers`, by the names of boto3, not the source's. Calls `check` before each part of
+        256 MiB, and `sent` with the size in bytes of each copied part. Raises what `check` raises.
         """
         try:
             if size_bytes > _MAX_COPY_BYTES:
                 parts = self.multipart
-                parts.copy(source, target, size_bytes, _COPIED_PART_BYTES, headers or {}, check, sent)
+                parts.copy(source, target, size_bytes, _COPIED_PART_BYTES, headers or {}, check, sent, etag)
                 return True
             check()
             self.client.copy_object(
@@ -127,10 +137,11 @@ class Bucket:
                 Key=target,
                 CopySource={"Bucket": self.name, "Key": source},
                 MetadataDirective="REPLACE",
+                **if_match(etag),
                 **headers or {},
             )
         except ClientError as error:
-            if code_of(error) in _MISSING:
+            if code_of(error) in _MISSING or (etag and status_of(error) == _OTHER_ETAG):
                 return False
             raise
         sent(size_bytes)

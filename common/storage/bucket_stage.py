@@ -8,10 +8,12 @@ Removals that fail while the store is away are made up for as soon as the store 
 still owed goes by its age, in `sweep`.
 """
 
+import errno
 import hashlib
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import BinaryIO
@@ -32,7 +34,7 @@ from common.storage.s3_client import make_client
 from common.storage.stage_interface import StagedFile, StageMode, StemTarget
 from common.storage.stage_keys import is_any_key, read_attempt, read_key
 from common.storage.staged_removals import Removal, StagedRemovals
-from common.storage.storage_errors import job_errors, staging_errors
+from common.storage.storage_errors import job_errors, reason_of, staging_errors
 from common.storage.verified import VerifiedFile, mismatch, missing
 from common.waiting import StopCheck, go_on
 
@@ -91,15 +93,15 @@ class BucketStage:
         with beneath.directory(source.parent) as parent, beneath.open_file(parent, source.name) as file:
             staged = _described(key, file)
             with staging_errors("staging"):
-                self._upload(staged, file, check)
+                etag = self._upload(staged, file, check)
         source.unlink()
-        return staged
+        return replace(staged, etag=etag)
 
     def publish(self, staged: StagedFile, target: StemTarget) -> None:
         """Copies a staged file within the store: as Stage.publish.
 
-        Its size and the sha256 that `put` has noted beside it must be the announced ones. The store has
-        checked the bytes of each request of `put` against their MD5.
+        Its size, its ETag and the sha256 that `put` has noted beside it must be the announced ones. Whoever
+        can write to the stage can forge the sha256, but not the ETag, which the store makes from the bytes.
         """
         read_key(staged.key)
         with job_errors("look at a staged file"):
@@ -109,11 +111,11 @@ class BucketStage:
         if seen.size_bytes != staged.size_bytes:
             sizes = f"{staged.size_bytes} bytes were announced, {seen.size_bytes} found"
             raise mismatch(f"A staged file is not the one that was announced: {sizes}")
-        if seen.metadata.get("sha256") != staged.sha256:
-            raise mismatch("A staged file is not the one that was announced: its sha256 differs")
+        if seen.metadata.get("sha256") != staged.sha256 or seen.etag != staged.etag:
+            raise mismatch("A staged file is not the one that was announced: its checksum differs")
         if self._wall_clock() - seen.modified_s >= _KEPT_FROM_S:
             self.keep(staged.key)
-        if not target.copy(seen.key, staged.size_bytes):
+        if not target.copy(seen.key, staged.size_bytes, seen.etag):
             raise missing(staged.key)
 
     def remove_attempt(self, task_uuid: UUID, place: str, attempt: int) -> None:
@@ -145,6 +147,14 @@ class BucketStage:
         found = read_attempt(at.attempt)
         self.remove_earlier_attempts(UUID(at.task), found["place"], int(found["number"]))
 
+    def size_bytes(self) -> int:
+        """As Stage.size_bytes, without unfinished uploads."""
+        try:
+            objects = self._quick.objects(self._root)
+            return sum(found.size_bytes for found in objects if self._attempt_of(found.key))
+        except (BotoCoreError, ClientError) as error:
+            raise OSError(errno.EIO, reason_of(error)) from error
+
     def sweep(self, now_s: float, retired_for_s: float, kept_for_s: float) -> int:
         """As Stage.sweep. Nothing stays retired here. Objects with other names than the stage's stay."""
         removed = 0
@@ -159,17 +169,17 @@ class BucketStage:
             log.warning("%s cannot be swept: %s", self.where, error)
         return removed
 
-    def _upload(self, staged: StagedFile, file: BinaryIO, check: StopCheck) -> None:
+    def _upload(self, staged: StagedFile, file: BinaryIO, check: StopCheck) -> str:
+        """Returns the object's ETag."""
         key = self._root + staged.key
         verified = VerifiedFile(file, staged.size_bytes, staged.sha256)
         headers = {"ContentType": content_type(key), "Metadata": {"sha256": staged.sha256}}
         check()
         if staged.size_bytes > PART_BYTES:
-            self._bucket.multipart.put(verified, key, headers, check, lambda size_bytes: None)
-            return
+            return self._bucket.multipart.put(verified, key, headers, check, lambda size_bytes: None)
         body = verified.read(PART_BYTES + 1)
         verified.verify()
-        self._bucket.put(key, body, headers)
+        return self._bucket.put(key, body, headers)
 
     def _attempt_of(self, key: str) -> str:
         """Returns the part of a key that names task and attempt, "" if the key is not the stage's."""

@@ -33,8 +33,8 @@ class MultipartUploads:
         headers: Mapping[str, Any],
         check: StopCheck,
         sent: Callable[[int], None],
-    ) -> None:
-        """Uploads `file`, in parts of 16 MiB or more.
+    ) -> str:
+        """Uploads `file`, in parts of 16 MiB or more, and returns the object's ETag.
 
         The object gets `headers`, by the names of boto3. Calls `check` between parts, and `sent` with the
         size in bytes of each stored part. Raises PermanentError (stage_mismatch) if the bytes are not the
@@ -58,10 +58,12 @@ class MultipartUploads:
                 Failpoint.BETWEEN_PARTS.reach()
             check()
             file.verify()
-            self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
+            done = self._client.complete_multipart_upload(**target, MultipartUpload={"Parts": parts})
         except BaseException:
             self._abort(target)
             raise
+        etag: str = done["ETag"]
+        return etag
 
     def copy(
         self,
@@ -72,6 +74,7 @@ class MultipartUploads:
         headers: Mapping[str, Any],
         check: StopCheck = go_on,
         sent: Callable[[int], None] = lambda size_bytes: None,
+        etag: str | None = None,
     ) -> None:
         """Copies the object `source` of `size_bytes` to `key` within the store, in parts of `part_bytes`.
 
@@ -92,6 +95,7 @@ class MultipartUploads:
                     PartNumber=number,
                     CopySource={"Bucket": self._bucket, "Key": source},
                     CopySourceRange=f"bytes={begin}-{last}",
+                    **if_match(etag),
                 )
                 parts.append({"PartNumber": number, "ETag": answer["CopyPartResult"]["ETag"]})
                 sent(last + 1 - begin)
@@ -153,6 +157,11 @@ class MultipartUploads:
             if isinstance(error, ClientError) and code_of(error) == "NoSuchUpload":
                 return
             log.warning("an unfinished upload stays at %s: %s", target["Key"], error)
+
+
+def if_match(etag: str | None) -> dict[str, str]:
+    """Returns the field by which a store copies no source with another ETag."""
+    return {} if etag is None else {"CopySourceIfMatch": etag}
 
 
 def md5(body: bytes) -> str:

@@ -7,6 +7,7 @@ Links in the stage are refused (common.storage.beneath): nothing outside is read
 
 import contextlib
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -45,10 +46,11 @@ class LocalStage:
     def open(self) -> None:
         """Makes the stage's directory, and checks that files can be made and removed there. Raises OSError.
 
-        The test file stays empty, so that a full disk is no error: the uploader will make room.
+        The test file stays empty, so that a full disk is no error: the uploader will make room. It has no
+        name where the file system can do that, so that a process killed here leaves nothing.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        tempfile.NamedTemporaryFile(prefix=".probe-", dir=self.root).close()
+        tempfile.TemporaryFile(prefix=".probe-", dir=self.root).close()
 
     def check(self) -> Check:
         """Checks, for `/readyz`, that the directory still exists and can be written."""
@@ -186,14 +188,25 @@ class LocalStage:
         removed = 0
         for task in self._directories(TASK_NAME):
             for attempt in self._directories(ATTEMPT_NAME, task):
-                changed_s, allowed_s = self._newest_s(task, attempt), kept_for_s
-                if attempt.endswith(RETIRED):
-                    changed_s, allowed_s = self._renamed_s(task, attempt), retired_for_s
-                if changed_s is not None and now_s - changed_s >= allowed_s:
+                found = self._stats(task, attempt)
+                changed_s, allowed_s = max((each.st_mtime for each in found), default=math.inf), kept_for_s
+                if found and attempt.endswith(RETIRED):
+                    # Renaming the directory changes this time, and not the others.
+                    changed_s, allowed_s = found[0].st_ctime, retired_for_s
+                if now_s - changed_s >= allowed_s:
                     self._remove(task, attempt)
                     removed += 1
             self._prune(task)
         return removed
+
+    def size_bytes(self) -> int:
+        """Returns how many bytes all staged files have, also half-written ones. Raises OSError."""
+        return sum(
+            file.st_size
+            for task in self._directories(TASK_NAME)
+            for attempt in self._directories(ATTEMPT_NAME, task)
+            for file in self._stats(task, attempt)[1:]
+        )
 
     def _directories(self, name: re.Pattern[str], *parents: str) -> Iterator[str]:
         """Yields the names of directories that match `name`, never of links."""
@@ -220,19 +233,13 @@ class LocalStage:
         with contextlib.suppress(OSError), beneath.directory(self.root) as root:
             os.rmdir(task, dir_fd=root)
 
-    def _newest_s(self, task: str, attempt: str) -> float | None:
-        """Returns when the attempt was last written to or kept; None if it is gone or being changed now."""
+    def _stats(self, task: str, attempt: str) -> list[os.stat_result]:
+        """Returns the state of an attempt's directory, then of its files.
+
+        Returns nothing if a file or the attempt was renamed just now: somebody works on it.
+        """
         try:
             with beneath.directory(self.root, task, attempt) as directory, os.scandir(directory) as entries:
-                times = [entry.stat(follow_symlinks=False).st_mtime for entry in entries]
-                return max([os.fstat(directory).st_mtime, *times])
+                return [os.fstat(directory), *(entry.stat(follow_symlinks=False) for entry in entries)]
         except (FileNotFoundError, beneath.ForeignEntry):
-            return None  # a file or the attempt was renamed just now: somebody works on it
-
-    def _renamed_s(self, task: str, attempt: str) -> float | None:
-        try:
-            with beneath.directory(self.root, task, attempt) as directory:
-                # Renaming the directory changes this time, and not the others.
-                return os.fstat(directory).st_ctime
-        except (FileNotFoundError, beneath.ForeignEntry):
-            return None
+            return []

@@ -14,11 +14,12 @@ StageMode = Literal["path", "s3"]
 
 @dataclass(frozen=True)
 class StagedFile:
-    """A complete file in the stage. `sha256` is in hexadecimal."""
+    """A complete file in the stage. `sha256` is in hexadecimal; `etag` is the store's, if it is there."""
 
     key: str
     sha256: str
     size_bytes: int
+    etag: str | None = None
 
 
 class StemTarget(Protocol):
@@ -27,8 +28,11 @@ class StemTarget(Protocol):
     def upload(self, file: VerifiedFile) -> None:
         """Stores the bytes of `file`. Raises JobError, and whatever ends a job that must stop."""
 
-    def copy(self, source: str, size_bytes: int) -> bool:
-        """Copies the object `source` within the store. Returns False if it is missing. Raises as `upload`."""
+    def copy(self, source: str, size_bytes: int, etag: str | None = None) -> bool:
+        """Copies the object `source` within the store. Raises as `upload`.
+
+        Returns False if it is missing, or if it has another ETag than `etag`.
+        """
 
 
 class Stage(Protocol):
@@ -85,6 +89,9 @@ class Stage(Protocol):
 
     def remove_retired(self, key: str) -> None:
         """Removes what is left of an attempt that was retired, and earlier attempts at the same record."""
+
+    def size_bytes(self) -> int:
+        """Returns how many bytes all staged files have. Raises OSError."""
 
     def sweep(self, now_s: float, retired_for_s: float, kept_for_s: float) -> int:
         """Removes attempts that a killed worker has left or nobody has published; returns their number.

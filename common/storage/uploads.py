@@ -7,41 +7,16 @@ it once the run is over for good. Marks of tasks that never came to Kafka are re
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
 from common.storage.bucket import Bucket, ObjectSeen
 from common.storage.bucket_keys import UploadKeys
+from common.storage.upload_record import Upload
 
 log = logging.getLogger(__name__)
-
-SHA256 = r"^[0-9a-f]{64}$"
-
-
-class Upload(BaseModel):
-    """The record of an upload. Points in time are in seconds since the epoch.
-
-    `bytes` is the size of the song, `sha256` its checksum if it is known. From `expires_at` on no new task
-    can use the song. `multipart_id` is the store's id of an upload in parts.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    schema_version: Literal[1] = 1
-    upload_id: UUID
-    user: str
-    file_name: str
-    bytes: Annotated[int, Field(gt=0)]
-    sha256: Annotated[str, Field(pattern=SHA256)] | None = None
-    created_at: float
-    expires_at: float
-    multipart_id: str | None = None
-
-    def keys(self, prefix: str) -> UploadKeys:
-        """Returns the keys of the upload's objects. `prefix` is S3_PREFIX."""
-        return UploadKeys(prefix, self.user, self.upload_id)
 
 
 class Uploads:

@@ -240,7 +240,7 @@ def test_a_proxys_word_on_the_client_counts_only_when_it_is_believed(stack, beli
 
 @pytest.mark.parametrize(
     ("password", "content_type", "status"),
-    [("wrong", "", 401), ("password", "", 413), ("password", "multipart/form-data; boundary=x", 415)],
+    [("wrong", "", 401), ("password", "", 413), ("password", "multipart/form-data; boundary=x", 501)],
 )
 @pytest.mark.parametrize("chunked", [False, True])
 def test_a_client_that_still_sends_gets_its_answer(stack, password, content_type, status, chunked):

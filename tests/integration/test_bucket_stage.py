@@ -1,13 +1,14 @@
 """What only the stage in the bucket does: copies within the store, its parts, and its refusals."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
 
-from common.errors import ErrorCode, TransientError
+from common.errors import ErrorCode, PermanentError, TransientError
 from common.settings.schema import ProcessorSettings
+from common.storage.bucket import Bucket
 from common.storage.bucket_stage import BucketStage, open_bucket_stage
 from common.storage.multipart import PART_BYTES
 from common.tasks.messages import StageSeen
@@ -48,6 +49,38 @@ def test_a_staged_stem_has_its_type_and_its_checksum_beside_it(stage, s3_store, 
     head = s3_store.client().head_object(Bucket=s3_store.bucket, Key=f"{prefix}stage/{staged.key}")
     assert head["ContentType"] == "audio/flac"
     assert head["Metadata"] == {"sha256": staged.sha256}
+
+
+class Ours:
+    """A target that copies as an uploader does. Before that it calls `meanwhile`."""
+
+    def __init__(self, bucket: Bucket, meanwhile: Callable[[], None] = lambda: None):
+        self._bucket, self._meanwhile = bucket, meanwhile
+
+    def copy(self, source: str, size_bytes: int, etag: str | None = None) -> bool:
+        self._meanwhile()
+        return self._bucket.copy(source, f"{source}.published", size_bytes, etag=etag)
+
+
+@pytest.mark.parametrize("when", ["before", "while it is published"])
+def test_bytes_put_in_a_stem_s_place_are_not_published_whatever_is_written_beside_them(
+    stage, s3_store, prefix, stem, when
+):
+    staged, bucket = stage.put(TASK, "tasks-0-5", 1, stem), Bucket(s3_store.client(), s3_store.bucket)
+    key, beside = f"{prefix}stage/{staged.key}", {"Metadata": {"sha256": staged.sha256}}
+
+    def forge() -> None:
+        bucket.put(key, b"FLAC", beside)
+
+    if when == "before":
+        forge()
+    with pytest.raises(PermanentError) as caught:
+        stage.publish(staged, Ours(bucket, forge))
+    assert caught.value.code in (ErrorCode.STAGE_MISMATCH, ErrorCode.STAGE_MISSING)
+    assert bucket.seen(f"{key}.published") is None
+    bucket.put(key, b"fLaC", beside)
+    stage.publish(staged, Ours(bucket))
+    assert bucket.get(f"{key}.published") == b"fLaC"
 
 
 def test_parts_of_earlier_attempts_go_with_them_and_those_of_others_stay(stage, s3_store, prefix):

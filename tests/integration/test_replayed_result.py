@@ -44,7 +44,9 @@ class Task:
     def __init__(self, stage: Stage, storage: Storage, song: Path):
         self.stage, self.storage, self.uuid = stage, storage, uuid4()
         staged = stage.put(self.uuid, "tasks-0-5", 1, song)
-        self.stem = StagedStem(key=staged.key, sha256=staged.sha256, bytes=staged.size_bytes, duration_s=1.0)
+        self.stem = StagedStem(
+            key=staged.key, sha256=staged.sha256, bytes=staged.size_bytes, duration_s=1.0, etag=staged.etag
+        )
 
     def keys(self, run: int) -> RunKeys:
         return RunKeys(PREFIX, self.uuid, run)

@@ -50,9 +50,10 @@ README = {
     "./start_local.sh status": RunBy(LOCAL_START, 'checkout.run("status")'),
     "./start_local.sh stop": RunBy(LOCAL_START, 'checkout.run("stop")'),
     "./start_local.sh uninstall": RunBy("test_local_uninstall.py", "./start_local.sh uninstall"),
-    "./start_local.sh exec uvr submit https://example.com/song.mp3 --download stems": IN_THE_STACK,
+    "./start_local.sh exec uvr submit song.mp3 https://example.com/song.mp3 --download stems": IN_THE_STACK,
     "ls stems/*": IN_THE_STACK,
     "./start_local.sh exec uvr list": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/generate -F audio=@song.mp3 -F stems=vocals": IN_THE_STACK,
     "TASK=$(curl -s -u admin:password http://127.0.0.1:8000/generate "
     f'-d \'{{"audio": "https://example.com/song.mp3"}}\' | {_UVR_ID}': IN_THE_STACK,
     "curl -N -u admin:password http://127.0.0.1:8000/tasks/$TASK/events": IN_THE_STACK,
@@ -64,10 +65,18 @@ API = {
     f"-d '{_DEMO_TASK}' | {_UVR_ID}": IN_THE_STACK,
     'curl -u admin:password "http://127.0.0.1:8000/tasks?state=succeeded&limit=10"': IN_THE_STACK,
     f"{_CURL}/deliveries": IN_THE_STACK,
+    "UPLOAD=$(curl -s -u admin:password http://127.0.0.1:8000/uploads "
+    """-d '{"filename": "song.mp3", "bytes": '$(stat -c %s song.mp3)'}')""": IN_THE_STACK,
+    """curl -T song.mp3 "$(echo "$UPLOAD" | grep -o '"url":"[^"]*' | cut -c 8-)\"""": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/generate "
+    """-d "{\\"audio\\": \\"$(echo "$UPLOAD" | grep -o 'upload:[0-9a-f-]*')\\"}\"""": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/generate -F audio=@song.mp3 "
+    """-F 'output={"format": "mp3"}' -F hook_url=http://127.0.0.1:8765/callback""": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/presets": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/models": IN_THE_STACK,
     "curl -X POST -u admin:password http://127.0.0.1:8000/tasks/$TASK/redeliver": IN_THE_STACK,
     "curl -OJ -u admin:password http://127.0.0.1:8000/tasks/$TASK/archive.zip": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/tasks/$TASK/peaks.json": IN_THE_STACK,
     "curl -X DELETE -u admin:password http://127.0.0.1:8000/tasks/$TASK": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/usage": IN_THE_STACK,
     "curl -X POST -u admin:password http://127.0.0.1:8000/tasks/$TASK/cancel": RunBy(

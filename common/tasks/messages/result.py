@@ -25,11 +25,12 @@ from common.tasks.messages.task import Task
 
 
 class StagedObject(MessageModel):
-    """One complete file in the stage, which finds the file by its `key`."""
+    """One complete file in the stage, found by its `key`. `etag` is the store's own, with STAGE=s3."""
 
     key: str
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     bytes: Bytes
+    etag: Annotated[str, Field(max_length=200)] | None = None
 
 
 class StagedStem(StagedObject):

@@ -105,6 +105,7 @@ class FakeStorage:
         disposition: str | None = None,
         check=lambda: None,
         sent=lambda size_bytes: None,
+        etag: str | None = None,
     ) -> bool:
         self._call("copy", target)
         check()

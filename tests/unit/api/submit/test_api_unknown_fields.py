@@ -132,7 +132,6 @@ def test_a_slip_is_a_letter_too_many_too_few_another_or_two_in_turn(one, other, 
 @pytest.mark.parametrize(
     "content_type",
     [
-        "multipart/form-data; boundary=x",
         "Multipart/Mixed",
         "audio/mpeg",
         "audio/wav",
@@ -147,6 +146,15 @@ def test_a_file_is_told_what_to_send_instead_whatever_its_size(content_type, len
     assert answer.status == 415
     assert '{"audio": "https://example.com/song.mp3"}' in answer.json()["error"]
     assert answer.headers["accept"] == "application/json"
+    assert client.chunks_read == 0
+
+
+def test_without_a_bucket_a_form_is_told_so_before_any_of_it_is_read():
+    client = ApiClient()
+    answer = client.generate(b"--x", {"Content-Type": "multipart/form-data; boundary=x"})
+    assert answer.status == 501
+    assert answer.json()["error_code"] == "uploads_off"
+    assert "S3_BUCKET_NAME is not set" in answer.json()["error"]
     assert client.chunks_read == 0
 
 
