@@ -39,7 +39,7 @@ def separated(crashing: CrashSystem, song: bytes, **fields) -> str:
 @pytest.mark.parametrize(
     ("point", "left"),
     [
-        (Failpoint.STEM_DELETED, ["manifest.json", "vocals.wav"]),
+        (Failpoint.STEM_DELETED, ["manifest.json", "peaks.json", "vocals.wav"]),
         (Failpoint.RESULTS_DELETED, TOMBSTONE),
         (Failpoint.JOB_IN_TRANSACTION, TOMBSTONE),
     ],
