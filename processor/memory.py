@@ -80,7 +80,10 @@ class Decoy:
             return
         self.close()
         with contextlib.suppress(OSError):  # no `cat`, or no process can start: work without a decoy
-            self._process = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+            # Without our environment, which holds secrets: whoever is of our user can read it in /proc.
+            self._process = subprocess.Popen(
+                ["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, env={}
+            )
             Path(f"/proc/{self._process.pid}/oom_score_adj").write_text(_HIGHEST)
 
     @property

@@ -78,6 +78,7 @@ class SongWriter:
             await self._send(self._buffer)
         while self._under_way:
             self._parts.append(await self._under_way.popleft())
+        self._release()
         found = self._digest.hexdigest()
         if sha256 is not None and found != sha256.lower():
             raise ProblemError(
@@ -91,8 +92,15 @@ class SongWriter:
         """Removes everything of the song from the bucket."""
         # The store would keep a part that arrives after the others were removed.
         await asyncio.gather(*self._under_way, return_exceptions=True)
+        self._release()
         user, upload_id, multipart_id = self._user, self.upload_id, self._multipart_id
         await self._gate.run(lambda store: store.discard(user, upload_id, multipart_id))
+
+    def _release(self) -> None:
+        """Frees the parts' memory now: the form's parser and its callbacks are garbage of the slow kind."""
+        self._buffer, self._filled = bytearray(), 0
+        self._full.clear()
+        self._free.clear()
 
     def _keep(self, store: "UploadStore", file_name: str, sha256: str, whole: bytes | None) -> Upload:
         """Writes the record, then the song: who is killed in between leaves a record that expires."""

@@ -200,7 +200,8 @@ def test_each_process_has_the_secrets_that_it_needs_alone(stack):
         service = command[-1] if command[-1] in ("api", "processor", "uploader") else ""
         held = {name for name, value in SECRETS.items() if value in environment.values()}
         assert held == NEEDED.get(service, set()), command
-        # Each service has keys of its own; the others, such as the children of the processor, have none.
+        # Each service has keys of its own to the store. The others, among them the processor's children,
+        # have none.
         assert ("AWS_SECRET_ACCESS_KEY" in environment) == bool(service), command
         if service:
             store_keys.setdefault(service, set()).add(environment["AWS_SECRET_ACCESS_KEY"])
