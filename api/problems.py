@@ -11,13 +11,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import Match
 
 from common.tasks.messages import State
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 UNEXPECTED_ERROR = (
     "The request could not be handled, because of an unexpected error; please try again. If it happens "
     "again, give the operator the X-Request-Id"
@@ -83,9 +84,14 @@ def explain(errors: list[Any]) -> str:
 
 def _methods(request: Request) -> list[str]:
     """Return the methods that the request's path takes, by all of its routes."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
-    taken = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for methods in taken for method in methods})
+    # FastAPI keeps included routers as they are, and those tell no methods: each method is tried.
+    scopes = {method: {**request.scope, "method": method} for method in _METHODS}
+    routes = request.app.routes
+    return [
+        method
+        for method, scope in scopes.items()
+        if any(route.matches(scope)[0] is Match.FULL for route in routes)
+    ]
 
 
 def install(app: FastAPI) -> None:
