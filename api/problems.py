@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
-from starlette.routing import Match, Route
+from starlette.routing import compile_path
 
 from common.tasks.messages import State
 
@@ -82,10 +82,10 @@ def explain(errors: list[Any]) -> str:
 
 
 def _methods(request: Request) -> list[str]:
-    """Return the methods that the request's path takes, by all of its routes."""
-    routes = [route for route in request.app.routes if isinstance(route, Route)]
-    taken = [route.methods or () for route in routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for methods in taken for method in methods})
+    """Return the methods that the request's path takes, as the OpenAPI document has them."""
+    documented = request.app.openapi()["paths"].items()
+    found = (methods for path, methods in documented if compile_path(path)[0].match(request.url.path))
+    return sorted({method.upper() for methods in found for method in methods})
 
 
 def install(app: FastAPI) -> None:
@@ -98,8 +98,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
         headers = error.headers
-        if error.status_code == 405:  # Starlette names the methods of one of the path's routes
-            headers = {"Allow": ", ".join(_methods(request))}
+        # Starlette names the methods of one route alone, of the several that a path has.
+        if error.status_code == 405 and (methods := _methods(request)):
+            headers = {"Allow": ", ".join(methods)}
         return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)
