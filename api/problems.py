@@ -104,8 +104,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_exception(request: Request, error: HTTPException) -> JSONResponse:
         headers = error.headers
-        if error.status_code == 405:  # Starlette names the methods of one of the path's routes
-            headers = {"Allow": ", ".join(_methods(request))}
+        # Starlette names the methods of one route alone, of the several that a path has.
+        if error.status_code == 405 and (methods := _methods(request)):
+            headers = {"Allow": ", ".join(methods)}
         return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(RequestValidationError)

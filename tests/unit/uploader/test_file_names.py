@@ -74,6 +74,16 @@ def test_without_a_label_the_songs_file_gives_the_name(audio, expected):
     assert name_in(header_of("Label", audio)) == "Label (vocals).flac"
 
 
+def test_an_uploaded_files_name_is_taken_and_not_its_id():
+    upload = {"audio": "upload:5f0c6a4e-9d0b-4f63-8f0a-0c7b8f1d2a3e", "submitted_at": 1.0, "finished_at": 2.0}
+    result = Separated(
+        task_uuid=TASK_UUID, stems={}, model="m", device="cpu", file_name="My: Song.MP3", **upload
+    )
+    assert name_in(content_disposition(result, "vocals", "flac")) == "My_ Song (vocals).flac"
+    unnamed = result.model_copy(update={"file_name": None})
+    assert name_in(content_disposition(unnamed, "vocals", "flac")) == "song (vocals).flac"
+
+
 def test_programs_that_read_no_rfc_8187_get_a_name_too():
     message = Message()
     message["Content-Disposition"] = header_of("Ärzte 100% 🎧").partition("; filename*=")[0]

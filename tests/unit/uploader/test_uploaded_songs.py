@@ -108,7 +108,7 @@ def test_a_mark_that_comes_while_the_upload_is_removed_keeps_it(bench):
             bench.uploads.mark(upload, task_uuid)
 
     bench.s3.fail = mark_first
-    assert not bench.uploads.remove_unless_used(upload)
+    assert not bench.uploads.remove_unless_used(upload.keys(bench.uploads.prefix))
     assert bench.uploads.find("alice", upload.upload_id) == upload
     assert bench.uploads.song(upload) is not None
 
