@@ -14,7 +14,7 @@ export interface Track {
 
 export interface Loop { isOn: boolean; from_s: number; to_s: number }
 
-const CHECK_MS = 200;
+const CHECK_MS = 100;
 // Below this difference nobody hears two stems apart, and the clocks of media elements are no finer.
 const IN_STEP_S = 0.005;
 // Beyond this difference a jump is heard less than the minutes that a change of speed would take.
@@ -31,6 +31,8 @@ export class Player {
   readonly tracks: Track[];
   readonly loop: Loop = { isOn: false, from_s: 0, to_s: 0 };
   isPlaying = false;
+  /** Whether all tracks stand still until the last one has data. */
+  private isHeld = false;
   private context?: AudioContext;
   private usesGains = true;
   private timer = 0;
@@ -57,12 +59,13 @@ export class Player {
     this.isPlaying = true;
     this.changed();
     this.connect();
-    await this.context?.resume();
     if (this.position_s >= this.duration_s - 0.05) this.seek(0);
-    this.align();
-    await Promise.all(this.whole.map((track) => track.element.play().catch(() => this.changed())));
     clearInterval(this.timer);
     this.timer = setInterval(() => this.check(), CHECK_MS);
+    for (const { element } of this.whole) element.preload = "auto";
+    // At once, because browsers allow it only while they handle what the user did.
+    this.start();
+    await this.context?.resume();
   }
 
   pause(): void {
@@ -131,8 +134,6 @@ export class Player {
       track.isBroken = true;
       this.changed();
     });
-    // All wait for one that has no data yet.
-    element.addEventListener("waiting", () => this.holdFor(track));
     element.addEventListener("ended", () => track === this.leader && this.ended());
     element.addEventListener("timeupdate", () => track === this.leader && this.changed());
   }
@@ -167,42 +168,62 @@ export class Player {
     }
   }
 
-  private holdFor(track: Track): void {
-    if (!this.isPlaying) return;
-    const others = this.whole.filter((other) => other !== track);
-    for (const { element } of others) element.pause();
-    track.element.addEventListener("playing", () => {
-      if (!this.isPlaying) return;
-      this.align(track);
-      for (const { element } of others) void element.play().catch(() => this.changed());
-    }, { once: true });
+  private start(): void {
+    this.isHeld = false;
+    for (const { element } of this.whole)
+      if (element.paused && !isAtEnd(element)) void element.play().catch(() => this.changed());
   }
 
-  /** Puts all tracks where `to` is. */
-  private align(to = this.leader): void {
-    for (const { element } of this.whole) {
-      element.playbackRate = 1;
-      if (to && element !== to.element) element.currentTime = to.element.currentTime;
-    }
+  /** Puts all tracks where the leader is. Returns whether one of them has to find its place first. */
+  private align(): boolean {
+    const position_s = this.position_s;
+    // A stem may be a little shorter than the others.
+    const placeOf = (element: HTMLAudioElement) => Math.min(position_s, element.duration);
+    const elements = this.whole.map((track) => track.element);
+    const apart = elements.filter((element) => Math.abs(element.currentTime - placeOf(element)) > IN_STEP_S);
+    for (const element of apart) element.currentTime = placeOf(element);
+    for (const { element } of this.whole) element.playbackRate = 1;
+    return apart.length > 0;
   }
 
+  /** Holds all tracks while one has no data, and starts them together; else keeps them in step. */
   private check(): void {
     const { isOn, from_s, to_s } = this.loop;
-    const position_s = this.position_s;
-    if (isOn && position_s >= to_s) return this.seek(from_s);
-    for (const { element } of this.whole.slice(1)) {
-      if (element.seeking || element.paused) continue;
-      const ahead_s = element.currentTime - position_s;
-      if (Math.abs(ahead_s) > JUMP_S) element.currentTime = position_s;
-      const isInStep = Math.abs(ahead_s) < IN_STEP_S || Math.abs(ahead_s) > JUMP_S;
-      const change = Math.max(-MOST_RATE_CHANGE, Math.min(MOST_RATE_CHANGE, ahead_s));
-      element.playbackRate = isInStep ? 1 : 1 - change;
+    if (isOn && this.position_s >= to_s) this.seek(from_s);
+    if (this.whole.some(({ element }) => hasNoData(element))) {
+      this.isHeld = true;
+      for (const { element } of this.whole) element.pause();
+      return;
     }
+    if (this.isHeld) {
+      if (!this.align()) this.start();
+      return;
+    }
+    for (const { element } of this.whole.slice(1)) this.keepInStep(element);
+  }
+
+  private keepInStep(element: HTMLAudioElement): void {
+    const ahead_s = element.currentTime - this.position_s;
+    if (isAtEnd(element)) return;
+    if (Math.abs(ahead_s) > JUMP_S) {
+      element.currentTime = this.position_s;
+      return;
+    }
+    const change = Math.max(-MOST_RATE_CHANGE, Math.min(MOST_RATE_CHANGE, ahead_s));
+    element.playbackRate = Math.abs(ahead_s) < IN_STEP_S ? 1 : 1 - change;
   }
 
   private ended(): void {
     if (!this.loop.isOn) return this.pause();
     this.seek(this.loop.from_s);
-    for (const { element } of this.whole) void element.play().catch(() => this.changed());
+    this.isHeld = true;
   }
+}
+
+function isAtEnd(element: HTMLAudioElement): boolean {
+  return element.ended || element.currentTime >= element.duration;
+}
+
+function hasNoData(element: HTMLAudioElement): boolean {
+  return element.seeking || (element.readyState < HTMLMediaElement.HAVE_FUTURE_DATA && !isAtEnd(element));
 }
