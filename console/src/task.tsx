@@ -56,11 +56,11 @@ export function TaskPage({ id }: { id: string }) {
   return (
     <article>
       <p><a href="#/">← {t("back")}</a></p>
+      <h1 ref={heading} tabIndex={-1}>{task ? songName(task) : t("source")}</h1>
       {problem && <p class="problem" role="alert">{problem}</p>}
       {!task && !problem && <p role="status">{t("loading")}</p>}
       {task && (
         <>
-          <h1 ref={heading} tabIndex={-1}>{songName(task)}</h1>
           <Now task={task} />
           <Actions task={task} again={again} failed={setProblem} />
           {task.result && !task.deleted_at && <Stems task={task} result={task.result} />}

@@ -115,6 +115,7 @@ def complaints(tab: Tab) -> list[str]:
     return [text for text in map(json.dumps, tab.complaints) if "Failed to load resource" not in text]
 
 
+@pytest.mark.slow
 def test_a_song_is_sent_followed_heard_and_deleted(chrome, api, s3_store, tmp_path):
     tab = signed_in(chrome, api)
     assert findings(tab) == []
@@ -142,7 +143,7 @@ def test_a_song_is_sent_followed_heard_and_deleted(chrome, api, s3_store, tmp_pa
     assert tab.run("document.querySelector('[aria-label=\"Mute vocals\"]').ariaPressed") == "true"
     tab.click(".play")
 
-    tab.click(".actions > .danger")
+    tab.click("article > .actions > .danger")
     assert findings(tab) == []
     tab.click("dialog .danger")
     wait_for(lambda: api.publisher.deletions, _PATIENCE_S, "deletion")
@@ -172,11 +173,11 @@ def test_a_wrong_password_is_told_on_the_page(chrome, api):
 
 def test_a_session_that_ends_asks_for_the_password_again(chrome, api):
     tab = signed_in(chrome, api)
+    seen(tab, "No songs yet")
     tab.browser.call("Network.clearBrowserCookies", tab.session)
-    tab.type("#link", "https://example.com/song.mp3")
-    tab.press("Enter")
+    tab.run("document.dispatchEvent(new Event('visibilitychange'))")  # the list asks at once
     seen(tab, "Your session is over. Please sign in again.")
-    assert (api.publisher.tasks, tab.challenges) == ([], [])
+    assert tab.challenges == []
 
 
 def test_what_the_api_refuses_is_told_in_its_words(chrome, api):
@@ -201,7 +202,7 @@ def test_the_page_works_behind_a_path_prefix_and_in_chinese(chrome, s3_store, tm
         seen(tab, "分离歌曲")
         assert tab.run("document.documentElement.lang") == "zh-CN"
         tab.click(".songs a")
-        seen(tab, "排队中")
+        seen(tab, "提交时间")
         assert findings(tab) == []
         tab.click(".actions > button")
         wait_for(lambda: api.publisher.cancels, _PATIENCE_S, "cancel")
