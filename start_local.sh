@@ -24,8 +24,18 @@ Settings come from the environment and from .env (see .env.example). PROCESSORS=
 USAGE
 }
 
+# Everything but the page at / works without it.
+build_console() {
+  if [[ ${CONSOLE:-yes} != no ]] && ! console/build.sh; then
+    say "the console could not be built, see above; everything else works. CONSOLE=no skips it"
+  fi
+}
+
 case ${1:-up} in
-  up | demo) bootstrap requirements.txt requirements-local.txt requirements-client.txt ;;
+  up | demo)
+    bootstrap requirements.txt requirements-local.txt requirements-client.txt
+    build_console
+    ;;
   stop | status | logs | exec) venv_works || fail "UVR API is not installed here yet: run ./start_local.sh" ;;
   uninstall)
     uninstall "${@:2}"

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from api import problems
 from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
+from api.console import page, session
 from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
@@ -98,6 +99,8 @@ def _install_routes(app: FastAPI, settings: ApiSettings) -> None:
         app.include_router(routes.router)
     if settings.api_metrics:
         app.include_router(probes.metrics_router)
+    app.include_router(session.router)
+    page.install(app)
 
 
 def _make_parts(

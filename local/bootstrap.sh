@@ -139,7 +139,9 @@ install() {
     if has_pip "$VENV/bin/python"; then pip_install_uv "$VENV"; else uv=$(find_uv); fi ||
       fail "cannot install uv with pip, see above: check the network and PIP_INDEX_URL"
   fi
-  say "installing $* (the first time about 3 GB are downloaded, which takes some minutes)"
+  local note=""
+  [[ " $* " != *" requirements.txt "* ]] || note=" (the first time about 3 GB are downloaded, which takes some minutes)"
+  say "installing $*$note"
   # --no-deps: the files are complete. They leave out diffq on purpose, which is not free for commercial use.
   with_pip_settings "$uv" pip install --python "$VENV/bin/python" --no-deps --require-hashes \
     --only-binary :all: "${files[@]}" || fail "cannot install $*: see above"

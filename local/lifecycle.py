@@ -70,6 +70,8 @@ def print_how_to_use(config: LocalConfig) -> None:
     task = {"audio": f"{origin}{demo_host.SONG_PATH}", "hook_url": f"{origin}{demo_host.CALLBACK_PATH}"}
     say(
         f"""
+The console, a page for people: {config.api_url}/
+
 Submit a song:
 
   curl -u {_quoted(credentials.for_curl(config))} {config.api_url}/generate \\

@@ -29,7 +29,7 @@ uninstall() {
 what_is_ours() {
   local path
   if [[ -d $VENV ]] && is_our_venv; then printf '%s\n' "$VENV"; fi
-  for path in .local models logs; do
+  for path in .local api/console/assets models logs; do
     [[ ! -e $path && ! -L $path ]] || printf '%s\n' "$path"
   done
 }
@@ -48,7 +48,7 @@ describe() {
   printf 'This removes, with all tasks and stems:\n\n'
   # In one call, so that du counts a file only once that two directories share.
   du -sk -- "$@" | while read -r size_kib path; do
-    printf '  %9s  %-10s %s\n' "$(readable "$size_kib")" "$path" "$(purpose "$path")"
+    printf '  %9s  %-18s %s\n' "$(readable "$size_kib")" "$path" "$(purpose "$path")"
   done
   printf '\nand the bytecode that Python has compiled (__pycache__).'
   printf '\nIt keeps .env, files with users and secrets, and directories that settings have put elsewhere.\n'
@@ -65,6 +65,7 @@ purpose() {
   case $1 in
     "$VENV") echo "the Python environment" ;;
     .local) echo "tasks, stems, the demo's files, Kafka, downloads, caches$(cache_note)" ;;
+    api/console/assets) echo "the console" ;;
     models) echo "models" ;;
     logs) echo "logs" ;;
   esac

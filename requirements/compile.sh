@@ -18,7 +18,7 @@ together=$(mktemp)
 trap 'rm -f "$together"' EXIT
 # uv prefers the pins that it finds in its output file.
 [[ ${1:-} == --upgrade ]] || sed -nE 's/^([A-Za-z0-9._-]+==[^ ]+) .*/\1/p' requirements*.txt | sort -u > "$together"
-resolve -o "$together" api uploader processor client local test bench uv
+resolve -o "$together" api uploader processor client local test bench console uv
 write() { # output file, groups
   local out=$1 compiled; shift
   compiled=$(resolve --constraint "$together" "$@")
@@ -32,4 +32,5 @@ write requirements-client.txt client
 write requirements-local.txt local
 write requirements-test.txt test
 write requirements-bench.txt bench
+write requirements-console.txt console
 write requirements-uv.txt uv

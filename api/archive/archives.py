@@ -33,7 +33,7 @@ class Archives:
     def __init__(self, settings: ApiSettings, load: "Callable[[ApiSettings], BucketReader]" = _load):
         self._settings, self._load = settings, load
         self._reader: BucketReader | None = None
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="bucket-read")
+        self._pool: ThreadPoolExecutor | None = None
         self._users: set[str] = set()
 
     def take_place(self, user: str) -> None:
@@ -65,7 +65,16 @@ class Archives:
                 last.add_done_callback(lambda _: blocks.close())
 
     def close(self) -> None:
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """End the threads. A later question would start others."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+            self._pool = None
+
+    @property
+    def _threads(self) -> ThreadPoolExecutor:
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="bucket-read")
+        return self._pool
 
     def _opened(self) -> "BucketReader":
         if self._reader is None:

@@ -1,4 +1,8 @@
-"""HTTP Basic authentication (RFC 7617), decided before anything of the body is read."""
+"""HTTP Basic authentication (RFC 7617), decided before anything of the body is read.
+
+The console signs in by a session's cookie instead. Its requests carry a header that no page of another origin
+can set, and that programs do not send: nothing changes for requests without the header and the cookie.
+"""
 
 import base64
 import binascii
@@ -7,6 +11,8 @@ from collections.abc import Callable
 
 from fastapi import Request
 
+from api.auth.session_key import session_key
+from api.auth.sessions import Sessions
 from api.auth.sign_in import Pair, SignIn, TooManySignIns
 from api.auth.users import read_users
 from api.limiter import FailureLimiter
@@ -15,6 +21,9 @@ from api.problems import ProblemError
 from common.settings.schema import ApiSettings
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="UVR API", charset="UTF-8"'}
+COOKIE = "uvr_session"
+PAGE_HEADER = "X-UVR-CSRF"
+_CHANGES_NOTHING = ("GET", "HEAD")
 
 
 class BasicAuth:
@@ -28,10 +37,14 @@ class BasicAuth:
         self._metrics = metrics
         self._sign_in = make_sign_in(settings, clock)
         self._limiter = FailureLimiter(settings.auth_failures_per_minute, clock)
+        self.sessions = Sessions(lambda: session_key(settings), self._sign_in.credential_of)
 
     async def user_of(self, request: Request) -> str:
         """Return the user's name. Raise ProblemError: 401, 429 or 503. Nothing of the body is read."""
         headers = request.headers.getlist("Authorization")
+        # A browser adds a stored password to the page's requests too. For these only the cookie counts.
+        if is_from_page(request) or (not headers and COOKIE in request.cookies):
+            return self._user_of_session(request)
         if not headers:
             self._metrics.refused(SignInRefusal.MISSING)
             raise ProblemError(
@@ -39,15 +52,7 @@ class BasicAuth:
                 "Authentication is required: send a user name and a password by HTTP Basic",
                 headers=CHALLENGE,
             )
-        client = request.client.host if request.client else ""
-        wait_s = self._limiter.retry_after_s(client)
-        if wait_s > 0:
-            self._metrics.refused(SignInRefusal.TOO_MANY_FAILURES)
-            raise ProblemError(
-                429,
-                f"Too many failed sign-ins from this address; please try again in {math.ceil(wait_s)} s",
-                headers={"Retry-After": str(math.ceil(wait_s))},
-            )
+        client = self._may_try(request)
         # Of two headers, a proxy before us may have read the other one.
         credentials = decode(headers[0]) if len(headers) == 1 else None
         if credentials is None:
@@ -57,6 +62,39 @@ class BasicAuth:
             self._metrics.refused(SignInRefusal.WRONG)
             raise ProblemError(401, "Wrong user name or password", headers=CHALLENGE)
         return user
+
+    async def sign_in(self, request: Request, name: str, password: str) -> str:
+        """Return a session's token for the right password. Raise ProblemError: 401, 429 or 503."""
+        user = await self._user(self._may_try(request), name.encode(), password.encode())
+        if user is None:
+            self._metrics.refused(SignInRefusal.WRONG)
+            raise ProblemError(401, "Wrong user name or password")
+        return self.sessions.issue(user)
+
+    def _user_of_session(self, request: Request) -> str:
+        """Return the user. Raise ProblemError: 401, or 403 for a change that does not come from our page."""
+        user = self.sessions.user_of(request.cookies.get(COOKIE, ""))
+        if user is None:
+            self._metrics.refused(SignInRefusal.MISSING)
+            # With a challenge the browser would ask for the password in a window of its own.
+            headers = None if is_from_page(request) else CHALLENGE
+            raise ProblemError(401, "Nobody is signed in, or the session is over: sign in", headers=headers)
+        if request.method not in _CHANGES_NOTHING:
+            require_page(request)
+        return user
+
+    def _may_try(self, request: Request) -> str:
+        """Return the client's address. Raise ProblemError 429 for one that has failed too often."""
+        client = request.client.host if request.client else ""
+        wait_s = self._limiter.retry_after_s(client)
+        if wait_s > 0:
+            self._metrics.refused(SignInRefusal.TOO_MANY_FAILURES)
+            raise ProblemError(
+                429,
+                f"Too many failed sign-ins from this address; please try again in {math.ceil(wait_s)} s",
+                headers={"Retry-After": str(math.ceil(wait_s))},
+            )
+        return client
 
     async def _user(self, client: str, name: bytes, password: bytes) -> str | None:
         if user := self._sign_in.known(name, password):
@@ -77,6 +115,21 @@ class BasicAuth:
         if user is not None and counts:
             self._limiter.forgive(client)
         return user
+
+
+def is_from_page(request: Request) -> bool:
+    """Return whether the console has sent the request."""
+    return request.headers.get(PAGE_HEADER) == "1"
+
+
+def require_page(request: Request) -> None:
+    """Raise ProblemError 403 unless the console has sent the request."""
+    if not is_from_page(request):
+        raise ProblemError(
+            403,
+            f"With a session, a request that changes something needs the header {PAGE_HEADER}: 1",
+            error_code="csrf_header_missing",
+        )
 
 
 def make_sign_in(settings: ApiSettings, clock: Callable[[], float]) -> SignIn:

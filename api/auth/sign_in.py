@@ -87,6 +87,13 @@ class SignIn:
         self._names = sorted(self._users)
         self._decoys = {cost: _decoy(*cost) for cost in map(parameters_of, self._users.values())}
 
+    def credential_of(self, name: str) -> bytes | None:
+        """Return the user's password or its hash, for signing sessions; None if there is no such user."""
+        if self._pair and self._pair.name == name:
+            return self._pair.password.encode()
+        encoded = self._users.get(name)
+        return None if encoded is None else encoded.encode()
+
     def known(self, name: bytes, password: bytes) -> str | None:
         """Return the user if that needs no check by Argon2, else None."""
         if self._pair and self._pair.matches(name, password):

@@ -22,7 +22,7 @@ from common.settings.schema import ApiSettings
 # They show no user's data, and orchestrators ask for them by a pod's address or by a service's name.
 _PROBES = ("/health", "/livez", "/readyz", "/metrics")
 # Anybody may read these pages, and other sites may link to them.
-_PAGES = ("/docs", "/openapi.json")
+_PAGES = ("/", "/docs", "/openapi.json")
 _FORWARDED_HOST = "uvr.forwarded_host"
 _ALLOWED_METHODS = "GET, HEAD, POST, DELETE"
 _ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"

@@ -1,6 +1,7 @@
 """Gives results new links. Importing this module loads boto3."""
 
 import logging
+from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError
 
@@ -32,6 +33,17 @@ class ResultLinks:
         named = {name: urls.get(name) for name in ("vocals", "instrumental")}
         expires_at = first_expiry_s(links.values())
         return result.model_copy(update={"stems": stems, "expires_at": expires_at, **named})
+
+    def origin(self) -> str | None:
+        """Return scheme, host and port of the links; None where no links can be made."""
+        if self._maker is None:
+            return None
+        try:
+            link = urlsplit(self._maker.url("any").url)
+        except BotoCoreError as error:
+            self._log_once(error)
+            return None
+        return f"{link.scheme}://{link.netloc}"
 
     def _links(self, result: SuccessCallback) -> dict[str, ResultLink] | None:
         if self._maker is None:

@@ -28,6 +28,7 @@ class LinkRenewer:
     def __init__(self, settings: ApiSettings, load: "Callable[[ApiSettings], ResultLinks]" = _load):
         self._settings, self._load = settings, load
         self._links: ResultLinks | None = None
+        self._origin: str | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="links")
 
     async def renewed(self, status: Status) -> Status:
@@ -38,10 +39,24 @@ class LinkRenewer:
         fresh = await asyncio.get_running_loop().run_in_executor(self._thread, self._renew, result)
         return status.model_copy(update={"result": fresh})
 
+    async def origin(self) -> str | None:
+        """Return scheme, host and port of the links; None where no links can be made."""
+        if self._settings.s3_bucket_name is None:
+            return None
+        if self._origin is None:
+            self._origin = await asyncio.get_running_loop().run_in_executor(self._thread, self._find_origin)
+        return self._origin
+
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _renew(self, result: SuccessCallback) -> SuccessCallback:
+        return self._loaded().renewed(result)
+
+    def _find_origin(self) -> str | None:
+        return self._loaded().origin()
+
+    def _loaded(self) -> "ResultLinks":
         if self._links is None:
             self._links = self._load(self._settings)
-        return self._links.renewed(result)
+        return self._links

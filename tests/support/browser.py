@@ -1,5 +1,6 @@
 """A real Chromium without a window, driven over a pipe by its own protocol (Chrome DevTools)."""
 
+import base64
 import json
 import os
 import select
@@ -134,6 +135,12 @@ class Tab:
         return [event["request"]["url"] for event in self._heard("Network.requestWillBeSent")]
 
     @property
+    def challenges(self) -> list[str]:
+        """The addresses whose answers asked for a password, in a window of the browser's own."""
+        answers = [event["response"] for event in self._heard("Network.responseReceived")]
+        return [one["url"] for one in answers if "www-authenticate" in map(str.lower, one["headers"])]
+
+    @property
     def complaints(self) -> list[Any]:
         """Errors and warnings since `listen`, of the browser (such as the page's policy) and of scripts."""
         logged = [event["entry"] for event in self._heard("Log.entryAdded")]
@@ -152,6 +159,36 @@ class Tab:
     def click(self, selector: str) -> None:
         """Clicks all that `selector` finds."""
         self.run(f"document.querySelectorAll({json.dumps(selector)}).forEach(found => found.click())")
+
+    def choose_files(self, selector: str, *files: Path) -> None:
+        """Chooses files in the field that `selector` finds, as its user does in the window of the system."""
+        found = self.browser.call(
+            "Runtime.evaluate", self.session, expression=f"document.querySelector({json.dumps(selector)})"
+        )
+        handle = found["result"]["objectId"]
+        self.browser.call(
+            "DOM.setFileInputFiles", self.session, objectId=handle, files=[str(file) for file in files]
+        )
+
+    def press(self, key: str) -> None:
+        """Presses a key where the focus is."""
+        text = {"text": "\r"} if key == "Enter" else {"text": key} if len(key) == 1 else {}
+        for kind in ("keyDown", "keyUp"):
+            self.browser.call("Input.dispatchKeyEvent", self.session, type=kind, key=key, **text)
+
+    def look(self, width: int, theme: str = "light") -> None:
+        """Makes the window so wide, in CSS pixels, for a user of a `light` or `dark` theme."""
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+        self.browser.call("Emulation.setDeviceMetricsOverride", self.session, **size)
+        features = [{"name": "prefers-color-scheme", "value": theme}]
+        self.browser.call("Emulation.setEmulatedMedia", self.session, features=features)
+
+    def picture(self, file: Path) -> None:
+        """Writes the whole page as PNG."""
+        answer = self.browser.call(
+            "Page.captureScreenshot", self.session, format="png", captureBeyondViewport=True
+        )
+        file.write_bytes(base64.b64decode(answer["data"]))
 
     def pass_over_policies(self) -> None:
         """The page's content security policy no longer keeps a test's script from making requests."""

@@ -23,6 +23,10 @@ class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
     """A file with that password, in place of BASIC_AUTH_PASSWORD."""
     basic_auth_users_file: Path | None = None
     """A file of further users with the hashes of their passwords, see api.auth.users."""
+    session_key: SecretStr | None = Field(None, min_length=32)
+    """The key that signs sessions of the console. Unset: a random one, in a file beside VIEW_FILE."""
+    session_key_file: Path | None = None
+    """A file with that key, in place of SESSION_KEY."""
     admin_usernames: Names = ()
     """Users who see, cancel and redeliver everybody's tasks."""
     api_docs: bool = True

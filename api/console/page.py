@@ -1,0 +1,74 @@
+"""`GET /`: the console's page, and its files below `/console/`, as `console/build.sh` has made them."""
+
+from collections.abc import AsyncIterator
+from importlib import resources
+from importlib.resources.abc import Traversable
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from api.routes.parts import parts_of
+
+_NOT_BUILT = (
+    "UVR API runs, but its console was not built: run console/build.sh and start the api again. "
+    "The API itself is described at docs below this address.\n"
+)
+_MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
+# A file's name changes with its content.
+_FOR_EVER = "public, max-age=31536000, immutable"
+# A client that does not read holds no more than this of a file in the api's memory.
+_CHUNK_BYTES = 16 * 1024
+
+
+def policy(bucket_origin: str | None) -> str:
+    """Return the page's content security policy. Stems are heard from the bucket's own address."""
+    stems = f" {bucket_origin}" if bucket_origin else ""
+    return "; ".join(
+        (
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "img-src 'self' data:",
+            f"media-src 'self'{stems}",
+            f"connect-src 'self'{stems}",
+            "base-uri 'none'",
+            "form-action 'none'",
+            "frame-ancestors 'none'",
+        )
+    )
+
+
+def install(app: FastAPI, assets: Traversable | None = None) -> None:
+    """Add the page and its files to `app`. All files are read now: what is built later needs a restart."""
+    folder = resources.files("api.console") / "assets" if assets is None else assets
+    page, files = _read(folder)
+
+    @app.get("/", include_in_schema=False)
+    async def show_page(request: Request) -> Response:
+        if page is None:
+            return PlainTextResponse(_NOT_BUILT, 404)
+        origin = await parts_of(request).links.origin()
+        return HTMLResponse(page, headers={"Content-Security-Policy": policy(origin)})
+
+    @app.get("/console/{name}", include_in_schema=False)
+    async def show_file(name: str) -> Response:
+        if name not in files:
+            raise HTTPException(404)
+        headers = {"Content-Length": str(len(files[name])), "Cache-Control": _FOR_EVER}
+        media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
+        return StreamingResponse(_chunks(files[name]), media_type=media_type, headers=headers)
+
+
+def _read(folder: Traversable) -> tuple[bytes | None, dict[str, bytes]]:
+    """Return the page and its files by name; None and nothing where the console was not built."""
+    page = folder / "index.html"
+    if not page.is_file():
+        return None, {}
+    found = [file for file in (folder / "console").iterdir() if file.name.rpartition(".")[2] in _MEDIA_TYPES]
+    return page.read_bytes(), {file.name: file.read_bytes() for file in found}
+
+
+async def _chunks(content: bytes) -> AsyncIterator[bytes]:
+    for start in range(0, len(content), _CHUNK_BYTES):
+        yield content[start : start + _CHUNK_BYTES]

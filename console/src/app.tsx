@@ -1,0 +1,132 @@
+import { useEffect, useState } from "preact/hooks";
+
+import * as api from "./api";
+import { SignIn } from "./sign_in";
+import { Songs } from "./songs";
+import { Submit } from "./submit";
+import { TaskPage } from "./task";
+import { firstLanguage, LANGUAGES, LanguageContext, remember, useSpeech, type Language } from "./texts";
+
+const TASK = /^#\/tasks\/([0-9a-f-]{36})$/;
+const RETRY_MS = 3000;
+
+/** Returns the part of the address behind `#`: the place within the page. */
+function usePlace(): string {
+  const [place, setPlace] = useState(location.hash);
+  useEffect(() => {
+    const moved = () => setPlace(location.hash);
+    addEventListener("hashchange", moved);
+    return () => removeEventListener("hashchange", moved);
+  }, []);
+  return place;
+}
+
+export function App() {
+  const [language, setLanguage] = useState<Language>(firstLanguage);
+  useEffect(() => {
+    document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
+  }, [language]);
+  const choose = (chosen: Language) => {
+    remember(chosen);
+    setLanguage(chosen);
+  };
+  return (
+    <LanguageContext.Provider value={language}>
+      <Console choose={choose} />
+    </LanguageContext.Provider>
+  );
+}
+
+function Console({ choose }: { choose: (language: Language) => void }) {
+  const { t } = useSpeech();
+  const [session, setSession] = useState<api.Session>();
+  const [wasSignedOut, setWasSignedOut] = useState(false);
+  const [isAway, setIsAway] = useState(false);
+
+  useEffect(() => {
+    let timer = 0;
+    const ask = () =>
+      api.session().then(
+        (found) => {
+          setIsAway(false);
+          setSession(found);
+        },
+        () => {
+          setIsAway(true);
+          timer = setTimeout(ask, RETRY_MS);
+        },
+      );
+    api.onSignedOut(() => {
+      setWasSignedOut(true);
+      setSession({ user: null, is_admin: false });
+    });
+    void ask();
+    return () => clearTimeout(timer);
+  }, []);
+
+  const signOut = async () => {
+    try {
+      await api.signOut();
+    } catch {
+      return setIsAway(true);
+    }
+    location.hash = "";
+    setWasSignedOut(false);
+    setSession({ user: null, is_admin: false });
+  };
+
+  return (
+    <>
+      <header class="top">
+        <a class="brand" href="#/">{t("title")}</a>
+        <LanguageSwitch choose={choose} />
+        {session?.user && (
+          <>
+            <span class="who">{t("signedInAs", { user: session.user })}</span>
+            <button type="button" onClick={signOut}>{t("signOut")}</button>
+          </>
+        )}
+      </header>
+      <main>
+        {isAway && <p class="notice" role="status">{t("noAnswer")}</p>}
+        {!session ? (
+          !isAway && <p role="status">{t("loading")}</p>
+        ) : session.user ? (
+          <SignedIn session={session} />
+        ) : (
+          <SignIn wasSignedOut={wasSignedOut} done={setSession} />
+        )}
+      </main>
+    </>
+  );
+}
+
+function SignedIn({ session }: { session: api.Session }) {
+  const place = usePlace();
+  const [submitted, setSubmitted] = useState(0);
+  const task = TASK.exec(place)?.[1];
+  // The first view stays while a task is looked at, so that songs on their way go on being sent.
+  return (
+    <>
+      <div hidden={task !== undefined}>
+        <Submit submitted={() => setSubmitted((count) => count + 1)} />
+        <Songs session={session} submitted={submitted} isSeen={task === undefined} />
+      </div>
+      {task && <TaskPage key={task} id={task} />}
+    </>
+  );
+}
+
+function LanguageSwitch({ choose }: { choose: (language: Language) => void }) {
+  const { t, language } = useSpeech();
+  return (
+    <select
+      class="language"
+      aria-label={t("language")}
+      value={language}
+      onChange={(event) => choose(event.currentTarget.value as Language)}
+    >
+      {LANGUAGES.map(([code, name]) => <option key={code} value={code}>{name}</option>)}
+    </select>
+  );
+}

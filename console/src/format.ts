@@ -1,0 +1,45 @@
+/** Numbers and times as people read them, in the browser's time zone. */
+import type { Task } from "./api";
+import type { Language } from "./texts";
+
+const TAGS: Record<Language, string> = { en: "en-GB", zh: "zh-CN" };
+
+export function moment(seconds: number, language: Language): string {
+  return new Intl.DateTimeFormat(TAGS[language], { dateStyle: "medium", timeStyle: "medium" }).format(seconds * 1000);
+}
+
+/** `1:05`, `1:00:05`. */
+export function clock(seconds: number): string {
+  const whole = Math.max(0, Math.floor(seconds));
+  const two = (n: number) => String(n).padStart(2, "0");
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h ? `${h}:${two(m)}:${two(s)}` : `${m}:${two(s)}`;
+}
+
+export function duration(seconds: number, language: Language): string {
+  const [amount, unit] =
+    seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"] : [seconds / 3600, "hour"];
+  const digits = amount < 10 ? 1 : 0;
+  return new Intl.NumberFormat(TAGS[language], { style: "unit", unit, maximumFractionDigits: digits }).format(amount);
+}
+
+export function bytes(count: number, language: Language): string {
+  return new Intl.NumberFormat(TAGS[language], { style: "unit", unit: "megabyte", maximumFractionDigits: 1 }).format(
+    count / 1e6,
+  );
+}
+
+/** The name under which people know the song. */
+export function songName(task: Task): string {
+  if (task.label) return task.label;
+  if (task.file_name) return task.file_name;
+  const last = (task.audio ?? "").split("/").filter(Boolean).pop();
+  if (!last || last.startsWith("upload:")) return task.task_uuid;
+  try {
+    return decodeURIComponent(last);
+  } catch {
+    return last;
+  }
+}
+
+export const FINAL = new Set(["succeeded", "failed", "cancelled"]);

@@ -1,0 +1,130 @@
+import { useEffect, useReducer, useRef } from "preact/hooks";
+
+import type { Stem } from "./api";
+import { clock } from "./format";
+import { Player, type Track } from "./player";
+import { useSpeech } from "./texts";
+
+const STEP_S = 5;
+
+declare global {
+  interface Window {
+    /** For tests, which measure how far the stems are apart. */
+    uvrPlayer?: Player;
+  }
+}
+
+/** Returns the player of these stems, and draws the caller again after each change. */
+function usePlayer(stems: [string, Stem][]): Player | undefined {
+  const [, draw] = useReducer((count: number) => count + 1, 0);
+  const player = useRef<Player | undefined>(undefined);
+  // Fresh links to the same stems must not begin the song anew.
+  const identity = stems.map(([name, stem]) => name + stem.sha256).join();
+  useEffect(() => {
+    const duration_s = Math.max(...stems.map(([, stem]) => stem.duration_s));
+    const made = new Player(stems.map(([name, stem]) => [name, stem.url]), duration_s, () => draw(undefined));
+    player.current = window.uvrPlayer = made;
+    draw(undefined);
+    return () => made.close();
+  }, [identity]);
+  return player.current;
+}
+
+export function PlayerView({ stems }: { stems: [string, Stem][] }) {
+  const { t } = useSpeech();
+  const player = usePlayer(stems);
+  if (!player) return null;
+
+  const pressed = (event: KeyboardEvent) => {
+    if (event.target !== event.currentTarget || event.ctrlKey || event.metaKey || event.altKey) return;
+    const track = player.tracks[Number(event.key) - 1];
+    if (event.key === " ") player.toggle();
+    else if (event.key === "ArrowLeft") player.seek(player.position_s - STEP_S);
+    else if (event.key === "ArrowRight") player.seek(player.position_s + STEP_S);
+    else if (track) player.set(track, { isMuted: !track.isMuted });
+    else return;
+    event.preventDefault();
+  };
+
+  return (
+    <div class="player" tabIndex={0} role="group" aria-labelledby="listen" aria-describedby="keys" onKeyDown={pressed}>
+      <Transport player={player} />
+      <ul class="tracks">
+        {player.tracks.map((track) => <TrackRow key={track.name} player={player} track={track} />)}
+      </ul>
+      <p class="hint" id="keys">{t("playerKeys")}</p>
+    </div>
+  );
+}
+
+function Transport({ player }: { player: Player }) {
+  const { t } = useSpeech();
+  const [now, all] = [clock(player.position_s), clock(player.duration_s)];
+  const { isOn, from_s, to_s } = player.loop;
+  return (
+    <div class="transport">
+      <button class="main play" type="button" onClick={() => player.toggle()}>
+        {t(player.isPlaying ? "pause" : "play")}
+      </button>
+      <input
+        class="position"
+        type="range"
+        min={0}
+        max={player.duration_s}
+        step={0.1}
+        value={player.position_s}
+        aria-label={t("position")}
+        aria-valuetext={t("positionOf", { now, all })}
+        onInput={(event) => player.seek(Number(event.currentTarget.value))}
+      />
+      <span class="clock" aria-hidden="true">{t("positionOf", { now, all })}</span>
+      <div class="loop">
+        <button type="button" aria-pressed={isOn} onClick={() => player.setLoop({ isOn: !isOn })}>{t("loop")}</button>
+        <button type="button" onClick={() => player.setLoop({ isOn: true, from_s: player.position_s })}>
+          {t("loopFrom")}
+        </button>
+        <button type="button" onClick={() => player.setLoop({ isOn: true, to_s: player.position_s })}>
+          {t("loopTo")}
+        </button>
+        {isOn && <span>{t("loopPart", { from: clock(from_s), to: clock(to_s) })}</span>}
+      </div>
+    </div>
+  );
+}
+
+function TrackRow({ player, track }: { player: Player; track: Track }) {
+  const { t } = useSpeech();
+  const stem = track.name;
+  if (track.isBroken) return <li><p class="problem">{t("playFailed", { stem })}</p></li>;
+  // The second row of the grid is the waveform's, once the processor makes one.
+  return (
+    <li>
+      <span class="name">{stem}</span>
+      <button
+        type="button"
+        aria-pressed={track.isMuted}
+        aria-label={t("muteStem", { stem })}
+        onClick={() => player.set(track, { isMuted: !track.isMuted })}
+      >
+        {t("mute")}
+      </button>
+      <button
+        type="button"
+        aria-pressed={track.isSolo}
+        aria-label={t("soloStem", { stem })}
+        onClick={() => player.set(track, { isSolo: !track.isSolo })}
+      >
+        {t("solo")}
+      </button>
+      <input
+        type="range"
+        min={0}
+        max={1}
+        step={0.01}
+        value={track.level}
+        aria-label={t("levelStem", { stem })}
+        onInput={(event) => player.set(track, { level: Number(event.currentTarget.value) })}
+      />
+    </li>
+  );
+}

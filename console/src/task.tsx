@@ -1,0 +1,200 @@
+import { useEffect, useRef, useState } from "preact/hooks";
+
+import * as api from "./api";
+import { Details } from "./details";
+import { bytes, clock, duration, FINAL, moment, songName } from "./format";
+import { PlayerView } from "./player_view";
+import { useSpeech } from "./texts";
+import { wordsOf } from "./words";
+
+const RETRY_MS = 2000;
+
+/** Returns the task, kept up to date, and what went wrong. `again` asks anew. */
+function useTask(id: string) {
+  const { t } = useSpeech();
+  const [task, setTask] = useState<api.Task>();
+  const [problem, setProblem] = useState("");
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    const stop = new AbortController();
+    let timer = 0;
+    let isFinal = false;
+    const look = async () => {
+      try {
+        await api.follow(
+          id,
+          (seen) => {
+            isFinal = FINAL.has(seen.state);
+            setProblem("");
+            setTask(seen);
+          },
+          stop.signal,
+        );
+      } catch (error) {
+        if (stop.signal.aborted) return;
+        const isGone = error instanceof api.ProblemError && [401, 404].includes(error.status);
+        setProblem(isGone ? t("noSuchPage") : wordsOf(error, t));
+        if (isGone) return;
+      }
+      if (!isFinal && !stop.signal.aborted) timer = setTimeout(look, RETRY_MS);
+    };
+    void look();
+    return () => {
+      stop.abort();
+      clearTimeout(timer);
+    };
+  }, [id, round]);
+  return { task, problem, setProblem, again: () => setRound((count) => count + 1) };
+}
+
+export function TaskPage({ id }: { id: string }) {
+  const { t } = useSpeech();
+  const { task, problem, setProblem, again } = useTask(id);
+  const heading = useRef<HTMLHeadingElement>(null);
+  const isThere = task !== undefined;
+  useEffect(() => heading.current?.focus(), [isThere]);
+  return (
+    <article>
+      <p><a href="#/">← {t("back")}</a></p>
+      <h1 ref={heading} tabIndex={-1}>{task ? songName(task) : t("source")}</h1>
+      {problem && <p class="problem" role="alert">{problem}</p>}
+      {!task && !problem && <p role="status">{t("loading")}</p>}
+      {task && (
+        <>
+          <Now task={task} />
+          <Actions task={task} again={again} failed={setProblem} />
+          {task.result && !task.deleted_at && <Stems task={task} result={task.result} />}
+          <Course task={task} />
+          <Details task={task} />
+        </>
+      )}
+    </article>
+  );
+}
+
+function Now({ task }: { task: api.Task }) {
+  const { t, language } = useSpeech();
+  const state = task.deleted_at ? t("deleted") : t(`state_${task.state}`);
+  const place = task.queue_place;
+  const eta = task.queue_eta_s;
+  return (
+    <div class="now">
+      <p role="status"><span class={`state ${task.state}`}>{state}</span></p>
+      {!FINAL.has(task.state) && <progress aria-label={t("progress")} max={1} value={task.progress ?? 0} />}
+      {place !== undefined && (
+        <p>
+          {eta === undefined ? t("place", { place }) : t("placeEta", { place, time: duration(eta, language) })}
+        </p>
+      )}
+      {task.next_try_at && <p>{t("nextTry", { time: moment(task.next_try_at, language) })}</p>}
+      {task.error_code && (
+        <p class="problem">
+          <strong>{t("wentWrong")}: </strong>
+          {task.error_message} <code>{task.error_code}</code>
+        </p>
+      )}
+    </div>
+  );
+}
+
+function Actions({ task, again, failed }: { task: api.Task; again: () => void; failed: (why: string) => void }) {
+  const { t } = useSpeech();
+  const dialog = useRef<HTMLDialogElement>(null);
+  const [isRemoving, setIsRemoving] = useState(false);
+  const isOver = FINAL.has(task.state);
+  const isDeleted = task.deleted_at !== undefined;
+
+  // A task that is over has no events any more: ask until its deletion is seen.
+  useEffect(() => {
+    if (!isRemoving || isDeleted) return;
+    const timer = setInterval(again, RETRY_MS);
+    return () => clearInterval(timer);
+  }, [isRemoving, isDeleted]);
+
+  const act = async (ask: (id: string) => Promise<unknown>) => {
+    try {
+      await ask(task.task_uuid);
+      return true;
+    } catch (error) {
+      failed(wordsOf(error, t));
+      return false;
+    }
+  };
+  const remove = async () => {
+    dialog.current!.close();
+    setIsRemoving(await act(api.remove));
+  };
+
+  return (
+    <div class="actions">
+      {!isOver && <button type="button" onClick={() => act(api.cancel)}>{t("cancel")}</button>}
+      {isOver && !isDeleted && !isRemoving && (
+        <button class="danger" type="button" onClick={() => dialog.current!.showModal()}>{t("remove")}</button>
+      )}
+      {isRemoving && !isDeleted && <p role="status">{t("removing")}</p>}
+      <dialog ref={dialog} aria-labelledby="ask-remove">
+        <p id="ask-remove">{t("removeAsk")}</p>
+        <div class="actions">
+          <button type="button" onClick={() => dialog.current!.close()}>{t("keep")}</button>
+          <button class="danger" type="button" onClick={remove}>{t("remove")}</button>
+        </div>
+      </dialog>
+    </div>
+  );
+}
+
+function Stems({ task, result }: { task: api.Task; result: api.Result }) {
+  const { t, language } = useSpeech();
+  const stems = Object.entries(result.stems);
+  return (
+    <section class="card" aria-labelledby="listen">
+      <h2 id="listen">{t("listen")}</h2>
+      <PlayerView stems={stems} />
+      <h3>{t("stems")}</h3>
+      <ul class="files">
+        {stems.map(([name, stem]) => (
+          <li key={name}>
+            <a href={stem.url} rel="noreferrer" download>{t("save", { stem: name })}</a>
+            <span class="when"> {bytes(stem.bytes, language)}, {clock(stem.duration_s)}</span>
+          </li>
+        ))}
+        <li><a href={api.archiveAddress(task.task_uuid)} download>{t("saveAll")}</a></li>
+      </ul>
+      {result.expires_at && <p class="hint">{t("linksUntil", { time: moment(result.expires_at, language) })}</p>}
+    </section>
+  );
+}
+
+function Course({ task }: { task: api.Task }) {
+  const { t, language } = useSpeech();
+  const times = Object.entries(task.times) as [api.State, number][];
+  const entered = times.sort((a, b) => a[1] - b[1]);
+  return (
+    <section aria-labelledby="course">
+      <h2 id="course">{t("course")}</h2>
+      <div class="scroll" tabIndex={0} role="group" aria-labelledby="course">
+        <table>
+          <thead>
+            <tr>
+              <th scope="col">{t("state")}</th>
+              <th scope="col">{t("entered")}</th>
+              <th scope="col">{t("lasted")}</th>
+            </tr>
+          </thead>
+          <tbody>
+            {entered.map(([state, at], place) => {
+              const end = entered[place + 1]?.[1];
+              return (
+                <tr key={state}>
+                  <th scope="row">{t(`state_${state}`)}</th>
+                  <td>{moment(at, language)}</td>
+                  <td>{end === undefined ? "" : duration(end - at, language)}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+      </div>
+    </section>
+  );
+}

@@ -1,0 +1,40 @@
+/** The page's words, from one table for each language. */
+import { createContext } from "preact";
+import { useContext } from "preact/hooks";
+
+import { en } from "./texts/en";
+import { zh } from "./texts/zh";
+
+export type Words = Record<keyof typeof en, string>;
+export type Language = "en" | "zh";
+
+const TABLES: Record<Language, Words> = { en, zh };
+const STORED = "uvr.language";
+
+export const LANGUAGES: [Language, string][] = [["en", "English"], ["zh", "简体中文"]];
+
+export function firstLanguage(): Language {
+  const stored = localStorage.getItem(STORED);
+  if (stored === "en" || stored === "zh") return stored;
+  return navigator.languages.find((tag) => /^(en|zh)\b/i.test(tag))?.toLowerCase().startsWith("zh") ? "zh" : "en";
+}
+
+export function remember(language: Language): void {
+  localStorage.setItem(STORED, language);
+}
+
+export const LanguageContext = createContext<Language>("en");
+
+export interface Speech {
+  language: Language;
+  /** Returns the text with each `{name}` replaced. */
+  t: (key: keyof Words, values?: Record<string, string | number>) => string;
+}
+
+export function useSpeech(): Speech {
+  const language = useContext(LanguageContext);
+  return {
+    language,
+    t: (key, values = {}) => TABLES[language][key].replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? "")),
+  };
+}
