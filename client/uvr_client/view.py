@@ -136,7 +136,7 @@ def tasks_table(tasks: Iterable[Task], width: int) -> Table:
         table.add_row(
             name,
             at,
-            printable(task.state),
+            printable(task.state) if task.deleted_at is None else f"{printable(task.state)}, deleted",
             percent(task.progress),
             printable(task.user),
             *rest,

@@ -126,6 +126,10 @@ export const cancel = (id: string) => send("POST", `tasks/${id}/cancel`);
 
 export const remove = (id: string) => send("DELETE", `tasks/${id}`);
 
+export interface Peaks { resolutions: { points_per_s: number; stems: Record<string, string> }[] }
+
+export const peaks = (id: string) => get<Peaks>(`tasks/${id}/peaks.json`);
+
 export const archiveAddress = (id: string) => `tasks/${id}/archive.zip`;
 
 export interface Choices { preset?: string; format?: string }

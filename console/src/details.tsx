@@ -13,7 +13,7 @@ export function Details({ task }: { task: api.Task }) {
       <section aria-labelledby="used">
         <h2 id="used">{t("used")}</h2>
         <dl>
-          {task.audio && <><dt>{t("source")}</dt><dd>{task.audio}</dd></>}
+          {task.audio && <><dt>{t("source")}</dt><dd>{task.file_name ?? task.audio}</dd></>}
           <dt>{t("user")}</dt><dd>{task.user}</dd>
           <dt>{t("submitted")}</dt><dd>{moment(task.submitted_at, language)}</dd>
           {result && (

@@ -158,10 +158,14 @@ export class Player {
     this.setLevels();
   }
 
+  /** Whether the track is neither muted nor left out by another's solo. */
+  isHeard(track: Track): boolean {
+    return !track.isMuted && (track.isSolo || !this.tracks.some((other) => other.isSolo));
+  }
+
   private setLevels(): void {
-    const isOneSolo = this.tracks.some((track) => track.isSolo);
     for (const track of this.tracks) {
-      const level = track.isMuted || (isOneSolo && !track.isSolo) ? 0 : track.level;
+      const level = this.isHeard(track) ? track.level : 0;
       // A short ramp, because a jump of the level clicks.
       if (track.gain) track.gain.gain.setTargetAtTime(level, this.context!.currentTime, 0.01);
       else if (!this.usesGains) track.element.volume = level;

@@ -4,6 +4,7 @@ import type { Stem } from "./api";
 import { clock } from "./format";
 import { Player, type Track } from "./player";
 import { useSpeech } from "./texts";
+import { useLevels, Waveform } from "./waveform";
 
 const STEP_S = 5;
 
@@ -30,9 +31,10 @@ function usePlayer(stems: [string, Stem][]): Player | undefined {
   return player.current;
 }
 
-export function PlayerView({ stems }: { stems: [string, Stem][] }) {
+export function PlayerView({ id, stems }: { id: string; stems: [string, Stem][] }) {
   const { t } = useSpeech();
   const player = usePlayer(stems);
+  const levels = useLevels(id);
   if (!player) return null;
 
   const pressed = (event: KeyboardEvent) => {
@@ -50,7 +52,9 @@ export function PlayerView({ stems }: { stems: [string, Stem][] }) {
     <div class="player" tabIndex={0} role="group" aria-labelledby="listen" aria-describedby="keys" onKeyDown={pressed}>
       <Transport player={player} />
       <ul class="tracks">
-        {player.tracks.map((track) => <TrackRow key={track.name} player={player} track={track} />)}
+        {player.tracks.map((track) => (
+          <TrackRow key={track.name} player={player} track={track} levels={levels[track.name]} />
+        ))}
       </ul>
       <p class="hint" id="keys">{t("playerKeys")}</p>
     </div>
@@ -92,13 +96,12 @@ function Transport({ player }: { player: Player }) {
   );
 }
 
-function TrackRow({ player, track }: { player: Player; track: Track }) {
+function TrackRow({ player, track, levels }: { player: Player; track: Track; levels?: Uint8Array }) {
   const { t } = useSpeech();
   const stem = track.name;
   if (track.isBroken) return <li><p class="problem">{t("playFailed", { stem })}</p></li>;
-  // The second row of the grid is the waveform's, once the processor makes one.
   return (
-    <li>
+    <li class={player.isHeard(track) ? undefined : "silent"}>
       <span class="name">{stem}</span>
       <button
         type="button"
@@ -125,6 +128,7 @@ function TrackRow({ player, track }: { player: Player; track: Track }) {
         aria-label={t("levelStem", { stem })}
         onInput={(event) => player.set(track, { level: Number(event.currentTarget.value) })}
       />
+      {levels && <Waveform player={player} levels={levels} />}
     </li>
   );
 }

@@ -149,7 +149,7 @@ function Stems({ task, result }: { task: api.Task; result: api.Result }) {
   return (
     <section class="card" aria-labelledby="listen">
       <h2 id="listen">{t("listen")}</h2>
-      <PlayerView stems={stems} />
+      <PlayerView id={task.task_uuid} stems={stems} />
       <h3>{t("stems")}</h3>
       <ul class="files">
         {stems.map(([name, stem]) => (

@@ -2,16 +2,20 @@
 
 import gzip
 import hashlib
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
+import soundfile
 
 from api.view.merge import of_task
 from common.storage.bucket_keys import RunKeys
 from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
+from processor.audio.peaks import Peaks
+from processor.audio.wav import SAMPLE_RATE
 from tests.support import audio
 from tests.support.api.api_server import ApiServer, api_server
 from tests.support.browser import Browser, Tab, browser
@@ -25,6 +29,17 @@ pytestmark = pytest.mark.network
 _PATIENCE_S = 60
 _SONG_S = 20
 _IN_STEP_S = 0.02
+# How much of the first waveform's canvas is covered.
+_DRAWN_SHARE = """(() => {
+    const canvas = document.querySelector(".waveform canvas");
+    const { width, height } = canvas;
+    const pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
+    return pixels.filter((byte, index) => index % 4 === 3 && byte > 0).length / (width * height);
+})()"""
+_CLICK_IN_THE_MIDDLE = """{
+    const wave = document.querySelector(".waveform"), { left, width } = wave.getBoundingClientRect();
+    wave.dispatchEvent(new MouseEvent("click", { bubbles: true, clientX: left + width / 2 }));
+}"""
 
 
 @pytest.fixture(scope="module")
@@ -91,15 +106,20 @@ def song(directory: Path, seconds: float = 1.0, seed: int = 0) -> Path:
 
 
 def finished(task: Task, store: S3Store, prefix: str, directory: Path) -> Status:
-    """The status of `task` with two stems in the store."""
-    stems = {}
-    for seed, name in enumerate(("vocals", "instrumental")):
+    """The status of `task` with two stems and their peaks in the store."""
+    stems, names = {}, ("vocals", "instrumental")
+    peaks = Peaks(names, _SONG_S * SAMPLE_RATE, SAMPLE_RATE)
+    for seed, name in enumerate(names):
         data = song(directory, _SONG_S, seed).read_bytes()
+        peaks.add(name, soundfile.read(io.BytesIO(data), dtype="float32")[0])
         key = RunKeys(prefix, task.task_uuid, 1).stem(name, "wav")
         store.client().put_object(Bucket=store.bucket, Key=key, Body=data, ContentType="audio/wav")
         link = f"{store.endpoint_url}/{store.bucket}/{key}"
         digest = hashlib.sha256(data).hexdigest()
         stems[name] = PublishedStem(url=link, sha256=digest, bytes=len(data), duration_s=_SONG_S)
+    peaks.write(directory / "peaks.json")
+    body, key = (directory / "peaks.json").read_bytes(), RunKeys(prefix, task.task_uuid, 1).peaks
+    store.client().put_object(Bucket=store.bucket, Key=key, Body=body)
     result = SuccessCallback(
         task_uuid=task.task_uuid, timestamp=task.submitted_at + 30, stems=stems, model="spleeter-2stems",
         device="cpu", expires_at=task.submitted_at + 3600,
@@ -139,8 +159,14 @@ def test_a_song_is_sent_followed_heard_and_deleted(chrome, api, s3_store, tmp_pa
     wait_for(lambda: tab.run("uvrPlayer.position_s") > 11, _PATIENCE_S, "the stems to play on")
     wait_for(lambda: tab.run("uvrPlayer.spread_s") < _IN_STEP_S, _PATIENCE_S, "the stems to be in step")
     assert tab.run("uvrPlayer.tracks.every(track => track.gain)"), "the store allows no Web Audio"
+    assert tab.run("document.querySelectorAll('.waveform').length") == 2
+    assert 0.2 < tab.run(_DRAWN_SHARE) < 1
+    tab.run(_CLICK_IN_THE_MIDDLE)
+    assert _SONG_S / 2 - 1 < tab.run("uvrPlayer.position_s") < _SONG_S / 2 + 2
+    tab.run("document.querySelector('.player').focus()")
     tab.press("1")
     assert tab.run("document.querySelector('[aria-label=\"Mute vocals\"]').ariaPressed") == "true"
+    assert tab.run("document.querySelectorAll('.silent .waveform').length") == 1
     tab.click(".play")
 
     tab.click("article > .actions > .danger")
