@@ -1,13 +1,13 @@
 """`GET /`: the console's page, and its files below `/console/`, as `console/build.sh` has made them."""
 
-from collections.abc import AsyncIterator
 from importlib import resources
 from importlib.resources.abc import Traversable
 
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
+from api.http.in_chunks import in_chunks
 from api.routes.parts import parts_of
 
 _NOT_BUILT = (
@@ -17,8 +17,6 @@ _NOT_BUILT = (
 _MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 # A file's name changes with its content.
 _FOR_EVER = "public, max-age=31536000, immutable"
-# A client that does not read holds no more than this of a file in the api's memory.
-_CHUNK_BYTES = 16 * 1024
 
 
 def policy(bucket_origin: str | None) -> str:
@@ -55,9 +53,8 @@ def install(app: FastAPI, assets: Traversable | None = None) -> None:
     async def show_file(name: str) -> Response:
         if name not in files:
             raise HTTPException(404)
-        headers = {"Content-Length": str(len(files[name])), "Cache-Control": _FOR_EVER}
         media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
-        return StreamingResponse(_chunks(files[name]), media_type=media_type, headers=headers)
+        return in_chunks(files[name], media_type, {"Cache-Control": _FOR_EVER})
 
 
 def _read(folder: Traversable) -> tuple[bytes | None, dict[str, bytes]]:
@@ -67,8 +64,3 @@ def _read(folder: Traversable) -> tuple[bytes | None, dict[str, bytes]]:
         return None, {}
     found = [file for file in (folder / "console").iterdir() if file.name.rpartition(".")[2] in _MEDIA_TYPES]
     return page.read_bytes(), {file.name: file.read_bytes() for file in found}
-
-
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), _CHUNK_BYTES):
-        yield content[start : start + _CHUNK_BYTES]

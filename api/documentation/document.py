@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api.http.in_chunks import in_chunks
 from api.problems import Problem
 from api.submit.submission import Submission
 from api.uploads.models import CompletedParts, NewUpload
@@ -48,7 +49,7 @@ def add_route(app: FastAPI) -> None:
 
     @app.get("/openapi.json", include_in_schema=False)
     async def openapi() -> Response:
-        return Response(text(), media_type="application/json")
+        return in_chunks(text(), "application/json")
 
 
 def _make(app: FastAPI) -> dict[str, Any]:

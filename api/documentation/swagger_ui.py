@@ -4,12 +4,13 @@ FastAPI's own pages load their scripts from a public CDN. A browser would run th
 which it holds users' passwords.
 """
 
-from collections.abc import AsyncIterator
 from importlib import resources
 
 from fastapi import FastAPI
-from fastapi.responses import HTMLResponse, Response, StreamingResponse
+from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
+
+from api.http.in_chunks import in_chunks
 
 # Swagger UI draws its icons from `data:` URLs in its style sheet, and sends requests to the api ("Try it
 # out"). Nothing inline is allowed: neither a script, nor a style element, nor a style attribute.
@@ -31,8 +32,6 @@ _MEDIA_TYPES = {
     "swagger-ui.css": "text/css",
 }
 _ONE_HOUR = "max-age=3600"
-# A client that does not read holds no more than this of a file in the api's memory.
-_CHUNK_BYTES = 16 * 1024
 
 
 def install(app: FastAPI) -> None:
@@ -49,10 +48,4 @@ def install(app: FastAPI) -> None:
     async def show_file(name: str) -> Response:
         if name not in files:
             raise HTTPException(404)
-        headers = {"Content-Length": str(len(files[name])), "Cache-Control": _ONE_HOUR}
-        return StreamingResponse(_chunks(files[name]), media_type=_MEDIA_TYPES[name], headers=headers)
-
-
-async def _chunks(content: bytes) -> AsyncIterator[bytes]:
-    for start in range(0, len(content), _CHUNK_BYTES):
-        yield content[start : start + _CHUNK_BYTES]
+        return in_chunks(files[name], _MEDIA_TYPES[name], {"Cache-Control": _ONE_HOUR})
