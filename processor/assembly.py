@@ -118,8 +118,7 @@ def make_handler(
             download_limits(settings),
             network,
             partial(upload_reader, settings),
-            # A job that waits for its last retry finds what it had; nothing stays much longer.
-            PartialDownloads(temp_dir / "uvr-downloads", 2.0 * settings.retry_delays_s[-1], time.time),
+            PartialDownloads(temp_dir / "uvr-downloads", _partials_kept_for_s(settings), time.time),
         ),
     )
 
@@ -132,6 +131,15 @@ def make_result_cache(
         return make_cache(settings, installed, time.time)
     except ValueError as error:
         exit_for_bad_settings(str(error))
+
+
+def _partials_kept_for_s(settings: ProcessorSettings) -> float:
+    """Return how long what came of a download waits for the next attempt, in seconds.
+
+    A job that waits for its last retry finds what it had. An hour also covers the way of a killed processor's
+    job to another one where the retries are quick.
+    """
+    return max(3600.0, 2.0 * settings.retry_delays_s[-1])
 
 
 def upload_reader(settings: ProcessorSettings) -> "UploadReader":
