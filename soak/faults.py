@@ -7,7 +7,7 @@ import faulthandler
 import signal
 import sys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -75,7 +75,7 @@ class WithoutManifest(Storage):
     def get_manifest(self, key: str) -> bytes | None:
         return None
 
-    def put_manifest(self, key: str, body: bytes) -> bytes:
+    def put_manifest(self, key: str, body: bytes, about: Mapping[str, str] | None = None) -> bytes:
         return body
 
 

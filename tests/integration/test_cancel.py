@@ -113,10 +113,13 @@ def house(module_stack, kafka, s3_store, model_dir, tmp_path_factory) -> Iterato
 
 
 def test_what_waits_in_the_queue_is_never_begun(house: House):
+    host = house.trio.host
+    earlier = len(host.requests())
     before_it = [house.submit(stall()) for _ in range(2)]
     for task_uuid in before_it:
         house.wait_until(task_uuid, State.DOWNLOADING)
-    asked = len(house.trio.host.requests())
+    # The state is told before the host is asked.
+    asked = len(host.wait_for_requests(earlier + len(before_it)))
     waiting = [house.submit(house.short) for _ in range(TIMES)]
     behind = house.submit(house.short)
     house.cancel(*waiting)

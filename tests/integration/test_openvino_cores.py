@@ -37,7 +37,7 @@ def stems(loaded: loaded_model.LoadedModel, tmp_path: Path, mix: np.ndarray) -> 
     target.mkdir()
     source = audio.write(tmp_path / "mix.wav", mix)
     streaming.separate(loaded, source, target, "flac", lambda fraction: None, lambda: None)
-    return {path.stem: audio.read(path) for path in target.iterdir()}
+    return {path.stem: audio.read(path) for path in target.glob("*.flac")}
 
 
 @pytest.fixture(scope="module", params=NAMES)
