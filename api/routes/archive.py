@@ -13,9 +13,10 @@ from api.archive.zip_stream import Entry, blocks_of
 from api.problems import ProblemError
 from api.routes.access import User, VisibleTask
 from api.routes.bucket_problems import bucket_read
-from api.routes.deletion import TASK_DELETED, refuse_deleted
+from api.routes.deletion import TASK_DELETED
 from api.routes.parts import Parts
 from api.routes.responses import SECONDS, Answers, answer, answers_about_one_task, problem_answer
+from api.routes.stems import DELETED, NO_STEMS_EXAMPLE, result_of
 from common.storage.bucket_keys import RunKeys
 from common.storage.file_names import attachment, song_name, stem_file_name
 from common.tasks.messages import PublishedStem, State, Status
@@ -25,7 +26,6 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 MEDIA_TYPE = "application/zip"
 TOO_MANY_ARCHIVES = "too_many_archives"
 _RETRY_AFTER_S = 10
-_NO_STEMS = "The task has no stems: its state is {state}"
 _BUSY = "An archive of yours is still under way, or too many are; please try again once it has ended"
 _GONE = "The task's stems are no longer in the store"
 
@@ -37,16 +37,8 @@ _ANSWERS: Answers = answers_about_one_task(
         MEDIA_TYPE,
     )
 ) | {
-    409: problem_answer(
-        409, "The task has no stems", _NO_STEMS.format(state=State.SEPARATING), state=State.SEPARATING
-    ),
-    410: problem_answer(
-        410,
-        "The stems have been deleted (`error_code` `task_deleted`)",
-        "The task's results have been deleted",
-        error_code=TASK_DELETED,
-        state=State.SUCCEEDED,
-    ),
+    409: problem_answer(409, "The task has no stems", NO_STEMS_EXAMPLE, state=State.SEPARATING),
+    410: DELETED,
     429: problem_answer(
         429,
         "A user has one archive at a time (`error_code` `too_many_archives`); or too many wrong credentials "
@@ -80,19 +72,17 @@ class _ArchiveResponse(StreamingResponse):
 )
 async def archive(status: VisibleTask, user: User, parts: Parts) -> Response:
     """Send the stems of a task in one zip file."""
-    refuse_deleted(status)
-    if status.result is None:
-        raise ProblemError(409, _NO_STEMS.format(state=status.state), state=status.state)
+    result = result_of(status)
     try:
         parts.archives.take_place(user)
     except TooManyArchives:
         headers = {"Retry-After": str(_RETRY_AFTER_S)}
         raise ProblemError(429, _BUSY, error_code=TOO_MANY_ARCHIVES, headers=headers) from None
     try:
-        entries = await _entries(status, status.result.stems, parts.settings.s3_prefix, parts.archives)
+        entries = await _entries(status, result.stems, parts.settings.s3_prefix, parts.archives)
         name = attachment(f"{song_name(status)}.zip")
         headers = {"Content-Disposition": name}
-        return _ArchiveResponse(parts.archives, user, blocks_of(entries, status.result.timestamp), headers)
+        return _ArchiveResponse(parts.archives, user, blocks_of(entries, result.timestamp), headers)
     except BaseException:
         parts.archives.leave_place(user)
         raise

@@ -6,16 +6,15 @@ from fastapi.responses import Response
 from api.problems import ProblemError
 from api.routes.access import VisibleTask
 from api.routes.bucket_problems import bucket_read
-from api.routes.deletion import TASK_DELETED, refuse_deleted
 from api.routes.parts import Parts
 from api.routes.responses import Answers, answer, answers_about_one_task, problem_answer
+from api.routes.stems import DELETED, NO_STEMS_EXAMPLE, result_of
 from common.storage.bucket_keys import RunKeys
 from common.tasks.messages import State
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 NO_PEAKS = "no_peaks"
-_NO_STEMS = "The task has no stems: its state is {state}"
 _NO_PEAKS = "The task's stems have no peaks: an earlier version has made them"
 _EXAMPLE = {"version": 1, "resolutions": [{"points_per_s": 8.0, "stems": {"vocals": "AAcVP2E…"}}]}
 _ANSWERS: Answers = answers_about_one_task(
@@ -28,16 +27,10 @@ _ANSWERS: Answers = answers_about_one_task(
     409: problem_answer(
         409,
         "The task has no stems, or they have no peaks (`error_code` `no_peaks`)",
-        _NO_STEMS.format(state=State.SEPARATING),
+        NO_STEMS_EXAMPLE,
         state=State.SEPARATING,
     ),
-    410: problem_answer(
-        410,
-        "The stems have been deleted (`error_code` `task_deleted`)",
-        "The task's results have been deleted",
-        error_code=TASK_DELETED,
-        state=State.SUCCEEDED,
-    ),
+    410: DELETED,
 }
 
 
@@ -49,9 +42,7 @@ _ANSWERS: Answers = answers_about_one_task(
 )
 async def peaks(status: VisibleTask, parts: Parts) -> Response:
     """Send the loudness of a task's stems over time, so that a page can draw them without decoding them."""
-    refuse_deleted(status)
-    if status.result is None:
-        raise ProblemError(409, _NO_STEMS.format(state=status.state), state=status.state)
+    result_of(status)
     key = RunKeys(parts.settings.s3_prefix, status.task_uuid, status.run).peaks
     with bucket_read():
         found = await parts.archives.ask(lambda reader: reader.small(key))
