@@ -27,8 +27,11 @@ from common.observability.log import request_context
 log = logging.getLogger("api.access")
 
 _READ_BYTES = 16 * 1024
-# Of a body: a song comes in some 8,000 pieces for 1 GB, and no request can be piled up behind so many bytes.
-_READ_BODY_BYTES = 128 * 1024
+# Of a body: no request can be piled up behind so many bytes. After a larger piece uvicorn would stop reading
+# for a moment.
+_READ_BODY_BYTES = 64 * 1024
+# Filled and read in one step of the event loop, so all connections share it.
+_READ_BUFFER = memoryview(bytearray(_READ_BODY_BYTES))
 # They are cheap, and orchestrators restart a service that does not answer them.
 _AT_ONCE = ("/health", "/livez", "/readyz")
 
@@ -55,7 +58,6 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         if turns is not None:
             self._turns, self._app, self.app = turns, self.app, self._in_turn
         self._head_deadline: asyncio.TimerHandle | None = None
-        self._buffer = bytearray()
         self._connections = connections
         self._place: Place | None = None
         self._next_is_held = self._is_piled_up = False
@@ -79,14 +81,13 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         self.transport.unwatch()  # type: ignore[attr-defined]  # a WatchedTransport
         super().connection_lost(exc)
 
-    def get_buffer(self, sizehint: int) -> bytearray:
+    def get_buffer(self, sizehint: int) -> memoryview:
         is_body = self.conn.their_state is h11.SEND_BODY
-        self._buffer = bytearray(_READ_BODY_BYTES if is_body else _READ_BYTES)
-        return self._buffer
+        return _READ_BUFFER if is_body else _READ_BUFFER[:_READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
-        received, self._buffer = bytes(memoryview(self._buffer)[:nbytes]), bytearray()
-        self.data_received(received)
+        # h11 copies the bytes at once, of whatever holds them.
+        self.data_received(_READ_BUFFER[:nbytes])  # type: ignore[arg-type]  # it asks for bytes
 
     def handle_events(self) -> None:
         super().handle_events()

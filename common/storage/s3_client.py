@@ -17,9 +17,14 @@ def make_client(
     read_timeout: float,
     tries: int,
     connections: int = 1,
+    signs_bodies: bool = True,
 ) -> Any:
-    """Makes a client for the bucket's store. Time-outs are in seconds; `tries` counts the first try, too."""
+    """Makes a client for the bucket's store. Time-outs are in seconds; `tries` counts the first try, too.
+
+    Without `signs_bodies` no SHA-256 of a body is signed with its request, so neither side computes it.
+    """
     secret = settings.aws_secret_access_key
+    unsigned = {} if signs_bodies else {"payload_signing_enabled": False}
     return session.client(
         "s3",
         region_name=settings.aws_region,
@@ -32,7 +37,7 @@ def make_client(
             request_checksum_calculation="when_required",
             response_checksum_validation="when_required",
             retries={"mode": "standard", "total_max_attempts": tries},
-            s3={"addressing_style": settings.s3_addressing_style},
+            s3={"addressing_style": settings.s3_addressing_style, **unsigned},
             connect_timeout=connect_timeout,
             read_timeout=read_timeout,
             max_pool_connections=connections,
