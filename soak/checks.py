@@ -3,14 +3,13 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from soak import choices, songs
-from soak.choices import CHOSEN, Chosen
 from soak.evidence import Attempt, Evidence
 from soak.house import SETTINGS, Happened
 from soak.plan import LOST_HOOKS, LOST_SONGS, Job, Kind, Song
+from soak.stem_checks import wrong_choices, wrong_stems
+from soak.violation import Violation
 
 _CRASH = "engine_crashed"
 _MAX_ATTEMPTS = 3
@@ -18,20 +17,9 @@ _LOGGED_AFTER_S = 1.0
 _SESSION_S = float(SETTINGS["KAFKA_SESSION_TIMEOUT_MS"]) / 1000
 
 
-@dataclass(frozen=True)
-class Violation:
-    """One thing that must not happen: `kind` is one of a few words, `text` says where."""
-
-    kind: str
-    text: str
-
-    def __str__(self) -> str:
-        return f"{self.kind}: {self.text}"
-
-
 def violations(evidence: Evidence) -> list[Violation]:
     """Return all violations in the evidence."""
-    parts = (_course, _fates, _states, _counts, _callbacks, _crashes, _stems, _choices, _leftovers)
+    parts = (_course, _fates, _states, _counts, _callbacks, _crashes, wrong_stems, wrong_choices, _leftovers)
     return [violation for part in parts for violation in part(evidence)]
 
 
@@ -175,54 +163,6 @@ def _could_not_hand_back(stop: Happened, until_s: float, evidence: Evidence) -> 
         for h in evidence.happened
         if h.target == "broker" and h.until_s >= stop.at_s
     )
-
-
-def _stems(evidence: Evidence) -> Iterator[Violation]:
-    """Check that each link returns the announced bytes, and that these are the stems of the job's song."""
-    for job in evidence.plan.jobs:
-        # Only the stand-in's stems without a choice of model or output are known beforehand.
-        is_known = CHOSEN[job.choice].is_plain and not evidence.plan.options.real_engine
-        expected = songs.stem_digests(job) if is_known else {}
-        for body in {c.body for c in evidence.callbacks.get(job.number, [])}:
-            for name, stem in json.loads(body).get("stems", {}).items():
-                yield from _wrong_stem(f"job {job.number} {name}", stem, expected.get(name), evidence)
-
-
-def _choices(evidence: Evidence) -> Iterator[Violation]:
-    """Check that each callback tells what its job's user chose."""
-    for job in evidence.plan.jobs:
-        for body in {c.body for c in evidence.callbacks.get(job.number, [])}:
-            told = json.loads(body)
-            wrong = [f"label {told.get('label')!r}"] if told.get("label") != choices.label(job) else []
-            if told.get("metadata") != {"job": job.number}:
-                wrong.append(f"metadata {told.get('metadata')}")
-            if told["status"] == "success":
-                wrong += _not_as_chosen(CHOSEN[job.choice], told)
-            for text in wrong:
-                yield Violation("choice", f"job {job.number} ({job.choice}): the callback tells {text}")
-
-
-def _not_as_chosen(chosen: Chosen, told: dict[str, Any]) -> Iterator[str]:
-    if set(told["stems"]) != chosen.stems:
-        yield f"stems {sorted(told['stems'])}"
-    models = tuple(model["name"] for model in told["models"])
-    if chosen.models and models != chosen.models:
-        yield f"models {models}"
-    if not chosen.output.items() <= told["output"].items():
-        yield f"output {told['output']}"
-    lengths_s = {stem["duration_s"] for stem in told["stems"].values()}
-    if chosen.duration_s is not None and lengths_s != {chosen.duration_s}:
-        yield f"lengths {lengths_s}"
-
-
-def _wrong_stem(
-    name: str, stem: dict[str, Any], expected: str | None, evidence: Evidence
-) -> Iterator[Violation]:
-    found = evidence.objects.get(stem["url"], "not fetched")
-    if found != stem["sha256"]:
-        yield Violation("stem", f"{name}: announced {stem['sha256']}, the link gives {found}")
-    elif expected not in (None, stem["sha256"]):
-        yield Violation("stem", f"{name}: not what its song makes")
 
 
 def _leftovers(evidence: Evidence) -> Iterator[Violation]:

@@ -13,13 +13,13 @@ from common.settings.schema import UploaderSettings
 from common.storage.bucket_stage import open_bucket_stage
 from common.storage.stage import LocalStage
 from soak import checks, evidence, faults, ledger, table
-from soak.checks import Violation
 from soak.client import Users
 from soak.evidence import Evidence
 from soak.house import STAND_IN_PROCESSOR, House
 from soak.outside import Outside
 from soak.plan import Kind, Options, Plan, make_plan
 from soak.table import Course
+from soak.violation import Violation
 from uploader.sweep import RETIRED_FOR_S
 
 log = logging.getLogger(__name__)

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from soak.checks import Violation
 from soak.evidence import Evidence
+from soak.violation import Violation
 
 
 @dataclass(frozen=True)
