@@ -7,6 +7,7 @@ from typing import Any
 
 from soak.evidence import Attempt, Evidence
 from soak.house import SETTINGS, Happened
+from soak.lives import put_back, wrong_deletions
 from soak.plan import LOST_HOOKS, LOST_SONGS, Job, Kind, Song
 from soak.stem_checks import wrong_choices, wrong_stems
 from soak.violation import Violation
@@ -19,7 +20,8 @@ _SESSION_S = float(SETTINGS["KAFKA_SESSION_TIMEOUT_MS"]) / 1000
 
 def violations(evidence: Evidence) -> list[Violation]:
     """Return all violations in the evidence."""
-    parts = (_course, _fates, _states, _counts, _callbacks, _crashes, wrong_stems, wrong_choices, _leftovers)
+    ends = (_course, _fates, _states, _counts, _callbacks, _crashes)
+    parts = (*ends, wrong_stems, wrong_choices, wrong_deletions, _leftovers)
     return [violation for part in parts for violation in part(evidence)]
 
 
@@ -80,6 +82,7 @@ def _counts(evidence: Evidence) -> Iterator[Violation]:
     tasks = Counter((str(t.task_uuid), t.run) for t in ledger.tasks)
     results = Counter((str(r.task_uuid), r.run) for r in ledger.results)
     ends = Counter((str(d.task_uuid), d.run) for d in ledger.deliveries if d.next_try_at is None)
+    ends += put_back(evidence)
     known = set(evidence.task_uuids.values())
     for run in tasks | results | ends:
         name = f"{run[0]}.{run[1]}"

@@ -7,27 +7,40 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TypeVar
 
-from soak import choices
-from soak.plan import Job
+from soak import choices, songs, uploading
+from soak.plan import Job, Way
+
+_T = TypeVar("_T")
 
 _USERS = 12
 _TIMEOUT_S = 12.0
 _PAUSE_S = 0.5
+_BETWEEN_DELETIONS_S = 2.0
 _CREDENTIALS = base64.b64encode(b"admin:password").decode()
+_SIGNED_IN = {"Authorization": f"Basic {_CREDENTIALS}"}
+_TOO_MANY, _STILL_RUNS = 429, 409
 
 
 class Users:
-    """Submits songs from threads of its own. `task_uuids` has each job's id once the api has answered."""
+    """Submits songs from threads of its own, and deletes those that are to be deleted once they are over.
+
+    `task_uuids` has each job's id once the api has answered.
+    """
 
     def __init__(self, api_url: str, jobs: Iterable[Job], audio_urls: dict[int, str], hooks: dict[int, str]):
-        self._url = f"{api_url}/generate"
-        self._waiting = list(reversed(list(jobs)))
-        self._audio_urls, self._hooks = audio_urls, hooks
+        self._url, self._audio_urls, self._hooks = api_url, audio_urls, hooks
         self._stopping = threading.Event()
+        # Guards the lists, `_submitting` and `repeats`.
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(_USERS)]
+        self._waiting = list(reversed(list(jobs)))
+        self._to_delete: list[Job] = []
+        self._submitting = _USERS
+        self._threads = [threading.Thread(target=self._submit_all, daemon=True) for _ in range(_USERS)]
+        self._threads.append(threading.Thread(target=self._delete_ended, daemon=True))
         self._began_s = 0.0
         self.task_uuids: dict[int, str] = {}
         self.repeats = 0
@@ -45,38 +58,100 @@ class Users:
     def stop(self) -> None:
         self._stopping.set()
 
-    def _work(self) -> None:
-        while not self._stopping.is_set():
-            with self._lock:
-                if not self._waiting:
-                    return
-                job = self._waiting.pop()
+    def _submit_all(self) -> None:
+        while (job := self._next()) is not None:
             self._stopping.wait(max(0.0, self._began_s + job.at_s - time.monotonic()))
             self._submit(job)
+        with self._lock:
+            self._submitting -= 1
+
+    def _next(self) -> Job | None:
+        with self._lock:
+            return self._waiting.pop() if self._waiting and not self._stopping.is_set() else None
 
     def _submit(self, job: Job) -> None:
-        addresses = {"audio": self._audio_urls[job.number], "hook_url": self._hooks[job.number]}
-        body = {**addresses, **choices.submission(job)}
-        headers = {"Authorization": f"Basic {_CREDENTIALS}", "Idempotency-Key": f"soak-{job.number}"}
+        song = b"" if job.way is Way.LINK else songs.song(job)
+        audio = self._until_answered(job, partial(self._audio, job, song))
+        if audio is None:
+            return
+        task_uuid = self._until_answered(job, partial(self._post, job, audio, song))
+        if task_uuid is None:
+            return
+        self.task_uuids[job.number] = task_uuid
+        if job.is_deleted:
+            with self._lock:
+                self._to_delete.append(job)
+
+    def _audio(self, job: Job, song: bytes) -> str:
+        """Return what names the song in the submission; nothing for a form, which has the song itself."""
+        match job.way:
+            case Way.LINK:
+                return self._audio_urls[job.number]
+            case Way.TWO_STEPS:
+                return uploading.upload(self._url, _SIGNED_IN, song, _TIMEOUT_S)
+            case Way.BROKEN_FORM:
+                body, content_type = uploading.form_of(song, self._fields(job))
+                headers = {**_SIGNED_IN, "Content-Type": content_type}
+                uploading.break_off(f"{self._url}/generate", headers, body, _TIMEOUT_S)
+        return ""
+
+    def _post(self, job: Job, audio: str, song: bytes) -> str:
+        """Submit the job and return its task's id."""
+        headers = {**_SIGNED_IN, "Idempotency-Key": f"soak-{job.number}"}
+        if audio:
+            body = json.dumps({"audio": audio, **self._fields(job)}).encode()
+        else:
+            body, headers["Content-Type"] = uploading.form_of(song, self._fields(job))
+        request = urllib.request.Request(f"{self._url}/generate", body, headers)
+        with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
+            return str(json.load(answer)["task_uuid"])
+
+    def _fields(self, job: Job) -> dict[str, object]:
+        return {"hook_url": self._hooks[job.number], **choices.submission(job)}
+
+    def _until_answered(self, job: Job, call: Callable[[], _T]) -> _T | None:
+        """Return what `call` returns, after as many calls as it takes.
+
+        Return None if the api refuses, which is noted, or the soak ends.
+        """
         while not self._stopping.is_set():
-            request = urllib.request.Request(self._url, json.dumps(body).encode(), headers)
-            if self._is_answered(job, request):
-                return
+            try:
+                return call()
+            except urllib.error.HTTPError as error:
+                with error:
+                    if error.code < 500 and error.code != _TOO_MANY:
+                        self.refusals.append(f"job {job.number}: {error.code} {error.read()[:200]!r}")
+                        return None
+            except (OSError, ValueError, http.client.HTTPException):
+                pass  # the api or the store is killed, frozen or not there
             with self._lock:
                 self.repeats += 1
             self._stopping.wait(_PAUSE_S)
+        return None
 
-    def _is_answered(self, job: Job, request: urllib.request.Request) -> bool:
-        """Send the request; return False where it must be repeated."""
+    def _delete_ended(self) -> None:
+        """Ask for each deletion until the task is over, so that the api takes it."""
+        while not self._stopping.is_set():
+            with self._lock:
+                jobs, is_last = list(self._to_delete), not self._submitting
+            if is_last and not jobs:
+                return
+            for job in jobs:
+                if self._is_deletion_taken(job):
+                    self._to_delete.remove(job)
+            self._stopping.wait(_BETWEEN_DELETIONS_S)
+
+    def _is_deletion_taken(self, job: Job) -> bool:
+        url = f"{self._url}/tasks/{self.task_uuids[job.number]}"
+        request = urllib.request.Request(url, headers=_SIGNED_IN, method="DELETE")
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:
-                self.task_uuids[job.number] = json.load(answer)["task_uuid"]
+            with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
                 return True
         except urllib.error.HTTPError as error:
             with error:
-                if error.code >= 500:
-                    return False
-                self.refusals.append(f"job {job.number}: {error.code} {error.read()[:200]!r}")
-                return True
-        except (OSError, ValueError, http.client.HTTPException):
-            return False  # the api is killed, frozen or not there
+                is_refused = error.code < 500 and error.code not in (_STILL_RUNS, _TOO_MANY)
+                if is_refused:
+                    self.refusals.append(f"deletion of job {job.number}: {error.code} {error.read()[:200]!r}")
+                return is_refused
+        except (OSError, http.client.HTTPException):
+            return False

@@ -24,7 +24,8 @@ _GRACE_IS_OVER = re.compile(r"^(\S+ \S+) .*grace is over: \d+ jobs cancelled")
 _GETTERS = 8
 _RESULT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\d+/[^/]+")
 # The keys of the bucket that may stay beside the results of the soak's own tasks, such as the stage's marker.
-_MAY_STAY = (re.compile(r"stage/\.uvr-stage"),)
+_MAY_STAY = (re.compile(r"stage/\.uvr-stage"), re.compile(r"cache/[^/]+/[0-9a-f]{64}\.json"))
+_TOMBSTONE = re.compile(r"[0-9a-f-]{36}/\d+/manifest\.json")
 
 
 @dataclass(frozen=True)
@@ -50,8 +51,9 @@ class Evidence:
     """All evidence of one run.
 
     `objects` has the sha256 of each announced link's answer, or why there is none. `states` has the api's
-    state of each task, by task_uuid. `incidents` are unplanned ends of processes. `stage`, `temporary`,
-    `bucket` and `unfinished` are the files, objects and uploads that were left.
+    state of each task, by task_uuid, and `deleted` the tasks that it shows as deleted. `incidents` are
+    unplanned ends of processes. `stage`, `temporary`, `bucket` and `unfinished` are the files, objects and
+    uploads that were left.
     """
 
     plan: Plan
@@ -59,6 +61,7 @@ class Evidence:
     callbacks: dict[int, list[Callback]]
     ledger: Ledger
     states: dict[str, str]
+    deleted: set[str]
     objects: dict[str, str]
     unfinished: list[str]
     stage: list[str]
@@ -71,10 +74,10 @@ class Evidence:
     drained: bool
 
 
-def states(house: House, task_uuids: Iterable[str]) -> dict[str, str]:
-    """Return the api's state of each task. Raises AssertionError for a task that the api does not know."""
+def tasks(house: House, task_uuids: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return what the api shows of each task. Raises AssertionError for a task that it does not know."""
     url = house.services["api"].url
-    return {task_uuid: task(url, task_uuid)["state"] for task_uuid in task_uuids}
+    return {task_uuid: task(url, task_uuid) for task_uuid in task_uuids}
 
 
 def fetch_all(urls: list[str]) -> dict[str, str]:
@@ -102,15 +105,20 @@ def unfinished_uploads(house: House) -> list[str]:
     return [upload["Key"] for upload in answer.get("Uploads", [])]
 
 
-def left_in_bucket(house: House, task_uuids: Iterable[str]) -> list[str]:
-    """Return the keys of all objects that are no results of these tasks and may not stay either."""
-    ours = set(task_uuids)
-    return [key for key in house.store.address.object_keys() if not _may_stay(key, ours)]
+def left_in_bucket(house: House, task_uuids: Iterable[str], deleted: Iterable[str]) -> list[str]:
+    """Return the keys of all objects that are no results of these tasks and may not stay either.
 
+    Of a `deleted` task only the tombstone may stay.
+    """
+    ours, gone = set(task_uuids), set(deleted)
 
-def _may_stay(key: str, task_uuids: set[str]) -> bool:
-    result = _RESULT.fullmatch(key)
-    return bool(result and result[1] in task_uuids) or any(kind.fullmatch(key) for kind in _MAY_STAY)
+    def may_stay(key: str) -> bool:
+        result = _RESULT.fullmatch(key)
+        is_ours = result is not None and result[1] in ours and result[1] not in gone
+        is_tombstone = result is not None and result[1] in gone and bool(_TOMBSTONE.fullmatch(key))
+        return is_ours or is_tombstone or any(kind.fullmatch(key) for kind in _MAY_STAY)
+
+    return [key for key in house.store.address.object_keys() if not may_stay(key)]
 
 
 def files_below(directory: Path) -> list[str]:

@@ -20,6 +20,7 @@ _STOP_TIMEOUT_S = 45.0
 # Enough retries for a busy machine whose store is killed every 45 s.
 RETRY_DELAYS_S = (2, 4, 8, 16)
 CALLBACK_RETRIES = 6
+UPLOAD_RETENTION_S = 3600
 MODELS = ("centre", choices.OTHER_MODEL)
 
 SETTINGS = {
@@ -30,6 +31,8 @@ SETTINGS = {
     "KAFKA_TOPIC_PARTITIONS": "6",
     "KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS": "6000",
     "KAFKA_UPLOADER_MAX_POLL_INTERVAL_MS": "6000",
+    "RESULT_CACHE_S": "86400",
+    "UPLOAD_RETENTION_S": str(UPLOAD_RETENTION_S),
     "MODEL_NAME": MODELS[0],
     "MODELS": ",".join(MODELS),
     **ENGINE_SETTINGS,

@@ -9,7 +9,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 _T = TypeVar("_T")
 
@@ -51,6 +51,15 @@ class Choice(StrEnum):
     WINDOW = "a part of the song"
 
 
+class Way(StrEnum):
+    """The ways in which a job's song comes to the service."""
+
+    LINK = "link"
+    FORM = "form"
+    BROKEN_FORM = "form, first broken off"
+    TWO_STEPS = "presigned URL"
+
+
 LOST_SONGS = {Song.MISSING: "http_error", Song.UNAVAILABLE: "http_error", Song.DEAD: "network_error"}
 """The songs that can never be downloaded, with the error code of their failure."""
 LOST_HOOKS = {Hook.DEAD: "callback_failed", Hook.GONE: "callback_gone"}
@@ -84,6 +93,12 @@ _CHOICES = {
     Choice.OWN_RATE: 6,
     Choice.WINDOW: 6,
 }
+# Songs of hosts that fail come by their links.
+_WAYS = {Way.LINK: 72, Way.FORM: 14, Way.BROKEN_FORM: 4, Way.TWO_STEPS: 10}
+_DELETED_SHARE = 0.12
+_REPEATED_SHARE = 0.12
+# A song is repeated after so many others at least, so that the first one's stems may be there.
+_REPEATED_AFTER = 12
 # 100 s of 16-bit stereo: the stems are too large for one request to the store
 LONG_SONG_S = 100.0
 _LONG_SONG_EVERY = 100
@@ -91,7 +106,11 @@ _LONG_SONG_EVERY = 100
 
 @dataclass(frozen=True)
 class Job:
-    """One song to submit. Its first `song_failures` downloads and `hook_failures` callbacks may fail."""
+    """One song to submit. Its first `song_failures` downloads and `hook_failures` callbacks may fail.
+
+    It has the song and the choice of the job `repeats`, which may save it the separation. Its user deletes it
+    at its end if `is_deleted`.
+    """
 
     number: int
     at_s: float
@@ -101,6 +120,14 @@ class Job:
     song_failures: int
     hook_failures: int
     choice: Choice = Choice.NOTHING
+    way: Way = Way.LINK
+    repeats: int | None = None
+    is_deleted: bool = False
+
+    @property
+    def song_number(self) -> int:
+        """The number of the job that first has this song."""
+        return self.number if self.repeats is None else self.repeats
 
 
 class Kind(StrEnum):
@@ -158,6 +185,7 @@ def make_plan(options: Options) -> Plan:
     """Return the plan for `options`."""
     # Use a generator for each, so that the number of workers does not change the jobs.
     jobs = _jobs(options, random.Random(f"jobs {options.seed}"), random.Random(f"choices {options.seed}"))
+    jobs = _with_lives(jobs, random.Random(f"lives {options.seed}"))
     disturbances = () if options.calm else _disturbances(options, random.Random(f"events {options.seed}"))
     return Plan(options, jobs, disturbances)
 
@@ -182,6 +210,24 @@ def _jobs(options: Options, rnd: random.Random, choosing: random.Random) -> tupl
         )
         for number in range(options.jobs)
     )
+
+
+def _with_lives(jobs: tuple[Job, ...], rnd: random.Random) -> tuple[Job, ...]:
+    """Say how each song comes, which ones are those of earlier jobs, and which are deleted."""
+    found: list[Job] = []
+    for job in jobs:
+        way, is_repeated, is_deleted = _one_of(_WAYS, rnd), rnd.random(), rnd.random()
+        earlier = rnd.choice(found[:-_REPEATED_AFTER]) if len(found) > _REPEATED_AFTER else None
+        changes: dict[str, Any] = {}
+        if job.song is Song.HEALTHY:
+            changes["way"] = way
+        if job.hook not in LOST_HOOKS and is_deleted < _DELETED_SHARE:
+            changes["is_deleted"] = True
+        if earlier is not None and is_repeated < _REPEATED_SHARE:
+            repeated = {"seconds": earlier.seconds, "choice": earlier.choice}
+            changes |= {"repeats": earlier.song_number, **repeated}
+        found.append(dataclasses.replace(job, **changes))
+    return tuple(found)
 
 
 def _seconds(number: int, options: Options, rnd: random.Random) -> float:

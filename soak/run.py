@@ -2,31 +2,26 @@
 
 import json
 import logging
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from kafka.errors import KafkaError
 
-from common.settings.schema import UploaderSettings
-from common.storage.bucket_stage import open_bucket_stage
-from common.storage.stage import LocalStage
 from soak import checks, evidence, faults, ledger, table
 from soak.client import Users
 from soak.evidence import Evidence
 from soak.house import STAND_IN_PROCESSOR, House
 from soak.outside import Outside
-from soak.plan import Kind, Options, Plan, make_plan
+from soak.plan import Options, Plan, make_plan
 from soak.table import Course
+from soak.tidying import await_tidiness, sweep_stage, sweep_uploads
 from soak.violation import Violation
-from uploader.sweep import RETIRED_FOR_S
 
 log = logging.getLogger(__name__)
 
 _TICK_S = 0.05
 _LOOK_EVERY_S = 2.0
-_TIDY_TIMEOUT_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -107,26 +102,28 @@ def _look(
     plan: Plan, house: House, outside: Outside, users: Users, drained: bool, duration_s: float
 ) -> Report:
     ours = set(users.task_uuids.values())
-    _await_tidiness(house, ours)
-    swept = _sweep_after_kills(plan, house)
+    deleted = {uuid for job in plan.jobs if job.is_deleted and (uuid := users.task_uuids.get(job.number))}
+    await_tidiness(house, ours, deleted)
+    swept = sweep_stage(plan, house) + sweep_uploads(house)
     house.tick()
     callbacks = outside.callbacks()
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
     attempts, overstays, rebalances = evidence.read_logs(house)
     assert attempts, "the logs have no attempt, so kills cannot be matched to attempts"
     stage, temporary = evidence.files_below(house.stage) + swept, evidence.temporary_files(house)
-    states = evidence.states(house, ours)
+    shown = evidence.tasks(house, ours)
     house.stop_services()
     found = Evidence(
         plan=plan,
         task_uuids=dict(users.task_uuids),
         callbacks=callbacks,
         ledger=ledger.read(ledger.settings_of(house.settings)),
-        states=states,
+        states={task_uuid: task["state"] for task_uuid, task in shown.items()},
+        deleted={task_uuid for task_uuid, task in shown.items() if task.get("deleted_at")},
         objects=evidence.fetch_all(evidence.announced_urls(bodies)),
         unfinished=evidence.unfinished_uploads(house),
         stage=stage,
-        bucket=evidence.left_in_bucket(house, ours),
+        bucket=evidence.left_in_bucket(house, ours, deleted),
         temporary=temporary,
         attempts=attempts,
         overstays=overstays,
@@ -137,35 +134,3 @@ def _look(
     violations = checks.violations(found)
     text = table.render(found, violations, Course(duration_s, rebalances, users.repeats))
     return Report(violations, text)
-
-
-def _await_tidiness(house: House, task_uuids: set[str]) -> None:
-    """Wait a while for work that follows a job's transaction; files that are left then were forgotten."""
-    deadline_s = time.monotonic() + _TIDY_TIMEOUT_S
-    while time.monotonic() < deadline_s:
-        left = evidence.files_below(house.stage) or evidence.temporary_files(house)
-        if not left and not evidence.left_in_bucket(house, task_uuids):
-            return
-        time.sleep(_LOOK_EVERY_S)
-
-
-def _sweep_after_kills(plan: Plan, house: House) -> list[str]:
-    """Sweep the stage as uploaders do later; return a line where more was left than kills explain.
-
-    With STAGE=path an uploader that is killed right after its transaction leaves a retired attempt: one per
-    kill at most. Other uploaders sweep it minutes later. With STAGE=s3 a worker removes an attempt when the
-    store is back, unless it is killed while the store is away.
-    """
-    now_s = time.time()
-    if plan.options.stage == "path":
-        explained = _kills_of(house, "uploader")
-        swept = LocalStage(house.stage).sweep(now_s + RETIRED_FOR_S, RETIRED_FOR_S, math.inf)
-    else:
-        explained = _kills_of(house, "store")
-        values = {name.lower(): value for name, value in house.store.address.environment().items()}
-        swept = open_bucket_stage(UploaderSettings(**values), connections=1).sweep(now_s + 1, 0, 0)
-    return [f"{swept} attempts after {explained} kills"] if swept > explained else []
-
-
-def _kills_of(house: House, kind: str) -> int:
-    return sum(h.kind is Kind.KILL and h.target.startswith(kind) for h in house.happened)

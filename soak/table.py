@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from soak.evidence import Evidence
+from soak.lives import from_cache, put_back
 from soak.violation import Violation
 
 
@@ -39,6 +40,9 @@ def _rows(evidence: Evidence, found: list[Violation], course: Course) -> Iterato
     yield "failed", _listed(failures)
     yield "lost", kinds["lost"]
     yield "doubled", kinds["doubled"]
+    yield "sent as", _listed(Counter(job.way.value for job in evidence.plan.jobs))
+    yield "from the cache", f"{len(from_cache(evidence))} (put back {put_back(evidence).total()})"
+    yield "deleted", len(evidence.deleted)
     yield "retried", _listed(ledger.retried)
     yield "attempts begun again", again
     yield "dead-lettered", _listed(Counter(letter.error_code for letter in ledger.letters))

@@ -7,6 +7,7 @@ ENGINE_SLEEP_SHARE  The same, but the stand-in sleeps for this share of the song
 neither             The product's own engine.
 
 ENGINE_STEM_SHARES  JSON: the stand-in's stems with their shares of the mix. By default both are halves.
+ENGINE_INSTALLED    If set, the stand-in's models are announced, and their stems may serve later tasks.
 ENGINE_SPANS        A file that gets a JSON line for each job: `[from, until]` in seconds since the epoch. The
                     stand-in then takes one job at a time, as the product's engine does.
 KILLING_SONG_S      A song of this length kills the stand-in's process, which is the processor.
@@ -17,6 +18,7 @@ SIGUSR1 makes the processor write the stacks of its threads to standard error.
 
 import contextlib
 import faulthandler
+import hashlib
 import json
 import os
 import signal
@@ -55,13 +57,16 @@ class StandInEngine:
     busy_s = 0.0
     warm: tuple[str, ...] = ()
     device = "cpu"
-    installed: tuple[Installed, ...] = ()
 
     def __init__(self, config: EngineConfig):
         self._sleep_s = float(os.environ.get("ENGINE_SLEEP_S", "0"))
         self._sleep_share = float(os.environ.get("ENGINE_SLEEP_SHARE", "0"))
         self._shares: dict[str, float] = json.loads(os.environ.get("ENGINE_STEM_SHARES", _HALVES))
         self._killing_s = float(os.environ.get("KILLING_SONG_S", "-1"))
+        models = config.models if "ENGINE_INSTALLED" in os.environ else ()
+        # Their weights are the shares, so the same for all processors of a test.
+        digest = hashlib.sha256(json.dumps(self._shares).encode()).hexdigest()
+        self.installed = tuple(Installed(name, "stand-in", tuple(self._shares), digest) for name in models)
         self._turn = threading.Lock() if "ENGINE_SPANS" in os.environ else contextlib.nullcontext()
 
     def start(self) -> None:

@@ -9,15 +9,15 @@ from uuid import UUID
 
 import pytest
 
-from common.tasks.messages import DeliveryAttempt, SeparationFailed, Task
-from soak import checks
+from common.tasks.messages import DeliveryAttempt, Separated, SeparationFailed, Task
+from soak import checks, lives
 from soak.evidence import Attempt, Evidence, Overstay
 from soak.house import Happened
 from soak.ledger import Ledger, Letter, backward_steps
 from soak.outside import Callback
 from soak.plan import Choice, Hook, Job, Kind, Options, Plan, Song, make_plan
 
-UUID_1 = UUID(int=1)
+UUID_1, UUID_2 = UUID(int=1), UUID(int=2)
 JOB = Job(0, at_s=0, seconds=1, song=Song.MISSING, hook=Hook.HEALTHY, song_failures=1, hook_failures=1)
 
 
@@ -51,6 +51,7 @@ def evidence(code: str = "http_error", **changes) -> Evidence:
         callbacks={0: [Callback(str(UUID_1), f"{UUID_1}.1", body(code))]},
         ledger=Ledger([task], [failed(code)], [delivery], [], Counter()),
         states={str(UUID_1): "failed"},
+        deleted=set(),
         objects={},
         unfinished=[],
         stage=[],
@@ -107,6 +108,7 @@ def test_what_ends_as_it_should_is_no_violation():
         ({"bucket": ["stage/stem.wav"]}, "left in the bucket"),
         ({"temporary": ["input.wav"]}, "left in the temporary directories"),
         ({"unfinished": ["vocals.wav"]}, "unfinished upload"),
+        ({"deleted": {str(UUID_1)}}, "deletion"),
         ({"incidents": ["uploader-1 has ended by itself"]}, "process"),
     ],
 )
@@ -183,6 +185,39 @@ def test_a_stem_that_is_not_what_was_announced_is_named():
     stem = {"url": url, "sha256": "a", "duration_s": 1.0}
     found = evidence(callbacks={0: [called_back(stems={"vocals": stem})]}, objects={url: "b"})
     assert "stem" in kinds(found)
+
+
+@pytest.mark.parametrize(
+    ("deleted", "link_gives", "verdict"),
+    [
+        ({str(UUID_1)}, lives.GONE, set()),
+        (set(), lives.GONE, {"deletion"}),
+        ({str(UUID_1)}, "a", {"deletion"}),
+    ],
+)
+def test_a_task_that_its_user_deleted_must_be_gone_with_its_stems(deleted, link_gives, verdict):
+    url = "http://store/vocals.wav"
+    told = called_back(stems={"vocals": {"url": url, "sha256": "a", "duration_s": 1.0}})
+    job = dataclasses.replace(JOB, song=Song.HEALTHY, is_deleted=True)
+    found = evidence(
+        plan=Plan(Options(jobs=1), (job,), ()), callbacks={0: [told]}, deleted=deleted,
+        objects={url: link_gives}, states={str(UUID_1): "succeeded"},
+    )  # fmt: skip
+    assert kinds(found) - {"choice"} == verdict
+
+
+def test_a_run_whose_stems_in_the_cache_were_gone_has_one_more_task_and_result():
+    task, delivery = evidence().ledger.tasks[0], evidence().ledger.deliveries
+    from_cache = Separated(
+        task_uuid=UUID_1, hook_url="http://h", submitted_at=0, finished_at=1, stems={}, model="m", device="d",
+        cached_from=UUID_2,
+    )  # fmt: skip
+    again = task.model_copy(update={"cache": "refresh"})
+    results = [from_cache, failed("http_error")]
+    assert not kinds(evidence(ledger=ledger(tasks=[task, again], results=results, deliveries=delivery)))
+    assert kinds(evidence(ledger=ledger(tasks=[task, task], results=results, deliveries=delivery))) == {
+        "lost"
+    }
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,72 @@
+"""Waits for what follows the jobs, and sweeps as uploaders do later."""
+
+import itertools
+import math
+import time
+
+from common.settings.schema import UploaderSettings
+from common.storage.bucket import Bucket
+from common.storage.bucket_keys import ALL_UPLOADS
+from common.storage.bucket_stage import open_bucket_stage
+from common.storage.stage import LocalStage
+from common.storage.uploads import Uploads
+from soak import evidence
+from soak.house import UPLOAD_RETENTION_S, House
+from soak.plan import Kind, Plan
+from uploader.songs import SongKeeper
+from uploader.sweep import RETIRED_FOR_S
+
+_LOOK_EVERY_S = 2.0
+_TIDY_TIMEOUT_S = 20.0
+_HOUR_S = 3600.0
+
+
+def await_tidiness(house: House, task_uuids: set[str], deleted: set[str]) -> None:
+    """Wait a while for work that follows a job's transaction; files that are left then were forgotten."""
+    deadline_s = time.monotonic() + _TIDY_TIMEOUT_S
+    while time.monotonic() < deadline_s:
+        objects = evidence.left_in_bucket(house, task_uuids, deleted)
+        in_bucket = [key for key in objects if not key.startswith(ALL_UPLOADS)]
+        if not (in_bucket or evidence.files_below(house.stage) or evidence.temporary_files(house)):
+            return
+        time.sleep(_LOOK_EVERY_S)
+
+
+def sweep_stage(plan: Plan, house: House) -> list[str]:
+    """Sweep the stage as uploaders do later; return a line where more was left than kills explain.
+
+    With STAGE=path an uploader that is killed right after its transaction leaves a retired attempt: one per
+    kill at most. Other uploaders sweep it minutes later. With STAGE=s3 a worker removes an attempt when the
+    store is back, unless it is killed while the store is away.
+    """
+    now_s = time.time()
+    if plan.options.stage == "path":
+        explained = _kills_of(house, "uploader")
+        swept = LocalStage(house.stage).sweep(now_s + RETIRED_FOR_S, RETIRED_FOR_S, math.inf)
+    else:
+        explained = _kills_of(house, "store")
+        values = {name.lower(): value for name, value in house.store.address.environment().items()}
+        swept = open_bucket_stage(UploaderSettings(**values), connections=1).sweep(now_s + 1, 0, 0)
+    return [f"{swept} attempts after {explained} kills"] if swept > explained else []
+
+
+def sweep_uploads(house: House) -> list[str]:
+    """Sweep the uploads as uploaders do when they have expired.
+
+    Return a line where more of them were still marked as used than kills explain. An uploader removes the
+    mark of a run that is over, unless it is killed just then or the store is away. An api that is killed
+    after a mark and before its task leaves one too, whose task never was.
+    """
+    address = house.store.address
+    bucket = Bucket(address.client(), address.bucket)
+    marks = [found.key for found in bucket.objects(ALL_UPLOADS) if "/tasks/" in found.key]
+    kills = sum(_kills_of(house, kind) for kind in ("uploader", "store", "api"))
+    # A mark that goes makes its upload expire later, therefore the second sweep.
+    moments_s = itertools.count(time.time() + UPLOAD_RETENTION_S + _HOUR_S, UPLOAD_RETENTION_S + _HOUR_S)
+    for now_s in itertools.islice(moments_s, 2):
+        SongKeeper(Uploads(bucket, ""), UPLOAD_RETENTION_S, math.inf, lambda now_s=now_s: now_s).sweep()
+    return [f"{len(marks)} marks of uploads after {kills} kills"] if len(marks) > kills else []
+
+
+def _kills_of(house: House, kind: str) -> int:
+    return sum(h.kind is Kind.KILL and h.target.startswith(kind) for h in house.happened)
