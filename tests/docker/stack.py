@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 
 from tests.docker.project import Project
@@ -42,6 +43,16 @@ class Stack:
         self.host.on(f"/{self.songs}.wav", serve(song.read_bytes()))
         answer = submit(API, {"audio": f"{self.origin}/{self.songs}.wav", "hook_url": f"{self.origin}/hook"})
         assert answer.status == 200, answer
+        return answer.json()["task_uuid"]
+
+    def submit_file(self, samples: np.ndarray, directory: Path) -> str:
+        """Submits a song as a form has it, and returns the task's id."""
+        self.songs += 1
+        song = audio.write(directory / f"{self.songs}.wav", samples)
+        with song.open("rb") as file:
+            form = {"files": {"audio": file}, "data": {"hook_url": f"{self.origin}/hook"}}
+            answer = httpx.post(f"{API}/generate", auth=("admin", "password"), timeout=60, **form)
+        assert answer.status_code == 200, answer.text
         return answer.json()["task_uuid"]
 
     def callback(self, task_uuid: str) -> dict[str, Any]:

@@ -95,6 +95,18 @@ def test_a_song_of_the_host_goes_all_the_way(stack: Stack, tmp_path: Path):
     wait_for(lambda: not stack.project.compose("exec", "-T", "uploader", *staged.split()), 30, "empty stage")
 
 
+def test_a_file_goes_all_the_way_where_stems_wait_in_the_bucket_too(stack: Stack, tmp_path: Path):
+    samples = audio.feelings(0.9).mix[: 44100 * 5]
+    stack.up(STAGE="s3")
+    body = stack.callback(stack.submit_file(samples, tmp_path))
+    stack.up()
+    assert body["status"] == "success", body
+    parts = [fetch_stem(body[name], tmp_path) for name in ("vocals", "instrumental")]
+    assert np.abs(sum(parts) - samples * np.float32(body["gain"])).max() <= 1.01 / 32768
+    again = stack.callback(stack.submit_file(samples, tmp_path))
+    assert again["stems"]["vocals"]["sha256"] == body["stems"]["vocals"]["sha256"]
+
+
 def test_the_broker_has_every_property_of_the_local_one(stack: Stack, tmp_path: Path):
     theirs = properties(
         stack.project.compose("exec", "-T", "kafka", "cat", "/opt/kafka/config/server.properties")
