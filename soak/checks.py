@@ -189,7 +189,13 @@ def _stems(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _choices(evidence: Evidence) -> Iterator[Violation]:
-    """Check that each callback tells what its job's user chose."""
+    """Check that each callback tells what its job's user chose, and each result what priority."""
+    priorities = {str(result.task_uuid): result.priority for result in evidence.ledger.results}
+    for job in evidence.plan.jobs:
+        told = priorities.get(evidence.task_uuids.get(job.number, ""), job.priority)
+        if told != job.priority:
+            text = f"job {job.number}: the result has priority {told} in place of {job.priority}"
+            yield Violation("choice", text)
     for job in evidence.plan.jobs:
         for body in {c.body for c in evidence.callbacks.get(job.number, [])}:
             told = json.loads(body)

@@ -14,9 +14,10 @@ from api.submit.refusals import refusal
 from api.submit.texts import check_label, check_metadata
 from api.submit.unknown_fields import fields_of, unknown_fields
 from common.errors import ErrorCode, PermanentError
+from common.kafka.lanes import DEFAULT_PRIORITY, HIGHEST, LOWEST
 from common.outbound.addresses import AddressPolicy, validate_text
 from common.tasks.messages import Choices, Output
-from common.tasks.messages.fields import DEFAULT_PRIORITY, MAX_METADATA_BYTES, Label, Metadata
+from common.tasks.messages.fields import MAX_METADATA_BYTES, Label, Metadata
 from common.tasks.messages.task import upload_id_of
 
 # Never changes: the ids of tasks with an Idempotency-Key follow from this.
@@ -80,8 +81,8 @@ class Submission(Choices, PlainSubmission):
     )
     priority: int = Field(
         DEFAULT_PRIORITY,
-        ge=1,
-        le=5,
+        ge=LOWEST,
+        le=HIGHEST,
         strict=True,
         description="5 for the most urgent tasks, 1 for those that can wait for all others",
         examples=[5],

@@ -3,9 +3,9 @@
 from typing import Literal
 from uuid import UUID
 
+from common.kafka.lanes import DEFAULT_PRIORITY
 from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
-    DEFAULT_PRIORITY,
     SCHEMA_VERSION,
     FileName,
     Label,

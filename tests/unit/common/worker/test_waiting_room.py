@@ -4,13 +4,14 @@ import json
 
 from kafka import TopicPartition
 
+from common.jobs.lanes import Ticket
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
 from common.worker.lease import Lease, NotLeased
 from common.worker.lease_table import LeaseTable
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
-from tests.support.common.worker.fakes import TOPIC, leased, loaded, partition, record
+from tests.support.common.worker.fakes import TOPIC, admitted, leased, loaded, partition, record
 from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.waiting import wait_for
 
@@ -150,7 +151,7 @@ def test_a_job_holds_one_place_and_takes_none_that_it_has():
 def test_so_many_may_wait_that_the_committed_metadata_stays_small():
     r = Room(Limits(total=0))
     while r.room.has_room(leased(r.table, offset := next(r._offsets)), Claim("a")):
-        r.table.set_aside(lease := next(reversed(r.table._running.values())))
+        r.table.set_aside(lease := list(r.table._running)[-1])
         r.room.enter(lease, Claim("a"))
     assert 32 <= offset < 128
 
@@ -177,7 +178,7 @@ def test_a_job_that_left_its_slot_has_the_next_one_before_a_record_that_is_not_b
     second = leased(table, 1)
     assert not table.regain_slot(first)
     second.holds_slot = False
-    assert table.admit(record(2)) is NotLeased.NOT_YET
+    assert not table.begin(admitted(table, 2))
     assert table.regain_slot(first)
     assert table.slots_full
 
@@ -195,6 +196,18 @@ def test_of_two_that_want_their_slot_again_the_one_that_was_begun_first_has_it()
     table.end(third)
     assert not table.regain_slot(second)
     assert table.regain_slot(first)
+
+
+def test_of_two_that_want_their_slot_again_the_one_of_the_more_urgent_lane_has_it():
+    table = LeaseTable(slots=1)
+    loaded(table)
+    leases = [admitted(table, offset, ticket=Ticket(priority)) for offset, priority in enumerate((3, 5, 5))]
+    for lease in leases:
+        assert table.begin(lease)
+        lease.holds_slot = False
+    assert [table.regain_slot(lease) for lease in leases] == [True, False, False]
+    leases[0].holds_slot = False
+    assert [table.regain_slot(lease) for lease in leases] == [False, True, False]
 
 
 # In a worker
