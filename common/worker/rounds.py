@@ -40,17 +40,20 @@ class Rounds:
         # What has come meanwhile may be more urgent than what is ready, so it is taken first.
         if not consumer.has_fetched():
             self._begin()
-            if self._leases.slots_full and self._clock() < self._look_at_s:
+            if self._must_rest(consumer) and self._clock() < self._look_at_s:
                 return
         self._poll(consumer)
         self._look_at_s = self._clock() + _LOOK_EVERY_S
         self._begin()
 
-    def rest(self, is_joining: bool) -> None:
+    def rest(self, consumer: Consumer) -> None:
         """Wait for a slot, if no job can begin before there is one, until it is time for the next look."""
-        if self._leases.slots_full and not is_joining:
+        if self._must_rest(consumer):
             self._slot_freed.wait(max(0.0, self._look_at_s - self._clock()))
         self._slot_freed.clear()
+
+    def _must_rest(self, consumer: Consumer) -> bool:
+        return self._leases.slots_full and not consumer.is_joining()  # a join goes on in polls alone
 
     def _begin(self) -> None:
         if not self._stopping.is_set():  # which may be since the round's beginning

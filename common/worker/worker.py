@@ -215,7 +215,7 @@ class Worker:
             self._rebuild(str(lost))
             return
         self._handover.watch(consumer)
-        self._rounds.rest(consumer.is_joining())
+        self._rounds.rest(consumer)
 
     def _rebuild(self, reason: str) -> None:
         log.warning("building a new consumer: %s", reason)

@@ -4,9 +4,9 @@
 
 Reads JSON `{"i": id, "s": seconds}` from the task topic and publishes `{"i", "attempt", "worker"}` to the
 result topic. With `"fail": n` the first n tries fail for now; with `"deaf": seconds` the first attempt does
-not notice for so long that it is to stop. `"p"` is the job's priority and `"u"` its user. SLEEPER_LOG gets a
-JSON line when a job starts and one when it ends. SLEEPER_LANES=one: reads the task topic alone, as a worker
-of a version without lanes.
+not notice for so long that it is to stop; with `"gate": path` a job waits until there is such a file. `"p"`
+is the job's priority and `"u"` its user. SLEEPER_LOG gets a JSON line when a job starts and one when it ends.
+SLEEPER_LANES=one: reads the task topic alone, as a worker of a version without lanes.
 """
 
 import json
@@ -47,6 +47,8 @@ class Sleeper:
         self._note("start", job, record, context)
         try:
             time.sleep(job.get("deaf", 0) if context.attempt == 1 else 0)
+            while "gate" in job and not os.path.exists(job["gate"]):
+                context.wait(0.02)
             context.wait(job["s"])
         finally:
             self._note("end", job, record, context)
