@@ -89,8 +89,8 @@ class Reader:
     def queue_place(self, queued_at: float, priority: int = DEFAULT_PRIORITY) -> QueuePlace:
         """Return the place of a task that was queued at `queued_at`. At most 20,000 tasks are counted.
 
-        Before the task come those of its own lane that were queued earlier, and meanwhile as many of each
-        other lane as the lanes' weights let begin.
+        Tasks of its own lane that were queued earlier come before it. Of each other lane those come before
+        it that the lanes' weights let begin meanwhile.
         """
         own = self._count_queued(priority, "queued_at < ?", (queued_at,), _MAX_COUNT)
         before = own

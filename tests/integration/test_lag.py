@@ -70,19 +70,23 @@ def test_results_behind_which_only_markers_lie_leave_nothing_waiting(kafka, stac
 def test_the_command_prints_both_groups(kafka, stack):
     lab = Lab(kafka.bootstrap)
     lab.feed([{"i": 0, "s": 0}])
+    lab.feed([{"i": 1, "s": 0}], priority=5)
     service = stack.start("common.lag", lab.environment, wait=False)
     assert service.process.wait(60) == 0
     lines = service.process.output().splitlines()
     topic = lab.settings.kafka_task_topic
-    assert lines[:6] == [
+    assert lines[:11] == [
         f"asking Kafka at {kafka.bootstrap}",
-        f"{lab.settings.kafka_group_id}: 1 waiting, 0 running, 6 partitions",
+        f"{lab.settings.kafka_group_id}: 2 waiting, 0 running, 14 partitions",
         f"  {topic}: 1 waiting, 0 running, 2 partitions",
         "    [0]  1 waiting",
         f"  {topic}_retry_1s: 0 waiting, 0 running, 2 partitions",
         f"  {topic}_retry_2s: 0 waiting, 0 running, 2 partitions",
+        f"  {topic}_p5: 1 waiting, 0 running, 2 partitions",
+        "    [0]  1 waiting",
+        *(f"  {topic}_p{priority}: 0 waiting, 0 running, 2 partitions" for priority in (4, 2, 1)),
     ]
-    assert lines[6].startswith("uvr_uploader_group: 0 waiting")
+    assert lines[11].startswith("uvr_uploader_group: 0 waiting")
 
 
 def run_lag(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
