@@ -46,6 +46,7 @@ def test_a_processor_killed_before_its_commit_does_the_task_again(
     crashing.restart(processor)
     crashing.assert_seen_once(task_uuid)
     assert crashing.attempts(processor, task_uuid) == attempts
+    assert len(crashing.submitted(task_uuid, priority)) == 1
     wait_for(
         lambda: not below(processor.directory / "temp", files_only=True), 20, "empty temporary directory"
     )

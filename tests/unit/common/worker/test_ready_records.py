@@ -46,6 +46,16 @@ def test_users_of_a_lane_take_turns_however_many_songs_one_of_them_has():
     assert queue.starts(7) == "abcabaa"
 
 
+def test_new_users_pass_nobody_who_waited_before_they_came():
+    queue = Queue()
+    for user in "aab":
+        queue.add(user)
+    assert queue.starts(1) == "a"
+    for user in "cde":
+        queue.add(user)
+    assert queue.starts(5) == "bacde"
+
+
 def test_the_user_with_the_fewest_running_jobs_comes_first():
     queue = Queue()
     for user in "aab":
