@@ -20,10 +20,10 @@ from common.worker.committed_state import CommittedState, decode
 log = logging.getLogger(__name__)
 
 # Each leased record is named in its partition's committed metadata, for which brokers allow 4096 bytes.
-_MOST_OPEN = 128
+MOST_OPEN = 176
 # So many records of a partition are read and not begun. Only among these can one user's record pass another's
-# (ready_records.py). Together with those in the waiting room they stay below the number above.
-MOST_READY = 48
+# (ready_records.py). The number above leaves room for as many as may wait for a place, and for running jobs.
+MOST_READY = 96
 
 
 class Assignment:
@@ -110,7 +110,7 @@ class Assignment:
 
     @property
     def is_full(self) -> bool:
-        return len(self.leases) >= _MOST_OPEN or self.ready_count >= MOST_READY
+        return len(self.leases) >= MOST_OPEN or self.ready_count >= MOST_READY
 
     @property
     def ready_count(self) -> int:

@@ -3,12 +3,14 @@
 import json
 
 from kafka import TopicPartition
+from kafka.structs import OffsetAndMetadata
 
 from common.jobs.lanes import Ticket
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
-from common.worker.lease import Lease, NotLeased
+from common.worker.committed_state import Step
+from common.worker.lease import MOST_OPEN, Lease, NotLeased
 from common.worker.lease_table import LeaseTable
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
 from tests.support.common.worker.fakes import TOPIC, admitted, leased, loaded, partition, record
@@ -157,13 +159,17 @@ def test_so_many_may_wait_that_the_committed_metadata_stays_small():
 
 
 def test_a_partition_with_as_many_leases_as_its_metadata_can_name_is_not_read_on():
-    table = LeaseTable(slots=1)
-    loaded(table)
-    for offset in range(128):
-        table.set_aside(leased(table, offset))
+    table, first = LeaseTable(slots=1), 10**9
+    loaded(table, committed=OffsetAndMetadata(first, "", -1))
+    for offset in range(first, first + MOST_OPEN):
+        lease = leased(table, offset)
+        table.set_aside(lease)
+        if offset < first + 64:  # as many as wait for a place, each with an attempt that was handed back
+            table.apply([(Step.BEGIN, lease), (Step.HAND_BACK, lease)])
     assert partition() in table.wanted({partition()}).paused
-    assert table.admit(record(128)) is NotLeased.NOT_YET
+    assert table.admit(record(first + MOST_OPEN)) is NotLeased.NOT_YET
     (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).committed_state]
+    assert len(state.active) == MOST_OPEN
     assert len(state.encode().metadata) < 4096
 
 
