@@ -1,4 +1,4 @@
-"""Measures how long 60 partitions lack a worker when one of two workers stops, is killed or restarts."""
+"""Measures how long 108 partitions lack a worker when one of two workers stops, is killed or restarts."""
 
 import signal
 import statistics

@@ -1,19 +1,24 @@
-"""Compares our transactions with plain publish and commit in one loop, for jobs of 0.1 s in all slots."""
+"""Compares our transactions with plain publish and commit in one loop, for jobs of 0.1 s in all slots.
+
+Then compares the loop with jobs in all lanes with the same jobs in one lane.
+"""
 
 import statistics
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from kafka import KafkaConsumer, KafkaProducer
 
 from bench.report import Target, compare
 from bench.setup import Bench, kafka
+from common.jobs.lanes import LaneRules, Ticket
 from common.jobs.outcome import Done
-from common.kafka import clients
+from common.kafka import clients, lanes
 from common.kafka.consumer import Consumer
 from common.kafka.guarded_consumer import GuardedConsumer
+from common.kafka.lanes import DEFAULT_PRIORITY, PRIORITIES
 from common.kafka.records import Message
 from common.kafka.transaction import TransactionalProducer
 from common.worker.worker import Worker, WorkerConfig
@@ -26,6 +31,8 @@ SLOTS = {2: Target("at least", 0.9), 4: Target("at least", 0.9), 8: None}
 JOB_S = 0.1
 PARTITIONS = 12
 JOBS_A_SLOT = 50
+LANES_SLOTS = 4
+FIVE_LANES = Target("at least", 0.95)
 
 
 def run(bench: Bench) -> None:
@@ -38,6 +45,10 @@ def run(bench: Bench) -> None:
             what = f"{slots} slots, jobs of {JOB_S:g} s"
             other = "the same loop, plain send and commit"
             bench.add(compare("worker", what, "jobs/s", ours, plain, other, target))
+        ways = {"five": partial(_transactions, priorities=PRIORITIES), "one": _transactions}
+        five, one = _rates(bench, ways, bootstrap, LANES_SLOTS)
+        what = f"five lanes, {LANES_SLOTS} slots, jobs of {JOB_S:g} s"
+        bench.add(compare("worker", what, "jobs/s", five, one, "one lane", FIVE_LANES))
 
 
 def _rates(
@@ -51,11 +62,11 @@ def _rates(
     return (statistics.median(rates[name]) for name in ways)
 
 
-def _transactions(bootstrap: str, slots: int) -> float:
+def _transactions(bootstrap: str, slots: int, priorities: Sequence[int] = (DEFAULT_PRIORITY,)) -> float:
     lab = Lab(bootstrap, PARTITIONS)
     group_id = lab.settings.kafka_group_id
     producer = partial(clients.transactional_producer, lab.settings, group_id)
-    return _rate(lab, _consumer(lab), producer, slots)
+    return _rate(lab, _consumer(lab), producer, slots, priorities)
 
 
 def _plain(bootstrap: str, slots: int) -> float:
@@ -88,10 +99,18 @@ class _Plain:
         self._consumer.commit(self._offsets)
 
 
-def _rate(lab: Lab, consumer: GuardedConsumer, make_producer: Callable[[], object], slots: int) -> float:
-    """Return the jobs per second while all slots are busy."""
+def _rate(
+    lab: Lab,
+    consumer: GuardedConsumer,
+    make_producer: Callable[[], object],
+    slots: int,
+    priorities: Sequence[int] = (DEFAULT_PRIORITY,),
+) -> float:
+    """Return the jobs per second while all slots are busy. The jobs lie in the lanes of `priorities`."""
     jobs = JOBS_A_SLOT * slots
-    lab.feed(range(jobs))
+    topics = {lanes.topic(lab.settings.kafka_task_topic, priority): priority for priority in priorities}
+    for number, priority in enumerate(priorities):
+        lab.feed(range(number, jobs, len(priorities)), priority=priority)
     ends_s: list[float] = []
 
     def sleep(record: object, context: object) -> Done:
@@ -104,8 +123,9 @@ def _rate(lab: Lab, consumer: GuardedConsumer, make_producer: Callable[[], objec
         FakeHandler(sleep),
         lambda: Consumer(consumer),
         lambda: TransactionalProducer(make_producer()),
+        lanes=LaneRules(ticket_of=lambda record: Ticket(topics[record.topic])),
     )
-    running = InThread(worker.run, [lab.settings.kafka_task_topic])
+    running = InThread(worker.run, list(topics))
     wait_for(lambda: len(ends_s) >= jobs, 300, f"{jobs} jobs")
     worker.stop()
     running.result()

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
-from common.kafka import clients, retry_topics
+from common.kafka import clients, lanes, retry_topics
 from common.kafka.groupless import read_to_ends, topic_source
 from common.settings import command_line
 from common.settings.loading import load_or_exit
@@ -36,13 +36,15 @@ class PartitionLag:
     running: dict[int, int]
 
 
-def lags(settings: KafkaSettings, group_id: str, base: str) -> list[PartitionLag]:
-    """Returns the lag of each partition of topic `base` and of its retry topics. Raises KafkaError."""
+def lags(settings: KafkaSettings, group_id: str, bases: Sequence[str]) -> list[PartitionLag]:
+    """Returns the lag of each partition of topics `bases` and of their retry topics. Raises KafkaError."""
     source = topic_source(settings, group_id=group_id, isolation_level="read_committed")
     with contextlib.closing(source) as consumer:
+        existing = consumer.topics()
         partitions = [
             TopicPartition(topic, n)
-            for topic in retry_topics.family(base, consumer.topics())
+            for base in bases
+            for topic in retry_topics.family(base, existing)
             for n in sorted(consumer.partitions_for_topic(topic) or ())
         ]
         states = {
@@ -93,12 +95,12 @@ def main() -> int:
     settings = load_or_exit(CommandSettings)
     clients.tell_brokers(settings)
     groups = {
-        settings.kafka_processor_group_id: settings.kafka_task_topic,
-        settings.kafka_uploader_group_id: settings.kafka_result_topic,
+        settings.kafka_processor_group_id: lanes.topics(settings.kafka_task_topic),
+        settings.kafka_uploader_group_id: (settings.kafka_result_topic,),
     }
     try:
-        for group_id, topic in groups.items():
-            _print(group_id, lags(settings, group_id, topic))
+        for group_id, bases in groups.items():
+            _print(group_id, lags(settings, group_id, bases))
     except KafkaError as error:
         print(f"Kafka at {settings.kafka_bootstrap_servers}: {error}", file=sys.stderr)
         return EXIT_UNAVAILABLE

@@ -29,7 +29,7 @@ from processor.assembly import (
 from processor.engine.protocol import EngineConfig
 from processor.engine.room import EngineRoom
 from processor.metrics import ProcessorMetrics
-from processor.places import claim_of, download_limits
+from processor.places import claim_of, download_limits, lane_rules
 from processor.preparation import command
 
 # The last announcement says that the processor has stopped; apis need not wait for it.
@@ -64,6 +64,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         metrics.worker,
         PlaceRules(download_limits(settings), claim_of),
         may_begin=lambda: stages.ok,
+        lanes=lane_rules(settings),
     )
     announcer = make_announcer(settings, engine, recipes, outbox, lambda: service.running_count)
 

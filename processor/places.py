@@ -1,6 +1,8 @@
-"""Limits how many downloads run at once, in all and for each user."""
+"""Limits how many downloads run at once, in all and for each user; and says which lane a task is in."""
 
+from common.jobs.lanes import LaneRules, Ticket
 from common.jobs.places import Claim, Limits
+from common.kafka import lanes
 from common.kafka.records import Record
 from common.settings.schema import ProcessorSettings
 from common.tasks import messages
@@ -27,3 +29,18 @@ def claim_of(record: Record) -> Claim | None:
         return download_claim(messages.decode_task(record.value))
     except UndecodableMessage:
         return None
+
+
+def lane_rules(settings: ProcessorSettings) -> LaneRules:
+    """Return the lanes of the task topic. A task's own record says its lane, also in a retry topic."""
+    _, *others = lanes.topics(settings.kafka_task_topic)
+    return LaneRules(tuple(others), ticket_of)
+
+
+def ticket_of(record: Record) -> Ticket:
+    """Return the record's lane and user. An undecodable record has the default lane."""
+    try:
+        task = messages.decode_task(record.value)
+    except UndecodableMessage:
+        return Ticket()
+    return Ticket(task.priority, task.user)

@@ -105,4 +105,5 @@ def _shared_fields(task: Task) -> dict[str, Any]:
         "label": task.label,
         "metadata": task.metadata,
         "file_name": task.file_name,
+        "priority": task.priority,
     }

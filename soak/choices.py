@@ -69,4 +69,5 @@ def label(job: Job) -> str:
 
 def submission(job: Job) -> dict[str, Any]:
     """Return the fields that the job's submission has beside its addresses."""
-    return {**CHOSEN[job.choice].fields, "label": label(job), "metadata": {"job": job.number}}
+    named = {"label": label(job), "metadata": {"job": job.number}, "priority": job.priority}
+    return {**CHOSEN[job.choice].fields, **named}

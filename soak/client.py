@@ -118,10 +118,8 @@ class Users:
             try:
                 return call()
             except urllib.error.HTTPError as error:
-                with error:
-                    if error.code < 500 and error.code != _TOO_MANY:
-                        self.refusals.append(f"job {job.number}: {error.code} {error.read()[:200]!r}")
-                        return None
+                if self._is_refusal(f"job {job.number}", error, _TOO_MANY):
+                    return None
             except (OSError, ValueError, http.client.HTTPException):
                 pass  # the api or the store is killed, frozen or not there
             with self._lock:
@@ -148,10 +146,14 @@ class Users:
             with urllib.request.urlopen(request, timeout=_TIMEOUT_S):
                 return True
         except urllib.error.HTTPError as error:
-            with error:
-                is_refused = error.code < 500 and error.code not in (_STILL_RUNS, _TOO_MANY)
-                if is_refused:
-                    self.refusals.append(f"deletion of job {job.number}: {error.code} {error.read()[:200]!r}")
-                return is_refused
+            return self._is_refusal(f"deletion of job {job.number}", error, _STILL_RUNS, _TOO_MANY)
         except (OSError, http.client.HTTPException):
             return False
+
+    def _is_refusal(self, what: str, error: urllib.error.HTTPError, *not_now: int) -> bool:
+        """Tell whether to give up, and note it then. The codes `not_now`, and those from 500 on, may pass."""
+        with error:
+            is_refusal = error.code < 500 and error.code not in not_now
+            if is_refusal:
+                self.refusals.append(f"{what}: {error.code} {error.read()[:200]!r}")
+            return is_refusal

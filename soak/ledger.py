@@ -9,7 +9,7 @@ from typing import Any
 from kafka.structs import OffsetAndMetadata
 
 from common.jobs import dead_letters
-from common.kafka import retry_topics
+from common.kafka import lanes, retry_topics
 from common.lag import lags
 from common.settings.schema import KafkaSettings, ProcessorSettings, UploaderSettings
 from common.tasks import messages
@@ -53,10 +53,10 @@ def settings_of(environment: dict[str, str]) -> KafkaSettings:
 def is_drained(settings: KafkaSettings) -> bool:
     """Tell whether no record waits or runs in any group's topics. Raises KafkaError."""
     processor, uploader = ProcessorSettings.model_fields, UploaderSettings.model_fields
-    found = lags(settings, processor["kafka_group_id"].default, settings.kafka_task_topic)
+    found = lags(settings, processor["kafka_group_id"].default, lanes.topics(settings.kafka_task_topic))
     if any(lag.waiting or lag.running for lag in found):
         return False
-    found = lags(settings, uploader["kafka_group_id"].default, settings.kafka_result_topic)
+    found = lags(settings, uploader["kafka_group_id"].default, (settings.kafka_result_topic,))
     return not any(lag.waiting or lag.running for lag in found)
 
 
@@ -74,7 +74,11 @@ def read(settings: KafkaSettings) -> Ledger:
     # Read every offset ever committed: looking now and then would miss some.
     backward, commits = backward_steps(records(_OFFSETS_TOPIC))
     return Ledger(
-        tasks=[messages.decode_task(r.value) for r in records(settings.kafka_task_topic)],
+        tasks=[
+            messages.decode_task(r.value)
+            for lane in lanes.topics(settings.kafka_task_topic)
+            for r in records(lane)
+        ],
         results=[result for result in found if isinstance(result, Separated | SeparationFailed)],
         deliveries=[
             DeliveryAttempt.model_validate_json(r.value) for r in records(settings.kafka_delivery_topic)

@@ -17,11 +17,12 @@ def wrong_deletions(evidence: Evidence) -> Iterator[Violation]:
     for task_uuid in (asked ^ evidence.deleted) - {None}:
         is_wanted = task_uuid in asked
         yield Violation("deletion", f"{task_uuid}: {'not deleted' if is_wanted else 'nobody asked for it'}")
-    for job in evidence.plan.jobs:
-        for body in {c.body for c in evidence.callbacks.get(job.number, []) if job.is_deleted}:
-            for name, stem in json.loads(body).get("stems", {}).items():
-                if evidence.objects.get(stem["url"]) != GONE:
-                    yield Violation("deletion", f"job {job.number}: {name} is still there")
+    deleted = [job.number for job in evidence.plan.jobs if job.is_deleted]
+    bodies = [(number, json.loads(c.body)) for number in deleted for c in evidence.callbacks.get(number, [])]
+    urls = {(number, stem["url"]) for number, body in bodies for stem in body.get("stems", {}).values()}
+    for number, url in sorted(urls):
+        if evidence.objects.get(url) != GONE:
+            yield Violation("deletion", f"job {number}: {url} is still there")
 
 
 def put_back(evidence: Evidence) -> Counter[tuple[str, int]]:

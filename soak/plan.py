@@ -93,6 +93,7 @@ _CHOICES = {
     Choice.OWN_RATE: 6,
     Choice.WINDOW: 6,
 }
+_PRIORITIES = {1: 10, 2: 10, 3: 60, 4: 10, 5: 10}
 # Songs of hosts that fail come by their links.
 _WAYS = {Way.LINK: 72, Way.FORM: 14, Way.BROKEN_FORM: 4, Way.TWO_STEPS: 10}
 _DELETED_SHARE = 0.12
@@ -120,6 +121,7 @@ class Job:
     song_failures: int
     hook_failures: int
     choice: Choice = Choice.NOTHING
+    priority: int = 3
     way: Way = Way.LINK
     repeats: int | None = None
     is_deleted: bool = False
@@ -184,7 +186,8 @@ class Plan:
 def make_plan(options: Options) -> Plan:
     """Return the plan for `options`."""
     # Use a generator for each, so that the number of workers does not change the jobs.
-    jobs = _jobs(options, random.Random(f"jobs {options.seed}"), random.Random(f"choices {options.seed}"))
+    seeds = (f"{what} {options.seed}" for what in ("jobs", "choices", "priorities"))
+    jobs = _jobs(options, *map(random.Random, seeds))
     jobs = _with_lives(jobs, random.Random(f"lives {options.seed}"))
     disturbances = () if options.calm else _disturbances(options, random.Random(f"events {options.seed}"))
     return Plan(options, jobs, disturbances)
@@ -196,7 +199,9 @@ def workers(options: Options) -> list[str]:
     return processors + [f"uploader-{n}" for n in range(1, options.uploaders + 1)]
 
 
-def _jobs(options: Options, rnd: random.Random, choosing: random.Random) -> tuple[Job, ...]:
+def _jobs(
+    options: Options, rnd: random.Random, choosing: random.Random, ordering: random.Random
+) -> tuple[Job, ...]:
     return tuple(
         Job(
             number,
@@ -207,6 +212,7 @@ def _jobs(options: Options, rnd: random.Random, choosing: random.Random) -> tupl
             song_failures=rnd.randint(1, 2),
             hook_failures=rnd.randint(1, 3),
             choice=_one_of(_CHOICES, choosing),
+            priority=_one_of(_PRIORITIES, ordering),
         )
         for number in range(options.jobs)
     )

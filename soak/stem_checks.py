@@ -7,6 +7,7 @@ from typing import Any
 from soak import choices, songs
 from soak.choices import CHOSEN, Chosen
 from soak.evidence import Evidence
+from soak.plan import Job
 from soak.violation import Violation
 
 
@@ -24,17 +25,26 @@ def wrong_stems(evidence: Evidence) -> Iterator[Violation]:
 
 
 def wrong_choices(evidence: Evidence) -> Iterator[Violation]:
-    """Check that each callback tells what its job's user chose."""
+    """Check that each callback tells what its job's user chose, and each result what priority."""
+    priorities = {str(result.task_uuid): result.priority for result in evidence.ledger.results}
+    for job in evidence.plan.jobs:
+        found = priorities.get(evidence.task_uuids.get(job.number, ""), job.priority)
+        if found != job.priority:
+            text = f"job {job.number}: the result has priority {found} in place of {job.priority}"
+            yield Violation("choice", text)
     for job in evidence.plan.jobs:
         for body in {c.body for c in evidence.callbacks.get(job.number, [])}:
-            told = json.loads(body)
-            wrong = [f"label {told.get('label')!r}"] if told.get("label") != choices.label(job) else []
-            if told.get("metadata") != {"job": job.number}:
-                wrong.append(f"metadata {told.get('metadata')}")
-            if told["status"] == "success":
-                wrong += _not_as_chosen(CHOSEN[job.choice], told)
-            for text in wrong:
+            for text in _wrongly_told(job, json.loads(body)):
                 yield Violation("choice", f"job {job.number} ({job.choice}): the callback tells {text}")
+
+
+def _wrongly_told(job: Job, told: dict[str, Any]) -> Iterator[str]:
+    if told.get("label") != choices.label(job):
+        yield f"label {told.get('label')!r}"
+    if told.get("metadata") != {"job": job.number}:
+        yield f"metadata {told.get('metadata')}"
+    if told["status"] == "success":
+        yield from _not_as_chosen(CHOSEN[job.choice], told)
 
 
 def _not_as_chosen(chosen: Chosen, told: dict[str, Any]) -> Iterator[str]:

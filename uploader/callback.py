@@ -93,6 +93,7 @@ def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float
         label=result.label,
         metadata=result.metadata,
         file_name=result.file_name,
+        priority=result.priority,
     )
 
 

@@ -11,6 +11,7 @@ from common.jobs import retry
 from common.jobs.handler import Job, JobContext
 from common.jobs.outcome import Done, Failed, Outcome, Poison
 from common.jobs.retry import Decision, GivenUp, Retry, RetrySchedule
+from common.kafka import lanes
 from common.kafka.records import Message, Record
 from common.observability.log import request_context, task_context
 from common.outbound.guarded_session import OutboundNetwork
@@ -150,7 +151,8 @@ class UploaderHandler:
         In one transaction with the result's offset, so that the task is neither lost nor done twice.
         """
         log.warning("the stems of an earlier task are gone: the song is separated after all")
-        return Done((Message(self._config.task_topic, str(task.task_uuid).encode(), task.to_bytes()),))
+        topic = lanes.topic(self._config.task_topic, task.priority)
+        return Done((Message(topic, str(task.task_uuid).encode(), task.to_bytes()),))
 
     def _wait_to_publish(
         self,

@@ -8,7 +8,7 @@ from typing import Protocol
 from kafka.errors import KafkaError
 
 from common.failpoint import Failpoint
-from common.kafka import clients, topics
+from common.kafka import clients, lanes, topics
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Cancel, Deletion, Redelivery, Task
 
@@ -55,8 +55,8 @@ class KafkaSession:
 
     def __init__(self, settings: KafkaSettings, delivery_timeout_s: float, connect_timeout_s: float = 5.0):
         """Raise KafkaError, OSError (a certificate that cannot be read) or ValueError."""
+        self._lanes = {p: lanes.topic(settings.kafka_task_topic, p) for p in lanes.PRIORITIES}
         self._topics = {
-            Task: settings.kafka_task_topic,
             Redelivery: settings.kafka_result_topic,
             Cancel: settings.kafka_control_topic,
             Deletion: settings.kafka_result_topic,
@@ -82,12 +82,12 @@ class KafkaSession:
                 max_block_ms=request_timeout_ms,
             )
             on_error.callback(self._close_producer, 0)
-            for topic in self._topics.values():
+            for topic in (*self._lanes.values(), *self._topics.values()):
                 self._producer.partitions_for(topic)
             on_error.pop_all()
 
     def send(self, message: Sendable, confirmed: Confirmed) -> None:
-        topic, key = self._topics[type(message)], str(message.task_uuid).encode()
+        topic, key = self._topic(message), str(message.task_uuid).encode()
         Failpoint.API_BEFORE_SEND.reach()
         try:
             future = self._producer.send(topic, key=key, value=message.to_bytes())
@@ -97,6 +97,9 @@ class KafkaSession:
             raise KafkaError(f"kafka-python failed: {error!r}") from error
         future.add_callback(lambda _: confirmed(None))
         future.add_errback(confirmed)
+
+    def _topic(self, message: Sendable) -> str:
+        return self._lanes[message.priority] if isinstance(message, Task) else self._topics[type(message)]
 
     def flush(self) -> None:
         # An error is the messages' own, which their `confirmed` gets.

@@ -37,6 +37,9 @@ class TaskStatus(BaseModel):
         "tasks of old versions",
     )
     file_name: str | None = Field(default=None, description="the name of an uploaded song's file")
+    priority: int | None = Field(
+        default=None, description="1 to 5, 5 for the most urgent; absent once the results are deleted"
+    )
     hook_host: str | None = Field(
         default=None,
         description="the host of `hook_url`, with its port if `hook_url` names one; absent without a "
@@ -84,6 +87,7 @@ class TaskStatus(BaseModel):
             user=status.user,
             audio=status.audio,
             file_name=status.file_name,
+            priority=status.priority if status.deleted_at is None else None,
             hook_host=None if status.hook_url is None else host_of(status.hook_url),
             submitted_at=status.submitted_at,
             idempotency_key=status.idempotency_key,
@@ -153,6 +157,7 @@ EXAMPLE_SEPARATING = TaskStatus(
     choices=Choices(preset="best", stems=("vocals",)),
     label="Artist - Title",
     metadata={"order": 17},
+    priority=3,
     updated_at=_SUBMITTED_AT + 9,
     times={
         State.QUEUED: _SUBMITTED_AT,

@@ -55,6 +55,7 @@ REQUEST_BODY = {
                 "a song": {"value": {"audio": _SONG}},
                 "a song and a callback": {"value": {"audio": _SONG, "hook_url": "https://example.com/hook"}},
                 "an hour at most": {"value": {"audio": _SONG, "cancel_after_s": 3600}},
+                "before all others": {"value": {"audio": _SONG, "priority": 5}},
                 "the vocals alone, by the best preset": {
                     "value": {"audio": _SONG, "preset": "best", "stems": ["vocals"]}
                 },

@@ -202,5 +202,5 @@ async def events(
 
 async def _described(status: Status, parts: AppParts) -> TaskStatus:
     is_in_queue = status.state is State.QUEUED and status.next_try_at is None
-    place = await parts.view.queue_place(status.at) if is_in_queue else None
+    place = await parts.view.queue_place(status.at, status.priority) if is_in_queue else None
     return TaskStatus.of(await parts.links.renewed(status), place)

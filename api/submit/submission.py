@@ -14,6 +14,7 @@ from api.submit.refusals import refusal
 from api.submit.texts import check_label, check_metadata
 from api.submit.unknown_fields import fields_of, unknown_fields
 from common.errors import ErrorCode, PermanentError
+from common.kafka.lanes import DEFAULT_PRIORITY, HIGHEST, LOWEST
 from common.outbound.addresses import AddressPolicy, validate_text
 from common.tasks.messages import Choices, Output
 from common.tasks.messages.fields import MAX_METADATA_BYTES, Label, Metadata
@@ -77,6 +78,14 @@ class Submission(Choices, PlainSubmission):
         None,
         description="refresh: separate the song anew, even if the stems of an earlier task could serve",
         examples=["refresh"],
+    )
+    priority: int = Field(
+        DEFAULT_PRIORITY,
+        ge=LOWEST,
+        le=HIGHEST,
+        strict=True,
+        description="5 for the most urgent tasks, 1 for those that can wait for all others",
+        examples=[5],
     )
 
     _check_label = field_validator("label")(check_label)

@@ -20,6 +20,7 @@ from api.view.merge import of_task
 from api.view.read_position import ReadPosition
 from api.view.reader import Reader
 from api.view.store import Batch, Store
+from common.kafka import lanes
 from common.kafka.groupless import Source, TopicMissing, partitions_of, topic_source
 from common.kafka.topics import STATUS_RETENTION_S
 from common.observability.repeats import Repeats
@@ -71,7 +72,7 @@ class Feed:
     ):
         """`skipped` is called for each skipped record, with its kind: `tasks`, `statuses` and so on."""
         self._kinds = {
-            settings.kafka_task_topic: "tasks",
+            **dict.fromkeys(lanes.topics(settings.kafka_task_topic), "tasks"),
             settings.kafka_status_topic: "statuses",
             settings.kafka_delivery_topic: "deliveries",
             settings.kafka_models_topic: "workers",

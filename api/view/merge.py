@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from common.kafka.lanes import DEFAULT_PRIORITY
 from common.tasks.audio import shown_audio
 from common.tasks.messages import State, Status, Task, Times
 
@@ -30,6 +31,7 @@ def of_task(task: Task) -> Status:
         label=task.label,
         metadata=task.metadata,
         file_name=task.file_name,
+        priority=task.priority,
     )
 
 
@@ -98,6 +100,7 @@ def _fixed_fields(status: Status) -> tuple[Any, ...]:
         status.label,
         status.metadata,
         status.file_name,
+        status.priority,
     )
 
 
@@ -114,6 +117,7 @@ def _with_common_fixed_fields(known: Status, other: Status) -> tuple[Status, Sta
         "label": known.label or other.label,
         "metadata": other.metadata if known.metadata is None else known.metadata,
         "file_name": known.file_name or other.file_name,
+        "priority": other.priority if known.priority == DEFAULT_PRIORITY else known.priority,
     }
     return _with(known, fields), _with(other, fields)
 

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from api.view.tables import Row, unpack
+from common.kafka.lanes import DEFAULT_PRIORITY, PRIORITIES, WEIGHTS
 from common.tasks.messages import DeliveryAttempt, State, Status
 
 # Counting that many rows takes 2 ms.
@@ -85,11 +86,25 @@ class Reader:
         )
         return [DeliveryAttempt.model_validate_json(delivery) for (delivery,) in rows]
 
-    def queue_place(self, queued_at: float) -> QueuePlace:
-        """Return the place of a task that was queued at `queued_at`. At most 20,000 tasks are counted."""
-        inner = "SELECT 1 FROM tasks WHERE queued_at < ? LIMIT ?"
-        place = 1 + self._rows(f"SELECT count(*) FROM ({inner})", (queued_at, _MAX_COUNT))[0][0]
+    def queue_place(self, queued_at: float, priority: int = DEFAULT_PRIORITY) -> QueuePlace:
+        """Return the place of a task that was queued at `queued_at`. At most 20,000 tasks are counted.
+
+        Tasks of its own lane that were queued earlier come before it. Of each other lane those come before
+        it that the lanes' weights let begin meanwhile.
+        """
+        own = self._count_queued(priority, "queued_at < ?", (queued_at,), _MAX_COUNT)
+        before = own
+        for other in PRIORITIES:
+            if other != priority:
+                at_most = (own + 1) * WEIGHTS[other] // WEIGHTS[priority]
+                before += self._count_queued(other, "queued_at IS NOT NULL", (), min(at_most, _MAX_COUNT))
+        place = 1 + min(before, _MAX_COUNT)
         return QueuePlace(place, self._eta_s(place))
+
+    def _count_queued(self, priority: int, term: str, values: Row, at_most: int) -> int:
+        inner = f"SELECT 1 FROM tasks WHERE priority = ? AND {term} LIMIT ?"
+        rows = self._rows(f"SELECT count(*) FROM ({inner})", (priority, *values, at_most))
+        return int(rows[0][0])
 
     def room_s(self, user: str | None, count: int) -> float | None:
         """Estimate the seconds until `count` of the queued tasks, of `user` or of all, are taken."""
@@ -97,11 +112,12 @@ class Reader:
             return self._eta_s(count)
         # Tasks that wait for a retry have no place in the queue.
         last = self._rows(
-            "SELECT queued_at FROM tasks WHERE user = ? AND state = 'queued' AND queued_at IS NOT NULL "
+            "SELECT queued_at, priority FROM tasks "
+            "WHERE user = ? AND state = 'queued' AND queued_at IS NOT NULL "
             "ORDER BY submitted_at, task_uuid LIMIT 1 OFFSET ?",
             (user, min(count, _MAX_COUNT) - 1),
         )
-        return self.queue_place(last[0][0]).eta_s if last else None
+        return self.queue_place(*last[0]).eta_s if last else None
 
     def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
         """Return each user, or one alone, with how many tasks have stems, and the stems' bytes."""

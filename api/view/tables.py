@@ -10,12 +10,12 @@ from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
     at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, awaits_callback INTEGER NOT NULL,
-    label TEXT, result_bytes INTEGER, status BLOB NOT NULL
+    label TEXT, result_bytes INTEGER, priority INTEGER NOT NULL, status BLOB NOT NULL
 );
 CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
 CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
@@ -30,7 +30,7 @@ CREATE INDEX tasks_by_label ON tasks (label, submitted_at, task_uuid) WHERE labe
 CREATE INDEX tasks_by_user_and_label ON tasks (user, label, submitted_at, task_uuid)
     WHERE label IS NOT NULL;
 CREATE INDEX tasks_with_results ON tasks (user, result_bytes) WHERE result_bytes IS NOT NULL;
-CREATE INDEX tasks_in_queue ON tasks (queued_at) WHERE queued_at IS NOT NULL;
+CREATE INDEX tasks_in_queue ON tasks (priority, queued_at) WHERE queued_at IS NOT NULL;
 CREATE TABLE deliveries (
     task_uuid BLOB, run INTEGER, try_number INTEGER, started_at REAL, delivery TEXT NOT NULL,
     PRIMARY KEY (task_uuid, run, try_number, started_at)
@@ -40,15 +40,16 @@ CREATE TABLE workers (worker_id TEXT PRIMARY KEY, at REAL NOT NULL, announcement
 CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE origin (name TEXT NOT NULL);
 """
-# User, key, label and time of submission hardly ever change: without them most indexes need no update.
+# User, key, label, priority and time of submission hardly ever change: without them most indexes need no
+# update.
 UPSERT_TASK = """
-INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
+INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
     state = excluded.state, at = excluded.at, queued_at = excluded.queued_at,
     awaits_callback = excluded.awaits_callback, result_bytes = excluded.result_bytes,
     status = excluded.status
 """
 # For a task whose own record is read after a status of it.
-SET_FIXED = "UPDATE tasks SET user = ?, idempotency_key = ?, label = ? WHERE task_uuid = ?"
+SET_FIXED = "UPDATE tasks SET user = ?, idempotency_key = ?, label = ?, priority = ? WHERE task_uuid = ?"
 _CACHE_KB = 32 * 1024
 _CHECKPOINT_PAGES = 8192
 
@@ -100,6 +101,7 @@ def task_row(status: Status) -> Row:
         awaits_callback(status),
         status.label,
         result_bytes(status),
+        status.priority,
         pack(status),
     )
 
@@ -113,9 +115,9 @@ def worker_row(worker: WorkerSeen) -> Row:
     return worker.worker_id, worker.at, worker.to_bytes()
 
 
-def fixed_columns(status: Status) -> tuple[str, str | None, str | None]:
+def fixed_columns(status: Status) -> tuple[str, str | None, str | None, int]:
     """Return the columns that `UPSERT_TASK` leaves as they are."""
-    return status.user, status.idempotency_key, status.label
+    return status.user, status.idempotency_key, status.label, status.priority
 
 
 def result_bytes(status: Status) -> int | None:

@@ -19,6 +19,7 @@ from api.view.reader import Query, QueuePlace, Reader
 from api.view.store import Store
 from api.view.topic_ends import TopicEnds, ends_client
 from api.view.workers import AnnouncedWorkers
+from common.kafka import lanes
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
 from common.tasks.messages import DeliveryAttempt, Status, WorkerSeen
@@ -66,7 +67,7 @@ class TaskView(Protocol):
 
     async def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]: ...
 
-    async def queue_place(self, queued_at: float) -> QueuePlace:
+    async def queue_place(self, queued_at: float, priority: int) -> QueuePlace:
         """Return the place of a task that has been queued since `queued_at` (seconds since the epoch)."""
 
     async def room_s(self, user: str | None, count: int) -> float | None:
@@ -124,7 +125,7 @@ class KafkaView:
         feed = Feed(
             settings, store, reader, read_position, changes, lambda: source(settings), skipped=skipped
         )
-        ends = TopicEnds(lambda: ends_client(settings), settings.kafka_task_topic)
+        ends = TopicEnds(lambda: ends_client(settings), lanes.topics(settings.kafka_task_topic))
         return cls(reader, read_position, changes, feed, ends, backlog, workers)
 
     async def start(self) -> None:
@@ -173,8 +174,8 @@ class KafkaView:
     async def deliveries(self, task_uuid: UUID) -> list[DeliveryAttempt]:
         return await self._ask(self._reader.deliveries, task_uuid)
 
-    async def queue_place(self, queued_at: float) -> QueuePlace:
-        return await self._ask(self._reader.queue_place, queued_at)
+    async def queue_place(self, queued_at: float, priority: int) -> QueuePlace:
+        return await self._ask(self._reader.queue_place, queued_at, priority)
 
     async def room_s(self, user: str | None, count: int) -> float | None:
         return await self._ask(self._reader.room_s, user, count)

@@ -25,7 +25,8 @@ class Choices(TypedDict, total=False):
     ones. `format` and the fields up to `tags` say how the stems are written: `sample_rate` is in Hz or
     `source`, `bit_depth` 32 is float, and `normalize` is `none`, `peak` or `lufs:-14`. `start_s` and
     `duration_s` name the part of the song, in seconds. `label` and `metadata` come back with the task.
-    `cache` "refresh" separates the song anew, even if the stems of an earlier task could serve.
+    `cache` "refresh" separates the song anew, even if the stems of an earlier task could serve. `priority` is
+    1 to 5, 5 for the most urgent tasks.
     """
 
     preset: str | None
@@ -45,6 +46,7 @@ class Choices(TypedDict, total=False):
     label: str | None
     metadata: Mapping[str, Any] | None
     cache: Literal["refresh"] | None
+    priority: Literal[1, 2, 3, 4, 5] | None
 
 
 _OUTPUT = ("format", "bit_depth", "sample_rate", "bitrate_kbps", "normalize", "tags")

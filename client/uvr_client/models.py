@@ -82,7 +82,7 @@ class Task(_Answer):
     `next_try_at` is set. `error_code` and `error_message` describe the last failure. `audio` is the
     song's address without its query, or `upload:` and an id, `hook_host` the callback's host; earlier apis
     send neither. `file_name` is an uploaded file's. `choices`, `label` and `metadata` are those of the
-    submission. `deleted_at` is set once the results are deleted.
+    submission. `deleted_at` is set once the results are deleted. Earlier apis send no `priority`.
     """
 
     task_uuid: UUID
@@ -109,6 +109,7 @@ class Task(_Answer):
     metadata: dict[str, Any] | None = None
     result: Result | None = None
     deleted_at: float | None = None
+    priority: int | None = None
 
     @property
     def is_over(self) -> bool:

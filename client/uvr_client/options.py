@@ -141,6 +141,9 @@ Meta = Annotated[
 Refresh = Annotated[
     bool, typer.Option("--refresh", help="separate anew, even if an earlier task has the same stems")
 ]
+Priority = Annotated[
+    int | None, typer.Option(min=1, max=5, help="how urgent the task is: 5 the most, 3 by default")
+]
 Yes = Annotated[bool, typer.Option("--yes", help="do not ask")]
 ArchiveFile = Annotated[
     Path | None, typer.Option("--output", metavar="FILE", help="write to FILE in place of ID.zip")

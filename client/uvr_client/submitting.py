@@ -44,6 +44,7 @@ def submit(
     label: options.Label = None,
     meta: options.Meta = None,
     refresh: options.Refresh = False,
+    priority: options.Priority = None,
     as_json: options.Json = False,
 ) -> None:
     """Submit songs and print the ids of their tasks. --download implies --wait.
@@ -56,7 +57,7 @@ def submit(
     files = {"format": output_format, "bit_depth": bit_depth, "sample_rate": number_or_text(sample_rate)}
     sound = {"bitrate_kbps": bitrate, "normalize": normalize, "tags": tags}
     named = {"label": label, "metadata": pairs(meta), "cache": "refresh" if refresh else None}
-    chosen: dict[str, Any] = {**models_given, **part, **files, **sound, **named}
+    chosen: dict[str, Any] = {**models_given, **part, **files, **sound, **named, "priority": priority}
     output = Output(as_json)
     submitter = _Submitter(output, wait or download is not None)
     with context.obj.client(output) as client:

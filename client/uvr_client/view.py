@@ -11,6 +11,7 @@ from uvr_client.offers import OfferedModel, OfferedPreset, OnDevice
 
 # A table of tasks needs this many columns to show addresses.
 _WIDE = 200
+_DEFAULT_PRIORITY = 3
 
 
 def printable(text: object) -> str:
@@ -91,6 +92,8 @@ def details(task: Task) -> Iterator[tuple[str, str]]:
         yield "song", printable(_song(task))
     if task.hook_host is not None:
         yield "callback", f"to {printable(task.hook_host)}"
+    if task.priority not in (None, _DEFAULT_PRIORITY):
+        yield "priority", str(task.priority)
     if task.choices:
         yield "chosen", printable(json.dumps(task.choices, ensure_ascii=False))
     if task.metadata:

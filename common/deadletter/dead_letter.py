@@ -9,7 +9,7 @@ from uuid import UUID
 from common.errors import ErrorCode
 from common.jobs import dead_letters, retry
 from common.jobs.retry import History
-from common.kafka import retry_topics
+from common.kafka import lanes, retry_topics
 from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 from common.tasks import messages
@@ -145,6 +145,8 @@ def parse(record: Record, settings: KafkaSettings) -> DeadLetter:
 def _base_topic(origin: str, settings: KafkaSettings) -> str | None:
     topic = origin.rpartition("/")[0].rpartition("/")[0]
     bases = (settings.kafka_task_topic, settings.kafka_result_topic)
+    if topic in lanes.topics(settings.kafka_task_topic):
+        return settings.kafka_task_topic
     return next((base for base in bases if topic in retry_topics.family(base, [topic])), None)
 
 

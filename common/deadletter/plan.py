@@ -9,6 +9,7 @@ from common.deadletter.dead_letter import Content, DeadLetter, LetterId
 from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
 from common.jobs.dead_letters import TRUNCATED
+from common.kafka import lanes
 from common.kafka.records import Message
 from common.tasks.messages import Deletion, Redelivery, Separated, Task
 
@@ -144,4 +145,6 @@ def _replayable(letter: DeadLetter) -> tuple[Content, str] | Refused:
         )
     if letter.base_topic is None:
         return Refused(letter, f"it comes from {origin}, which is in neither the task nor the result topic")
+    if isinstance(letter.message, Task):
+        return letter.message, lanes.topic(letter.base_topic, letter.message.priority)
     return letter.message, letter.base_topic

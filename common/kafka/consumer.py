@@ -26,8 +26,8 @@ SHORTEST_POLL_MS = 20
 class Consumer:
     """One member of a group, until it is closed or lost.
 
-    Only the poll thread may call `subscribe`, `poll`, `check_membership`, `assignment`, `steer`, `read_again`
-    and `close`. Any thread may call the other methods.
+    Only the poll thread may call `subscribe`, `poll`, `has_fetched`, `check_membership`, `assignment`,
+    `steer`, `read_again` and `close`. Any thread may call the other methods.
     """
 
     def __init__(self, client: GuardedConsumer, clock: Callable[[], float] = time.monotonic):
@@ -68,6 +68,10 @@ class Consumer:
         except Exception as error:  # the loop's edge: the client raises more than it documents
             raise ConsumerLost(f"poll failed: {error!r}") from error
         return [_record(raw) for records in polled.values() for raw in records]
+
+    def has_fetched(self) -> bool:
+        """Return whether the next poll returns records at once. No I/O."""
+        return self._client.has_fetched()
 
     def check_membership(self) -> None:
         """Look after each poll whether this is still a member of a group that works. Raises as `poll`."""

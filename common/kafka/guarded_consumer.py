@@ -77,6 +77,17 @@ class GuardedConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has 
         polled: Mapping[TopicPartition, list[Any]] = super().poll(*args, **kwargs)
         return polled
 
+    def has_fetched(self) -> bool:
+        """Return whether there are fetched records that the next poll returns at once. No I/O."""
+        fetcher, paused = self._fetcher, self._subscription.is_paused
+        current = fetcher._next_partition_records
+        if current and not paused(current.topic_partition):
+            return True
+        if any(not paused(fetched.topic_partition) for fetched in fetcher._completed_fetches.copy()):
+            return True
+        parked = (*fetcher._paused_completed_fetches, *fetcher._paused_partition_records)
+        return any(not paused(partition) for partition in parked)
+
     def fresh_committed(self, partition: TopicPartition, timeout_ms: int) -> OffsetAndMetadata | None:
         """Return what the broker has committed, once open transactions have ended. Raises KafkaError.
 

@@ -5,7 +5,7 @@ import logging
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from common.kafka import retry_topics
+from common.kafka import lanes, retry_topics
 from common.settings.schema import KafkaSettings
 
 log = logging.getLogger(__name__)
@@ -18,11 +18,13 @@ _ANNOUNCEMENT_SEGMENT_MS = 3600 * 1000
 
 def names(settings: KafkaSettings) -> tuple[str, ...]:
     bases = (settings.kafka_task_topic, settings.kafka_result_topic)
+    _, *other_lanes = lanes.topics(settings.kafka_task_topic)
     delays_s = retry_topics.with_brief(settings.retry_delays_s)
     waiting = [name for base in bases for name in retry_topics.topics(base, delays_s)]
     others = (settings.kafka_dead_letter_topic, settings.kafka_delivery_topic)
     return (
         *bases,
+        *other_lanes,
         *waiting,
         *others,
         settings.kafka_status_topic,

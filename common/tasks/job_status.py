@@ -140,6 +140,7 @@ class JobStatus:
             label=origin.label,
             metadata=origin.metadata,
             file_name=origin.file_name,
+            priority=origin.priority,
             **{
                 "tries": self._tries,
                 "attempt": self._attempt,

@@ -66,6 +66,7 @@ class Handover:
         """Return what this worker asks of the next assignment. On the client's I/O thread."""
         if self._longest_s == 0:
             return Needs(waiting=tuple(sorted(waiting)))
+        waiting = self._with_ready(waiting)
         with self._lock:
             self._announced_waiting = frozenset(waiting)
             self._announced_leaving = self._is_leaving()
@@ -115,7 +116,8 @@ class Handover:
         """
         if now - self._lost_some_s > _TELL_WITHIN_S or not self._leases.slots_full:
             return False
-        if not (consumer.unread() & self._owned) - self._announced_waiting - self._leases.busy:
+        waiting = self._with_ready(consumer.unread()) & self._owned
+        if not waiting - self._announced_waiting - self._leases.busy:
             return False
         self._lost_some_s = float("-inf")
         return True
@@ -135,6 +137,10 @@ class Handover:
                 self._is_looking.clear()
 
         threading.Thread(target=look, name="ends", daemon=True).start()
+
+    def _with_ready(self, unread: Set[TopicPartition]) -> Set[TopicPartition]:
+        """Return the partitions with records that are not read, or read and not begun."""
+        return unread | {lease.assignment.partition for lease in self._leases.ready if lease.live}
 
     def _busy(self) -> set[TopicPartition]:
         """Return the partitions with a running job that has not held them for too long."""

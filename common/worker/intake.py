@@ -1,4 +1,4 @@
-"""Takes the records that were polled: leases each, and starts its job or lets it wait for a place."""
+"""Takes the records that were polled, and begins their jobs: each with a slot, or it waits for a place."""
 
 import logging
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from kafka import TopicPartition
 
 from common.jobs import retry
 from common.jobs.handler import Handler
+from common.jobs.lanes import LaneRules
 from common.jobs.places import Claim
 from common.jobs.settlement import JobRules
 from common.kafka.records import Record
@@ -16,13 +17,17 @@ from common.worker.job_thread import JobThread, OnOutcome
 from common.worker.lease import Lease, NotLeased
 from common.worker.lease_table import LeaseTable
 from common.worker.partitions import Partitions
+from common.worker.ready_records import ReadyRecords
 from common.worker.waiting_room import PlaceRules, WaitingRoom
 
 log = logging.getLogger(__name__)
 
 
 class Intake:
-    """Begins jobs. All fields are constant; the waiting room is thread-safe."""
+    """Begins jobs. All fields are constant.
+
+    The waiting room is thread-safe, and the poll thread owns `_ready`.
+    """
 
     def __init__(
         self,
@@ -32,14 +37,18 @@ class Intake:
         partitions: Partitions,
         rules: JobRules,
         places: PlaceRules,
+        lanes: LaneRules,
         on_slot_free: Callable[[], None],
+        on_start: Callable[[int], None],
         on_outcome: OnOutcome,
     ):
+        """`on_start` is called with the priority of each record that is given a slot, on the poll thread."""
         self._handler, self._committer = handler, committer
         self._leases, self._partitions = leases, partitions
-        self._rules, self._claim_of = rules, places.claim_of
-        self._on_slot_free, self._on_outcome = on_slot_free, on_outcome
+        self._rules, self._claim_of, self._ticket_of = rules, places.claim_of, lanes.ticket_of
+        self._on_slot_free, self._on_start, self._on_outcome = on_slot_free, on_start, on_outcome
         self._room = WaitingRoom(places.limits, self._resume)
+        self._ready = ReadyRecords()
 
     @property
     def waiting_count(self) -> int:
@@ -47,16 +56,29 @@ class Intake:
         return self._room.count
 
     def take(self, record: Record) -> None:
-        """Lease the record and begin its job, or put the record back. On the poll thread."""
-        match self._leases.admit(record, retry.wait_s(record, self._rules.wall_clock())):
+        """Lease the record, or put it back. On the poll thread."""
+        wait_s = retry.wait_s(record, self._rules.wall_clock())
+        match self._leases.admit(record, wait_s, self._ticket_of(record)):
             case Lease() as lease:
-                self._seat(lease)
+                self._ready.add(lease)
             case NotLeased.NOT_YET:
                 self._partitions.read_again(TopicPartition(record.topic, record.partition), record.offset)
             case NotLeased.ALREADY_DONE:
                 log.info(
                     "%s[%d]@%d is done or running: skipped", record.topic, record.partition, record.offset
                 )
+
+    def begin(self) -> None:
+        """Begin jobs while a slot is free and a record may have it. On the poll thread."""
+        while not (self._leases.slots_full or self._leases.draining or self._leases.paused):
+            lease = self._ready.take_next(self._leases.running_by_user, self._leases.held_back)
+            if lease is None:
+                return
+            if self._leases.begin(lease):
+                self._on_start(lease.ticket.priority)
+                self._seat(lease)
+            elif lease.live:  # another thread has just held its partition back
+                self._ready.add(lease)
 
     def _seat(self, lease: Lease) -> None:
         """Start the record's job with the place that it needs, or let it wait for that place."""

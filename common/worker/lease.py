@@ -7,18 +7,23 @@ refuses an old generation.
 
 import logging
 import threading
+from dataclasses import dataclass
 from enum import Enum, auto
 
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
+from common.jobs.lanes import NO_TICKET, Ticket
 from common.kafka.records import Record
 from common.worker.committed_state import CommittedState, decode
 
 log = logging.getLogger(__name__)
 
 # Each leased record is named in its partition's committed metadata, for which brokers allow 4096 bytes.
-_MOST_OPEN = 128
+MOST_OPEN = 176
+# So many records of a partition are read and not begun. Only among these can one user's record pass another's
+# (ready_records.py). The number above leaves room for as many as may wait for a place, and for running jobs.
+MOST_READY = 96
 
 
 class Assignment:
@@ -105,10 +110,15 @@ class Assignment:
 
     @property
     def is_full(self) -> bool:
-        return len(self.leases) >= _MOST_OPEN
+        return len(self.leases) >= MOST_OPEN or self.ready_count >= MOST_READY
 
-    def add(self, record: Record) -> "Lease":
-        lease = Lease(self, record)
+    @property
+    def ready_count(self) -> int:
+        """The number of records that are read and not begun."""
+        return sum(lease.is_ready for lease in self.leases.values())
+
+    def add(self, record: Record, ticket: Ticket) -> "Lease":
+        lease = Lease(self, record, ticket)
         self.committed_state = self.committed_state.admitted(record.offset)
         self.leases[record.offset] = lease
         return lease
@@ -125,9 +135,10 @@ class Assignment:
 class Lease:
     """The right to work on one record, until its assignment ends or `cancelled` is set."""
 
-    def __init__(self, assignment: Assignment, record: Record):
+    def __init__(self, assignment: Assignment, record: Record, ticket: Ticket = NO_TICKET):
         self.assignment = assignment  # constant
         self.record = record  # constant
+        self.ticket = ticket  # constant
         self.cancelled = threading.Event()
         # Set once the request for the result's commit is answered; None before there is a request. The job's
         # thread writes the field, before it asks. The client's I/O thread and the committer read it.
@@ -135,9 +146,11 @@ class Lease:
         # The generation in which the partition was revoked while that request waited. Written under the
         # table's lock, before `live` becomes False. The committer and the job's thread read it without.
         self.revoked_in: int | None = None
+        # Guarded by the table's lock. The record is read and not begun.
+        self.is_ready = True
         # Guarded by the table's lock. A job holds its slot until its work is done. Then it only waits for its
         # transaction, and the next record's attempt can be committed in the very same transaction.
-        self.holds_slot = True
+        self.holds_slot = False
         # Guarded by the table's lock. The job has left its slot and waits for one again.
         self.wants_slot = False
 
@@ -167,3 +180,11 @@ class NotLeased(Enum):
     """The record must be read again: put it back with a seek."""
     NOT_OURS = auto()
     """The partition has left, or a seek is due that will decide what is read."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Orders for the poll thread: seeks by partition, and the partitions to keep paused."""
+
+    seeks: dict[TopicPartition, int]
+    paused: set[TopicPartition]

@@ -2,24 +2,18 @@
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Set
-from dataclasses import dataclass
 
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
+from common.jobs.lanes import NO_TICKET, Ticket
 from common.kafka.records import Record
 from common.worker.committed_state import CommittedState, Step
-from common.worker.lease import Assignment, Lease, NotLeased
+from common.worker.lease import Assignment, Lease, NotLeased, Wanted
 from common.worker.quarantine import Quarantine
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """Orders for the poll thread: seeks by partition, and the partitions to keep paused."""
-
-    seeks: dict[TopicPartition, int]
-    paused: set[TopicPartition]
+from common.worker.running_jobs import RunningJobs
 
 
 class LeaseTable:
@@ -29,12 +23,11 @@ class LeaseTable:
     """
 
     def __init__(self, slots: int, clock: Callable[[], float] = time.monotonic):
-        self._slots, self._clock = slots, clock
+        self._clock = clock
         self.quarantine = Quarantine()  # has its own lock
         self._lock = threading.RLock()
         self._assignments: dict[TopicPartition, Assignment] = {}
-        # The jobs that run here, whatever has become of their leases: by (partition, offset).
-        self._running: dict[tuple[TopicPartition, int], Lease] = {}
+        self._running = RunningJobs(slots)
         self._draining = False
         self._paused = False
         self._held_back: Set[TopicPartition] = frozenset()
@@ -60,15 +53,18 @@ class LeaseTable:
             for partition in list(self._assignments) if partitions is None else partitions:
                 if (assignment := self._assignments.pop(partition, None)) is not None:
                     dropped += assignment.end(revoked_in)
-            return [lease for lease in dropped if self._running.get(_key(lease)) is lease]
+            return [lease for lease in dropped if self._running.has(lease)]
 
     def load(self, assignment: Assignment, committed: OffsetAndMetadata | None) -> None:
         """Take over what the broker has for an assignment. None: nothing is committed yet."""
         with self._lock:
             assignment.load(committed)
 
-    def admit(self, record: Record, wait_s: float = 0.0) -> "Lease | NotLeased":
-        """Lease a polled record, or say why that cannot be now. The record is due in `wait_s`."""
+    def admit(self, record: Record, wait_s: float = 0.0, ticket: Ticket = NO_TICKET) -> "Lease | NotLeased":
+        """Lease a polled record, or say why that cannot be now. The record is due in `wait_s`.
+
+        The record is ready then: its job runs from `begin` on.
+        """
         partition = TopicPartition(record.topic, record.partition)
         with self._lock:
             assignment = self._assignments.get(partition)
@@ -85,33 +81,40 @@ class LeaseTable:
             if (partition, record.offset) in self._running:
                 assignment.held_at = record.offset  # an earlier lease's job has not noticed its end yet
                 return NotLeased.NOT_YET
-            if self._slots_full() or assignment.is_full:
+            if assignment.is_full:
                 return NotLeased.NOT_YET
-            lease = assignment.add(record)
-            self._running[partition, record.offset] = lease
-            return lease
+            return assignment.add(record, ticket)
+
+    def begin(self, lease: Lease) -> bool:
+        """Give a ready lease a slot. False: there is none, or the lease has ended or may not begin now."""
+        with self._lock:
+            if not lease.live or self._must_wait(lease) or self._running.slots_full:
+                return False
+            lease.is_ready, lease.holds_slot = False, True
+            self._running.add(lease)
+            return True
 
     def end(self, lease: Lease) -> None:
         """Forget the job: its thread is through. A record that is ours and not done is read again."""
         with self._lock:
-            self._running.pop(_key(lease), None)
+            self._running.remove(lease)
             lease.assignment.remove(lease)
 
     def set_aside(self, lease: Lease) -> None:
         """Keep the lease of a record whose job does not run: it waits for a place (waiting_room.py)."""
         with self._lock:
             lease.holds_slot = False
-            self._running.pop(_key(lease), None)
+            self._running.remove(lease)
 
     def resume(self, lease: Lease) -> bool:
         """Note that the job of a lease which was set aside runs. False: the job may not run any more."""
         with self._lock:
             if not lease.live:
                 return False
-            if self._begins_nothing() or lease.assignment.partition in self._held_back:
+            if self._must_wait(lease):
                 self.end(lease)  # whoever reads the record next does the job
                 return False
-            self._running[_key(lease)] = lease
+            self._running.add(lease)
             return True
 
     def leave_slot(self, lease: Lease) -> None:
@@ -120,24 +123,17 @@ class LeaseTable:
             lease.holds_slot = False
 
     def regain_slot(self, lease: Lease) -> bool:
-        """Say whether a job that left its slot has one again. Of several that ask, the oldest is next."""
+        """Say whether a job that left its slot has one again: see `RunningJobs`."""
         with self._lock:
-            lease.wants_slot = not lease.holds_slot
-            running = self._running.values()
-            first = next((other for other in running if other.wants_slot), None)
-            if first is lease and sum(other.holds_slot for other in running) < self._slots:
-                lease.holds_slot, lease.wants_slot = True, False
-            return lease.holds_slot
+            return self._running.regain_slot(lease)
 
     def wanted(self, assigned: Set[TopicPartition]) -> Wanted:
         """Return the seeks that are due (each given once) and the `assigned` partitions not to be read."""
         with self._lock:
-            seeks = {}
-            for partition, assignment in self._assignments.items():
-                if partition in assigned and (offset := assignment.take_seek()) is not None:
-                    seeks[partition] = offset
-            full = self._begins_nothing() or self._slots_full()
-            return Wanted(seeks, {p for p in assigned if full or not self._readable(p)})
+            ours = {p: a for p, a in self._assignments.items() if p in assigned}
+            seeks = {p: offset for p, a in ours.items() if (offset := a.take_seek()) is not None}
+            none = self._begins_nothing()
+            return Wanted(seeks, {p for p in assigned if none or not self._readable(p)})
 
     def _readable(self, partition: TopicPartition) -> bool:
         assignment = self._assignments.get(partition)
@@ -171,6 +167,9 @@ class LeaseTable:
     def _begins_nothing(self) -> bool:
         return self._draining or self._paused
 
+    def _must_wait(self, lease: Lease) -> bool:
+        return self._begins_nothing() or lease.assignment.partition in self._held_back
+
     def hold_back(self, partitions: Set[TopicPartition]) -> None:
         """Begin nothing on `partitions` until the next call. The jobs that run there go on."""
         with self._lock:
@@ -178,7 +177,7 @@ class LeaseTable:
 
     def cancel_all(self) -> None:
         with self._lock:
-            for lease in self._running.values():
+            for lease in self._running:
                 lease.cancelled.set()
 
     def proposed(self, steps: Iterable[tuple[Step, Lease]]) -> dict[Assignment, CommittedState]:
@@ -207,23 +206,37 @@ class LeaseTable:
             return lease.assignment.committed_state.counted_attempts(lease.offset)
 
     @property
+    def running_by_user(self) -> Counter[str]:
+        with self._lock:
+            return self._running.by_user
+
+    @property
+    def ready(self) -> list[Lease]:
+        """The leases of the records that are read and not begun."""
+        with self._lock:
+            leases = (lease for a in self._assignments.values() for lease in a.leases.values())
+            return [lease for lease in leases if lease.is_ready]
+
+    @property
+    def held_back(self) -> Set[TopicPartition]:
+        """The partitions on which nothing begins."""
+        return self._held_back  # is replaced as a whole, never changed
+
+    @property
     def running_count(self) -> int:
         with self._lock:
-            return len(self._running)
+            return self._running.count
 
     @property
     def busy(self) -> set[TopicPartition]:
         """The partitions whose records are being worked on under leases that hold."""
         with self._lock:
-            return {lease.assignment.partition for lease in self._running.values() if lease.live}
+            return {lease.assignment.partition for lease in self._running if lease.live}
 
     @property
     def slots_full(self) -> bool:
         with self._lock:
-            return self._slots_full()
-
-    def _slots_full(self) -> bool:
-        return sum(lease.holds_slot or lease.wants_slot for lease in self._running.values()) >= self._slots
+            return self._running.slots_full
 
     @property
     def all_positioned(self) -> bool:
@@ -235,7 +248,3 @@ class LeaseTable:
     def partitions(self) -> set[TopicPartition]:
         with self._lock:
             return set(self._assignments)
-
-
-def _key(lease: Lease) -> tuple[TopicPartition, int]:
-    return lease.assignment.partition, lease.offset

@@ -14,6 +14,7 @@ from common.errors import UNWANTED, CrashError, ErrorCode
 from common.jobs import dead_letters
 from common.jobs.outcome import Deferred, Done, Failed, Outcome, Poison
 from common.jobs.settlement import JobRules
+from common.kafka.lanes import PRIORITIES
 from common.observability.prometheus import Numbers, Reading, new_registry
 
 # From a small file to a long song on a slow machine.
@@ -51,6 +52,7 @@ class WorkerMetrics:
     dead_letters: Counter
     rebalances: Counter
     poll_overruns: Counter
+    starts: Counter
     clock: Callable[[], float] = time.monotonic
 
     @classmethod
@@ -91,6 +93,12 @@ class WorkerMetrics:
                 ("assigned", "revoked"),
             ),
             poll_overruns,
+            counter(
+                "uvr_job_starts",
+                "Jobs that were given a slot, by the priority of their lane.",
+                "priority",
+                map(str, PRIORITIES),
+            ),
             clock,
         )
 
@@ -115,6 +123,10 @@ class WorkerMetrics:
             if message.topic == rules.dead_letter_topic:
                 code = dict(message.headers)[dead_letters.ERROR_CODE].decode()
                 self.dead_letters.labels(self.service, code).inc()
+
+    def started(self, priority: int) -> None:
+        """Count a job that was given a slot."""
+        self.starts.labels(self.service, str(priority)).inc()
 
     def rebalanced(self, change: str) -> None:
         """Count a rebalance. `change` is assigned or revoked."""

@@ -11,11 +11,13 @@ from typing import Any
 from kafka.errors import KafkaError
 
 from common.jobs.handler import Handler
+from common.jobs.lanes import ONE_LANE, LaneRules
 from common.jobs.retry import RetryPolicy
 from common.jobs.settlement import JobRules
 from common.kafka import clients, hanging_transactions, retry_topics, topics
 from common.kafka.consumer import Consumer
 from common.kafka.fencing import Fenced
+from common.kafka.lanes import PRIORITIES
 from common.kafka.transaction import TransactionalProducer
 from common.observability.health import Check, Checks, Exposition, HealthServer
 from common.observability.prometheus import Numbers, exposition, register_readiness
@@ -27,7 +29,7 @@ from common.worker.metrics import WorkerMetrics
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
 
-__all__ = ["PlaceRules", "Service"]
+__all__ = ["LaneRules", "PlaceRules", "Service"]
 
 log = logging.getLogger(__name__)
 
@@ -51,11 +53,12 @@ class Service:
         metrics: WorkerMetrics,
         places: PlaceRules = NO_PLACES,
         may_begin: Callable[[], bool] = lambda: True,
+        lanes: LaneRules = ONE_LANE,
     ):
         """While `may_begin` says no, no job begins, and other workers get this one's partitions."""
         self.stopping = threading.Event()
         self._settings = settings
-        self._topic = topic
+        self._topic, self._lane_topics = topic, lanes.topics
         self._group_id = group_id
         self._scope = hanging_transactions.Scope(topics.names(settings), group_id)
         self._worker = Worker(
@@ -78,6 +81,7 @@ class Service:
             metrics=metrics,
             places=places,
             may_begin=may_begin,
+            lanes=lanes,
         )
         all_checks = {"kafka": self._worker.check, **checks}
         self._register_gauges(metrics, all_checks)
@@ -93,14 +97,21 @@ class Service:
         def held() -> Numbers:
             return {(): float(self._worker.waiting_count)}
 
+        def ready() -> Numbers:
+            counts = self._worker.ready_counts
+            return {(str(priority),): float(counts[priority]) for priority in PRIORITIES}
+
         register_readiness(metrics.registry, metrics.service, checks)
         metrics.register_gauge("uvr_jobs_running", "Jobs under way.", (), running)
         metrics.register_gauge(
             "uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held
         )
         metrics.register_gauge(
+            "uvr_jobs_ready", "Records that are read and wait for a slot, by lane.", ("priority",), ready
+        )
+        metrics.register_gauge(
             "uvr_consumer_lag_records",
-            "Records of this worker's partitions that it has not taken, as of its last fetch.",
+            "Records of this worker's partitions that it has not begun, as of its last fetch.",
             ("topic",),
             lag,
         )
@@ -119,7 +130,7 @@ class Service:
             prepare(self.stopping)
             if existing := self._ensure_topics():
                 self._watch_for_hanging_transactions()
-                self._worker.run(retry_topics.family(self._topic, existing))
+                self._worker.run([*retry_topics.family(self._topic, existing), *self._lane_topics])
         except Fenced:
             log.critical(
                 "another worker of %s has WORKER_ID=%s: give each worker its own",

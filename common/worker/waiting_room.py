@@ -3,7 +3,7 @@
 A record that is read while its user's places are taken waits here. It holds no slot and was not begun.
 So a worker's death does not count against the record, and the committed state names it as unfinished. When a
 place is given back, the next job is started at once. Of the users who wait, the one with the fewest places is
-next, and of one user the job that came first.
+next. Of one user the most urgent job is next, and of equal ones the job that came first.
 """
 
 import threading
@@ -98,7 +98,10 @@ class WaitingRoom:
                 self._freed.notify_all()
                 return None
             # Of equal users `min` returns the first entry, whose job came first.
-            chosen = min(fitting, key=lambda entry: self._places.taken_by(entry[1].user))
+            first = min(fitting, key=lambda entry: self._places.taken_by(entry[1].user))
+            # Only among one user's own jobs: urgent jobs of others must not starve this user.
+            own = [entry for entry in fitting if entry[1].user == first[1].user]
+            chosen = max(own, key=lambda entry: entry[0].ticket.priority)
             self._waiting.remove(chosen)
             self._places.take(chosen[1])
             return chosen

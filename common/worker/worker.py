@@ -1,6 +1,6 @@
 """The worker: one thread that only polls, job threads beside it, and one thread that commits.
 
-    poll thread      polls, takes records while a slot is free; before each poll it seeks, pauses, resumes
+    poll thread      polls, begins jobs while a slot is free; before each poll it seeks, pauses, resumes
     loader threads   one for each new partition: reads what the broker has committed (partitions.py)
     job threads      attempt, work, outcome (job_thread.py)
     committer        every transaction (committer.py)
@@ -20,8 +20,9 @@ from typing import Any
 from kafka.errors import KafkaError
 
 from common.jobs.handler import Handler
+from common.jobs.lanes import ONE_LANE, LaneRules
 from common.jobs.settlement import JobRules
-from common.kafka.consumer import SHORTEST_POLL_MS, Consumer
+from common.kafka.consumer import Consumer
 from common.kafka.membership import ConsumerLost
 from common.kafka.partition_names import partition_names
 from common.kafka.transaction import TransactionalProducer
@@ -35,12 +36,11 @@ from common.worker.lease_table import LeaseTable
 from common.worker.metrics import WorkerMetrics
 from common.worker.partitions import Partitions
 from common.worker.poll_watch import PollWatch
+from common.worker.rounds import Rounds
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 
 log = logging.getLogger(__name__)
 
-_IDLE_POLL_MS = 500
-_BUSY_POLL_MS = 100
 _CANCEL_GRACE_S = 5.0
 _CONNECT_AGAIN_S = 1.0
 _COMMITTER_STOP_S = 2.0
@@ -74,6 +74,7 @@ class Worker:
         metrics: WorkerMetrics | None = None,
         places: PlaceRules = NO_PLACES,
         may_begin: Callable[[], bool] = lambda: True,
+        lanes: LaneRules = ONE_LANE,
     ):
         """`may_begin` is asked before each poll, on the poll thread."""
         # These are constant, and the objects are thread-safe or say their owner.
@@ -96,9 +97,12 @@ class Worker:
             self._partitions,
             config.rules,
             places,
+            lanes,
             self._slot_freed.set,
+            self._metrics.started,
             partial(self._metrics.attempt_ended, config.rules),
         )
+        self._rounds = Rounds(self._leases, self._partitions, self._intake, self._slot_freed, self._stopping)
         self._handover = Handover(
             self._leases, config.drain_on_rebalance_s, not config.keeps_membership, clock
         )
@@ -156,11 +160,11 @@ class Worker:
         return Check(self._leases.all_positioned, detail)
 
     def lag(self) -> Counter[str]:
-        """Return the records of our partitions that are not taken yet, by topic, as of the last fetch.
+        """Return the records of our partitions that are not begun yet, by topic, as of the last fetch.
 
-        Transaction markers count as records. A worker that has no free slot fetches nothing. Any thread.
+        Transaction markers count as records. Any thread.
         """
-        counts: Counter[str] = Counter()
+        counts = Counter(lease.record.topic for lease in self._leases.ready)
         if self._consumer is not None:
             for partition, lag in self._consumer.known_lag().items():
                 counts[partition.topic] += lag
@@ -169,6 +173,11 @@ class Worker:
     @property
     def running_count(self) -> int:
         return self._leases.running_count
+
+    @property
+    def ready_counts(self) -> Counter[int]:
+        """The number of records that are read and wait for a slot, by the priority of their lane."""
+        return Counter(lease.ticket.priority for lease in self._leases.ready)
 
     @property
     def waiting_count(self) -> int:
@@ -199,27 +208,14 @@ class Worker:
             raise self._fatal
         self._polls.note_poll()
         self._leases.pause(not self._may_begin())
-        self._partitions.steer()  # what a job's end has freed is read by this poll already
         consumer = self._current_consumer()
         try:
-            records = consumer.poll(self._poll_ms())
-            for record in records:
-                self._intake.take(record)
-            consumer.check_membership()
+            self._rounds.make(consumer)
         except ConsumerLost as lost:
             self._rebuild(str(lost))
             return
         self._handover.watch(consumer)
-        if self._leases.slots_full and not consumer.is_joining():
-            # Nothing can be taken before a slot is free. Wait for a slot here rather than in the next poll,
-            # which does not hear of one.
-            self._slot_freed.wait((_IDLE_POLL_MS - SHORTEST_POLL_MS) / 1000)
-        self._slot_freed.clear()
-
-    def _poll_ms(self) -> int:
-        if not self._leases.all_positioned or self._leases.slots_full:
-            return SHORTEST_POLL_MS
-        return _BUSY_POLL_MS if self._leases.running_count else _IDLE_POLL_MS
+        self._rounds.rest(consumer)
 
     def _rebuild(self, reason: str) -> None:
         log.warning("building a new consumer: %s", reason)

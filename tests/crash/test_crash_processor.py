@@ -6,6 +6,7 @@ import pytest
 
 from common.failpoint import Failpoint
 from common.jobs.retry import TRIES
+from common.tasks.messages import decode_task
 from tests.support import audio
 from tests.support.crash import PROCESSOR, CrashSystem
 from tests.support.http_server import in_turn, serve
@@ -19,29 +20,33 @@ def crashing(system: CrashSystem) -> CrashSystem:
     return system
 
 
-# Where it dies, how many files it leaves in the stage, and the attempts that its log tells of in the end.
+# Where it dies, how many files it leaves in the stage, the attempts that its log tells of in the end, and the
+# task's lane.
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("point", "staged", "attempts"),
+    ("point", "staged", "attempts", "priority"),
     [
-        (Failpoint.ATTEMPT_IN_TRANSACTION, 0, [1]),
-        (Failpoint.ATTEMPT_COMMITTED, 0, [2]),
-        (Failpoint.DOWNLOADING, 0, [1, 2]),
-        (Failpoint.SEPARATING, 0, [1, 2]),
-        (Failpoint.STAGING, 1, [1, 2]),
-        (Failpoint.STAGED, 2, [1, 2]),
-        (Failpoint.JOB_IN_TRANSACTION, 2, [1, 2]),
+        (Failpoint.ATTEMPT_IN_TRANSACTION, 0, [1], 5),
+        (Failpoint.ATTEMPT_COMMITTED, 0, [2], 3),
+        (Failpoint.DOWNLOADING, 0, [1, 2], 1),
+        (Failpoint.SEPARATING, 0, [1, 2], 3),
+        (Failpoint.STAGING, 1, [1, 2], 3),
+        (Failpoint.STAGED, 2, [1, 2], 2),
+        (Failpoint.JOB_IN_TRANSACTION, 2, [1, 2], 4),
     ],
 )
-def test_a_processor_killed_before_its_commit_does_the_task_again(crashing, song, point, staged, attempts):
+def test_a_processor_killed_before_its_commit_does_the_task_again(
+    crashing, song, point, staged, attempts, priority
+):
     processor = crashing.armed(PROCESSOR, point)
-    task_uuid = crashing.trio.submit(crashing.trio.song(song))
+    task_uuid = crashing.trio.submit(crashing.trio.song(song), priority=priority)
     crashing.wait_for_end(processor)
     assert len(crashing.records("KAFKA_RESULT_TOPIC", task_uuid)) == 0
     assert len(crashing.staged(task_uuid)) == staged
     crashing.restart(processor)
     crashing.assert_seen_once(task_uuid)
     assert crashing.attempts(processor, task_uuid) == attempts
+    assert len(crashing.submitted(task_uuid, priority)) == 1
     wait_for(
         lambda: not below(processor.directory / "temp", files_only=True), 20, "empty temporary directory"
     )
@@ -90,15 +95,17 @@ def test_another_processor_takes_over_from_one_killed_in_its_transaction(crashin
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("point", "refusals", "waiting", "attempts"),
-    [(Failpoint.JOB_IN_TRANSACTION, 2, 0, [1, 2, 1]), (Failpoint.JOB_COMMITTED, 1, 1, [1, 1])],
+    ("point", "refusals", "waiting", "attempts", "priority"),
+    [(Failpoint.JOB_IN_TRANSACTION, 2, 0, [1, 2, 1], 5), (Failpoint.JOB_COMMITTED, 1, 1, [1, 1], 3)],
 )
 def test_a_processor_killed_around_the_commit_of_a_retry_writes_one_record_for_it(
-    crashing, song, point, refusals, waiting, attempts
+    crashing, song, point, refusals, waiting, attempts, priority
 ):
     processor = crashing.armed(PROCESSOR, point)
     busy = serve(b"busy", 503, "text/plain")
-    task_uuid = crashing.trio.submit(crashing.trio.song(in_turn(*[busy] * refusals, serve(song))))
+    task_uuid = crashing.trio.submit(
+        crashing.trio.song(in_turn(*[busy] * refusals, serve(song))), priority=priority
+    )
     crashing.wait_for_end(processor)
     assert len(crashing.records("KAFKA_TASK_TOPIC", task_uuid, retries=True)) == waiting
     crashing.restart(processor)
@@ -106,3 +113,4 @@ def test_a_processor_killed_around_the_commit_of_a_retry_writes_one_record_for_i
     assert crashing.attempts(processor, task_uuid) == attempts
     (record,) = crashing.records("KAFKA_TASK_TOPIC", task_uuid, retries=True)
     assert json.loads(dict(record.headers)[TRIES]) == {"job": 1}
+    assert decode_task(record.value).priority == priority

@@ -51,7 +51,7 @@ def test_of_what_waits_in_idle_partitions_a_worker_that_joins_gets_some(lab, sle
     first = sleepers.start("w0", PROCESSOR_SLOTS="1")
     lab.feed([job(0, 600)], partition=0)
     sleepers.wait_for_starts(1)
-    # Its only slot is full: it fetches nothing, and has to look for this one.
+    # Its only slot is full: it reads this one and does not begin it.
     lab.feed([job(1, 0)], partition=1)
     wait_for(lambda: Exposition(metrics_of(first.url)).value(LAG), 30, "sight of what waits")
     sleepers.start("w1")

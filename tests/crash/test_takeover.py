@@ -1,4 +1,4 @@
-"""A worker goes, with 60 partitions to its group: another, or its own restart, does what comes for them.
+"""A worker goes, with 108 partitions to its group: another, or its own restart, does what comes for them.
 
 How fast is measured by `python -m bench --only takeover`.
 """

@@ -25,7 +25,7 @@ def test_waiting_and_running_jobs_are_counted_and_markers_are_not(kafka, stack):
     stack.start(SLEEPER, environment)
 
     def running():
-        found = lags(settings, settings.kafka_group_id, settings.kafka_task_topic)
+        found = lags(settings, settings.kafka_group_id, (settings.kafka_task_topic,))
         return found if len(found[0].running) == 2 else None
 
     first, second, *retries = wait_for(running, 30, "two running jobs")
@@ -46,7 +46,7 @@ def test_records_that_wait_for_their_next_try_are_seen_in_their_topic(kafka, sta
     settings = lab.settings
 
     def one_waits():
-        found = lags(settings, settings.kafka_group_id, settings.kafka_task_topic)
+        found = lags(settings, settings.kafka_group_id, (settings.kafka_task_topic,))
         return found if [lag.waiting for lag in found] == [0, 0, 1] else None
 
     first, brief, waiting = wait_for(one_waits, 30, "record that waits")
@@ -63,26 +63,30 @@ def test_results_behind_which_only_markers_lie_leave_nothing_waiting(kafka, stac
     stack.start(SLEEPER, {**lab.environment, "SLEEPER_LOG": str(stack.directory / "journal")})
     lab.wait_for_results(1)
     settings = lab.settings
-    found = lags(settings, "a-group-that-has-read-nothing", settings.kafka_result_topic)
+    found = lags(settings, "a-group-that-has-read-nothing", (settings.kafka_result_topic,))
     assert sum(lag.waiting for lag in found) == 1
 
 
 def test_the_command_prints_both_groups(kafka, stack):
     lab = Lab(kafka.bootstrap)
     lab.feed([{"i": 0, "s": 0}])
+    lab.feed([{"i": 1, "s": 0}], priority=5)
     service = stack.start("common.lag", lab.environment, wait=False)
     assert service.process.wait(60) == 0
     lines = service.process.output().splitlines()
     topic = lab.settings.kafka_task_topic
-    assert lines[:6] == [
+    assert lines[:11] == [
         f"asking Kafka at {kafka.bootstrap}",
-        f"{lab.settings.kafka_group_id}: 1 waiting, 0 running, 6 partitions",
+        f"{lab.settings.kafka_group_id}: 2 waiting, 0 running, 14 partitions",
         f"  {topic}: 1 waiting, 0 running, 2 partitions",
         "    [0]  1 waiting",
         f"  {topic}_retry_1s: 0 waiting, 0 running, 2 partitions",
         f"  {topic}_retry_2s: 0 waiting, 0 running, 2 partitions",
+        f"  {topic}_p5: 1 waiting, 0 running, 2 partitions",
+        "    [0]  1 waiting",
+        *(f"  {topic}_p{priority}: 0 waiting, 0 running, 2 partitions" for priority in (4, 2, 1)),
     ]
-    assert lines[6].startswith("uvr_uploader_group: 0 waiting")
+    assert lines[11].startswith("uvr_uploader_group: 0 waiting")
 
 
 def run_lag(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:

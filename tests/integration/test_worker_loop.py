@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from common.kafka.lanes import PRIORITIES
 from common.settings.loading import EXIT_FENCED
 from tests.support.common.kafka.group import Lab
 from tests.support.common.worker.sleepers import Sleepers, job
@@ -31,8 +32,11 @@ def test_jobs_submitted_before_the_first_worker_are_done_each_once(lab, sleepers
 
 
 @pytest.mark.slow
-def test_partitions_that_come_and_go_lose_and_double_nothing(lab, sleepers):
-    lab.feed(job(n, 0.2) for n in range(80))
+@pytest.mark.parametrize("priorities", [(3,), PRIORITIES])
+def test_partitions_that_come_and_go_lose_and_double_nothing(lab, sleepers, priorities):
+    for first, priority in enumerate(priorities):
+        jobs = range(first, 80, len(priorities))
+        lab.feed((job(n, 0.2, p=priority) for n in jobs), priority=priority)
     sleepers.start("w0")
     sleepers.wait_for_starts(5)
     second = sleepers.start("w1")

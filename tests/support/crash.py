@@ -11,7 +11,7 @@ from typing import Any
 from kafka import KafkaConsumer, TopicPartition
 
 from common.failpoint import VARIABLE, Failpoint
-from common.kafka import retry_topics
+from common.kafka import lanes, retry_topics
 from tests.support.api.task_client import task
 from tests.support.servers import S3Store
 from tests.support.stack import Service, Stack
@@ -63,18 +63,26 @@ class CrashSystem:
         """Another worker, with an id of its own, takes over from one that is gone for good."""
         return self.trio.stack.start(service.module, self.trio.settings)
 
+    def submitted(self, task_uuid: str, priority: int) -> list:
+        """The committed records of a task in the topic of a lane."""
+        topic = lanes.topic(self.trio.settings["KAFKA_TASK_TOPIC"], priority)
+        return [r for r in self._all_records() if r.topic == topic and r.key == task_uuid.encode()]
+
     def records(self, setting: str, task_uuid: str, retries: bool = False) -> list:
         """The committed records of a task in a topic; `retries`: in the topic's retry topics instead."""
         return [r for r in self.records_of(setting, retries) if r.key == task_uuid.encode()]
 
     def records_of(self, setting: str, retries: bool = False) -> list:
         """The same of all tasks; those of one partition in their order."""
-        if self._records is None:
-            self._records = _Records(self.trio.settings)
         topic = self.trio.settings[setting]
         delays_s = map(int, self.trio.settings["RETRY_DELAYS_S"].split(","))
         topics = retry_topics.topics(topic, delays_s) if retries else [topic]
-        return [r for r in self._records.all() if r.topic in topics]
+        return [r for r in self._all_records() if r.topic in topics]
+
+    def _all_records(self) -> list:
+        if self._records is None:
+            self._records = _Records(self.trio.settings)
+        return self._records.all()
 
     def results(self, task_uuid: str) -> list[dict[str, Any]]:
         """What the result topic holds of a task besides what asks for its callback again."""

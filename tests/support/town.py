@@ -74,7 +74,7 @@ class Town:
             name.lower(): value for name, value in self.trio.settings.items() if name.lower() in of_kafka
         }
         settings = KafkaSettings(**given)
-        return lags(settings, self.trio.settings["KAFKA_UPLOADER_GROUP_ID"], settings.kafka_result_topic)
+        return lags(settings, self.trio.settings["KAFKA_UPLOADER_GROUP_ID"], (settings.kafka_result_topic,))
 
     def close(self) -> None:
         self.hanging.close()

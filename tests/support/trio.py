@@ -75,10 +75,15 @@ class Trio:
         return self.host.on(f"/{self._songs}/{name or 'song.wav'}", script)
 
     def submit(
-        self, audio: str, hook_url: str | None = None, headers: Mapping[str, str] | None = None
+        self,
+        audio: str,
+        hook_url: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        **more: object,
     ) -> str:
-        """The task_uuid."""
-        return self.submit_body({"audio": audio, "hook_url": hook_url or self.receiver.hook_url}, headers)
+        """The task_uuid. `more` are further fields of the submission."""
+        body = {"audio": audio, "hook_url": hook_url or self.receiver.hook_url, **more}
+        return self.submit_body(body, headers)
 
     def submit_body(self, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> str:
         """The task_uuid."""

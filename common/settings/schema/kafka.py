@@ -15,7 +15,7 @@ class KafkaSettings(CommonSettings):
     kafka_bootstrap_servers: str = Field("localhost:9092", pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$")
     """Brokers as host:port, with commas between them. One that answers is enough to find the others."""
     kafka_task_topic: str = "uvr_tasks"
-    """The topic of submitted tasks, read by processors."""
+    """The topic of submitted tasks, read by processors. Those of other priorities are named after it."""
     kafka_result_topic: str = "uvr_results"
     """The topic of results and redeliveries, read by uploaders."""
     kafka_dead_letter_topic: str = "uvr_dead_letters"

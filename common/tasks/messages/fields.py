@@ -6,6 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
+from common.kafka.lanes import DEFAULT_PRIORITY, HIGHEST, LOWEST
+
 SCHEMA_VERSION: Literal[1] = 1
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 
@@ -33,6 +35,16 @@ Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES)]
 Gain = Annotated[float, Field(ge=0, le=1e9)]
 
 
+# 5 is the most urgent. Left out of a message's bytes where nothing is said, as in messages of old versions.
+Priority = Annotated[
+    int,
+    Field(
+        strict=True,
+        ge=LOWEST,
+        le=HIGHEST,
+        exclude_if=lambda priority: bool(priority == DEFAULT_PRIORITY),
+    ),
+]
 MAX_LABEL_CHARS = 200
 MAX_METADATA_BYTES = 2048
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)]

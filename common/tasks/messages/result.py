@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 
+from common.kafka.lanes import DEFAULT_PRIORITY
 from common.tasks.messages.callback import FailureCallback, UsedModel, WrittenOutput
 from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
@@ -17,6 +18,7 @@ from common.tasks.messages.fields import (
     MessageModel,
     Metadata,
     Moment,
+    Priority,
     RequestId,
     Run,
 )
@@ -43,7 +45,8 @@ class _Result(MessageModel):
     """The fields of every result. Points in time are in seconds since the epoch.
 
     `times` tells when each state so far was entered. `cancel_at` is copied from the task. `audio` is the
-    song's address without its secrets. `choices`, `label`, `metadata` and `file_name` are the task's.
+    song's address without its secrets. `choices`, `label`, `metadata`, `file_name` and `priority` are the
+    task's.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -61,6 +64,7 @@ class _Result(MessageModel):
     label: Label | None = None
     metadata: Metadata | None = None
     file_name: FileName | None = None
+    priority: Priority = DEFAULT_PRIORITY
 
 
 class Separated(_Result):

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from common.kafka.lanes import DEFAULT_PRIORITY
 from common.tasks.messages.callback import FailureCallback, SuccessCallback
 from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
@@ -15,6 +16,7 @@ from common.tasks.messages.fields import (
     MessageModel,
     Metadata,
     Moment,
+    Priority,
     Run,
 )
 from common.tasks.messages.state import State, Times
@@ -31,8 +33,8 @@ class Status(MessageModel):
     the task's own record. `failure` is the callback's body of a run that has failed. `unstored`: there is no
     manifest with that body. `callback_next_try_at` is set while the callback of a failed run waits for its
     next try. `audio` is the song's address without query, user and password.
-    `choices`, `label`, `metadata` and `file_name` are the task's. `deleted_at`: the results of this run and
-    of those before it are removed since then, and the status holds nothing of them.
+    `choices`, `label`, `metadata`, `file_name` and `priority` are the task's. `deleted_at`: the results of
+    this run and of those before it are removed since then, and the status holds nothing of them.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -65,3 +67,4 @@ class Status(MessageModel):
     metadata: Metadata | None = None
     file_name: FileName | None = None
     deleted_at: Moment | None = None
+    priority: Priority = DEFAULT_PRIORITY

@@ -36,14 +36,16 @@ def names(kind: type[BaseModel]) -> set[str]:
 
 
 def test_the_client_knows_every_choice_of_the_api():
-    named = {"label", "metadata", "cache"}
+    named = {"label", "metadata", "cache", "priority"}
     assert set(Choices.__annotations__) == (names(ApiChoices) - {"output"}) | names(Output) | named
 
 
 def test_a_choice_comes_back_with_its_task(api, client):
     chosen = {"preset": "best", "stems": ["vocals"], "label": "Ä", "metadata": {"order": 17, "nothing": None}}
+    chosen["priority"] = 4
     task = client.status(client.submit(AUDIO, **chosen).task_uuid)
     assert (task.label, task.metadata) == (chosen["label"], chosen["metadata"])
+    assert task.priority == 4
     assert task.choices == {"preset": "best", "stems": ["vocals"]}
     assert [found.task_uuid for found in client.list(label="Ä", limit=1)] == [task.task_uuid]
 

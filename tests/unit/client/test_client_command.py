@@ -38,13 +38,16 @@ def done(fake_api):
 
 def test_submit_prints_the_id_and_nothing_else(fake_api, uvr):
     task_uuid = fake_api.takes_submissions(task())
-    result = uvr("submit", SONG, SONG, "--hook", "https://example.com/hook", "--cancel-after", "90")
+    options = ("--hook", "https://example.com/hook", "--cancel-after", "90", "--priority", "5")
+    result = uvr("submit", SONG, SONG, *options)
     assert (result.exit_code, result.stdout, result.stderr) == (0, f"{task_uuid}\n" * 2, "")
     assert fake_api.requests("/generate")[0].json() == {
         "audio": SONG,
         "hook_url": "https://example.com/hook",
         "cancel_after_s": 90,
+        "priority": 5,
     }
+    assert uvr("submit", SONG, "--priority", "6").exit_code == 2
 
 
 def test_submit_tells_scripts_the_key_too(fake_api, uvr):

@@ -1,13 +1,16 @@
 """Downloads beside separation: the place that each needs, and when a slow one gives up its slot."""
 
+from uuid import UUID
+
 import pytest
 
+from common.jobs.lanes import Ticket
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim
 from common.kafka.records import Record
 from common.settings.schema import ProcessorSettings
-from common.tasks.messages import decode_task
-from processor.places import claim_of, download_limits
+from common.tasks.messages import Task, decode_task
+from processor.places import claim_of, download_limits, lane_rules
 from tests.support.common.worker.fakes import FakeContext, run
 from tests.support.http_server import ScriptedServer, drip
 from tests.support.processor.processor_harness import FakeEngine, ProcessorHarness
@@ -17,6 +20,15 @@ from tests.support.processor.processor_harness import FakeEngine, ProcessorHarne
 def harness(tmp_path):
     with ScriptedServer() as server:
         yield ProcessorHarness(tmp_path, server)
+
+
+def test_the_task_says_which_lane_and_user_it_has_whatever_topic_it_is_in():
+    rules = lane_rules(ProcessorSettings())
+    assert rules.topics == ("uvr_tasks_p5", "uvr_tasks_p4", "uvr_tasks_p2", "uvr_tasks_p1")
+    task = Task(task_uuid=UUID(int=1), audio="a", submitted_at=1.0, user="alice", priority=5)
+    for topic in ("uvr_tasks", "uvr_tasks_p5", "uvr_tasks_retry_30s"):
+        assert rules.ticket_of(Record(topic, 0, 0, b"k", task.to_bytes())) == Ticket(5, "alice")
+    assert rules.ticket_of(Record("uvr_tasks_p5", 0, 0, b"k", b"\xff")) == Ticket(3, "")
 
 
 def of_user(record: Record, user: str) -> Record:

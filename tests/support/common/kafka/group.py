@@ -12,7 +12,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import NotLeaderForPartitionError
 from kafka.structs import OffsetAndMetadata
 
-from common.kafka import clients, topics
+from common.kafka import clients, lanes, topics
+from common.kafka.lanes import DEFAULT_PRIORITY
 from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
 from tests.support.waiting import wait_for
@@ -70,13 +71,15 @@ class Lab:
     def partition(self, number: int) -> TopicPartition:
         return TopicPartition(self.settings.kafka_task_topic, number)
 
-    def feed(self, values: Iterable[Any], partition: int | None = None) -> None:
-        """JSON records; in turn over the partitions unless one is given."""
+    def feed(
+        self, values: Iterable[Any], partition: int | None = None, priority: int = DEFAULT_PRIORITY
+    ) -> None:
+        """JSON records into one lane; in turn over the partitions unless one is given."""
         producer = KafkaProducer(bootstrap_servers=self.settings.kafka_bootstrap_servers, acks="all")
         with contextlib.closing(producer):
             for number, value in enumerate(values):
                 producer.send(
-                    self.settings.kafka_task_topic,
+                    lanes.topic(self.settings.kafka_task_topic, priority),
                     value if isinstance(value, bytes) else json.dumps(value).encode(),
                     key=str(number).encode(),
                     partition=number % self.partition_count if partition is None else partition,

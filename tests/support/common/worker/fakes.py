@@ -47,7 +47,13 @@ def loaded(table: LeaseTable, number: int = 0, committed: OffsetAndMetadata | No
 
 
 def leased(table: LeaseTable, offset: int, number: int = 0) -> Lease:
-    lease = table.admit(record(offset, number))
+    lease = admitted(table, offset, number)
+    assert table.begin(lease), lease
+    return lease
+
+
+def admitted(table: LeaseTable, offset: int, number: int = 0, **fields) -> Lease:
+    lease = table.admit(record(offset, number), **fields)
     assert isinstance(lease, Lease), lease
     return lease
 

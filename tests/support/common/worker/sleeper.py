@@ -4,8 +4,9 @@
 
 Reads JSON `{"i": id, "s": seconds}` from the task topic and publishes `{"i", "attempt", "worker"}` to the
 result topic. With `"fail": n` the first n tries fail for now; with `"deaf": seconds` the first attempt does
-not notice for so long that it is to stop. SLEEPER_LOG gets a JSON line when a job starts and one when it
-ends.
+not notice for so long that it is to stop; with `"gate": path` a job waits until there is such a file. `"p"`
+is the job's priority and `"u"` its user. SLEEPER_LOG gets a JSON line when a job starts and one when it ends.
+SLEEPER_LANES=one: reads the task topic alone, as a worker of a version without lanes.
 """
 
 import json
@@ -16,8 +17,11 @@ from dataclasses import replace
 
 from common.errors import ErrorCode, PermanentError, TransientError
 from common.jobs.handler import Job, JobContext
+from common.jobs.lanes import ONE_LANE, LaneRules, Ticket
 from common.jobs.outcome import Done, Failed, Outcome, Poison
 from common.jobs.retry import Decision, Retry, RetrySchedule
+from common.kafka import lanes
+from common.kafka.lanes import DEFAULT_PRIORITY
 from common.kafka.records import Message, Record
 from common.observability import log
 from common.settings.loading import load_or_exit
@@ -43,6 +47,8 @@ class Sleeper:
         self._note("start", job, record, context)
         try:
             time.sleep(job.get("deaf", 0) if context.attempt == 1 else 0)
+            while "gate" in job and not os.path.exists(job["gate"]):
+                context.wait(0.02)
             context.wait(job["s"])
         finally:
             self._note("end", job, record, context)
@@ -75,8 +81,17 @@ class Sleeper:
         return Done((Message(self._result_topic, record.key, json.dumps(body).encode()),))
 
 
+def ticket_of(record: Record) -> Ticket:
+    try:
+        job = json.loads(record.value)
+    except ValueError:
+        return Ticket()
+    return Ticket(job.get("p", DEFAULT_PRIORITY), job.get("u", ""))
+
+
 def main() -> int:
     settings = load_or_exit(ProcessorSettings)
+    others = lanes.topics(settings.kafka_task_topic)[1:]
     log.configure("sleeper", settings.log_dir, settings.log_level)
     service = Service(
         settings,
@@ -87,6 +102,7 @@ def main() -> int:
         Sleeper(settings.kafka_result_topic, settings.worker_id, len(settings.retry_delays_s)),
         {},
         WorkerMetrics.create("sleeper"),
+        lanes=LaneRules(others, ticket_of) if os.environ.get("SLEEPER_LANES") != "one" else ONE_LANE,
     )
     return service.run(lambda stopping: None)
 

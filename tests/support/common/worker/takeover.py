@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from common.kafka import retry_topics
+from common.kafka.lanes import PRIORITIES
 from tests.support.common.kafka.group import Lab
 from tests.support.common.worker.sleepers import Sleepers, job
 from tests.support.stack import Service, Stack
@@ -16,7 +17,7 @@ SESSION_S = 6.0
 
 
 class Takeover:
-    """A group with the default topics: 12 partitions of tasks, and as many of each delay."""
+    """A group with the default topics: 12 partitions of each lane, and as many of each delay."""
 
     def __init__(self, bootstrap: str, stack: Stack):
         self.lab = Lab(bootstrap, PARTITIONS, DELAYS_S)
@@ -45,7 +46,8 @@ class Takeover:
 
     def wait_until_shared(self, *workers: Service) -> None:
         """Each of the workers has as many partitions as the others."""
-        each = PARTITIONS * (1 + len(retry_topics.with_brief(DELAYS_S))) // len(workers)
+        topics = len(PRIORITIES) + len(retry_topics.with_brief(DELAYS_S))
+        each = PARTITIONS * topics // len(workers)
         wait_for(lambda: all(_partitions(w) == each for w in workers), 60, "shared partitions")
 
 

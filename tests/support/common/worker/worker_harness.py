@@ -79,6 +79,9 @@ class FakeConsumer:
     def resume(self, *partitions) -> None:
         self._paused -= set(partitions)
 
+    def has_fetched(self) -> bool:
+        return bool(self.assignment() and not self._paused and self._position < len(self._log))
+
     def known_lag(self) -> dict[TopicPartition, int]:
         return {} if self._position is None else {self._partition: len(self._log) - self._position}
 

@@ -14,12 +14,14 @@ from api.view.read_position import ReadPosition
 from api.view.reader import Query, Reader
 from api.view.store import Store
 from api.view.workers import AnnouncedWorkers
+from common.kafka import lanes
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import Task
 from tests.support.api.announcements import worker
 from tests.support.waiting import wait_for
 
 TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries", "uvr_models")
+OTHER_LANES = lanes.topics("uvr_tasks")[1:]
 TASKS, STATUSES, DELIVERIES, WORKERS = (TopicPartition(topic, 0) for topic in TOPICS)
 
 
@@ -31,7 +33,8 @@ class Log:
     """Topics of one partition in memory, and the consumers that read them; `errors` are raised by polls."""
 
     def __init__(self) -> None:
-        self.records: dict[TopicPartition, list[bytes]] = {TopicPartition(topic, 0): [] for topic in TOPICS}
+        names = (*TOPICS, *OTHER_LANES)
+        self.records: dict[TopicPartition, list[bytes]] = {TopicPartition(topic, 0): [] for topic in names}
         self.errors: list[Exception] = []
         self.begins: list[int] = []
 
@@ -116,6 +119,14 @@ def test_what_is_no_message_is_passed_over(start, path):
     log.records[TopicPartition("uvr_status", 0)] = [b"{}"]
     start(log)
     assert known(path) == [1, 2]
+
+
+def test_the_tasks_of_all_lanes_are_read(start, path):
+    log = Log()
+    for number, topic in enumerate(("uvr_tasks", *OTHER_LANES)):
+        log.records[TopicPartition(topic, 0)] = [task(number)]
+    start(log)
+    assert known(path) == [0, 1, 2, 3, 4]
 
 
 def test_odd_records_are_passed_over_and_counted_and_hide_no_other(start, path):

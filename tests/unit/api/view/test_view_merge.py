@@ -91,7 +91,7 @@ def test_which_song_it_is_is_known_in_whatever_order_it_is_told():
 
 def test_what_was_chosen_is_known_in_whatever_order_it_is_told():
     """A worker of an earlier version says nothing of it."""
-    chosen = {"choices": Choices(preset="best"), "label": "Artist - Title", "metadata": {}}
+    chosen = {"choices": Choices(preset="best"), "label": "Artist - Title", "metadata": {}, "priority": 5}
     task = Task(task_uuid=TASK_UUID, audio="a", submitted_at=1.0, **chosen)
     for order in itertools.permutations([reported(State.DOWNLOADING, attempt=1), of_task(task), TASK]):
         assert fold(order).model_dump(include=chosen.keys()) == task.model_dump(include=chosen.keys())

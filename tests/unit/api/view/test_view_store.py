@@ -153,6 +153,34 @@ def test_who_waits_for_a_retry_is_not_in_the_queue(store, path):
     assert Reader(path).queue_place(4.0).place == 2
 
 
+@pytest.mark.parametrize(
+    ("priority", "at", "place"),
+    # lane 5 has two tasks, lane 3 six, lane 1 one
+    [
+        (5, 11.0, 2),
+        (5, 99.0, 3),
+        (4, 99.0, 3),
+        (3, 1.0, 3),
+        (3, 4.0, 7),
+        (2, 99.0, 5),
+        (1, 31.0, 7),
+        (1, 99.0, 10),
+    ],
+)
+def test_a_place_counts_what_the_lanes_weights_let_begin_before(store, path, priority, at, place):
+    lanes = {5: [10.0, 11.0], 3: [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 1: [31.0]}
+    queued = [(lane, since) for lane, times in lanes.items() for since in times]
+    store.apply(Batch([status(n, priority=lane, at=since) for n, (lane, since) in enumerate(queued)]))
+    assert Reader(path).queue_place(at, priority).place == place
+
+
+def test_a_priority_that_becomes_known_late_counts(store, path):
+    store.apply(Batch([status(1), status(2)]))
+    store.apply(Batch([status(1, priority=5)]))
+    assert Reader(path).find(UUID(int=1)).priority == 5
+    assert Reader(path).queue_place(2.0, 5).place == 2
+
+
 def test_the_wait_is_told_by_what_tasks_took_of_late_and_how_many_are_worked_on(store, path):
     reader = Reader(path)
     store.apply(Batch([status(1), status(2), status(3, state=State.SEPARATING)]))

@@ -40,6 +40,7 @@ def planned(*records: Record, again: bool = False, wanted=Filter()) -> list:  # 
     [
         (letter_record(task().to_bytes()), "task"),
         (letter_record(task().to_bytes(), topic=f"{TASKS}_retry_30s"), "task"),
+        (letter_record(task().to_bytes(), topic=f"{TASKS}_p5"), "task"),
         (letter_record(separated().to_bytes(), topic=RESULTS, code="storage_error"), "result"),
         (letter_record(failed().to_bytes(), topic=RESULTS, code="callback_failed"), "callback"),
         (letter_record(separated().to_bytes(), topic=RESULTS, code="callback_gone"), "callback"),
@@ -60,6 +61,15 @@ def test_a_replay_goes_to_the_first_topic_as_the_next_run_without_its_history():
     assert (again.topic, again.key, again.headers) == (TASKS, b"k", (("trace", b"7"),))
     assert Task.model_validate_json(again.value) == task(run=2)
     assert (its_mark.topic, its_mark.key) == (DEAD, b"k")
+
+
+@pytest.mark.parametrize("origin", [f"{TASKS}_p5", f"{TASKS}_retry_30s", TASKS])
+def test_a_replay_keeps_the_lane_of_its_task(origin):
+    urgent = task().model_copy(update={"priority": 5})
+    (decision,) = planned(letter_record(urgent.to_bytes(), topic=origin))
+    again, _ = decision.messages(DEAD)
+    assert again.topic == f"{TASKS}_p5"
+    assert Task.model_validate_json(again.value) == urgent.model_copy(update={"run": 2})
 
 
 def test_a_replay_keeps_the_fields_that_only_a_newer_version_knows():

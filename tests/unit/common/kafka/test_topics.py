@@ -25,6 +25,7 @@ class FakeAdmin:
 OURS = [
     "uvr_tasks",
     "uvr_results",
+    *(f"uvr_tasks_p{priority}" for priority in (5, 4, 2, 1)),
     *(f"uvr_{base}_retry_{delay_s}s" for base in ("tasks", "results") for delay_s in (20, 30, 300, 3600)),
     "uvr_dead_letters",
     "uvr_deliveries",
@@ -84,7 +85,7 @@ def test_existing_topics_are_left_alone(settings):
 
 
 def test_each_delay_has_its_topics(settings):
-    assert topics.names(settings.model_copy(update={"retry_delays_s": (7,)}))[2:4] == (
+    assert topics.names(settings.model_copy(update={"retry_delays_s": (7,)}))[6:8] == (
         "uvr_tasks_retry_7s",
         "uvr_results_retry_7s",
     )

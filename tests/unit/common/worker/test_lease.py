@@ -3,9 +3,9 @@
 from kafka.structs import OffsetAndMetadata
 
 from common.worker.committed_state import CommittedState, Step
-from common.worker.lease import Lease, NotLeased
+from common.worker.lease import MOST_READY, Lease, NotLeased
 from common.worker.lease_table import LeaseTable
-from tests.support.common.worker.fakes import leased, loaded, partition, record
+from tests.support.common.worker.fakes import admitted, leased, loaded, partition, record
 
 
 def commit(table: LeaseTable, begin=(), finish=()) -> dict:
@@ -42,18 +42,43 @@ def test_what_is_done_is_not_leased_again():
     assert leased(table, 20)
 
 
-def test_with_all_slots_taken_a_record_is_put_back_and_everything_paused():
+def test_with_all_slots_taken_records_are_read_and_wait_for_a_slot():
     table = LeaseTable(slots=1)
     loaded(table)
     loaded(table, 1)
     lease = leased(table, 0)
     assert table.slots_full
-    assert table.admit(record(1)) is NotLeased.NOT_YET
-    both = {partition(0), partition(1)}
-    assert table.wanted(both).paused == both
+    second = admitted(table, 1)
+    assert not table.begin(second)
+    assert table.wanted({partition(0), partition(1)}).paused == set()
+    assert (table.running_count, table.ready) == (1, [second])
     finish(table, lease)
-    assert table.wanted(both).paused == set()
-    assert leased(table, 1)
+    assert table.begin(second)
+    assert table.ready == []
+
+
+def test_only_so_many_records_of_a_partition_are_read_before_they_are_begun():
+    table = LeaseTable(slots=1)
+    loaded(table)
+    loaded(table, 1)
+    first, *_ = [admitted(table, offset) for offset in range(MOST_READY)]
+    assert table.admit(record(MOST_READY)) is NotLeased.NOT_YET
+    assert table.wanted({partition(0), partition(1)}).paused == {partition(0)}
+    assert table.begin(first)
+    assert table.wanted({partition(0)}).paused == set()
+    assert admitted(table, MOST_READY)
+
+
+def test_a_record_that_is_read_and_not_begun_is_unfinished_and_leaves_with_its_partition():
+    table = LeaseTable(slots=2)
+    assignment = loaded(table)
+    first, second = admitted(table, 0), admitted(table, 1)
+    assert table.begin(second)
+    assert finish(table, second) == CommittedState(2, {0: 0})
+    assert table.drop([partition()]) == []
+    assert not first.live
+    assert not table.begin(first)
+    assert not assignment.live
 
 
 def test_offsets_may_have_gaps():
@@ -252,9 +277,10 @@ def test_jobs_with_lost_leases_are_cancelled_too_and_hold_their_slots_until_they
     lease = leased(table, 0)
     table.drop()
     loaded(table, 1)
-    assert table.admit(record(0, 1)) is NotLeased.NOT_YET
+    other = admitted(table, 0, 1)
+    assert not table.begin(other)
     table.end(lease)
-    assert leased(table, 0, 1)
+    assert table.begin(other)
 
 
 def test_a_later_end_does_not_move_the_reader_past_records_that_it_has_still_to_read():

@@ -40,6 +40,7 @@ class Run:
     chance: random.Random
     table: LeaseTable = field(default_factory=lambda: LeaseTable(slots=3))
     reader: Reader = field(default_factory=Reader)
+    ready: list[Lease] = field(default_factory=list)
     begun: list[Lease] = field(default_factory=list)
     waiting: list[Lease] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
@@ -49,8 +50,8 @@ class Run:
     back_to: int | None = None
 
     def steps(self) -> list:
-        return [self.order, self.follow, self.poll, self.take, self.put_back, self.finish, self.stop,
-                self.set_aside, self.resume, self.hold, self.release, self.lose]  # fmt: skip
+        return [self.order, self.follow, self.poll, self.take, self.begin, self.put_back, self.finish,
+                self.stop, self.set_aside, self.resume, self.hold, self.release, self.lose]  # fmt: skip
 
     def order(self) -> None:
         if self.orders is None and self.polled is None and self.back_to is None:
@@ -72,9 +73,17 @@ class Run:
         offset, self.polled = self.polled, None
         match self.table.admit(record(offset)):
             case Lease() as lease:
-                self.begun.append(lease)
+                self.ready.append(lease)
             case NotLeased.NOT_YET:
                 self.back_to = offset
+
+    def begin(self) -> None:
+        if (lease := self.some(self.ready)) is None:
+            return
+        if self.table.begin(lease):
+            self.begun.append(lease)
+        elif lease.live:
+            self.ready.append(lease)
 
     def put_back(self) -> None:
         if self.back_to is not None:
@@ -127,7 +136,15 @@ class Run:
     def come_to_rest(self) -> None:
         self.release()
         for _ in range(20 * RECORDS):
-            for step in (self.resume, self.put_back, self.take, self.put_back, self.poll, self.finish):
+            for step in (
+                self.resume,
+                self.put_back,
+                self.take,
+                self.begin,
+                self.put_back,
+                self.poll,
+                self.finish,
+            ):
                 step()
 
 

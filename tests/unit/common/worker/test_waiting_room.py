@@ -3,14 +3,17 @@
 import json
 
 from kafka import TopicPartition
+from kafka.structs import OffsetAndMetadata
 
+from common.jobs.lanes import Ticket
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
-from common.worker.lease import Lease, NotLeased
+from common.worker.committed_state import Step
+from common.worker.lease import MOST_OPEN, Lease, NotLeased
 from common.worker.lease_table import LeaseTable
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
-from tests.support.common.worker.fakes import TOPIC, leased, loaded, partition, record
+from tests.support.common.worker.fakes import TOPIC, admitted, leased, loaded, partition, record
 from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.waiting import wait_for
 
@@ -150,19 +153,23 @@ def test_a_job_holds_one_place_and_takes_none_that_it_has():
 def test_so_many_may_wait_that_the_committed_metadata_stays_small():
     r = Room(Limits(total=0))
     while r.room.has_room(leased(r.table, offset := next(r._offsets)), Claim("a")):
-        r.table.set_aside(lease := next(reversed(r.table._running.values())))
+        r.table.set_aside(lease := list(r.table._running)[-1])
         r.room.enter(lease, Claim("a"))
     assert 32 <= offset < 128
 
 
 def test_a_partition_with_as_many_leases_as_its_metadata_can_name_is_not_read_on():
-    table = LeaseTable(slots=1)
-    loaded(table)
-    for offset in range(128):
-        table.set_aside(leased(table, offset))
+    table, first = LeaseTable(slots=1), 10**9
+    loaded(table, committed=OffsetAndMetadata(first, "", -1))
+    for offset in range(first, first + MOST_OPEN):
+        lease = leased(table, offset)
+        table.set_aside(lease)
+        if offset < first + 64:  # as many as wait for a place, each with an attempt that was handed back
+            table.apply([(Step.BEGIN, lease), (Step.HAND_BACK, lease)])
     assert partition() in table.wanted({partition()}).paused
-    assert table.admit(record(128)) is NotLeased.NOT_YET
+    assert table.admit(record(first + MOST_OPEN)) is NotLeased.NOT_YET
     (state,) = table.proposed([]).values() or [next(iter(table._assignments.values())).committed_state]
+    assert len(state.active) == MOST_OPEN
     assert len(state.encode().metadata) < 4096
 
 
@@ -177,7 +184,7 @@ def test_a_job_that_left_its_slot_has_the_next_one_before_a_record_that_is_not_b
     second = leased(table, 1)
     assert not table.regain_slot(first)
     second.holds_slot = False
-    assert table.admit(record(2)) is NotLeased.NOT_YET
+    assert not table.begin(admitted(table, 2))
     assert table.regain_slot(first)
     assert table.slots_full
 
@@ -195,6 +202,18 @@ def test_of_two_that_want_their_slot_again_the_one_that_was_begun_first_has_it()
     table.end(third)
     assert not table.regain_slot(second)
     assert table.regain_slot(first)
+
+
+def test_of_two_that_want_their_slot_again_the_one_of_the_more_urgent_lane_has_it():
+    table = LeaseTable(slots=1)
+    loaded(table)
+    leases = [admitted(table, offset, ticket=Ticket(priority)) for offset, priority in enumerate((3, 5, 5))]
+    for lease in leases:
+        assert table.begin(lease)
+        lease.holds_slot = False
+    assert [table.regain_slot(lease) for lease in leases] == [True, False, False]
+    leases[0].holds_slot = False
+    assert [table.regain_slot(lease) for lease in leases] == [False, True, False]
 
 
 # In a worker

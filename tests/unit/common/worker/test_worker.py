@@ -251,7 +251,7 @@ def test_past_the_grace_a_job_that_notices_nothing_does_not_hold_the_worker():
     wait_for(lambda: b.consumer.polls > polls + 1, 20, "polls after the stop")
     assert running.waits
     b.now_s += 21  # the grace
-    (lease,) = b.worker._leases._running.values()
+    (lease,) = b.worker._leases._running
     wait_for(lambda: not lease.live, 20, "cancelled job")
     b.now_s += 6
     running.result()

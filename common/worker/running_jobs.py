@@ -1,0 +1,61 @@
+"""Keeps which jobs run in a worker and which of them have its slots."""
+
+from collections import Counter
+from collections.abc import Iterator
+
+from kafka import TopicPartition
+
+from common.worker.lease import Lease
+
+RecordKey = tuple[TopicPartition, int]
+
+
+class RunningJobs:
+    """The jobs that run here, whatever has become of their leases. Called under the lease table's lock."""
+
+    def __init__(self, slots: int):
+        self._slots = slots
+        self._leases: dict[RecordKey, Lease] = {}  # the one that was begun first comes first
+
+    def __contains__(self, key: tuple[TopicPartition, int | None]) -> bool:
+        return key in self._leases
+
+    def __iter__(self) -> Iterator[Lease]:
+        return iter(self._leases.values())
+
+    @property
+    def count(self) -> int:
+        return len(self._leases)
+
+    @property
+    def by_user(self) -> Counter[str]:
+        return Counter(lease.ticket.user for lease in self)
+
+    @property
+    def slots_full(self) -> bool:
+        return sum(lease.holds_slot or lease.wants_slot for lease in self) >= self._slots
+
+    def has(self, lease: Lease) -> bool:
+        return self._leases.get(_key(lease)) is lease
+
+    def add(self, lease: Lease) -> None:
+        self._leases[_key(lease)] = lease
+
+    def remove(self, lease: Lease) -> None:
+        self._leases.pop(_key(lease), None)
+
+    def regain_slot(self, lease: Lease) -> bool:
+        """Say whether a job that left its slot has one again.
+
+        Of several that ask, the one of the most urgent lane is next, and of one lane the oldest.
+        """
+        lease.wants_slot = not lease.holds_slot
+        asking = (other for other in self if other.wants_slot)
+        first = max(asking, key=lambda other: other.ticket.priority, default=None)
+        if first is lease and sum(other.holds_slot for other in self) < self._slots:
+            lease.holds_slot, lease.wants_slot = True, False
+        return lease.holds_slot
+
+
+def _key(lease: Lease) -> RecordKey:
+    return lease.assignment.partition, lease.offset
