@@ -5,10 +5,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from soak.disturbances import Kind
 from soak.evidence import Attempt, Evidence
 from soak.house import SETTINGS, Happened
 from soak.lives import put_back, wrong_deletions
-from soak.plan import LOST_HOOKS, LOST_SONGS, Job, Kind, Song
+from soak.plan import LOST_HOOKS, LOST_SONGS, Job, Song
 from soak.stem_checks import wrong_choices, wrong_stems
 from soak.violation import Violation
 

@@ -9,7 +9,8 @@ from enum import Enum, auto
 from pathlib import Path
 
 from soak import choices
-from soak.plan import Disturbance, Kind, Options, workers
+from soak.disturbances import Disturbance, Kind
+from soak.plan import Options, workers
 from soak.songs import ENGINE_SETTINGS
 from tests.support.processes import ManagedProcess
 from tests.support.processor.centre_model import write_centre_model

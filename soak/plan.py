@@ -6,12 +6,12 @@ Times are in seconds since the start of the disturbances.
 import dataclasses
 import json
 import random
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-_T = TypeVar("_T")
+from soak.chance import one_of
+from soak.disturbances import Disturbance, plan_disturbances
 
 
 class Song(StrEnum):
@@ -132,23 +132,6 @@ class Job:
         return self.number if self.repeats is None else self.repeats
 
 
-class Kind(StrEnum):
-    KILL = "kill"
-    """SIGKILL, and a start after `lasts_s`."""
-    FREEZE = "freeze"
-    """SIGSTOP, and SIGCONT after `lasts_s`."""
-    STOP = "stop"
-    """SIGTERM, and a start after `lasts_s` and the process's end."""
-
-
-@dataclass(frozen=True)
-class Disturbance:
-    at_s: float
-    target: str
-    kind: Kind
-    lasts_s: float
-
-
 @dataclass(frozen=True)
 class Options:
     """The options of a soak: `rate` is jobs submitted per second; `calm` leaves the disturbances out.
@@ -189,7 +172,11 @@ def make_plan(options: Options) -> Plan:
     seeds = (f"{what} {options.seed}" for what in ("jobs", "choices", "priorities"))
     jobs = _jobs(options, *map(random.Random, seeds))
     jobs = _with_lives(jobs, random.Random(f"lives {options.seed}"))
-    disturbances = () if options.calm else _disturbances(options, random.Random(f"events {options.seed}"))
+    disturbances = (
+        ()
+        if options.calm
+        else plan_disturbances(workers(options), options.horizon_s, random.Random(f"events {options.seed}"))
+    )
     return Plan(options, jobs, disturbances)
 
 
@@ -207,12 +194,12 @@ def _jobs(
             number,
             at_s=round(number / options.rate, 3),
             seconds=_seconds(number, options, rnd),
-            song=_one_of(_SONGS, rnd),
-            hook=_one_of(_HOOKS, rnd),
+            song=one_of(_SONGS, rnd),
+            hook=one_of(_HOOKS, rnd),
             song_failures=rnd.randint(1, 2),
             hook_failures=rnd.randint(1, 3),
-            choice=_one_of(_CHOICES, choosing),
-            priority=_one_of(_PRIORITIES, ordering),
+            choice=one_of(_CHOICES, choosing),
+            priority=one_of(_PRIORITIES, ordering),
         )
         for number in range(options.jobs)
     )
@@ -222,7 +209,7 @@ def _with_lives(jobs: tuple[Job, ...], rnd: random.Random) -> tuple[Job, ...]:
     """Say how each song comes, which ones are those of earlier jobs, and which are deleted."""
     found: list[Job] = []
     for job in jobs:
-        way, is_repeated, is_deleted = _one_of(_WAYS, rnd), rnd.random(), rnd.random()
+        way, is_repeated, is_deleted = one_of(_WAYS, rnd), rnd.random(), rnd.random()
         earlier = rnd.choice(found[:-_REPEATED_AFTER]) if len(found) > _REPEATED_AFTER else None
         changes: dict[str, Any] = {}
         if job.song is Song.HEALTHY:
@@ -240,35 +227,3 @@ def _seconds(number: int, options: Options, rnd: random.Random) -> float:
     seconds = round(rnd.uniform(0.3, 2.0), 2)
     is_long = number % _LONG_SONG_EVERY == 10 and not options.real_engine
     return LONG_SONG_S if is_long else seconds
-
-
-def _one_of(shares: Mapping[_T, float], rnd: random.Random) -> _T:
-    """Choose a key with its share as the weight."""
-    return rnd.choices(list(shares), list(shares.values()))[0]
-
-
-def _disturbances(options: Options, rnd: random.Random) -> tuple[Disturbance, ...]:
-    # A server that all depend on has an outage every 35 or 45 s; a worker is disturbed every few seconds.
-    free_at_s = {"broker": rnd.uniform(8, 25), "store": rnd.uniform(5, 20)}
-    every = {"broker": 45.0, "store": 35.0}
-    shares = {"api": 1.0, "broker": 2.0, "store": 2.0, **dict.fromkeys(workers(options), 2.0)}
-    found = []
-    at_s = rnd.uniform(1, 3)
-    while at_s < options.horizon_s:
-        ready = {name: share for name, share in shares.items() if free_at_s.get(name, 0) <= at_s}
-        if ready:
-            disturbance = _disturbance(round(at_s, 2), _one_of(ready, rnd), rnd)
-            found.append(disturbance)
-            rest_s = every.get(disturbance.target, rnd.uniform(1, 8))
-            free_at_s[disturbance.target] = at_s + disturbance.lasts_s + rest_s
-        at_s += rnd.uniform(1.5, 4.5)
-    return tuple(found)
-
-
-def _disturbance(at_s: float, target: str, rnd: random.Random) -> Disturbance:
-    if target in ("broker", "store"):
-        return Disturbance(at_s, target, Kind.KILL, round(rnd.uniform(0.5, 5), 2))
-    kind = _one_of({Kind.KILL: 5, Kind.FREEZE: 4, Kind.STOP: 1}, rnd)
-    # The session time-out is 6 s: longer disturbances cost a worker its membership, shorter ones do not.
-    is_long = rnd.random() < (0.25 if kind is Kind.KILL else 0.5)
-    return Disturbance(at_s, target, kind, round(rnd.uniform(7.5, 13) if is_long else rnd.uniform(0, 4), 2))

@@ -11,8 +11,9 @@ from common.storage.bucket_stage import open_bucket_stage
 from common.storage.stage import LocalStage
 from common.storage.uploads import Uploads
 from soak import evidence
+from soak.disturbances import Kind
 from soak.house import UPLOAD_RETENTION_S, House
-from soak.plan import Kind, Plan
+from soak.plan import Plan
 from uploader.songs import SongKeeper
 from uploader.sweep import RETIRED_FOR_S
 

@@ -1,4 +1,4 @@
-"""What a soak finds wrong."""
+"""Says what a soak finds wrong."""
 
 from dataclasses import dataclass
 

@@ -11,11 +11,12 @@ import pytest
 
 from common.tasks.messages import DeliveryAttempt, Separated, SeparationFailed, Task
 from soak import checks, lives
+from soak.disturbances import Kind
 from soak.evidence import Attempt, Evidence, Overstay
 from soak.house import Happened
 from soak.ledger import Ledger, Letter, backward_steps
 from soak.outside import Callback
-from soak.plan import Choice, Hook, Job, Kind, Options, Plan, Song, make_plan
+from soak.plan import Choice, Hook, Job, Options, Plan, Song, make_plan
 
 UUID_1, UUID_2 = UUID(int=1), UUID(int=2)
 JOB = Job(0, at_s=0, seconds=1, song=Song.MISSING, hook=Hook.HEALTHY, song_failures=1, hook_failures=1)
