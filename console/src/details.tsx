@@ -1,6 +1,5 @@
-import { useEffect, useState } from "preact/hooks";
-
-import * as api from "./api";
+import type * as api from "./api";
+import { Callback } from "./callback";
 import { moment } from "./format";
 import { useSpeech } from "./texts";
 
@@ -10,7 +9,7 @@ export function Details({ task }: { task: api.Task }) {
   const result = task.result;
   return (
     <>
-      <section aria-labelledby="used">
+      <section class="card" aria-labelledby="used">
         <h2 id="used">{t("used")}</h2>
         <dl>
           {task.audio && <><dt>{t("source")}</dt><dd>{task.file_name ?? task.audio}</dd></>}
@@ -26,10 +25,10 @@ export function Details({ task }: { task: api.Task }) {
             </>
           )}
         </dl>
-        {task.choices && (
+        {(task.choices || task.metadata) && (
           <details>
             <summary>{t("chosen")}</summary>
-            <pre>{JSON.stringify(task.choices, null, 1)}</pre>
+            <pre>{JSON.stringify({ ...task.choices, metadata: task.metadata }, null, 2)}</pre>
           </details>
         )}
       </section>
@@ -54,32 +53,4 @@ function outputOf({ format, sample_rate_hz, bit_depth, bitrate_kbps, normalize }
     bitrate_kbps && `${bitrate_kbps} kbit/s`,
     normalize,
   ].filter(Boolean).join(", ");
-}
-
-function Callback({ task, host }: { task: api.Task; host: string }) {
-  const { t, language } = useSpeech();
-  const [tries, setTries] = useState<api.Delivery[]>();
-  useEffect(() => {
-    // Left out where they cannot be had: the next change of the task asks again.
-    api.deliveries(task.task_uuid).then(setTries, () => setTries(undefined));
-  }, [task.task_uuid, task.updated_at]);
-  return (
-    <section aria-labelledby="callback">
-      <h2 id="callback">{t("callback")}</h2>
-      <p>{t("callbackTo", { host })}</p>
-      {tries?.length === 0 && <p>{t("noTries")}</p>}
-      <ul>
-        {tries?.map((one) => (
-          <li key={`${one.run} ${one.try_number} ${one.started_at}`}>
-            {t("callbackTry", {
-              run: one.run,
-              number: one.try_number,
-              time: moment(one.started_at, language),
-              answer: one.status ?? one.error_message ?? "",
-            })}
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
 }

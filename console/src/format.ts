@@ -8,6 +8,11 @@ export function moment(seconds: number, language: Language): string {
   return new Intl.DateTimeFormat(TAGS[language], { dateStyle: "medium", timeStyle: "medium" }).format(seconds * 1000);
 }
 
+/** `part` is 0 to 1. */
+export function percent(part: number, language: Language): string {
+  return new Intl.NumberFormat(TAGS[language], { style: "percent" }).format(part);
+}
+
 /** `1:05`, `1:00:05`. */
 export function clock(seconds: number): string {
   const whole = Math.max(0, Math.floor(seconds));
