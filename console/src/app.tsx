@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 
 import * as api from "./api";
 import { SignIn } from "./sign_in";
@@ -25,7 +25,7 @@ function usePlace(): string {
 
 export function App() {
   const [language, setLanguage] = useState<Language>(firstLanguage);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   }, [language]);
   const choose = (chosen: Language) => {

@@ -68,8 +68,8 @@ def test_signing_in_and_out_wants_the_pages_header(client):
 
 
 def test_only_who_is_signed_in_is_offered_the_song_to_try():
-    client = ApiClient(session_key="s" * 32, demo_song_url="https://example.com/a.mp3", demo_song_label="A song")
     demo = {"url": "https://example.com/a.mp3", "label": "A song"}
+    client = ApiClient(session_key="s" * 32, demo_song_url=demo["url"], demo_song_label=demo["label"])
     assert sign_in(client).json()["demo"] == demo
     assert client.request("GET", "/session", cookie(client)).json()["demo"] == demo
     assert client.request("GET", "/session", {}).json() == {"user": None, "is_admin": False}
