@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import * as api from "./api";
-import { FINAL, duration, moment } from "./format";
+import { FINAL, duration, momentAfter } from "./format";
 import { useSpeech } from "./texts";
 import { wordsOf } from "./words";
 
@@ -45,7 +45,7 @@ export function Callback({ task, host }: { task: api.Task; host: string }) {
       <h2 id="callback">{t("callback")}</h2>
       <p>{t("callbackTo", { host })}</p>
       {tries?.length === 0 && <p>{t("noTries")}</p>}
-      {tries && tries.length > 0 && <Tries tries={tries} />}
+      {tries && tries.length > 0 && <Tries tries={tries} since={task.submitted_at} />}
       {isOver && !task.deleted_at && (
         <>
           <details>
@@ -63,7 +63,7 @@ export function Callback({ task, host }: { task: api.Task; host: string }) {
   );
 }
 
-function Tries({ tries }: { tries: api.Delivery[] }) {
+function Tries({ tries, since }: { tries: api.Delivery[]; since: number }) {
   const { t, language } = useSpeech();
   return (
     <div class="scroll" tabIndex={0} role="group" aria-labelledby="callback">
@@ -85,10 +85,10 @@ function Tries({ tries }: { tries: api.Delivery[] }) {
                 {one.redelivery_requested_at !== undefined && ` · ${t("asRedelivery")}`}
                 {one.run > 1 && ` · ${t("run", { run: one.run })}`}
               </th>
-              <td>{moment(one.started_at, language)}</td>
+              <td><time>{momentAfter(one.started_at, since, language)}</time></td>
               <td>{duration(one.took_s, language)}</td>
               <td class={isGood(one) ? "good" : "problem"}>{one.status ?? one.error_message ?? ""}</td>
-              <td>{one.next_try_at ? moment(one.next_try_at, language) : ""}</td>
+              <td>{one.next_try_at ? <time>{momentAfter(one.next_try_at, since, language)}</time> : ""}</td>
             </tr>
           ))}
         </tbody>

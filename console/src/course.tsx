@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 
 import type { Task } from "./api";
 import { periodsOf } from "./course_times";
-import { duration, FINAL, moment } from "./format";
+import { duration, FINAL, momentAfter } from "./format";
 import { useSpeech } from "./texts";
 
 /** Returns the time in seconds since the epoch, each second anew while `isRunning`. */
@@ -43,7 +43,7 @@ export function Course({ task }: { task: Task }) {
             {periods.map(({ state, from_s, to_s, isNow }) => (
               <tr key={state}>
                 <th scope="row"><span class={`dot ${state}`} />{t(`state_${state}`)}</th>
-                <td>{moment(from_s, language)}</td>
+                <td><time>{momentAfter(from_s, task.submitted_at, language)}</time></td>
                 <td>{FINAL.has(state) ? "" : duration(to_s - from_s, language)}{isNow && ` ${t("soFar")}`}</td>
               </tr>
             ))}

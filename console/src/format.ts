@@ -8,6 +8,13 @@ export function moment(seconds: number, language: Language): string {
   return new Intl.DateTimeFormat(TAGS[language], { dateStyle: "medium", timeStyle: "medium" }).format(seconds * 1000);
 }
 
+/** Leaves the day out where it is the day of `since`, in the browser's time zone. */
+export function momentAfter(seconds: number, since: number, language: Language): string {
+  const isSameDay = new Date(seconds * 1000).toDateString() === new Date(since * 1000).toDateString();
+  if (!isSameDay) return moment(seconds, language);
+  return new Intl.DateTimeFormat(TAGS[language], { timeStyle: "medium" }).format(seconds * 1000);
+}
+
 /** `part` is 0 to 1. */
 export function percent(part: number, language: Language): string {
   return new Intl.NumberFormat(TAGS[language], { style: "percent" }).format(part);

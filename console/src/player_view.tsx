@@ -149,15 +149,18 @@ function TrackRow({ player, track, place, levels }: RowProps) {
       >
         {t("solo")}
       </button>
-      <input
-        type="range"
-        min={0}
-        max={1}
-        step={0.01}
-        value={track.level}
-        aria-label={t("levelStem", { stem })}
-        onInput={(event) => player.set(track, { level: Number(event.currentTarget.value) })}
-      />
+      <span class="level">
+        <Icon name="level" />
+        <input
+          type="range"
+          min={0}
+          max={1}
+          step={0.01}
+          value={track.level}
+          aria-label={t("levelStem", { stem })}
+          onInput={(event) => player.set(track, { level: Number(event.currentTarget.value) })}
+        />
+      </span>
       {levels && <Waveform player={player} levels={levels} place={place % COLOURS} />}
     </li>
   );

@@ -134,11 +134,11 @@ function Actions({ task, again, failed }: { task: api.Task; again: () => void; f
 
   return (
     <div class="actions">
+      {!isDeleted && <a class="button" href={`#/again/${task.task_uuid}`}>{t("again")}</a>}
       {!isOver && <button type="button" onClick={() => act(api.cancel)}>{t("cancel")}</button>}
       {isOver && !isDeleted && !isRemoving && (
         <button class="danger" type="button" onClick={() => dialog.current!.showModal()}>{t("remove")}</button>
       )}
-      {!isDeleted && <a class="button" href={`#/again/${task.task_uuid}`}>{t("again")}</a>}
       {isRemoving && !isDeleted && <p role="status">{t("removing")}</p>}
       <dialog ref={dialog} aria-labelledby="ask-remove">
         <p id="ask-remove">{t("removeAsk")}</p>

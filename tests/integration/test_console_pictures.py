@@ -1,4 +1,4 @@
-"""Pictures of the console's pages in three widths and both themes, kept in test-pictures/ for people to look at."""
+"""Pictures of the console's pages in three widths and both themes, which people look at in test-pictures/."""
 
 import shutil
 import time
@@ -59,6 +59,8 @@ def keep(tab: Tab, name: str) -> None:
             tab.look(width, theme)
             overflow = tab.run("document.documentElement.scrollWidth - innerWidth")
             assert overflow <= 0, f"{name} is {overflow} px too wide for {width} px"
+            # A list draws only what is in sight.
+            tab.look(width, theme, max(900, tab.run("document.documentElement.scrollHeight")))
             tab.picture(_FOLDER / f"{name}-{width}-{theme}.png")
         assert findings(tab) == []
 
@@ -76,7 +78,7 @@ def songs() -> list[Status]:
     error = {"error_code": "http_error", "error_message": "HTTP error: 404"}
     return [
         worked_on(1, State.QUEUED, 20, "Nina Simone - Feeling Good"),
-        worked_on(2, State.SEPARATING, 40, "邓丽君 - 月亮代表我的心", progress=0.62),
+        worked_on(2, State.SEPARATING, 40, "Teresa Teng - The Moon Represents My Heart", progress=0.62),
         worked_on(
             3,
             State.DOWNLOADING,

@@ -27,7 +27,7 @@ export const en = {
   givesStems: "Gives {stems}.",
   presetCost: "A song of 4 minutes takes about {time} here.",
   more: "More choices",
-  format: "Format of the stems",
+  format: "Format",
   formatDefault: "Default",
   bitDepth: "Bit depth",
   bits: "{depth} bits",

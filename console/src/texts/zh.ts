@@ -29,7 +29,7 @@ export const zh: Words = {
   givesStems: "生成 {stems}。",
   presetCost: "在此处，一首 4 分钟的歌曲大约需要 {time}。",
   more: "更多选项",
-  format: "分轨格式",
+  format: "格式",
   formatDefault: "默认",
   bitDepth: "位深",
   bits: "{depth} 位",
