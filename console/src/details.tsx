@@ -1,39 +1,35 @@
 import type * as api from "./api";
-import { Callback } from "./callback";
 import { moment } from "./format";
 import { useSpeech } from "./texts";
 
-/** What was submitted, chosen and used, and what became of the callback. */
-export function Details({ task }: { task: api.Task }) {
+/** What was submitted, chosen and used. */
+export function Used({ task }: { task: api.Task }) {
   const { t, language } = useSpeech();
   const result = task.result;
   return (
-    <>
-      <section class="card" aria-labelledby="used">
-        <h2 id="used">{t("used")}</h2>
-        <dl>
-          {task.audio && <><dt>{t("source")}</dt><dd>{task.file_name ?? task.audio}</dd></>}
-          <dt>{t("user")}</dt><dd>{task.user}</dd>
-          <dt>{t("submitted")}</dt><dd>{moment(task.submitted_at, language)}</dd>
-          {result && (
-            <>
-              <dt>{t("model")}</dt><dd>{modelsOf(result).join(", ")}</dd>
-              <dt>{t("device")}</dt><dd>{result.device}</dd>
-              {result.output && <><dt>{t("output")}</dt><dd>{outputOf(result.output)}</dd></>}
-              <dt>{t("gain")}</dt><dd>{result.gain}</dd>
-              {result.version && <><dt>{t("version")}</dt><dd>{result.version}</dd></>}
-            </>
-          )}
-        </dl>
-        {(task.choices || task.metadata) && (
-          <details>
-            <summary>{t("chosen")}</summary>
-            <pre>{JSON.stringify({ ...task.choices, metadata: task.metadata }, null, 2)}</pre>
-          </details>
+    <section class="card" aria-labelledby="used">
+      <h2 id="used">{t("used")}</h2>
+      <dl>
+        {task.audio && <><dt>{t("source")}</dt><dd>{task.file_name ?? task.audio}</dd></>}
+        <dt>{t("user")}</dt><dd>{task.user}</dd>
+        <dt>{t("submitted")}</dt><dd>{moment(task.submitted_at, language)}</dd>
+        {result && (
+          <>
+            <dt>{t("model")}</dt><dd>{modelsOf(result).join(", ")}</dd>
+            <dt>{t("device")}</dt><dd>{result.device}</dd>
+            {result.output && <><dt>{t("output")}</dt><dd>{outputOf(result.output)}</dd></>}
+            <dt>{t("gain")}</dt><dd>{result.gain}</dd>
+            {result.version && <><dt>{t("version")}</dt><dd>{result.version}</dd></>}
+          </>
         )}
-      </section>
-      {task.hook_host && <Callback task={task} host={task.hook_host} />}
-    </>
+      </dl>
+      {(task.choices || task.metadata) && (
+        <details>
+          <summary>{t("chosen")}</summary>
+          <pre>{JSON.stringify({ ...task.choices, metadata: task.metadata }, null, 2)}</pre>
+        </details>
+      )}
+    </section>
   );
 }
 

@@ -1,8 +1,9 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import * as api from "./api";
+import { Callback } from "./callback";
 import { Course } from "./course";
-import { Details } from "./details";
+import { Used } from "./details";
 import { Icon } from "./icons";
 import { bytes, clock, duration, FINAL, moment, percent, songName } from "./format";
 import { PlayerView } from "./player_view";
@@ -66,8 +67,11 @@ export function TaskPage({ id }: { id: string }) {
           <Now task={task} />
           <Actions task={task} again={again} failed={setProblem} />
           {task.result && !task.deleted_at && <Stems task={task} result={task.result} />}
-          <Course task={task} />
-          <Details task={task} />
+          <div class="pair">
+            <Course task={task} />
+            <Used task={task} />
+          </div>
+          {task.hook_host && <Callback task={task} host={task.hook_host} />}
         </>
       )}
     </article>

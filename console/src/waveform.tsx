@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "./api";
 import type { Player } from "./player";
 
-/** The loudness of each stem over time: a byte for each span, 255 for full scale. */
+/** The loudness of each stem over time: a byte for each span, 255 for the loudest of all. */
 export type Levels = Record<string, Uint8Array>;
 
 /** Returns the levels of the task's stems; none until they have come, and for stems that have none. */
@@ -18,9 +18,13 @@ export function useLevels(id: string): Levels {
   return levels;
 }
 
+/** Returns the finer resolution, raised so that the loudest stem fills the height. */
 function finest(peaks: api.Peaks): Levels {
-  const stems = Object.entries(peaks.resolutions[0]?.stems ?? {});
-  return Object.fromEntries(stems.map(([name, text]) => [name, Uint8Array.from(atob(text), (c) => c.charCodeAt(0))]));
+  const stems = Object.entries(peaks.resolutions[0]?.stems ?? {}).map(([name, text]) => {
+    return [name, Uint8Array.from(atob(text), (char) => char.charCodeAt(0))] as const;
+  });
+  const most = Math.max(1, ...stems.map(([, levels]) => levels.reduce((a, b) => Math.max(a, b), 0)));
+  return Object.fromEntries(stems.map(([name, levels]) => [name, levels.map((level) => (level * 255) / most)]));
 }
 
 // A bar and the gap behind it, in CSS pixels.
