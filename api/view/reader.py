@@ -74,7 +74,8 @@ class Reader:
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         order = "ORDER BY submitted_at DESC, task_uuid DESC"
         if query.label is not None or query.search:
-            # Tasks of one label have to be sorted, and many are looked through for a word: only numbers of rows, which an index holds with the times.
+            # Tasks of one label have to be sorted, and many are looked through for a word. So this reads only
+            # numbers of rows, which an index holds with the times.
             where = f"WHERE rowid IN (SELECT rowid FROM tasks {where} {order} LIMIT {int(query.limit)})"
         rows = self._rows(f"SELECT status FROM tasks {where} {order} LIMIT ?", (*values, query.limit))
         return [unpack(status) for (status,) in rows]

@@ -121,7 +121,7 @@ def fixed_columns(status: Status) -> tuple[str, str | None, str | None, str]:
 
 
 def words_of(status: Status) -> str:
-    """Return the texts by which people look for a task, each on a line of its own, as `folded` writes them."""
+    """Return the texts by which people look for a task, each on its own line, as `folded` writes them."""
     is_upload = status.file_name is not None
     texts = (status.label, status.file_name if is_upload else status.audio)
     return folded("\n".join(text for text in texts if text))
