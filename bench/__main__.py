@@ -38,6 +38,7 @@ PARTS = (
     "outage",
     "neighbours",
     "long_jobs",
+    "console",
 )
 
 

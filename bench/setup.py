@@ -47,6 +47,9 @@ class Sizes:
     idle_s: float
     outage_s: float
     poll_interval_ms: int
+    console_tasks: int
+    console_song_s: float
+    console_play_s: float
 
 
 FULL = Sizes(
@@ -72,6 +75,9 @@ FULL = Sizes(
     idle_s=60,
     outage_s=60,
     poll_interval_ms=50000,
+    console_tasks=10_000,
+    console_song_s=3600,
+    console_play_s=600,
 )
 QUICK = Sizes(
     repeats=1,
@@ -96,6 +102,9 @@ QUICK = Sizes(
     idle_s=5,
     outage_s=10,
     poll_interval_ms=2000,
+    console_tasks=2000,
+    console_song_s=120,
+    console_play_s=20,
 )
 
 

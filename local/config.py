@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from local import env_file, service_settings, store
+from local import demo_host, env_file, service_settings, store
 from local.broker import BrokerSpec
 from local.errors import LocalError
 from local.port_settings import PORTS, check_distinct, read_ports
@@ -160,6 +160,8 @@ class LocalConfig:
         env["PYTHONUNBUFFERED"] = "1"
         trusted = [env.get("TRUSTED_URL_PREFIXES", ""), self.demo_origin if self.has_demo else ""]
         env["TRUSTED_URL_PREFIXES"] = ",".join(filter(None, trusted))
+        if self.has_demo:
+            env = demo_host.song_settings(self.demo_origin) | env
         if model_name:
             env["MODEL_NAME"] = model_name
         if self.runs_kafka:

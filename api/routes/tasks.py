@@ -54,6 +54,15 @@ LabelFilter = Annotated[
     ),
 ]
 
+SearchFilter = Annotated[
+    str,
+    Query(
+        max_length=MAX_LABEL_CHARS,
+        description="words that the label, the file's name or the address has, in any order and case",
+        openapi_examples={"a word": {"value": "dream"}},
+    ),
+]
+
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
 
@@ -86,6 +95,7 @@ async def tasks(
     state: State | None = None,
     idempotency_key: KeyFilter = None,
     label: LabelFilter = None,
+    search: SearchFilter = "",
     submitted_since: Seconds = None,
     submitted_before: Seconds = None,
     cursor: Annotated[str | None, Query(max_length=64)] = None,
@@ -98,6 +108,7 @@ async def tasks(
             state=state,
             idempotency_key=idempotency_key,
             label=label,
+            search=search,
             since=submitted_since,
             until=submitted_before,
             after=decode_cursor(cursor) if cursor is not None else None,
@@ -111,6 +122,7 @@ async def tasks(
             "state": state,
             "idempotency_key": idempotency_key,
             "label": label,
+            "search": search or None,
             "submitted_since": submitted_since,
             "submitted_before": submitted_before,
             "limit": limit,

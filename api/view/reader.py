@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from api.view.tables import Row, unpack
+from api.view.tables import Row, folded, unpack
 from common.kafka.lanes import DEFAULT_PRIORITY, PRIORITIES, WEIGHTS
 from common.tasks.messages import DeliveryAttempt, State, Status
 
@@ -29,13 +29,15 @@ class Position:
 class Query:
     """A selection of tasks, the newest first. Times are those of submission, in seconds since the epoch.
 
-    `label` is the beginning of the tasks' labels.
+    `label` is the beginning of the tasks' labels. `search` is words that a task's label, file name or address
+    has, separated by spaces.
     """
 
     user: str | None = None
     state: State | None = None
     idempotency_key: str | None = None
     label: str | None = None
+    search: str = ""
     since: float | None = None
     until: float | None = None
     after: Position | None = None
@@ -72,8 +74,9 @@ class Reader:
         terms, values = _terms(query)
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         order = "ORDER BY submitted_at DESC, task_uuid DESC"
-        if query.label is not None:
-            # Tasks of one label have to be sorted: only numbers of rows, which an index holds with the times.
+        if query.label is not None or query.search:
+            # Tasks of one label have to be sorted, and many are looked through for a word. So this reads only
+            # numbers of rows, which an index holds with the times.
             where = f"WHERE rowid IN (SELECT rowid FROM tasks {where} {order} LIMIT {int(query.limit)})"
         rows = self._rows(f"SELECT status FROM tasks {where} {order} LIMIT ?", (*values, query.limit))
         return [unpack(status) for (status,) in rows]
@@ -180,6 +183,9 @@ def _terms(query: Query) -> tuple[list[str], list[Any]]:
     ]
     terms = [(term, value) for term, value in given if value is not None]
     sql, values = [term for term, _ in terms], [value for _, value in terms]
+    for word in folded(query.search).split():
+        sql.append("instr(words, ?)")
+        values.append(word)
     if after is not None:
         sql.append("(submitted_at, task_uuid) < (?, ?)")
         values += [after.submitted_at, after.task_uuid.bytes]

@@ -1,6 +1,7 @@
 """The tables of the view's file, and the rows in them."""
 
 import sqlite3
+import unicodedata
 import zlib
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,15 @@ from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
     at REAL NOT NULL, queued_at REAL, idempotency_key TEXT, awaits_callback INTEGER NOT NULL,
-    label TEXT, result_bytes INTEGER, priority INTEGER NOT NULL, status BLOB NOT NULL
+    label TEXT, result_bytes INTEGER, priority INTEGER NOT NULL, words TEXT NOT NULL, status BLOB NOT NULL
 );
-CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid);
-CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid);
+CREATE INDEX tasks_by_time ON tasks (submitted_at, task_uuid, words);
+CREATE INDEX tasks_by_user ON tasks (user, submitted_at, task_uuid, words);
 CREATE INDEX tasks_by_state ON tasks (state, submitted_at, task_uuid);
 CREATE INDEX tasks_by_user_and_state ON tasks (user, state, submitted_at, task_uuid);
 CREATE INDEX tasks_by_key ON tasks (idempotency_key, submitted_at, task_uuid)
@@ -40,16 +41,18 @@ CREATE TABLE workers (worker_id TEXT PRIMARY KEY, at REAL NOT NULL, announcement
 CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE origin (name TEXT NOT NULL);
 """
-# User, key, label, priority and time of submission hardly ever change: without them most indexes need no
-# update.
+# User, key, label, priority, words and time of submission hardly ever change: without them most indexes need
+# no update.
 UPSERT_TASK = """
-INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
+INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
     state = excluded.state, at = excluded.at, queued_at = excluded.queued_at,
     awaits_callback = excluded.awaits_callback, result_bytes = excluded.result_bytes,
     status = excluded.status
 """
 # For a task whose own record is read after a status of it.
-SET_FIXED = "UPDATE tasks SET user = ?, idempotency_key = ?, label = ?, priority = ? WHERE task_uuid = ?"
+SET_FIXED = """
+UPDATE tasks SET user = ?, idempotency_key = ?, label = ?, priority = ?, words = ? WHERE task_uuid = ?
+"""
 _CACHE_KB = 32 * 1024
 _CHECKPOINT_PAGES = 8192
 
@@ -102,6 +105,7 @@ def task_row(status: Status) -> Row:
         status.label,
         result_bytes(status),
         status.priority,
+        words_of(status),
         pack(status),
     )
 
@@ -115,9 +119,21 @@ def worker_row(worker: WorkerSeen) -> Row:
     return worker.worker_id, worker.at, worker.to_bytes()
 
 
-def fixed_columns(status: Status) -> tuple[str, str | None, str | None, int]:
+def fixed_columns(status: Status) -> tuple[str, str | None, str | None, int, str]:
     """Return the columns that `UPSERT_TASK` leaves as they are."""
-    return status.user, status.idempotency_key, status.label, status.priority
+    return status.user, status.idempotency_key, status.label, status.priority, words_of(status)
+
+
+def words_of(status: Status) -> str:
+    """Return the texts by which people look for a task, each on its own line, as `folded` writes them."""
+    is_upload = status.file_name is not None
+    texts = (status.label, status.file_name if is_upload else status.audio)
+    return folded("\n".join(text for text in texts if text))
+
+
+def folded(text: str) -> str:
+    """Return `text` without differences that a search passes over: case, and the spelling of accents."""
+    return unicodedata.normalize("NFC", text.casefold())
 
 
 def result_bytes(status: Status) -> int | None:

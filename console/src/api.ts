@@ -1,4 +1,6 @@
 /** The public API, from the page's own origin. Addresses are relative to the page, which may be below a prefix. */
+import { bodyOf, fieldsOf, type Choices, type Submission } from "./choices";
+import { EventReader } from "./event_reader";
 
 export type State =
   | "queued" | "downloading" | "preparing" | "separating" | "uploading" | "delivering"
@@ -44,7 +46,9 @@ export interface Task {
   queue_place?: number;
   queue_eta_s?: number;
   next_try_at?: number;
-  choices?: Record<string, unknown>;
+  choices?: Choices;
+  metadata?: Record<string, unknown>;
+  priority?: number;
   error_code?: string;
   error_message?: string;
   result?: Result;
@@ -55,9 +59,23 @@ export interface Page { tasks: Task[]; next?: string }
 
 export interface Preset { name: string; description: string; stems: string[]; speed?: number }
 
-export interface Session { user: string | null; is_admin: boolean }
+export interface Model { name: string; stems: string[]; is_default: boolean; speed?: number }
 
-export interface Delivery { run: number; try_number: number; started_at: number; status?: number; error_message?: string }
+/** A song of the operator's to try the page with. */
+export interface Demo { url: string; label: string }
+
+export interface Session { user: string | null; is_admin: boolean; demo?: Demo | null }
+
+export interface Delivery {
+  run: number;
+  try_number: number;
+  started_at: number;
+  took_s: number;
+  status?: number;
+  error_message?: string;
+  next_try_at?: number;
+  redelivery_requested_at?: number;
+}
 
 /** An answer that is an error, in the words of the API. `status` is 0 where there was no answer. */
 export class ProblemError extends Error {
@@ -112,15 +130,21 @@ export async function signOut(): Promise<void> {
   await send("DELETE", "session");
 }
 
+export const models = async () => (await get<{ models: Model[] }>("models")).models;
+
 export const presets = async () => (await get<{ presets: Preset[] }>("presets")).presets;
 
 /** `next` is the address that an earlier page has named, which begins with a slash. */
-export const tasks = (next = "/tasks?limit=30") => get<Page>(next.replace(/^\//, ""));
+export const tasks = (next: string) => get<Page>(next.replace(/^\//, ""));
 
 export const task = (id: string) => get<Task>(`tasks/${id}`);
 
 export const deliveries = async (id: string) =>
   (await get<{ deliveries: Delivery[] }>(`tasks/${id}/deliveries`)).deliveries;
+
+export const redeliver = (id: string) => send("POST", `tasks/${id}/redeliver`);
+
+export const upload = (id: string) => get<{ state: string }>(`uploads/${id}`);
 
 export const cancel = (id: string) => send("POST", `tasks/${id}/cancel`);
 
@@ -132,7 +156,16 @@ export const peaks = (id: string) => get<Peaks>(`tasks/${id}/peaks.json`);
 
 export const archiveAddress = (id: string) => `tasks/${id}/archive.zip`;
 
-export interface Choices { preset?: string; format?: string }
+interface Described { components?: { schemas?: Record<string, { properties?: Record<string, unknown> }> } }
+
+let described: Promise<Described> | undefined;
+
+/** Whether a submission to this API may have the field. The API describes itself unless its operator forbids it. */
+export async function takes(field: string): Promise<boolean> {
+  described ??= get<Described>("openapi.json").catch(() => ({}));
+  const schemas = Object.values((await described).components?.schemas ?? {});
+  return schemas.some(({ properties }) => properties && "hook_url" in properties && field in properties);
+}
 
 /** A key for one submission, so that a repetition makes no second task. */
 export function newKey(): string {
@@ -140,27 +173,21 @@ export function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export async function submitLink(audio: string, choices: Choices, key: string): Promise<string> {
-  const body = {
-    audio,
-    ...(choices.preset && { preset: choices.preset }),
-    ...(choices.format && { output: { format: choices.format } }),
-  };
-  const answer = await send("POST", "generate", { body: JSON.stringify(body), headers: { "Idempotency-Key": key } });
-  return ((await answer.json()) as { task_uuid: string }).task_uuid;
+export async function submitLink(audio: string, submission: Submission, key: string): Promise<string> {
+  const init = { body: bodyOf(audio, submission), headers: { "Idempotency-Key": key } };
+  return ((await (await send("POST", "generate", init)).json()) as { task_uuid: string }).task_uuid;
 }
 
 /** `progress` is called with 0 to 1. `fetch` does not tell how much has been sent. */
 export function submitFile(
   file: File,
-  choices: Choices,
+  submission: Submission,
   key: string,
   progress: (part: number) => void,
   signal: AbortSignal,
 ): Promise<string> {
   const form = new FormData();
-  if (choices.preset) form.append("preset", choices.preset);
-  if (choices.format) form.append("output", JSON.stringify({ format: choices.format }));
+  for (const [name, value] of fieldsOf(submission)) form.append(name, value);
   form.append("audio", file);
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
@@ -180,21 +207,25 @@ export function submitFile(
   });
 }
 
+const broken = { done: false, value: undefined } as const;
+
+// The API writes a comment each 15 s. A connection that brings nothing for so long has died unnoticed.
+const SILENCE_MS = 45_000;
+
 /** Calls `seen` with the task now and after each change. Returns when the task is over or the stream breaks. */
 export async function follow(id: string, seen: (task: Task) => void, signal: AbortSignal): Promise<void> {
+  const silence = new AbortController();
+  const either = AbortSignal.any([signal, silence.signal]);
   // An EventSource can send no header.
-  const answer = await send("GET", `tasks/${id}/events`, { signal });
+  const answer = await send("GET", `tasks/${id}/events`, { signal: either });
   if (!answer.body) return;
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  const stream = new EventReader();
   for (;;) {
-    const { value, done } = await reader.read();
+    const timer = setTimeout(() => silence.abort(), SILENCE_MS);
+    const { value, done } = await reader.read().catch(() => broken).finally(() => clearTimeout(timer));
     if (done) return;
-    const events = (rest + value.replaceAll("\r", "")).split("\n\n");
-    rest = events.pop() ?? "";
-    for (const event of events) {
-      const data = event.split("\n").filter((line) => line.startsWith("data:")).map((line) => line.slice(5));
-      if (data.length) seen(JSON.parse(data.join("\n")) as Task);
-    }
+    if (value === undefined) throw new ProblemError(0, "");
+    for (const data of stream.read(value)) seen(JSON.parse(data) as Task);
   }
 }

@@ -1,13 +1,15 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 
 import * as api from "./api";
 import { SignIn } from "./sign_in";
 import { Songs } from "./songs";
 import { Submit } from "./submit";
 import { TaskPage } from "./task";
+import { Welcome } from "./welcome";
 import { firstLanguage, LANGUAGES, LanguageContext, remember, useSpeech, type Language } from "./texts";
 
 const TASK = /^#\/tasks\/([0-9a-f-]{36})$/;
+const AGAIN = /^#\/again\/([0-9a-f-]{36})$/;
 const RETRY_MS = 3000;
 
 /** Returns the part of the address behind `#`: the place within the page. */
@@ -23,7 +25,7 @@ function usePlace(): string {
 
 export function App() {
   const [language, setLanguage] = useState<Language>(firstLanguage);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   }, [language]);
   const choose = (chosen: Language) => {
@@ -45,8 +47,9 @@ function Console({ choose }: { choose: (language: Language) => void }) {
 
   useEffect(() => {
     let timer = 0;
-    const ask = () =>
-      api.session().then(
+    const ask = () => {
+      clearTimeout(timer);
+      return api.session().then(
         (found) => {
           setIsAway(false);
           setSession(found);
@@ -56,12 +59,18 @@ function Console({ choose }: { choose: (language: Language) => void }) {
           timer = setTimeout(ask, RETRY_MS);
         },
       );
+    };
     api.onSignedOut(() => {
       setWasSignedOut(true);
       setSession({ user: null, is_admin: false });
     });
     void ask();
-    return () => clearTimeout(timer);
+    // Another tab may have signed in or out meanwhile.
+    addEventListener("focus", ask);
+    return () => {
+      clearTimeout(timer);
+      removeEventListener("focus", ask);
+    };
   }, []);
 
   const signOut = async () => {
@@ -92,7 +101,7 @@ function Console({ choose }: { choose: (language: Language) => void }) {
         {!session ? (
           !isAway && <p role="status">{t("loading")}</p>
         ) : session.user ? (
-          <SignedIn session={session} />
+          <SignedIn key={session.user} session={session} />
         ) : (
           <SignIn wasSignedOut={wasSignedOut} done={setSession} />
         )}
@@ -105,12 +114,24 @@ function SignedIn({ session }: { session: api.Session }) {
   const place = usePlace();
   const [submitted, setSubmitted] = useState(0);
   const task = TASK.exec(place)?.[1];
+  const earlier = AGAIN.exec(place)?.[1];
+  const [demos, setDemos] = useState(0);
   // The first view stays while a task is looked at, so that songs on their way go on being sent.
   return (
     <>
       <div hidden={task !== undefined}>
-        <Submit submitted={() => setSubmitted((count) => count + 1)} />
-        <Songs session={session} submitted={submitted} isSeen={task === undefined} />
+        <Submit
+          submitted={() => setSubmitted((count) => count + 1)}
+          earlier={earlier}
+          demo={session.demo}
+          demos={demos}
+        />
+        <Songs
+          session={session}
+          submitted={submitted}
+          isSeen={task === undefined}
+          welcome={<Welcome demo={session.demo} tryDemo={() => setDemos((count) => count + 1)} />}
+        />
       </div>
       {task && <TaskPage key={task} id={task} />}
     </>

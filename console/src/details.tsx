@@ -1,40 +1,35 @@
-import { useEffect, useState } from "preact/hooks";
-
-import * as api from "./api";
+import type * as api from "./api";
 import { moment } from "./format";
 import { useSpeech } from "./texts";
 
-/** What was submitted, chosen and used, and what became of the callback. */
-export function Details({ task }: { task: api.Task }) {
+/** What was submitted, chosen and used. */
+export function Used({ task }: { task: api.Task }) {
   const { t, language } = useSpeech();
   const result = task.result;
   return (
-    <>
-      <section aria-labelledby="used">
-        <h2 id="used">{t("used")}</h2>
-        <dl>
-          {task.audio && <><dt>{t("source")}</dt><dd>{task.file_name ?? task.audio}</dd></>}
-          <dt>{t("user")}</dt><dd>{task.user}</dd>
-          <dt>{t("submitted")}</dt><dd>{moment(task.submitted_at, language)}</dd>
-          {result && (
-            <>
-              <dt>{t("model")}</dt><dd>{modelsOf(result).join(", ")}</dd>
-              <dt>{t("device")}</dt><dd>{result.device}</dd>
-              {result.output && <><dt>{t("output")}</dt><dd>{outputOf(result.output)}</dd></>}
-              <dt>{t("gain")}</dt><dd>{result.gain}</dd>
-              {result.version && <><dt>{t("version")}</dt><dd>{result.version}</dd></>}
-            </>
-          )}
-        </dl>
-        {task.choices && (
-          <details>
-            <summary>{t("chosen")}</summary>
-            <pre>{JSON.stringify(task.choices, null, 1)}</pre>
-          </details>
+    <section class="card" aria-labelledby="used">
+      <h2 id="used">{t("used")}</h2>
+      <dl>
+        {task.audio && <><dt>{t("source")}</dt><dd>{task.file_name ?? task.audio}</dd></>}
+        <dt>{t("user")}</dt><dd>{task.user}</dd>
+        <dt>{t("submitted")}</dt><dd>{moment(task.submitted_at, language)}</dd>
+        {result && (
+          <>
+            <dt>{t("model")}</dt><dd>{modelsOf(result).join(", ")}</dd>
+            <dt>{t("device")}</dt><dd>{result.device}</dd>
+            {result.output && <><dt>{t("output")}</dt><dd>{outputOf(result.output)}</dd></>}
+            <dt>{t("gain")}</dt><dd>{result.gain}</dd>
+            {result.version && <><dt>{t("version")}</dt><dd>{result.version}</dd></>}
+          </>
         )}
-      </section>
-      {task.hook_host && <Callback task={task} host={task.hook_host} />}
-    </>
+      </dl>
+      {(task.choices || task.metadata) && (
+        <details>
+          <summary>{t("chosen")}</summary>
+          <pre>{JSON.stringify({ ...task.choices, metadata: task.metadata }, null, 2)}</pre>
+        </details>
+      )}
+    </section>
   );
 }
 
@@ -54,32 +49,4 @@ function outputOf({ format, sample_rate_hz, bit_depth, bitrate_kbps, normalize }
     bitrate_kbps && `${bitrate_kbps} kbit/s`,
     normalize,
   ].filter(Boolean).join(", ");
-}
-
-function Callback({ task, host }: { task: api.Task; host: string }) {
-  const { t, language } = useSpeech();
-  const [tries, setTries] = useState<api.Delivery[]>();
-  useEffect(() => {
-    // Left out where they cannot be had: the next change of the task asks again.
-    api.deliveries(task.task_uuid).then(setTries, () => setTries(undefined));
-  }, [task.task_uuid, task.updated_at]);
-  return (
-    <section aria-labelledby="callback">
-      <h2 id="callback">{t("callback")}</h2>
-      <p>{t("callbackTo", { host })}</p>
-      {tries?.length === 0 && <p>{t("noTries")}</p>}
-      <ul>
-        {tries?.map((one) => (
-          <li key={`${one.run} ${one.try_number} ${one.started_at}`}>
-            {t("callbackTry", {
-              run: one.run,
-              number: one.try_number,
-              time: moment(one.started_at, language),
-              answer: one.status ?? one.error_message ?? "",
-            })}
-          </li>
-        ))}
-      </ul>
-    </section>
-  );
 }

@@ -4,8 +4,36 @@ import type { Language } from "./texts";
 
 const TAGS: Record<Language, string> = { en: "en-GB", zh: "zh-CN" };
 
+const made = new Map<string, unknown>();
+
+/** Returns what `make` makes, once for each key: a list has hundreds of times, and a formatter takes long to make. */
+function once<T>(key: string, make: () => T): T {
+  if (!made.has(key)) made.set(key, make());
+  return made.get(key) as T;
+}
+
+function timeFormat(language: Language, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {
+  return once(language + JSON.stringify(options), () => new Intl.DateTimeFormat(TAGS[language], options));
+}
+
+function numberFormat(language: Language, options: Intl.NumberFormatOptions): Intl.NumberFormat {
+  return once(language + JSON.stringify(options), () => new Intl.NumberFormat(TAGS[language], options));
+}
+
 export function moment(seconds: number, language: Language): string {
-  return new Intl.DateTimeFormat(TAGS[language], { dateStyle: "medium", timeStyle: "medium" }).format(seconds * 1000);
+  return timeFormat(language, { dateStyle: "medium", timeStyle: "medium" }).format(seconds * 1000);
+}
+
+/** Leaves the day out where it is the day of `since`, in the browser's time zone. */
+export function momentAfter(seconds: number, since: number, language: Language): string {
+  const isSameDay = new Date(seconds * 1000).toDateString() === new Date(since * 1000).toDateString();
+  if (!isSameDay) return moment(seconds, language);
+  return timeFormat(language, { timeStyle: "medium" }).format(seconds * 1000);
+}
+
+/** `part` is 0 to 1. */
+export function percent(part: number, language: Language): string {
+  return numberFormat(language, { style: "percent" }).format(part);
 }
 
 /** `1:05`, `1:00:05`. */
@@ -20,13 +48,12 @@ export function duration(seconds: number, language: Language): string {
   const [amount, unit] =
     seconds < 90 ? [seconds, "second"] : seconds < 5400 ? [seconds / 60, "minute"] : [seconds / 3600, "hour"];
   const digits = amount < 10 ? 1 : 0;
-  return new Intl.NumberFormat(TAGS[language], { style: "unit", unit, maximumFractionDigits: digits }).format(amount);
+  return numberFormat(language, { style: "unit", unit, maximumFractionDigits: digits }).format(amount);
 }
 
 export function bytes(count: number, language: Language): string {
-  return new Intl.NumberFormat(TAGS[language], { style: "unit", unit: "megabyte", maximumFractionDigits: 1 }).format(
-    count / 1e6,
-  );
+  const options = { style: "unit", unit: "megabyte", maximumFractionDigits: 1 } as const;
+  return numberFormat(language, options).format(count / 1e6);
 }
 
 /** The name under which people know the song. */

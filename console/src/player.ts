@@ -10,16 +10,22 @@ export interface Track {
   isMuted: boolean;
   isSolo: boolean;
   isBroken: boolean;
+  /** Whether the track is so far from the leader that people would hear it twice. It is silent until it is back. */
+  isApart: boolean;
 }
 
 export interface Loop { isOn: boolean; from_s: number; to_s: number }
 
-const CHECK_MS = 100;
+const CHECK_MS = 50;
 // Below this difference nobody hears two stems apart, and the clocks of media elements are no finer.
 const IN_STEP_S = 0.005;
 // Beyond this difference a jump is heard less than the minutes that a change of speed would take.
 const JUMP_S = 0.25;
+// Beyond this difference two stems are heard apart.
+const APART_S = 0.015;
 const MOST_RATE_CHANGE = 0.02;
+// Of a track that is silent meanwhile.
+const MOST_SILENT_RATE_CHANGE = 0.25;
 
 /**
  * The first track that plays leads. The others are kept in step with it by small changes of their speed.
@@ -42,6 +48,7 @@ export class Player {
     this.loop.to_s = duration_s;
     this.tracks = stems.map(([name, url]) => ({
       name, url, element: this.makeElement(url), level: 1, isMuted: false, isSolo: false, isBroken: false,
+      isApart: false,
     }));
     this.tracks.forEach((track) => this.watch(track));
   }
@@ -53,6 +60,12 @@ export class Player {
   /** The largest difference between a track and the leader, in seconds. */
   get spread_s(): number {
     return Math.max(0, ...this.whole.map((track) => Math.abs(track.element.currentTime - this.position_s)));
+  }
+
+  /** The same among the tracks that sound. */
+  get heardSpread_s(): number {
+    const sounding = this.whole.filter((track) => !track.isApart);
+    return Math.max(0, ...sounding.map((track) => Math.abs(track.element.currentTime - this.position_s)));
   }
 
   async play(): Promise<void> {
@@ -165,7 +178,7 @@ export class Player {
 
   private setLevels(): void {
     for (const track of this.tracks) {
-      const level = this.isHeard(track) ? track.level : 0;
+      const level = this.isHeard(track) && !track.isApart ? track.level : 0;
       // A short ramp, because a jump of the level clicks.
       if (track.gain) track.gain.gain.setTargetAtTime(level, this.context!.currentTime, 0.01);
       else if (!this.usesGains) track.element.volume = level;
@@ -203,17 +216,25 @@ export class Player {
       if (!this.align()) this.start();
       return;
     }
-    for (const { element } of this.whole.slice(1)) this.keepInStep(element);
+    for (const track of this.whole.slice(1)) this.keepInStep(track);
   }
 
-  private keepInStep(element: HTMLAudioElement): void {
-    const ahead_s = element.currentTime - this.position_s;
+  private keepInStep(track: Track): void {
+    const { element } = track;
     if (isAtEnd(element)) return;
+    const ahead_s = element.currentTime - this.position_s;
+    const isApart = Math.abs(ahead_s) > APART_S;
+    if (isApart !== track.isApart) {
+      track.isApart = isApart;
+      this.setLevels();
+    }
     if (Math.abs(ahead_s) > JUMP_S) {
       element.currentTime = this.position_s;
       return;
     }
-    const change = Math.max(-MOST_RATE_CHANGE, Math.min(MOST_RATE_CHANGE, ahead_s));
+    // A difference is gone after half a second, or later where the change of speed could be heard.
+    const most = isApart ? MOST_SILENT_RATE_CHANGE : MOST_RATE_CHANGE;
+    const change = Math.max(-most, Math.min(most, 2 * ahead_s));
     element.playbackRate = Math.abs(ahead_s) < IN_STEP_S ? 1 : 1 - change;
   }
 

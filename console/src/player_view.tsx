@@ -2,11 +2,14 @@ import { useEffect, useReducer, useRef } from "preact/hooks";
 
 import type { Stem } from "./api";
 import { clock } from "./format";
+import { Icon } from "./icons";
 import { Player, type Track } from "./player";
 import { useSpeech } from "./texts";
 import { useLevels, Waveform } from "./waveform";
 
 const STEP_S = 5;
+// The style sheet has so many colours of waveforms.
+const COLOURS = 6;
 
 declare global {
   interface Window {
@@ -31,10 +34,27 @@ function usePlayer(stems: [string, Stem][]): Player | undefined {
   return player.current;
 }
 
+/** Moves the cursors with each picture that the browser draws, without drawing the rows anew. */
+function useCursor(player: Player | undefined) {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (!player) return;
+    let frame = 0;
+    const move = () => {
+      box.current?.style.setProperty("--played", String(player.position_s / player.duration_s));
+      if (player.isPlaying) frame = requestAnimationFrame(move);
+    };
+    move();
+    return () => cancelAnimationFrame(frame);
+  }, [player, player?.isPlaying, player?.isPlaying || player?.position_s]);
+  return box;
+}
+
 export function PlayerView({ id, stems }: { id: string; stems: [string, Stem][] }) {
   const { t } = useSpeech();
   const player = usePlayer(stems);
   const levels = useLevels(id);
+  const box = useCursor(player);
   if (!player) return null;
 
   const pressed = (event: KeyboardEvent) => {
@@ -49,11 +69,11 @@ export function PlayerView({ id, stems }: { id: string; stems: [string, Stem][] 
   };
 
   return (
-    <div class="player" tabIndex={0} role="group" aria-labelledby="listen" aria-describedby="keys" onKeyDown={pressed}>
+    <div ref={box} class="player" tabIndex={0} role="group" aria-labelledby="listen" aria-describedby="keys" onKeyDown={pressed}>
       <Transport player={player} />
       <ul class="tracks">
-        {player.tracks.map((track) => (
-          <TrackRow key={track.name} player={player} track={track} levels={levels[track.name]} />
+        {player.tracks.map((track, place) => (
+          <TrackRow key={track.name} player={player} track={track} place={place} levels={levels[track.name]} />
         ))}
       </ul>
       <p class="hint" id="keys">{t("playerKeys")}</p>
@@ -67,8 +87,13 @@ function Transport({ player }: { player: Player }) {
   const { isOn, from_s, to_s } = player.loop;
   return (
     <div class="transport">
-      <button class="main play" type="button" onClick={() => player.toggle()}>
-        {t(player.isPlaying ? "pause" : "play")}
+      <button
+        class="main play"
+        type="button"
+        aria-label={t(player.isPlaying ? "pause" : "play")}
+        onClick={() => player.toggle()}
+      >
+        <Icon name={player.isPlaying ? "pause" : "play"} />
       </button>
       <input
         class="position"
@@ -83,26 +108,31 @@ function Transport({ player }: { player: Player }) {
       />
       <span class="clock" aria-hidden="true">{t("positionOf", { now, all })}</span>
       <div class="loop">
-        <button type="button" aria-pressed={isOn} onClick={() => player.setLoop({ isOn: !isOn })}>{t("loop")}</button>
+        <button type="button" aria-pressed={isOn} onClick={() => player.setLoop({ isOn: !isOn })}>
+          <Icon name="loop" />
+          {t("loop")}
+        </button>
         <button type="button" onClick={() => player.setLoop({ isOn: true, from_s: player.position_s })}>
           {t("loopFrom")}
         </button>
         <button type="button" onClick={() => player.setLoop({ isOn: true, to_s: player.position_s })}>
           {t("loopTo")}
         </button>
-        {isOn && <span>{t("loopPart", { from: clock(from_s), to: clock(to_s) })}</span>}
+        {isOn && <span class="when">{t("loopPart", { from: clock(from_s), to: clock(to_s) })}</span>}
       </div>
     </div>
   );
 }
 
-function TrackRow({ player, track, levels }: { player: Player; track: Track; levels?: Uint8Array }) {
+interface RowProps { player: Player; track: Track; place: number; levels?: Uint8Array }
+
+function TrackRow({ player, track, place, levels }: RowProps) {
   const { t } = useSpeech();
   const stem = track.name;
   if (track.isBroken) return <li><p class="problem">{t("playFailed", { stem })}</p></li>;
   return (
     <li class={player.isHeard(track) ? undefined : "silent"}>
-      <span class="name">{stem}</span>
+      <span class="name"><i class={`dot stem-${place % COLOURS}`} />{stem}</span>
       <button
         type="button"
         aria-pressed={track.isMuted}
@@ -119,16 +149,19 @@ function TrackRow({ player, track, levels }: { player: Player; track: Track; lev
       >
         {t("solo")}
       </button>
-      <input
-        type="range"
-        min={0}
-        max={1}
-        step={0.01}
-        value={track.level}
-        aria-label={t("levelStem", { stem })}
-        onInput={(event) => player.set(track, { level: Number(event.currentTarget.value) })}
-      />
-      {levels && <Waveform player={player} levels={levels} />}
+      <span class="level">
+        <Icon name="level" />
+        <input
+          type="range"
+          min={0}
+          max={1}
+          step={0.01}
+          value={track.level}
+          aria-label={t("levelStem", { stem })}
+          onInput={(event) => player.set(track, { level: Number(event.currentTarget.value) })}
+        />
+      </span>
+      {levels && <Waveform player={player} levels={levels} place={place % COLOURS} />}
     </li>
   );
 }

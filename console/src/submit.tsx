@@ -1,51 +1,47 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { useEarlier, type Earlier } from "./again";
 import * as api from "./api";
-import { duration } from "./format";
+import { ChoiceFields } from "./choice_fields";
+import type { Submission } from "./choices";
+import { Icon } from "./icons";
+import { SendingRow, useSending } from "./sending";
 import { useSpeech } from "./texts";
-import { wordsOf } from "./words";
 
-const FORMATS = ["wav", "flac", "mp3", "m4a", "ogg"];
-const SONG_S = 240;
+interface Props { submitted: () => void; earlier?: string; demo?: api.Demo | null; demos: number }
 
-/** A song on its way to the API. It leaves the list once it is queued. */
-interface Sending { key: string; name: string; part: number; problem: string; stop: AbortController }
-
-export function Submit({ submitted }: { submitted: () => void }) {
+/** `earlier` is the task to begin from. `demo` is sent each time that `demos` rises. */
+export function Submit({ submitted, earlier: id, demo, demos }: Props) {
   const { t } = useSpeech();
-  const [choices, setChoices] = useState<api.Choices>({});
-  const [sending, setSending] = useState<Sending[]>([]);
-  const [said, setSaid] = useState("");
+  const [chosen, setChosen] = useState<Submission>({});
+  const [address, setAddress] = useState("");
   const [isOver, setIsOver] = useState(false);
-  const turn = useRef<Promise<void>>(Promise.resolve());
+  const { sending, said, submit, dismiss } = useSending(submitted);
+  const { earlier, problem } = useEarlier(id);
+  const heading = useRef<HTMLHeadingElement>(null);
 
-  const change = (key: string, changed: Partial<Sending>) =>
-    setSending((all) => all.map((one) => (one.key === key ? { ...one, ...changed } : one)));
-  const dismiss = (key: string) => setSending((all) => all.filter((one) => one.key !== key));
+  useEffect(() => {
+    if (!earlier) return;
+    setChosen(earlier.submission);
+    setAddress(earlier.link ?? "");
+    heading.current?.focus();
+  }, [earlier]);
 
-  const submit = (name: string, send: (one: Sending, progress: (part: number) => void) => Promise<string>) => {
-    const one: Sending = { key: api.newKey(), name, part: 0, problem: "", stop: new AbortController() };
-    setSending((all) => [...all, one]);
-    // One at a time: several at once would take as long, and all of them would be late.
-    turn.current = turn.current.then(async () => {
-      try {
-        one.stop.signal.throwIfAborted();
-        await send(one, (part) => change(one.key, { part }));
-        setSaid(t("queued", { name }));
-        dismiss(one.key);
-        submitted();
-      } catch (error) {
-        const isStopped = one.stop.signal.aborted;
-        change(one.key, { problem: isStopped ? t("stopped", { name }) : `${name}: ${wordsOf(error, t)}` });
-      }
-    });
+  const leave = () => {
+    if (id) location.hash = "#/";
   };
   const submitFiles = (files: Iterable<File>) => {
     for (const file of files)
-      submit(file.name, (one, progress) => api.submitFile(file, choices, one.key, progress, one.stop.signal));
+      submit(file.name, (one, progress) => api.submitFile(file, chosen, one.key, progress, one.stop.signal));
+    leave();
   };
-  const submitLink = (address: string) =>
-    submit(address, (one) => api.submitLink(address, choices, one.key));
+  const submitAddress = (name: string, audio: string, submission = chosen) => {
+    submit(name, (one) => api.submitLink(audio, submission, one.key));
+    leave();
+  };
+  useEffect(() => {
+    if (demo && demos) submitAddress(demo.label || demo.url, demo.url, { label: demo.label || undefined });
+  }, [demos]);
 
   return (
     <section
@@ -62,15 +58,44 @@ export function Submit({ submitted }: { submitted: () => void }) {
         submitFiles(event.dataTransfer?.files ?? []);
       }}
     >
-      <h1 id="new-song">{t("newSong")}</h1>
-      <Chooser choose={submitFiles} />
-      <Link submit={submitLink} />
-      <ChoiceFields choices={choices} change={setChoices} />
+      <h1 id="new-song" ref={heading} tabIndex={-1}>{earlier ? t("againOf", { name: earlier.name }) : t("newSong")}</h1>
+      {problem && <p class="problem" role="alert">{problem}</p>}
+      {earlier && <EarlierSong earlier={earlier} submit={(audio) => submitAddress(earlier.name, audio)} />}
+      {!earlier?.upload && <Chooser choose={submitFiles} />}
+      {!earlier?.upload && (
+        <Link
+          address={address}
+          change={setAddress}
+          submit={(given) => {
+            submitAddress(given, given);
+            setAddress("");
+          }}
+        />
+      )}
+      <ChoiceFields chosen={chosen} change={setChosen} />
       <ul class="sending">
-        {sending.map((one) => <Row key={one.key} one={one} dismiss={dismiss} />)}
+        {sending.map((one) => <SendingRow key={one.key} one={one} dismiss={dismiss} />)}
       </ul>
       <p class="said" role="status">{said}</p>
     </section>
+  );
+}
+
+function EarlierSong({ earlier, submit }: { earlier: Earlier; submit: (audio: string) => void }) {
+  const { t } = useSpeech();
+  const { upload, isGone } = earlier;
+  return (
+    <div class="earlier">
+      {isGone && <p class="notice">{t("againGone")}</p>}
+      {earlier.link && <p class="notice">{t("againLink")}</p>}
+      {upload && (
+        <>
+          <p>{t("againUpload")}</p>
+          <button class="main" type="button" onClick={() => submit(upload)}>{t("submitLink")}</button>
+        </>
+      )}
+      <a href="#/">{t("againNot")}</a>
+    </div>
   );
 }
 
@@ -78,7 +103,8 @@ function Chooser({ choose }: { choose: (files: FileList) => void }) {
   const { t } = useSpeech();
   return (
     <div class="drop">
-      <span class="hint" aria-hidden="true">{t("drop")}</span>
+      <Icon name="drop" />
+      <span aria-hidden="true">{t("drop")}</span>
       <label class="button main">
         {t("choose")}
         <input
@@ -96,16 +122,16 @@ function Chooser({ choose }: { choose: (files: FileList) => void }) {
   );
 }
 
-function Link({ submit }: { submit: (address: string) => void }) {
+interface LinkProps { address: string; change: (address: string) => void; submit: (address: string) => void }
+
+function Link({ address, change, submit }: LinkProps) {
   const { t } = useSpeech();
-  const [address, setAddress] = useState("");
   return (
     <form
       class="link"
       onSubmit={(event) => {
         event.preventDefault();
         submit(address.trim());
-        setAddress("");
       }}
     >
       <label for="link">{t("orLink")}</label>
@@ -116,71 +142,9 @@ function Link({ submit }: { submit: (address: string) => void }) {
         placeholder="https://…"
         aria-label={t("link")}
         value={address}
-        onInput={(event) => setAddress(event.currentTarget.value)}
+        onInput={(event) => change(event.currentTarget.value)}
       />
       <button type="submit">{t("submitLink")}</button>
     </form>
-  );
-}
-
-function ChoiceFields({ choices, change }: { choices: api.Choices; change: (choices: api.Choices) => void }) {
-  const { t, language } = useSpeech();
-  const [presets, setPresets] = useState<api.Preset[]>([]);
-  useEffect(() => {
-    // Without presets there is the default, which needs none.
-    api.presets().then(setPresets, () => setPresets([]));
-  }, []);
-  const chosen = presets.find((preset) => preset.name === choices.preset);
-  return (
-    <div class="choices">
-      <label>
-        {t("preset")}
-        <select
-          value={choices.preset ?? ""}
-          onChange={(event) => change({ ...choices, preset: event.currentTarget.value || undefined })}
-        >
-          <option value="">{t("presetDefault")}</option>
-          {presets.map(({ name }) => <option key={name} value={name}>{name}</option>)}
-        </select>
-      </label>
-      {chosen && (
-        <p class="hint">
-          {chosen.description}
-          {chosen.speed ? ` ${t("presetCost", { time: duration(SONG_S / chosen.speed, language) })}` : ""}
-        </p>
-      )}
-      <details>
-        <summary>{t("more")}</summary>
-        <label>
-          {t("format")}
-          <select
-            value={choices.format ?? ""}
-            onChange={(event) => change({ ...choices, format: event.currentTarget.value || undefined })}
-          >
-            <option value="">{t("formatDefault")}</option>
-            {FORMATS.map((format) => <option key={format} value={format}>{format}</option>)}
-          </select>
-        </label>
-      </details>
-    </div>
-  );
-}
-
-function Row({ one, dismiss }: { one: Sending; dismiss: (key: string) => void }) {
-  const { t } = useSpeech();
-  if (one.problem)
-    return (
-      <li>
-        <p class="problem" role="alert">{one.problem}</p>
-        <button type="button" onClick={() => dismiss(one.key)}>{t("dismiss")}</button>
-      </li>
-    );
-  const name = t("sending", { name: one.name });
-  return (
-    <li>
-      <span class="name">{name}</span>
-      <progress aria-label={name} max={1} value={one.part} />
-      <button type="button" onClick={() => one.stop.abort()}>{t("stop")}</button>
-    </li>
   );
 }

@@ -1,8 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import * as api from "./api";
-import { Details } from "./details";
-import { bytes, clock, duration, FINAL, moment, songName } from "./format";
+import { Callback } from "./callback";
+import { Course } from "./course";
+import { Used } from "./details";
+import { Icon } from "./icons";
+import { bytes, clock, duration, FINAL, moment, percent, songName } from "./format";
 import { PlayerView } from "./player_view";
 import { useSpeech } from "./texts";
 import { wordsOf } from "./words";
@@ -55,7 +58,7 @@ export function TaskPage({ id }: { id: string }) {
   useEffect(() => heading.current?.focus(), [isThere]);
   return (
     <article>
-      <p><a href="#/">← {t("back")}</a></p>
+      <p class="back"><a href="#/">← {t("back")}</a></p>
       <h1 ref={heading} tabIndex={-1}>{task ? songName(task) : t("source")}</h1>
       {problem && <p class="problem" role="alert">{problem}</p>}
       {!task && !problem && <p role="status">{t("loading")}</p>}
@@ -64,8 +67,11 @@ export function TaskPage({ id }: { id: string }) {
           <Now task={task} />
           <Actions task={task} again={again} failed={setProblem} />
           {task.result && !task.deleted_at && <Stems task={task} result={task.result} />}
-          <Course task={task} />
-          <Details task={task} />
+          <div class="pair">
+            <Course task={task} />
+            <Used task={task} />
+          </div>
+          {task.hook_host && <Callback task={task} host={task.hook_host} />}
         </>
       )}
     </article>
@@ -80,7 +86,12 @@ function Now({ task }: { task: api.Task }) {
   return (
     <div class="now">
       <p role="status"><span class={`state ${task.state}`}>{state}</span></p>
-      {!FINAL.has(task.state) && <progress aria-label={t("progress")} max={1} value={task.progress ?? 0} />}
+      {!FINAL.has(task.state) && (
+        <div class="going">
+          <progress aria-label={t("progress")} max={1} value={task.progress ?? 0} />
+          <span class="when" aria-hidden="true">{percent(task.progress ?? 0, language)}</span>
+        </div>
+      )}
       {place !== undefined && (
         <p>
           {eta === undefined ? t("place", { place }) : t("placeEta", { place, time: duration(eta, language) })}
@@ -127,6 +138,7 @@ function Actions({ task, again, failed }: { task: api.Task; again: () => void; f
 
   return (
     <div class="actions">
+      {!isDeleted && <a class="button" href={`#/again/${task.task_uuid}`}>{t("again")}</a>}
       {!isOver && <button type="button" onClick={() => act(api.cancel)}>{t("cancel")}</button>}
       {isOver && !isDeleted && !isRemoving && (
         <button class="danger" type="button" onClick={() => dialog.current!.showModal()}>{t("remove")}</button>
@@ -154,47 +166,21 @@ function Stems({ task, result }: { task: api.Task; result: api.Result }) {
       <ul class="files">
         {stems.map(([name, stem]) => (
           <li key={name}>
-            <a href={stem.url} rel="noreferrer" download>{t("save", { stem: name })}</a>
-            <span class="when"> {bytes(stem.bytes, language)}, {clock(stem.duration_s)}</span>
+            <a class="button" href={stem.url} rel="noreferrer" download>
+              <Icon name="save" />
+              {t("save", { stem: name })}
+            </a>
+            <span class="when">{bytes(stem.bytes, language)}, {clock(stem.duration_s)}</span>
           </li>
         ))}
-        <li><a href={api.archiveAddress(task.task_uuid)} download>{t("saveAll")}</a></li>
+        <li>
+          <a class="button" href={api.archiveAddress(task.task_uuid)} download>
+            <Icon name="save" />
+            {t("saveAll")}
+          </a>
+        </li>
       </ul>
       {result.expires_at && <p class="hint">{t("linksUntil", { time: moment(result.expires_at, language) })}</p>}
-    </section>
-  );
-}
-
-function Course({ task }: { task: api.Task }) {
-  const { t, language } = useSpeech();
-  const times = Object.entries(task.times) as [api.State, number][];
-  const entered = times.sort((a, b) => a[1] - b[1]);
-  return (
-    <section aria-labelledby="course">
-      <h2 id="course">{t("course")}</h2>
-      <div class="scroll" tabIndex={0} role="group" aria-labelledby="course">
-        <table>
-          <thead>
-            <tr>
-              <th scope="col">{t("state")}</th>
-              <th scope="col">{t("entered")}</th>
-              <th scope="col">{t("lasted")}</th>
-            </tr>
-          </thead>
-          <tbody>
-            {entered.map(([state, at], place) => {
-              const end = entered[place + 1]?.[1];
-              return (
-                <tr key={state}>
-                  <th scope="row">{t(`state_${state}`)}</th>
-                  <td>{moment(at, language)}</td>
-                  <td>{end === undefined ? "" : duration(end - at, language)}</td>
-                </tr>
-              );
-            })}
-          </tbody>
-        </table>
-      </div>
     </section>
   );
 }

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "./api";
 import type { Player } from "./player";
 
-/** The loudness of each stem over time: a byte for each span, 255 for full scale. */
+/** The loudness of each stem over time: a byte for each span, 255 for the loudest of all. */
 export type Levels = Record<string, Uint8Array>;
 
 /** Returns the levels of the task's stems; none until they have come, and for stems that have none. */
@@ -18,18 +18,30 @@ export function useLevels(id: string): Levels {
   return levels;
 }
 
+/** Returns the finer resolution, raised so that the loudest stem fills the height. */
 function finest(peaks: api.Peaks): Levels {
-  const stems = Object.entries(peaks.resolutions[0]?.stems ?? {});
-  return Object.fromEntries(stems.map(([name, text]) => [name, Uint8Array.from(atob(text), (c) => c.charCodeAt(0))]));
+  const stems = Object.entries(peaks.resolutions[0]?.stems ?? {}).map(([name, text]) => {
+    return [name, Uint8Array.from(atob(text), (char) => char.charCodeAt(0))] as const;
+  });
+  const most = Math.max(1, ...stems.map(([, levels]) => levels.reduce((a, b) => Math.max(a, b), 0)));
+  return Object.fromEntries(stems.map(([name, levels]) => [name, levels.map((level) => (level * 255) / most)]));
 }
 
+// A bar and the gap behind it, in CSS pixels.
+const BAR_PX = 3;
+const GAP_PX = 1;
+
+interface Props { player: Player; levels: Uint8Array; place: number }
+
 /** Draws a stem. A click moves all stems there; the slider above does the same for the keyboard. */
-export function Waveform({ player, levels }: { player: Player; levels: Uint8Array }) {
-  const canvas = useRef<HTMLCanvasElement>(null);
+export function Waveform({ player, levels, place }: Props) {
+  const [coming, played] = [useRef<HTMLCanvasElement>(null), useRef<HTMLCanvasElement>(null)];
   useEffect(() => {
-    const redraw = () => canvas.current && draw(canvas.current, levels);
+    const redraw = () => {
+      for (const { current } of [coming, played]) if (current) draw(current, levels);
+    };
     const watch = new ResizeObserver(redraw);
-    watch.observe(canvas.current!);
+    watch.observe(coming.current!);
     const theme = matchMedia("(prefers-color-scheme: dark)");
     theme.addEventListener("change", redraw);
     return () => {
@@ -39,15 +51,15 @@ export function Waveform({ player, levels }: { player: Player; levels: Uint8Arra
   }, [levels]);
 
   const clicked = (event: MouseEvent) => {
-    const { left, width } = canvas.current!.getBoundingClientRect();
+    const { left, width } = coming.current!.getBoundingClientRect();
     player.seek(((event.clientX - left) / width) * player.duration_s);
   };
 
-  const played = `${(100 * player.position_s) / player.duration_s}%`;
   return (
-    <div class="waveform" aria-hidden="true" onClick={clicked}>
-      <canvas ref={canvas} />
-      <span class="cursor" style={{ left: played }} />
+    <div class={`waveform stem-${place}`} aria-hidden="true" onClick={clicked}>
+      <canvas ref={coming} class="coming" />
+      <canvas ref={played} class="played" />
+      <span class="cursor" />
     </div>
   );
 }
@@ -57,12 +69,19 @@ function draw(canvas: HTMLCanvasElement, levels: Uint8Array): void {
   canvas.width = Math.round(width * devicePixelRatio);
   canvas.height = Math.round(height * devicePixelRatio);
   const context = canvas.getContext("2d")!;
+  context.scale(devicePixelRatio, devicePixelRatio);
   context.fillStyle = getComputedStyle(canvas).color;
-  for (let x = 0; x < canvas.width; x++) {
-    const from = Math.floor((x * levels.length) / canvas.width);
-    const to = Math.max(from + 1, Math.floor(((x + 1) * levels.length) / canvas.width));
-    const loudest = levels.subarray(from, to).reduce((most, level) => Math.max(most, level), 0);
-    const high = Math.max(1, (loudest / 255) * canvas.height);
-    context.fillRect(x, (canvas.height - high) / 2, 1, high);
+  context.beginPath();
+  for (let x = 0; x < width; x += BAR_PX + GAP_PX) {
+    const high = Math.max(2, loudest(levels, x / width, (x + BAR_PX + GAP_PX) / width) * height);
+    context.roundRect(x, (height - high) / 2, BAR_PX, high, BAR_PX / 2);
   }
+  context.fill();
+}
+
+/** Returns the largest level between two parts of the song, all from 0 to 1. */
+function loudest(levels: Uint8Array, from: number, to: number): number {
+  const first = Math.floor(from * levels.length);
+  const end = Math.max(first + 1, Math.floor(to * levels.length));
+  return levels.subarray(first, end).reduce((most, level) => Math.max(most, level), 0) / 255;
 }

@@ -1,33 +1,38 @@
 """The console in a real Chromium, with the real api and a real store; the test does what workers do."""
 
 import gzip
-import hashlib
-import io
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-import soundfile
 
-from api.view.merge import of_task
-from common.storage.bucket_keys import RunKeys
-from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
-from processor.audio.peaks import Peaks
-from processor.audio.wav import SAMPLE_RATE
-from tests.support import audio
+from common.tasks.messages import DeliveryAttempt, State, Status
+from tests.support.api.announcements import worker
 from tests.support.api.api_server import ApiServer, api_server
 from tests.support.browser import Browser, Tab, browser
-from tests.support.console import findings, need_console
+from tests.support.console import (
+    PATIENCE_S,
+    SONG_S,
+    complaints,
+    fill,
+    findings,
+    finished,
+    in_state,
+    need_console,
+    opened,
+    seen,
+    settings,
+    sign_in,
+    signed_in,
+    song,
+)
 from tests.support.paths import REPOSITORY
 from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
 
-_PATIENCE_S = 60
-_SONG_S = 20
 _IN_STEP_S = 0.02
 # How much of the first waveform's canvas is covered.
 _DRAWN_SHARE = """(() => {
@@ -50,99 +55,31 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield started
 
 
-def settings(store: S3Store, tmp_path: Path) -> dict[str, str | Path]:
-    return {
-        "s3_endpoint_url": store.endpoint_url,
-        "s3_bucket_name": store.bucket,
-        "aws_access_key_id": store.access_key,
-        "aws_secret_access_key": store.secret_key,
-        "s3_prefix": f"{uuid4()}/",
-        "view_file": tmp_path / "view",
-    }
-
-
 @pytest.fixture
 def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
     with api_server(**settings(s3_store, tmp_path)) as server:
         yield server
 
 
-def opened(chrome: Browser, api: ApiServer) -> Tab:
-    """A tab with the console, in which nobody is signed in."""
-    tab = chrome.open("about:blank")
-    tab.browser.call("Network.enable", tab.session)
-    tab.browser.call("Network.clearBrowserCookies", tab.session)
-    tab.listen()
-    tab.visit(f"{api.url}/")
-    seen(tab, "Sign in")
-    return tab
-
-
-def seen(tab: Tab, text: str) -> None:
-    wait_for(lambda: text in tab.text, _PATIENCE_S, f"{text!r} on the page")
-
-
-def in_state(tab: Tab, selector: str, state: str) -> None:
-    script = f"document.querySelector({json.dumps(selector)})?.textContent"
-    wait_for(lambda: tab.run(script) == state, _PATIENCE_S, f"the state {state}")
-
-
-def sign_in(tab: Tab, password: str = "password") -> None:
-    tab.run("document.querySelectorAll('.sign-in input').forEach(field => field.value = '')")
-    tab.type("[name=username]", "admin")
-    tab.type("[name=password]", password)
-    tab.press("Enter")
-
-
-def signed_in(chrome: Browser, api: ApiServer) -> Tab:
-    tab = opened(chrome, api)
-    sign_in(tab)
-    seen(tab, "Separate a song")
-    return tab
-
-
-def song(directory: Path, seconds: float = 1.0, seed: int = 0) -> Path:
-    return audio.write(directory / f"song {seed}.wav", audio.noise(seconds, seed), "PCM_16")
-
-
-def finished(task: Task, store: S3Store, prefix: str, directory: Path) -> Status:
-    """The status of `task` with two stems and their peaks in the store."""
-    stems, names = {}, ("vocals", "instrumental")
-    peaks = Peaks(names, _SONG_S * SAMPLE_RATE, SAMPLE_RATE)
-    for seed, name in enumerate(names):
-        data = song(directory, _SONG_S, seed).read_bytes()
-        peaks.add(name, soundfile.read(io.BytesIO(data), dtype="float32")[0])
-        key = RunKeys(prefix, task.task_uuid, 1).stem(name, "wav")
-        store.client().put_object(Bucket=store.bucket, Key=key, Body=data, ContentType="audio/wav")
-        link = f"{store.endpoint_url}/{store.bucket}/{key}"
-        digest = hashlib.sha256(data).hexdigest()
-        stems[name] = PublishedStem(url=link, sha256=digest, bytes=len(data), duration_s=_SONG_S)
-    peaks.write(directory / "peaks.json")
-    body, key = (directory / "peaks.json").read_bytes(), RunKeys(prefix, task.task_uuid, 1).peaks
-    store.client().put_object(Bucket=store.bucket, Key=key, Body=body)
-    result = SuccessCallback(
-        task_uuid=task.task_uuid, timestamp=task.submitted_at + 30, stems=stems, model="spleeter-2stems",
-        device="cpu", expires_at=task.submitted_at + 3600,
-    )  # fmt: skip
-    times = {State.QUEUED: task.submitted_at, State.SEPARATING: task.submitted_at + 10.0}
-    done = {"state": State.SUCCEEDED, "at": task.submitted_at + 30, "progress": 1.0, "result": result}
-    times[State.SUCCEEDED] = task.submitted_at + 30
-    return of_task(task).model_copy(update=done | {"times": times})
-
-
-def complaints(tab: Tab) -> list[str]:
-    """Without the lines that the browser writes for each answer that is an error."""
-    return [text for text in map(json.dumps, tab.complaints) if "Failed to load resource" not in text]
-
-
 @pytest.mark.slow
 def test_a_song_is_sent_followed_heard_and_deleted(chrome, api, s3_store, tmp_path):
+    api.view.tell(worker())
     tab = signed_in(chrome, api)
+    seen(tab, "Gives vocals, instrumental.")
+    tab.click(".choices summary")
+    seen(tab, "Sample rate")
+    fill(tab, ".more fieldset:nth-of-type(2) select", "flac")
+    seen(tab, "Bit depth")
+    fill(tab, ".preset select", "preset:best")
+    tab.type(".more [inputmode=numeric]", "0:00.5")
+    tab.type(".more [type=url]", "https://example.com/hook")
     assert findings(tab) == []
     tab.choose_files("input[type=file]", song(tmp_path))
-    wait_for(lambda: api.publisher.tasks, _PATIENCE_S, "task")
+    wait_for(lambda: api.publisher.tasks, PATIENCE_S, "task")
     (task,) = api.publisher.tasks
-    assert (task.user, task.file_name) == ("admin", "song 0.wav")
+    assert (task.user, task.file_name, task.hook_url) == ("admin", "song 0.wav", "https://example.com/hook")
+    chosen = {"preset": "best", "output": {"format": "flac"}, "start_s": 0.5}
+    assert task.choices.model_dump(exclude_none=True) == chosen
     in_state(tab, ".songs .state", "queued")
     prefix = api.app.state.parts.settings.s3_prefix
     done = finished(task, s3_store, prefix, tmp_path)
@@ -154,25 +91,50 @@ def test_a_song_is_sent_followed_heard_and_deleted(chrome, api, s3_store, tmp_pa
     assert findings(tab) == []
     tab.run("document.querySelector('.player').focus()")
     tab.press(" ")
-    wait_for(lambda: tab.run("uvrPlayer.position_s") > 1, _PATIENCE_S, "the stems to play")
+    wait_for(lambda: tab.run("uvrPlayer.position_s") > 1, PATIENCE_S, "the stems to play")
     tab.run("uvrPlayer.seek(10)")
-    wait_for(lambda: tab.run("uvrPlayer.position_s") > 11, _PATIENCE_S, "the stems to play on")
-    wait_for(lambda: tab.run("uvrPlayer.spread_s") < _IN_STEP_S, _PATIENCE_S, "the stems to be in step")
+    wait_for(lambda: tab.run("uvrPlayer.position_s") > 11, PATIENCE_S, "the stems to play on")
+    wait_for(lambda: tab.run("uvrPlayer.spread_s") < _IN_STEP_S, PATIENCE_S, "the stems to be in step")
     assert tab.run("uvrPlayer.tracks.every(track => track.gain)"), "the store allows no Web Audio"
     assert tab.run("document.querySelectorAll('.waveform').length") == 2
     assert 0.2 < tab.run(_DRAWN_SHARE) < 1
     tab.run(_CLICK_IN_THE_MIDDLE)
-    assert _SONG_S / 2 - 1 < tab.run("uvrPlayer.position_s") < _SONG_S / 2 + 2
+    assert SONG_S / 2 - 1 < tab.run("uvrPlayer.position_s") < SONG_S / 2 + 2
     tab.run("document.querySelector('.player').focus()")
     tab.press("1")
     assert tab.run("document.querySelector('[aria-label=\"Mute vocals\"]').ariaPressed") == "true"
     assert tab.run("document.querySelectorAll('.silent .waveform').length") == 1
     tab.click(".play")
 
+    tab.click("#callback ~ .actions button")
+    wait_for(lambda: api.publisher.redeliveries, PATIENCE_S, "redelivery")
+    tried = {"task_uuid": task.task_uuid, "run": 1, "hook_url": "h", "try_number": 1, "took_s": 0.1}
+    api.view.tell(
+        DeliveryAttempt(**tried, started_at=done.at, status=410, redelivery_requested_at=done.at),
+    )
+    seen(tab, "sent again")
+    seen(tab, "410")
+    tab.run("document.querySelector('#callback ~ details').open = true")
+    body = tab.run("JSON.parse(document.querySelector('#callback ~ details pre').textContent)")
+    assert (body["task_uuid"], body["status"]) == (str(task.task_uuid), "success")
+    assert findings(tab) == []
+
+    tab.click("[href^='#/again']")
+    seen(tab, "The song is still in the store")
+    assert findings(tab) == []
+    fill(tab, ".more fieldset:nth-of-type(2) select", "mp3")
+    tab.click(".earlier button")
+    wait_for(lambda: len(api.publisher.tasks) == 2, PATIENCE_S, "second task")
+    again = api.publisher.tasks[1]
+    assert (again.audio, again.choices.output.format, again.choices.start_s) == (task.audio, "mp3", 0.5)
+    wait_for(lambda: tab.run("location.hash") == "#/", PATIENCE_S, "the list")
+    tab.run(f"location.hash = '#/tasks/{task.task_uuid}'")
+    seen(tab, "Save vocals")
+
     tab.click("article > .actions > .danger")
     assert findings(tab) == []
     tab.click("dialog .danger")
-    wait_for(lambda: api.publisher.deletions, _PATIENCE_S, "deletion")
+    wait_for(lambda: api.publisher.deletions, PATIENCE_S, "deletion")
     deleted = {"deleted_at": done.at + 5, "at": done.at + 5, "result": None}
     api.view.tell(done.model_copy(update=deleted))
     in_state(tab, ".now .state", "deleted")
@@ -211,17 +173,19 @@ def test_what_the_api_refuses_is_told_in_its_words(chrome, api):
     tab.type("#link", "http://127.0.0.1/song.mp3")
     tab.press("Enter")
     seen(tab, "127.0.0.1")
-    wait_for(lambda: tab.run("!!document.querySelector('.sending .problem')"), _PATIENCE_S, "the problem")
+    wait_for(lambda: tab.run("!!document.querySelector('.sending .problem')"), PATIENCE_S, "the problem")
     assert findings(tab) == []
     assert api.publisher.tasks == []
 
 
 def test_the_page_works_behind_a_path_prefix_and_in_chinese(chrome, s3_store, tmp_path):
-    with api_server(prefix="/separation/v1", **settings(s3_store, tmp_path)) as api:
+    demo = {"demo_song_url": "https://example.com/a%20song.mp3", "demo_song_label": ""}
+    with api_server(prefix="/separation/v1", **settings(s3_store, tmp_path), **demo) as api:
         tab = signed_in(chrome, api)
-        tab.type("#link", "https://example.com/a%20song.mp3")
-        tab.press("Enter")
-        wait_for(lambda: api.publisher.tasks, _PATIENCE_S, "task")
+        seen(tab, "No songs yet")
+        assert findings(tab) == []
+        tab.click(".demo button")
+        wait_for(lambda: api.publisher.tasks, PATIENCE_S, "task")
         seen(tab, "a song.mp3")
         tab.run("{const field = document.querySelector('.language'); field.value = 'zh';"
                 " field.dispatchEvent(new Event('change'))}")  # fmt: skip
@@ -231,26 +195,65 @@ def test_the_page_works_behind_a_path_prefix_and_in_chinese(chrome, s3_store, tm
         seen(tab, "提交时间")
         assert findings(tab) == []
         tab.click(".actions > button")
-        wait_for(lambda: api.publisher.cancels, _PATIENCE_S, "cancel")
+        wait_for(lambda: api.publisher.cancels, PATIENCE_S, "cancel")
+        tab.click("[href^='#/again']")
+        again = "document.querySelector('#link').value"
+        wait_for(lambda: tab.run(again) == demo["demo_song_url"], PATIENCE_S, "the link")
         tab.run("localStorage.clear()")
         assert (complaints(tab), tab.challenges) == ([], [])
 
 
+def rows(tab: Tab) -> list[str]:
+    return tab.run("[...document.querySelectorAll('.songs a')].map(link => link.textContent)")
+
+
 def test_the_newest_songs_come_first_and_older_ones_when_they_come_into_sight(chrome, api):
     first = Status(task_uuid=uuid4(), user="admin", submitted_at=1.0, state=State.FAILED, at=2.0)
-    for number in range(70):
+    for number in range(300):
         change = {"task_uuid": uuid4(), "submitted_at": float(number + 1), "label": f"song {number}"}
         api.view.tell(first.model_copy(update=change))
     tab = signed_in(chrome, api)
-    seen(tab, "song 69")
-    assert tab.run("document.querySelectorAll('.songs li').length") < 70
-    wait_for(
-        lambda: tab.run("scrollTo(0, 1e6), document.querySelectorAll('.songs li').length") == 70,
-        _PATIENCE_S,
-        "all songs",
-    )
-    shown = tab.run("[...document.querySelectorAll('.songs a')].map(link => link.textContent)")
-    assert shown == [f"song {number}" for number in reversed(range(70))]
+    seen(tab, "song 299")
+    assert rows(tab) == [f"song {number}" for number in range(299, 299 - len(rows(tab)), -1)]
+    shown: dict[str, None] = {}
+
+    def scrolled_to_the_end() -> bool:
+        shown.update(dict.fromkeys(rows(tab)))
+        tab.run("scrollBy(0, 600)")
+        assert len(rows(tab)) < 100
+        return "song 0" in shown
+
+    wait_for(scrolled_to_the_end, PATIENCE_S, "all songs")
+    assert list(shown) == [f"song {number}" for number in reversed(range(300))]
+
+
+def test_songs_are_found_by_words_state_and_day(chrome, api):
+    day_s = 24 * 3600.0
+    for number, state in enumerate((State.FAILED, State.SUCCEEDED, State.CANCELLED)):
+        fields = {"submitted_at": (100 + 2 * number) * day_s, "label": f"Song {number}", "state": state}
+        api.view.tell(Status(task_uuid=uuid4(), user="admin", at=1000 * day_s, **fields))
+    tab = signed_in(chrome, api)
+
+    def shows(*numbers: int) -> None:
+        wait_for(
+            lambda: rows(tab) == [f"Song {number}" for number in numbers], PATIENCE_S, f"songs {numbers}"
+        )
+
+    shows(2, 1, 0)
+    fill(tab, ".filters [type=search]", "1 sOnG")
+    shows(1)
+    fill(tab, ".filters [type=search]", "")
+    shows(2, 1, 0)
+    fill(tab, ".filters select", "failed")
+    shows(0)
+    fill(tab, ".filters select", "delivering")
+    seen(tab, "No song is like this.")
+    assert findings(tab) == []
+    tab.click(".filters button")
+    shows(2, 1, 0)
+    fill(tab, ".filters label:nth-of-type(3) input", "1970-04-12")
+    fill(tab, ".filters label:nth-of-type(4) input", "1970-04-14")
+    shows(1)
 
 
 def test_the_script_is_small():

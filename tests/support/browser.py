@@ -176,9 +176,9 @@ class Tab:
         for kind in ("keyDown", "keyUp"):
             self.browser.call("Input.dispatchKeyEvent", self.session, type=kind, key=key, **text)
 
-    def look(self, width: int, theme: str = "light") -> None:
-        """Makes the window so wide, in CSS pixels, for a user of a `light` or `dark` theme."""
-        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    def look(self, width: int, theme: str = "light", height: int = 900) -> None:
+        """Makes the window so wide and high, in CSS pixels, for a user of a `light` or `dark` theme."""
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         self.browser.call("Emulation.setDeviceMetricsOverride", self.session, **size)
         features = [{"name": "prefers-color-scheme", "value": theme}]
         self.browser.call("Emulation.setEmulatedMedia", self.session, features=features)

@@ -27,6 +27,10 @@ class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
     """The key that signs sessions of the console. Unset: a random one, in a file beside VIEW_FILE."""
     session_key_file: Path | None = None
     """A file with that key, in place of SESSION_KEY."""
+    demo_song_url: str = ""
+    """The address of a song that the console offers to users without tasks. Empty: none."""
+    demo_song_label: str = Field("", max_length=200)
+    """The label of that task: the song's name, with what its licence wants to be said."""
     admin_usernames: Names = ()
     """Users who see, cancel and redeliver everybody's tasks."""
     api_docs: bool = True

@@ -67,6 +67,14 @@ def test_signing_in_and_out_wants_the_pages_header(client):
     assert client.request("DELETE", "/session", cookie(client)).status == 403
 
 
+def test_only_who_is_signed_in_is_offered_the_song_to_try():
+    demo = {"url": "https://example.com/a.mp3", "label": "A song"}
+    client = ApiClient(session_key="s" * 32, demo_song_url=demo["url"], demo_song_label=demo["label"])
+    assert sign_in(client).json()["demo"] == demo
+    assert client.request("GET", "/session", cookie(client)).json()["demo"] == demo
+    assert client.request("GET", "/session", {}).json() == {"user": None, "is_admin": False}
+
+
 def test_the_cookie_signs_requests_in(client):
     signed = cookie(client)
     assert client.request("GET", "/session", signed).json() == {"user": "admin", "is_admin": True}

@@ -135,7 +135,7 @@ def test_a_deleted_task_is_shown_with_nothing_but_that_it_was(client, first):
         "deleted_at": 20.0,
     }
     assert client.request("GET", "/tasks", ALICE).json()["tasks"] == [shown]
-    for search in ("label=a", "idempotency_key=order-17"):
+    for search in ("label=a", "search=label", "idempotency_key=order-17"):
         assert client.request("GET", f"/tasks?{search}", ALICE).json()["tasks"] == []
 
 

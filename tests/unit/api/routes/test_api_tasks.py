@@ -121,10 +121,30 @@ def test_what_was_chosen_is_told_with_the_task_and_found_by_its_label(client):
     assert ids(ask(client, f"/tasks?label={quote('Är')}", BOB)) == []
 
 
+def test_tasks_are_found_by_words_of_their_names_and_addresses(client):
+    named = {
+        1: {"label": "ÄRZTE - Westerland (100%)"},
+        2: {"file_name": "Die ärzte live.flac", "audio": "upload:5f0c"},
+        3: {"audio": "https://example.com/A\u0308rzte/song.mp3"},
+        4: {"label": "other", "audio": "https://example.com/song.mp3"},
+    }
+    client.view.tell(*(task(n).model_copy(update=fields) for n, fields in named.items()))
+
+    def found(search: str) -> list[int]:
+        return ids(ask(client, f"/tasks?search={quote(search)}"))
+
+    assert found("ärzte") == [3, 2, 1]
+    assert found("LIVE  Ärzte") == [2]
+    assert (found("100%"), found("upload"), found("' OR 1"), found("\0")) == ([1], [], [], [])
+    first = ask(client, f"/tasks?search={quote('ärzte')}&state=queued&limit=2")
+    assert (ids(first), ids(ask(client, first.json()["next"]))) == ([3, 2], [1])
+    assert ids(ask(client, f"/tasks?search={quote('ärzte')}", BOB)) == []
+
+
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=201", "limit=x", "state=lost", "cursor=x", "cursor=%F0%9F%8E%B5", "cursor=",
-     "submitted_since=nan", "label=", f"label={201 * 'x'}", "submitted_before=inf"],
+     "submitted_since=nan", "label=", f"label={201 * 'x'}", f"search={201 * 'x'}", "submitted_before=inf"],
 )  # fmt: skip
 def test_a_parameter_that_is_wrong_is_named(client, query):
     answer = ask(client, f"/tasks?{query}")

@@ -145,6 +145,7 @@ def test_a_label_that_becomes_known_late_is_found(store, path):
     store.apply(Batch([status(1)]))
     store.apply(Batch([status(1, label="a", metadata={"b": None}, state=State.DOWNLOADING)]))
     (found,) = Reader(path).page(Query(label="a"))
+    assert Reader(path).page(Query(search="A")) == [found]
     assert found.metadata == {"b": None}
 
 

@@ -1,0 +1,42 @@
+import { useEffect, useState } from "preact/hooks";
+
+import * as api from "./api";
+import { submissionOf, type Submission } from "./choices";
+import { songName } from "./format";
+import { useSpeech } from "./texts";
+import { wordsOf } from "./words";
+
+/** An earlier task from which a new one is made. `upload` is absent where its song is a link, or is gone. */
+export interface Earlier { name: string; submission: Submission; link?: string; upload?: string; isGone: boolean }
+
+async function earlierOf(id: string): Promise<Earlier> {
+  const task = await api.task(id);
+  const found = { name: songName(task), submission: submissionOf(task), isGone: false };
+  if (!task.audio?.startsWith("upload:")) return { ...found, link: task.audio };
+  try {
+    const { state } = await api.upload(task.audio.slice("upload:".length));
+    return state === "complete" ? { ...found, upload: task.audio } : { ...found, isGone: true };
+  } catch (error) {
+    if (error instanceof api.ProblemError && error.status) return { ...found, isGone: true };
+    throw error;
+  }
+}
+
+/** Returns the task to begin from, once it is known; `id` is undefined for none. */
+export function useEarlier(id: string | undefined): { earlier?: Earlier; problem: string } {
+  const { t } = useSpeech();
+  const [earlier, setEarlier] = useState<Earlier>();
+  const [problem, setProblem] = useState("");
+  useEffect(() => {
+    setEarlier(undefined);
+    setProblem("");
+    let isWanted = id !== undefined;
+    if (id)
+      earlierOf(id).then(
+        (found) => isWanted && setEarlier(found),
+        (error) => isWanted && setProblem(wordsOf(error, t)),
+      );
+    return () => { isWanted = false; };
+  }, [id]);
+  return { earlier, problem };
+}

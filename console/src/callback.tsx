@@ -1,0 +1,109 @@
+import { useEffect, useState } from "preact/hooks";
+
+import * as api from "./api";
+import { FINAL, duration, momentAfter } from "./format";
+import { useSpeech } from "./texts";
+import { wordsOf } from "./words";
+
+const LOOK_MS = 2000;
+const LOOKS = 30;
+const RARE_MS = 15_000;
+
+/** What became of the callback, with its body, and a button that has it sent again. */
+export function Callback({ task, host }: { task: api.Task; host: string }) {
+  const { t } = useSpeech();
+  const [tries, setTries] = useState<api.Delivery[]>();
+  const [looks, setLooks] = useState(0);
+  const [said, setSaid] = useState("");
+  const isOver = FINAL.has(task.state);
+
+  useEffect(() => {
+    // Left out where they cannot be had: the next change of the task asks again.
+    api.deliveries(task.task_uuid).then(setTries, () => {});
+  }, [task.task_uuid, task.updated_at, looks]);
+  // A task that is over has no events: after a redelivery, and while retries are due, its tries are asked for.
+  const isWaiting = tries?.at(-1)?.next_try_at !== undefined;
+  const wait_ms = looks % LOOKS ? LOOK_MS : isWaiting ? RARE_MS : 0;
+  useEffect(() => {
+    if (!isOver || !wait_ms) return;
+    const timer = setTimeout(() => setLooks((count) => count + (count % LOOKS ? 1 : LOOKS)), wait_ms);
+    return () => clearTimeout(timer);
+  }, [isOver, looks, wait_ms]);
+
+  const sendAgain = async () => {
+    try {
+      await api.redeliver(task.task_uuid);
+      setSaid(t("redelivering"));
+      setLooks((count) => count - (count % LOOKS) + LOOKS + 1);
+    } catch (error) {
+      setSaid(wordsOf(error, t));
+    }
+  };
+
+  return (
+    <section class="card" aria-labelledby="callback">
+      <h2 id="callback">{t("callback")}</h2>
+      <p>{t("callbackTo", { host })}</p>
+      {tries?.length === 0 && <p>{t("noTries")}</p>}
+      {tries && tries.length > 0 && <Tries tries={tries} since={task.submitted_at} />}
+      {isOver && !task.deleted_at && (
+        <>
+          <details>
+            <summary>{t("callbackBody")}</summary>
+            <p class="hint">{t("callbackBodyHint")}</p>
+            <pre tabIndex={0}>{JSON.stringify(bodyOf(task), null, 2)}</pre>
+          </details>
+          <div class="actions">
+            <button type="button" onClick={sendAgain}>{t("redeliver")}</button>
+            <p class="said" role="status">{said}</p>
+          </div>
+        </>
+      )}
+    </section>
+  );
+}
+
+function Tries({ tries, since }: { tries: api.Delivery[]; since: number }) {
+  const { t, language } = useSpeech();
+  return (
+    <div class="scroll" tabIndex={0} role="group" aria-labelledby="callback">
+      <table>
+        <thead>
+          <tr>
+            <th scope="col">{t("tryNumber")}</th>
+            <th scope="col">{t("entered")}</th>
+            <th scope="col">{t("lasted")}</th>
+            <th scope="col">{t("answer")}</th>
+            <th scope="col">{t("nextTryAt")}</th>
+          </tr>
+        </thead>
+        <tbody>
+          {tries.map((one) => (
+            <tr key={`${one.run} ${one.redelivery_requested_at ?? ""} ${one.try_number}`}>
+              <th scope="row">
+                {one.try_number}
+                {one.redelivery_requested_at !== undefined && ` · ${t("asRedelivery")}`}
+                {one.run > 1 && ` · ${t("run", { run: one.run })}`}
+              </th>
+              <td><time>{momentAfter(one.started_at, since, language)}</time></td>
+              <td>{duration(one.took_s, language)}</td>
+              <td class={isGood(one) ? "good" : "problem"}>{one.status ?? one.error_message ?? ""}</td>
+              <td>{one.next_try_at ? <time>{momentAfter(one.next_try_at, since, language)}</time> : ""}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function isGood({ status }: api.Delivery): boolean {
+  return status !== undefined && status >= 200 && status < 300;
+}
+
+/** A success is called back with the task's result, and a failure with these fields. */
+function bodyOf({ task_uuid, result, error_message, error_code, label, metadata }: api.Task): object {
+  return result ?? {
+    task_uuid, status: "failed", error_message, error_code, label, metadata,
+  };
+}

@@ -1,0 +1,73 @@
+import { useEffect, useState } from "preact/hooks";
+
+import * as api from "./api";
+import type { Submission } from "./choices";
+import { duration } from "./format";
+import { MoreFields } from "./more_fields";
+import { useSpeech } from "./texts";
+
+const SONG_S = 240;
+
+interface Offers { presets: api.Preset[]; models: api.Model[] }
+
+interface Props { chosen: Submission; change: (chosen: Submission) => void }
+
+/** What separates the song, with its cost here, and all other choices behind one click. */
+export function ChoiceFields({ chosen, change }: Props) {
+  const { t, language } = useSpeech();
+  const [{ presets, models }, setOffers] = useState<Offers>({ presets: [], models: [] });
+  const [isOpen, setIsOpen] = useState(false);
+  useEffect(() => {
+    // Without offers there is the default, which needs none.
+    Promise.all([api.presets(), api.models()]).then(
+      ([presets, models]) => setOffers({ presets, models }),
+      () => {},
+    );
+  }, []);
+
+  const cost = (speed?: number) => (speed ? duration(SONG_S / speed, language) : "");
+  const named = (name: string, speed?: number) => (speed ? t("costOf", { name, time: cost(speed) }) : name);
+  const standard = models.find((model) => model.is_default);
+  const preset = presets.find(({ name }) => name === chosen.preset);
+  const model = chosen.preset ? undefined : models.find(({ name }) => name === chosen.model) ?? standard;
+  const used = preset ?? (chosen.models ? undefined : model);
+  const choose = (value: string) => {
+    const [kind, ...rest] = value.split(":");
+    const name = rest.join(":");
+    const { preset, model, models, ensemble, weights, stems, ...others } = chosen;
+    change({ ...others, ...(name && { [kind!]: name }) });
+  };
+  const value = chosen.preset ? `preset:${chosen.preset}` : chosen.model ? `model:${chosen.model}` : "";
+  const isMissing = value !== "" && !preset && !models.some(({ name }) => name === chosen.model);
+  return (
+    <div class="choices">
+      <label class="preset">
+        {t("preset")}
+        <select value={chosen.models ? "ensemble" : value} onChange={(event) => choose(event.currentTarget.value)}>
+          {chosen.models && <option value="ensemble">{chosen.models.join(" + ")}</option>}
+          {isMissing && <option value={value}>{chosen.preset ?? chosen.model}</option>}
+          <option value="">{named(t("presetDefault"), standard?.speed)}</option>
+          {presets.length > 0 && (
+            <optgroup label={t("presets")}>
+              {presets.map(({ name, speed }) => <option key={name} value={`preset:${name}`}>{named(name, speed)}</option>)}
+            </optgroup>
+          )}
+          {models.length > 1 && (
+            <optgroup label={t("models")}>
+              {models.map(({ name, speed }) => <option key={name} value={`model:${name}`}>{named(name, speed)}</option>)}
+            </optgroup>
+          )}
+        </select>
+      </label>
+      <p class="hint">
+        {preset && `${preset.description}. `}
+        {used && `${t("givesStems", { stems: used.stems.join(", ") })} `}
+        {used?.speed && t("presetCost", { time: cost(used.speed) })}
+      </p>
+      <details onToggle={(event) => setIsOpen(event.currentTarget.open)}>
+        <summary>{t("more")}</summary>
+        {isOpen && <MoreFields chosen={chosen} change={change} stems={used?.stems ?? chosen.stems ?? []} />}
+      </details>
+    </div>
+  );
+}

@@ -1,0 +1,202 @@
+import type { ComponentChildren } from "preact";
+import { useEffect, useState } from "preact/hooks";
+
+import * as api from "./api";
+import {
+  BITRATES_KBPS, changedOutput, depthsOf, FORMATS, hasBitrate, LOUDNESSES, SAMPLE_RATES, secondsOf, type Output,
+  type Submission,
+} from "./choices";
+import { clock } from "./format";
+import { useSpeech, type Speech } from "./texts";
+
+interface Props { chosen: Submission; change: (chosen: Submission) => void; stems: string[] }
+
+/** All that a submission may choose beside its models. A field that is left alone is the operator's setting. */
+export function MoreFields({ chosen, change, stems }: Props) {
+  const { t } = useSpeech();
+  const [hasPriority, setHasPriority] = useState(false);
+  useEffect(() => void api.takes("priority").then(setHasPriority), []);
+  return (
+    <div class="more">
+      {stems.length > 0 && <Stems chosen={chosen} change={change} stems={stems} />}
+      <OutputFields output={chosen.output} change={(output) => change({ ...chosen, output })} />
+      <fieldset>
+        <legend>{t("part")}</legend>
+        <Seconds label={t("startAt")} value={chosen.start_s} change={(start_s) => change({ ...chosen, start_s })} />
+        <Seconds
+          label={t("partLength")}
+          value={chosen.duration_s}
+          change={(duration_s) => change({ ...chosen, duration_s })}
+        />
+        <p class="hint">{t("partHint")}</p>
+      </fieldset>
+      <fieldset>
+        <legend>{t("others")}</legend>
+        <label class="wide">
+          {t("label")}
+          <input
+            maxLength={200}
+            value={chosen.label ?? ""}
+            onInput={(event) => change({ ...chosen, label: event.currentTarget.value || undefined })}
+          />
+        </label>
+        <label class="wide">
+          {t("hookUrl")}
+          <input
+            type="url"
+            placeholder="https://…"
+            value={chosen.hook_url ?? ""}
+            onInput={(event) => change({ ...chosen, hook_url: event.currentTarget.value || undefined })}
+          />
+        </label>
+        {hasPriority && (
+          <Choice
+            label={t("priority")}
+            value={chosen.priority}
+            choose={(value) => change({ ...chosen, priority: value ? Number(value) : undefined })}
+            options={[5, 4, 3, 2, 1].map((level) => [level, t(`priority_${level as 1 | 2 | 3 | 4 | 5}`)])}
+          />
+        )}
+        <label class="check">
+          <input
+            type="checkbox"
+            checked={chosen.cache === "refresh"}
+            onChange={(event) => change({ ...chosen, cache: event.currentTarget.checked ? "refresh" : undefined })}
+          />
+          {t("anew")}
+        </label>
+      </fieldset>
+    </div>
+  );
+}
+
+function Stems({ chosen, change, stems }: Props) {
+  const { t } = useSpeech();
+  const wanted = chosen.stems ?? stems;
+  const toggle = (stem: string, isWanted: boolean) => {
+    const now = stems.filter((name) => (name === stem ? isWanted : wanted.includes(name)));
+    // All of them is what one gets without a word, and none at all is no song.
+    if (now.length) change({ ...chosen, stems: now.length === stems.length ? undefined : now });
+  };
+  return (
+    <fieldset>
+      <legend>{t("stems")}</legend>
+      {stems.map((stem) => (
+        <label class="check" key={stem}>
+          <input
+            type="checkbox"
+            checked={wanted.includes(stem)}
+            disabled={wanted.length === 1 && wanted[0] === stem}
+            onChange={(event) => toggle(stem, event.currentTarget.checked)}
+          />
+          {stem}
+        </label>
+      ))}
+    </fieldset>
+  );
+}
+
+function OutputFields({ output, change }: { output?: Output; change: (output?: Output) => void }) {
+  const { t } = useSpeech();
+  const set = (changed: Output) => change(changedOutput(output, changed));
+  const number = (value: string) => (value ? Number(value) : undefined);
+  return (
+    <fieldset>
+      <legend>{t("output")}</legend>
+      <Choice
+        label={t("format")}
+        value={output?.format}
+        choose={(value) => set({ format: value || undefined })}
+        options={FORMATS.map((format) => [format, format])}
+      />
+      {depthsOf(output?.format).length > 0 && (
+        <Choice
+          label={t("bitDepth")}
+          value={output?.bit_depth}
+          choose={(value) => set({ bit_depth: number(value) })}
+          options={depthsOf(output?.format).map((depth) => [depth, t(depth === 32 ? "float32" : "bits", { depth })])}
+        />
+      )}
+      {hasBitrate(output?.format) && (
+        <Choice
+          label={t("bitrate")}
+          value={output?.bitrate_kbps}
+          choose={(value) => set({ bitrate_kbps: number(value) })}
+          options={BITRATES_KBPS.map((rate) => [rate, `${rate} kbit/s`])}
+        />
+      )}
+      <Choice
+        label={t("sampleRate")}
+        value={output?.sample_rate}
+        choose={(value) => set({ sample_rate: value === "source" ? value : number(value) })}
+        options={SAMPLE_RATES.map((rate) => [rate, rate === "source" ? t("ownRate") : `${rate} Hz`])}
+      />
+      <Choice
+        label={t("normalize")}
+        value={output?.normalize}
+        choose={(value) => set({ normalize: value || undefined })}
+        options={LOUDNESSES.map((way) => [way, loudness(way, t)])}
+      />
+      <label class="check">
+        <input
+          type="checkbox"
+          checked={output?.tags === "keep"}
+          onChange={(event) => set({ tags: event.currentTarget.checked ? "keep" : undefined })}
+        />
+        {t("keepTags")}
+      </label>
+    </fieldset>
+  );
+}
+
+function loudness(way: string, t: Speech["t"]): string {
+  return way === "peak" ? t("toPeak") : t("toLoudness", { level: way.replace("lufs:-", "−") });
+}
+
+interface ChoiceProps {
+  label: string;
+  value?: string | number;
+  choose: (value: string) => void;
+  options: [value: string | number, name: ComponentChildren][];
+}
+
+function Choice({ label, value, choose, options }: ChoiceProps) {
+  const { t } = useSpeech();
+  const isOther = value !== undefined && !options.some(([known]) => known === value);
+  return (
+    <label>
+      {label}
+      <select value={value ?? ""} onChange={(event) => choose(event.currentTarget.value)}>
+        <option value="">{t("formatDefault")}</option>
+        {isOther && <option value={value}>{value}</option>}
+        {options.map(([known, name]) => <option key={known} value={known}>{name}</option>)}
+      </select>
+    </label>
+  );
+}
+
+function Seconds({ label, value, change }: { label: string; value?: number; change: (value?: number) => void }) {
+  const { t } = useSpeech();
+  const [text, setText] = useState(value === undefined ? "" : clock(value));
+  useEffect(() => {
+    if (secondsOf(text) !== value) setText(value === undefined ? "" : clock(value));
+  }, [value]);
+  const isWrong = text.trim() !== "" && secondsOf(text) === undefined;
+  return (
+    <label>
+      {label}
+      <input
+        inputMode="numeric"
+        placeholder="0:00"
+        size={8}
+        value={text}
+        aria-invalid={isWrong}
+        title={isWrong ? t("partHint") : undefined}
+        onInput={(event) => {
+          setText(event.currentTarget.value);
+          change(secondsOf(event.currentTarget.value));
+        }}
+      />
+    </label>
+  );
+}

@@ -1,0 +1,82 @@
+import { useRef, useState } from "preact/hooks";
+
+import * as api from "./api";
+import { useSpeech } from "./texts";
+import { wordsOf } from "./words";
+
+/** A song on its way to the API. It leaves the list once it is queued. */
+export interface Sending { key: string; name: string; part: number; waits: boolean; problem: string; stop: AbortController }
+
+const RETRY_MS = 3000;
+// No answer; a proxy without its API; an API without Kafka or its store.
+const AWAY = new Set([0, 502, 503, 504]);
+
+type Send = (one: Sending, progress: (part: number) => void) => Promise<string>;
+
+/** The songs on their way, and how another one joins them. `submitted` is called for each that is queued. */
+export function useSending(submitted: () => void) {
+  const { t } = useSpeech();
+  const [sending, setSending] = useState<Sending[]>([]);
+  const [said, setSaid] = useState("");
+  const turn = useRef<Promise<void>>(Promise.resolve());
+
+  const change = (key: string, changed: Partial<Sending>) =>
+    setSending((all) => all.map((one) => (one.key === key ? { ...one, ...changed } : one)));
+  const dismiss = (key: string) => setSending((all) => all.filter((one) => one.key !== key));
+
+  const submit = (name: string, send: Send) => {
+    const one: Sending = { key: api.newKey(), name, part: 0, waits: false, problem: "", stop: new AbortController() };
+    setSending((all) => [...all, one]);
+    // One at a time: several at once would take as long, and all of them would be late.
+    turn.current = turn.current.then(async () => {
+      try {
+        await untilAnswered(one, () => send(one, (part) => change(one.key, { part })), (waits) => change(one.key, { waits }));
+        setSaid(t("queued", { name }));
+        dismiss(one.key);
+        submitted();
+      } catch (error) {
+        const isStopped = one.stop.signal.aborted;
+        change(one.key, { problem: isStopped ? t("stopped", { name }) : `${name}: ${wordsOf(error, t)}` });
+      }
+    });
+  };
+  return { sending, said, submit, dismiss };
+}
+
+/** Sends again while the API is away or starts. The key makes one task of all that arrive. Throws what else goes wrong. */
+async function untilAnswered(one: Sending, send: () => Promise<string>, tell: (waits: boolean) => void): Promise<void> {
+  for (;;) {
+    one.stop.signal.throwIfAborted();
+    try {
+      await send();
+      return;
+    } catch (error) {
+      if (!(error instanceof api.ProblemError) || !AWAY.has(error.status)) throw error;
+    }
+    tell(true);
+    await new Promise<void>((resolve) => {
+      setTimeout(resolve, RETRY_MS);
+      one.stop.signal.addEventListener("abort", () => resolve());
+    });
+    tell(false);
+  }
+}
+
+export function SendingRow({ one, dismiss }: { one: Sending; dismiss: (key: string) => void }) {
+  const { t } = useSpeech();
+  if (one.problem)
+    return (
+      <li>
+        <p class="problem" role="alert">{one.problem}</p>
+        <button type="button" onClick={() => dismiss(one.key)}>{t("dismiss")}</button>
+      </li>
+    );
+  const name = t("sending", { name: one.name });
+  return (
+    <li>
+      <span class="name">{name}</span>
+      {one.waits ? <p role="status">{t("noAnswer")}</p> : <progress aria-label={name} max={1} value={one.part} />}
+      <button type="button" onClick={() => one.stop.abort()}>{t("stop")}</button>
+    </li>
+  );
+}
