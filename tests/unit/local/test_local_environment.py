@@ -145,7 +145,8 @@ def test_the_console_offers_the_demos_song_or_that_of_the_user(tmp_path):
     env = program_environment.of_program(stack, "api", stack.environment())
     assert env["DEMO_SONG_URL"] == "http://127.0.0.1:8766/audio_example.mp3"
     assert "CC BY 3.0" in env["DEMO_SONG_LABEL"]
-    assert loaded(tmp_path, DEMO_SONG_URL="https://a.example/b").environment()["DEMO_SONG_URL"] == "https://a.example/b"
+    own = loaded(tmp_path, DEMO_SONG_URL="https://a.example/b")
+    assert own.environment()["DEMO_SONG_URL"] == "https://a.example/b"
 
 
 @pytest.mark.parametrize(
