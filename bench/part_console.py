@@ -16,6 +16,7 @@ import psutil
 import soundfile
 
 from api.view.merge import of_task
+from bench.browser_trace import longest_task
 from bench.report import Row, Target
 from bench.setup import Bench, store
 from common.storage.bucket_keys import RunKeys
@@ -32,6 +33,7 @@ _PATIENCE_S = 120
 _STEMS = ("vocals", "drums", "bass", "other")
 _BLOCK_S = 10
 _SEEK_EVERY_S = 15
+_BATCH = 500
 _FLAGS = ("--lang=en", "--window-size=1280,900", "--autoplay-policy=no-user-gesture-required")
 
 # Notes when the first song is in the list, in milliseconds since the address was typed.
@@ -83,10 +85,13 @@ def run(bench: Bench) -> None:
 
 def _fill(api: ApiServer, count: int) -> None:
     now_s = time.time()
+    told = []
     for number in range(count):
         submitted_s = now_s - number
-        told = {"task_uuid": UUID(int=number + 1), "submitted_at": submitted_s, "label": f"song {number}"}
-        api.view.tell(Status(user="admin", state=State.FAILED, at=submitted_s + 1, **told))
+        named = {"task_uuid": UUID(int=number + 1), "submitted_at": submitted_s, "label": f"song {number}"}
+        told.append(Status(user="admin", state=State.FAILED, at=submitted_s + 1, **named))
+    for first in range(0, count, _BATCH):
+        api.view.tell(*told[first : first + _BATCH])
 
 
 def _blocks(seconds: float, number: int) -> Iterator[np.ndarray]:
@@ -154,13 +159,16 @@ def _measure_first_page(bench: Bench, tab: Tab, api: ApiServer) -> None:
 def _measure_list(bench: Bench, tab: Tab) -> None:
     """Scroll through all tasks, 900 pixels a picture, while further pages of the list are loaded."""
     count = bench.sizes.console_tasks
-    tab.run(_SCROLL)
     last = f"[...document.querySelectorAll('.songs a')].at(-1).textContent === 'song {count - 1}'"
-    wait_for(lambda: tab.run(last), _PATIENCE_S, "the last song")
+    with longest_task(tab) as longest:
+        tab.run(_SCROLL)
+        wait_for(lambda: tab.run(last), _PATIENCE_S, "the last song")
     stall_ms = tab.run("window.stall_ms")
     drawn = tab.run("document.querySelectorAll('.songs li').length")
     what = f"scrolling through {count} tasks, {drawn} rows drawn: the longest stall"
     bench.add(Row("console", what, "ms", stall_ms, stall_ms, target=Target("at most", 100)))
+    what, cpu_ms = "the same: the longest task of the page, in CPU time", longest.cpu_ms
+    bench.add(Row("console", what, "ms", cpu_ms, cpu_ms, target=Target("at most", 100)))
 
 
 def _measure_song(bench: Bench, chrome: Browser, api: ApiServer, song: str, profile: Path) -> None:

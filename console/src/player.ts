@@ -1,4 +1,5 @@
 /** Plays the stems of a song together: a media element for each, so that an hour of audio needs little memory. */
+import { hasNoData, isAtEnd } from "./media";
 
 export interface Track {
   name: string;
@@ -243,12 +244,4 @@ export class Player {
     this.seek(this.loop.from_s);
     this.isHeld = true;
   }
-}
-
-function isAtEnd(element: HTMLAudioElement): boolean {
-  return element.ended || element.currentTime >= element.duration;
-}
-
-function hasNoData(element: HTMLAudioElement): boolean {
-  return element.seeking || (element.readyState < HTMLMediaElement.HAVE_FUTURE_DATA && !isAtEnd(element));
 }

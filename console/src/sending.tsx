@@ -8,6 +8,7 @@ import { wordsOf } from "./words";
 export interface Sending { key: string; name: string; part: number; waits: boolean; problem: string; stop: AbortController }
 
 const RETRY_MS = 3000;
+const MOST_BROKEN = 3;
 // No answer; a proxy without its API; an API without Kafka or its store.
 const AWAY = new Set([0, 502, 503, 504]);
 
@@ -36,7 +37,9 @@ export function useSending(submitted: () => void) {
         submitted();
       } catch (error) {
         const isStopped = one.stop.signal.aborted;
-        change(one.key, { problem: isStopped ? t("stopped", { name }) : `${name}: ${wordsOf(error, t)}` });
+        const isBroken = error instanceof api.ProblemError && error.status === 0;
+        const words = isBroken ? t("brokeOff") : wordsOf(error, t);
+        change(one.key, { problem: isStopped ? t("stopped", { name }) : `${name}: ${words}` });
       }
     });
   };
@@ -45,6 +48,7 @@ export function useSending(submitted: () => void) {
 
 /** Sends again while the API is away or starts. The key makes one task of all that arrive. Throws what else goes wrong. */
 async function untilAnswered(one: Sending, send: () => Promise<string>, tell: (waits: boolean) => void): Promise<void> {
+  let broken = 0;
   for (;;) {
     one.stop.signal.throwIfAborted();
     try {
@@ -52,6 +56,9 @@ async function untilAnswered(one: Sending, send: () => Promise<string>, tell: (w
       return;
     } catch (error) {
       if (!(error instanceof api.ProblemError) || !AWAY.has(error.status)) throw error;
+      // An API that is there and breaks off refuses what is sent, such as a file that is too large for its proxy.
+      if (error.status === 0 && (await isThere())) broken++;
+      if (broken === MOST_BROKEN) throw error;
     }
     tell(true);
     await new Promise<void>((resolve) => {
@@ -60,6 +67,10 @@ async function untilAnswered(one: Sending, send: () => Promise<string>, tell: (w
     });
     tell(false);
   }
+}
+
+function isThere(): Promise<boolean> {
+  return api.session().then(() => true, () => false);
 }
 
 export function SendingRow({ one, dismiss }: { one: Sending; dismiss: (key: string) => void }) {

@@ -209,9 +209,11 @@ def rows(tab: Tab) -> list[str]:
 
 def test_the_newest_songs_come_first_and_older_ones_when_they_come_into_sight(chrome, api):
     first = Status(task_uuid=uuid4(), user="admin", submitted_at=1.0, state=State.FAILED, at=2.0)
-    for number in range(300):
-        change = {"task_uuid": uuid4(), "submitted_at": float(number + 1), "label": f"song {number}"}
-        api.view.tell(first.model_copy(update=change))
+    changes = [
+        {"task_uuid": uuid4(), "submitted_at": float(number + 1), "label": f"song {number}"}
+        for number in range(300)
+    ]
+    api.view.tell(*(first.model_copy(update=change) for change in changes))
     tab = signed_in(chrome, api)
     seen(tab, "song 299")
     assert rows(tab) == [f"song {number}" for number in range(299, 299 - len(rows(tab)), -1)]

@@ -57,6 +57,7 @@ export const en = {
   sending: "Sending {name}",
   stop: "Stop",
   stopped: "{name} was not sent: you stopped it.",
+  brokeOff: "The connection broke off three times. The song may be larger than a proxy allows.",
   dismiss: "Dismiss",
   queued: "{name} is queued.",
   songs: "Your songs",

@@ -59,6 +59,7 @@ export const zh: Words = {
   sending: "正在发送 {name}",
   stop: "停止",
   stopped: "{name} 未发送：您已停止。",
+  brokeOff: "连接三次中断，歌曲可能超过代理允许的大小。",
   dismiss: "关闭",
   queued: "{name} 已加入队列。",
   songs: "您的歌曲",

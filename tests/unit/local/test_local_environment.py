@@ -137,6 +137,16 @@ def test_without_the_demo_its_origin_is_not_trusted(tmp_path):
     stack = loaded(tmp_path, DEMO_PORT="0", TRUSTED_URL_PREFIXES="http://127.0.0.1:9000")
     assert stack.environment()["TRUSTED_URL_PREFIXES"] == "http://127.0.0.1:9000"
     assert "demo-song" not in stack.supervised
+    assert "DEMO_SONG_URL" not in stack.environment()
+
+
+def test_the_console_offers_the_demos_song_or_that_of_the_user(tmp_path):
+    stack = loaded(tmp_path, DEMO_PORT="8766")
+    env = program_environment.of_program(stack, "api", stack.environment())
+    assert env["DEMO_SONG_URL"] == "http://127.0.0.1:8766/audio_example.mp3"
+    assert "CC BY 3.0" in env["DEMO_SONG_LABEL"]
+    own = loaded(tmp_path, DEMO_SONG_URL="https://a.example/b")
+    assert own.environment()["DEMO_SONG_URL"] == "https://a.example/b"
 
 
 @pytest.mark.parametrize(
