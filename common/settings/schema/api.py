@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from pydantic import Field, IPvAnyAddress, SecretStr, field_validator, model_validator
 
 from common.settings.schema.addresses import AddressSettings
-from common.settings.schema.kafka import KafkaSettings
+from common.settings.schema.kafka import TransactionSettings
 from common.settings.schema.uploads import UploadSettings
 from common.settings.types import Names, Origins, Port, Positive, checked_hosts, checked_origins, split
 
 
-class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
+class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     """The settings of an api process."""
 
     basic_auth_username: str = "admin"

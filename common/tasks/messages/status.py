@@ -31,6 +31,7 @@ class Status(MessageModel):
     the task's own record. `failure` is the callback's body of a run that has failed. `unstored`: there is no
     manifest with that body. `callback_next_try_at` is set while the callback of a failed run waits for its
     next try. `audio` is the song's address without query, user and password.
+    `worker_id` names the worker that works on the job, or has last; None in statuses of an earlier version.
     `choices`, `label`, `metadata` and `file_name` are the task's. `deleted_at`: the results of this run and
     of those before it are removed since then, and the status holds nothing of them.
     """
@@ -50,6 +51,7 @@ class Status(MessageModel):
     next_try_at: Moment | None = None
     model: str | None = None
     device: str | None = None
+    worker_id: str | None = Field(default=None, max_length=200)
     error_code: str | None = None
     error_message: str | None = None
     result: SuccessCallback | None = None
