@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 
+import { AdminPage, isAdminPlace } from "./admin/admin";
 import * as api from "./api";
 import { SignIn } from "./sign_in";
 import { Songs } from "./songs";
@@ -79,6 +80,7 @@ function Console({ choose }: { choose: (language: Language) => void }) {
     <>
       <header class="top">
         <a class="brand" href="#/">{t("title")}</a>
+        {session?.is_admin && <a class="to-admin" href="#/admin">{t("administration")}</a>}
         <LanguageSwitch choose={choose} />
         {session?.user && (
           <>
@@ -105,14 +107,17 @@ function SignedIn({ session }: { session: api.Session }) {
   const place = usePlace();
   const [submitted, setSubmitted] = useState(0);
   const task = TASK.exec(place)?.[1];
+  const isAdmin = session.is_admin && isAdminPlace(place);
+  const isFirst = task === undefined && !isAdmin;
   // The first view stays while a task is looked at, so that songs on their way go on being sent.
   return (
     <>
-      <div hidden={task !== undefined}>
+      <div hidden={!isFirst}>
         <Submit submitted={() => setSubmitted((count) => count + 1)} />
-        <Songs session={session} submitted={submitted} isSeen={task === undefined} />
+        <Songs session={session} submitted={submitted} isSeen={isFirst} />
       </div>
       {task && <TaskPage key={task} id={task} />}
+      {isAdmin && <AdminPage place={place} />}
     </>
   );
 }

@@ -2,7 +2,7 @@
 import type { Task } from "./api";
 import type { Language } from "./texts";
 
-const TAGS: Record<Language, string> = { en: "en-GB", zh: "zh-CN" };
+export const TAGS: Record<Language, string> = { en: "en-GB", zh: "zh-CN" };
 
 export function moment(seconds: number, language: Language): string {
   return new Intl.DateTimeFormat(TAGS[language], { dateStyle: "medium", timeStyle: "medium" }).format(seconds * 1000);
