@@ -15,7 +15,7 @@ digest_of() { # files
   sha256sum "$@" | sha256sum | cut -d' ' -f1
 }
 
-sources() { find console -type f -not -path '*/node_modules/*' | LC_ALL=C sort; }
+sources() { find console -type f -not -path '*/node_modules/*' -not -path 'console/tests/*' | LC_ALL=C sort; }
 
 find_node() {
   if [[ -z ${UVR_NODE_HOME:-} ]]; then

@@ -8,11 +8,13 @@ from typing import Any
 
 from api.dead_letters.models import Header, Letter, LetterSummary, ReplayedLetter, ReplayResult
 from common.deadletter import text
-from common.deadletter.dead_letter import DeadLetter, LetterId
+from common.deadletter.dead_letter import Content, DeadLetter, LetterId
 from common.deadletter.mailbox import Mailbox, Place, place
 from common.deadletter.plan import Filter, Outdone, Refused, Replay, Replayed
 from common.deadletter.replays import Outcome, read, replay
 from common.settings.schema import KafkaSettings, TransactionSettings
+from common.tasks.audio import shown_audio
+from common.tasks.messages import Deletion, Redelivery, Separated, SeparationFailed, Task
 
 Check = Callable[[], None]
 
@@ -89,7 +91,33 @@ def _told(outcome: Outcome, dry_run: bool) -> ReplayedLetter:
 
 
 def _fields(letter: DeadLetter, box: Mailbox) -> dict[str, Any]:
-    return text.as_fields(letter, box) | {"written_at": letter.written_at_s}
+    known = {"written_at": letter.written_at_s, "name": _name(letter.message), "user": _user(letter.message)}
+    return text.as_fields(letter, box) | known
+
+
+def _name(message: Content | None) -> str | None:
+    match message:
+        case Task():
+            found = message.label or message.file_name or shown_audio(message.audio)
+        case Separated() | SeparationFailed():
+            found = message.label or message.file_name or message.audio
+        case Deletion():
+            found = message.audio
+        case _:
+            return None
+    return None if found is None else text.shown(found)
+
+
+def _user(message: Content | None) -> str | None:
+    match message:
+        case None:
+            return None
+        case Deletion():
+            return text.shown(message.owner) or None
+        case Redelivery():
+            # It names who asked for it, who can be an administrator.
+            return None
+    return text.shown(message.user) or None
 
 
 def _message(letter: DeadLetter) -> dict[str, Any] | None:

@@ -20,6 +20,10 @@ class LetterSummary(BaseModel):
     kind: str = Field(description="task, result, callback, redelivery, deletion or undecodable")
     task_uuid: UUID | None = None
     run: int | None = None
+    name: str | None = Field(
+        default=None, description="the task's label, its file's name, or its song's address without the query"
+    )
+    user: str | None = Field(default=None, description="whose task it is; absent where the letter says not")
     error_code: str
     reason: str
     tries: int
@@ -110,6 +114,8 @@ _SUMMARY = LetterSummary(
     kind="task",
     task_uuid=_TASK,
     run=1,
+    name="Artist - Title",
+    user="alice",
     error_code="http_error",
     reason="HTTP error: 503",
     tries=4,

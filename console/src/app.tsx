@@ -80,7 +80,7 @@ function Console({ choose }: { choose: (language: Language) => void }) {
     <>
       <header class="top">
         <a class="brand" href="#/">{t("title")}</a>
-        {session?.is_admin && <a class="to-admin" href="#/admin">{t("administration")}</a>}
+        {session?.is_admin && <a class="to-admin" href="#/admin/queue">{t("administration")}</a>}
         <LanguageSwitch choose={choose} />
         {session?.user && (
           <>

@@ -26,10 +26,15 @@ export function AdminPage({ place }: { place: string }) {
   const { t } = useSpeech();
   const letter = LETTER.exec(place)?.[1];
   const name = place.split("/")[2] || "queue";
+  const links = useRef<HTMLUListElement>(null);
+  // On a narrow screen the links of the pages do not all fit.
+  useEffect(() => {
+    links.current!.querySelector("[aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [name]);
   return (
     <div class="admin">
       <nav aria-label={t("adminPages")}>
-        <ul>
+        <ul ref={links}>
           {PAGES.map(([path, key]) => (
             <li key={path}>
               <a href={`#/admin/${path}`} aria-current={path === name ? "page" : undefined}>{t(key)}</a>

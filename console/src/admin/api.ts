@@ -53,6 +53,8 @@ export interface Summary {
   kind: Kind;
   task_uuid?: string;
   run?: number;
+  name?: string;
+  user?: string;
   error_code: string;
   reason: string;
   tries: number;

@@ -4,6 +4,10 @@ import type { Language } from "../texts";
 
 export const number = (count: number, language: Language) => new Intl.NumberFormat(TAGS[language]).format(count);
 
+/** A point in time without its seconds. */
+export const shortMoment = (seconds: number, language: Language) =>
+  new Intl.DateTimeFormat(TAGS[language], { dateStyle: "medium", timeStyle: "short" }).format(seconds * 1000);
+
 export const percent = (part: number, language: Language) =>
   new Intl.NumberFormat(TAGS[language], { style: "percent", maximumFractionDigits: 0 }).format(part);
 

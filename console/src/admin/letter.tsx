@@ -1,3 +1,5 @@
+import { useState } from "preact/hooks";
+
 import { ProblemError } from "../api";
 import { moment } from "../format";
 import { useSpeech } from "../texts";
@@ -6,7 +8,6 @@ import * as api from "./api";
 import { number } from "./format";
 import { ReplayNews, useReplay } from "./replaying";
 import { useWatched } from "./watch";
-import { useState } from "preact/hooks";
 
 const EVERY_MS = 60000;
 
@@ -60,11 +61,13 @@ function Facts({ letter }: { letter: api.Letter }) {
       {letter.task_uuid && (
         <><dt>{t("task")}</dt><dd><a href={`#/tasks/${letter.task_uuid}`}>{letter.task_uuid}</a></dd></>
       )}
+      {letter.name && <><dt>{t("source")}</dt><dd>{letter.name}</dd></>}
+      {letter.user && <><dt>{t("user")}</dt><dd>{letter.user}</dd></>}
       {letter.run !== undefined && <><dt>{t("run")}</dt><dd>{letter.run}</dd></>}
       <dt>{t("errorCode")}</dt><dd><code>{letter.error_code || "–"}</code></dd>
       <dt>{t("reason")}</dt><dd>{letter.reason}</dd>
       <dt>{t("tries")}</dt><dd>{letter.tries}</dd>
-      {letter.first_error && <><dt>{t("firstError")}</dt><dd>{letter.first_error}</dd></>}
+      {letter.first_error && letter.first_error !== letter.last_error && <><dt>{t("firstError")}</dt><dd>{letter.first_error}</dd></>}
       {letter.last_error && <><dt>{t("lastError")}</dt><dd>{letter.last_error}</dd></>}
       <dt>{t("origin")}</dt><dd><code>{letter.origin}</code></dd>
       <dt>{t("replayedState")}</dt>

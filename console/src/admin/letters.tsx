@@ -11,6 +11,8 @@ import { useWatched } from "./watch";
 // Each look reads the whole topic.
 const EVERY_MS = 30000;
 
+const isReplayable = (letter: api.Summary) => letter.replayed_as === undefined && letter.kind !== "undecodable";
+
 /** The letters that were given up: look at them, choose some, replay them. */
 export function LettersPage() {
   const { t } = useSpeech();
@@ -29,7 +31,7 @@ export function LettersPage() {
   const list = [...first, ...(older?.letters ?? []).filter((letter) => !known.has(letter.id))];
   list.forEach((letter) => letter.error_code && codes.current.add(letter.error_code));
   const next = older ? older.next : found?.next;
-  const selected = list.filter((letter) => chosen.has(letter.id) && letter.replayed_as === undefined);
+  const selected = list.filter((letter) => chosen.has(letter.id) && isReplayable(letter));
 
   const again = () => {
     setOlder(undefined);
@@ -106,7 +108,7 @@ interface ToolbarProps {
 function Toolbar({ list, selected, choose, replay, isBusy }: ToolbarProps) {
   const { t } = useSpeech();
   const dialog = useRef<HTMLDialogElement>(null);
-  const open = list.filter((letter) => letter.replayed_as === undefined).map((letter) => letter.id);
+  const open = list.filter(isReplayable).map((letter) => letter.id);
   const count = selected.length;
   const isAll = count > 0 && count === open.length;
   const ids = selected.map((letter) => letter.id);
@@ -155,13 +157,14 @@ interface LetterProps {
 function Letter({ letter, isChosen, choose }: LetterProps) {
   const { t, language } = useSpeech();
   const isReplayed = letter.replayed_as !== undefined;
+  const canReplay = isReplayable(letter);
   return (
     <li class={isReplayed ? "over" : ""}>
       <input
         type="checkbox"
         aria-label={t("selectOne", { id: letter.id })}
-        checked={isChosen && !isReplayed}
-        disabled={isReplayed}
+        checked={isChosen && canReplay}
+        disabled={!canReplay}
         onChange={(event) => choose([letter.id], event.currentTarget.checked)}
       />
       <div>
@@ -171,8 +174,12 @@ function Letter({ letter, isChosen, choose }: LetterProps) {
           <code class="code">{letter.error_code || "–"}</code>
           {isReplayed && <span class="chip done">{t("replayedTag", { run: letter.replayed_as! })}</span>}
         </div>
-        <p class="reason">{letter.reason}</p>
+        <p class="reason">
+          {letter.name && <strong>{letter.name.split("/").pop()}: </strong>}
+          {letter.reason}
+        </p>
         <p class="when">
+          {letter.user && `${letter.user} · `}
           {moment(letter.written_at, language)}
           {` · ${t("tries")}: ${letter.tries}`}
           {letter.task_uuid && (

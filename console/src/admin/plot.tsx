@@ -2,6 +2,7 @@ import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 import { useSpeech } from "../texts";
 import { hour, number } from "./format";
+import { scaleOf, type Series } from "./plot_data";
 
 const HOUR_S = 3600;
 const HEIGHT = 220;
@@ -10,17 +11,7 @@ const BOTTOM = 24;
 const TOP = 8;
 const LABEL_PX = 56;
 
-/** `tint` is the name of a color in admin.css. */
-export interface Series { name: string; tint: string; counts: number[] }
-
 interface Props { title: string; begins: number[]; series: Series[] }
-
-/** Returns a round number that is at least `most`, and the step between lines of the grid. */
-export function scaleOf(most: number): [number, number] {
-  const size = 10 ** Math.floor(Math.log10(Math.max(most, 4) / 4));
-  const step = [1, 2, 5, 10].map((factor) => factor * size).find((one) => one * 4 >= most) ?? 10 * size;
-  return [Math.max(step, Math.ceil(most / step) * step), step];
-}
 
 /** Stacked bars by hour, with the same numbers as a table. */
 export function HoursPlot({ title, begins, series }: Props) {

@@ -61,7 +61,7 @@ function Tiles({ queue, workers }: { queue: api.Queue; workers: api.Worker[] }) 
           : t("oldestWaits", { time: duration(Math.max(0, queue.at - oldest), language) })}
       </Tile>
       <Tile name={t("running")} amount={number(running, language)}>
-        {t("ofSlots", { busy: sum((one) => one.running), slots: sum((one) => one.slots), workers: workers.length })}
+        {t("ofSlots", { busy: sum((one) => one.tasks?.length ?? 0), slots: sum((one) => one.slots), workers: workers.length })}
       </Tile>
       <Tile name={t("retrying")} amount={number(queue.retrying, language)}>{t("retryingHint")}</Tile>
       <Tile name={t("lastHour")} amount={number(succeeded + failed + cancelled, language)} isBad={failed > 0}>
@@ -112,7 +112,7 @@ function Lanes({ lanes }: { lanes: api.Lane[] }) {
   return (
     <section aria-labelledby="by-lane">
       <h2 id="by-lane">{t("byLane")}</h2>
-      <div class="scroll" tabIndex={0} role="group" aria-labelledby="by-lane">
+      <div class="card scroll" tabIndex={0} role="group" aria-labelledby="by-lane">
         <table class="wide">
           <thead>
             <tr>

@@ -42,6 +42,11 @@ export function ReplayNews({ told, progress, problem }: Props) {
             <progress aria-label={t("progress")} max={progress.count} value={progress.done} />
           </>
         )}
+        {told.length > 0 && (
+          <p class="headline">
+            {t("replayedCount", { done: told.filter((one) => one.result === "replayed").length, count: told.length })}
+          </p>
+        )}
         <ul>
           {told.map((one) => (
             <li key={one.id} class={one.result === "replayed" ? "good" : "left"}>

@@ -21,15 +21,15 @@ export function UsersPage() {
       {found?.users.length === 0 && <Empty title={t("noUsers")} />}
       {found && found.users.length > 0 && (
         <div class="card scroll" tabIndex={0} role="group" aria-label={t("users")}>
-          <table class="wide">
+          <table class="wide users">
             <thead>
               <tr>
                 <th scope="col">{t("user")}</th>
                 <th scope="col" class="number">{t("queuedTasks")}</th>
                 <th scope="col" class="number">{t("running")}</th>
-                <th scope="col" class="number">{t("state_succeeded")}</th>
-                <th scope="col" class="number">{t("state_failed")}</th>
-                <th scope="col" class="number">{t("state_cancelled")}</th>
+                <th scope="col" class="number">{t("doneTasks")}</th>
+                <th scope="col" class="number">{t("failedTasks")}</th>
+                <th scope="col" class="number">{t("cancelledTasks")}</th>
               </tr>
             </thead>
             <tbody>

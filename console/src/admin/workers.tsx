@@ -27,9 +27,8 @@ export function WorkersPage() {
 function WorkerCard({ worker }: { worker: api.Worker }) {
   const { t, language } = useSpeech();
   const tasks = worker.tasks ?? [];
-  // The number of taken slots is that of the last announcement.
-  const busy = Math.max(tasks.length, worker.running);
-  const unnamed = tasks.length === 0 && worker.running > 0 ? worker.running : 0;
+  // `worker.running` is from the last announcement, up to a minute ago.
+  const busy = tasks.length;
   return (
     <>
       <div class="worker-head">
@@ -46,7 +45,7 @@ function WorkerCard({ worker }: { worker: api.Worker }) {
         <span>{t("slotsBusy", { busy, slots: worker.slots })}</span>
       </div>
       <h3>{t("worksOn")}</h3>
-      {tasks.length === 0 && <p class="hint">{unnamed ? t("namedByOthers", { count: unnamed }) : t("idle")}</p>}
+      {tasks.length === 0 && <p class="hint">{t("idle")}</p>}
       <ul class="at-work">
         {tasks.map((task) => <Work key={task.task_uuid} task={task} />)}
       </ul>

