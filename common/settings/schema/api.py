@@ -28,7 +28,7 @@ class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     session_key_file: Path | None = None
     """A file with that key, in place of SESSION_KEY."""
     admin_usernames: Names = ()
-    """Users who see, cancel and redeliver everybody's tasks."""
+    """Users who see, cancel and redeliver everybody's tasks, and replay dead letters."""
     api_docs: bool = True
     """Whether /docs and /openapi.json are served."""
     api_metrics: bool = True
