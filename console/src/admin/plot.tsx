@@ -72,7 +72,8 @@ function Bars({ labelledBy, description, begins, series, totals }: BarsProps) {
   const [top, step] = scaleOf(Math.max(...totals));
   const inner = HEIGHT - TOP - BOTTOM;
   const y = (count: number) => TOP + inner * (1 - count / top);
-  const slot = (width - LEFT) / begins.length;
+  // A page that is not seen has no width.
+  const slot = Math.max(0, width - LEFT) / begins.length;
   const every = [1, 2, 3, 4, 6, 8, 12, 24].find((count) => count * slot >= LABEL_PX) ?? 24;
   const lines = Array.from({ length: Math.round(top / step) + 1 }, (_, place) => place * step);
   return (

@@ -39,7 +39,7 @@ export function QueuePage() {
             ))}
           </ol>
           <Hours hours={found.queue.hours} />
-          <Lanes lanes={found.queue.lanes} />
+          <Lanes lanes={found.queue.lanes} now={found.queue.at} />
           <p class="hint">{t("upToDate", { time: moment(found.queue.at, language) })}</p>
         </>
       )}
@@ -51,7 +51,6 @@ function Tiles({ queue, workers }: { queue: api.Queue; workers: api.Worker[] }) 
   const { t, language } = useSpeech();
   const oldest = queue.oldest_waiting_at;
   const running = STATES.slice(1).reduce((sum, state) => sum + (queue.states[state] ?? 0), 0);
-  const sum = (pick: (worker: api.Worker) => number) => workers.reduce((all, one) => all + pick(one), 0);
   const { succeeded, failed, cancelled } = queue.last_hour;
   return (
     <dl class="tiles">
@@ -61,7 +60,7 @@ function Tiles({ queue, workers }: { queue: api.Queue; workers: api.Worker[] }) 
           : t("oldestWaits", { time: duration(Math.max(0, queue.at - oldest), language) })}
       </Tile>
       <Tile name={t("running")} amount={number(running, language)}>
-        {t("ofSlots", { busy: sum((one) => one.tasks?.length ?? 0), slots: sum((one) => one.slots), workers: workers.length })}
+        {t("ofWorkers", { workers: workers.length, slots: workers.reduce((sum, one) => sum + one.slots, 0) })}
       </Tile>
       <Tile name={t("retrying")} amount={number(queue.retrying, language)}>{t("retryingHint")}</Tile>
       <Tile name={t("lastHour")} amount={number(succeeded + failed + cancelled, language)} isBad={failed > 0}>
@@ -107,7 +106,7 @@ function Hours({ hours }: { hours: api.Queue["hours"] }) {
   );
 }
 
-function Lanes({ lanes }: { lanes: api.Lane[] }) {
+function Lanes({ lanes, now }: { lanes: api.Lane[]; now: number }) {
   const { t, language } = useSpeech();
   return (
     <section aria-labelledby="by-lane">
@@ -119,7 +118,7 @@ function Lanes({ lanes }: { lanes: api.Lane[] }) {
               <th scope="col">{t("priority")}</th>
               <th scope="col" class="number">{t("waiting")}</th>
               <th scope="col" class="number">{t("running")}</th>
-              <th scope="col">{t("oldest")}</th>
+              <th scope="col" class="number">{t("oldest")}</th>
             </tr>
           </thead>
           <tbody>
@@ -132,7 +131,11 @@ function Lanes({ lanes }: { lanes: api.Lane[] }) {
                 </th>
                 <td class="number">{number(lane.waiting, language)}</td>
                 <td class="number">{number(lane.running, language)}</td>
-                <td>{lane.oldest_waiting_at === undefined ? "–" : moment(lane.oldest_waiting_at, language)}</td>
+                <td class="number">
+                  {lane.oldest_waiting_at === undefined
+                    ? "–"
+                    : duration(Math.max(0, now - lane.oldest_waiting_at), language)}
+                </td>
               </tr>
             ))}
           </tbody>

@@ -27,8 +27,8 @@ export function WorkersPage() {
 function WorkerCard({ worker }: { worker: api.Worker }) {
   const { t, language } = useSpeech();
   const tasks = worker.tasks ?? [];
-  // `worker.running` is from the last announcement, up to a minute ago.
-  const busy = tasks.length;
+  // `worker.running` is from the last announcement, up to a minute ago. Downloads have places of their own.
+  const busy = Math.min(worker.slots, tasks.filter((task) => task.state !== "downloading").length);
   return (
     <>
       <div class="worker-head">
