@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 
 import { AdminPage, isAdminPlace } from "./admin/admin";
 import * as api from "./api";
@@ -24,7 +24,7 @@ function usePlace(): string {
 
 export function App() {
   const [language, setLanguage] = useState<Language>(firstLanguage);
-  useEffect(() => {
+  useLayoutEffect(() => {
     document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   }, [language]);
   const choose = (chosen: Language) => {
