@@ -23,6 +23,7 @@ from common.tasks.messages.state import State, Times
 class Status(MessageModel):
     """`uvr_status`: the state of a run of a task. Points in time are in seconds since the epoch.
 
+    `worker_id` names the worker that works on the job, or has last; None in statuses of an earlier version.
     `progress`, 0 to 1, is the whole run's; None where the state has none. `tries` counts the failed tries of
     each kind. The kind whose failure resets the others' counts comes first. `attempt` counts how often the
     record was begun. `handed_back` counts the begins that were stopped in good order, which do not count
@@ -31,7 +32,6 @@ class Status(MessageModel):
     the task's own record. `failure` is the callback's body of a run that has failed. `unstored`: there is no
     manifest with that body. `callback_next_try_at` is set while the callback of a failed run waits for its
     next try. `audio` is the song's address without query, user and password.
-    `worker_id` names the worker that works on the job, or has last; None in statuses of an earlier version.
     `choices`, `label`, `metadata` and `file_name` are the task's. `deleted_at`: the results of this run and
     of those before it are removed since then, and the status holds nothing of them.
     """
