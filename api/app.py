@@ -10,6 +10,7 @@ from api import problems
 from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
 from api.console import page, session
+from api.dead_letters.desk import Desk
 from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
@@ -20,11 +21,13 @@ from api.publishing.publisher import TaskPublisher
 from api.routes import (
     archive,
     cancel,
+    dead_letters,
     deletion,
     offers,
     peaks,
     probes,
     redelivery,
+    statistics,
     submit,
     tasks,
     usage,
@@ -41,6 +44,7 @@ from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
 _ROUTES = (submit, upload_routes, probes, tasks, redelivery, cancel, deletion, archive, peaks, usage, offers)
+_FOR_ADMINISTRATORS = (statistics, dead_letters)
 
 
 def create_app(
@@ -95,7 +99,7 @@ def _install_routes(app: FastAPI, settings: ApiSettings) -> None:
     if settings.api_docs:
         document.add_route(app)
         swagger_ui.install(app)
-    for routes in _ROUTES:
+    for routes in (*_ROUTES, *_FOR_ADMINISTRATORS):
         app.include_router(routes.router)
     if settings.api_metrics:
         app.include_router(probes.metrics_router)
@@ -128,4 +132,5 @@ def _make_parts(
         metrics=metrics,
         readiness=readiness,
         uploads=upload_gate,
+        dead_letters=Desk(),
     )

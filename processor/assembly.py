@@ -108,7 +108,7 @@ def make_handler(
         network,
         engine,
         stage,
-        Statuses(settings.kafka_status_topic, outbox, time.time),
+        Statuses(settings.kafka_status_topic, outbox, time.time, settings.worker_id),
         metrics=metrics,
         cancels=cancels,
         stages=stages,

@@ -135,7 +135,7 @@ def _make_handler(
         OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
         storage,
         stage,
-        Statuses(settings.kafka_status_topic, outbox, time.time),
+        Statuses(settings.kafka_status_topic, outbox, time.time, settings.worker_id),
         metrics=metrics,
         cancels=cancels,
         songs=songs,

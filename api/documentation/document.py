@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api.dead_letters.models import ReplayRequest
 from api.http.in_chunks import in_chunks
 from api.problems import Problem
 from api.submit.submission import Submission
@@ -25,6 +26,7 @@ _SCHEMAS_OF_OUR_OWN: Sequence[tuple[type[BaseModel], JsonSchemaMode]] = (
     (Submission, "validation"),
     (NewUpload, "validation"),
     (CompletedParts, "validation"),
+    (ReplayRequest, "validation"),
     (Problem, "serialization"),
 )
 

@@ -1,10 +1,11 @@
 """The models of the answers about what the processors can do, with their examples."""
 
 from typing import Self
+from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from common.tasks.messages import WorkerSeen
+from common.tasks.messages import State, Status, WorkerSeen
 from common.tasks.messages.worker import PresetStep
 
 _SPEED = "seconds of audio for each second of work; absent until it was measured"
@@ -47,6 +48,28 @@ class OfferedPreset(BaseModel):
     workers: int = Field(description="how many processors have all its models installed")
 
 
+class WorkersTask(BaseModel):
+    """A task that a processor works on."""
+
+    task_uuid: UUID
+    state: State
+    progress: float | None = Field(default=None, description="0 to 1, of the whole run")
+    name: str | None = Field(default=None, description="its label, its file's name, or its song's address")
+    user: str
+    since: float = Field(description="when it entered its state, in seconds since the epoch")
+
+    @classmethod
+    def of(cls, status: Status) -> Self:
+        return cls(
+            task_uuid=status.task_uuid,
+            state=status.state,
+            progress=status.progress,
+            name=status.label or status.file_name or status.audio,
+            user=status.user,
+            since=status.times.get(status.state, status.at),
+        )
+
+
 class Worker(BaseModel):
     """A processor that has announced itself within the last 3 minutes."""
 
@@ -60,9 +83,12 @@ class Worker(BaseModel):
     models: list[str]
     warm_models: list[str]
     presets: list[str]
+    tasks: list[WorkersTask] | None = Field(
+        default=None, description="only for users in `ADMIN_USERNAMES`: what it works on now"
+    )
 
     @classmethod
-    def of(cls, seen: WorkerSeen) -> Self:
+    def of(cls, seen: WorkerSeen, tasks: list[WorkersTask] | None = None) -> Self:
         return cls(
             worker_id=seen.worker_id,
             at=seen.at,
@@ -74,6 +100,7 @@ class Worker(BaseModel):
             models=sorted(model.name for model in seen.models),
             warm_models=sorted(model.name for model in seen.models if model.is_warm),
             presets=sorted(preset.name for preset in seen.presets),
+            tasks=tasks,
         )
 
 
@@ -143,6 +170,16 @@ EXAMPLE_WORKERS = Workers(
             models=["UVR-MDX-NET-Inst_HQ_4", _MODEL],
             warm_models=["UVR-MDX-NET-Inst_HQ_4"],
             presets=[_PRESET],
+            tasks=[
+                WorkersTask(
+                    task_uuid=UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7"),
+                    state=State.SEPARATING,
+                    progress=0.55,
+                    name="Artist - Title",
+                    user="alice",
+                    since=1749999990.0,
+                )
+            ],
         )
     ]
 )

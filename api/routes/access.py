@@ -26,6 +26,16 @@ class _SignedIn(SecurityBase):
 User = Annotated[str, Security(_SignedIn())]
 
 
+async def administrator(user: User, parts: Parts) -> str:
+    """Return the name of a user in ADMIN_USERNAMES. Raise ProblemError 403 for any other."""
+    if user not in parts.settings.admin_usernames:
+        raise ProblemError(403, "Only users in ADMIN_USERNAMES may see or do this", error_code="not_an_admin")
+    return user
+
+
+Admin = Annotated[str, Depends(administrator)]
+
+
 async def visible_task(task_uuid: UUID, user: User, parts: Parts) -> Status:
     """Return the status of the task that the path names. Raise ProblemError 404 if `user` may not see it."""
     # Not even a task's existence is told to other users, nor is it given away by the time that an answer

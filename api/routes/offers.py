@@ -10,11 +10,13 @@ from api.offers.models import (
     Presets,
     Worker,
     Workers,
+    WorkersTask,
 )
 from api.problems import ProblemError
 from api.routes.access import User
 from api.routes.parts import Parts
 from api.routes.responses import answer, answers_about_offers
+from api.view import statistics
 
 router = APIRouter(tags=["offers"])
 
@@ -66,4 +68,13 @@ async def workers(user: User, parts: Parts) -> Workers:
     admins = parts.settings.admin_usernames
     if admins and user not in admins:
         raise ProblemError(403, "Only administrators may see the processors", error_code="not_an_admin")
-    return Workers(workers=[Worker.of(seen) for seen in await parts.view.announced()])
+    announced = await parts.view.announced()
+    if user not in admins:
+        return Workers(workers=[Worker.of(seen) for seen in announced])
+    at_work = await parts.view.ask(statistics.at_work)
+    return Workers(
+        workers=[
+            Worker.of(seen, [WorkersTask.of(one) for one in at_work if one.worker_id == seen.worker_id])
+            for seen in announced
+        ]
+    )

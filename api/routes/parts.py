@@ -7,6 +7,7 @@ from fastapi import Depends, Request
 
 from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
+from api.dead_letters.desk import Desk
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
@@ -37,10 +38,12 @@ class AppParts:
     metrics: ApiMetrics
     readiness: Checks
     uploads: UploadGate
+    dead_letters: Desk
 
     def close(self) -> None:
-        """End the threads that make links and that use the bucket."""
+        """End the threads that make links, that use the bucket, and that read dead letters."""
         self.links.close()
+        self.dead_letters.close()
         self.uploads.close()
         self.archives.close()
 

@@ -89,6 +89,12 @@ class Backlog:
                 self._callbacks[user],
             )
 
+    def by_user(self) -> Counter[str]:
+        """Return the numbers of queued tasks by user."""
+        with self._lock:
+            self._forget()
+            return self._stored + self._coming_by_user
+
     def _remove(self, task_uuid: UUID) -> None:
         coming = self._coming.pop(task_uuid, None)
         if coming is not None:

@@ -144,6 +144,10 @@ class Reader:
         ]
         return place * statistics.mean(took_s) / running if running and took_s else None
 
+    def select(self, sql: str, values: Row = ()) -> list[Row]:
+        """Return all rows of a query that is no question about single tasks: see `statistics`."""
+        return self._rows(sql, values)
+
     def _rows(self, sql: str, values: Row) -> list[Row]:
         mine = self._threads
         if getattr(mine, "generation", None) != self._generation:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from kafka import TopicPartition
 
+from api.view import outcomes
 from api.view.backlog import Backlog
 from api.view.merge import merged
 from api.view.tables import (
@@ -126,6 +127,7 @@ class Store:
             known = changed & before.keys()
             late = [key for key in known if fixed_columns(after[key]) != fixed_columns(before[key])]
             connection.executemany(SET_FIXED, [(*fixed_columns(after[key]), key.bytes) for key in late])
+            connection.executemany(outcomes.INSERT, outcomes.rows(batch.statuses, after))
             connection.executemany(
                 "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(delivery_row, batch.deliveries)
             )
@@ -151,6 +153,7 @@ class Store:
                 "DELETE FROM tasks WHERE submitted_at < ? AND at < ?", (before_s, before_s)
             )
             connection.execute("DELETE FROM deliveries WHERE started_at < ?", (before_s,))
+            connection.execute(outcomes.DELETE_BEFORE, (before_s,))
             connection.execute("DELETE FROM workers WHERE at < ?", (before_s,))
         if gone.rowcount:
             self._count_backlog()

@@ -6,12 +6,13 @@ import zlib
 from pathlib import Path
 from typing import Any
 
+from api.view import outcomes
 from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
 
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
@@ -70,7 +71,7 @@ def connect(path: Path) -> sqlite3.Connection:
 
 def create(connection: sqlite3.Connection, origin: str) -> None:
     """Create the tables in an empty file. `origin` names the topics from which they are filled."""
-    connection.executescript(f"BEGIN;{_SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT")
+    connection.executescript(f"BEGIN;{_SCHEMA}{outcomes.SCHEMA}PRAGMA user_version={SCHEMA_VERSION};COMMIT")
     with connection:
         connection.execute("INSERT INTO origin VALUES (?)", (origin,))
 

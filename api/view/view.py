@@ -79,6 +79,9 @@ class TaskView(Protocol):
     async def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
         """Return each user, or one alone, with how many tasks have stems, and the stems' bytes."""
 
+    async def ask(self, question: Callable[[Reader], T]) -> T:
+        """Return the answer of `question`, which is asked in a thread once the view has caught up."""
+
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         """Collect the task's changes from now on, and the end of the service."""
 
@@ -183,6 +186,10 @@ class KafkaView:
     async def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
         await self._catch_up_in_time()
         return await self._ask(self._reader.results_space, user)
+
+    async def ask(self, question: Callable[[Reader], T]) -> T:
+        await self._catch_up_in_time()
+        return await self._ask(question, self._reader)
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         return self._changes.watch(task_uuid)

@@ -3,8 +3,8 @@
 import argparse
 import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
@@ -12,10 +12,8 @@ from uuid import UUID
 
 from common.deadletter import text
 from common.deadletter.dead_letter import LetterId
-from common.deadletter.mailbox import Mailbox
-from common.deadletter.plan import Decision, Filter, Outdone, Refused, Replay, Replayed, plan
-from common.deadletter.replayer import publisher, succeeded_runs
-from common.deadletter.topic_reader import records
+from common.deadletter.plan import Filter, Outdone, Refused, Replay, Replayed
+from common.deadletter.replays import Outcome, read, replay
 from common.settings.schema import TransactionSettings
 
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -67,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 def list_letters(options: argparse.Namespace, settings: TransactionSettings, console: Console) -> int:
     """Prints a table of letters. Raises KafkaError."""
-    mailbox = _read(settings)
+    mailbox = read(settings)
     wanted = Filter(options.task, options.since, options.code)
     found = [letter for letter in mailbox.letters if wanted(letter)]
     letters = [letter for letter in found if options.all or mailbox.replayed_as(letter) is None]
@@ -85,7 +83,7 @@ def list_letters(options: argparse.Namespace, settings: TransactionSettings, con
 
 def show_letter(options: argparse.Namespace, settings: TransactionSettings, console: Console) -> int:
     """Prints one letter. Raises KafkaError."""
-    mailbox = _read(settings)
+    mailbox = read(settings)
     for letter in mailbox.letters:
         if letter.id == options.id:
             for line in text.details(letter, mailbox):
@@ -102,23 +100,16 @@ def replay_letters(options: argparse.Namespace, settings: TransactionSettings, c
     """
     if bool(options.id) == bool(options.task or options.since is not None):
         options.usage_error("expected either --task and --since, or IDs")
-    ids = frozenset(options.id) if options.id else None
-    # Begin the publisher first: it ends the transaction of an earlier replay, whose marks are then read
-    # below.
-    with nullcontext() if options.dry_run else publisher(settings) as publish:
-        decisions = plan(_read(settings), Filter(options.task, options.since, ids=ids), options.again)
-        missing = sorted((ids or frozenset()) - {decision.letter.id for decision in decisions})
-        for letter_id in missing:
-            console.print(f"{letter_id}: there is no such letter")
-        succeeded = _succeeded(decisions, settings)
-        for decision in decisions:
-            if isinstance(decision, Replay) and publish is not None:
-                publish(decision.messages(settings.kafka_dead_letter_topic))
-            console.print(f"{decision.letter.id}: {_outcome(decision, succeeded, options.dry_run)}")
-    if not decisions and not missing:
+    wanted = Filter(options.task, options.since, ids=frozenset(options.id) if options.id else None)
+    outcomes = []
+    with closing(replay(settings, wanted, options.again, options.dry_run)) as found:
+        for outcome in found:
+            outcomes.append(outcome)
+            console.print(f"{outcome.letter_id}: {_told(outcome, options.dry_run)}")
+    if not outcomes:
         console.print("no dead letters match")
-    replayed = any(isinstance(decision, Replay) for decision in decisions)
-    refused = missing or any(isinstance(decision, Refused) for decision in decisions)
+    replayed = any(isinstance(one.decision, Replay) for one in outcomes)
+    refused = any(one.decision is None or isinstance(one.decision, Refused) for one in outcomes)
     return EXIT_NOTHING_DONE if refused and not replayed else EXIT_OK
 
 
@@ -131,26 +122,13 @@ def parse_since(text: str, now_s: float) -> float:
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-def _read(settings: TransactionSettings) -> Mailbox:
-    return Mailbox.of(records(settings, settings.kafka_dead_letter_topic), settings)
-
-
-def _succeeded(decisions: Sequence[Decision], settings: TransactionSettings) -> dict[UUID, int]:
-    """Returns the succeeded runs of tasks that were replayed before. Others have no later run to look for."""
-    again = [d for d in decisions if isinstance(d, Replay) and d.earlier_run is not None]
-    if not again:
-        return {}
-    since_s = min(decision.letter.written_at_s for decision in again)
-    return succeeded_runs(settings, [decision.task_uuid for decision in again], since_s)
-
-
-def _outcome(decision: Decision, succeeded: dict[UUID, int], dry_run: bool) -> str:
-    match decision:
+def _told(outcome: Outcome, dry_run: bool) -> str:
+    match outcome.decision:
+        case None:
+            return "there is no such letter"
         case Replay(letter, task_uuid, topic, run):
             done = "would be replayed" if dry_run else "replayed"
-            return ", ".join(
-                [f"{letter.kind} {task_uuid} {done} to {topic} as run {run}", *_notes(decision, succeeded)]
-            )
+            return ", ".join([f"{letter.kind} {task_uuid} {done} to {topic} as run {run}", *_notes(outcome)])
         case Replayed(_, run):
             return f"already replayed as run {run} (--again does it once more)"
         case Outdone(_, by):
@@ -159,15 +137,14 @@ def _outcome(decision: Decision, succeeded: dict[UUID, int], dry_run: bool) -> s
             return text.shown(f"cannot be replayed: {reason}")
 
 
-def _notes(replay: Replay, succeeded: dict[UUID, int]) -> Iterator[str]:
-    if replay.earlier_run is None:
-        return
-    run = succeeded.get(replay.task_uuid, 0)
-    yield (
-        f"although run {run} has succeeded"
-        if run > (replay.letter.run or 0)
-        else f"after run {replay.earlier_run}"
-    )
+def _notes(outcome: Outcome) -> Iterator[str]:
+    if isinstance(outcome.decision, Replay) and outcome.decision.earlier_run is not None:
+        run = outcome.later_success
+        yield (
+            f"although run {run} has succeeded"
+            if run is not None
+            else f"after run {outcome.decision.earlier_run}"
+        )
 
 
 def _add_filters(command: argparse.ArgumentParser) -> None:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from common.deadletter.dead_letter import DeadLetter
 from common.deadletter.mailbox import Mailbox
@@ -55,20 +56,25 @@ def details(letter: DeadLetter, mailbox: Mailbox) -> Iterator[str]:
         "last error": letter.history.last_error,
         "origin": letter.history.origin,
         "replayed": _replayed(letter, mailbox),
-        "key": None if letter.key is None else _bytes_as_text(letter.key),
+        "key": None if letter.key is None else bytes_as_text(letter.key),
     }
     for name, value in fields.items():
         if value is not None:
             yield f"{name:<14}{shown(value)}"
     yield "headers"
-    for name, content in letter.headers:
-        yield f"{_INDENT}{shown(name)}: {shown(_bytes_as_text(content))}"
+    for name, content in headers_of(letter):
+        yield f"{_INDENT}{name}: {content}"
     yield from _content(letter)
 
 
 def as_json(letter: DeadLetter, mailbox: Mailbox) -> str:
-    """Returns the letter as JSON in one line. `replayed_as` is the run that replaced it, or null."""
-    fields = {
+    """Returns the letter as JSON in one line."""
+    return json.dumps(as_fields(letter, mailbox))
+
+
+def as_fields(letter: DeadLetter, mailbox: Mailbox) -> dict[str, Any]:
+    """Returns what JSON tells of a letter. `replayed_as` is the run that replaced it, or None."""
+    return {
         "id": str(letter.id),
         "written_at": moment(letter.written_at_s),
         "kind": letter.kind,
@@ -83,7 +89,12 @@ def as_json(letter: DeadLetter, mailbox: Mailbox) -> str:
         "origin": shown(letter.history.origin),
         "replayed_as": mailbox.replayed_as(letter),
     }
-    return json.dumps(fields)
+
+
+def headers_of(letter: DeadLetter) -> Iterator[tuple[str, str]]:
+    """Yields the names and values of the headers as printable text."""
+    for name, content in letter.headers:
+        yield shown(name), shown(bytes_as_text(content))
 
 
 def _headings(every: bool) -> list[str]:
@@ -128,8 +139,9 @@ def _content(letter: DeadLetter) -> Iterator[str]:
         return
     kept = "" if len(letter.value) == letter.size_bytes else f", the first {len(letter.value)} shown"
     yield f"bytes ({letter.size_bytes}{kept})"
-    yield f"{_INDENT}{shown(_bytes_as_text(letter.value))}"
+    yield f"{_INDENT}{shown(bytes_as_text(letter.value))}"
 
 
-def _bytes_as_text(data: bytes) -> str:
+def bytes_as_text(data: bytes) -> str:
+    """Returns bytes that need not be text as text."""
     return data.decode(errors="backslashreplace")

@@ -48,11 +48,12 @@ class NoOutbox:
 
 @dataclass(frozen=True)
 class Statuses:
-    """Makes the statuses of a service's jobs; `wall_clock` gives seconds since the epoch."""
+    """Makes the statuses of the jobs of worker `worker_id`; `wall_clock` gives seconds since the epoch."""
 
     topic: str
     outbox: Outbox
     wall_clock: Callable[[], float]
+    worker_id: str | None = None
 
     def job(
         self,
@@ -135,6 +136,7 @@ class JobStatus:
             state=state,
             at=self._statuses.wall_clock(),
             times=self.times,
+            worker_id=self._statuses.worker_id,
             audio=self._audio,
             choices=origin.choices,
             label=origin.label,

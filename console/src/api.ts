@@ -103,7 +103,7 @@ function problemOf(status: number, text: string): ProblemError {
   return new ProblemError(status, body.detail ?? `HTTP ${status}`, body.error_code);
 }
 
-async function send(method: string, path: string, init: RequestInit = {}): Promise<Response> {
+export async function send(method: string, path: string, init: RequestInit = {}): Promise<Response> {
   let answer: Response;
   try {
     answer = await fetch(path, { ...init, method, headers: { ...OURS, ...init.headers } });
@@ -116,7 +116,7 @@ async function send(method: string, path: string, init: RequestInit = {}): Promi
   throw problemOf(answer.status, await answer.text());
 }
 
-async function get<T>(path: string): Promise<T> {
+export async function get<T>(path: string): Promise<T> {
   return (await send("GET", path)).json() as Promise<T>;
 }
 

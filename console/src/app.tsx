@@ -1,5 +1,6 @@
 import { useEffect, useLayoutEffect, useState } from "preact/hooks";
 
+import { AdminPage, isAdminPlace } from "./admin/admin";
 import * as api from "./api";
 import { SignIn } from "./sign_in";
 import { Songs } from "./songs";
@@ -88,6 +89,7 @@ function Console({ choose }: { choose: (language: Language) => void }) {
     <>
       <header class="top">
         <a class="brand" href="#/">{t("title")}</a>
+        {session?.is_admin && <a class="to-admin" href="#/admin/queue">{t("administration")}</a>}
         <LanguageSwitch choose={choose} />
         {session?.user && (
           <>
@@ -116,10 +118,12 @@ function SignedIn({ session }: { session: api.Session }) {
   const task = TASK.exec(place)?.[1];
   const earlier = AGAIN.exec(place)?.[1];
   const [demos, setDemos] = useState(0);
+  const isAdmin = session.is_admin && isAdminPlace(place);
+  const isFirst = task === undefined && !isAdmin;
   // The first view stays while a task is looked at, so that songs on their way go on being sent.
   return (
     <>
-      <div hidden={task !== undefined}>
+      <div hidden={!isFirst}>
         <Submit
           submitted={() => setSubmitted((count) => count + 1)}
           earlier={earlier}
@@ -129,11 +133,12 @@ function SignedIn({ session }: { session: api.Session }) {
         <Songs
           session={session}
           submitted={submitted}
-          isSeen={task === undefined}
+          isSeen={isFirst}
           welcome={<Welcome demo={session.demo} tryDemo={() => setDemos((count) => count + 1)} />}
         />
       </div>
       {task && <TaskPage key={task} id={task} />}
+      {isAdmin && <AdminPage place={place} />}
     </>
   );
 }

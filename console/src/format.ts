@@ -2,7 +2,7 @@
 import type { Task } from "./api";
 import type { Language } from "./texts";
 
-const TAGS: Record<Language, string> = { en: "en-GB", zh: "zh-CN" };
+export const TAGS: Record<Language, string> = { en: "en-GB", zh: "zh-CN" };
 
 const made = new Map<string, unknown>();
 

@@ -2,13 +2,16 @@
 import { createContext } from "preact";
 import { useContext } from "preact/hooks";
 
+import { adminEn } from "./admin/texts/en";
+import { adminZh } from "./admin/texts/zh";
 import { en } from "./texts/en";
 import { zh } from "./texts/zh";
 
 export type Words = Record<keyof typeof en, string>;
+export type Key = keyof typeof en | keyof typeof adminEn;
 export type Language = "en" | "zh";
 
-const TABLES: Record<Language, Words> = { en, zh };
+const TABLES: Record<Language, Record<Key, string>> = { en: { ...en, ...adminEn }, zh: { ...zh, ...adminZh } };
 const STORED = "uvr.language";
 
 export const LANGUAGES: [Language, string][] = [["en", "English"], ["zh", "简体中文"]];
@@ -28,7 +31,7 @@ export const LanguageContext = createContext<Language>("en");
 export interface Speech {
   language: Language;
   /** Returns the text with each `{name}` replaced. */
-  t: (key: keyof Words, values?: Record<string, string | number>) => string;
+  t: (key: Key, values?: Record<string, string | number>) => string;
 }
 
 export function useSpeech(): Speech {

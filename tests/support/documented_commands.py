@@ -35,6 +35,7 @@ REPLAYS = "test_deadletter_replay.py"
 _DOWNLOADS = "downloads packages; the tests' set-up and the Dockerfile install the same pinned files"
 _RIGHTS = RunBy("test_kafka_sasl.py", 'documents.block("docs/production.md", "kafka-acls.sh")')
 _ITSELF = NotRun("it is the command that runs this test")
+_ADMIN = NotRun("the stack's user is no administrator; test_console_admin.py and its neighbours ask the same")
 _GPU = "it needs an NVIDIA GPU, which the tests' machine has not"
 
 _CURL = "curl -u admin:password http://127.0.0.1:8000/tasks/$TASK"
@@ -79,6 +80,13 @@ API = {
     "curl -u admin:password http://127.0.0.1:8000/tasks/$TASK/peaks.json": IN_THE_STACK,
     "curl -X DELETE -u admin:password http://127.0.0.1:8000/tasks/$TASK": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/usage": IN_THE_STACK,
+    'curl -u admin:password "http://127.0.0.1:8000/queue?hours=24"': _ADMIN,
+    'curl -u admin:password "http://127.0.0.1:8000/failures?hours=24"': _ADMIN,
+    'curl -u admin:password "http://127.0.0.1:8000/users?limit=200"': _ADMIN,
+    'curl -u admin:password "http://127.0.0.1:8000/dead-letters?code=http_error&limit=50"': _ADMIN,
+    "curl -u admin:password http://127.0.0.1:8000/dead-letters/3/17": _ADMIN,
+    "curl -u admin:password http://127.0.0.1:8000/dead-letters/replay "
+    """-d '{"ids": ["3/17", "0/4"]}'""": _ADMIN,
     "curl -X POST -u admin:password http://127.0.0.1:8000/tasks/$TASK/cancel": RunBy(
         LOCAL_COMMANDS, 'documents.command("docs/api.md", "/cancel")'
     ),

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from pydantic import Field, IPvAnyAddress, SecretStr, field_validator, model_validator
 
 from common.settings.schema.addresses import AddressSettings
-from common.settings.schema.kafka import KafkaSettings
+from common.settings.schema.kafka import TransactionSettings
 from common.settings.schema.uploads import UploadSettings
 from common.settings.types import Names, Origins, Port, Positive, checked_hosts, checked_origins, split
 
 
-class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
+class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     """The settings of an api process."""
 
     basic_auth_username: str = "admin"
@@ -32,7 +32,7 @@ class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
     demo_song_label: str = Field("", max_length=200)
     """The label of that task: the song's name, with what its licence wants to be said."""
     admin_usernames: Names = ()
-    """Users who see, cancel and redeliver everybody's tasks."""
+    """Users who see, cancel and redeliver everybody's tasks, and replay dead letters."""
     api_docs: bool = True
     """Whether /docs and /openapi.json are served."""
     api_metrics: bool = True

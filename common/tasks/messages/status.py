@@ -25,6 +25,7 @@ from common.tasks.messages.state import State, Times
 class Status(MessageModel):
     """`uvr_status`: the state of a run of a task. Points in time are in seconds since the epoch.
 
+    `worker_id` names the worker that works on the job, or has last; None in statuses of an earlier version.
     `progress`, 0 to 1, is the whole run's; None where the state has none. `tries` counts the failed tries of
     each kind. The kind whose failure resets the others' counts comes first. `attempt` counts how often the
     record was begun. `handed_back` counts the begins that were stopped in good order, which do not count
@@ -52,6 +53,7 @@ class Status(MessageModel):
     next_try_at: Moment | None = None
     model: str | None = None
     device: str | None = None
+    worker_id: str | None = Field(default=None, max_length=200)
     error_code: str | None = None
     error_message: str | None = None
     result: SuccessCallback | None = None

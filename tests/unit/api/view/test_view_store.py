@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 from kafka import TopicPartition
 
+from api.view import statistics
 from api.view.reader import Position, Query, Reader
 from api.view.store import Batch, Store
 from common.tasks.messages import DeliveryAttempt, State, Status
@@ -201,6 +202,19 @@ def test_old_tasks_go_and_those_that_are_still_told_of_stay(store, path):
     reader = Reader(path)
     assert ids(reader.page(Query())) == [2]
     assert (len(reader.deliveries(UUID(int=1))), len(reader.deliveries(UUID(int=2)))) == (0, 1)
+
+
+def test_outcomes_are_kept_once_a_run_and_go_with_their_age(store, path):
+    failed = status(1, state=State.FAILED, at=1.0, error_code="too_long")
+    again = status(1, state=State.SUCCEEDED, at=5.0, run=2)
+    store.apply(Batch([failed, failed.model_copy(update={"at": 3.0}), again]))
+    reader = Reader(path)
+    assert statistics.outcomes(reader, 0.0) == [
+        statistics.Ended(0.0, "failed", "too_long", 1),
+        statistics.Ended(0.0, "succeeded", None, 1),
+    ]
+    store.prune(2.0)
+    assert [ended.state for ended in statistics.outcomes(reader, 0.0)] == ["succeeded"]
 
 
 def test_every_question_has_its_index(store, path):

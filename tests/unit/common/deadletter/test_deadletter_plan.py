@@ -1,12 +1,15 @@
 """A replay takes one letter of each task, once, as the task's next run."""
 
 import json
+import math
 import re
+from functools import partial
+from uuid import UUID
 
 import pytest
 
 from common.deadletter.dead_letter import LetterId, parse
-from common.deadletter.mailbox import Mailbox
+from common.deadletter.mailbox import Mailbox, place
 from common.deadletter.plan import Filter, Outdone, Refused, Replay, Replayed, plan
 from common.jobs import dead_letters, retry
 from common.kafka.records import Record
@@ -224,3 +227,17 @@ def test_filters_take_what_meets_all_of_them(wanted, offsets):
         letter_record(b"?", 3, key=str(ONE).encode()),
     )
     assert [d.letter.id.offset for d in planned(*records, wanted=wanted)] == offsets
+
+
+def test_of_many_letters_the_newest_are_kept_and_what_was_left_out_is_behind_a_place():
+    tasks = [task(UUID(int=number)) for number in range(1, 1201)]
+    found = [letter_record(one.to_bytes(), number) for number, one in enumerate(tasks)]
+    found += [mark(number, 2, 2000 + number, tasks[number].task_uuid) for number in range(700, 1200)]
+    seen: list[int] = []
+    cut_at = (math.inf, LetterId(0, 0))
+    while cut_at is not None:
+        wanted = partial(lambda behind, one: place(one) < behind, cut_at)
+        box = Mailbox.of(found, SETTINGS, wanted, most=100, with_replayed=False)
+        seen += [letter.id.offset for letter in box.letters]
+        cut_at = box.cut_at
+    assert seen == list(range(699, -1, -1))

@@ -1,5 +1,6 @@
 """A job's progress goes out rarely, never falls, never blocks the job, and never follows its end."""
 
+import json
 import threading
 from uuid import uuid4
 
@@ -81,6 +82,17 @@ def test_progress_is_that_of_the_run_and_never_goes_back():
     assert {(s.user, s.submitted_at, s.tries, s.attempt) for s in statuses} == {("alice", 1.0, (1,), 2)}
     assert statuses[-1].times.keys() == {State.QUEUED, *(s.state for s in statuses)}
     assert outbox.dropped == [status]
+
+
+def test_statuses_name_the_worker_of_the_job():
+    outbox = MemoryOutbox()
+    status = Statuses("status", outbox, lambda: 5.0, "gpu-1").job(TASK)
+    status.enter(State.SEPARATING)
+    (sent,) = outbox.statuses
+    assert sent.worker_id == "gpu-1"
+    earlier = json.loads(outbox.sent[0].value)
+    del earlier["worker_id"]
+    assert messages.decode_status(json.dumps(earlier).encode()).worker_id is None
 
 
 def test_a_download_of_many_pieces_makes_few_statuses():
