@@ -60,7 +60,7 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[],
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Starts the services' real processes; whatever still runs at the end is killed."""
-    services = Stack(tmp_path_factory.mktemp("stack"))
+    services = Stack(tmp_path_factory.mktemp("stack"), forked=True)
     yield services
     services.kill_all()
 
@@ -68,7 +68,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def module_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """`stack` for a whole module."""
-    services = Stack(tmp_path_factory.mktemp("module-stack"))
+    services = Stack(tmp_path_factory.mktemp("module-stack"), forked=True)
     yield services
     services.kill_all()
 
