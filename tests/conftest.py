@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processor import forked_children
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.servers import KafkaServer
 from tests.support.stack import Stack
@@ -20,6 +21,10 @@ pytest_plugins = [
     "tests.support.complete_run",
     "tests.support.shared_servers",
 ]
+
+
+def pytest_configure() -> None:
+    forked_children.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.ports import free_ports
-from tests.support.fork_server import ForkedService
+from tests.support.forked_service import ForkedService
 from tests.support.paths import REPOSITORY
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
@@ -157,7 +157,9 @@ class Stack:
     ) -> Service:
         """Runs `python -m module arguments…` with `settings` in its environment; waits until it is ready."""
         name = f"{module.split('.')[0]}-{len(self.services) + 1}"
-        service = Service(module, self.directory / name, settings, arguments, self._wrapper(name), self._forked)
+        service = Service(
+            module, self.directory / name, settings, arguments, self._wrapper(name), self._forked
+        )
         self.services.append(service)
         service.start()
         if wait:
