@@ -50,11 +50,18 @@ class Failpoint(StrEnum):
             signal.pthread_kill(threading.get_ident(), _signal)
 
 
-def _read(value: str) -> tuple[Failpoint | None, signal.Signals]:
+def arm(value: str) -> None:
+    """Take what FAILPOINT says; empty for no point. Ends the process where it names none."""
+    global _armed, _signal
     name, _, how = value.partition(":")
-    if name in [*Failpoint, ""] and how in ("", "stop") and (name or not how):
-        return Failpoint(name) if name else None, signal.SIGSTOP if how else signal.SIGKILL
-    exit_for_bad_settings(f"{VARIABLE}={value}: expected one of {', '.join(Failpoint)}, alone or with :stop")
+    if name not in [*Failpoint, ""] or how not in ("", "stop") or (how and not name):
+        exit_for_bad_settings(
+            f"{VARIABLE}={value}: expected one of {', '.join(Failpoint)}, alone or with :stop"
+        )
+    _armed = Failpoint(name) if name else None
+    _signal = signal.SIGSTOP if how else signal.SIGKILL
 
 
-_armed, _signal = _read(os.environ.get(VARIABLE, ""))
+_armed: Failpoint | None = None
+_signal = signal.SIGKILL
+arm(os.environ.get(VARIABLE, ""))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.processor import forked_children
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.servers import KafkaServer
 from tests.support.stack import Stack
@@ -20,6 +21,10 @@ pytest_plugins = [
     "tests.support.complete_run",
     "tests.support.shared_servers",
 ]
+
+
+def pytest_configure() -> None:
+    forked_children.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -60,7 +65,7 @@ def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[],
 @pytest.fixture
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Starts the services' real processes; whatever still runs at the end is killed."""
-    services = Stack(tmp_path_factory.mktemp("stack"))
+    services = Stack(tmp_path_factory.mktemp("stack"), forked=True)
     yield services
     services.kill_all()
 
@@ -68,7 +73,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 @pytest.fixture(scope="module")
 def module_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """`stack` for a whole module."""
-    services = Stack(tmp_path_factory.mktemp("module-stack"))
+    services = Stack(tmp_path_factory.mktemp("module-stack"), forked=True)
     yield services
     services.kill_all()
 

@@ -77,7 +77,7 @@ def jobs(tmp_path_factory, kafka, s3_store, model_dir):
     with contextlib.ExitStack() as cleanup:
 
         def trio(name: str, processor: str, **settings: str) -> Trio:
-            stack = Stack(tmp_path_factory.mktemp(name))
+            stack = Stack(tmp_path_factory.mktemp(name), forked=True)
             cleanup.callback(stack.kill_all)
             made = Trio(
                 stack, kafka.bootstrap, s3_store, model_dir, MODEL_NAME="centre", **INTERVAL, **settings

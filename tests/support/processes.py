@@ -7,11 +7,23 @@ import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import IO, Protocol
 
 from tests.support.waiting import wait_for
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None)
+
+
+class Started(Protocol):
+    """What is used of a `subprocess.Popen`."""
+
+    pid: int
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 class ManagedProcess:
@@ -31,7 +43,7 @@ class ManagedProcess:
         self.log_file = log_file
         self.env = dict(env) if env is not None else None
         self.cwd = cwd
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: Started | None = None
 
     @property
     def pid(self) -> int:
@@ -47,15 +59,18 @@ class ManagedProcess:
     def start(self) -> None:
         assert self.process is None or self.returncode is not None, "still running"
         with self.log_file.open("ab") as log:
-            self.process = subprocess.Popen(
-                self.argv,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
-                env=self.env,
-                cwd=self.cwd,
-                preexec_fn=die_with_parent,
-            )
+            self.process = self._start(log)
+
+    def _start(self, log: IO[bytes]) -> Started:
+        return subprocess.Popen(
+            self.argv,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=self.env,
+            cwd=self.cwd,
+            preexec_fn=die_with_parent,
+        )
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from local.ports import free_ports
+from tests.support.forked_service import ForkedService
 from tests.support.paths import REPOSITORY
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
@@ -30,7 +31,10 @@ _KEPT = (
 
 
 class Service:
-    """One `python -m MODULE`. `port` is where it answers `/livez` and `/readyz` (and the api everything)."""
+    """One `python -m MODULE`. `port` is where it answers `/livez` and `/readyz` (and the api everything).
+
+    `forked`: the fork server starts it, unless a wrapper does.
+    """
 
     def __init__(
         self,
@@ -39,6 +43,7 @@ class Service:
         settings: Mapping[str, str],
         arguments: tuple[str, ...] = (),
         wrapper: tuple[str, ...] = (),
+        forked: bool = False,
     ):
         directory.mkdir(parents=True)
         self.module = module
@@ -56,7 +61,8 @@ class Service:
         env[_PORT_SETTING.get(module, "HEALTH_PORT")] = str(self.port)
         env |= settings
         argv = [*wrapper, sys.executable, "-m", module, *arguments]
-        self.process = ManagedProcess(argv, directory / "output.log", env, cwd=REPOSITORY)
+        make = ForkedService if forked and not wrapper else ManagedProcess
+        self.process = make(argv, directory / "output.log", env, cwd=REPOSITORY)
 
     @property
     def pid(self) -> int:
@@ -122,11 +128,18 @@ class Service:
 class Stack:
     """Starts services below one directory. Those started from one Stack share the stage (`outputs`).
 
-    `wrapper` gives, for a service's name, the command that its own command is an argument of.
+    `wrapper` gives, for a service's name, the command that its own command is an argument of. `forked`: see
+    Service.
     """
 
-    def __init__(self, directory: Path, wrapper: Callable[[str], tuple[str, ...]] = lambda name: ()):
+    def __init__(
+        self,
+        directory: Path,
+        wrapper: Callable[[str], tuple[str, ...]] = lambda name: (),
+        forked: bool = False,
+    ):
         self.directory = directory
+        self._forked = forked
         self._wrapper = wrapper
         self.services: list[Service] = []
 
@@ -144,7 +157,9 @@ class Stack:
     ) -> Service:
         """Runs `python -m module arguments…` with `settings` in its environment; waits until it is ready."""
         name = f"{module.split('.')[0]}-{len(self.services) + 1}"
-        service = Service(module, self.directory / name, settings, arguments, self._wrapper(name))
+        service = Service(
+            module, self.directory / name, settings, arguments, self._wrapper(name), self._forked
+        )
         self.services.append(service)
         service.start()
         if wait:

@@ -1,0 +1,124 @@
+"""A process that has imported what others need, and forks for each; see `tests.support.fork_server`."""
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import os
+import runpy
+import select
+import socket
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from typing import Any
+
+from tests.support.fork_server import MAX_MESSAGE_BYTES, Start
+from tests.support.processes import die_with_parent
+
+
+class _Template:
+    """Imports, forks, and tells the ends of its children."""
+
+    def __init__(self, listener: int, lives: int):
+        self._listener = socket.socket(fileno=listener)
+        self._lives = lives
+        # The interpreter itself may have set one variable (PEP 538).
+        self._before = os.environ.keys() - {"LC_CTYPE"}
+        self._running: dict[int, tuple[int, int]] = {}  # of each child's own descriptor: its id and pipe
+
+    def serve(self) -> Start:
+        """Serves until the tests end. Returns in each child alone, with what is to be run there."""
+        while True:
+            readable, _, _ = select.select([self._listener, self._lives, *self._running], [], [])
+            if self._lives in readable:
+                os._exit(0)
+            for ended in self._running.keys() & set(readable):
+                self._tell_end(ended)
+            if self._listener in readable and (start := self._take_request()):
+                return start
+
+    def _tell_end(self, descriptor: int) -> None:
+        pid, told = self._running.pop(descriptor)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with contextlib.suppress(BrokenPipeError):  # nobody is interested
+            os.write(told, str(code).encode())
+        os.close(told)
+        os.close(descriptor)
+
+    def _take_request(self) -> Start | None:
+        """Returns what is to be run in a child, and None in the template."""
+        with self._listener.accept()[0] as connection:
+            request, descriptors, _, _ = socket.recv_fds(connection, MAX_MESSAGE_BYTES, 3)
+            if not request:  # whoever asked was killed
+                return None
+            start = Start(**json.loads(request))
+            try:
+                _load(start)
+                threads = os.listdir("/proc/self/task")
+                assert len(threads) == 1, f"the import of {start.module} has started threads: {threads}"
+                pid = os.fork()
+            except Exception:  # noqa: BLE001 - the loop's edge: the test that asked raises it
+                answer: dict[str, Any] = {"error": traceback.format_exc()}
+            else:
+                if not pid:
+                    self._become(start, descriptors)
+                    return start
+                output, told, *channel = descriptors
+                descriptors = [output, *channel]
+                self._running[os.pidfd_open(pid)] = (pid, told)
+                answer = {"pid": pid}
+            for descriptor in descriptors:
+                os.close(descriptor)
+            with contextlib.suppress(OSError):  # the same
+                connection.send(json.dumps(answer).encode())
+        return None
+
+    def _become(self, start: Start, descriptors: Sequence[int]) -> None:
+        """Makes a child what `python -m` would have found."""
+        die_with_parent()
+        output, told, *channel = descriptors
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        self._listener.close()
+        others = [told for _, told in self._running.values()]
+        for descriptor in [output, told, self._lives, *self._running, *others]:
+            os.close(descriptor)
+        set_by_imports = {name: value for name, value in os.environ.items() if name not in self._before}
+        os.environ.clear()
+        os.environ.update({**start.environment, **set_by_imports})
+        tempfile.tempdir = None
+        # As `processor.child_process` does; the parent is the template.
+        attached = [str(channel[0]), str(os.getppid())] if channel else []
+        sys.argv[1:] = [*attached, *start.arguments]
+
+
+def _main_of(module: str) -> str:
+    """The name of what `python -m module` runs."""
+    spec = importlib.util.find_spec(module)
+    assert spec is not None, f"no module {module}"
+    return module if spec.submodule_search_locations is None else f"{module}.__main__"
+
+
+def _load(start: Start) -> None:
+    """Imports what a process needs, once."""
+    for name in (_main_of(start.module), *start.preloaded):
+        importlib.import_module(name)
+
+
+def _run(start: Start) -> None:
+    from common import failpoint
+
+    failpoint.arm(os.environ.get(failpoint.VARIABLE, ""))
+    if start.children:
+        from tests.support.processor import forked_children
+
+        forked_children.install(start.children)
+    main = _main_of(start.module)
+    sys.modules.pop(main, None)  # it runs anew, as `__main__`
+    runpy.run_module(main, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _run(_Template(*map(int, sys.argv[1:])).serve())
