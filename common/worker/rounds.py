@@ -36,12 +36,12 @@ class Rounds:
 
     def make(self, consumer: Consumer) -> None:
         """Take what has come, and begin the jobs for which there are slots. Raises as `Consumer.poll`."""
-        self._partitions.steer()  # what a job's end has freed is read by this round already
         # What has come meanwhile may be more urgent than what is ready, so it is taken first.
         if not consumer.has_fetched():
             self._begin()
             if self._must_rest(consumer) and self._clock() < self._look_at_s:
                 return
+        self._partitions.steer()  # what a job's end has freed is read by this round already
         self._poll(consumer)
         self._look_at_s = self._clock() + _LOOK_EVERY_S
         self._begin()
@@ -64,8 +64,10 @@ class Rounds:
             for record in consumer.poll(self._poll_ms()):
                 self._intake.take(record)
             consumer.check_membership()
-            self._partitions.steer()
             if not consumer.has_fetched():
+                return
+            self._partitions.steer()
+            if not consumer.has_fetched():  # what there is may have to wait now
                 return
 
     def _poll_ms(self) -> int:

@@ -40,7 +40,7 @@ def test_partitions_that_come_and_go_lose_and_double_nothing(lab, sleepers, prio
     sleepers.start("w0")
     sleepers.wait_for_starts(5)
     second = sleepers.start("w1")
-    sleepers.wait_for_starts(30)
+    sleepers.wait_for_starts(1, "w1")  # on a busy machine it comes late
     assert second.stop() == 0
     results = lab.wait_for_results(80, 90)
     assert Counter(result["i"] for result in results) == Counter(range(80))
