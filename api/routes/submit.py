@@ -107,7 +107,7 @@ def _task_of(
     chosen: dict[str, Any] = {}
     if isinstance(submission, Submission):
         named = {"label": submission.label, "metadata": submission.metadata, "cache": submission.cache}
-        chosen = {"choices": submission.choices, **named}
+        chosen = {"choices": submission.choices, "priority": submission.priority, **named}
     submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
     return Task(
         task_uuid=task_uuid(user, idempotency_key),

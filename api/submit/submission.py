@@ -16,7 +16,7 @@ from api.submit.unknown_fields import fields_of, unknown_fields
 from common.errors import ErrorCode, PermanentError
 from common.outbound.addresses import AddressPolicy, validate_text
 from common.tasks.messages import Choices, Output
-from common.tasks.messages.fields import MAX_METADATA_BYTES, Label, Metadata
+from common.tasks.messages.fields import DEFAULT_PRIORITY, MAX_METADATA_BYTES, Label, Metadata
 from common.tasks.messages.task import upload_id_of
 
 # Never changes: the ids of tasks with an Idempotency-Key follow from this.
@@ -77,6 +77,14 @@ class Submission(Choices, PlainSubmission):
         None,
         description="refresh: separate the song anew, even if the stems of an earlier task could serve",
         examples=["refresh"],
+    )
+    priority: int = Field(
+        DEFAULT_PRIORITY,
+        ge=1,
+        le=5,
+        strict=True,
+        description="5 for the most urgent tasks, 1 for those that can wait for all others",
+        examples=[5],
     )
 
     _check_label = field_validator("label")(check_label)

@@ -33,6 +33,11 @@ Bytes = Annotated[int, Field(ge=0, le=_MAX_BYTES)]
 Gain = Annotated[float, Field(ge=0, le=1e9)]
 
 
+DEFAULT_PRIORITY = 3
+# 5 is the most urgent. Left out of a message's bytes where nothing is said, as in messages of old versions.
+Priority = Annotated[
+    int, Field(strict=True, ge=1, le=5, exclude_if=lambda priority: bool(priority == DEFAULT_PRIORITY))
+]
 MAX_LABEL_CHARS = 200
 MAX_METADATA_BYTES = 2048
 Label = Annotated[str, Field(min_length=1, max_length=MAX_LABEL_CHARS)]

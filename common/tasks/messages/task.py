@@ -5,12 +5,14 @@ from uuid import UUID
 
 from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
+    DEFAULT_PRIORITY,
     SCHEMA_VERSION,
     FileName,
     Label,
     MessageModel,
     Metadata,
     Moment,
+    Priority,
     RequestId,
     Run,
 )
@@ -26,7 +28,7 @@ class Task(MessageModel):
     with the same `idempotency_key` differs. A run that has no stems by `cancel_at` fails. Without `choices`
     the operator's settings count. `label` and `metadata` come back unchanged. `audio` is the song's address,
     or `upload:` and the id of an upload, whose file was called `file_name`. `cache` "refresh": stems of
-    earlier tasks do not serve for this one.
+    earlier tasks do not serve for this one. `priority` is 1 to 5, 5 for the most urgent.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -45,6 +47,7 @@ class Task(MessageModel):
     metadata: Metadata | None = None
     cache: Literal["refresh"] | None = None
     file_name: FileName | None = None
+    priority: Priority = DEFAULT_PRIORITY
 
 
 def upload_id_of(audio: str) -> UUID | None:

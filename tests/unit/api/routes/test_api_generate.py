@@ -46,7 +46,7 @@ def test_a_song_needs_no_hook(body):
 
 def test_unknown_fields_are_ignored():
     client = ApiClient()
-    assert client.generate(SONG | {"priority": 5, "task_uuid": "mine", "run": 7}).status == 200
+    assert client.generate(SONG | {"urgency": 5, "task_uuid": "mine", "run": 7}).status == 200
     assert client.publisher.tasks[0].run == 1
 
 

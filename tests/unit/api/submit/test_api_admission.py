@@ -74,7 +74,8 @@ def test_a_repeat_is_answered_as_the_first_was_and_not_queued_again(state):
     [
         json.dumps(SONG, indent=4).encode(),
         json.dumps(dict(reversed(SONG.items()))).encode(),
-        SONG | {"priority": 5},
+        SONG | {"urgency": 5},
+        SONG | {"priority": 3},
         json.dumps(SONG).replace("/", "\\/").encode(),
     ],
 )

@@ -215,3 +215,20 @@ def test_only_refresh_can_be_asked_of_the_cache(cache, status):
 def test_the_cache_is_part_of_the_digest_only_where_something_is_asked_of_it():
     assert digest_of(cache=None) == digest_of()
     assert digest_of(cache="refresh") != digest_of()
+
+
+@pytest.mark.parametrize("priority", [1, 2, 3, 4, 5])
+def test_a_task_has_the_priority_of_its_submission(priority):
+    client = ApiClient()
+    assert client.generate(SONG | {"priority": priority}).status == 200
+    assert client.publisher.tasks[0].priority == priority
+    assert (digest_of(priority=priority) == digest_of()) == (priority == 3)
+
+
+@pytest.mark.parametrize("priority", [0, 6, -1, "5", 4.0, 4.5, True, None, [5], 10**30])
+def test_any_other_priority_is_refused(priority):
+    client = ApiClient()
+    answer = client.generate(SONG | {"priority": priority})
+    assert answer.status == 400
+    assert "priority" in answer.json()["error"]
+    assert client.publisher.tasks == []

@@ -56,7 +56,7 @@ def test_a_misspelt_field_is_refused_with_the_one_that_is_meant(name, meant, bes
 
 @pytest.mark.parametrize(
     "names",
-    [["priority"], ["artist", "output_format", "priority"], ["task_uuid", "run", "user"], ["state", "status"],
+    [["urgency"], ["artist", "output_format", "urgency"], ["task_uuid", "run", "user"], ["state", "status"],
      ["hook_events", "comment", "title", "date"], ["audio_format"], ["", "_", "é", "音楽"],
      ["model_fields", "__class__", "model_extra", "choices"]],
 )  # fmt: skip
@@ -75,8 +75,8 @@ def test_other_fields_are_left_aside_and_named(caplog, names):
 
 def test_unknown_fields_of_the_output_are_named_with_their_path():
     client = ApiClient()
-    answer = client.generate(SONG | {"output": {"format": "mp3", "foo": "TOPSECRET", "": 1}, "priority": 2})
-    assert answer.json()["ignored"] == ["priority", "output.foo", "output."]
+    answer = client.generate(SONG | {"output": {"format": "mp3", "foo": "TOPSECRET", "": 1}, "urgency": 2})
+    assert answer.json()["ignored"] == ["urgency", "output.foo", "output."]
     assert b"TOPSECRET" not in client.publisher.tasks[0].to_bytes()
 
 
@@ -87,8 +87,8 @@ def test_the_answer_to_known_fields_alone_is_the_contracts():
 
 def test_unknown_fields_make_no_other_submission_of_a_key():
     client = ApiClient()
-    first, second = (client.generate(SONG | more, KEY).json() for more in ({}, {"priority": "x"}))
-    assert second == first | {"ignored": ["priority"]}
+    first, second = (client.generate(SONG | more, KEY).json() for more in ({}, {"urgency": "x"}))
+    assert second == first | {"ignored": ["urgency"]}
     one, other = client.publisher.tasks
     assert one.submission_digest == other.submission_digest
 

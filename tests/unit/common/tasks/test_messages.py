@@ -44,7 +44,7 @@ def test_every_message_names_its_schema():
 
 
 def test_fields_of_a_newer_service_are_left_aside():
-    assert decode_task(altered(TASK, priority=5)) == TASK
+    assert decode_task(altered(TASK, urgency=5)) == TASK
     assert decode_result(altered(DONE, quality={"sdr": 12})) == DONE
 
 
@@ -52,6 +52,16 @@ def test_fields_that_an_older_service_does_not_write_have_defaults():
     old = json.loads(TASK.to_bytes())
     del old["user"], old["run"], old["schema_version"]
     assert decode_task(json.dumps(old).encode()) == TASK
+
+
+def test_a_priority_is_written_only_where_it_says_something():
+    assert b"priority" not in TASK.to_bytes()
+    urgent = TASK.model_copy(update={"priority": 5})
+    assert json.loads(urgent.to_bytes())["priority"] == 5
+    assert decode_task(urgent.to_bytes()) == urgent
+    for wrong in (0, 6, "5", 4.5, True, None):
+        with pytest.raises(UndecodableMessage, match="priority"):
+            decode_task(altered(TASK, priority=wrong))
 
 
 BROKEN = [
