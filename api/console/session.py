@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from api.auth.basic_auth import COOKIE, require_page
+from api.auth.caller import Caller
 from api.auth.sessions import LIFETIME_S
 from api.http.body import read_body
 from api.problems import ProblemError, explain
@@ -66,7 +67,7 @@ async def session(request: Request, parts: Parts) -> Response:
 
 
 def _is_admin(user: str, parts: Parts) -> bool:
-    return user in parts.settings.admin_usernames
+    return parts.auth.is_admin(Caller(user, parts.auth.rules.of(user).scopes))
 
 
 def _answer(body: Session) -> Response:

@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 
 from api.archive.errors import BucketUnavailable
 from api.problems import ProblemError
-from api.routes.access import User
+from api.routes.access import IsAdmin, User
 from api.routes.parts import Parts
 from api.routes.responses import answer, answers_about_tasks
 
@@ -56,6 +56,7 @@ _EXAMPLE = Usage(
 )
 async def usage(
     asking: User,
+    is_admin: IsAdmin,
     parts: Parts,
     user: Annotated[
         str | None, Query(max_length=255, description="administrators: this user in place of yourself")
@@ -65,7 +66,7 @@ async def usage(
     ] = False,
 ) -> Usage:
     """Return how many bytes your stems and uploads take. Stems of forgotten tasks are not counted."""
-    if (all_users or user not in (None, asking)) and asking not in parts.settings.admin_usernames:
+    if (all_users or user not in (None, asking)) and not is_admin:
         raise ProblemError(403, "Only administrators see what others use", error_code="not_an_admin")
     wanted = None if all_users else user or asking
     found = await parts.view.results_space(wanted)

@@ -32,6 +32,9 @@ _KEPT_FILES = 5
 # The class of an exception, or the reason that a TLS library gives.
 _ERROR_NAME = re.compile(r"[A-Z]\w*Error\b|\b[A-Z]+(?:_[A-Z]+)+\b")
 
+# A user may put a key of the api anywhere, such as into a path. Its id may be logged, its secret may not.
+_API_KEY = re.compile(r"(uvr_[0-9a-f]{12}_)[0-9a-f]{48}")
+
 _task: ContextVar[str | None] = ContextVar("task_uuid", default=None)
 _request: ContextVar[str | None] = ContextVar("request_id", default=None)
 
@@ -68,6 +71,10 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def _without_keys(text: str) -> str:
+    return _API_KEY.sub(r"\1…", text)
+
+
 def _cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
@@ -85,7 +92,7 @@ class _TextFormatter(logging.Formatter):
         task, request = _task.get(), _request.get()
         record.task = f"[{task}] " if task else ""
         record.request = f" request_id={request}" if request else ""
-        record.shown = _cut(record.getMessage(), _MAX_MESSAGE_CHARS)
+        record.shown = _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS)
         record.asctime = self._clock.text(record.created)
         line = printable(self.formatMessage(record))
         return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
@@ -112,7 +119,7 @@ class _JsonFormatter(logging.Formatter):
             "service": self._service,
             "task_uuid": _task.get() or None,
             "request_id": _request.get() or None,
-            "message": _cut(record.getMessage(), _MAX_MESSAGE_CHARS),
+            "message": _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS),
             "exception": (
                 self.formatException(record.exc_info)[-_MAX_EXCEPTION_CHARS:] if record.exc_info else None
             ),

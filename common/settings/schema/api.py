@@ -27,6 +27,10 @@ class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
     """The key that signs sessions of the console. Unset: a random one, in a file beside VIEW_FILE."""
     session_key_file: Path | None = None
     """A file with that key, in place of SESSION_KEY."""
+    api_keys_file: Path | None = None
+    """A file of keys for programs, see api.auth.keys. It need not be there yet. Unset: there are no keys."""
+    user_limits_file: Path | None = None
+    """A TOML file of what each user may do, see api.auth.rules. Unset: users have no limits of their own."""
     admin_usernames: Names = ()
     """Users who see, cancel and redeliver everybody's tasks."""
     api_docs: bool = True

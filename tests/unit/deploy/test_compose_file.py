@@ -26,6 +26,7 @@ INSIDE = {
     "TEMP_DIR": "/temp",
     "OUTPUT_DIR": "/outputs",
     "VIEW_FILE": "/view/view.sqlite3",
+    "API_KEYS_FILE": "/keys/api_keys.json",
 }
 # Compose sets these from other variables of .env.
 TOLD = {"API_PUBLISHED_HOST"}
@@ -39,6 +40,7 @@ CERTIFICATES = {"KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "
 SECRET_FILES = {
     "BASIC_AUTH_PASSWORD_FILE",
     "BASIC_AUTH_USERS_FILE",
+    "USER_LIMITS_FILE",
     "KAFKA_SASL_PASSWORD_FILE",
     "SESSION_KEY_FILE",
     "AWS_SECRET_ACCESS_KEY_FILE",
