@@ -18,6 +18,7 @@ from api.view.read_position import ReadPosition
 from api.view.reader import Query, QueuePlace, Reader
 from api.view.store import Store
 from api.view.topic_ends import TopicEnds, ends_client
+from api.view.usage import DayUsage, UsageQuery
 from api.view.workers import AnnouncedWorkers
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
@@ -77,6 +78,12 @@ class TaskView(Protocol):
 
     async def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
         """Return each user, or one alone, with how many tasks have stems, and the stems' bytes."""
+
+    async def usage(self, query: UsageQuery) -> list[DayUsage]:
+        """Return what was separated, by user, day and model, in this order."""
+
+    async def audio_s_since(self, user: str, since: float) -> float:
+        """Return the seconds of audio in the user's songs that were submitted since then and separated."""
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         """Collect the task's changes from now on, and the end of the service."""
@@ -182,6 +189,13 @@ class KafkaView:
     async def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
         await self._catch_up_in_time()
         return await self._ask(self._reader.results_space, user)
+
+    async def usage(self, query: UsageQuery) -> list[DayUsage]:
+        await self._catch_up_in_time()
+        return await self._ask(self._reader.usage, query)
+
+    async def audio_s_since(self, user: str, since: float) -> float:
+        return await self._ask(self._reader.audio_s_since, user, since)
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         return self._changes.watch(task_uuid)
