@@ -95,7 +95,11 @@ class _TextFormatter(logging.Formatter):
         record.shown = _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS)
         record.asctime = self._clock.text(record.created)
         line = printable(self.formatMessage(record))
-        return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
+        return (
+            f"{line}\n{_indented(_without_keys(self.formatException(record.exc_info)))}"
+            if record.exc_info
+            else line
+        )
 
 
 def _indented(traceback: str) -> str:
@@ -121,7 +125,9 @@ class _JsonFormatter(logging.Formatter):
             "request_id": _request.get() or None,
             "message": _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS),
             "exception": (
-                self.formatException(record.exc_info)[-_MAX_EXCEPTION_CHARS:] if record.exc_info else None
+                _without_keys(self.formatException(record.exc_info))[-_MAX_EXCEPTION_CHARS:]
+                if record.exc_info
+                else None
             ),
         }
         # JSON in ASCII escapes everything else in a stranger's text, line ends too.
