@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from common.observability.log_output import Clock, FormatOnce, LogFile, leave_out_unshown_fields
 
@@ -33,7 +33,7 @@ _KEPT_FILES = 5
 _ERROR_NAME = re.compile(r"[A-Z]\w*Error\b|\b[A-Z]+(?:_[A-Z]+)+\b")
 
 # A user may put a key of the api anywhere, such as into a path. Its id may be logged, its secret may not.
-_API_KEY = re.compile(r"(uvr_[0-9a-f]{12}_)[0-9a-f]{48}")
+_API_KEY = re.compile(r"(uvr_[0-9a-f]{12}_)[0-9a-f]+")
 
 _task: ContextVar[str | None] = ContextVar("task_uuid", default=None)
 _request: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -81,7 +81,14 @@ def _cut(text: str, most: int) -> str:
     return f"{text[:most]}… ({len(text) - most} characters more)"
 
 
-class _TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Leaves the secrets of keys out of tracebacks."""
+
+    def formatException(self, ei: Any) -> str:  # logging's own name
+        return _without_keys(super().formatException(ei))
+
+
+class _TextFormatter(_Formatter):
     """Writes a line for people. No address, file name or error text from a stranger can forge a line."""
 
     def __init__(self) -> None:
@@ -95,11 +102,7 @@ class _TextFormatter(logging.Formatter):
         record.shown = _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS)
         record.asctime = self._clock.text(record.created)
         line = printable(self.formatMessage(record))
-        return (
-            f"{line}\n{_indented(_without_keys(self.formatException(record.exc_info)))}"
-            if record.exc_info
-            else line
-        )
+        return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
 
 
 def _indented(traceback: str) -> str:
@@ -108,7 +111,7 @@ def _indented(traceback: str) -> str:
     return "\n".join(f"  {printable(line)}" for line in lines)
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_Formatter):
     """Writes a JSON object a line. The fields are always the same; a field without a value is null."""
 
     def __init__(self, service: str):
@@ -125,9 +128,7 @@ class _JsonFormatter(logging.Formatter):
             "request_id": _request.get() or None,
             "message": _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS),
             "exception": (
-                _without_keys(self.formatException(record.exc_info))[-_MAX_EXCEPTION_CHARS:]
-                if record.exc_info
-                else None
+                self.formatException(record.exc_info)[-_MAX_EXCEPTION_CHARS:] if record.exc_info else None
             ),
         }
         # JSON in ASCII escapes everything else in a stranger's text, line ends too.
