@@ -14,7 +14,7 @@ FROM ${PYTHON_IMAGE} AS runtime
 # A new volume gets the owner of the directory at which it is mounted.
 RUN groupadd --gid 10001 uvr \
     && useradd --uid 10001 --gid uvr --create-home --shell /usr/sbin/nologin uvr \
-    && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /view /home/uvr/.aws /home/uvr/.aws-api /home/uvr/.aws-processor \
+    && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /view /keys /home/uvr/.aws /home/uvr/.aws-api /home/uvr/.aws-processor \
     && python -m venv --without-pip /venv
 # Libraries (numba, CUDA) put their caches below /tmp, where a read-only container can write.
 ENV PATH=/venv/bin:$PATH \
@@ -64,8 +64,11 @@ COPY api api
 COPY --from=console /build/api/console/assets api/console/assets
 RUN python -m compileall -q .
 USER 10001:10001
+# API_KEYS_FILE is a path, no secret.
+# hadolint ignore=DL3064
 ENV API_HOST=0.0.0.0 \
-    VIEW_FILE=/view/view.sqlite3
+    VIEW_FILE=/view/view.sqlite3 \
+    API_KEYS_FILE=/keys/api_keys.json
 EXPOSE 8000
 CMD ["python", "-m", "api"]
 

@@ -1,6 +1,7 @@
 """`python -m api` answers on API_HOST:API_PORT until SIGTERM or SIGINT.
 
 `python -m api hash-password NAME` prints a line for BASIC_AUTH_USERS_FILE instead.
+`python -m api keys` makes, lists and revokes keys for programs.
 """
 
 import gc
@@ -16,7 +17,7 @@ import uvicorn
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api.app import create_app
-from api.auth import hash_password
+from api.auth import hash_password, keys_command
 from api.http.connections import Connections
 from api.http.listener import listen, most_connections, warn_of_default_credentials
 from api.http.protocol import GuardedProtocol
@@ -32,7 +33,10 @@ from common.settings.schema import ApiSettings
 
 # At a stop: the time to write the last answers, after Kafka has confirmed the last tasks or has failed to.
 _LAST_ANSWERS_S = 5
-_USAGE = "usage: python -m api [hash-password NAME]  (the api's settings are environment variables)"
+_USAGE = (
+    "usage: python -m api [hash-password NAME | keys create|list|revoke …]  "
+    "(the api's settings are environment variables)"
+)
 
 
 def main() -> None:
@@ -110,5 +114,7 @@ class _Server(uvicorn.Server):
 if __name__ == "__main__":
     if sys.argv[1:2] == ["hash-password"]:
         sys.exit(command_line.run(lambda: hash_password.main(sys.argv[2:])))
+    if sys.argv[1:2] == ["keys"]:
+        sys.exit(command_line.run(lambda: keys_command.main(sys.argv[2:])))
     command_line.refuse(sys.argv[1:], _USAGE)
     main()

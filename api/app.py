@@ -14,6 +14,7 @@ from api.dead_letters.desk import Desk
 from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
+from api.limits.quotas import Quotas
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
@@ -116,15 +117,18 @@ def _make_parts(
     upload_gate: UploadGate,
 ) -> AppParts:
     what_there_is = Offers()
+    auth = BasicAuth(settings, clock, metrics)
+    quotas = Quotas(auth.rules, view, metrics)
     readiness = {"kafka": publisher.check, "view": view.check}
     register_readiness(metrics.registry, "api", readiness)
     return AppParts(
         settings=settings,
         publisher=publisher,
         view=view,
-        auth=BasicAuth(settings, clock, metrics),
+        auth=auth,
+        quotas=quotas,
         policy=AddressPolicy.from_settings(settings),
-        admission=Admission(settings, publisher, view, metrics, what_there_is, upload_gate),
+        admission=Admission(settings, publisher, view, metrics, what_there_is, upload_gate, quotas),
         redelivery_limits=RedeliveryLimits(settings.redeliveries_per_minute, clock),
         links=LinkRenewer(settings),
         archives=Archives(settings),

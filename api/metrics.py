@@ -21,6 +21,8 @@ class SignInRefusal(StrEnum):
     WRONG = "wrong"
     TOO_MANY_FAILURES = "too_many_failures"
     BUSY = "busy"
+    KEY_ENDED = "key_ended"
+    """A key that has expired, that is revoked, or whose user is gone."""
 
 
 class TaskRefusal(StrEnum):
@@ -29,6 +31,9 @@ class TaskRefusal(StrEnum):
     KEY_REUSED = "key_reused"
     TOO_MANY_QUEUED = "too_many_queued"
     TOO_MANY_QUEUED_BY_USER = "too_many_queued_by_user"
+    PRIORITY_NOT_ALLOWED = "priority_not_allowed"
+    TOO_MANY_RUNNING = "too_many_running"
+    AUDIO_LIMIT_REACHED = "audio_limit_reached"
 
 
 class Ended(StrEnum):

@@ -215,8 +215,9 @@ class ProcessorHandler:
             with timed(Phase.STAGE):
                 stems = put_in_stage(self._stage, task, record, context, made)
                 peaks = put_peaks_in_stage(self._stage, task, record, context, made)
+                now_s, mode = self._wall_clock(), self._stage.mode
                 return results.separated(
-                    task, made, stems, peaks, self._stage.mode, self._wall_clock(), status.times, digest
+                    task, mix.duration_s, made, stems, peaks, mode, now_s, status.times, digest
                 )
 
     def _cached(self, task: Task, digest: str | None, status: JobStatus) -> Separated | None:

@@ -28,6 +28,7 @@ _MADE = {
 
 def separated(
     task: Task,
+    audio_s: float,
     made: Made,
     stems: Mapping[str, StagedStem],
     peaks: StagedObject | None,
@@ -36,7 +37,10 @@ def separated(
     times: Times,
     cache_digest: str | None = None,
 ) -> Separated:
-    """Return the result of a separated song. `finished_at` and `times` are in seconds since the epoch."""
+    """Return the result of a separated song of `audio_s` seconds.
+
+    `finished_at` and `times` are in seconds since the epoch.
+    """
     first = made.used[0]
     return Separated(
         **_shared_fields(task),
@@ -55,6 +59,8 @@ def separated(
         stage=stage,
         version=__version__,
         cache_digest=cache_digest,
+        audio_s=audio_s,
+        engine_s=made.took_s,
     )
 
 
@@ -79,6 +85,8 @@ def cached(task: Task, entry: CacheEntry, digest: str, finished_at: float, times
         times=times,
         cached_from=entry.task_uuid,
         cached_run=entry.run,
+        audio_s=max((stem.duration_s for stem in stems.values()), default=0.0),
+        engine_s=0.0,
         cache_digest=digest,
         task=task,
     )

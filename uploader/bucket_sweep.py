@@ -147,6 +147,7 @@ class BucketSweep:
         state = State.SUCCEEDED
         if ended.status == "failed":
             state = State.CANCELLED if ended.error_code == ErrorCode.CANCELLED else State.FAILED
+        stems = ended.stems.values() if ended.status == "success" else ()
         about = self._bucket.metadata(key)
         submitted_at = _moment(about.get(SUBMITTED_AT), ended.timestamp)
         return Deletion(
@@ -157,6 +158,8 @@ class BucketSweep:
             submitted_at=submitted_at,
             state=state,
             times={State.QUEUED: submitted_at, state: ended.timestamp},
+            audio_s=max((stem.duration_s for stem in stems), default=None),
+            model=ended.model if ended.status == "success" else None,
         )
 
 

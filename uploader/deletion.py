@@ -123,6 +123,9 @@ class Deleter:
             at=deleted_at,
             times=deletion.times,
             deleted_at=deleted_at,
+            model=deletion.model,
+            audio_s=deletion.audio_s,
+            engine_s=deletion.engine_s,
         ).to_bytes()
         # Under the key of its progress, too: compaction keeps the last record of each key, and that of the
         # progress has the song's address, the label and the metadata.

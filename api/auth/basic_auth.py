@@ -1,4 +1,4 @@
-"""HTTP Basic authentication (RFC 7617), decided before anything of the body is read.
+"""HTTP Basic authentication (RFC 7617) and keys, decided before anything of the body is read.
 
 The console signs in by a session's cookie instead. Its requests carry a header that no page of another origin
 can set, and that programs do not send: nothing changes for requests without the header and the cookie.
@@ -7,10 +7,14 @@ can set, and that programs do not send: nothing changes for requests without the
 import base64
 import binascii
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from fastapi import Request
 
+from api.auth.bearer import BearerAuth, key_in, scope_missing, wrong_key
+from api.auth.caller import Caller, Scope, scope_for
+from api.auth.rules import RulesFile
 from api.auth.session_key import session_key
 from api.auth.sessions import Sessions
 from api.auth.sign_in import Pair, SignIn, TooManySignIns
@@ -18,6 +22,7 @@ from api.auth.users import read_users
 from api.limiter import FailureLimiter
 from api.metrics import ApiMetrics, SignInRefusal
 from api.problems import ProblemError
+from api.request_key import note_key
 from common.settings.schema import ApiSettings
 
 CHALLENGE = {"WWW-Authenticate": 'Basic realm="UVR API", charset="UTF-8"'}
@@ -33,15 +38,59 @@ class BasicAuth:
     """
 
     def __init__(self, settings: ApiSettings, clock: Callable[[], float], metrics: ApiMetrics):
-        """Raise ValueError for a users file that is wrong."""
-        self._metrics = metrics
+        """Raise ValueError for a file of users, keys or limits that is wrong."""
+        self._metrics, self._admins = metrics, frozenset(settings.admin_usernames)
+        self.rules = RulesFile(settings)
+        self._bearer = BearerAuth(settings)
         self._sign_in = make_sign_in(settings, clock)
         self._limiter = FailureLimiter(settings.auth_failures_per_minute, clock)
         self.sessions = Sessions(lambda: session_key(settings), self._sign_in.credential_of)
 
     async def user_of(self, request: Request) -> str:
-        """Return the user's name. Raise ProblemError: 401, 429 or 503. Nothing of the body is read."""
+        """Return the user's name. Raise what `caller_of` raises."""
+        return (await self.caller_of(request)).user
+
+    async def caller_of(self, request: Request) -> Caller:
+        """Return who sends the request, with the scopes that its key and its user both have.
+
+        Raise ProblemError: 401, 429 or 503, and 403 where the request needs a scope that is missing. Nothing
+        of the body is read.
+        """
         headers = request.headers.getlist("Authorization")
+        key = key_in(headers[0]) if len(headers) == 1 and not is_from_page(request) else None
+        if key is not None:
+            caller = self._caller_by_key(request, key)
+        else:
+            caller = Caller(await self._user_by_password(request, headers))
+        caller = replace(caller, scopes=caller.scopes & self.rules.of(caller.user).scopes)
+        needed = scope_for(request.method)
+        if needed not in caller.scopes:
+            raise scope_missing(caller, needed)
+        return caller
+
+    def is_admin(self, caller: Caller) -> bool:
+        """Return whether the caller has an administrator's rights: in ADMIN_USERNAMES, with that scope."""
+        return caller.user in self._admins and Scope.ADMIN in caller.scopes
+
+    def _caller_by_key(self, request: Request, text: str) -> Caller:
+        """Return the key's caller. Raise ProblemError: 401 or 429."""
+        client = self._may_try(request)
+        key = self._bearer.find(text)
+        if key is None:
+            self._limiter.failed(client)
+            self._metrics.refused(SignInRefusal.WRONG)
+            raise wrong_key()
+        note_key(request, key.id)
+        # Whoever has the whole key guesses nothing: what follows does not count as a failure.
+        try:
+            if self._sign_in.credential_of(key.user) is None:
+                raise wrong_key()
+            return self._bearer.caller(key)
+        except ProblemError:
+            self._metrics.refused(SignInRefusal.KEY_ENDED)
+            raise
+
+    async def _user_by_password(self, request: Request, headers: Sequence[str]) -> str:
         # A browser adds a stored password to the page's requests too. For these only the cookie counts.
         if is_from_page(request) or (not headers and COOKIE in request.cookies):
             return self._user_of_session(request)
@@ -49,7 +98,8 @@ class BasicAuth:
             self._metrics.refused(SignInRefusal.MISSING)
             raise ProblemError(
                 401,
-                "Authentication is required: send a user name and a password by HTTP Basic",
+                "Authentication is required: send a user name and a password by HTTP Basic, or a key as "
+                "Authorization: Bearer uvr_…",
                 headers=CHALLENGE,
             )
         client = self._may_try(request)

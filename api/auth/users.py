@@ -41,7 +41,7 @@ def read_users(path: Path) -> dict[str, str]:
 
 def make_line(name: str, password: str) -> str:
     """Return a line for the file. Raise ValueError for an unusable name or password."""
-    _check_name(name)
+    check_name(name)
     if not password or not password.isprintable():
         raise ValueError("expected a password of printable characters")
     return f"{name}:{_HASHER.hash(password)}"
@@ -60,7 +60,7 @@ def _parse(line: str) -> tuple[str, str]:
     name, colon, encoded = line.partition(":")
     if not colon:
         raise ValueError("expected name:hash")
-    _check_name(name)
+    check_name(name)
     memory_kib, passes, lanes = parameters_of(encoded)
     if memory_kib > _MAX_MEMORY_KIB or passes > _MAX_PASSES or lanes > _MAX_LANES:
         raise ValueError(f"expected at most m={_MAX_MEMORY_KIB}, t={_MAX_PASSES} and p={_MAX_LANES}")
@@ -69,7 +69,8 @@ def _parse(line: str) -> tuple[str, str]:
     return name, encoded
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise ValueError for a name that no user can have."""
     if not name.isascii() or not name.isprintable() or ":" in name or name != name.strip():
         raise ValueError("expected a name of printable ASCII without a colon or spaces around it")
     if not 1 <= len(name) <= _MAX_NAME_CHARACTERS or name.startswith("#"):

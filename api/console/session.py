@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field, ValidationError
 
 from api.auth.basic_auth import COOKIE, require_page
+from api.auth.caller import Caller
 from api.auth.sessions import LIFETIME_S
 from api.http.body import read_body
 from api.problems import ProblemError, explain
@@ -76,7 +77,7 @@ async def session(request: Request, parts: Parts) -> Response:
 def _session_of(user: str | None, parts: Parts) -> Session:
     if user is None:
         return Session(user=None, is_admin=False)
-    found = Session(user=user, is_admin=user in parts.settings.admin_usernames)
+    found = Session(user=user, is_admin=parts.auth.is_admin(Caller(user, parts.auth.rules.of(user).scopes)))
     if parts.settings.demo_song_url:
         found.demo = Demo(url=parts.settings.demo_song_url, label=parts.settings.demo_song_label)
     return found

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.metrics import ApiMetrics
 from api.problems import UNEXPECTED_ERROR, problem
+from api.request_key import begin_state, key_id_of
 from common.observability.log import request_context
 from common.tasks.messages import request_id_or_empty
 
@@ -43,6 +44,7 @@ class EveryRequest:
             await self._app(scope, receive, send)
             return
         request_id, began_s, status = _request_id(scope), self._clock(), 0
+        begin_state(scope)
         routed = _as_get(scope)
 
         async def send_with_headers(message: Message) -> None:
@@ -110,4 +112,6 @@ def _log(scope: Scope, status: int, took_ms: float) -> None:
     client = scope["client"][0][:_MAX_LOGGED_CHARS] if scope.get("client") else "-"
     method = scope["method"][:_MAX_METHOD_CHARS]
     level = logging.DEBUG if path in _PROBES else logging.INFO
-    log.log(level, "%s %s %d %.1f ms, %s", method, path, status, took_ms, client)
+    key_id = key_id_of(scope)
+    key = f", key {key_id}" if key_id else ""
+    log.log(level, "%s %s %d %.1f ms, %s%s", method, path, status, took_ms, client, key)

@@ -1,4 +1,4 @@
-"""Finds the user and the task of a request. Users see and change their own tasks, administrators all."""
+"""Finds the caller and the task of a request. Users see and change their own tasks, administrators all."""
 
 from typing import Annotated
 from uuid import UUID
@@ -7,28 +7,58 @@ from fastapi import Depends, Request, Security
 from fastapi.openapi.models import HTTPBase
 from fastapi.security.base import SecurityBase
 
+from api.auth.caller import Caller
 from api.problems import ProblemError
 from api.routes.parts import Parts
 from common.tasks.messages import Status
 
 
 class _SignedIn(SecurityBase):
-    """The dependency that returns the user's name. It raises ProblemError: 401, 429 or 503."""
+    """The dependency that returns the caller. It raises ProblemError: 401, 403, 429 or 503."""
 
     def __init__(self) -> None:
         self.model = HTTPBase(scheme="basic", description="one of the users that the operator has set up")
         self.scheme_name = "HTTPBasic"
 
-    async def __call__(self, request: Request, parts: Parts) -> str:
-        return await parts.auth.user_of(request)
+    async def __call__(self, request: Request, parts: Parts) -> Caller:
+        return await parts.auth.caller_of(request)
 
 
-User = Annotated[str, Security(_SignedIn())]
+class _KeyScheme(SecurityBase):
+    """Only describes keys in the OpenAPI document: `_SignedIn` reads both kinds of header."""
+
+    def __init__(self) -> None:
+        self.model = HTTPBase(
+            scheme="bearer", description="a key that the operator has made by `python -m api keys create`"
+        )
+        self.scheme_name = "HTTPBearer"
+
+    async def __call__(self) -> None: ...
 
 
-async def administrator(user: User, parts: Parts) -> str:
+async def caller(
+    signed_in: Annotated[Caller, Security(_SignedIn())], _: Annotated[None, Security(_KeyScheme())]
+) -> Caller:
+    return signed_in
+
+
+async def user(signed_in: Annotated[Caller, Depends(caller)]) -> str:
+    """Return the user's name."""
+    return signed_in.user
+
+
+async def is_admin(signed_in: Annotated[Caller, Depends(caller)], parts: Parts) -> bool:
+    """Return whether the caller has an administrator's rights, by its user and by its key's scopes."""
+    return parts.auth.is_admin(signed_in)
+
+
+User = Annotated[str, Depends(user)]
+IsAdmin = Annotated[bool, Depends(is_admin)]
+
+
+async def administrator(user: User, is_admin: IsAdmin) -> str:
     """Return the name of a user in ADMIN_USERNAMES. Raise ProblemError 403 for any other."""
-    if user not in parts.settings.admin_usernames:
+    if not is_admin:
         raise ProblemError(403, "Only users in ADMIN_USERNAMES may see or do this", error_code="not_an_admin")
     return user
 
@@ -36,11 +66,11 @@ async def administrator(user: User, parts: Parts) -> str:
 Admin = Annotated[str, Depends(administrator)]
 
 
-async def visible_task(task_uuid: UUID, user: User, parts: Parts) -> Status:
+async def visible_task(task_uuid: UUID, user: User, sees_all: IsAdmin, parts: Parts) -> Status:
     """Return the status of the task that the path names. Raise ProblemError 404 if `user` may not see it."""
     # Not even a task's existence is told to other users, nor is it given away by the time that an answer
     # takes: anybody can compute the id that follows from a user's name and an Idempotency-Key.
-    owner = None if user in parts.settings.admin_usernames else user
+    owner = None if sees_all else user
     status = await parts.view.find(task_uuid, user=owner)
     if status is None:
         raise ProblemError(404, "There is no such task")

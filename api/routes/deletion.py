@@ -12,6 +12,7 @@ from api.publishing.unavailable import confirmed_in_time
 from api.routes.access import User, VisibleTask
 from api.routes.parts import Parts
 from api.routes.responses import answer, answers_to_a_change, problem_answer
+from api.view.usage import audio_s_of, model_of
 from common.observability.log import current_request_id, task_context
 from common.tasks.messages import Deletion, State, Status
 
@@ -100,4 +101,7 @@ def _deletion_of(status: Status, user: str, now_s: float) -> Deletion:
         submitted_at=status.submitted_at,
         state=status.state,
         times=status.times,
+        audio_s=audio_s_of(status),
+        engine_s=status.engine_s,
+        model=model_of(status),
     )

@@ -7,7 +7,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
-SIGNED_IN: Mapping[str, Any] = {"security": [{"HTTPBasic": []}]}
+SIGNED_IN: Mapping[str, Any] = {"security": [{"HTTPBasic": []}, {"HTTPBearer": []}]}
 """The part of `openapi_extra` that says that a route asks for credentials."""
 
 

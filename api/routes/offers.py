@@ -13,7 +13,7 @@ from api.offers.models import (
     WorkersTask,
 )
 from api.problems import ProblemError
-from api.routes.access import User
+from api.routes.access import IsAdmin, User
 from api.routes.parts import Parts
 from api.routes.responses import answer, answers_about_offers
 from api.view import statistics
@@ -63,13 +63,12 @@ async def presets(_: User, parts: Parts) -> Presets:
         )
     ),
 )
-async def workers(user: User, parts: Parts) -> Workers:
+async def workers(_: User, is_admin: IsAdmin, parts: Parts) -> Workers:
     """Return the live processors. Where there are `ADMIN_USERNAMES`, only those users may ask."""
-    admins = parts.settings.admin_usernames
-    if admins and user not in admins:
+    if parts.settings.admin_usernames and not is_admin:
         raise ProblemError(403, "Only administrators may see the processors", error_code="not_an_admin")
     announced = await parts.view.announced()
-    if user not in admins:
+    if not is_admin:
         return Workers(workers=[Worker.of(seen) for seen in announced])
     at_work = await parts.view.ask(statistics.at_work)
     return Workers(

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
 from api.dead_letters.desk import Desk
+from api.limits.quotas import Quotas
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
@@ -29,6 +30,7 @@ class AppParts:
     publisher: TaskPublisher
     view: TaskView
     auth: BasicAuth
+    quotas: Quotas
     policy: AddressPolicy
     admission: Admission
     redelivery_limits: RedeliveryLimits

@@ -56,7 +56,11 @@ async def generate(request: Request) -> Response:
         task = _task_of(submission, user, idempotency_key)
         await _admit(parts, task, ignored)
         queued = Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
-    return Response(queued.model_dump_json(exclude_none=True), media_type="application/json")
+    return Response(
+        queued.model_dump_json(exclude_none=True),
+        media_type="application/json",
+        headers=await parts.quotas.headers(user),
+    )
 
 
 async def _generate_from_form(request: Request, parts: AppParts, user: str, key: str | None) -> Queued:

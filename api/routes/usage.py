@@ -1,5 +1,10 @@
-"""`GET /usage`: how many bytes a user's stems and uploads take in the bucket."""
+"""`GET /usage`: what a user has had separated by day and model, and the space that the user's files take."""
 
+import time
+from collections.abc import Sequence
+from datetime import date, timedelta
+from itertools import groupby
+from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -7,9 +12,10 @@ from pydantic import BaseModel, Field
 
 from api.archive.errors import BucketUnavailable
 from api.problems import ProblemError
-from api.routes.access import User
+from api.routes.access import IsAdmin, User
 from api.routes.parts import Parts
 from api.routes.responses import answer, answers_about_tasks
+from api.view.usage import DayUsage, UsageQuery, day_of
 
 router = APIRouter(tags=["usage"])
 
@@ -21,66 +27,145 @@ class Space(BaseModel):
     bytes: int
 
 
+class DayOfModel(BaseModel):
+    """The songs that one user submitted on one day and that one model has separated."""
+
+    day: date = Field(description="the day in UTC on which the tasks were submitted")
+    model: str = Field(description="the models' names, with commas between them")
+    tasks: int = Field(description="tasks that have got stems; failed ones do not count")
+    audio_s: float = Field(description="the length of what was separated, in seconds")
+    engine_s: float = Field(
+        description="how long engines worked on it, in seconds; 0 for stems of an earlier task"
+    )
+    bytes: int = Field(description="the bytes of those stems that are still kept")
+
+
 class UserUsage(BaseModel):
-    """The space that one user's files take."""
+    """What one user has had separated, and the space that the user's files take."""
 
     user: str
     results: Space = Field(description="tasks whose stems are kept, and the bytes of the stems")
     uploads: Space | None = Field(
         default=None, description="uploaded songs; absent where the api cannot read the bucket"
     )
+    days: list[DayOfModel] = Field(
+        default_factory=list, description="what was separated, by day and model, the first day first"
+    )
 
 
 class Usage(BaseModel):
-    """The space that files take in the bucket, by user."""
+    """What users have had separated from one day to another, both included, and the space that it takes."""
 
+    first_day: date
+    last_day: date
     users: list[UserUsage]
 
 
+_MAX_DAYS = 366
+_DEFAULT_DAYS = 30
+_DAY = date(2026, 11, 28)
 _EXAMPLE = Usage(
+    first_day=_DAY,
+    last_day=_DAY,
     users=[
         UserUsage(
             user="alice",
             results=Space(count=12, bytes=1_016_064_528),
             uploads=Space(count=1, bytes=48_318_382),
+            days=[
+                DayOfModel(
+                    day=_DAY,
+                    model="UVR-MDX-NET-Inst_HQ_4.onnx",
+                    tasks=12,
+                    audio_s=2880.0,
+                    engine_s=312.5,
+                    bytes=1_016_064_528,
+                )
+            ],
         )
-    ]
+    ],
 )
+
+
+Day = Annotated[date | None, Query(description="a day in UTC, such as 2026-11-28")]
 
 
 @router.get(
     "/usage",
-    summary="How much space is used",
+    summary="What was separated, and how much space it takes",
     response_model_exclude_none=True,
-    responses=answers_about_tasks(answer("The space that is used, by user", _EXAMPLE)),
+    responses=answers_about_tasks(
+        answer("What was separated, and the space that is used, by user", _EXAMPLE)
+    ),
 )
 async def usage(
     asking: User,
+    is_admin: IsAdmin,
     parts: Parts,
     user: Annotated[
         str | None, Query(max_length=255, description="administrators: this user in place of yourself")
     ] = None,
     all_users: Annotated[
-        bool, Query(alias="all", description="administrators: all users who have stems")
+        bool, Query(alias="all", description="administrators: all users who have had songs separated")
     ] = False,
+    first: Annotated[Day, Query(alias="from")] = None,
+    last: Annotated[Day, Query(alias="to")] = None,
 ) -> Usage:
-    """Return how many bytes your stems and uploads take. Stems of forgotten tasks are not counted."""
-    if (all_users or user not in (None, asking)) and asking not in parts.settings.admin_usernames:
+    """Return what was separated for you by day and model, and how many bytes your files take.
+
+    Without `from` and `to` these are the last 30 days. The api knows tasks for 30 days after their last
+    change.
+    """
+    if (all_users or user not in (None, asking)) and not is_admin:
         raise ProblemError(403, "Only administrators see what others use", error_code="not_an_admin")
     wanted = None if all_users else user or asking
-    found = await parts.view.results_space(wanted)
-    if wanted is not None and not found:
-        found = [(wanted, 0, 0)]
+    query = _query(wanted, first, last, day_of(time.time()))
+    days = {name: [*found] for name, found in groupby(await parts.view.usage(query), key=attrgetter("user"))}
+    kept = {
+        name: Space(count=count, bytes=size) for name, count, size in await parts.view.results_space(wanted)
+    }
+    names = sorted(kept.keys() | days.keys()) if wanted is None else [wanted]
     return Usage(
+        first_day=query.first,
+        last_day=query.last,
         users=[
             UserUsage(
                 user=name,
-                results=Space(count=count, bytes=size_bytes),
+                results=kept.get(name, Space(count=0, bytes=0)),
                 uploads=await _uploads(name, parts),
+                days=_days(days.get(name, ())),
             )
-            for name, count, size_bytes in found
-        ]
+            for name in names
+        ],
     )
+
+
+def _query(user: str | None, first: date | None, last: date | None, today: date) -> UsageQuery:
+    """Return the query, for the last 30 days where nothing is said. Raise ProblemError 400."""
+    last = last or max(today, first or today)
+    try:
+        first = first or last - timedelta(days=_DEFAULT_DAYS - 1)
+    except OverflowError:
+        first = date.min
+    if not timedelta(0) <= last - first < timedelta(days=_MAX_DAYS):
+        raise ProblemError(
+            400, f"from, to: expected at most {_MAX_DAYS} days, the first one first, got {first} to {last}"
+        )
+    return UsageQuery(user, first, last)
+
+
+def _days(found: Sequence[DayUsage]) -> list[DayOfModel]:
+    return [
+        DayOfModel(
+            day=one.day,
+            model=one.model,
+            tasks=one.tasks,
+            audio_s=round(one.audio_s, 3),
+            engine_s=round(one.engine_s, 3),
+            bytes=one.size_bytes,
+        )
+        for one in found
+    ]
 
 
 async def _uploads(user: str, parts: Parts) -> Space | None:

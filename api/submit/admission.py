@@ -9,6 +9,7 @@ from typing import NoReturn
 from uuid import UUID
 from weakref import WeakValueDictionary
 
+from api.limits.quotas import Quotas
 from api.metrics import ApiMetrics, TaskRefusal
 from api.offers.checking import Offers
 from api.problems import ProblemError
@@ -45,14 +46,16 @@ class Admission:
         metrics: ApiMetrics,
         offers: Offers,
         uploads: UploadGate,
+        quotas: Quotas,
     ):
         self._publisher, self._view, self._metrics, self._offers = publisher, view, metrics, offers
         self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
-        self._uploads = uploads
+        self._uploads, self._quotas = uploads, quotas
         self._key_locks = _KeyLocks(settings.kafka_ack_timeout_s)
 
     async def admit(self, task: Task) -> Admitted:
         """Return once the task is safely queued. Raise ProblemError, PublisherUnavailable."""
+        self._quotas.check_priority(task.user, task.priority)
         if task.idempotency_key is None:
             await self._publish_if_room(task)
             return Admitted.NOW
@@ -89,7 +92,10 @@ class Admission:
         )
 
     async def _publish_if_room(self, task: Task) -> None:
+        await self._quotas.check_audio(task.user)
         if self._view.is_current:
+            if (running := self._quotas.running_excess(task.user)) is not None:
+                raise await self._quotas.refused(task.user, running)
             if task.choices is not None:
                 self._offers.check(task.choices, self._view.workers.live())
             queued = self._view.backlog.queued(task.user)

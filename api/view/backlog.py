@@ -42,22 +42,36 @@ class Backlog:
         self._stored: Counter[str] = Counter()
         self._stored_of_all = 0
         self._callbacks: Counter[str] = Counter()
+        self._working: Counter[str] = Counter()
         self._coming: dict[UUID, _Coming] = {}
         self._coming_by_user: Counter[str] = Counter()
 
-    def reset(self, stored: Mapping[str, int], callbacks: Mapping[str, int]) -> None:
-        """Set the numbers of the view's tasks by user: queued (`stored`), and waiting for their callback."""
+    def reset(
+        self, stored: Mapping[str, int], callbacks: Mapping[str, int], working: Mapping[str, int]
+    ) -> None:
+        """Set the numbers of the view's tasks by user: queued (`stored`), waiting for their callback, and
+        being worked on (`working`)."""
         with self._lock:
+            self._working = Counter(working)
             self._callbacks = Counter(callbacks)
             self._stored = Counter(stored)
             self._stored_of_all = self._stored.total()
 
-    def change(self, moved: Mapping[str, int], seen: Iterable[UUID], callbacks: Mapping[str, int]) -> None:
-        """Add `moved` to the numbers of queued tasks, and `callbacks` to those that wait for a callback.
+    def change(
+        self,
+        moved: Mapping[str, int],
+        seen: Iterable[UUID],
+        callbacks: Mapping[str, int],
+        working: Mapping[str, int],
+    ) -> None:
+        """Add `moved` to the numbers of queued tasks, `callbacks` to those that wait for a callback, and
+        `working` to those that are being worked on.
 
         `seen` are tasks that the view knows from now on.
         """
         with self._lock:
+            self._working.update(working)
+            self._working += Counter()
             self._callbacks.update(callbacks)
             self._callbacks += Counter()  # drops the users who have none
             for user, count in moved.items():
@@ -94,6 +108,12 @@ class Backlog:
         with self._lock:
             self._forget()
             return self._stored + self._coming_by_user
+
+    def running(self, user: str) -> int:
+        """Return the number of the user's tasks that are queued or being worked on."""
+        with self._lock:
+            self._forget()
+            return self._stored[user] + self._coming_by_user[user] + self._working[user]
 
     def _remove(self, task_uuid: UUID) -> None:
         coming = self._coming.pop(task_uuid, None)

@@ -76,11 +76,20 @@ def merged(known: Status | None, other: Status) -> Status:
 def _with_owner(deleted: Status, other: Status) -> Status:
     """Return the status of a task whose results are deleted, with the owner that another status names.
 
-    The rest of the other status is to be forgotten, whichever was read first.
+    What is accounted is kept as well. The rest of the other status is to be forgotten, whichever was read
+    first.
     """
+    if other.run == deleted.run:
+        deleted = _with(deleted, _accounted(deleted, other))
     if deleted.user or not other.user:
         return deleted
     return _with(deleted, {"user": other.user, "submitted_at": other.submitted_at})
+
+
+def _accounted(deleted: Status, other: Status) -> dict[str, Any]:
+    """Return what stays for the accounts: the sweep of old results does not know all of it."""
+    names = ("audio_s", "engine_s", "model")
+    return {name: getattr(other, name) if (own := getattr(deleted, name)) is None else own for name in names}
 
 
 def _last_times(one: Times, other: Times) -> Times:

@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from api.view.tables import Row, folded, unpack
+from api.view.usage import AUDIO_S_SINCE, DayUsage, UsageQuery, usage_by_day
 from common.kafka.lanes import DEFAULT_PRIORITY, PRIORITIES, WEIGHTS
 from common.tasks.messages import DeliveryAttempt, State, Status
 
@@ -131,6 +132,14 @@ class Reader:
             values,
         )
         return [(name, count, size_bytes) for name, count, size_bytes in rows]
+
+    def usage(self, query: UsageQuery) -> list[DayUsage]:
+        """Return what was separated, by user, day and model, in this order."""
+        return [DayUsage.of(row) for row in self._rows(*usage_by_day(query))]
+
+    def audio_s_since(self, user: str, since: float) -> float:
+        """Return the seconds of audio in the user's songs that were submitted since then and separated."""
+        return float(self._rows(AUDIO_S_SINCE, (user, since))[0][0])
 
     def _eta_s(self, place: int) -> float | None:
         """Estimate by how long recent tasks took to the upload, and how many tasks are in progress now."""

@@ -19,6 +19,7 @@ from api.view.merge import merged
 from api.view.tables import (
     SET_FIXED,
     UPSERT_TASK,
+    WORKED_ON,
     awaits_callback,
     connect,
     create,
@@ -28,6 +29,13 @@ from api.view.tables import (
     task_row,
     unpack,
     worker_row,
+)
+from api.view.usage import (
+    PRUNE_USAGE,
+    REMOVE_USAGE,
+    UPSERT_USAGE,
+    ended_without_stems,
+    usage_row,
 )
 from api.view.workers import AnnouncedWorkers
 from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen, decode_worker_seen
@@ -128,6 +136,9 @@ class Store:
             late = [key for key in known if fixed_columns(after[key]) != fixed_columns(before[key])]
             connection.executemany(SET_FIXED, [(*fixed_columns(after[key]), key.bytes) for key in late])
             connection.executemany(outcomes.INSERT, outcomes.rows(batch.statuses, after))
+            connection.executemany(UPSERT_USAGE, filter(None, (usage_row(after[key]) for key in changed)))
+            useless = [(key.bytes,) for key in changed if ended_without_stems(after[key])]
+            connection.executemany(REMOVE_USAGE, useless)
             connection.executemany(
                 "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(delivery_row, batch.deliveries)
             )
@@ -139,10 +150,11 @@ class Store:
                 [(topic, number, offset) for (topic, number), offset in batch.offsets.items()],
             )
         now, earlier = [after[key] for key in changed], [before[key] for key in known]
-        moved, callbacks = _queued_by_user(now), _callbacks_by_user(now)
+        moved, callbacks, working = _queued_by_user(now), _callbacks_by_user(now), _worked_on_by_user(now)
         moved.subtract(_queued_by_user(earlier))
         callbacks.subtract(_callbacks_by_user(earlier))
-        self._backlog.change(moved, after, callbacks)
+        working.subtract(_worked_on_by_user(earlier))
+        self._backlog.change(moved, after, callbacks, working)
         self._workers.add(batch.workers)
         return [after[key] for key in changed]
 
@@ -154,6 +166,7 @@ class Store:
             )
             connection.execute("DELETE FROM deliveries WHERE started_at < ?", (before_s,))
             connection.execute(outcomes.DELETE_BEFORE, (before_s,))
+            connection.execute(PRUNE_USAGE, (before_s,))
             connection.execute("DELETE FROM workers WHERE at < ?", (before_s,))
         if gone.rowcount:
             self._count_backlog()
@@ -190,7 +203,9 @@ class Store:
         count = f"SELECT user, count(*) FROM tasks {by} WHERE state = ? GROUP BY user"
         queued = dict(self._open_file.execute(count, (State.QUEUED,)).fetchall())
         callbacks = "SELECT user, count(*) FROM tasks WHERE awaits_callback GROUP BY user"
-        self._backlog.reset(queued, dict(self._open_file.execute(callbacks).fetchall()))
+        count = f"SELECT user, count(*) FROM tasks {by} WHERE state IN (?,?,?,?) GROUP BY user"
+        working = dict(self._open_file.execute(count, WORKED_ON).fetchall())
+        self._backlog.reset(queued, dict(self._open_file.execute(callbacks).fetchall()), working)
 
     def _known(self, wanted: Iterable[UUID]) -> dict[UUID, Status]:
         found = {}
@@ -205,6 +220,10 @@ class Store:
 
 def _queued_by_user(statuses: Iterable[Status]) -> Counter[str]:
     return Counter(status.user for status in statuses if status.state is State.QUEUED)
+
+
+def _worked_on_by_user(statuses: Iterable[Status]) -> Counter[str]:
+    return Counter(status.user for status in statuses if status.state in WORKED_ON)
 
 
 def _callbacks_by_user(statuses: Iterable[Status]) -> Counter[str]:

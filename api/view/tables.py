@@ -12,7 +12,7 @@ from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 8
+SCHEMA_VERSION = 9
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
@@ -39,6 +39,12 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_by_time ON deliveries (started_at);
 CREATE TABLE workers (worker_id TEXT PRIMARY KEY, at REAL NOT NULL, announcement BLOB NOT NULL);
+CREATE TABLE usage (
+    task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, model TEXT NOT NULL,
+    audio_s REAL NOT NULL, engine_s REAL NOT NULL, bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX usage_by_user ON usage (user, submitted_at, audio_s);
+CREATE INDEX usage_by_time ON usage (submitted_at);
 CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE origin (name TEXT NOT NULL);
 """
@@ -54,6 +60,8 @@ INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
 SET_FIXED = """
 UPDATE tasks SET user = ?, idempotency_key = ?, label = ?, priority = ?, words = ? WHERE task_uuid = ?
 """
+# The states of tasks that a processor or an uploader works on. Others wait, or are over but for the callback.
+WORKED_ON = (State.DOWNLOADING, State.PREPARING, State.SEPARATING, State.UPLOADING)
 _CACHE_KB = 32 * 1024
 _CHECKPOINT_PAGES = 8192
 

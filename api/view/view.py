@@ -18,6 +18,7 @@ from api.view.read_position import ReadPosition
 from api.view.reader import Query, QueuePlace, Reader
 from api.view.store import Store
 from api.view.topic_ends import TopicEnds, ends_client
+from api.view.usage import DayUsage, UsageQuery
 from api.view.workers import AnnouncedWorkers
 from common.kafka import lanes
 from common.observability.health import Check
@@ -81,6 +82,12 @@ class TaskView(Protocol):
 
     async def ask(self, question: Callable[[Reader], T]) -> T:
         """Return the answer of `question`, which is asked in a thread once the view has caught up."""
+
+    async def usage(self, query: UsageQuery) -> list[DayUsage]:
+        """Return what was separated, by user, day and model, in this order."""
+
+    async def audio_s_since(self, user: str, since: float) -> float:
+        """Return the seconds of audio in the user's songs that were submitted since then and separated."""
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         """Collect the task's changes from now on, and the end of the service."""
@@ -190,6 +197,13 @@ class KafkaView:
     async def ask(self, question: Callable[[Reader], T]) -> T:
         await self._catch_up_in_time()
         return await self._ask(question, self._reader)
+
+    async def usage(self, query: UsageQuery) -> list[DayUsage]:
+        await self._catch_up_in_time()
+        return await self._ask(self._reader.usage, query)
+
+    async def audio_s_since(self, user: str, since: float) -> float:
+        return await self._ask(self._reader.audio_s_since, user, since)
 
     def watch(self, task_uuid: UUID) -> AbstractContextManager[TaskWatch]:
         return self._changes.watch(task_uuid)

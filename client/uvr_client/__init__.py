@@ -22,7 +22,18 @@ from uvr_client.errors import (
     UvrError,
     WaitTimeout,
 )
-from uvr_client.models import Delivery, Result, Space, State, Stem, Submission, Task, TaskEvent, UserUsage
+from uvr_client.models import (
+    DayUsage,
+    Delivery,
+    Result,
+    Space,
+    State,
+    Stem,
+    Submission,
+    Task,
+    TaskEvent,
+    UserUsage,
+)
 from uvr_client.offers import OfferedModel, OfferedPreset
 from uvr_client.transport import Patience
 from uvr_client.version import __version__
@@ -31,6 +42,7 @@ __all__ = [
     "BadRequest",
     "Choices",
     "Conflict",
+    "DayUsage",
     "Delivery",
     "DownloadFailed",
     "NoResult",

@@ -20,7 +20,7 @@ from uvr_client.models import Deliveries, Delivery, State, Submission, Task, Tas
 from uvr_client.offers import Models, OfferedModel, OfferedPreset, Presets
 from uvr_client.songs import Progress, SongSender
 from uvr_client.task_path import task_id, task_path
-from uvr_client.transport import Patience, Repeat, Transport
+from uvr_client.transport import Patience, Repeat, Transport, sign_in
 
 _MAX_PAGE = 200
 # The api accepts these keys, and they are valid as the value of a header.
@@ -38,18 +38,20 @@ class UvrClient(KeepingCalls):
     def __init__(
         self,
         base_url: str,
-        username: str,
-        password: str,
+        username: str = "",
+        password: str = "",
         *,
+        key: str | None = None,
         timeout_s: float = 30.0,
         patience: Patience | None = None,
     ):
-        """`timeout_s` limits connecting, and each read and write.
+        """Signs in by `username` and `password`, or by `key` (`uvr_…`) alone.
 
-        Raises ValueError when `base_url` is not the address of an api, or `username` contains a colon.
+        `timeout_s` limits connecting, and each read and write. Raises ValueError when `base_url` is not the
+        address of an api, `username` contains a colon, or `key` cannot be sent.
         """
         patience = patience or Patience()
-        self._transport = Transport(base_url, username, password, timeout_s, patience)
+        self._transport = Transport(base_url, sign_in(username, password, key), timeout_s, patience)
         self._downloader = Downloader(timeout_s, patience)
         self._songs = SongSender(self._transport, timeout_s)
 

@@ -27,7 +27,7 @@ _EPILOG = (
     "6 the task's state does not allow it; 64 a setting is missing or wrong; 65 the api refused the request; "
     "66 a file cannot be read or uploaded; "
     "69 the api does not answer; 70 the api failed; 74 a download failed; 75 try again later; "
-    "77 wrong user name or password; 130 interrupted. If several apply, the highest one is used."
+    "77 no or wrong credentials; 130 interrupted. If several apply, the highest one is used."
 )
 
 _NO_PRESETS = (
@@ -51,11 +51,12 @@ def connection(
     url: options.Url = None,
     username: options.Username = None,
     password: options.Password = None,
+    key: options.ApiKey = None,
     config: options.Config = None,
     version: options.Version = False,
 ) -> None:
     """Submit songs to a UVR API, follow their separation and download the stems."""
-    context.obj = Connection(Given(url, username, password), config, context.obj or Patience())
+    context.obj = Connection(Given(url, username, password, key), config, context.obj or Patience())
 
 
 for _command in (submit, *COMMANDS):

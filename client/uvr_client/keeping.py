@@ -3,6 +3,7 @@
 import os
 import zipfile
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from urllib.parse import urlencode
 from uuid import UUID, uuid4
@@ -52,14 +53,26 @@ class KeepingCalls:
             raise DownloadFailed(f"{target}: {error.strerror or error}") from error
         return target
 
-    def usage(self, user: str | None = None, *, all_users: bool = False) -> Sequence[UserUsage]:
-        """Returns how much space your stems and uploads take in the bucket.
+    def usage(
+        self,
+        user: str | None = None,
+        *,
+        all_users: bool = False,
+        first_day: date | str | None = None,
+        last_day: date | str | None = None,
+    ) -> Sequence[UserUsage]:
+        """Returns what was separated for you by day and model, and the space that your files take.
 
-        Administrators may name another user, or ask for `all_users`; others get Unauthorized.
+        The days, in UTC, are the last 30 unless they are given. Administrators may name another user, or ask
+        for `all_users`; others get Unauthorized.
         """
-        asked = {
-            name: value for name, value in (("user", user), ("all", "true" if all_users else None)) if value
+        given = {
+            "user": user,
+            "all": "true" if all_users else None,
+            "from": first_day and str(first_day),
+            "to": last_day and str(last_day),
         }
+        asked = {name: value for name, value in given.items() if value}
         response = self._transport.request("GET", f"/usage?{urlencode(asked)}", Repeat.ANY)
         return answers.read(Usage, response.content).users
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from uvr_client import options, view
+from uvr_client import options, usage_view, view
 from uvr_client.client import UvrClient
 from uvr_client.exits import Exit
 from uvr_client.output import Output
@@ -48,14 +48,18 @@ def usage(
     context: typer.Context,
     user: options.OfUser = None,
     all_users: options.OfAll = False,
+    first_day: options.FromDay = None,
+    last_day: options.ToDay = None,
     as_json: options.Json = False,
 ) -> None:
-    """Print how much space stems and uploads take in the bucket."""
+    """Print what was separated by day and model, and how much space stems and uploads take."""
     output = Output(as_json)
     with context.obj.client(output) as client:
-        found = client.usage(user, all_users=all_users)
+        found = client.usage(user, all_users=all_users, first_day=first_day, last_day=last_day)
         if not as_json:
-            output.print(view.usage_table(found))
+            output.print(usage_view.usage_table(found))
+            if any(one.days for one in found):
+                output.print(usage_view.days_table(found))
             return
         for one in found:
             output.json(one.model_dump(mode="json", exclude_none=True))

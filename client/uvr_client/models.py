@@ -3,6 +3,7 @@
 A newer api may add fields and states. Unknown fields are kept, and an unknown state is a plain string.
 """
 
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
@@ -171,12 +172,31 @@ class Space(_Answer):
     bytes: int
 
 
+class DayUsage(_Answer):
+    """The songs that were submitted on one day (in UTC) and separated by one model, or list of models.
+
+    `audio_s` is their length and `engine_s` how long engines worked on them, in seconds. `bytes` are those of
+    the stems that are still kept.
+    """
+
+    day: date
+    model: str
+    tasks: int
+    audio_s: float
+    engine_s: float
+    bytes: int
+
+
 class UserUsage(_Answer):
-    """The space of one user: tasks with stems, and uploads. None: the api cannot read the bucket."""
+    """What one user has had separated, by day and model, and the space of tasks with stems and of uploads.
+
+    `uploads` is None where the api cannot read the bucket, `days` from an api of an earlier version.
+    """
 
     user: str
     results: Space
     uploads: Space | None = None
+    days: list[DayUsage] | None = None
 
 
 class Usage(_Answer):

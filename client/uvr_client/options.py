@@ -78,6 +78,17 @@ Password = Annotated[
         help="the password [UVR_PASSWORD]; other users of this machine can see it on the command line"
     ),
 ]
+ApiKey = Annotated[
+    str | None,
+    typer.Option(
+        help="a key, in place of user name and password [UVR_API_KEY]; other users of this machine can "
+        "see it on the command line"
+    ),
+]
+FromDay = Annotated[
+    str | None, typer.Option("--from", metavar="DAY", help="the first day, such as 2026-11-28, in UTC")
+]
+ToDay = Annotated[str | None, typer.Option("--to", metavar="DAY", help="the last day, in UTC")]
 Config = Annotated[
     Path | None,
     typer.Option(

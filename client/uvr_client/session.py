@@ -43,7 +43,9 @@ class Connection:
         try:
             settings = load(self.flags, os.environ, self.file, output.say)
             patience = replace(self.patience, tell=output.retrying)
-            return UvrClient(settings.url, settings.username, settings.password, patience=patience)
+            return UvrClient(
+                settings.url, settings.username, settings.password, key=settings.key, patience=patience
+            )
         except (BadSettings, ValueError) as error:
             output.say(f"error: {error}")
             end(Exit.BAD_SETTINGS)

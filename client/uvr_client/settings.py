@@ -1,14 +1,19 @@
-"""Loads the api's address, the user name and the password: from flags, then the environment, then a file."""
+"""Loads the api's address, and the key or the user name and password: from flags, the environment, a file."""
 
 import os
 import stat
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
 DEFAULT_URL = "http://127.0.0.1:8000"
-_ENVIRONMENT = {"url": "UVR_URL", "username": "UVR_USERNAME", "password": "UVR_PASSWORD"}
+_ENVIRONMENT = {
+    "url": "UVR_URL",
+    "username": "UVR_USERNAME",
+    "password": "UVR_PASSWORD",
+    "key": "UVR_API_KEY",
+}
 
 
 class BadSettings(Exception):
@@ -22,18 +27,23 @@ class Given:
     url: str | None = None
     username: str | None = None
     password: str | None = None
+    key: str | None = None
 
-    def __repr__(self) -> str:  # without the password, which must not appear in a traceback
+    def __repr__(self) -> str:  # without the password and the key, which must not appear in a traceback
         return f"Given({self.url!r}, {self.username!r})"
 
 
 @dataclass(frozen=True, repr=False)
 class Settings:
-    """Complete settings. No repr: the password must not appear in a traceback."""
+    """Complete settings. No repr: neither the password nor the key must appear in a traceback.
+
+    With a `key` the other two are empty, and without one `key` is None.
+    """
 
     url: str
     username: str
     password: str
+    key: str | None = None
 
 
 def load(
@@ -42,7 +52,8 @@ def load(
     """Loads the settings. `file` must exist if given; without it the default file is read if it exists.
 
     `warn` gets a line when the file holds a password that everyone can read. Raises BadSettings, which says
-    what is missing or wrong and where to set it.
+    what is missing or wrong and where to set it. The first source that has a key, a user name or a password
+    decides between the two ways to sign in.
     """
     path = file or default_file(environment)
     sources = [flags, _of_environment(environment), _of_file(path, file is not None, warn)]
@@ -50,10 +61,23 @@ def load(
     for name in _ENVIRONMENT:
         values = (getattr(source, name) for source in sources)
         found[name] = next((value for value in values if value is not None), "")
+    if _by_key(sources):
+        return Settings(found["url"] or DEFAULT_URL, "", "", found["key"])
     for name in ("username", "password"):
         if not found[name]:
-            raise BadSettings(f"the {name} is missing: set {_ENVIRONMENT[name]}, or {name} in {path}")
+            where = f"set {_ENVIRONMENT[name]}, or {name} in {path}"
+            raise BadSettings(f"the {name} is missing: {where}; or set a key")
     return Settings(found["url"] or DEFAULT_URL, found["username"], found["password"])
+
+
+def _by_key(sources: Iterable[Given]) -> bool:
+    """Return whether the key counts. Raises BadSettings for a source with both a key and a password."""
+    for source in sources:
+        if source.key and source.password:
+            raise BadSettings("a key and a password are set in the same place: set one of them")
+        if source.key or source.username or source.password:
+            return bool(source.key)
+    return False
 
 
 def default_file(environment: Mapping[str, str]) -> Path:
@@ -89,6 +113,7 @@ def _of_file(path: Path, must_be_there: bool, warn: Callable[[str], None]) -> Gi
             raise BadSettings(f"{path}: {name} is not known: expected {', '.join(names)}")
         if not isinstance(value, str):
             raise BadSettings(f"{path}: {name}: expected text in quotes")
-    if content.get("password") and mode & stat.S_IROTH:
-        warn(f"{path} holds a password and can be read by everyone: chmod 600 {path}")
+    secret = "key" if content.get("key") else "password"
+    if content.get(secret) and mode & stat.S_IROTH:
+        warn(f"{path} holds a {secret} and can be read by everyone: chmod 600 {path}")
     return Given(**content)

@@ -1,8 +1,9 @@
 """Sends requests to the api, and retries those that are safe to repeat."""
 
+import re
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -18,6 +19,7 @@ from uvr_client.version import __version__
 
 # Requests to this machine bypass the proxy that the environment names.
 _LOOPBACK = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+_KEY = re.compile(r"uvr_[A-Za-z0-9_-]{1,200}")
 # After these errors nothing was sent.
 _UNSENT = (httpx.ConnectError, httpx.ConnectTimeout)
 
@@ -65,17 +67,37 @@ class Patience:
         self.sleep(pause_s)
 
 
+class _KeyAuth(httpx.Auth):
+    """Sends a key as a bearer token (RFC 6750)."""
+
+    def __init__(self, key: str):
+        self._header = f"Bearer {key}"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        request.headers["Authorization"] = self._header
+        yield request
+
+
+def sign_in(username: str, password: str, key: str | None) -> httpx.Auth:
+    """Returns what signs requests in. Raises ValueError, which names no secret, for what cannot be sent."""
+    if key is not None:
+        if username or password:
+            raise ValueError("expected a key, or a user name and a password, not both")
+        if not _KEY.fullmatch(key):
+            raise ValueError("expected a key, which begins with uvr_")
+        return _KeyAuth(key)
+    if ":" in username:
+        raise ValueError("expected a user name without a colon")
+    return httpx.BasicAuth(username, password)
+
+
 class Transport:
     """Connects to one api. Threads may share it."""
 
-    def __init__(
-        self, base_url: str, username: str, password: str, timeout_s: float, patience: Patience
-    ) -> None:
-        """Raises ValueError when `base_url` or `username` is invalid, and where `http_client` raises it."""
+    def __init__(self, base_url: str, auth: httpx.Auth, timeout_s: float, patience: Patience) -> None:
+        """Raises ValueError when `base_url` is invalid, and where `http_client` raises it."""
         self.base_url, self.patience, self._timeout_s = checked_url(base_url), patience, timeout_s
-        if ":" in username:
-            raise ValueError("expected a user name without a colon")
-        self._http = http_client(timeout_s, httpx.BasicAuth(username, password))
+        self._http = http_client(timeout_s, auth)
 
     def request(self, method: str, path: str, repeat: Repeat, **options: Any) -> httpx.Response:
         """Returns a successful answer. Raises the last try's UvrError when no try succeeds."""

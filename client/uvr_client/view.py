@@ -6,7 +6,7 @@ from datetime import datetime
 
 from rich.table import Table
 
-from uvr_client.models import Delivery, State, Task, UserUsage
+from uvr_client.models import Delivery, State, Task
 from uvr_client.offers import OfferedModel, OfferedPreset, OnDevice
 
 # A table of tasks needs this many columns to show addresses.
@@ -129,7 +129,7 @@ def tasks_table(tasks: Iterable[Task], width: int) -> Table:
     """
     is_wide = width >= _WIDE
     columns = ("task", "submitted", "state", "progress", "user")
-    table = _table(*columns, *(("song", "callback") if is_wide else ()), "error")
+    table = plain_table(*columns, *(("song", "callback") if is_wide else ()), "error")
     for task in tasks:
         song, hook_host = printable(task.label or _song(task)), printable(task.hook_host or "")
         name, at = str(task.task_uuid), local_time(task.submitted_at)
@@ -160,7 +160,7 @@ def deliveries_table(deliveries: Iterable[Delivery]) -> Table:
 
     Tries of a redelivery are numbered from 1 again, so a column shows when it was requested.
     """
-    table = _table("run", "redelivery", "try", "at", "took", "answer", "next try")
+    table = plain_table("run", "redelivery", "try", "at", "took", "answer", "next try")
     for delivery in deliveries:
         error = ": ".join(filter(None, (delivery.error_code, delivery.error_message)))
         answer = str(delivery.status) if delivery.error_code is None else error
@@ -178,7 +178,7 @@ def deliveries_table(deliveries: Iterable[Delivery]) -> Table:
 
 def models_table(models: Iterable[OfferedModel]) -> Table:
     """Makes a table with a row for each model."""
-    table = _table("model", "stems", "speed", "devices", "architecture", "license")
+    table = plain_table("model", "stems", "speed", "devices", "architecture", "license")
     for model in models:
         default = " (default)" if model.is_default else ""
         table.add_row(
@@ -194,7 +194,7 @@ def models_table(models: Iterable[OfferedModel]) -> Table:
 
 def presets_table(presets: Iterable[OfferedPreset]) -> Table:
     """Makes a table with a row for each preset."""
-    table = _table("preset", "stems", "speed", "devices", "description")
+    table = plain_table("preset", "stems", "speed", "devices", "description")
     for preset in presets:
         table.add_row(
             printable(preset.name),
@@ -203,15 +203,6 @@ def presets_table(presets: Iterable[OfferedPreset]) -> Table:
             _devices(preset.devices),
             printable(preset.description),
         )
-    return table
-
-
-def usage_table(users: Iterable[UserUsage]) -> Table:
-    """Makes a table with a row for each user."""
-    table = _table("user", "tasks with stems", "stems", "uploads", "uploaded")
-    for usage in users:
-        uploads = (str(usage.uploads.count), size(usage.uploads.bytes)) if usage.uploads else ("?", "?")
-        table.add_row(printable(usage.user), str(usage.results.count), size(usage.results.bytes), *uploads)
     return table
 
 
@@ -232,7 +223,8 @@ def _devices(devices: Iterable[OnDevice]) -> str:
     return ", ".join(" ".join(filter(None, (printable(d.device), _speed(d.speed)))) for d in devices)
 
 
-def _table(*columns: str) -> Table:
+def plain_table(*columns: str) -> Table:
+    """Makes a table without lines, whose cells are folded but for those of the column `task`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold", no_wrap=column == "task")

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from common.observability.log_output import Clock, FormatOnce, LogFile, leave_out_unshown_fields
 
@@ -31,6 +31,9 @@ _MAX_FILE_BYTES = 50 * 1024 * 1024
 _KEPT_FILES = 5
 # The class of an exception, or the reason that a TLS library gives.
 _ERROR_NAME = re.compile(r"[A-Z]\w*Error\b|\b[A-Z]+(?:_[A-Z]+)+\b")
+
+# A user may put a key of the api anywhere, such as into a path. Its id may be logged, its secret may not.
+_API_KEY = re.compile(r"(uvr_[0-9a-f]{12}_)[0-9a-f]+")
 
 _task: ContextVar[str | None] = ContextVar("task_uuid", default=None)
 _request: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -68,13 +71,24 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def _without_keys(text: str) -> str:
+    return _API_KEY.sub(r"\1…", text)
+
+
 def _cut(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     return f"{text[:most]}… ({len(text) - most} characters more)"
 
 
-class _TextFormatter(logging.Formatter):
+class _Formatter(logging.Formatter):
+    """Leaves the secrets of keys out of tracebacks."""
+
+    def formatException(self, ei: Any) -> str:  # logging's own name
+        return _without_keys(super().formatException(ei))
+
+
+class _TextFormatter(_Formatter):
     """Writes a line for people. No address, file name or error text from a stranger can forge a line."""
 
     def __init__(self) -> None:
@@ -85,7 +99,7 @@ class _TextFormatter(logging.Formatter):
         task, request = _task.get(), _request.get()
         record.task = f"[{task}] " if task else ""
         record.request = f" request_id={request}" if request else ""
-        record.shown = _cut(record.getMessage(), _MAX_MESSAGE_CHARS)
+        record.shown = _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS)
         record.asctime = self._clock.text(record.created)
         line = printable(self.formatMessage(record))
         return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
@@ -97,7 +111,7 @@ def _indented(traceback: str) -> str:
     return "\n".join(f"  {printable(line)}" for line in lines)
 
 
-class _JsonFormatter(logging.Formatter):
+class _JsonFormatter(_Formatter):
     """Writes a JSON object a line. The fields are always the same; a field without a value is null."""
 
     def __init__(self, service: str):
@@ -112,7 +126,7 @@ class _JsonFormatter(logging.Formatter):
             "service": self._service,
             "task_uuid": _task.get() or None,
             "request_id": _request.get() or None,
-            "message": _cut(record.getMessage(), _MAX_MESSAGE_CHARS),
+            "message": _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS),
             "exception": (
                 self.formatException(record.exc_info)[-_MAX_EXCEPTION_CHARS:] if record.exc_info else None
             ),

@@ -84,6 +84,9 @@ class JobStatus:
         self._state = State.QUEUED
         self._fields: dict[str, Any] = {}
         self._progress = 0.0
+        self._accounted: dict[str, Any] = {}
+        if isinstance(origin, Separated):
+            self._accounted = {"audio_s": origin.audio_s, "engine_s": origin.engine_s}
         before = {} if isinstance(origin, Task) else origin.times
         self.times = {State.QUEUED: max(origin.submitted_at, queued_at or 0.0), **before}
         self._audio = shown_audio(origin.audio) if isinstance(origin, Task) else origin.audio
@@ -144,6 +147,7 @@ class JobStatus:
             file_name=origin.file_name,
             priority=origin.priority,
             **{
+                **self._accounted,
                 "tries": self._tries,
                 "attempt": self._attempt,
                 "handed_back": self._handed_back,

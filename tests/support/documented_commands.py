@@ -62,6 +62,9 @@ README = {
 }
 
 API = {
+    'curl -H "Authorization: Bearer $UVR_API_KEY" http://127.0.0.1:8000/tasks': RunBy(
+        "test_accounts.py", 'f"Bearer {key}"'
+    ),
     "TASK=$(curl -s -u admin:password http://127.0.0.1:8000/generate -H 'Idempotency-Key: order-17' "
     f"-d '{_DEMO_TASK}' | {_UVR_ID}": IN_THE_STACK,
     'curl -u admin:password "http://127.0.0.1:8000/tasks?state=succeeded&limit=10"': IN_THE_STACK,
@@ -191,19 +194,28 @@ PRODUCTION = {
     ),
     "git pull && docker compose up -d --build --wait": NotRun(f"it needs a remote; {_UPGRADE}"),
     "docker compose up -d --build -t 915": NotRun(f"the time-out is Docker's own option; {_UPGRADE}"),
-    "for v in kafka-data seaweedfs-data store-keys; do docker run --rm --user 0 --network none -v "
+    "for v in kafka-data seaweedfs-data store-keys user-keys; do docker run --rm --user 0 --network none -v "
     'uvr_$v:/from:ro -v "$PWD/backup":/to uvr-uploader tar czf /to/$v.tgz -C /from . done': _BACKUP,
     "docker compose up -d --wait": _BACKUP,
     "docker compose create --build": _RESTORE,
-    "for v in kafka-data seaweedfs-data store-keys; do docker run --rm --user 0 --network none -v uvr_$v:/to "
-    '-v "$PWD/backup":/from:ro uvr-uploader sh -c "find /to -mindepth 1 -delete && tar xzf /from/$v.tgz '
-    '--numeric-owner -C /to" done': _RESTORE,
+    "for v in kafka-data seaweedfs-data store-keys user-keys; do docker run --rm --user 0 --network none "
+    '-v uvr_$v:/to -v "$PWD/backup":/from:ro uvr-uploader sh -c "find /to -mindepth 1 -delete && '
+    'tar xzf /from/$v.tgz --numeric-owner -C /to" done': _RESTORE,
 }
 
 SETTINGS = {
     "python -m api hash-password alice >> users": IN_THE_STACK,
     "docker compose run --rm --no-deps -T api "
     "python -m api hash-password alice < password >> users": IN_COMPOSE,
+    "export API_KEYS_FILE=/etc/uvr/api_keys.json": NotRun("the path is the operator's own"),
+    'python -m api keys create alice --scopes submit,read --expires 90d --name "nightly import"': RunBy(
+        "test_accounts.py", '"create", "alice", "--scopes", "submit,read", "--expires", "90d", "--name"'
+    ),
+    "python -m api keys list": RunBy("test_accounts.py", 'keys(file, "list")'),
+    "python -m api keys revoke 0f3a5c7e9b1d": RunBy("test_accounts.py", 'keys(file, "revoke"'),
+    "docker compose exec api python -m api keys create alice": NotRun(
+        "the command in the container is the one that test_accounts.py runs"
+    ),
 }
 
 TESTING = {

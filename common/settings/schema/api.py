@@ -31,6 +31,10 @@ class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     """The address of a song that the console offers to users without tasks. Empty: none."""
     demo_song_label: str = Field("", max_length=200)
     """The label of that task: the song's name, with what its licence wants to be said."""
+    api_keys_file: Path | None = None
+    """A file of keys for programs, see api.auth.keys. It need not be there yet. Unset: there are no keys."""
+    user_limits_file: Path | None = None
+    """A TOML file of what each user may do, see api.auth.rules. Unset: users have no limits of their own."""
     admin_usernames: Names = ()
     """Users who see, cancel and redeliver everybody's tasks, and replay dead letters."""
     api_docs: bool = True

@@ -77,6 +77,8 @@ class Separated(_Result):
     these choices and models in the user's cache. `stage` is the processor's STAGE; the default is all that
     earlier workers know. `task` is the whole task of a result with `cached_from`: the task is done again
     where the stems are gone by then. `peaks` is the file of the stems' peaks; None from an earlier worker.
+    `audio_s` is the length of what was separated and `engine_s` how long the engine worked on it, 0 for stems
+    that are copied; both are None from an earlier worker.
     """
 
     status: Literal["success"] = "success"
@@ -96,6 +98,8 @@ class Separated(_Result):
     peaks: StagedObject | None = None
     stage: Literal["path", "s3"] = "path"
     task: Task | None = None
+    audio_s: Duration | None = None
+    engine_s: Duration | None = None
 
 
 class SeparationFailed(_Result):
@@ -135,7 +139,8 @@ class Deletion(MessageModel):
 
     `user` asked for it, by the request `request_id`, at `requested_at` in seconds since the epoch; without a
     user the results have expired. `audio` is the task's, in case it is an upload. What stays of the task is
-    its `owner`, when it was submitted, and the `state` and `times` of the run.
+    its `owner`, when it was submitted, the `state` and `times` of the run, and what is accounted: `audio_s`,
+    `engine_s` and `model`.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -150,6 +155,9 @@ class Deletion(MessageModel):
     submitted_at: Moment | None = None
     state: State = State.SUCCEEDED
     times: Times = Field(default_factory=dict)
+    audio_s: Duration | None = None
+    engine_s: Duration | None = None
+    model: str | None = None
 
 
 Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]

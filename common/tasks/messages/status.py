@@ -11,6 +11,7 @@ from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
     SCHEMA_VERSION,
     Count,
+    Duration,
     FileName,
     Label,
     MessageModel,
@@ -35,7 +36,9 @@ class Status(MessageModel):
     manifest with that body. `callback_next_try_at` is set while the callback of a failed run waits for its
     next try. `audio` is the song's address without query, user and password.
     `choices`, `label`, `metadata`, `file_name` and `priority` are the task's. `deleted_at`: the results of
-    this run and of those before it are removed since then, and the status holds nothing of them.
+    this run and of those before it are removed since then, and the status holds nothing of them but what is
+    accounted: `audio_s`, the song's length in seconds, `engine_s`, how long the engine worked on it, and
+    `model`.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -70,3 +73,5 @@ class Status(MessageModel):
     file_name: FileName | None = None
     deleted_at: Moment | None = None
     priority: Priority = DEFAULT_PRIORITY
+    audio_s: Duration | None = None
+    engine_s: Duration | None = None

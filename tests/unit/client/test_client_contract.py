@@ -34,6 +34,20 @@ def test_a_submission_has_what_was_given_and_no_more(api, client):
     assert whole.headers["idempotency-key"] == "order-17"
 
 
+def test_a_key_is_sent_as_a_bearer_token_and_no_error_shows_it(api):
+    api.takes_submissions(task())
+    key = "uvr_0123456789ab_" + "0f" * 24
+    with UvrClient(api.url, key=key, patience=impatient()) as client:
+        client.submit(SONG)
+    (request,) = api.requests("/generate")
+    assert request.headers["authorization"] == f"Bearer {key}"
+    for wrong in ({"key": f"{key}\n"}, {"key": "secret"}, {"key": key, "password": "secret"}):
+        with pytest.raises(ValueError, match="expected a key") as caught:
+            UvrClient(api.url, **wrong)
+        assert "secret" not in str(caught.value)
+        assert key not in str(caught.value)
+
+
 @pytest.mark.parametrize("lost", [reset(), serve(b"", 502), serve(b"", 503), serve(b"{", declared_bytes=99)])
 def test_a_submission_whose_answer_was_lost_is_repeated_with_its_key(api, client, lost):
     status = task()

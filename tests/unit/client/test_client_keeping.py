@@ -112,6 +112,15 @@ def test_the_command_names_the_archive_by_its_task(fake_api, uvr, tmp_path, monk
     assert {path.name for path in tmp_path.glob("*.zip")} == {f"{task_uuid}.zip", "b.zip"}
 
 
+def test_usage_has_a_row_for_each_day_and_model(fake_api, uvr):
+    day = {"day": "2026-11-28", "model": "m", "tasks": 2, "audio_s": 3725.4, "engine_s": 59.6, "bytes": 1000}
+    users = [{**user, "days": [day]} for user in USAGE["users"][:1]]
+    fake_api.on("/usage", answer(200, {"users": users}))
+    lines = uvr("usage", "--from", "2026-11-01", "--to", "2026-11-30").stdout.splitlines()
+    assert lines[-1].split() == ["2026-11-28", "alice", "m", "2", "1:02:05", "0:01:00", "1.0", "kB"]
+    assert fake_api.requests("/usage")[0].target == "/usage?from=2026-11-01&to=2026-11-30"
+
+
 def test_usage_is_told_in_units_for_people_or_in_bytes(fake_api, uvr):
     fake_api.on("/usage", answer(200, USAGE))
     header, alice, bob = uvr("usage").stdout.splitlines()

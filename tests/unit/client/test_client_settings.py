@@ -110,3 +110,27 @@ def test_who_has_no_home_has_no_file_either(monkeypatch):
     monkeypatch.delenv("HOME")
     monkeypatch.setattr(os, "getuid", lambda: 4_000_000_000)
     assert loaded(environment={"UVR_USERNAME": "a", "UVR_PASSWORD": "b"}).username == "a"
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "in_file", "key"),
+    [
+        (Given(key="uvr_flag"), {"UVR_USERNAME": "a", "UVR_PASSWORD": "b"}, "", "uvr_flag"),
+        (Given(), {"UVR_API_KEY": "uvr_env"}, 'username = "a"\npassword = "b"\n', "uvr_env"),
+        (Given(), {}, 'key = "uvr_file"\n', "uvr_file"),
+        (Given(), {"UVR_USERNAME": "a", "UVR_PASSWORD": "b"}, 'key = "uvr_file"\n', None),
+    ],
+)
+def test_the_first_source_decides_between_key_and_password(tmp_path, flags, environment, in_file, key):
+    path = tmp_path / "config.toml"
+    path.write_text(in_file)
+    path.chmod(0o600)
+    settings = loaded(flags, environment, path)
+    assert settings.key == key
+    assert bool(settings.password) is (key is None)
+    assert key is None or key not in repr(settings) + repr(flags)
+
+
+def test_a_key_and_a_password_in_one_place_are_refused():
+    with pytest.raises(BadSettings, match="one of them"):
+        loaded(Given(key="uvr_a", username="a", password="b"))

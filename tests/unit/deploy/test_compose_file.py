@@ -26,6 +26,7 @@ INSIDE = {
     "TEMP_DIR": "/temp",
     "OUTPUT_DIR": "/outputs",
     "VIEW_FILE": "/view/view.sqlite3",
+    "API_KEYS_FILE": "/keys/api_keys.json",
 }
 # Compose sets these from other variables of .env.
 TOLD = {"API_PUBLISHED_HOST"}
@@ -45,7 +46,7 @@ SECRET_FILES = {
     "WEBHOOK_SECRET_FILE",
 }
 # Files on the host, which are at other paths in the container.
-MOUNTED = CERTIFICATES | SECRET_FILES | {"PRESETS_FILE"}
+MOUNTED = CERTIFICATES | SECRET_FILES | {"PRESETS_FILE", "USER_LIMITS_FILE"}
 OWN_SERVERS = {
     "KAFKA_BOOTSTRAP_SERVERS": "kafka:9092",
     "S3_ENDPOINT_URL": "http://seaweedfs:8333",

@@ -53,6 +53,7 @@ def test_the_stems_are_staged_and_announced(harness):
     assert isinstance(result, Separated)
     assert (result.model, result.device, result.gain, result.finished_at) == ("centre", "cpu", 0.5, 99.0)
     assert (result.runtime, result.precision, result.precision_fallback) == ("openvino", "bf16", None)
+    assert (result.audio_s, result.engine_s) == (0.2, 0.1)
     assert sorted(stem.key for stem in result.stems.values()) == harness.staged()
     assert harness.staged() == sorted(f"{TASK_UUID}/tasks-0-5.2/{name}.wav" for name in STEMS)
     assert harness.stage.path(result.stems["vocals"].key).read_bytes() == b"vocals"

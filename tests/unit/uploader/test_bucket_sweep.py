@@ -61,6 +61,8 @@ def test_results_are_let_go_when_they_are_old_and_the_deletion_knows_all_that_is
             submitted_at=1.0,
             state=State.SUCCEEDED,
             times={State.QUEUED: 1.0, State.SUCCEEDED: 99.0},
+            audio_s=1.5,
+            model="centre",
         )
     ]
     settled = lab.harness.work(record(lab.expired[0]))

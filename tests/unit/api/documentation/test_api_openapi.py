@@ -30,12 +30,13 @@ def test_the_request_is_documented_and_needs_credentials(document):
     schema = document["components"]["schemas"]["Submission"]
     assert schema["required"] == ["audio"]
     assert set(schema["properties"]) == {
-        *("audio", "hook_url", "cancel_after_s", "label", "metadata", "cache"),
+        *("audio", "hook_url", "cancel_after_s", "label", "metadata", "cache", "priority"),
         *("preset", "model", "models", "ensemble", "weights", "stems", "output", "start_s", "duration_s"),
     }
     assert operation["requestBody"]["required"]
-    assert operation["security"] == [{"HTTPBasic": []}]
+    assert operation["security"] == [{"HTTPBasic": []}, {"HTTPBearer": []}]
     assert document["components"]["securitySchemes"]["HTTPBasic"]["scheme"] == "basic"
+    assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
     assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key"]
 
 
@@ -101,7 +102,7 @@ def test_real_answers_are_as_documented(document, client, request_headers, statu
 @pytest.mark.parametrize("path", ["", "/{task_uuid}", "/{task_uuid}/deliveries", "/{task_uuid}/events"])
 def test_every_answer_about_tasks_is_documented_with_an_example(document, path):
     operation = document["paths"][f"/tasks{path}"]["get"]
-    assert operation["security"] == [{"HTTPBasic": []}]
+    assert operation["security"] == [{"HTTPBasic": []}, {"HTTPBearer": []}]
     expected = {"200", "400", "401", "403", "429", "503", "default"} | ({"404"} if path else set())
     assert operation["responses"].keys() == expected | ({"204"} if path.endswith("events") else set())
     for status, response in operation["responses"].items():
@@ -115,7 +116,7 @@ def test_every_answer_about_tasks_is_documented_with_an_example(document, path):
 
 def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
     operation = document["paths"]["/tasks/{task_uuid}/redeliver"]["post"]
-    assert operation["security"] == [{"HTTPBasic": []}]
+    assert operation["security"] == [{"HTTPBasic": []}, {"HTTPBearer": []}]
     responses = operation["responses"]
     assert set(responses) == {"202", "400", "401", "403", "404", "409", "410", "429", "503", "default"}
     for status, response in responses.items():
@@ -127,7 +128,7 @@ def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
 
 def test_every_answer_to_a_cancel_is_documented_with_an_example(document):
     operation = document["paths"]["/tasks/{task_uuid}/cancel"]["post"]
-    assert operation["security"] == [{"HTTPBasic": []}]
+    assert operation["security"] == [{"HTTPBasic": []}, {"HTTPBearer": []}]
     assert operation["responses"].keys() == {
         "202",
         "400",

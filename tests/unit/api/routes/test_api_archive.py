@@ -147,20 +147,28 @@ def test_a_user_has_one_archive_at_a_time_and_others_do_not_wait(client):
 def test_usage_is_what_a_user_keeps_in_the_bucket(client, reader):
     client.view.tell(succeeded(), succeeded(task_uuid=UUID(int=2)), succeeded("bob", UUID(int=3)))
     client.view.tell(succeeded("bob", UUID(int=4), result=None, label=None, deleted_at=9.5))
-    own = {"user": "alice", "results": {"count": 2, "bytes": 16}, "uploads": {"count": 2, "bytes": 99}}
-    bobs = {"user": "bob", "results": {"count": 1, "bytes": 8}, "uploads": {"count": 0, "bytes": 0}}
-    assert get(client, ALICE, "/usage").json() == {"users": [own]}
-    assert get(client, ALICE, "/usage?user=alice").json() == {"users": [own]}
-    assert get(client, ROOT, "/usage?user=bob").json() == {"users": [bobs]}
-    assert get(client, ROOT, "/usage?all=true").json() == {"users": [own, bobs]}
+    own = {
+        "user": "alice",
+        "results": {"count": 2, "bytes": 16},
+        "uploads": {"count": 2, "bytes": 99},
+        "days": [],
+    }
+    bobs = {
+        "user": "bob",
+        "results": {"count": 1, "bytes": 8},
+        "uploads": {"count": 0, "bytes": 0},
+        "days": [],
+    }
+    assert get(client, ALICE, "/usage").json()["users"] == [own]
+    assert get(client, ALICE, "/usage?user=alice").json()["users"] == [own]
+    assert get(client, ROOT, "/usage?user=bob").json()["users"] == [bobs]
+    assert get(client, ROOT, "/usage?all=true").json()["users"] == [own, bobs]
     assert get(client, ROOT, "/usage").json()["users"][0]["results"] == {"count": 0, "bytes": 0}
     for query in ("user=bob", "all=true"):
         refused = get(client, ALICE, f"/usage?{query}")
         assert (refused.status, refused.json()["error_code"]) == (403, "not_an_admin")
     reader.away = "no keys"
-    assert get(client, ALICE, "/usage").json() == {
-        "users": [{n: v for n, v in own.items() if n != "uploads"}]
-    }
+    assert get(client, ALICE, "/usage").json()["users"] == [{n: v for n, v in own.items() if n != "uploads"}]
 
 
 def test_deleted_results_take_no_space(client):

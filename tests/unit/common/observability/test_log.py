@@ -131,6 +131,19 @@ def test_a_long_message_is_cut(log_dir, format):
     assert "96006 characters more" in line
 
 
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_keys_secret_is_left_out_wherever_it_is(log_dir, format):
+    configure("api", log_dir, format=format)
+    key = "uvr_0123456789ab_" + "0f" * 24
+    try:
+        raise ValueError(f"no path: /tasks/{key}")
+    except ValueError:
+        logging.exception("GET /tasks/%s", key)
+    text = "".join(lines(log_dir))
+    assert text.count("uvr_0123456789ab_") == 2
+    assert "0f0f" not in text
+
+
 def test_configuring_again_does_not_double_lines(log_dir):
     configure("api", log_dir)
     configure("api", log_dir)

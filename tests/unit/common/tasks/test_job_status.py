@@ -10,7 +10,7 @@ from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from common.kafka.records import Message
 from common.tasks import messages
 from common.tasks.job_status import Statuses
-from common.tasks.messages import State, Task
+from common.tasks.messages import Separated, State, Task
 from common.tasks.status_outbox import KafkaOutbox
 from tests.support.common.worker.fakes import MemoryOutbox
 from tests.support.waiting import wait_for
@@ -186,3 +186,12 @@ def test_begins_that_were_handed_back_are_told_beside_all_begins():
     statuses = Statuses("status", MemoryOutbox(), lambda: 5.0)
     status = messages.decode_status(statuses.job(TASK, (), 5, 4).ended(State.UPLOADING).value)
     assert (status.attempt, status.handed_back) == (5, 4)
+
+
+def test_what_is_accounted_goes_from_the_result_into_each_status_and_an_older_result_has_none():
+    given = {"task_uuid": TASK.task_uuid, "submitted_at": 1.0, "finished_at": 9.0, "stems": {}}
+    statuses = Statuses("status", MemoryOutbox(), lambda: 10.0)
+    for counted in ({"audio_s": 240.0, "engine_s": 31.5}, {}):
+        result = Separated(**given, model="m", device="cpu", **counted)
+        ended = messages.decode_status(statuses.job(result).ended(State.SUCCEEDED).value)
+        assert (ended.audio_s, ended.engine_s) == (counted.get("audio_s"), counted.get("engine_s"))
