@@ -1,6 +1,7 @@
 """A process that has imported what others need, and forks for each; see `tests.support.fork_server`."""
 
 import contextlib
+import gc
 import importlib
 import importlib.util
 import json
@@ -105,6 +106,7 @@ def _load(start: Start) -> None:
     """Imports what a process needs, once."""
     for name in (_main_of(start.module), *start.preloaded):
         importlib.import_module(name)
+    gc.freeze()  # a child's garbage collection would copy all these objects by writing to them
 
 
 def _run(start: Start) -> None:
