@@ -32,6 +32,7 @@ from api.routes import (
 from api.routes import uploads as upload_routes
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
+from api.routes.waiting import Waiters
 from api.submit.admission import Admission
 from api.uploads.gate import UploadGate
 from api.view.view import TaskView
@@ -128,4 +129,5 @@ def _make_parts(
         metrics=metrics,
         readiness=readiness,
         uploads=upload_gate,
+        waiters=Waiters(),
     )

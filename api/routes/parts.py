@@ -12,6 +12,7 @@ from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
 from api.routes.redelivery_limits import RedeliveryLimits
+from api.routes.waiting import Waiters
 from api.submit.admission import Admission
 from api.uploads.gate import UploadGate
 from api.view.view import TaskView
@@ -37,6 +38,7 @@ class AppParts:
     metrics: ApiMetrics
     readiness: Checks
     uploads: UploadGate
+    waiters: Waiters
 
     def close(self) -> None:
         """End the threads that make links and that use the bucket."""

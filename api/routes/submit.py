@@ -12,9 +12,11 @@ from api.http.body import read_body
 from api.problems import ProblemError, explain
 from api.publishing.unavailable import Unconfirmed, confirmed_in_time
 from api.routes.direct import SIGNED_IN, DirectRoute
+from api.routes.models import TaskStatus
 from api.routes.parts import AppParts, parts_of
 from api.routes.submit_document import ANSWERS, KEY, KEY_ADAPTER, KEY_PARAMETER, NOT_QUEUED, REQUEST_BODY
 from api.routes.submit_form import received_form
+from api.routes.waiting import PREFER_PARAMETER, applied, location_of, preferred_wait_s
 from api.submit.admission import Admitted
 from api.submit.submission import (
     PlainSubmission,
@@ -40,11 +42,12 @@ router = APIRouter(tags=["tasks"], route_class=DirectRoute)
     "/generate",
     summary="Submit a song",
     response_model=Queued,
-    openapi_extra={**SIGNED_IN, "parameters": [KEY_PARAMETER], "requestBody": REQUEST_BODY},
+    openapi_extra={**SIGNED_IN, "parameters": [KEY_PARAMETER, PREFER_PARAMETER], "requestBody": REQUEST_BODY},
     responses=ANSWERS,
 )
 async def generate(request: Request) -> Response:
-    """Queue a song for separation. The answer comes once the task is safely stored."""
+    """Queue a song for separation. The answer comes once the task is safely stored. With `Prefer: wait=N` it
+    comes once the task has ended."""
     parts = parts_of(request)
     user = await parts.auth.user_of(request)
     idempotency_key = _key_of(request)
@@ -56,7 +59,20 @@ async def generate(request: Request) -> Response:
         task = _task_of(submission, user, idempotency_key)
         await _admit(parts, task, ignored)
         queued = Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
+    if wait_s := preferred_wait_s(request):
+        return await _waited(request, parts, queued, wait_s)
     return Response(queued.model_dump_json(exclude_none=True), media_type="application/json")
+
+
+async def _waited(request: Request, parts: AppParts, queued: Queued, wait_s: int) -> Response:
+    """Return the task once it has ended, else after `wait_s` seconds the answer of a submission, as 202."""
+    headers = applied(wait_s)
+    ended = await parts.waiters.end_of(queued.task_uuid, wait_s, parts.view, request)
+    if ended is None:
+        content, headers = queued.model_dump_json(exclude_none=True), headers | location_of(queued.task_uuid)
+        return Response(content, 202, headers, media_type="application/json")
+    status = TaskStatus.of(await parts.links.renewed(ended)).model_copy(update={"ignored": queued.ignored})
+    return Response(status.model_dump_json(exclude_none=True), 200, headers, media_type="application/json")
 
 
 async def _generate_from_form(request: Request, parts: AppParts, user: str, key: str | None) -> Queued:

@@ -65,6 +65,8 @@ API = {
     f"-d '{_DEMO_TASK}' | {_UVR_ID}": IN_THE_STACK,
     'curl -u admin:password "http://127.0.0.1:8000/tasks?state=succeeded&limit=10"': IN_THE_STACK,
     f"{_CURL}/deliveries": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/generate -H 'Prefer: wait=60' "
+    """-d '{"audio": "http://127.0.0.1:8765/audio_example.mp3"}'""": IN_THE_STACK,
     "UPLOAD=$(curl -s -u admin:password http://127.0.0.1:8000/uploads "
     """-d '{"filename": "song.mp3", "bytes": '$(stat -c %s song.mp3)'}')""": IN_THE_STACK,
     """curl -T song.mp3 "$(echo "$UPLOAD" | grep -o '"url":"[^"]*' | cut -c 8-)\"""": IN_THE_STACK,
