@@ -20,6 +20,7 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus, Statuses, failure
 from common.tasks.messages import (
     AnyResultRecord,
+    BatchEnded,
     Deletion,
     Redelivery,
     Separated,
@@ -30,6 +31,7 @@ from common.tasks.messages import (
 )
 from common.tasks.messages.manifest import as_tombstone
 from uploader import callback, status_messages, stems
+from uploader.batch_callback import BatchCaller
 from uploader.cached import StemsGone
 from uploader.callback_sender import CallbackSender
 from uploader.config import UploaderConfig
@@ -81,6 +83,7 @@ class UploaderHandler:
         )
         self._deliverer = Deliverer(sender, stage)
         self._redeliverer = Redeliverer(config.s3_prefix, storage, sender)
+        self._batch_caller = BatchCaller(config.s3_prefix, storage, sender)
         self._deleter = Deleter(config.s3_prefix, storage.bucket, statuses.topic, wall_clock)
         self._callback_schedule = RetrySchedule(
             "callback", config.callback_retries, resets=("job", retry.BRIEF)
@@ -99,6 +102,8 @@ class UploaderHandler:
         with task_context(content.task_uuid), request_context(content.request_id):
             if isinstance(content, Redelivery):
                 return self._redeliverer.run(content, tries_before, context)
+            if isinstance(content, BatchEnded):
+                return self._batch_caller.run(content, tries_before, context)
             if isinstance(content, Deletion):
                 return self._deleter.run(content, context)
             with self._status(job, content, context) as status:
@@ -129,6 +134,8 @@ class UploaderHandler:
                 log.error("given up (%s): %s", failed.error.code, failed.error.message)
             if isinstance(content, Redelivery):
                 return self._redeliverer.after_failure(content, failed, decision)
+            if isinstance(content, BatchEnded):
+                return self._batch_caller.after_failure(content, failed, decision)
             if isinstance(content, Deletion):
                 return Done((decision.letter,) if isinstance(decision, GivenUp) else ())
             if isinstance(failed, CallbackFailed):

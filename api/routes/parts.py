@@ -7,10 +7,12 @@ from fastapi import Depends, Request
 
 from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
+from api.batches.admission import BatchAdmission
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
+from api.publishing.together import TogetherPublisher
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.routes.waiting import Waiters
 from api.submit.admission import Admission
@@ -39,12 +41,15 @@ class AppParts:
     readiness: Checks
     uploads: UploadGate
     waiters: Waiters
+    together: TogetherPublisher
+    batches: BatchAdmission
 
     def close(self) -> None:
         """End the threads that make links and that use the bucket."""
         self.links.close()
         self.uploads.close()
         self.archives.close()
+        self.together.close()
 
 
 def parts_of(request: Request) -> AppParts:

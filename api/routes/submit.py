@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
@@ -50,13 +51,13 @@ async def generate(request: Request) -> Response:
     comes once the task has ended."""
     parts = parts_of(request)
     user = await parts.auth.user_of(request)
-    idempotency_key = _key_of(request)
+    idempotency_key = key_of(request)
     if is_form(request):
         queued = await _generate_from_form(request, parts, user, idempotency_key)
     else:
         refuse_files(request)
         submission, ignored = parse(await read_body(request, parts.settings.max_body_bytes), parts.policy)
-        task = _task_of(submission, user, idempotency_key)
+        task = task_of(submission, user, idempotency_key)
         await _admit(parts, task, ignored)
         queued = Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
     if wait_s := preferred_wait_s(request):
@@ -81,7 +82,7 @@ async def _generate_from_form(request: Request, parts: AppParts, user: str, key:
         try:
             submission, ignored = parse(form.body, parts.policy)
             # The same song has another id each time that it is uploaded.
-            task = _task_of(submission, user, key, song=f"sha256:{form.upload.sha256}")
+            task = task_of(submission, user, key, song=f"sha256:{form.upload.sha256}")
             admitted = await _admit(parts, task, ignored)
         except Unconfirmed:  # the task may be queued nevertheless
             raise
@@ -104,7 +105,7 @@ async def _admit(parts: AppParts, task: Task, ignored: Sequence[str]) -> Admitte
     return admitted
 
 
-def _key_of(request: Request) -> str | None:
+def key_of(request: Request) -> str | None:
     """Return the Idempotency-Key, or None. Raise ProblemError 400 for a key that is no visible ASCII."""
     key = request.headers.get(KEY)
     if key is None:
@@ -115,10 +116,17 @@ def _key_of(request: Request) -> str | None:
         raise ProblemError(400, f"{KEY}: {explain(error.errors(include_url=False))}") from None
 
 
-def _task_of(
-    submission: PlainSubmission, user: str, idempotency_key: str | None, song: str | None = None
+def task_of(
+    submission: PlainSubmission,
+    user: str,
+    idempotency_key: str | None,
+    song: str | None = None,
+    given_uuid: UUID | None = None,
 ) -> Task:
-    """Return the task. `song` stands for the address in the digest, where there is another one each time."""
+    """Return the task. `song` stands for the address in the digest, where there is another one each time.
+
+    Without `given_uuid` the id follows from user and key.
+    """
     compared = submission if song is None else submission.model_copy(update={"audio": song})
     chosen: dict[str, Any] = {}
     if isinstance(submission, Submission):
@@ -126,7 +134,7 @@ def _task_of(
         chosen = {"choices": submission.choices, **named}
     submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
     return Task(
-        task_uuid=task_uuid(user, idempotency_key),
+        task_uuid=given_uuid or task_uuid(user, idempotency_key),
         audio=submission.audio,
         hook_url=submission.hook_url,
         submitted_at=submitted_at,

@@ -21,6 +21,7 @@ from common.tasks.messages.task import upload_id_of
 
 # Never changes: the ids of tasks with an Idempotency-Key follow from this.
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
+_BATCHES = UUID("5d0e3b8e-52c4-4a83-9b3f-7f4d9b0a9c61")
 
 _MAX_CANCEL_AFTER_S = 30 * 24 * 3600
 NOT_JSON = (
@@ -170,6 +171,12 @@ def digest(submission: PlainSubmission) -> str:
     # Defaults are left out, so that adding a field later keeps old digests.
     fields = submission.model_dump(mode="json", exclude_defaults=True)
     return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def batch_uuid(user: str, idempotency_key: str | None) -> UUID:
+    """As `task_uuid`, for a batch. The ids of its tasks follow from its own."""
+    # With a namespace of its own, so that a batch and a task may have the same key.
+    return uuid4() if idempotency_key is None else uuid5(_BATCHES, f"{user}:{idempotency_key}")
 
 
 def task_uuid(user: str, idempotency_key: str | None) -> UUID:

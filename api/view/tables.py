@@ -5,12 +5,12 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
+from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch, WorkerSeen
 
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
@@ -37,6 +37,11 @@ CREATE TABLE deliveries (
 ) WITHOUT ROWID;
 CREATE INDEX deliveries_by_time ON deliveries (started_at);
 CREATE TABLE workers (worker_id TEXT PRIMARY KEY, at REAL NOT NULL, announcement BLOB NOT NULL);
+CREATE TABLE batches (
+    batch_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, is_open INTEGER NOT NULL,
+    batch BLOB NOT NULL
+);
+CREATE INDEX batches_that_are_open ON batches (submitted_at) WHERE is_open;
 CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE origin (name TEXT NOT NULL);
 """
@@ -49,6 +54,11 @@ INSERT INTO tasks VALUES (?,?,?,?,?,?,?,?,?,?,?) ON CONFLICT DO UPDATE SET
 """
 # For a task whose own record is read after a status of it.
 SET_FIXED = "UPDATE tasks SET user = ?, idempotency_key = ?, label = ? WHERE task_uuid = ?"
+# The record that says that a batch has ended is not replaced by its first one.
+UPSERT_BATCH = """
+INSERT INTO batches VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET is_open = excluded.is_open,
+    batch = excluded.batch WHERE NOT excluded.is_open
+"""
 _CACHE_KB = 32 * 1024
 _CHECKPOINT_PAGES = 8192
 
@@ -111,6 +121,11 @@ def delivery_row(delivery: DeliveryAttempt) -> Row:
 
 def worker_row(worker: WorkerSeen) -> Row:
     return worker.worker_id, worker.at, worker.to_bytes()
+
+
+def batch_row(batch: TaskBatch) -> Row:
+    is_open = batch.hook_url is not None and batch.ended_at is None
+    return batch.batch_uuid.bytes, batch.user, batch.submitted_at, is_open, batch.to_bytes()
 
 
 def fixed_columns(status: Status) -> tuple[str, str | None, str | None]:

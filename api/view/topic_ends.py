@@ -1,9 +1,9 @@
-"""Asks the broker where the task topic ends: tasks that were confirmed before are before that offset."""
+"""Asks the broker where the task topics end: tasks that were confirmed before are before these offsets."""
 
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from kafka import KafkaConsumer, TopicPartition
@@ -19,8 +19,8 @@ _TIMEOUT_MS = 4000
 class TopicEnds:
     """Asks in a thread of its own. Requests that ask meanwhile share the next answer."""
 
-    def __init__(self, connect: Callable[[], KafkaConsumer], topic: str):
-        self._connect, self._topic = connect, topic
+    def __init__(self, connect: Callable[[], KafkaConsumer], topics: Sequence[str]):
+        self._connect, self._topics = connect, topics
         self._lock = threading.Lock()
         self._next: Future[Offsets] | None = None
         self._client: KafkaConsumer | None = None
@@ -45,8 +45,11 @@ class TopicEnds:
         try:
             if self._client is None:
                 self._client = self._connect()
-            numbers = self._client.partitions_for_topic(self._topic) or ()
-            partitions = [TopicPartition(self._topic, number) for number in numbers]
+            partitions = [
+                TopicPartition(topic, number)
+                for topic in self._topics
+                for number in self._client.partitions_for_topic(topic) or ()
+            ]
             ends: Offsets = self._client.end_offsets(partitions, timeout_ms=_TIMEOUT_MS)
             return ends
         except Exception as error:  # whatever a client raises: its next use may fail as well

@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from pydantic import Field, IPvAnyAddress, SecretStr, field_validator, model_validator
 
 from common.settings.schema.addresses import AddressSettings
-from common.settings.schema.kafka import KafkaSettings
+from common.settings.schema.kafka import TransactionSettings
 from common.settings.schema.uploads import UploadSettings
 from common.settings.types import Names, Origins, Port, Positive, checked_hosts, checked_origins, split
 
 
-class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
+class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     """The settings of an api process."""
 
     basic_auth_username: str = "admin"
@@ -43,6 +43,8 @@ class ApiSettings(KafkaSettings, AddressSettings, UploadSettings):
     """How long a request waits for Kafka to confirm its record, in seconds."""
     max_body_bytes: Positive = 64 * 1024
     """The largest request body that is read, in bytes."""
+    max_batch_body_bytes: Positive = 4 * 1024 * 1024
+    """The largest body of a batch that is read, in bytes."""
     max_upload_bytes_per_user: Annotated[int, Field(ge=0)] = 20 * 1024**3
     """How many bytes a user's uploads may hold at once, in all. 0 sets no limit."""
     min_upload_bytes_per_s: Annotated[int, Field(ge=0)] = 8192

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, TypeAdapter
 
+from common.tasks.messages.batch import BatchEnded
 from common.tasks.messages.callback import FailureCallback, UsedModel, WrittenOutput
 from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
@@ -150,6 +151,6 @@ class Deletion(MessageModel):
 
 Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]
 RESULT: TypeAdapter[Separated | SeparationFailed] = TypeAdapter(Result)
-AnyResultRecord = Separated | SeparationFailed | Redelivery | Deletion
+AnyResultRecord = Separated | SeparationFailed | Redelivery | Deletion | BatchEnded
 ResultRecord = Annotated[AnyResultRecord, Field(discriminator="status")]
 RESULT_RECORD: TypeAdapter[AnyResultRecord] = TypeAdapter(ResultRecord)

@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.publishing.publisher import PublisherUnavailable
+from common.kafka.records import Message
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Cancel, Deletion, Redelivery, Task
@@ -51,6 +52,21 @@ class MemoryPublisher:
         kept[type(message)].append(message)
 
 
+@dataclass
+class MemoryTogether:
+    """A TogetherPublisher that keeps each transaction, or is away when `away` says why."""
+
+    transactions: list[list[Message]] = field(default_factory=list)
+    away: str = ""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.away:
+            raise PublisherUnavailable(self.away)
+        self.transactions.append(list(messages))
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True)
 class Answer:
     status: int
@@ -74,7 +90,10 @@ class ApiClient:
         self.now_s = 1000.0
         self.publisher, self.view = publisher or MemoryPublisher(), view or StoredView()
         self.settings = ApiSettings(**settings)
-        self.app: FastAPI = create_app(self.settings, self.publisher, self.view, lambda: self.now_s)
+        self.together = MemoryTogether()
+        self.app: FastAPI = create_app(
+            self.settings, self.publisher, self.view, lambda: self.now_s, together=self.together
+        )
         self.chunks_read = 0
 
     def generate(
