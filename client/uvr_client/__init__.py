@@ -22,13 +22,29 @@ from uvr_client.errors import (
     UvrError,
     WaitTimeout,
 )
-from uvr_client.models import Delivery, Result, Space, State, Stem, Submission, Task, TaskEvent, UserUsage
+from uvr_client.models import (
+    Batch,
+    BatchItem,
+    BatchSubmission,
+    Delivery,
+    Result,
+    Space,
+    State,
+    Stem,
+    Submission,
+    Task,
+    TaskEvent,
+    UserUsage,
+)
 from uvr_client.offers import OfferedModel, OfferedPreset
 from uvr_client.transport import Patience
 from uvr_client.version import __version__
 
 __all__ = [
     "BadRequest",
+    "Batch",
+    "BatchItem",
+    "BatchSubmission",
     "Choices",
     "Conflict",
     "Delivery",

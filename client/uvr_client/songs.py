@@ -86,6 +86,21 @@ class SongSender:
         except OSError as error:
             raise UploadFailed(f"{path}: {error.strerror or error}") from error
 
+    def upload(self, path: Path, on_progress: Progress) -> str:
+        """Returns `upload:ID` of the file, which is put straight into the store.
+
+        Raises UploadFailed, Unreachable, and the errors of Transport.request.
+        """
+        try:
+            return self._put_into_store(path, os.path.getsize(path), _sha256(path), on_progress)
+        except _StoreOutOfReach as error:
+            raise Unreachable(
+                f"{path}: the store's address cannot be reached from here, as a batch's files need it: "
+                "submit them by `uvr submit`, or set S3_PRESIGN_ENDPOINT_URL of the api"
+            ) from error
+        except OSError as error:
+            raise UploadFailed(f"{path}: {error.strerror or error}") from error
+
     def _post_json(self, body: Mapping[str, Any], key: str) -> httpx.Response:
         return self._transport.request(
             "POST",
