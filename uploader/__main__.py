@@ -3,7 +3,8 @@
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from common.observability import log
 from common.outbound.addresses import AddressPolicy
@@ -25,10 +26,12 @@ from common.worker.service import PlaceRules, Service
 from uploader.bucket_sweep import BucketSweep, expire_by
 from uploader.config import UploaderConfig
 from uploader.handler import UploaderHandler
+from uploader.hook_events import EventSender
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
 from uploader.songs import SongKeeper
+from uploader.status_news import StatusNews, status_consumer
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
 from uploader.webhook import check_secret
@@ -80,10 +83,25 @@ def main() -> int:
     outbox.start()
     control.start()
     try:
-        return service.run(until_bucket_there)
+        with _events_sent(settings, secrets):
+            return service.run(until_bucket_there)
     finally:
         control.stop()
         outbox.stop()
+
+
+@contextmanager
+def _events_sent(settings: UploaderSettings, secrets: Sequence[str]) -> Iterator[None]:
+    """Tells receivers of what happens on the way, within the block."""
+    events = EventSender(_network(settings), secrets)
+    news = StatusNews(settings.kafka_status_topic, lambda: status_consumer(settings), events.put)
+    events.start()
+    news.start()
+    try:
+        yield
+    finally:
+        news.stop()
+        events.stop()
 
 
 def _song_keeper(settings: UploaderSettings, storage: Storage) -> SongKeeper:
@@ -120,6 +138,10 @@ def _make_bucket_sweep(
     return sweep
 
 
+def _network(settings: UploaderSettings) -> OutboundNetwork:
+    return OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file)
+
+
 def _make_handler(
     settings: UploaderSettings,
     secrets: Sequence[str],
@@ -132,7 +154,7 @@ def _make_handler(
 ) -> UploaderHandler:
     return UploaderHandler(
         UploaderConfig.from_settings(settings, secrets),
-        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        _network(settings),
         storage,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time),

@@ -35,7 +35,7 @@ def callback_limits(settings: UploaderSettings) -> Limits:
 
 def callback_claim(result: Called) -> Claim:
     """Returns the place that the callback needs. Two callbacks of one run are never under way at once."""
-    host = _host(result.hook_url or "")
+    host = host_of_hook(result.hook_url or "")
     return Claim(
         result.user,
         (("run", run_id(result)), ("receiver", f"{host} {result.user}"), ("host", host)),
@@ -67,7 +67,7 @@ def _is_callback_alone(record: Record, result: Called) -> bool:
     return retry.is_retry(record) and set(retry.history(record).failed_tries) <= {"callback"}
 
 
-def _host(hook_url: str) -> str:
+def host_of_hook(hook_url: str) -> str:
     """Returns host and port, or "" for an invalid address: the call itself refuses that."""
     try:
         parts = urlsplit(hook_url)

@@ -131,7 +131,7 @@ def task_of(
     chosen: dict[str, Any] = {}
     if isinstance(submission, Submission):
         named = {"label": submission.label, "metadata": submission.metadata, "cache": submission.cache}
-        chosen = {"choices": submission.choices, **named}
+        chosen = {"choices": submission.choices, "hook_events": submission.hook_events, **named}
     submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
     return Task(
         task_uuid=given_uuid or task_uuid(user, idempotency_key),

@@ -17,6 +17,7 @@ from common.errors import ErrorCode, PermanentError
 from common.outbound.addresses import AddressPolicy, validate_text
 from common.tasks.messages import Choices, Output
 from common.tasks.messages.fields import MAX_METADATA_BYTES, Label, Metadata
+from common.tasks.messages.hook_event import HookEvent, in_order
 from common.tasks.messages.task import upload_id_of
 
 # Never changes: the ids of tasks with an Idempotency-Key follow from this.
@@ -80,6 +81,14 @@ class Submission(Choices, PlainSubmission):
         examples=["refresh"],
     )
 
+    hook_events: tuple[HookEvent, ...] | None = Field(
+        None,
+        min_length=1,
+        description="the events of which `hook_url` is told; if nothing is said, the last three",
+        examples=[["started", "progress", "succeeded", "failed", "cancelled"]],
+    )
+
+    _in_order = field_validator("hook_events")(in_order)
     _check_label = field_validator("label")(check_label)
     _check_metadata = field_validator("metadata")(check_metadata)
 

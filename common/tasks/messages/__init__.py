@@ -27,6 +27,7 @@ from common.tasks.messages.decoding import (
 )
 from common.tasks.messages.delivery import DeliveryAttempt
 from common.tasks.messages.fields import MAX_RUN, UndecodableMessage, request_id_or_empty
+from common.tasks.messages.hook_event import HookEvent
 from common.tasks.messages.result import (
     AnyResultRecord,
     Deletion,
@@ -52,6 +53,7 @@ __all__ = [
     "DeliveryAttempt",
     "EndedTask",
     "FailureCallback",
+    "HookEvent",
     "Output",
     "PublishedStem",
     "Redelivery",

@@ -21,6 +21,7 @@ from common.tasks.messages.fields import (
     RequestId,
     Run,
 )
+from common.tasks.messages.hook_event import HookEvents
 from common.tasks.messages.state import State, Times
 from common.tasks.messages.task import Task
 
@@ -44,7 +45,8 @@ class _Result(MessageModel):
     """The fields of every result. Points in time are in seconds since the epoch.
 
     `times` tells when each state so far was entered. `cancel_at` is copied from the task. `audio` is the
-    song's address without its secrets. `choices`, `label`, `metadata` and `file_name` are the task's.
+    song's address without its secrets. `choices`, `label`, `metadata`, `file_name` and `hook_events` are the
+    task's.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -62,6 +64,7 @@ class _Result(MessageModel):
     label: Label | None = None
     metadata: Metadata | None = None
     file_name: FileName | None = None
+    hook_events: HookEvents | None = None
 
 
 class Separated(_Result):

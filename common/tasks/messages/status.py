@@ -17,6 +17,7 @@ from common.tasks.messages.fields import (
     Moment,
     Run,
 )
+from common.tasks.messages.hook_event import HookEvents
 from common.tasks.messages.state import State, Times
 
 
@@ -65,3 +66,4 @@ class Status(MessageModel):
     metadata: Metadata | None = None
     file_name: FileName | None = None
     deleted_at: Moment | None = None
+    hook_events: HookEvents | None = None

@@ -30,7 +30,7 @@ def test_the_request_is_documented_and_needs_credentials(document):
     schema = document["components"]["schemas"]["Submission"]
     assert schema["required"] == ["audio"]
     assert set(schema["properties"]) == {
-        *("audio", "hook_url", "cancel_after_s", "label", "metadata", "cache"),
+        *("audio", "hook_url", "cancel_after_s", "label", "metadata", "cache", "hook_events"),
         *("preset", "model", "models", "ensemble", "weights", "stems", "output", "start_s", "duration_s"),
     }
     assert operation["requestBody"]["required"]

@@ -215,3 +215,12 @@ def test_only_refresh_can_be_asked_of_the_cache(cache, status):
 def test_the_cache_is_part_of_the_digest_only_where_something_is_asked_of_it():
     assert digest_of(cache=None) == digest_of()
     assert digest_of(cache="refresh") != digest_of()
+
+
+def test_the_events_for_the_hook_are_in_order_and_the_default_is_left_out():
+    client = ApiClient()
+    for events in (["failed", "started", "started"], ["cancelled", "failed", "succeeded"]):
+        assert client.generate(SONG | {"hook_events": events}).status == 200
+    assert [task.hook_events for task in client.publisher.tasks] == [("started", "failed"), None]
+    for wrong in ([], ["ended"], "started"):
+        assert client.generate(SONG | {"hook_events": wrong}).status == 400
