@@ -15,6 +15,7 @@ from api.console import page, session
 from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
+from api.limiter import RateLimiter
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
@@ -25,6 +26,7 @@ from api.routes import (
     batches,
     cancel,
     deletion,
+    hooks,
     offers,
     peaks,
     probes,
@@ -32,6 +34,7 @@ from api.routes import (
     submit,
     tasks,
     usage,
+    webhook_keys,
 )
 from api.routes import uploads as upload_routes
 from api.routes.parts import AppParts
@@ -46,7 +49,7 @@ from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
 _TASK_ROUTES = (tasks, redelivery, cancel, deletion, archive, peaks)
-_ROUTES = (submit, batches, upload_routes, probes, *_TASK_ROUTES, usage, offers)
+_ROUTES = (submit, batches, upload_routes, probes, *_TASK_ROUTES, hooks, usage, offers, webhook_keys)
 
 
 def create_app(
@@ -143,6 +146,7 @@ def _make_parts(
         readiness=readiness,
         uploads=upload_gate,
         waiters=Waiters(),
+        hook_tests=RateLimiter(hooks.PER_MINUTE, clock),
         together=together,
         batches=BatchAdmission(settings, admission, together, view, metrics),
     )

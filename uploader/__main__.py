@@ -30,6 +30,7 @@ from uploader.hook_events import EventSender
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
+from uploader.signing_key import check_signing_keys, print_new_key
 from uploader.songs import SongKeeper
 from uploader.status_news import StatusNews, status_consumer
 from uploader.storage import Storage
@@ -110,11 +111,13 @@ def _song_keeper(settings: UploaderSettings, storage: Storage) -> SongKeeper:
 
 
 def _storage_and_secrets(settings: UploaderSettings) -> tuple[Storage, Sequence[str]]:
-    """Ends the process, with the reason, if the settings of the store or WEBHOOK_SECRET are wrong."""
+    """Ends the process, with the reason, if settings of the store or of signatures are wrong."""
     try:
         storage = Storage(settings)
-        secret = settings.webhook_secret
-        return storage, check_secret(secret.get_secret_value()) if secret else ()
+        secret, key = settings.webhook_secret, settings.webhook_signing_key
+        secrets = check_secret(secret.get_secret_value()) if secret else ()
+        keys = check_signing_keys(key.get_secret_value()) if key else ()
+        return storage, (*secrets, *keys)
     except ValueError as error:
         exit_for_bad_settings(str(error))
 
@@ -165,5 +168,7 @@ def _make_handler(
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["make-signing-key"]:
+        sys.exit(print_new_key())
     command_line.refuse(sys.argv[1:], _USAGE)
     sys.exit(main())

@@ -10,13 +10,14 @@ from common.tasks import messages
 from common.tasks.messages import (
     BatchEnded,
     Deletion,
+    HookTest,
     Redelivery,
     Separated,
     SeparationFailed,
     UndecodableMessage,
 )
 
-Called = Separated | SeparationFailed | Redelivery | BatchEnded
+Called = Separated | SeparationFailed | Redelivery | BatchEnded | HookTest
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -59,7 +60,7 @@ def run_id(result: Called) -> str:
 
 
 def _is_callback_alone(record: Record, result: Called) -> bool:
-    if isinstance(result, Redelivery | BatchEnded) or (
+    if isinstance(result, Redelivery | BatchEnded | HookTest) or (
         isinstance(result, SeparationFailed) and result.unstored
     ):
         return True

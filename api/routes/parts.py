@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
 from api.batches.admission import BatchAdmission
+from api.limiter import RateLimiter
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
@@ -41,6 +42,7 @@ class AppParts:
     readiness: Checks
     uploads: UploadGate
     waiters: Waiters
+    hook_tests: RateLimiter
     together: TogetherPublisher
     batches: BatchAdmission
 

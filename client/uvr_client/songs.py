@@ -87,17 +87,12 @@ class SongSender:
             raise UploadFailed(f"{path}: {error.strerror or error}") from error
 
     def upload(self, path: Path, on_progress: Progress) -> str:
-        """Returns `upload:ID` of the file, which is put straight into the store.
-
-        Raises UploadFailed, Unreachable, and the errors of Transport.request.
-        """
+        """Returns `upload:ID` of a file, put straight into the store. Raises UvrError as `submit` does."""
         try:
             return self._put_into_store(path, os.path.getsize(path), _sha256(path), on_progress)
         except _StoreOutOfReach as error:
-            raise Unreachable(
-                f"{path}: the store's address cannot be reached from here, as a batch's files need it: "
-                "submit them by `uvr submit`, or set S3_PRESIGN_ENDPOINT_URL of the api"
-            ) from error
+            why = "the store's address (S3_PRESIGN_ENDPOINT_URL of the api) cannot be reached from here"
+            raise Unreachable(f"{path}: {why}, as a batch's files need it: use `uvr submit`") from error
         except OSError as error:
             raise UploadFailed(f"{path}: {error.strerror or error}") from error
 

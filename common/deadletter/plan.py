@@ -10,7 +10,7 @@ from common.deadletter.mailbox import Mailbox
 from common.deadletter.marks import ReplayMark
 from common.jobs.dead_letters import TRUNCATED
 from common.kafka.records import Message
-from common.tasks.messages import BatchEnded, Deletion, Redelivery, Separated, Task
+from common.tasks.messages import BatchEnded, Deletion, HookTest, Redelivery, Separated, Task
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def _decide(letter: DeadLetter, mailbox: Mailbox, taken: dict[UUID, DeadLetter],
     # A redelivery or deletion belongs to a run that is over, and begins no new run.
     run = (
         message.run
-        if isinstance(message, Redelivery | Deletion | BatchEnded)
+        if isinstance(message, Redelivery | Deletion | BatchEnded | HookTest)
         else mailbox.runs[task_uuid] + 1
     )
     return Replay(letter, task_uuid, topic, run, earlier_run)

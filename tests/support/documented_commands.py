@@ -67,6 +67,8 @@ API = {
     f"{_CURL}/deliveries": IN_THE_STACK,
     "curl -u admin:password http://127.0.0.1:8000/generate -H 'Prefer: wait=60' "
     """-d '{"audio": "http://127.0.0.1:8765/audio_example.mp3"}'""": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/hooks/test "
+    """-d '{"hook_url": "http://127.0.0.1:8765/callback"}'""": IN_THE_STACK,
     "BATCH=$(curl -s -u admin:password http://127.0.0.1:8000/batches "
     """-d '{"items": [{"audio": "http://127.0.0.1:8765/audio_example.mp3"}, """
     """{"audio": "http://127.0.0.1:8765/audio_example.mp3", "label": "Again"}], """

@@ -28,6 +28,7 @@ from common.tasks.messages.decoding import (
 from common.tasks.messages.delivery import DeliveryAttempt
 from common.tasks.messages.fields import MAX_RUN, UndecodableMessage, request_id_or_empty
 from common.tasks.messages.hook_event import HookEvent
+from common.tasks.messages.hook_test import HookTest, HookTestCallback
 from common.tasks.messages.result import (
     AnyResultRecord,
     Deletion,
@@ -54,6 +55,8 @@ __all__ = [
     "EndedTask",
     "FailureCallback",
     "HookEvent",
+    "HookTest",
+    "HookTestCallback",
     "Output",
     "PublishedStem",
     "Redelivery",

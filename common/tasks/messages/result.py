@@ -22,6 +22,7 @@ from common.tasks.messages.fields import (
     Run,
 )
 from common.tasks.messages.hook_event import HookEvents
+from common.tasks.messages.hook_test import HookTest
 from common.tasks.messages.state import State, Times
 from common.tasks.messages.task import Task
 
@@ -154,6 +155,6 @@ class Deletion(MessageModel):
 
 Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]
 RESULT: TypeAdapter[Separated | SeparationFailed] = TypeAdapter(Result)
-AnyResultRecord = Separated | SeparationFailed | Redelivery | Deletion | BatchEnded
+AnyResultRecord = Separated | SeparationFailed | Redelivery | Deletion | BatchEnded | HookTest
 ResultRecord = Annotated[AnyResultRecord, Field(discriminator="status")]
 RESULT_RECORD: TypeAdapter[AnyResultRecord] = TypeAdapter(ResultRecord)

@@ -14,7 +14,7 @@ from api.publishing.publisher import PublisherUnavailable
 from common.kafka.records import Message
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
-from common.tasks.messages import Cancel, Deletion, Redelivery, Task
+from common.tasks.messages import Cancel, Deletion, HookTest, Redelivery, Task
 from tests.support.api.stored_view import StoredView
 
 SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}
@@ -28,6 +28,7 @@ class MemoryPublisher:
     redeliveries: list[Redelivery] = field(default_factory=list)
     cancels: list[Cancel] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
+    hook_tests: list[HookTest] = field(default_factory=list)
     away: str = ""
     fails_with: Exception | None = None
 
@@ -38,7 +39,7 @@ class MemoryPublisher:
     def check(self) -> Check:
         return Check(not self.away, self.away)
 
-    async def publish(self, message: Task | Redelivery | Cancel | Deletion) -> None:
+    async def publish(self, message: Task | Redelivery | Cancel | Deletion | HookTest) -> None:
         if self.fails_with:
             raise self.fails_with
         if self.away:
@@ -48,6 +49,7 @@ class MemoryPublisher:
             Redelivery: self.redeliveries,
             Cancel: self.cancels,
             Deletion: self.deletions,
+            HookTest: self.hook_tests,
         }
         kept[type(message)].append(message)
 

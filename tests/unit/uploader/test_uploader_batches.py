@@ -5,7 +5,7 @@ from uuid import uuid4
 import pytest
 
 from common.errors import ErrorCode, TransientError
-from common.tasks.messages import BatchCallback, BatchEnded, EndedTask, State
+from common.tasks.messages import BatchCallback, BatchEnded, EndedTask, HookTest, State
 from tests.support.http_server import CallbackReceiver
 from tests.support.uploader.uploader_harness import Killed, UploaderHarness, record
 
@@ -79,3 +79,14 @@ def test_an_uploader_that_dies_before_the_call_leaves_it_to_the_next_one(harness
     harness.handler = harness.new_handler()
     harness.work_out(order(receiver))
     assert len(harness.requests()) == 1
+
+
+def test_a_hook_test_calls_once_whatever_comes_of_it(harness, receiver):
+    receiver.answer(500)
+    test = HookTest(test_uuid=BATCH, hook_url=receiver.hook_url, requested_at=9.0, user="alice")
+    (settled,) = harness.work_out(record(test))
+    (delivery,) = settled.deliveries
+    assert (delivery.task_uuid, delivery.status, delivery.next_try_at) == (BATCH, 500, None)
+    (request,) = harness.requests()
+    assert request.json() == {"task_uuid": str(BATCH), "status": "test", "timestamp": 9.0}
+    assert request.headers["webhook-id"] == f"{BATCH}.1"
