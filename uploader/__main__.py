@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from common.kafka.shared_news import news_consumer
 from common.observability import log
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
@@ -32,7 +33,7 @@ from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
 from uploader.signing_key import check_signing_keys, print_new_key
 from uploader.songs import SongKeeper
-from uploader.status_news import StatusNews, status_consumer
+from uploader.status_news import StatusNews
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
 from uploader.webhook import check_secret
@@ -95,7 +96,8 @@ def main() -> int:
 def _events_sent(settings: UploaderSettings, secrets: Sequence[str]) -> Iterator[None]:
     """Tells receivers of what happens on the way, within the block."""
     events = EventSender(_network(settings), secrets)
-    news = StatusNews(settings.kafka_status_topic, lambda: status_consumer(settings), events.put)
+    group_id = f"{settings.kafka_group_id}_events"
+    news = StatusNews(settings.kafka_status_topic, lambda: news_consumer(settings, group_id), events.put)
     events.start()
     news.start()
     try:

@@ -7,9 +7,6 @@ from collections.abc import Callable
 
 from kafka import KafkaConsumer
 
-from common.kafka import clients
-from common.kafka.net_client import cleaned_up_client
-from common.settings.schema import UploaderSettings
 from common.tasks import messages
 from common.tasks.messages import UndecodableMessage
 from common.waiting import Backoff
@@ -65,16 +62,3 @@ class StatusNews:
             return
         for event in planner.events_of(status):
             self._put(event)
-
-
-def status_consumer(settings: UploaderSettings) -> KafkaConsumer:
-    """Makes the consumer of the uploaders' second group, from the topic's end on. Raises KafkaError."""
-    with cleaned_up_client() as net_client:
-        return KafkaConsumer(
-            **clients.kafka_options(settings),
-            kafka_client=net_client,
-            group_id=f"{settings.kafka_group_id}_events",
-            auto_offset_reset="latest",
-            enable_auto_commit=True,
-            allow_auto_create_topics=False,
-        )

@@ -14,7 +14,7 @@ from pydantic.json_schema import JsonSchemaMode, models_json_schema
 from api.batches.models import BatchSubmission
 from api.http.in_chunks import in_chunks
 from api.problems import Problem
-from api.routes.hooks import HookTestRequest
+from api.submit.hook_test import HookTestRequest
 from api.submit.submission import Submission
 from api.uploads.models import CompletedParts, NewUpload
 

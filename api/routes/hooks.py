@@ -9,7 +9,7 @@ from typing import Annotated
 from uuid import uuid4
 
 from fastapi import APIRouter, Depends, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import ValidationError
 
 from api.http.body import read_body
 from api.problems import ProblemError, explain
@@ -17,6 +17,7 @@ from api.publishing.unavailable import confirmed_in_time
 from api.routes.access import User
 from api.routes.parts import AppParts, Parts
 from api.routes.responses import SECONDS, Answers, answer, answers_about_tasks, problem_answer, reference
+from api.submit.hook_test import HookTestRequest, HookTestResult
 from common.errors import PermanentError
 from common.observability.log import current_request_id
 from common.outbound.addresses import validate_text, without_secrets
@@ -32,23 +33,6 @@ _PATIENCE_S = 40.0
 _LOOK_EVERY_S = 0.1
 _NOT_SENT = "The test could not be queued in time; please ask for it again"
 _NO_NEWS = "No uploader has reported the test in time; please try again later"
-
-
-class HookTestRequest(BaseModel):
-    """The body of `POST /hooks/test`."""
-
-    hook_url: str = Field(description="the receiver's address", examples=["https://example.com/hook"])
-
-
-class HookTestResult(BaseModel):
-    """What came of the example. Nothing of the receiver's answer but its status is kept."""
-
-    webhook_id: str = Field(description="the header `webhook-id` of the example")
-    delivered: bool = Field(description="whether the receiver took it, by a status of 2xx")
-    status: int | None = Field(default=None, description="the receiver's HTTP status, if it answered")
-    took_s: float
-    error_code: str | None = None
-    error_message: str | None = None
 
 
 _ANSWERS: Answers = answers_about_tasks(
