@@ -9,21 +9,27 @@ from fastapi import FastAPI
 from api import problems
 from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
+from api.batches.admission import BatchAdmission
+from api.batches.ends import BatchEnds
 from api.console import page, session
 from api.dead_letters.desk import Desk
 from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
+from api.limiter import RateLimiter
 from api.limits.quotas import Quotas
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
+from api.publishing.together import KafkaTogether, TogetherPublisher
 from api.routes import (
     archive,
+    batches,
     cancel,
     dead_letters,
     deletion,
+    hooks,
     offers,
     peaks,
     probes,
@@ -32,10 +38,12 @@ from api.routes import (
     submit,
     tasks,
     usage,
+    webhook_keys,
 )
 from api.routes import uploads as upload_routes
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
+from api.routes.waiting import Waiters
 from api.submit.admission import Admission
 from api.uploads.gate import UploadGate
 from api.view.view import TaskView
@@ -44,7 +52,8 @@ from common.observability.prometheus import register_readiness
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
-_ROUTES = (submit, upload_routes, probes, tasks, redelivery, cancel, deletion, archive, peaks, usage, offers)
+_TASK_ROUTES = (tasks, redelivery, cancel, deletion, archive, peaks)
+_ROUTES = (submit, batches, upload_routes, probes, *_TASK_ROUTES, hooks, usage, offers, webhook_keys)
 _FOR_ADMINISTRATORS = (statistics, dead_letters)
 
 
@@ -55,16 +64,21 @@ def create_app(
     clock: Callable[[], float] = time.monotonic,
     metrics: ApiMetrics | None = None,
     uploads: UploadGate | None = None,
+    together: TogetherPublisher | None = None,
 ) -> FastAPI:
     """Make the app, which starts and closes `publisher` and `view`. Raise ValueError for bad settings."""
     gate = uploads or UploadGate(settings)
-    parts = _make_parts(settings, publisher, view, clock, metrics or ApiMetrics.create(), gate)
+    together = together or KafkaTogether.of(settings, settings.kafka_ack_timeout_s)
+    parts = _make_parts(settings, publisher, view, clock, metrics or ApiMetrics.create(), gate, together)
+    ends = BatchEnds(settings, view, together, clock)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         await publisher.start()
         await view.start()
+        ends.start()
         yield
+        await ends.stop()
         parts.close()
         await view.close()
         await publisher.close()
@@ -100,6 +114,7 @@ def _install_routes(app: FastAPI, settings: ApiSettings) -> None:
     if settings.api_docs:
         document.add_route(app)
         swagger_ui.install(app)
+    app.include_router(batches.submit_router)
     for routes in (*_ROUTES, *_FOR_ADMINISTRATORS):
         app.include_router(routes.router)
     if settings.api_metrics:
@@ -115,10 +130,12 @@ def _make_parts(
     clock: Callable[[], float],
     metrics: ApiMetrics,
     upload_gate: UploadGate,
+    together: TogetherPublisher,
 ) -> AppParts:
     what_there_is = Offers()
     auth = BasicAuth(settings, clock, metrics)
     quotas = Quotas(auth.rules, view, metrics)
+    admission = Admission(settings, publisher, view, metrics, what_there_is, upload_gate, quotas)
     readiness = {"kafka": publisher.check, "view": view.check}
     register_readiness(metrics.registry, "api", readiness)
     return AppParts(
@@ -128,7 +145,7 @@ def _make_parts(
         auth=auth,
         quotas=quotas,
         policy=AddressPolicy.from_settings(settings),
-        admission=Admission(settings, publisher, view, metrics, what_there_is, upload_gate, quotas),
+        admission=admission,
         redelivery_limits=RedeliveryLimits(settings.redeliveries_per_minute, clock),
         links=LinkRenewer(settings),
         archives=Archives(settings),
@@ -137,4 +154,8 @@ def _make_parts(
         readiness=readiness,
         uploads=upload_gate,
         dead_letters=Desk(),
+        waiters=Waiters(),
+        hook_tests=RateLimiter(hooks.PER_MINUTE, clock),
+        together=together,
+        batches=BatchAdmission(settings, admission, together, view, metrics),
     )

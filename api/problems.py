@@ -25,6 +25,14 @@ UNEXPECTED_ERROR = (
 )
 
 
+class ItemProblem(BaseModel):
+    """Says what is wrong with one item of a batch."""
+
+    index: int = Field(description="the item's place in `items`, from 0")
+    error: str = Field(description="what is wrong, for people")
+    error_code: str | None = Field(default=None, description="as in the problem of a single submission")
+
+
 class Problem(BaseModel):
     """The body of every answer that is an error."""
 
@@ -41,6 +49,12 @@ class Problem(BaseModel):
     )
     state: State | None = Field(
         default=None, description="the task's state, where the state is the reason of the problem"
+    )
+    batch_uuid: UUID | None = Field(
+        default=None, description="the batch that the problem is about, where there is one"
+    )
+    problems: list[ItemProblem] | None = Field(
+        default=None, description="only for a batch: each item that is wrong, in order"
     )
 
 

@@ -21,6 +21,8 @@ class Failpoint(StrEnum):
     API_ACKNOWLEDGED = "api-acknowledged"
     # The upload is marked as used by the task, which is not sent yet.
     API_UPLOAD_MARKED = "api-upload-marked"
+    # The messages of a batch are acknowledged, their transaction is not committed yet.
+    SENT_TOGETHER = "sent-together"
     DOWNLOADING = "downloading"
     SEPARATING = "separating"
     STAGING = "staging"
@@ -30,6 +32,8 @@ class Failpoint(StrEnum):
     UPLOADED = "uploaded"
     MANIFEST_WRITTEN = "manifest-written"
     CALLBACK_ANSWERED = "callback-answered"
+    # A batch's callback is delivered and marked so, and nothing of that is committed.
+    BATCH_CALLED = "batch-called"
     STEM_DELETED = "stem-deleted"
     RESULTS_DELETED = "results-deleted"
     # The job's messages are acknowledged, its offsets are not sent yet.

@@ -103,6 +103,7 @@ def _shared_fields(task: Task) -> dict[str, Any]:
     return {
         "task_uuid": task.task_uuid,
         "hook_url": task.hook_url,
+        "hook_events": task.hook_events,
         "run": task.run,
         "submitted_at": task.submitted_at,
         "request_id": task.request_id,

@@ -3,8 +3,10 @@
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
+from common.kafka.shared_news import news_consumer
 from common.observability import log
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
@@ -25,10 +27,13 @@ from common.worker.service import PlaceRules, Service
 from uploader.bucket_sweep import BucketSweep, expire_by
 from uploader.config import UploaderConfig
 from uploader.handler import UploaderHandler
+from uploader.hook_events import EventSender
 from uploader.metrics import UploaderMetrics
 from uploader.places import callback_limits, claim_of
 from uploader.readiness import BucketWatch
+from uploader.signing_key import check_signing_keys, print_new_key
 from uploader.songs import SongKeeper
+from uploader.status_news import StatusNews
 from uploader.storage import Storage
 from uploader.sweep import Sweeper
 from uploader.webhook import check_secret
@@ -80,10 +85,26 @@ def main() -> int:
     outbox.start()
     control.start()
     try:
-        return service.run(until_bucket_there)
+        with _events_sent(settings, secrets):
+            return service.run(until_bucket_there)
     finally:
         control.stop()
         outbox.stop()
+
+
+@contextmanager
+def _events_sent(settings: UploaderSettings, secrets: Sequence[str]) -> Iterator[None]:
+    """Tells receivers of what happens on the way, within the block."""
+    events = EventSender(_network(settings), secrets)
+    group_id = f"{settings.kafka_group_id}_events"
+    news = StatusNews(settings.kafka_status_topic, lambda: news_consumer(settings, group_id), events.put)
+    events.start()
+    news.start()
+    try:
+        yield
+    finally:
+        news.stop()
+        events.stop()
 
 
 def _song_keeper(settings: UploaderSettings, storage: Storage) -> SongKeeper:
@@ -92,11 +113,13 @@ def _song_keeper(settings: UploaderSettings, storage: Storage) -> SongKeeper:
 
 
 def _storage_and_secrets(settings: UploaderSettings) -> tuple[Storage, Sequence[str]]:
-    """Ends the process, with the reason, if the settings of the store or WEBHOOK_SECRET are wrong."""
+    """Ends the process, with the reason, if settings of the store or of signatures are wrong."""
     try:
         storage = Storage(settings)
-        secret = settings.webhook_secret
-        return storage, check_secret(secret.get_secret_value()) if secret else ()
+        secret, key = settings.webhook_secret, settings.webhook_signing_key
+        secrets = check_secret(secret.get_secret_value()) if secret else ()
+        keys = check_signing_keys(key.get_secret_value()) if key else ()
+        return storage, (*secrets, *keys)
     except ValueError as error:
         exit_for_bad_settings(str(error))
 
@@ -120,6 +143,10 @@ def _make_bucket_sweep(
     return sweep
 
 
+def _network(settings: UploaderSettings) -> OutboundNetwork:
+    return OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file)
+
+
 def _make_handler(
     settings: UploaderSettings,
     secrets: Sequence[str],
@@ -132,7 +159,7 @@ def _make_handler(
 ) -> UploaderHandler:
     return UploaderHandler(
         UploaderConfig.from_settings(settings, secrets),
-        OutboundNetwork(AddressPolicy.from_settings(settings), ca_file=settings.outbound_ca_file),
+        _network(settings),
         storage,
         stage,
         Statuses(settings.kafka_status_topic, outbox, time.time, settings.worker_id),
@@ -143,5 +170,7 @@ def _make_handler(
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["make-signing-key"]:
+        sys.exit(print_new_key())
     command_line.refuse(sys.argv[1:], _USAGE)
     sys.exit(main())

@@ -30,7 +30,7 @@ _MOST_AT_ONCE = 1000
 _FLUSH_S = 30.0
 # Where results are kept for ever, so are cache entries of deleted tasks: a year is longer than any cache.
 _CACHE_FOR_S = 365 * 24 * 3600
-_KINDS = ("results", "stage", "uploads", "cache")
+_KINDS = ("results", "stage", "uploads", "cache", "batches")
 _RESULT = re.compile(
     r"(?P<task>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/(?P<run>\d{1,4})/(?P<name>.+)", re.ASCII
 )
@@ -120,6 +120,9 @@ class BucketSweep:
         found.objects[kind] += 1
         found.sizes_bytes[kind] += seen.size_bytes
         if kind == "cache" and found.now_s - seen.modified_s > (self._kept_for_s or _CACHE_FOR_S):
+            _take(found.useless, seen.key)
+        # By then nothing of the batch is known any more, and no order to call can come.
+        if kind == "batches" and found.now_s - seen.modified_s > STATUS_RETENTION_S:
             _take(found.useless, seen.key)
 
     def _end_task(self, found: _Found) -> None:

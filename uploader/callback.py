@@ -4,9 +4,16 @@ from collections.abc import Callable, Mapping
 
 from pydantic import ValidationError
 
-from common.errors import JobError
+from common.errors import ErrorCode, JobError
 from common.storage.links import ResultLink, first_expiry_s
-from common.tasks.messages import FailureCallback, PublishedStem, Separated, SeparationFailed, SuccessCallback
+from common.tasks.messages import (
+    FailureCallback,
+    HookEvent,
+    PublishedStem,
+    Separated,
+    SeparationFailed,
+    SuccessCallback,
+)
 
 
 def success_body(result: Separated, links: Mapping[str, ResultLink], timestamp_s: float) -> bytes:
@@ -75,11 +82,20 @@ def as_failure(body: bytes) -> FailureCallback | None:
         return None
 
 
+def event_of(body: bytes) -> HookEvent:
+    """Returns the end of which this callback tells."""
+    failed = as_failure(body)
+    if failed is None:
+        return HookEvent.SUCCEEDED
+    return HookEvent.CANCELLED if failed.error_code == ErrorCode.CANCELLED else HookEvent.FAILED
+
+
 def as_failed(result: Separated, error: JobError, wall_clock: Callable[[], float]) -> SeparationFailed:
     """Returns the failure that replaces a result whose stems cannot be published."""
     return SeparationFailed(
         task_uuid=result.task_uuid,
         hook_url=result.hook_url,
+        hook_events=result.hook_events,
         run=result.run,
         submitted_at=result.submitted_at,
         request_id=result.request_id,

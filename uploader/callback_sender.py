@@ -8,7 +8,14 @@ from common.failpoint import Failpoint
 from common.jobs.retry import Decision, Retry
 from common.kafka.records import Message
 from common.outbound.guarded_session import OutboundNetwork
-from common.tasks.messages import DeliveryAttempt, Redelivery, Separated, SeparationFailed
+from common.tasks.messages import (
+    BatchEnded,
+    DeliveryAttempt,
+    HookTest,
+    Redelivery,
+    Separated,
+    SeparationFailed,
+)
 from common.waiting import StopCheck
 from uploader import webhook
 from uploader.metrics import UploaderMetrics
@@ -61,7 +68,7 @@ class CallbackSender:
 
     def delivery_record(
         self,
-        source: Separated | SeparationFailed | Redelivery,
+        source: Separated | SeparationFailed | Redelivery | BatchEnded | HookTest,
         callback_try: CallbackTry,
         next_try_at: float | None,
     ) -> Message:

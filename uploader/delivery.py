@@ -10,6 +10,7 @@ from common.jobs.retry import Decision, GivenUp
 from common.storage.stage_interface import Stage
 from common.tasks.job_status import JobStatus
 from common.tasks.messages import Separated, SeparationFailed, State
+from common.tasks.messages.hook_event import is_wanted
 from uploader import callback, status_messages, stems
 from uploader.callback_sender import CallbackSender, CallbackTry, next_try_at
 from uploader.places import callback_claim, run_id
@@ -41,7 +42,7 @@ class Deliverer:
         status: JobStatus,
     ) -> Outcome:
         """Makes try `tries_before` + 1. Raises only what `context.check` raises."""
-        if result.hook_url is None:
+        if result.hook_url is None or not is_wanted(callback.event_of(body), result.hook_events):
             ended = status_messages.after_callback(status, body)
             return Done((ended,), after_commit=partial(stems.remove_retired, self._stage, result))
         claim = callback_claim(result)

@@ -21,7 +21,9 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus, Statuses, failure
 from common.tasks.messages import (
     AnyResultRecord,
+    BatchEnded,
     Deletion,
+    HookTest,
     Redelivery,
     Separated,
     SeparationFailed,
@@ -31,11 +33,13 @@ from common.tasks.messages import (
 )
 from common.tasks.messages.manifest import as_tombstone
 from uploader import callback, status_messages, stems
+from uploader.batch_callback import BatchCaller
 from uploader.cached import StemsGone
 from uploader.callback_sender import CallbackSender
 from uploader.config import UploaderConfig
 from uploader.deletion import Deleter
 from uploader.delivery import CallbackFailed, Deliverer
+from uploader.hook_test import HookTester
 from uploader.metrics import UploaderMetrics
 from uploader.publication import Publisher
 from uploader.redelivery import Redeliverer
@@ -82,6 +86,8 @@ class UploaderHandler:
         )
         self._deliverer = Deliverer(sender, stage)
         self._redeliverer = Redeliverer(config.s3_prefix, storage, sender)
+        self._batch_caller = BatchCaller(config.s3_prefix, storage, sender)
+        self._hook_tester = HookTester(sender)
         self._deleter = Deleter(config.s3_prefix, storage.bucket, statuses.topic, wall_clock)
         self._callback_schedule = RetrySchedule(
             "callback", config.callback_retries, resets=("job", retry.BRIEF)
@@ -100,6 +106,10 @@ class UploaderHandler:
         with task_context(content.task_uuid), request_context(content.request_id):
             if isinstance(content, Redelivery):
                 return self._redeliverer.run(content, tries_before, context)
+            if isinstance(content, HookTest):
+                return self._hook_tester.run(content, context)
+            if isinstance(content, BatchEnded):
+                return self._batch_caller.run(content, tries_before, context)
             if isinstance(content, Deletion):
                 return self._deleter.run(content, context)
             with self._status(job, content, context) as status:
@@ -130,6 +140,10 @@ class UploaderHandler:
                 log.error("given up (%s): %s", failed.error.code, failed.error.message)
             if isinstance(content, Redelivery):
                 return self._redeliverer.after_failure(content, failed, decision)
+            if isinstance(content, HookTest):
+                return Done()  # after a crash: whoever asked waits no longer
+            if isinstance(content, BatchEnded):
+                return self._batch_caller.after_failure(content, failed, decision)
             if isinstance(content, Deletion):
                 return Done((decision.letter,) if isinstance(decision, GivenUp) else ())
             if isinstance(failed, CallbackFailed):

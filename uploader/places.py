@@ -7,8 +7,17 @@ from common.jobs.places import Claim, Limits
 from common.kafka.records import Record
 from common.settings.schema import UploaderSettings
 from common.tasks import messages
-from common.tasks.messages import Deletion, Redelivery, Separated, SeparationFailed, UndecodableMessage
+from common.tasks.messages import (
+    BatchEnded,
+    Deletion,
+    HookTest,
+    Redelivery,
+    Separated,
+    SeparationFailed,
+    UndecodableMessage,
+)
 
+Called = Separated | SeparationFailed | Redelivery | BatchEnded | HookTest
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -25,9 +34,9 @@ def callback_limits(settings: UploaderSettings) -> Limits:
     return Limits(total, per_user, {"run": 1, "receiver": per_host, "host": at_host})
 
 
-def callback_claim(result: Separated | SeparationFailed | Redelivery) -> Claim:
+def callback_claim(result: Called) -> Claim:
     """Returns the place that the callback needs. Two callbacks of one run are never under way at once."""
-    host = _host(result.hook_url or "")
+    host = host_of_hook(result.hook_url or "")
     return Claim(
         result.user,
         (("run", run_id(result)), ("receiver", f"{host} {result.user}"), ("host", host)),
@@ -45,19 +54,21 @@ def claim_of(record: Record) -> Claim | None:
     return callback_claim(result)
 
 
-def run_id(result: Separated | SeparationFailed | Redelivery) -> str:
+def run_id(result: Called) -> str:
     """Returns the callback's `webhook-id`: the same for every try of one run."""
     return f"{result.task_uuid}.{result.run}"
 
 
-def _is_callback_alone(record: Record, result: Separated | SeparationFailed | Redelivery) -> bool:
-    if isinstance(result, Redelivery) or (isinstance(result, SeparationFailed) and result.unstored):
+def _is_callback_alone(record: Record, result: Called) -> bool:
+    if isinstance(result, Redelivery | BatchEnded | HookTest) or (
+        isinstance(result, SeparationFailed) and result.unstored
+    ):
         return True
     # A retry without a failed try was deferred because no place was free: its stems were published before.
     return retry.is_retry(record) and set(retry.history(record).failed_tries) <= {"callback"}
 
 
-def _host(hook_url: str) -> str:
+def host_of_hook(hook_url: str) -> str:
     """Returns host and port, or "" for an invalid address: the call itself refuses that."""
     try:
         parts = urlsplit(hook_url)

@@ -15,6 +15,7 @@ from common.outbound.addresses import validate_text
 from common.outbound.failures import NETWORK_ERRORS, is_bad_certificate, is_timeout, reason, retry_after_s
 from common.outbound.guarded_session import GuardedSession, OutboundNetwork
 from common.waiting import DeadlineExceeded, StopCheck, deadline_check
+from uploader import signing_key
 
 _MAX_ANSWER_BYTES = 64 * 1024
 _PREFIX = "whsec_"
@@ -95,7 +96,8 @@ def deliver(
 ) -> Delivery:
     """POSTs `body`, a JSON text, to `url`. Does not follow redirects.
 
-    `timeout_s` is for everything together. Calls `check` several times a second, and raises only what `check`
+    Each of `secrets` makes a signature: a secret (whsec_) or an Ed25519 key (whsk_). `timeout_s` is for
+    everything together. Calls `check` several times a second, and raises only what `check`
     raises.
     """
     stop_check = deadline_check(timeout_s, check, clock)
@@ -148,13 +150,19 @@ def _signature(body: bytes, webhook_id: str, secrets: Sequence[str], now_s: floa
     """Returns the headers of Standard Webhooks; without a secret only the id, for dropping repeats."""
     if not secrets:
         return {"webhook-id": webhook_id}
-    sent_at = datetime.fromtimestamp(int(now_s), UTC)
-    signatures = [Webhook(secret).sign(webhook_id, sent_at, body.decode()) for secret in secrets]
+    signatures = [_signed(secret, webhook_id, int(now_s), body) for secret in secrets]
     return {
         "webhook-id": webhook_id,
         "webhook-timestamp": str(int(now_s)),
         "webhook-signature": " ".join(signatures),
     }
+
+
+def _signed(secret: str, webhook_id: str, timestamp_s: int, body: bytes) -> str:
+    if secret.startswith(signing_key.PRIVATE):
+        return signing_key.sign(secret, webhook_id, timestamp_s, body)
+    sent_at = datetime.fromtimestamp(timestamp_s, UTC)
+    return str(Webhook(secret).sign(webhook_id, sent_at, body.decode()))
 
 
 def _read_answer(response: requests.Response) -> None:

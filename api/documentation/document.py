@@ -11,9 +11,11 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 from pydantic.json_schema import JsonSchemaMode, models_json_schema
 
+from api.batches.models import BatchSubmission
 from api.dead_letters.models import ReplayRequest
 from api.http.in_chunks import in_chunks
 from api.problems import Problem
+from api.submit.hook_test import HookTestRequest
 from api.submit.submission import Submission
 from api.uploads.models import CompletedParts, NewUpload
 
@@ -24,9 +26,11 @@ callback is POSTed to the address that you gave. Until then, `GET /tasks` says h
 # problem: FastAPI sees neither in the signatures.
 _SCHEMAS_OF_OUR_OWN: Sequence[tuple[type[BaseModel], JsonSchemaMode]] = (
     (Submission, "validation"),
+    (BatchSubmission, "validation"),
     (NewUpload, "validation"),
     (CompletedParts, "validation"),
     (ReplayRequest, "validation"),
+    (HookTestRequest, "validation"),
     (Problem, "serialization"),
 )
 

@@ -10,17 +10,19 @@ from api.problems import ProblemError
 _DEADLINE_S = 10.0
 
 
-async def read_body(request: Request, max_bytes: int, deadline_s: float = _DEADLINE_S) -> bytes:
-    """Return the body.
+async def read_body(
+    request: Request, max_bytes: int, deadline_s: float = _DEADLINE_S, limit: str = "MAX_BODY_BYTES"
+) -> bytes:
+    """Return the body. `limit` names the setting of `max_bytes`.
 
     Raise ProblemError: 413 as soon as the body is known to be too large, 408 if it comes too slowly, 400 if
     the client disconnects.
     """
     if int(request.headers.get("Content-Length") or 0) > max_bytes:
-        raise _too_large(max_bytes)
+        raise _too_large(max_bytes, limit)
     try:
         async with asyncio.timeout(deadline_s):
-            return await _read(request, max_bytes)
+            return await _read(request, max_bytes, limit)
     except TimeoutError:
         raise ProblemError(
             408, f"The body did not arrive within {deadline_s:.0f} s; please send it again"
@@ -29,14 +31,14 @@ async def read_body(request: Request, max_bytes: int, deadline_s: float = _DEADL
         raise ProblemError(400, "The body ended before it was complete") from None
 
 
-async def _read(request: Request, max_bytes: int) -> bytes:
+async def _read(request: Request, max_bytes: int, limit: str) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > max_bytes:
-            raise _too_large(max_bytes)
+            raise _too_large(max_bytes, limit)
     return bytes(body)
 
 
-def _too_large(max_bytes: int) -> ProblemError:
-    return ProblemError(413, f"The body is larger than {max_bytes} bytes, the limit by MAX_BODY_BYTES")
+def _too_large(max_bytes: int, limit: str) -> ProblemError:
+    return ProblemError(413, f"The body is larger than {max_bytes} bytes, the limit by {limit}")

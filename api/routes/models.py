@@ -75,6 +75,9 @@ class TaskStatus(BaseModel):
         default=None,
         description="since when the results are deleted, and what was submitted forgotten",
     )
+    ignored: list[str] | None = Field(
+        default=None, description="only in the answer to a submission: the fields that the api does not know"
+    )
 
     @classmethod
     def of(cls, status: Status, queue: QueuePlace | None = None) -> Self:

@@ -7,13 +7,17 @@ from fastapi import Depends, Request
 
 from api.archive.archives import Archives
 from api.auth.basic_auth import BasicAuth
+from api.batches.admission import BatchAdmission
 from api.dead_letters.desk import Desk
+from api.limiter import RateLimiter
 from api.limits.quotas import Quotas
 from api.links.renewer import LinkRenewer
 from api.metrics import ApiMetrics
 from api.offers.checking import Offers
 from api.publishing.publisher import TaskPublisher
+from api.publishing.together import TogetherPublisher
 from api.routes.redelivery_limits import RedeliveryLimits
+from api.routes.waiting import Waiters
 from api.submit.admission import Admission
 from api.uploads.gate import UploadGate
 from api.view.view import TaskView
@@ -41,6 +45,10 @@ class AppParts:
     readiness: Checks
     uploads: UploadGate
     dead_letters: Desk
+    waiters: Waiters
+    hook_tests: RateLimiter
+    together: TogetherPublisher
+    batches: BatchAdmission
 
     def close(self) -> None:
         """End the threads that make links, that use the bucket, and that read dead letters."""
@@ -48,6 +56,7 @@ class AppParts:
         self.dead_letters.close()
         self.uploads.close()
         self.archives.close()
+        self.together.close()
 
 
 def parts_of(request: Request) -> AppParts:

@@ -2,8 +2,9 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
@@ -12,9 +13,11 @@ from api.http.body import read_body
 from api.problems import ProblemError, explain
 from api.publishing.unavailable import Unconfirmed, confirmed_in_time
 from api.routes.direct import SIGNED_IN, DirectRoute
+from api.routes.models import TaskStatus
 from api.routes.parts import AppParts, parts_of
 from api.routes.submit_document import ANSWERS, KEY, KEY_ADAPTER, KEY_PARAMETER, NOT_QUEUED, REQUEST_BODY
 from api.routes.submit_form import received_form
+from api.routes.waiting import PREFER_PARAMETER, applied, location_of, preferred_wait_s
 from api.submit.admission import Admitted
 from api.submit.submission import (
     PlainSubmission,
@@ -40,27 +43,40 @@ router = APIRouter(tags=["tasks"], route_class=DirectRoute)
     "/generate",
     summary="Submit a song",
     response_model=Queued,
-    openapi_extra={**SIGNED_IN, "parameters": [KEY_PARAMETER], "requestBody": REQUEST_BODY},
+    openapi_extra={**SIGNED_IN, "parameters": [KEY_PARAMETER, PREFER_PARAMETER], "requestBody": REQUEST_BODY},
     responses=ANSWERS,
 )
 async def generate(request: Request) -> Response:
-    """Queue a song for separation. The answer comes once the task is safely stored."""
+    """Queue a song for separation. The answer comes once the task is safely stored. With `Prefer: wait=N` it
+    comes once the task has ended."""
     parts = parts_of(request)
     user = await parts.auth.user_of(request)
-    idempotency_key = _key_of(request)
+    idempotency_key = key_of(request)
     if is_form(request):
         queued = await _generate_from_form(request, parts, user, idempotency_key)
     else:
         refuse_files(request)
         submission, ignored = parse(await read_body(request, parts.settings.max_body_bytes), parts.policy)
-        task = _task_of(submission, user, idempotency_key)
+        task = task_of(submission, user, idempotency_key)
         await _admit(parts, task, ignored)
         queued = Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
-    return Response(
-        queued.model_dump_json(exclude_none=True),
-        media_type="application/json",
-        headers=await parts.quotas.headers(user),
-    )
+    headers = await parts.quotas.headers(user)
+    if wait_s := preferred_wait_s(request):
+        return await _waited(request, parts, queued, wait_s, headers)
+    return Response(queued.model_dump_json(exclude_none=True), media_type="application/json", headers=headers)
+
+
+async def _waited(
+    request: Request, parts: AppParts, queued: Queued, wait_s: int, limits: Mapping[str, str]
+) -> Response:
+    """Return the task once it has ended, else after `wait_s` seconds the answer of a submission, as 202."""
+    headers = {**limits, **applied(wait_s)}
+    ended = await parts.waiters.end_of(queued.task_uuid, wait_s, parts.view, request)
+    if ended is None:
+        content, headers = queued.model_dump_json(exclude_none=True), headers | location_of(queued.task_uuid)
+        return Response(content, 202, headers, media_type="application/json")
+    status = TaskStatus.of(await parts.links.renewed(ended)).model_copy(update={"ignored": queued.ignored})
+    return Response(status.model_dump_json(exclude_none=True), 200, headers, media_type="application/json")
 
 
 async def _generate_from_form(request: Request, parts: AppParts, user: str, key: str | None) -> Queued:
@@ -69,7 +85,7 @@ async def _generate_from_form(request: Request, parts: AppParts, user: str, key:
         try:
             submission, ignored = parse(form.body, parts.policy)
             # The same song has another id each time that it is uploaded.
-            task = _task_of(submission, user, key, song=f"sha256:{form.upload.sha256}")
+            task = task_of(submission, user, key, song=f"sha256:{form.upload.sha256}")
             admitted = await _admit(parts, task, ignored)
         except Unconfirmed:  # the task may be queued nevertheless
             raise
@@ -92,7 +108,7 @@ async def _admit(parts: AppParts, task: Task, ignored: Sequence[str]) -> Admitte
     return admitted
 
 
-def _key_of(request: Request) -> str | None:
+def key_of(request: Request) -> str | None:
     """Return the Idempotency-Key, or None. Raise ProblemError 400 for a key that is no visible ASCII."""
     key = request.headers.get(KEY)
     if key is None:
@@ -103,18 +119,26 @@ def _key_of(request: Request) -> str | None:
         raise ProblemError(400, f"{KEY}: {explain(error.errors(include_url=False))}") from None
 
 
-def _task_of(
-    submission: PlainSubmission, user: str, idempotency_key: str | None, song: str | None = None
+def task_of(
+    submission: PlainSubmission,
+    user: str,
+    idempotency_key: str | None,
+    song: str | None = None,
+    given_uuid: UUID | None = None,
 ) -> Task:
-    """Return the task. `song` stands for the address in the digest, where there is another one each time."""
+    """Return the task. `song` stands for the address in the digest, where there is another one each time.
+
+    Without `given_uuid` the id follows from user and key.
+    """
     compared = submission if song is None else submission.model_copy(update={"audio": song})
     chosen: dict[str, Any] = {}
     if isinstance(submission, Submission):
         named = {"label": submission.label, "metadata": submission.metadata, "cache": submission.cache}
-        chosen = {"choices": submission.choices, "priority": submission.priority, **named}
+        events = {"hook_events": submission.hook_events}
+        chosen = {"choices": submission.choices, "priority": submission.priority, **named, **events}
     submitted_at, cancel_after_s = time.time(), submission.cancel_after_s
     return Task(
-        task_uuid=task_uuid(user, idempotency_key),
+        task_uuid=given_uuid or task_uuid(user, idempotency_key),
         audio=submission.audio,
         hook_url=submission.hook_url,
         submitted_at=submitted_at,

@@ -16,6 +16,7 @@ from api.routes.responses import (
     reference,
 )
 from api.routes.uploads import NO_SUCH_UPLOAD, UPLOADS_OFF
+from api.routes.waiting import documented
 from api.submit.submission import NOT_JSON, Queued, Submission
 from api.uploads.models import UploadErrorCode
 from common.storage.upload_record import SHA256
@@ -108,6 +109,12 @@ ANSWERS: Answers = {
         "The task is queued: the broker has confirmed it, now or at an earlier request with the same "
         "`Idempotency-Key`",
         Queued(task_uuid=_TASK_UUID),
+    ),
+    202: documented(
+        "Only with `Prefer: wait=N`: the task is queued, and has not ended by then. With that preference a "
+        "200 has the ended task, as `GET /tasks/{task_uuid}` does",
+        Queued(task_uuid=_TASK_UUID),
+        has_preference=True,
     ),
     400: problem_answer(
         400,

@@ -24,6 +24,7 @@ from api.routes.models import (
 )
 from api.routes.parts import AppParts, Parts
 from api.routes.responses import answer, answers_about_one_task, answers_about_tasks
+from api.routes.waiting import MAX_WAIT_S, documented, location_of
 from api.view import reader
 from api.view.merge import Rank, rank
 from api.view.view import ViewUnavailable
@@ -142,11 +143,30 @@ async def tasks(
         answer(
             "The task. A task that was submitted to any api before this request is found", EXAMPLE_SEPARATING
         )
-    ),
+    )
+    | {
+        202: documented(
+            "Only with `wait`: the task has not ended by then", EXAMPLE_SEPARATING, has_preference=False
+        )
+    },
 )
-async def task(status: VisibleTask, parts: Parts) -> TaskStatus:
-    """Return how far the task is."""
-    return await _described(status, parts)
+async def task(
+    status: VisibleTask,
+    parts: Parts,
+    request: Request,
+    response: Response,
+    wait: Annotated[
+        int, Query(ge=0, le=MAX_WAIT_S, description="seconds to wait at most for the task's end")
+    ] = 0,
+) -> TaskStatus:
+    """Return how far the task is: at once, or with `wait` once it has ended."""
+    if not wait or status.state.is_final:
+        return await _described(status, parts)
+    ended = await parts.waiters.end_of(status.task_uuid, wait, parts.view, request)
+    if ended is None:
+        response.status_code = 202
+        response.headers.update(location_of(status.task_uuid))
+    return await _described(ended or await parts.view.find(status.task_uuid) or status, parts)
 
 
 @router.get(

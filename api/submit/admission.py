@@ -51,11 +51,11 @@ class Admission:
         self._publisher, self._view, self._metrics, self._offers = publisher, view, metrics, offers
         self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
         self._uploads, self._quotas = uploads, quotas
-        self._key_locks = _KeyLocks(settings.kafka_ack_timeout_s)
+        self._key_locks = KeyLocks(settings.kafka_ack_timeout_s)
 
     async def admit(self, task: Task) -> Admitted:
         """Return once the task is safely queued. Raise ProblemError, PublisherUnavailable."""
-        self._quotas.check_priority(task.user, task.priority)
+        self.check_priority(task)
         if task.idempotency_key is None:
             await self._publish_if_room(task)
             return Admitted.NOW
@@ -92,38 +92,53 @@ class Admission:
         )
 
     async def _publish_if_room(self, task: Task) -> None:
-        await self._quotas.check_audio(task.user)
+        await self.check_audio(task.user)
         if self._view.is_current:
-            if (running := self._quotas.running_excess(task.user)) is not None:
-                raise await self._quotas.refused(task.user, running)
-            if task.choices is not None:
-                self._offers.check(task.choices, self._view.workers.live())
-            queued = self._view.backlog.queued(task.user)
-            most, callbacks = self._max_of_user, queued.callbacks_of_user
-            if most and queued.of_user + callbacks >= most:
-                waiting = _in_queue(queued.of_user)
-                waiting += f" and {callbacks} that wait for their callback" if callbacks else ""
-                excess = queued.of_user + callbacks - most
-                await self._refuse(
-                    TaskRefusal.TOO_MANY_QUEUED_BY_USER, task.user, f"You have {waiting}", excess, most
-                )
-            most = self._max_of_all
-            if most and queued.of_all >= most:
-                what = f"There {'is' if queued.of_all == 1 else 'are'} {_in_queue(queued.of_all)}"
-                await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, what, queued.of_all - most, most)
+            self.check_choices(task)
+            await self.check_room(task.user)
         # No `await` between the check and `enter`: other requests of a burst would find the same room.
         await self._publish(task)
+
+    def check_priority(self, task: Task) -> None:
+        """Raise ProblemError 403 for a priority above the user's ceiling."""
+        self._quotas.check_priority(task.user, task.priority)
+
+    async def check_audio(self, user: str) -> None:
+        """Raise ProblemError 429 if the user's audio of the day is used up."""
+        await self._quotas.check_audio(user)
+
+    def check_choices(self, task: Task) -> None:
+        """Raise ProblemError if no processor has what the task chooses."""
+        if task.choices is not None:
+            self._offers.check(task.choices, self._view.workers.live())
+
+    async def check_room(self, user: str, count: int = 1) -> None:
+        """Raise ProblemError 429 if there is no room for `count` further tasks of `user` in the queue."""
+        if (running := self._quotas.running_excess(user, count)) is not None:
+            raise await self._quotas.refused(user, running)
+        queued = self._view.backlog.queued(user)
+        most, callbacks = self._max_of_user, queued.callbacks_of_user
+        if most and queued.of_user + callbacks + count > most:
+            waiting = _in_queue(queued.of_user)
+            waiting += f" and {callbacks} that wait for their callback" if callbacks else ""
+            excess = queued.of_user + callbacks + count - 1 - most
+            await self._refuse(TaskRefusal.TOO_MANY_QUEUED_BY_USER, user, f"You have {waiting}", excess, most)
+        most = self._max_of_all
+        if most and queued.of_all + count > most:
+            what = f"There {'is' if queued.of_all == 1 else 'are'} {_in_queue(queued.of_all)}"
+            excess = queued.of_all + count - 1 - most
+            await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, what, excess, most)
 
     async def _publish(self, task: Task) -> None:
         self._view.backlog.enter(task.task_uuid, task.user)
         try:
-            await self._publisher.publish(await self._with_song(task))
+            await self._publisher.publish(await self.with_song(task))
         except BaseException:
             self._view.backlog.leave(task.task_uuid)
             raise
         Failpoint.API_ACKNOWLEDGED.reach()
 
-    async def _with_song(self, task: Task) -> Task:
+    async def with_song(self, task: Task) -> Task:
         """Return the task with the name of its upload's file. The upload is kept for it from here on.
 
         A task that is not published all the same leaves its mark to the sweep of the uploaders.
@@ -166,7 +181,7 @@ def _retry_after_s(room_s: float | None) -> int:
     return math.ceil(min(max(room_s, _LEAST_RETRY_AFTER_S), _MOST_RETRY_AFTER_S))
 
 
-class _KeyLocks:
+class KeyLocks:
     """Gives one lock for each key. A lock exists only while somebody holds it or waits for it."""
 
     def __init__(self, patience_s: float):

@@ -18,10 +18,12 @@ from common.kafka.lanes import DEFAULT_PRIORITY, HIGHEST, LOWEST
 from common.outbound.addresses import AddressPolicy, validate_text
 from common.tasks.messages import Choices, Output
 from common.tasks.messages.fields import MAX_METADATA_BYTES, Label, Metadata
+from common.tasks.messages.hook_event import HookEvent, in_order
 from common.tasks.messages.task import upload_id_of
 
 # Never changes: the ids of tasks with an Idempotency-Key follow from this.
 _NAMESPACE = UUID("c0dea8cc-335b-464b-a198-1e5cde22127c")
+_BATCHES = UUID("5d0e3b8e-52c4-4a83-9b3f-7f4d9b0a9c61")
 
 _MAX_CANCEL_AFTER_S = 30 * 24 * 3600
 NOT_JSON = (
@@ -88,6 +90,14 @@ class Submission(Choices, PlainSubmission):
         examples=[5],
     )
 
+    hook_events: tuple[HookEvent, ...] | None = Field(
+        None,
+        min_length=1,
+        description="the events of which `hook_url` is told; if nothing is said, the last three",
+        examples=[["started", "progress", "succeeded", "failed", "cancelled"]],
+    )
+
+    _in_order = field_validator("hook_events")(in_order)
     _check_label = field_validator("label")(check_label)
     _check_metadata = field_validator("metadata")(check_metadata)
 
@@ -179,6 +189,12 @@ def digest(submission: PlainSubmission) -> str:
     # Defaults are left out, so that adding a field later keeps old digests.
     fields = submission.model_dump(mode="json", exclude_defaults=True)
     return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def batch_uuid(user: str, idempotency_key: str | None) -> UUID:
+    """As `task_uuid`, for a batch. The ids of its tasks follow from its own."""
+    # With a namespace of its own, so that a batch and a task may have the same key.
+    return uuid4() if idempotency_key is None else uuid5(_BATCHES, f"{user}:{idempotency_key}")
 
 
 def task_uuid(user: str, idempotency_key: str | None) -> UUID:

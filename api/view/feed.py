@@ -76,6 +76,7 @@ class Feed:
             settings.kafka_status_topic: "statuses",
             settings.kafka_delivery_topic: "deliveries",
             settings.kafka_models_topic: "workers",
+            settings.kafka_batch_topic: "batches",
         }
         self._topics = tuple(self._kinds)
         self._bootstrap = settings.kafka_bootstrap_servers
@@ -230,6 +231,8 @@ class Feed:
                 batch.statuses.append(messages.decode_status(value))
             case "deliveries":
                 batch.deliveries.append(messages.decode_delivery(value))
+            case "batches":
+                batch.batches.append(messages.decode_batch(value))
             case _:
                 batch.workers.append(messages.decode_worker_seen(value))
 

@@ -18,9 +18,11 @@ from api.view.backlog import Backlog
 from api.view.merge import merged
 from api.view.tables import (
     SET_FIXED,
+    UPSERT_BATCH,
     UPSERT_TASK,
     WORKED_ON,
     awaits_callback,
+    batch_row,
     connect,
     create,
     delivery_row,
@@ -38,7 +40,7 @@ from api.view.usage import (
     usage_row,
 )
 from api.view.workers import AnnouncedWorkers
-from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen, decode_worker_seen
+from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch, WorkerSeen, decode_worker_seen
 
 log = logging.getLogger(__name__)
 
@@ -51,21 +53,24 @@ class Batch:
     deliveries: list[DeliveryAttempt] = field(default_factory=list)
     offsets: dict[TopicPartition, int] = field(default_factory=dict)
     workers: list[WorkerSeen] = field(default_factory=list)
+    batches: list[TaskBatch] = field(default_factory=list)
 
     @property
     def count(self) -> int:
-        return len(self.statuses) + len(self.deliveries) + len(self.workers)
+        return len(self.statuses) + len(self.deliveries) + len(self.workers) + len(self.batches)
 
     @property
     def kind(self) -> str:
-        """The kind of a single record: `statuses`, `deliveries` or `workers`."""
-        return "statuses" if self.statuses else "deliveries" if self.deliveries else "workers"
+        """The kind of a single record: `statuses`, `deliveries`, `batches` or `workers`."""
+        kinds = {"statuses": self.statuses, "deliveries": self.deliveries, "batches": self.batches}
+        return next((kind for kind, records in kinds.items() if records), "workers")
 
     def singles(self) -> Iterator["Batch"]:
         """Return a batch for each record, without offsets."""
         yield from (Batch([status]) for status in self.statuses)
         yield from (Batch([], [delivery]) for delivery in self.deliveries)
         yield from (Batch(workers=[worker]) for worker in self.workers)
+        yield from (Batch(batches=[batch]) for batch in self.batches)
 
 
 class Store:
@@ -145,6 +150,7 @@ class Store:
             connection.executemany(
                 "INSERT OR REPLACE INTO workers VALUES (?,?,?)", map(worker_row, batch.workers)
             )
+            connection.executemany(UPSERT_BATCH, map(batch_row, batch.batches))
             connection.executemany(
                 "INSERT OR REPLACE INTO offsets VALUES (?,?,?)",
                 [(topic, number, offset) for (topic, number), offset in batch.offsets.items()],
@@ -168,6 +174,7 @@ class Store:
             connection.execute(outcomes.DELETE_BEFORE, (before_s,))
             connection.execute(PRUNE_USAGE, (before_s,))
             connection.execute("DELETE FROM workers WHERE at < ?", (before_s,))
+            connection.execute("DELETE FROM batches WHERE submitted_at < ?", (before_s,))
         if gone.rowcount:
             self._count_backlog()
 

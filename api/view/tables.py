@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from api.view import outcomes
-from common.tasks.messages import DeliveryAttempt, State, Status, WorkerSeen
+from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch, WorkerSeen
 
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 9
+SCHEMA_VERSION = 10
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
@@ -45,6 +45,11 @@ CREATE TABLE usage (
 ) WITHOUT ROWID;
 CREATE INDEX usage_by_user ON usage (user, submitted_at, audio_s);
 CREATE INDEX usage_by_time ON usage (submitted_at);
+CREATE TABLE batches (
+    batch_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, is_open INTEGER NOT NULL,
+    batch BLOB NOT NULL
+);
+CREATE INDEX batches_that_are_open ON batches (submitted_at) WHERE is_open;
 CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition));
 CREATE TABLE origin (name TEXT NOT NULL);
 """
@@ -62,6 +67,11 @@ UPDATE tasks SET user = ?, idempotency_key = ?, label = ?, priority = ?, words =
 """
 # The states of tasks that a processor or an uploader works on. Others wait, or are over but for the callback.
 WORKED_ON = (State.DOWNLOADING, State.PREPARING, State.SEPARATING, State.UPLOADING)
+# The record that says that a batch has ended is not replaced by its first one.
+UPSERT_BATCH = """
+INSERT INTO batches VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET is_open = excluded.is_open,
+    batch = excluded.batch WHERE NOT excluded.is_open
+"""
 _CACHE_KB = 32 * 1024
 _CHECKPOINT_PAGES = 8192
 
@@ -126,6 +136,11 @@ def delivery_row(delivery: DeliveryAttempt) -> Row:
 
 def worker_row(worker: WorkerSeen) -> Row:
     return worker.worker_id, worker.at, worker.to_bytes()
+
+
+def batch_row(batch: TaskBatch) -> Row:
+    is_open = batch.hook_url is not None and batch.ended_at is None
+    return batch.batch_uuid.bytes, batch.user, batch.submitted_at, is_open, batch.to_bytes()
 
 
 def fixed_columns(status: Status) -> tuple[str, str | None, str | None, int, str]:

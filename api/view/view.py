@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, Self, TypeVar
@@ -12,6 +12,7 @@ from uuid import UUID
 from kafka.errors import KafkaError
 
 from api.view.backlog import Backlog
+from api.view.batch_view import BatchView
 from api.view.changes import Changes, TaskWatch
 from api.view.feed import Feed, source
 from api.view.read_position import ReadPosition
@@ -23,7 +24,7 @@ from api.view.workers import AnnouncedWorkers
 from common.kafka import lanes
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
-from common.tasks.messages import DeliveryAttempt, Status, WorkerSeen
+from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch, WorkerSeen
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ class ViewUnavailable(Exception):
     """The view has not read enough to answer."""
 
 
-class TaskView(Protocol):
+class TaskView(BatchView, Protocol):
     """The state of all tasks. Every coroutine that reads raises ViewUnavailable."""
 
     async def start(self) -> None: ...
@@ -135,7 +136,8 @@ class KafkaView:
         feed = Feed(
             settings, store, reader, read_position, changes, lambda: source(settings), skipped=skipped
         )
-        ends = TopicEnds(lambda: ends_client(settings), lanes.topics(settings.kafka_task_topic))
+        submitted = (*lanes.topics(settings.kafka_task_topic), settings.kafka_batch_topic)
+        ends = TopicEnds(lambda: ends_client(settings), submitted)
         return cls(reader, read_position, changes, feed, ends, backlog, workers)
 
     async def start(self) -> None:
@@ -160,13 +162,36 @@ class KafkaView:
     async def find(
         self, task_uuid: UUID, patience_s: float | None = None, user: str | None = None
     ) -> Status | None:
+        return await self._found(self._reader.find, task_uuid, patience_s, user)
+
+    async def find_batch(
+        self, batch_uuid: UUID, patience_s: float | None = None, user: str | None = None
+    ) -> TaskBatch | None:
+        return await self._found(self._reader.batch, batch_uuid, patience_s, user)
+
+    async def open_batches(self) -> list[TaskBatch]:
+        return await self._ask(self._reader.open_batches)
+
+    async def statuses(self, task_uuids: Sequence[UUID]) -> Mapping[UUID, Status]:
+        return await self._ask(self._reader.statuses, task_uuids)
+
+    async def states(self, task_uuids: Sequence[UUID]) -> Mapping[UUID, State]:
+        return await self._ask(self._reader.states, task_uuids)
+
+    async def _found(
+        self,
+        find: Callable[[UUID, str | None], T | None],
+        wanted: UUID,
+        patience_s: float | None,
+        user: str | None,
+    ) -> T | None:
         try:
             async with asyncio.timeout(patience_s or self._patience_s):
                 await self._catch_up()
-                found = await self._ask(self._reader.find, task_uuid, user)
+                found = await self._ask(find, wanted, user)
                 if found is None:
                     await self._read_position.wait_for(await self._ends.now())
-                    found = await self._ask(self._reader.find, task_uuid, user)
+                    found = await self._ask(find, wanted, user)
                 return found
         except TimeoutError:
             raise ViewUnavailable(self._why()) from None

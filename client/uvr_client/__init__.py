@@ -23,6 +23,9 @@ from uvr_client.errors import (
     WaitTimeout,
 )
 from uvr_client.models import (
+    Batch,
+    BatchItem,
+    BatchSubmission,
     DayUsage,
     Delivery,
     Result,
@@ -40,6 +43,9 @@ from uvr_client.version import __version__
 
 __all__ = [
     "BadRequest",
+    "Batch",
+    "BatchItem",
+    "BatchSubmission",
     "Choices",
     "Conflict",
     "DayUsage",

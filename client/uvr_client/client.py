@@ -1,20 +1,20 @@
 """Has `UvrClient`, which offers the api's calls to programs."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
 from urllib.parse import urlencode
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from pydantic import BaseModel
 
 from uvr_client import answers, events
+from uvr_client.batches import BatchCalls, checked_key
 from uvr_client.choices import Choices, fields_of
 from uvr_client.download import Downloader, LinkRefused
-from uvr_client.errors import BadRequest, Conflict, NoResult, ServerError
+from uvr_client.errors import Conflict, NoResult, ServerError
 from uvr_client.keeping import KeepingCalls
 from uvr_client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
 from uvr_client.offers import Models, OfferedModel, OfferedPreset, Presets
@@ -23,11 +23,9 @@ from uvr_client.task_path import task_id, task_path
 from uvr_client.transport import Patience, Repeat, Transport, sign_in
 
 _MAX_PAGE = 200
-# The api accepts these keys, and they are valid as the value of a header.
-_KEY = re.compile(r"[!-~]{1,255}")
 
 
-class UvrClient(KeepingCalls):
+class UvrClient(KeepingCalls, BatchCalls):
     """Calls one api as one user. Threads may share a client; close it, or use it as a context manager.
 
     Every call raises a kind of UvrError when it fails: Unreachable, Unauthorized, BadRequest, NotFound,
@@ -86,9 +84,7 @@ class UvrClient(KeepingCalls):
         Raises Conflict when another submission had the same key, TooManyRequests when the queue is full, and
         UploadFailed for a file that cannot be read or stored.
         """
-        key = idempotency_key if idempotency_key is not None else str(uuid4())
-        if not _KEY.fullmatch(key):
-            raise BadRequest(400, "Idempotency-Key: expected 1 to 255 visible ASCII characters")
+        key = checked_key(idempotency_key)
         given = {"hook_url": hook_url, "cancel_after_s": cancel_after_s, **fields_of(choices)}
         fields = {name: value for name, value in given.items() if value is not None}
         response = self._songs.submit(audio, fields, key, on_progress)

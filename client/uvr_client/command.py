@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from rich.table import Table
 
 from uvr_client import options, view
+from uvr_client.batch_commands import COMMANDS as BATCH_COMMANDS
 from uvr_client.client import UvrClient
 from uvr_client.keeping_commands import COMMANDS
 from uvr_client.models import Task
@@ -59,7 +60,7 @@ def connection(
     context.obj = Connection(Given(url, username, password, key), config, context.obj or Patience())
 
 
-for _command in (submit, *COMMANDS):
+for _command in (submit, *BATCH_COMMANDS, *COMMANDS):
     app.command()(_command)
 
 

@@ -49,6 +49,49 @@ class Submission(_Answer):
     ignored: tuple[str, ...] = ()
 
 
+class BatchTask(_Answer):
+    """A task of a batch that the api has accepted. `ignored` is as in Submission."""
+
+    task_uuid: UUID
+    ignored: tuple[str, ...] = ()
+
+
+class BatchSubmission(_Answer):
+    """A batch that the api has accepted. `tasks` are in the order of the items."""
+
+    batch_uuid: UUID
+    tasks: tuple[BatchTask, ...]
+    idempotency_key: str = ""
+    ignored: tuple[str, ...] = ()
+
+
+class BatchItem(_Answer):
+    """The state of one task of a batch. `index` is its place among the items, from 0."""
+
+    index: int
+    task_uuid: UUID
+    state: State
+    progress: float | None = None
+    label: str | None = None
+    error_code: str | None = None
+
+
+class Batch(_Answer):
+    """A batch: the number of its tasks in each state, and some of the tasks.
+
+    `submitted_at` and `called_at` are in seconds since the epoch.
+    """
+
+    batch_uuid: UUID
+    count: int
+    states: dict[State, int]
+    is_over: bool
+    submitted_at: float
+    called_at: float | None = None
+    metadata: dict[str, Any] | None = None
+    items: tuple[BatchItem, ...]
+
+
 class Stem(_Answer):
     """One stem: a presigned link, the sha256 and size of the file, and the duration of its audio."""
 

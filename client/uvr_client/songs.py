@@ -86,6 +86,16 @@ class SongSender:
         except OSError as error:
             raise UploadFailed(f"{path}: {error.strerror or error}") from error
 
+    def upload(self, path: Path, on_progress: Progress) -> str:
+        """Returns `upload:ID` of a file, put straight into the store. Raises UvrError as `submit` does."""
+        try:
+            return self._put_into_store(path, os.path.getsize(path), _sha256(path), on_progress)
+        except _StoreOutOfReach as error:
+            why = "the store's address (S3_PRESIGN_ENDPOINT_URL of the api) cannot be reached from here"
+            raise Unreachable(f"{path}: {why}, as a batch's files need it: use `uvr submit`") from error
+        except OSError as error:
+            raise UploadFailed(f"{path}: {error.strerror or error}") from error
+
     def _post_json(self, body: Mapping[str, Any], key: str) -> httpx.Response:
         return self._transport.request(
             "POST",

@@ -13,7 +13,15 @@ from common.kafka import lanes, retry_topics
 from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
 from common.tasks import messages
-from common.tasks.messages import AnyResultRecord, Deletion, Redelivery, Task, UndecodableMessage
+from common.tasks.messages import (
+    AnyResultRecord,
+    BatchEnded,
+    Deletion,
+    HookTest,
+    Redelivery,
+    Task,
+    UndecodableMessage,
+)
 
 _OWN_HEADERS = {
     *retry.HEADERS,
@@ -97,7 +105,7 @@ class DeadLetter:
 
     @property
     def kind(self) -> str:
-        """One of task, result, callback, redelivery, deletion and undecodable."""
+        """One of task, result, callback, redelivery, deletion, batch, hook test and undecodable."""
         match self.message:
             case None:
                 return "undecodable"
@@ -107,6 +115,10 @@ class DeadLetter:
                 return "redelivery"
             case Deletion():
                 return "deletion"
+            case HookTest():
+                return "hook test"
+            case BatchEnded():
+                return "batch"
         return "callback" if self.error_code in _CALLBACK_CODES else "result"
 
     @property

@@ -11,7 +11,7 @@ from common.deadletter.marks import ReplayMark
 from common.jobs.dead_letters import TRUNCATED
 from common.kafka import lanes
 from common.kafka.records import Message
-from common.tasks.messages import Deletion, Redelivery, Separated, Task
+from common.tasks.messages import BatchEnded, Deletion, HookTest, Redelivery, Separated, Task
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,11 @@ def _decide(letter: DeadLetter, mailbox: Mailbox, taken: dict[UUID, DeadLetter],
     if earlier_run is not None and not again:
         return Replayed(letter, earlier_run)
     # A redelivery or deletion belongs to a run that is over, and begins no new run.
-    run = message.run if isinstance(message, Redelivery | Deletion) else mailbox.runs[task_uuid] + 1
+    run = (
+        message.run
+        if isinstance(message, Redelivery | Deletion | BatchEnded | HookTest)
+        else mailbox.runs[task_uuid] + 1
+    )
     return Replay(letter, task_uuid, topic, run, earlier_run)
 
 

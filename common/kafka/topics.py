@@ -30,6 +30,7 @@ def names(settings: KafkaSettings) -> tuple[str, ...]:
         settings.kafka_status_topic,
         settings.kafka_control_topic,
         settings.kafka_models_topic,
+        settings.kafka_batch_topic,
     )
 
 
@@ -58,7 +59,7 @@ def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
 
 
 def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:
-    if name in (settings.kafka_status_topic, settings.kafka_control_topic):
+    if name in (settings.kafka_status_topic, settings.kafka_control_topic, settings.kafka_batch_topic):
         # Never shorter than the tasks' retention: a task that outlives its final status would be shown as
         # queued again, and a task that outlives its cancel would be done.
         retention_ms = max(STATUS_RETENTION_S * 1000, settings.kafka_retention_ms)

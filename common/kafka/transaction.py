@@ -87,6 +87,7 @@ class TransactionalProducer:
         self._client.begin_transaction()
         self._send(messages, acknowledgements)
         _await(acknowledgements)
+        Failpoint.SENT_TOGETHER.reach()
         self._client.commit_transaction()
 
     def discard(self) -> None:

@@ -34,6 +34,14 @@ def split(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip())
 
 
+def checked_public_keys(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns public keys of Standard Webhooks as they are. Raises ValueError."""
+    for key in value:
+        if not re.fullmatch(r"whpk_[A-Za-z0-9+/]{43}=", key):
+            raise ValueError("expected whpk_ and 32 bytes in base64, as make-signing-key prints them")
+    return value
+
+
 def checked_hosts(value: tuple[str, ...]) -> tuple[str, ...]:
     """Returns the host names in lower case and without a final dot. Raises ValueError."""
     return tuple(map(_checked_host, value))

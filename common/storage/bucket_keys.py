@@ -4,6 +4,7 @@
 uploads/{owner}/{upload_id}/…                uploaded songs
 stage/{task_uuid}/{place}.{attempt}/{file}   stems that wait for the uploader, with STAGE=s3
 cache/{owner}/{digest}.json                  which task has the stems of a song with these choices
+batches/{batch_uuid}/callback.json           a batch's callback, and beside it the mark that it was delivered
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from common.storage.stage_keys import PEAKS_FILE
 ALL_UPLOADS = "uploads/"
 STAGE = "stage/"
 CACHE = "cache/"
+BATCHES = "batches/"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,24 @@ class RunKeys:
     def directory(self) -> str:
         """The prefix of all keys of the run."""
         return f"{self.prefix}{self.task_uuid}/{self.run}/"
+
+
+@dataclass(frozen=True)
+class BatchKeys:
+    """Names the objects of one batch."""
+
+    prefix: str
+    batch_uuid: UUID
+
+    @property
+    def callback(self) -> str:
+        """The key of the callback's body."""
+        return f"{self.prefix}{BATCHES}{self.batch_uuid}/callback.json"
+
+    @property
+    def delivered(self) -> str:
+        """The key of the mark that the receiver has taken the callback."""
+        return f"{self.prefix}{BATCHES}{self.batch_uuid}/delivered.json"
 
 
 @dataclass(frozen=True)

@@ -115,9 +115,10 @@ class JobStatus:
 
     def _put(self) -> None:
         progress = round(self._progress, 4)
-        self._statuses.outbox.put(
-            self, self._message(_passing_key, self._state, progress=progress, **self._fields)
-        )
+        origin = self._origin
+        told = {"hook_url": origin.hook_url, "hook_events": origin.hook_events}
+        fields = self._fields | (told if origin.hook_events and origin.hook_url else {})
+        self._statuses.outbox.put(self, self._message(_passing_key, self._state, progress=progress, **fields))
 
     def ended(self, state: State, **fields: Any) -> Message:
         """Returns the message that the service's part has ended, for the job's transaction.

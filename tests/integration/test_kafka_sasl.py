@@ -67,6 +67,7 @@ def environ(broker: SecureKafka) -> dict[str, str]:
         "KAFKA_STATUS_TOPIC": f"uvr_status_{tag}",
         "KAFKA_CONTROL_TOPIC": f"uvr_control_{tag}",
         "KAFKA_MODELS_TOPIC": f"uvr_models_{tag}",
+        "KAFKA_BATCH_TOPIC": f"uvr_batches_{tag}",
         "RETRY_DELAYS_S": "1,2",
         "KAFKA_TOPIC_PARTITIONS": "2",
         "KAFKA_PROCESSOR_GROUP_ID": f"uvr_group_{tag}",

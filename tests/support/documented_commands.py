@@ -69,6 +69,16 @@ API = {
     f"-d '{_DEMO_TASK}' | {_UVR_ID}": IN_THE_STACK,
     'curl -u admin:password "http://127.0.0.1:8000/tasks?state=succeeded&limit=10"': IN_THE_STACK,
     f"{_CURL}/deliveries": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/generate -H 'Prefer: wait=60' "
+    """-d '{"audio": "http://127.0.0.1:8765/audio_example.mp3"}'""": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/hooks/test "
+    """-d '{"hook_url": "http://127.0.0.1:8765/callback"}'""": IN_THE_STACK,
+    "BATCH=$(curl -s -u admin:password http://127.0.0.1:8000/batches "
+    """-d '{"items": [{"audio": "http://127.0.0.1:8765/audio_example.mp3"}, """
+    """{"audio": "http://127.0.0.1:8765/audio_example.mp3", "label": "Again"}], """
+    """"defaults": {"cancel_after_s": 3600}, "hook_url": "http://127.0.0.1:8765/callback"}' """
+    """| grep -o '"batch_uuid":"[^"]*' | cut -c 15-)""": IN_THE_STACK,
+    "curl -u admin:password http://127.0.0.1:8000/batches/$BATCH": IN_THE_STACK,
     "UPLOAD=$(curl -s -u admin:password http://127.0.0.1:8000/uploads "
     """-d '{"filename": "song.mp3", "bytes": '$(stat -c %s song.mp3)'}')""": IN_THE_STACK,
     """curl -T song.mp3 "$(echo "$UPLOAD" | grep -o '"url":"[^"]*' | cut -c 8-)\"""": IN_THE_STACK,

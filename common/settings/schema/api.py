@@ -9,7 +9,16 @@ from pydantic import Field, IPvAnyAddress, SecretStr, field_validator, model_val
 from common.settings.schema.addresses import AddressSettings
 from common.settings.schema.kafka import TransactionSettings
 from common.settings.schema.uploads import UploadSettings
-from common.settings.types import Names, Origins, Port, Positive, checked_hosts, checked_origins, split
+from common.settings.types import (
+    Names,
+    Origins,
+    Port,
+    Positive,
+    checked_hosts,
+    checked_origins,
+    checked_public_keys,
+    split,
+)
 
 
 class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
@@ -51,6 +60,8 @@ class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     """How long a request waits for Kafka to confirm its record, in seconds."""
     max_body_bytes: Positive = 64 * 1024
     """The largest request body that is read, in bytes."""
+    max_batch_body_bytes: Positive = 4 * 1024 * 1024
+    """The largest body of a batch that is read, in bytes."""
     max_upload_bytes_per_user: Annotated[int, Field(ge=0)] = 20 * 1024**3
     """How many bytes a user's uploads may hold at once, in all. 0 sets no limit."""
     min_upload_bytes_per_s: Annotated[int, Field(ge=0)] = 8192
@@ -63,6 +74,8 @@ class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     """How many wrong sign-ins an address has a minute before it must wait."""
     redeliveries_per_minute: Positive = 60
     """How many redeliveries a user may ask for each minute. api.routes.redelivery limits them for a task."""
+    webhook_public_keys: Names = ()
+    """The public keys of WEBHOOK_SIGNING_KEY, whpk_…, with commas between them, for receivers."""
     max_queued_tasks: Annotated[int, Field(ge=0)] = 0
     """How many tasks may wait before a submission is refused. 0 sets no limit."""
     max_queued_tasks_per_user: Annotated[int, Field(ge=0)] = 0
@@ -76,8 +89,11 @@ class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     view_file: Path = Path("temp/view.sqlite3")
     """The SQLite file of tasks. Each api has its own, which can be deleted at any time."""
 
-    _split_lists = field_validator("admin_usernames", "allowed_hosts", "cors_origins", mode="before")(split)
+    _split_lists = field_validator(
+        "admin_usernames", "allowed_hosts", "cors_origins", "webhook_public_keys", mode="before"
+    )(split)
     _hosts = field_validator("allowed_hosts")(checked_hosts)
+    _public_keys = field_validator("webhook_public_keys")(checked_public_keys)
     _cors_origins = field_validator("cors_origins")(checked_origins)
 
     @field_validator("api_published_host", mode="before")

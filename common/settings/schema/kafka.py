@@ -28,6 +28,8 @@ class KafkaSettings(CommonSettings):
     """The topic of cancels and of the uploaders' stages, compacted."""
     kafka_models_topic: str = "uvr_models"
     """The topic in which processors announce their models, compacted."""
+    kafka_batch_topic: str = "uvr_batches"
+    """The topic of batches, compacted."""
     kafka_topic_partitions: Positive = 12
     """How many partitions a new topic gets."""
     kafka_replication_factor: Annotated[int, Field(ge=1)] | None = None

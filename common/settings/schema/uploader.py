@@ -33,6 +33,10 @@ class UploaderSettings(WorkerSettings, UploadSettings):
     """The secret that signs callbacks. Unset, callbacks are not signed."""
     webhook_secret_file: Path | None = None
     """A file with that secret, in place of WEBHOOK_SECRET."""
+    webhook_signing_key: SecretStr | None = None
+    """The Ed25519 key that signs callbacks besides, whsk_…. Unset, they have no v1a signature."""
+    webhook_signing_key_file: Path | None = None
+    """A file with that key, in place of WEBHOOK_SIGNING_KEY."""
     callback_timeout_s: PositiveFloat = 30.0
     """How long one try of a callback may take, in seconds."""
     callback_retries: Annotated[int, Field(ge=0)] = 26

@@ -4,6 +4,7 @@ A reader takes any message whose `schema_version` it knows, and ignores unknown 
 neighbouring versions work together.
 """
 
+from common.tasks.messages.batch import BatchCallback, BatchEnded, EndedTask, TaskBatch, item_uuids
 from common.tasks.messages.callback import (
     FailureCallback,
     PublishedStem,
@@ -14,6 +15,7 @@ from common.tasks.messages.callback import (
 from common.tasks.messages.choices import Choices, Output
 from common.tasks.messages.control import Cancel, StageSeen
 from common.tasks.messages.decoding import (
+    decode_batch,
     decode_cancel,
     decode_delivery,
     decode_result,
@@ -25,6 +27,8 @@ from common.tasks.messages.decoding import (
 )
 from common.tasks.messages.delivery import DeliveryAttempt
 from common.tasks.messages.fields import MAX_RUN, UndecodableMessage, request_id_or_empty
+from common.tasks.messages.hook_event import HookEvent
+from common.tasks.messages.hook_test import HookTest, HookTestCallback
 from common.tasks.messages.result import (
     AnyResultRecord,
     Deletion,
@@ -42,11 +46,17 @@ from common.tasks.messages.worker import WorkerSeen
 __all__ = [
     "MAX_RUN",
     "AnyResultRecord",
+    "BatchCallback",
+    "BatchEnded",
     "Cancel",
     "Choices",
     "Deletion",
     "DeliveryAttempt",
+    "EndedTask",
     "FailureCallback",
+    "HookEvent",
+    "HookTest",
+    "HookTestCallback",
     "Output",
     "PublishedStem",
     "Redelivery",
@@ -59,11 +69,13 @@ __all__ = [
     "Status",
     "SuccessCallback",
     "Task",
+    "TaskBatch",
     "Times",
     "UndecodableMessage",
     "UsedModel",
     "WorkerSeen",
     "WrittenOutput",
+    "decode_batch",
     "decode_cancel",
     "decode_delivery",
     "decode_result",
@@ -72,5 +84,6 @@ __all__ = [
     "decode_status",
     "decode_task",
     "decode_worker_seen",
+    "item_uuids",
     "request_id_or_empty",
 ]

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from common.tasks.messages.choices import Choices, Format
 from common.tasks.messages.fields import Bytes, Duration, Gain, Label, MessageModel, Metadata, Moment
+from common.tasks.messages.state import State
 
 
 class PublishedStem(MessageModel):
@@ -72,5 +73,17 @@ class FailureCallback(MessageModel):
     timestamp: Moment
     error_message: str
     error_code: str
+    label: Label | None = None
+    metadata: Metadata | None = None
+
+
+class EventCallback(MessageModel):
+    """The body POSTed to `hook_url` on the way. `progress`, 0 to 1, is the whole run's."""
+
+    task_uuid: UUID
+    status: Literal["started", "progress"]
+    timestamp: Moment
+    state: State
+    progress: float
     label: Label | None = None
     metadata: Metadata | None = None

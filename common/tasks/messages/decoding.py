@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from common.tasks.messages.batch import TaskBatch
 from common.tasks.messages.control import Cancel, StageSeen
 from common.tasks.messages.delivery import DeliveryAttempt
 from common.tasks.messages.fields import UndecodableMessage
@@ -49,6 +50,11 @@ def decode_stage_seen(value: bytes | None) -> StageSeen:
 def decode_worker_seen(value: bytes | None) -> WorkerSeen:
     """Decodes a processor's announcement. Raises UndecodableMessage."""
     return _decode(value, WorkerSeen.model_validate_json)
+
+
+def decode_batch(value: bytes | None) -> TaskBatch:
+    """Decodes a batch. Raises UndecodableMessage."""
+    return _decode(value, TaskBatch.model_validate_json)
 
 
 def decode_cancel(value: bytes | None) -> Cancel:

@@ -6,6 +6,7 @@ from uuid import UUID
 from pydantic import Field, TypeAdapter
 
 from common.kafka.lanes import DEFAULT_PRIORITY
+from common.tasks.messages.batch import BatchEnded
 from common.tasks.messages.callback import FailureCallback, UsedModel, WrittenOutput
 from common.tasks.messages.choices import Choices
 from common.tasks.messages.fields import (
@@ -22,6 +23,8 @@ from common.tasks.messages.fields import (
     RequestId,
     Run,
 )
+from common.tasks.messages.hook_event import HookEvents
+from common.tasks.messages.hook_test import HookTest
 from common.tasks.messages.state import State, Times
 from common.tasks.messages.task import Task
 
@@ -45,8 +48,8 @@ class _Result(MessageModel):
     """The fields of every result. Points in time are in seconds since the epoch.
 
     `times` tells when each state so far was entered. `cancel_at` is copied from the task. `audio` is the
-    song's address without its secrets. `choices`, `label`, `metadata`, `file_name` and `priority` are the
-    task's.
+    song's address without its secrets. `choices`, `label`, `metadata`, `file_name`, `priority` and
+    `hook_events` are the task's.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -65,6 +68,7 @@ class _Result(MessageModel):
     metadata: Metadata | None = None
     file_name: FileName | None = None
     priority: Priority = DEFAULT_PRIORITY
+    hook_events: HookEvents | None = None
 
 
 class Separated(_Result):
@@ -162,6 +166,6 @@ class Deletion(MessageModel):
 
 Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]
 RESULT: TypeAdapter[Separated | SeparationFailed] = TypeAdapter(Result)
-AnyResultRecord = Separated | SeparationFailed | Redelivery | Deletion
+AnyResultRecord = Separated | SeparationFailed | Redelivery | Deletion | BatchEnded | HookTest
 ResultRecord = Annotated[AnyResultRecord, Field(discriminator="status")]
 RESULT_RECORD: TypeAdapter[AnyResultRecord] = TypeAdapter(ResultRecord)

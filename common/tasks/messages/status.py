@@ -20,6 +20,7 @@ from common.tasks.messages.fields import (
     Priority,
     Run,
 )
+from common.tasks.messages.hook_event import HookEvents
 from common.tasks.messages.state import State, Times
 
 
@@ -75,3 +76,4 @@ class Status(MessageModel):
     priority: Priority = DEFAULT_PRIORITY
     audio_s: Duration | None = None
     engine_s: Duration | None = None
+    hook_events: HookEvents | None = None

@@ -16,6 +16,7 @@ from common.tasks.messages.fields import (
     RequestId,
     Run,
 )
+from common.tasks.messages.hook_event import HookEvents
 
 UPLOAD_SCHEME = "upload:"
 
@@ -28,7 +29,8 @@ class Task(MessageModel):
     with the same `idempotency_key` differs. A run that has no stems by `cancel_at` fails. Without `choices`
     the operator's settings count. `label` and `metadata` come back unchanged. `audio` is the song's address,
     or `upload:` and the id of an upload, whose file was called `file_name`. `cache` "refresh": stems of
-    earlier tasks do not serve for this one. `priority` is 1 to 5, 5 for the most urgent.
+    earlier tasks do not serve for this one. `priority` is 1 to 5, 5 for the most urgent. `hook_events` are
+    those of which `hook_url` is told; None: the ends.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -48,6 +50,7 @@ class Task(MessageModel):
     cache: Literal["refresh"] | None = None
     file_name: FileName | None = None
     priority: Priority = DEFAULT_PRIORITY
+    hook_events: HookEvents | None = None
 
 
 def upload_id_of(audio: str) -> UUID | None:

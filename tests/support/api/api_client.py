@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +11,10 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.publishing.publisher import PublisherUnavailable
+from common.kafka.records import Message
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
-from common.tasks.messages import Cancel, Deletion, Redelivery, Task
+from common.tasks.messages import Cancel, Deletion, HookTest, Redelivery, Task
 from tests.support.api.stored_view import StoredView
 
 SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}
@@ -27,6 +28,7 @@ class MemoryPublisher:
     redeliveries: list[Redelivery] = field(default_factory=list)
     cancels: list[Cancel] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
+    hook_tests: list[HookTest] = field(default_factory=list)
     away: str = ""
     fails_with: Exception | None = None
 
@@ -37,7 +39,7 @@ class MemoryPublisher:
     def check(self) -> Check:
         return Check(not self.away, self.away)
 
-    async def publish(self, message: Task | Redelivery | Cancel | Deletion) -> None:
+    async def publish(self, message: Task | Redelivery | Cancel | Deletion | HookTest) -> None:
         if self.fails_with:
             raise self.fails_with
         if self.away:
@@ -47,8 +49,24 @@ class MemoryPublisher:
             Redelivery: self.redeliveries,
             Cancel: self.cancels,
             Deletion: self.deletions,
+            HookTest: self.hook_tests,
         }
         kept[type(message)].append(message)
+
+
+@dataclass
+class MemoryTogether:
+    """A TogetherPublisher that keeps each transaction, or is away when `away` says why."""
+
+    transactions: list[list[Message]] = field(default_factory=list)
+    away: str = ""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        if self.away:
+            raise PublisherUnavailable(self.away)
+        self.transactions.append(list(messages))
+
+    def close(self) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +92,10 @@ class ApiClient:
         self.now_s = 1000.0
         self.publisher, self.view = publisher or MemoryPublisher(), view or StoredView()
         self.settings = ApiSettings(**settings)
-        self.app: FastAPI = create_app(self.settings, self.publisher, self.view, lambda: self.now_s)
+        self.together = MemoryTogether()
+        self.app: FastAPI = create_app(
+            self.settings, self.publisher, self.view, lambda: self.now_s, together=self.together
+        )
         self.chunks_read = 0
 
     def generate(

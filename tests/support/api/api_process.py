@@ -27,6 +27,7 @@ def api_settings(bootstrap: str, **others: str) -> dict[str, str]:
         "KAFKA_STATUS_TOPIC": f"status-{tag}",
         "KAFKA_CONTROL_TOPIC": f"control-{tag}",
         "KAFKA_MODELS_TOPIC": f"models-{tag}",
+        "KAFKA_BATCH_TOPIC": f"batches-{tag}",
         "RETRY_DELAYS_S": "1,2",
         "CALLBACK_RETRIES": "2",
         "KAFKA_TOPIC_PARTITIONS": "3",

@@ -1,7 +1,7 @@
 """The real api on a real port, in a thread: with a queue in memory and a view that the test feeds."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +15,10 @@ from api.app import create_app
 from api.http.listener import listen
 from api.http.protocol import GuardedProtocol
 from api.view.merge import of_task
+from common.kafka.records import Message
 from common.settings.schema import ApiSettings
-from common.tasks.messages import Task
-from tests.support.api.api_client import MemoryPublisher
+from common.tasks.messages import Task, decode_batch, decode_task
+from tests.support.api.api_client import MemoryPublisher, MemoryTogether
 from tests.support.api.stored_view import StoredView
 from tests.support.waiting import wait_for
 
@@ -34,6 +35,19 @@ class SeenPublisher(MemoryPublisher):
         await super().publish(message)
         if isinstance(message, Task) and self.view is not None:
             self.view.tell(of_task(message))
+
+
+@dataclass
+class SeenTogether(MemoryTogether):
+    """The same for batches."""
+
+    view: StoredView | None = None
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        await super().publish(messages)
+        *tasks, last = messages
+        if self.view is not None and last.topic == "uvr_batches":
+            self.view.tell(decode_batch(last.value), *(of_task(decode_task(task.value)) for task in tasks))
 
 
 @dataclass(frozen=True)
@@ -68,7 +82,7 @@ def api_server(prefix: str = "", **settings: Any) -> Iterator[ApiServer]:
     publisher = SeenPublisher(view=view)
     own = ApiSettings(api_host="127.0.0.1", api_port=0, **settings)
     listener = listen(own)
-    app = create_app(own, publisher, view)
+    app = create_app(own, publisher, view, together=SeenTogether(view=view))
     served = _behind_prefix(app, prefix) if prefix else app
     config = uvicorn.Config(served, http=GuardedProtocol, ws="none", log_config=None, lifespan="on")
     server = uvicorn.Server(config)

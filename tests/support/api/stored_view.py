@@ -14,7 +14,7 @@ from api.view.reader import Reader
 from api.view.store import Batch, Store
 from api.view.view import KafkaView
 from api.view.workers import AnnouncedWorkers
-from common.tasks.messages import DeliveryAttempt, Status, WorkerSeen
+from common.tasks.messages import DeliveryAttempt, Status, TaskBatch, WorkerSeen
 
 
 class _NoFeed:
@@ -70,10 +70,11 @@ class StoredView(KafkaView):
         self.store.close()
         self._directory.cleanup()
 
-    def tell(self, *reported: Status | DeliveryAttempt | WorkerSeen) -> None:
+    def tell(self, *reported: Status | DeliveryAttempt | WorkerSeen | TaskBatch) -> None:
         batch = Batch(
             [one for one in reported if isinstance(one, Status)],
             [one for one in reported if isinstance(one, DeliveryAttempt)],
             workers=[one for one in reported if isinstance(one, WorkerSeen)],
+            batches=[one for one in reported if isinstance(one, TaskBatch)],
         )
         self._changes.tell(self.store.apply(batch))

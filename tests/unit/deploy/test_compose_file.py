@@ -44,6 +44,7 @@ SECRET_FILES = {
     "SESSION_KEY_FILE",
     "AWS_SECRET_ACCESS_KEY_FILE",
     "WEBHOOK_SECRET_FILE",
+    "WEBHOOK_SIGNING_KEY_FILE",
 }
 # Files on the host, which are at other paths in the container.
 MOUNTED = CERTIFICATES | SECRET_FILES | {"PRESETS_FILE", "USER_LIMITS_FILE"}

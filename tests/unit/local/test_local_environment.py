@@ -15,6 +15,7 @@ from tests.support.paths import REPOSITORY
 NEEDED = {
     "BASIC_AUTH_PASSWORD": {"api"},
     "WEBHOOK_SECRET": {"uploader"},
+    "WEBHOOK_SIGNING_KEY": {"uploader"},
     "KAFKA_SASL_PASSWORD": {"api", "processor", "processor-2", "uploader"},
     "AWS_SECRET_ACCESS_KEY": {"api", "uploader"},
     "AWS_SESSION_TOKEN": {"api", "uploader"},

@@ -7,6 +7,7 @@ SECRETS = [
     "KAFKA_SASL_PASSWORD_FILE",
     "kafka_sasl_password",  # counts as the setting too
     "WEBHOOK_SECRET",
+    "WEBHOOK_SIGNING_KEY",
     "HF_TOKEN",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",

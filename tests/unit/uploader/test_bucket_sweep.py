@@ -114,20 +114,24 @@ def test_traces_of_deleted_results_go_when_nobody_can_know_of_the_task_any_more(
     lab.put(young, tombstone, STATUS_RETENTION_S - 1)
     lab.put("out/cache/abc/old.json", b"{}", 11 * DAY_S)
     lab.put("out/cache/abc/young.json", b"{}", 9 * DAY_S)
-    before = lab.bucket.bodies.keys() - {old, "out/cache/abc/old.json"}
+    batch = f"out/batches/{OTHER}/callback.json"
+    lab.put(batch, b"{}", STATUS_RETENTION_S + 1)
+    lab.put(f"out/batches/{UUID(int=10)}/callback.json", b"{}", STATUS_RETENTION_S - 1)
+    before = lab.bucket.bodies.keys() - {old, batch, "out/cache/abc/old.json"}
     lab.sweep()
     assert lab.bucket.bodies.keys() == before
     assert lab.expired == []
 
 
 def test_what_the_bucket_holds_is_counted_by_kind_and_what_others_keep_there_is_not(lab):
-    for key in ("out/uploads/a/b/audio", "out/stage/t/p.1/vocals.wav", "out/cache/a/b.json", "out/else", "x"):
+    ours = ("uploads/a/b/audio", "stage/t/p.1/vocals.wav", "cache/a/b.json", "batches/a/callback.json")
+    for key in (*(f"out/{name}" for name in ours), "out/else", "x"):
         lab.put(key, b"12345")
     before = BucketSweep(lab.bucket, "out/", 0, lab.expired.extend)
     assert before.bytes_by_kind() == {}
     sweep = lab.sweep()
     results = [body for key, body in lab.bucket.bodies.items() if key.startswith(f"out/{TASK_UUID}/")]
-    others = {("stage",): 5, ("uploads",): 5, ("cache",): 5}
+    others = {("stage",): 5, ("uploads",): 5, ("cache",): 5, ("batches",): 5}
     assert sweep.bytes_by_kind() == {("results",): sum(map(len, results)), **others}
     assert sweep.objects_by_kind() == {("results",): 3, **dict.fromkeys(others, 1)}
 

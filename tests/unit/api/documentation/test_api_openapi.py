@@ -30,14 +30,14 @@ def test_the_request_is_documented_and_needs_credentials(document):
     schema = document["components"]["schemas"]["Submission"]
     assert schema["required"] == ["audio"]
     assert set(schema["properties"]) == {
-        *("audio", "hook_url", "cancel_after_s", "label", "metadata", "cache", "priority"),
+        *("audio", "hook_url", "cancel_after_s", "label", "metadata", "cache", "priority", "hook_events"),
         *("preset", "model", "models", "ensemble", "weights", "stems", "output", "start_s", "duration_s"),
     }
     assert operation["requestBody"]["required"]
     assert operation["security"] == [{"HTTPBasic": []}, {"HTTPBearer": []}]
     assert document["components"]["securitySchemes"]["HTTPBasic"]["scheme"] == "basic"
     assert document["components"]["securitySchemes"]["HTTPBearer"]["scheme"] == "bearer"
-    assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key"]
+    assert [parameter["name"] for parameter in operation["parameters"]] == ["Idempotency-Key", "Prefer"]
 
 
 def test_every_answer_is_documented_with_an_example_and_nothing_that_never_comes(document):
@@ -45,6 +45,7 @@ def test_every_answer_is_documented_with_an_example_and_nothing_that_never_comes
     assert set(responses) == {
         *(
             "200",
+            "202",
             "400",
             "401",
             "403",
@@ -61,7 +62,7 @@ def test_every_answer_is_documented_with_an_example_and_nothing_that_never_comes
         )
     }
     for status, response in responses.items():
-        media_type = "application/json" if status == "200" else "application/problem+json"
+        media_type = "application/json" if status in ("200", "202") else "application/problem+json"
         assert list(response["content"]) == [media_type]
         content = response["content"][media_type]
         MODELS[content["schema"]["$ref"]].model_validate(content["example"])
@@ -104,11 +105,12 @@ def test_every_answer_about_tasks_is_documented_with_an_example(document, path):
     operation = document["paths"][f"/tasks{path}"]["get"]
     assert operation["security"] == [{"HTTPBasic": []}, {"HTTPBearer": []}]
     expected = {"200", "400", "401", "403", "429", "503", "default"} | ({"404"} if path else set())
+    expected |= {"202"} if path == "/{task_uuid}" else set()
     assert operation["responses"].keys() == expected | ({"204"} if path.endswith("events") else set())
     for status, response in operation["responses"].items():
         for content in response.get("content", {}).values():
             example = content["example"]
-            if status != "200":
+            if status not in ("200", "202"):
                 Problem.model_validate(example)
             elif not path.endswith("events"):
                 {"": TaskPage, "/{task_uuid}": TaskStatus}.get(path, Deliveries).model_validate(example)

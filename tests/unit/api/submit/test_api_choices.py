@@ -232,3 +232,12 @@ def test_any_other_priority_is_refused(priority):
     assert answer.status == 400
     assert "priority" in answer.json()["error"]
     assert client.publisher.tasks == []
+
+
+def test_the_events_for_the_hook_are_in_order_and_the_default_is_left_out():
+    client = ApiClient()
+    for events in (["failed", "started", "started"], ["cancelled", "failed", "succeeded"]):
+        assert client.generate(SONG | {"hook_events": events}).status == 200
+    assert [task.hook_events for task in client.publisher.tasks] == [("started", "failed"), None]
+    for wrong in ([], ["ended"], "started"):
+        assert client.generate(SONG | {"hook_events": wrong}).status == 400

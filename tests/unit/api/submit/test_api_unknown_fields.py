@@ -57,7 +57,7 @@ def test_a_misspelt_field_is_refused_with_the_one_that_is_meant(name, meant, bes
 @pytest.mark.parametrize(
     "names",
     [["urgency"], ["artist", "output_format", "urgency"], ["task_uuid", "run", "user"], ["state", "status"],
-     ["hook_events", "comment", "title", "date"], ["audio_format"], ["", "_", "é", "音楽"],
+     ["notify_events", "comment", "title", "date"], ["audio_format"], ["", "_", "é", "音楽"],
      ["model_fields", "__class__", "model_extra", "choices"]],
 )  # fmt: skip
 def test_other_fields_are_left_aside_and_named(caplog, names):

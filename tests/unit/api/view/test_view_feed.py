@@ -20,9 +20,9 @@ from common.tasks.messages import Task
 from tests.support.api.announcements import worker
 from tests.support.waiting import wait_for
 
-TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries", "uvr_models")
+TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries", "uvr_models", "uvr_batches")
 OTHER_LANES = lanes.topics("uvr_tasks")[1:]
-TASKS, STATUSES, DELIVERIES, WORKERS = (TopicPartition(topic, 0) for topic in TOPICS)
+TASKS, STATUSES, DELIVERIES, WORKERS, BATCHES = (TopicPartition(topic, 0) for topic in TOPICS)
 
 
 def task(number: int) -> bytes:

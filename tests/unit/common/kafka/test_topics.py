@@ -32,8 +32,9 @@ OURS = [
     "uvr_status",
     "uvr_control",
     "uvr_models",
+    "uvr_batches",
 ]
-COMPACTED = ("uvr_status", "uvr_control")
+COMPACTED = ("uvr_status", "uvr_control", "uvr_batches")
 
 
 @pytest.fixture

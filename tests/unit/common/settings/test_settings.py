@@ -199,6 +199,7 @@ SECRETS = [
     (ApiSettings, "AWS_SECRET_ACCESS_KEY"),
     (UploaderSettings, "AWS_SECRET_ACCESS_KEY"),
     (UploaderSettings, "WEBHOOK_SECRET"),
+    (UploaderSettings, "WEBHOOK_SIGNING_KEY"),
 ]
 
 

@@ -1,0 +1,134 @@
+"""Admits batches: each whole or not at all, once for each Idempotency-Key, and only if all of it has room."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from api.batches.parsing import refuse_item
+from api.batches.records import records_of
+from api.metrics import ApiMetrics, TaskRefusal
+from api.problems import ProblemError
+from api.publishing.together import TogetherPublisher
+from api.submit.admission import Admission, Admitted, KeyLocks
+from api.view.view import TaskView, ViewUnavailable
+from common.failpoint import Failpoint
+from common.settings.schema import ApiSettings
+from common.tasks.messages import Task, TaskBatch
+from common.tasks.messages.task import upload_id_of
+
+# How long to look for an earlier request. It need not be found: its tasks have the same ids.
+_PATIENCE_S = 1.0
+# A body of 4 MiB takes some 40 MiB while it is checked.
+_MOST_OF_USER, _MOST = 2, 8
+
+
+class BatchAdmission:
+    """Admits batches, in one event loop. It refuses nothing while the view is not up to date."""
+
+    def __init__(
+        self,
+        settings: ApiSettings,
+        admission: Admission,
+        publisher: TogetherPublisher,
+        view: TaskView,
+        metrics: ApiMetrics,
+    ):
+        self._settings, self._admission, self._publisher = settings, admission, publisher
+        self._view, self._metrics = view, metrics
+        self._key_locks = KeyLocks(settings.kafka_ack_timeout_s)
+        self._under_way: Counter[str] = Counter()
+
+    @contextmanager
+    def counted(self, user: str) -> Iterator[None]:
+        """Count a batch that is read. Raise ProblemError 429 if too many are read already."""
+        if self._under_way[user] >= _MOST_OF_USER or self._under_way.total() >= _MOST:
+            raise ProblemError(
+                429,
+                "Too many batches are being submitted; please try again in a few seconds",
+                error_code="too_many_batches",
+                headers={"Retry-After": "2"},
+            )
+        self._under_way[user] += 1
+        try:
+            yield
+        finally:
+            self._under_way[user] -= 1
+            self._under_way += Counter()  # drops counts of 0
+
+    async def admit(self, batch: TaskBatch, tasks: Sequence[Task]) -> Admitted:
+        """Return once all `tasks` are safely queued. Raise ProblemError, PublisherUnavailable."""
+        _check_each(tasks, self._admission.check_priority)
+        if batch.idempotency_key is None:
+            await self._publish_if_room(batch, tasks)
+            return Admitted.NOW
+        async with self._key_locks.take(batch.batch_uuid):
+            first = await self._first(batch)
+            if first is None:
+                await self._publish_if_room(batch, tasks)
+                return Admitted.NOW
+            self._compare(batch, first)
+            return Admitted.BEFORE
+
+    async def _first(self, batch: TaskBatch) -> TaskBatch | None:
+        if not self._view.is_current:
+            return None
+        try:
+            return await self._view.find_batch(batch.batch_uuid, _PATIENCE_S)
+        except ViewUnavailable:
+            return None
+
+    def _compare(self, batch: TaskBatch, first: TaskBatch) -> None:
+        if first.submission_digest == batch.submission_digest:
+            return
+        self._metrics.task_refused(TaskRefusal.KEY_REUSED)
+        raise ProblemError(
+            409,
+            f"This Idempotency-Key belongs to batch {first.batch_uuid}, which was submitted with another "
+            "body: use a new key",
+            error_code=TaskRefusal.KEY_REUSED,
+            batch_uuid=first.batch_uuid,
+        )
+
+    async def _publish_if_room(self, batch: TaskBatch, tasks: Sequence[Task]) -> None:
+        await self._admission.check_audio(batch.user)
+        if self._view.is_current:
+            _check_each(tasks, self._admission.check_choices)
+            await self._admission.check_room(batch.user, len(tasks))
+        # No `await` between the check and `enter`: other requests of a burst would find the same room.
+        for task in tasks:
+            self._view.backlog.enter(task.task_uuid, task.user)
+        try:
+            ready = await self._with_songs(tasks)
+            await self._publisher.publish(records_of(batch, ready, self._settings))
+        except BaseException:
+            for task in tasks:
+                self._view.backlog.leave(task.task_uuid)
+            raise
+        Failpoint.API_ACKNOWLEDGED.reach()
+
+    async def _with_songs(self, tasks: Sequence[Task]) -> list[Task]:
+        """Return the tasks with the names of their uploads' files. The uploads are kept for them from now on.
+
+        Uploads of a batch that is not published all the same leave their marks to the sweep of the uploaders.
+        """
+        ready = list(tasks)
+        wanted = [index for index, task in enumerate(tasks) if upload_id_of(task.audio) is not None]
+        calls = (self._admission.with_song(tasks[index]) for index in wanted)
+        found = await asyncio.gather(*calls, return_exceptions=True)
+        for index, task in zip(wanted, found, strict=True):
+            if isinstance(task, ProblemError):
+                refuse_item(index, task)
+            if isinstance(task, BaseException):
+                raise task
+            ready[index] = task
+        return ready
+
+
+def _check_each(tasks: Sequence[Task], check: Callable[[Task], None]) -> None:
+    """Raise ProblemError about the first task that `check` refuses."""
+    for index, task in enumerate(tasks):
+        try:
+            check(task)
+        except ProblemError as error:
+            refuse_item(index, error)

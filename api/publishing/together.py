@@ -1,0 +1,65 @@
+"""Publishes several messages in one Kafka transaction: all of them, or none."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+from uuid import uuid4
+
+from kafka.errors import KafkaError
+
+from api.publishing.publisher import PublisherUnavailable
+from common.kafka.records import Message
+from common.kafka.transaction import TransactionalProducer
+from common.settings.schema import TransactionSettings
+
+_TRANSACTIONAL_ID = "uvr_batch-"
+
+
+class TogetherPublisher(Protocol):
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Return once all messages are stored. Raise PublisherUnavailable: all may be stored, or none is."""
+
+    def close(self) -> None: ...
+
+
+class KafkaTogether:
+    """A TogetherPublisher with a thread of its own, since each step of a transaction blocks.
+
+    Each transaction has a new producer and a new id, which costs some 50 ms: none has to be mended, and none
+    carries what another one left. The broker ends the transaction of an api that has died after
+    KAFKA_TRANSACTION_TIMEOUT_MS.
+    """
+
+    def __init__(self, connect: Callable[[], TransactionalProducer], ack_timeout_s: float):
+        """`connect` may block and raise."""
+        self._connect, self._ack_timeout_s = connect, ack_timeout_s
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-batch")
+
+    @classmethod
+    def of(cls, settings: TransactionSettings, ack_timeout_s: float) -> "KafkaTogether":
+        def connect() -> TransactionalProducer:
+            return TransactionalProducer.connect(settings, f"{_TRANSACTIONAL_ID}{uuid4()}")
+
+        return cls(connect, ack_timeout_s)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        # Cancelled by the time-out, it is not begun: who was told "not queued" must not see it appear later.
+        sending = self._thread.submit(self._publish, messages)
+        try:
+            async with asyncio.timeout(self._ack_timeout_s):
+                await asyncio.wrap_future(sending)
+        except TimeoutError:
+            raise PublisherUnavailable("Kafka did not confirm in time") from None
+        except (KafkaError, OSError, ValueError) as error:
+            raise PublisherUnavailable(str(error) or type(error).__name__) from error
+
+    def close(self) -> None:
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def _publish(self, messages: Sequence[Message]) -> None:
+        producer = self._connect()
+        try:
+            producer.publish(messages)
+        finally:
+            producer.discard()

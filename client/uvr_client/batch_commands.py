@@ -1,0 +1,119 @@
+"""Defines the command `uvr batch`."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from uvr_client import options
+from uvr_client.errors import UploadFailed
+from uvr_client.output import Output
+from uvr_client.session import end
+from uvr_client.songs import file_of
+from uvr_client.watching import TaskWatcher
+
+_MAX_ITEMS = 1000
+# Files of a directory with other endings are left alone: covers, notes and the like.
+_SONGS = tuple(
+    f".{ending}"
+    for ending in (
+        *(
+            "wav",
+            "flac",
+            "mp3",
+            "ogg",
+            "oga",
+            "opus",
+            "spx",
+            "m4a",
+            "mp4",
+            "mov",
+            "mka",
+            "mkv",
+            "webm",
+            "aac",
+        ),
+        *("aif", "aiff", "caf", "au", "wv", "tta", "wma", "avi", "ac3", "eac3", "dts", "w64", "rf64"),
+    )
+)
+
+Source = Annotated[
+    Path,
+    typer.Argument(
+        metavar="FILE.jsonl|DIR",
+        help="a submission a line, as JSON; or a directory, whose songs are all submitted",
+    ),
+]
+
+
+def batch(
+    context: typer.Context,
+    source: Source,
+    hook: Annotated[
+        str | None, typer.Option(metavar="URL", help="POST one callback once all tasks have ended")
+    ] = None,
+    wait: options.Wait = False,
+    download: options.Download = None,
+    idempotency_key: options.Key = None,
+    preset: options.Preset = None,
+    model: options.Model = None,
+    stems: options.Stems = None,
+    output_format: options.OutputFormat = None,
+    as_json: options.Json = False,
+) -> None:
+    """Submit up to 1,000 songs at once, all or none, and print the batch's id. Files are uploaded first.
+
+    A line's fields are those of POST /generate; a path in `audio` is relative to the file. The options are
+    for songs whose line does not say otherwise.
+    """
+    output = Output(as_json)
+    written = {"format": output_format} if output_format else None
+    chosen = {"preset": preset, "model": model, "stems": options.parts(stems), "output": written}
+    defaults = {name: value for name, value in chosen.items() if value is not None}
+    with context.obj.client(output) as client:
+        items = _items_of(source)
+        files = sum(file_of(item["audio"]) is not None for item in items)
+        if files and not as_json:
+            output.say(f"uploading {files} files")
+        queued = client.submit_batch(items, defaults or None, hook, idempotency_key=idempotency_key)
+        ids = [task.task_uuid for task in queued.tasks]
+        if not (wait or download):
+            output.result(queued.model_dump(mode="json"), str(queued.batch_uuid))
+            return
+        output.say(f"{queued.batch_uuid}: {len(ids)} tasks queued")
+        songs = {one: {"audio": str(item["audio"])} for one, item in zip(ids, items, strict=True)}
+        codes = TaskWatcher(client, output, download, songs).run(ids)
+    end(*codes)
+
+
+def _items_of(source: Path) -> Sequence[Mapping[str, Any]]:
+    """Returns the submissions of a file or directory. Raises UploadFailed and BadParameter."""
+    try:
+        if source.is_dir():
+            songs = sorted(path for path in source.iterdir() if path.suffix.lower() in _SONGS)
+            items = [{"audio": path, "label": path.stem[:200]} for path in songs]
+        else:
+            lines = source.read_text(encoding="utf-8").splitlines()
+            items = [_item(source, number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise UploadFailed(f"{source}: {getattr(error, 'strerror', None) or error}") from error
+    if not 1 <= len(items) <= _MAX_ITEMS:
+        raise typer.BadParameter(f"{source} has {len(items)} songs: expected 1 to {_MAX_ITEMS}")
+    return items
+
+
+def _item(source: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        item = json.loads(line)
+    except ValueError as error:
+        raise typer.BadParameter(f"{source}, line {number}: not JSON: {error}") from None
+    audio = item.get("audio") if isinstance(item, dict) else None
+    if not isinstance(audio, str):
+        raise typer.BadParameter(f'{source}, line {number}: expected an object with "audio"')
+    path = file_of(audio)
+    return {**item, "audio": audio if path is None else source.parent / path}
+
+
+COMMANDS = (batch,)

@@ -1,0 +1,235 @@
+"""Many songs at once: all are queued, in order, or none is; and one order to call once all have ended."""
+
+import asyncio
+import json
+from uuid import uuid4
+
+import pytest
+
+from api.batches.ends import BatchEnds
+from api.submit.submission import batch_uuid
+from api.view.merge import of_task
+from common.tasks.messages import (
+    Cancel,
+    State,
+    TaskBatch,
+    WorkerSeen,
+    decode_batch,
+    decode_result_record,
+    decode_task,
+    item_uuids,
+)
+from tests.support.api.api_client import ApiClient, basic
+
+ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
+SONGS = [{"audio": f"https://example.com/{number}.mp3"} for number in range(3)]
+HOOK = "https://example.com/hook"
+
+
+@pytest.fixture
+def client(three_users) -> ApiClient:
+    return ApiClient(basic_auth_users_file=three_users, admin_usernames="root")
+
+
+def post(client: ApiClient, body, user=ALICE, **headers):
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    return client.request("POST", "/batches", user | names, [json.dumps(body).encode()])
+
+
+def submitted(client: ApiClient, body, **headers) -> TaskBatch:
+    """The batch that is queued, which the view knows from here on."""
+    assert post(client, body, **headers).status == 200
+    *tasks, batch = client.together.transactions[-1]
+    found = decode_batch(batch.value)
+    client.view.tell(found, *(of_task(decode_task(task.value)) for task in tasks))
+    return found
+
+
+def end(client: ApiClient, batch: TaskBatch, *states: State) -> None:
+    """Ends the first tasks of the batch in these states."""
+    for task_uuid, state in zip(item_uuids(batch.batch_uuid, 0, batch.count), states, strict=False):
+        known = client.view._reader.find(task_uuid)
+        code = "cancelled" if state is State.CANCELLED else None
+        ended = {"state": state, "at": 50.0, "times": {state: 40.0 + len(state)}, "error_code": code}
+        client.view.tell(known.model_copy(update=ended))
+
+
+def test_all_songs_are_queued_together_and_answered_in_order(client):
+    body = {"items": SONGS, "defaults": {"model": "m", "label": "all", "unheard_of": 1}, "hook_url": HOOK}
+    body["items"] = [SONGS[0], SONGS[1] | {"label": "own"}, SONGS[2] | {"model": None}]
+    answer = post(client, body | {"metadata": {"order": 17}, "colour": "red"})
+    (records,) = client.together.transactions
+    assert [record.topic for record in records] == ["uvr_tasks"] * 3 + ["uvr_batches"]
+    tasks, batch = [decode_task(record.value) for record in records[:3]], decode_batch(records[3].value)
+    assert [task.audio for task in tasks] == [song["audio"] for song in SONGS]
+    assert [task.label for task in tasks] == ["all", "own", "all"]
+    assert [task.choices.model if task.choices else None for task in tasks] == ["m", "m", None]
+    assert {task.user for task in tasks} | {batch.user} == {"alice"}
+    assert (batch.count, batch.hook_url, batch.metadata) == (3, HOOK, {"order": 17})
+    known = answer.json()
+    assert [one["task_uuid"] for one in known["tasks"]] == [str(task.task_uuid) for task in tasks]
+    assert (known["batch_uuid"], known["ignored"]) == (str(batch.batch_uuid), ["colour"])
+    assert [one["ignored"] for one in known["tasks"]] == [["unheard_of"]] * 3
+    assert client.view.backlog.queued("alice").of_user == 3
+
+
+def test_one_wrong_item_refuses_the_batch_and_each_wrong_item_is_named(client):
+    items = [SONGS[0], {"audio": "ftp://example.com/a"}, 7, {"audoi": "https://example.com/a"}]
+    answer = post(client, {"items": items})
+    problem = answer.json()
+    assert (answer.status, problem["error_code"]) == (400, "items_invalid")
+    assert [one["index"] for one in problem["problems"]] == [1, 2, 3]
+    assert [one.get("error_code") for one in problem["problems"]] == [
+        "address_invalid",
+        None,
+        "field_unknown",
+    ]
+    assert client.together.transactions == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"items": []},
+        {"items": [SONGS[0]] * 1001},
+        {"items": SONGS, "defaults": 3},
+        {"items": SONGS, "hook_url": "nowhere"},
+        {"items": SONGS, "metadata": [1]},
+        {"items": SONGS, "hookurl": HOOK},
+    ],
+)
+def test_a_wrong_batch_is_refused(client, body):
+    assert post(client, body).status == 400
+    assert client.together.transactions == []
+
+
+def test_a_repeated_key_is_the_same_batch_and_another_body_is_refused(client):
+    batch = submitted(client, {"items": SONGS}, Idempotency_Key="k")
+    assert batch.batch_uuid == batch_uuid("alice", "k")
+    again = post(client, {"items": [dict(reversed(song.items())) for song in SONGS]}, Idempotency_Key="k")
+    assert (again.status, again.json()["batch_uuid"]) == (200, str(batch.batch_uuid))
+    other = post(client, {"items": SONGS[:2]}, Idempotency_Key="k")
+    assert (other.status, other.json()["error_code"]) == (409, "key_reused")
+    assert len(client.together.transactions) == 1
+
+
+def test_a_batch_that_kafka_does_not_confirm_promises_nothing(client):
+    client.together.away = "away"
+    answer = post(client, {"items": SONGS})
+    assert (answer.status, "Retry-After".lower() in answer.headers) == (503, True)
+    assert client.view.backlog.queued("alice").of_user == 0
+
+
+def test_a_batch_needs_room_for_all_its_songs(three_users):
+    client = ApiClient(basic_auth_users_file=three_users, max_queued_tasks_per_user=4)
+    submitted(client, {"items": SONGS[:2]})
+    refused = post(client, {"items": SONGS})
+    assert (refused.status, refused.json()["error_code"]) == (429, "too_many_queued_by_user")
+    assert post(client, {"items": SONGS[:2]}).status == 200
+
+
+def test_a_choice_that_nobody_has_names_its_item(client, monkeypatch):
+    monkeypatch.setattr(client.view.workers, "live", lambda: (WorkerSeen.model_validate(WORKER),))
+    answer = post(client, {"items": [*SONGS, SONGS[0] | {"model": "unheard-of"}]})
+    problem = answer.json()
+    assert (answer.status, problem["error_code"], problem["problems"][0]["index"]) == (
+        400,
+        "model_unknown",
+        3,
+    )
+    assert client.together.transactions == []
+
+
+WORKER = {
+    "worker_id": "w",
+    "at": 1.0,
+    "version": "1",
+    "device": "cpu",
+    "slots": 1,
+    "default_model": "m",
+    "models": [{"name": "m", "architecture": "MDX", "stems": ["vocals"]}],
+}
+
+
+def test_a_batch_is_seen_by_its_user_and_admins_with_its_states_and_pages(client):
+    batch = submitted(client, {"items": SONGS, "hook_url": HOOK})
+    end(client, batch, State.SUCCEEDED, State.FAILED)
+    path = f"/batches/{batch.batch_uuid}"
+    first = client.request("GET", f"{path}?limit=2", ALICE).json()
+    assert first["states"] == {"queued": 1, "succeeded": 1, "failed": 1}
+    assert (first["count"], first["is_over"], first["hook_host"]) == (3, False, "example.com")
+    assert [one["state"] for one in first["items"]] == ["succeeded", "failed"]
+    second = client.request("GET", first["next"], ALICE).json()
+    assert ([one["index"] for one in second["items"]], second.get("next")) == ([2], None)
+    assert client.request("GET", path, ROOT).status == 200
+    unknown = client.request("GET", f"/batches/{uuid4()}", BOB)
+    assert client.request("GET", path, BOB).body == unknown.body
+    assert unknown.status == 404
+    assert client.request("GET", path).status == 401
+
+
+def test_a_cancel_is_for_the_tasks_that_have_not_ended_all_together(client):
+    batch = submitted(client, {"items": SONGS})
+    end(client, batch, State.SUCCEEDED)
+    path = f"/batches/{batch.batch_uuid}/cancel"
+    assert client.request("POST", path, BOB).status == 404
+    assert client.request("POST", path, ALICE).status == 202
+    records = client.together.transactions[-1]
+    cancels = [Cancel.model_validate_json(record.value) for record in records]
+    assert [one.task_uuid for one in cancels] == list(item_uuids(batch.batch_uuid, 1, 3))
+    assert {record.topic for record in records} == {"uvr_control"}
+    end(client, batch, State.SUCCEEDED, State.CANCELLED, State.CANCELLED)
+    assert client.request("POST", path, ALICE).status == 409
+
+
+def orders(client: ApiClient) -> list:
+    return [found for found in client.together.transactions if found[0].topic == "uvr_results"]
+
+
+def test_once_all_tasks_have_ended_one_order_goes_out_with_the_batchs_end(client):
+    batch = submitted(client, {"items": SONGS, "hook_url": HOOK, "metadata": {"a": 1}})
+    now_s = [0.0]
+    ends = [
+        BatchEnds(
+            client.settings, client.view, client.together, lambda: now_s[0], lambda: 99.0, lambda p=p: p
+        )
+        for p in (0.0, 2.0)
+    ]
+
+    def look() -> int:
+        for one in ends:
+            asyncio.run(one.look())
+        return len(orders(client))
+
+    end(client, batch, State.SUCCEEDED, State.CANCELLED)
+    assert look() == 0
+    end(client, batch, State.SUCCEEDED, State.CANCELLED, State.FAILED)
+    assert look() == 1  # the second api still waits
+    order, closed = orders(client)[0]
+    body = decode_result_record(order.value).callback
+    assert body.states == {State.SUCCEEDED: 1, State.FAILED: 1, State.CANCELLED: 1}
+    assert [one.state for one in body.tasks] == [State.SUCCEEDED, State.CANCELLED, State.FAILED]
+    assert (body.tasks[1].error_code, body.timestamp, body.metadata) == ("cancelled", 49.0, {"a": 1})
+    client.view.tell(decode_batch(closed.value))
+    now_s[0] = 1000.0
+    assert look() == 1
+    seen = client.request("GET", f"/batches/{batch.batch_uuid}", ALICE).json()
+    assert (seen["is_over"], seen["called_at"]) == (True, 99.0)
+
+
+def test_an_order_that_kafka_does_not_take_is_given_later_and_the_first_record_undoes_no_end(client):
+    batch = submitted(client, {"items": SONGS[:1], "hook_url": HOOK})
+    end(client, batch, State.SUCCEEDED)
+    now_s = [0.0]
+    ends = BatchEnds(client.settings, client.view, client.together, lambda: now_s[0], pause_s=lambda: 0.0)
+    client.together.away = "away"
+    asyncio.run(ends.look())
+    client.together.away, now_s[0] = "", 60.0
+    asyncio.run(ends.look())
+    (given,) = orders(client)
+    client.view.tell(decode_batch(given[1].value))
+    client.view.tell(batch)  # compaction leaves any order between partitions of a new view's first reading
+    now_s[0] = 1000.0
+    asyncio.run(ends.look())
+    assert len(orders(client)) == 1
