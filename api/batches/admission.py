@@ -11,7 +11,7 @@ from api.metrics import ApiMetrics, TaskRefusal
 from api.problems import ProblemError
 from api.publishing.together import TogetherPublisher
 from api.submit.admission import Admission, Admitted, KeyLocks
-from api.view.view import TaskView, ViewUnavailable
+from api.view.task_view import TaskView, ViewUnavailable
 from common.failpoint import Failpoint
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Task, TaskBatch

@@ -19,7 +19,7 @@ from api.batches.records import records_of_end
 from api.batches.states import count_states
 from api.publishing.publisher import PublisherUnavailable
 from api.publishing.together import TogetherPublisher
-from api.view.view import TaskView, ViewUnavailable
+from api.view.task_view import TaskView, ViewUnavailable
 from common.settings.schema import ApiSettings
 from common.tasks.messages import BatchCallback, BatchEnded, EndedTask, State, Status, TaskBatch, item_uuids
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from api.auth.rules import Rules, RulesFile
 from api.metrics import ApiMetrics, TaskRefusal
 from api.problems import ProblemError
+from api.view.task_view import TaskView, ViewUnavailable
 from api.view.usage import DAY_S, day_begins
-from api.view.view import TaskView, ViewUnavailable
 
 _RUNNING, _AUDIO = "running", "audio"
 _LEAST_RETRY_AFTER_S, _MOST_RETRY_AFTER_S = 1, 3600

@@ -20,7 +20,7 @@ from api.routes.redelivery_limits import RedeliveryLimits
 from api.routes.waiting import Waiters
 from api.submit.admission import Admission
 from api.uploads.gate import UploadGate
-from api.view.view import TaskView
+from api.view.task_view import TaskView
 from common.observability.health import Checks
 from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings

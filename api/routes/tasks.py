@@ -27,7 +27,7 @@ from api.routes.responses import answer, answers_about_one_task, answers_about_t
 from api.routes.waiting import MAX_WAIT_S, documented, location_of
 from api.view import reader
 from api.view.merge import Rank, rank
-from api.view.view import ViewUnavailable
+from api.view.task_view import ViewUnavailable
 from common.tasks.messages import State, Status
 from common.tasks.messages.fields import MAX_LABEL_CHARS
 

@@ -11,7 +11,7 @@ from fastapi import Request
 from pydantic import BaseModel
 
 from api.routes.responses import Answer, answer, reference
-from api.view.view import TaskView, ViewUnavailable
+from api.view.task_view import TaskView, ViewUnavailable
 from common.tasks.messages import Status
 
 MAX_WAIT_S = 60

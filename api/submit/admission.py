@@ -15,7 +15,7 @@ from api.offers.checking import Offers
 from api.problems import ProblemError
 from api.publishing.publisher import PublisherUnavailable, TaskPublisher
 from api.uploads.gate import UploadGate
-from api.view.view import TaskView, ViewUnavailable
+from api.view.task_view import TaskView, ViewUnavailable
 from common.failpoint import Failpoint
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Status, Task
