@@ -95,8 +95,8 @@ REQUEST_BODY = {
                         "description": "the file's checksum in hexadecimal, which the api compares",
                     },
                 },
+                # Of no type: whatever is sent in a form is text.
                 "additionalProperties": {
-                    "type": "string",
                     "description": "the fields of the JSON body: text, or JSON for objects and lists; the "
                     "field of a list may be repeated",
                 },

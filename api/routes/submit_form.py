@@ -11,7 +11,7 @@ from fastapi import Request
 from api.http.pace import paced_body
 from api.problems import ProblemError
 from api.routes.parts import AppParts
-from api.submit.form_fields import as_json
+from api.submit.form_fields import as_json, field_repeated
 from api.uploads.form import boundary_of, read_form
 from api.uploads.song_writer import SongWriter
 from common.storage.upload_record import Upload
@@ -54,7 +54,7 @@ async def received_form(request: Request, user: str, parts: AppParts) -> AsyncIt
             fields = dict(form.fields)
             checksums = fields.pop(_CHECKSUM, [None])
             if len(checksums) > 1:
-                raise ProblemError(400, f"{_CHECKSUM}: the form has this field {len(checksums)} times")
+                raise field_repeated(_CHECKSUM, len(checksums))
             body = as_json(fields, f"upload:{song.upload_id}")
             upload = await song.finish(form.file_name, checksums[0])
         except BaseException:

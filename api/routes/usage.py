@@ -1,5 +1,6 @@
 """`GET /usage`: what a user has had separated by day and model, and the space that the user's files take."""
 
+import re
 import time
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -8,7 +9,7 @@ from operator import attrgetter
 from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
 from api.archive.errors import BucketUnavailable
 from api.problems import ProblemError
@@ -64,6 +65,7 @@ class Usage(BaseModel):
 _MAX_DAYS = 366
 _DEFAULT_DAYS = 30
 _DAY = date(2026, 11, 28)
+_WRITTEN = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _EXAMPLE = Usage(
     first_day=_DAY,
     last_day=_DAY,
@@ -87,7 +89,16 @@ _EXAMPLE = Usage(
 )
 
 
-Day = Annotated[date | None, Query(description="a day in UTC, such as 2026-11-28")]
+def _written_as_day(text: str | None) -> str | None:
+    """Return the text. Raise ValueError for a number, in which pydantic would see seconds since the epoch."""
+    if text is not None and not _WRITTEN.fullmatch(text):
+        raise ValueError("expected a day, such as 2026-11-28")
+    return text
+
+
+Day = Annotated[
+    date | None, BeforeValidator(_written_as_day), Query(description="a day in UTC, such as 2026-11-28")
+]
 
 
 @router.get(
@@ -149,7 +160,9 @@ def _query(user: str | None, first: date | None, last: date | None, today: date)
         first = date.min
     if not timedelta(0) <= last - first < timedelta(days=_MAX_DAYS):
         raise ProblemError(
-            400, f"from, to: expected at most {_MAX_DAYS} days, the first one first, got {first} to {last}"
+            400,
+            f"from, to: expected at most {_MAX_DAYS} days, the first one first, got {first} to {last}",
+            error_code="days_invalid",
         )
     return UsageQuery(user, first, last)
 

@@ -22,10 +22,16 @@ def as_json(fields: Mapping[str, Sequence[str]], audio: str) -> bytes:
         if name in _LISTS:
             body[name] = _list(name, texts)
         elif len(texts) > 1:
-            raise ProblemError(400, f"{name[:100]}: the form has this field {len(texts)} times")
+            raise field_repeated(name, len(texts))
         else:
             body[name] = texts[0] if name in _TEXTS else _value(texts[0])
     return json.dumps(body).encode()
+
+
+def field_repeated(name: str, count: int) -> ProblemError:
+    return ProblemError(
+        400, f"{name[:100]}: the form has this field {count} times", error_code="field_repeated"
+    )
 
 
 def _list(name: str, texts: Sequence[str]) -> Any:

@@ -14,7 +14,7 @@ from api.publishing.publisher import PublisherUnavailable
 from common.kafka.records import Message
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
-from common.tasks.messages import Cancel, Deletion, HookTest, Redelivery, Task
+from common.tasks.messages import Cancel, Deletion, DeliveryAttempt, HookTest, Redelivery, Task
 from tests.support.api.stored_view import StoredView
 
 SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}
@@ -52,6 +52,23 @@ class MemoryPublisher:
             HookTest: self.hook_tests,
         }
         kept[type(message)].append(message)
+
+
+@dataclass
+class ReportingPublisher(MemoryPublisher):
+    """The same beside an uploader that reports each hook test to `view` at once, with `reported`."""
+
+    view: StoredView | None = None
+    reported: dict[str, Any] = field(default_factory=lambda: {"status": 204})
+
+    async def publish(self, message: Task | Redelivery | Cancel | Deletion | HookTest) -> None:
+        await super().publish(message)
+        if not isinstance(message, HookTest) or self.view is None:
+            return
+        about = {"task_uuid": message.test_uuid, "hook_url": message.hook_url}
+        self.view.tell(
+            DeliveryAttempt(**about, run=1, try_number=1, started_at=1.0, took_s=0.5, **self.reported)
+        )
 
 
 @dataclass

@@ -69,7 +69,10 @@ def test_a_private_key_is_the_seed_of_rfc_8032():
 
 
 @pytest.mark.parametrize(
-    "text", ["", "whsk_", "whsk_AAAA", SECRET, KEY.removeprefix("whsk_"), f"{KEY} nothing"]
+    "text",
+    ["", "whsk_", "whsk_AAAA", SECRET, KEY.removeprefix("whsk_"), f"{KEY} nothing"],
+    # The key is another one in each process of tests, which must all have the same names.
+    ids=["empty", "prefix", "short", "symmetric", "without-prefix", "two"],
 )
 def test_what_is_no_key_is_refused_and_not_shown(text):
     with pytest.raises(ValueError, match="WEBHOOK_SIGNING_KEY: expected whsk_") as caught:

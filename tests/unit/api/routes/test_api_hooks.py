@@ -4,32 +4,10 @@ import json
 
 import pytest
 
-from common.tasks.messages import DeliveryAttempt
-from tests.support.api.api_client import ApiClient, MemoryPublisher, basic
+from tests.support.api.api_client import ApiClient, ReportingPublisher, basic
 
 ADMIN = basic("admin", "password")
 HOOK = "https://example.com/hook"
-
-
-class ReportingPublisher(MemoryPublisher):
-    """A publisher beside an uploader that reports each test at once, with these fields."""
-
-    view = None
-
-    def __init__(self):
-        super().__init__()
-        self.reported = {"status": 204}
-
-    async def publish(self, message):
-        await super().publish(message)
-        given = {
-            "task_uuid": message.test_uuid,
-            "run": 1,
-            "hook_url": HOOK,
-            "try_number": 1,
-            "started_at": 1.0,
-        }
-        self.view.tell(DeliveryAttempt(**given, took_s=0.5, **self.reported))
 
 
 @pytest.fixture
