@@ -28,7 +28,7 @@ _PR_SET_PDEATHSIG = 1
 _ROOT = Path(__file__).resolve().parent.parent
 _MAX_MESSAGE_BYTES = 1 << 20
 # Settings are read in any case of letters. A *_FILE setting names the file of a secret.
-_SECRET_NAME = re.compile("PASSWORD|SECRET|TOKEN|^AWS_", re.IGNORECASE)
+_SECRET_NAME = re.compile("PASSWORD|SECRET|TOKEN|KEY|^AWS_", re.IGNORECASE)
 
 
 class ChannelClosed(Exception):

@@ -102,7 +102,7 @@ class TaskStatus(BaseModel):
             queue_place=None if queue is None else queue.place,
             queue_eta_s=None if queue is None or queue.eta_s is None else round(queue.eta_s, 1),
             next_try_at=status.next_try_at,
-            model=status.model,
+            model=status.model if status.deleted_at is None else None,
             device=status.device,
             error_code=status.error_code,
             error_message=status.error_message,

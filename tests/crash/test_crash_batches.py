@@ -65,12 +65,13 @@ def test_a_batch_of_a_killed_api_is_there_whole_or_not_at_all(crashing, song_url
     with pytest.raises(OSError, match="without response"):
         submit_batch(crashing, song_url, key)
     crashing.wait_for_end(api)
-    found = queued(crashing) - before
-    assert found.total() == lost
+    wait_for(lambda: (queued(crashing) - before).total() == lost, 30, "the batch, or nothing of it")
     crashing.restart(api)
     wait_for_view(api)
     batch = submit_batch(crashing, song_url, key)
     ids = [task["task_uuid"] for task in batch["tasks"]]
+    # Readers wait for the end of the dead api's transaction, which is the broker's to end.
+    wait_for(lambda: (queued(crashing) - before).total(), 30, "the batch")
     assert sorted((queued(crashing) - before).elements()) == sorted(ids)
     assert_called(crashing, batch["batch_uuid"], 1)
 

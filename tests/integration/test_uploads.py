@@ -229,7 +229,7 @@ def test_a_key_that_comes_again_with_the_same_song_is_the_same_task_and_keeps_on
         (SONG, {"hook_url": "http://127.0.0.1/"}, (400, "address_blocked")),
         (SONG, {"start_s": "soon"}, (400, None)),
         (SONG, {"output": '{"format": "wav"'}, (400, None)),
-        (SONG, {"preset": ["a", "b"]}, (400, None)),
+        (SONG, {"preset": ["a", "b"]}, (400, "field_repeated")),
         (SONG, {"label": "x" * 70_000}, (413, None)),
         (SONG, {f"field{n}": "x" for n in range(1000)}, (400, None)),
     ],

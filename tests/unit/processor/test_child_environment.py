@@ -8,6 +8,8 @@ SECRETS = [
     "kafka_sasl_password",  # counts as the setting too
     "WEBHOOK_SECRET",
     "WEBHOOK_SIGNING_KEY",
+    "SESSION_KEY",
+    "UVR_API_KEY",
     "HF_TOKEN",
     "AWS_ACCESS_KEY_ID",
     "AWS_SECRET_ACCESS_KEY",

@@ -13,6 +13,7 @@ import pytest
 from common.settings.loading import EXIT_BAD_SETTINGS
 from tests.support.fork_server import ForkedProcess, ForkServer, Start, fork, server_for
 from tests.support.paths import REPOSITORY
+from tests.support.processes import die_with_parent
 from tests.support.waiting import wait_for
 
 TELLER = """
@@ -96,6 +97,7 @@ def test_a_forked_process_finds_what_a_started_one_finds(house):
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            preexec_fn=die_with_parent,  # as the template was started
             check=True,
         )
     assert forked == json.loads(house.log.read_text())

@@ -144,7 +144,7 @@ def test_a_session_that_gives_a_task_up_is_closed_and_replaced(broken):
         await publisher.publish(task())
 
     with_publisher(Connector(broken, good), story)
-    assert broken.closed.is_set()
+    assert broken.closed.wait(PATIENCE_S)  # in a thread of its own
     assert len(good.sent) == 1
 
 
