@@ -156,10 +156,11 @@ class LocalConfig:
         env["PATH"] = os.pathsep.join(
             (str(self.directory / "bin"), str(Path(sys.executable).parent), env.get("PATH", os.defpath))
         )
-        env["PYTHONPATH"] = str(self.root)
-        env["PYTHONUNBUFFERED"] = "1"
+        env |= {"PYTHONPATH": str(self.root), "PYTHONUNBUFFERED": "1"}
         trusted = [env.get("TRUSTED_URL_PREFIXES", ""), self.demo_origin if self.has_demo else ""]
         env["TRUSTED_URL_PREFIXES"] = ",".join(filter(None, trusted))
+        if "BASIC_AUTH_USERS_FILE" not in env:  # the one user owns the stack
+            env.setdefault("ADMIN_USERNAMES", env.get("BASIC_AUTH_USERNAME", "admin"))
         if self.has_demo:
             env = demo_host.song_settings(self.demo_origin) | env
         if model_name:

@@ -15,7 +15,7 @@ from soak.house import STAND_IN_PROCESSOR, House
 from soak.outside import Outside
 from soak.plan import Options, Plan, make_plan
 from soak.table import Course
-from soak.tidying import await_tidiness, sweep_stage, sweep_uploads
+from soak.tidying import await_tidiness, sweep_downloads, sweep_stage, sweep_uploads
 from soak.violation import Violation
 
 log = logging.getLogger(__name__)
@@ -110,7 +110,11 @@ def _look(
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
     attempts, overstays, rebalances = evidence.read_logs(house)
     assert attempts, "the logs have no attempt, so kills cannot be matched to attempts"
-    stage, temporary = evidence.files_below(house.stage) + swept, evidence.temporary_files(house)
+    unexplained = sweep_downloads(house, attempts)
+    stage, temporary = (
+        evidence.files_below(house.stage) + swept,
+        evidence.temporary_files(house) + unexplained,
+    )
     shown = evidence.tasks(house, ours)
     house.stop_services()
     found = Evidence(

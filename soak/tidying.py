@@ -3,6 +3,7 @@
 import itertools
 import math
 import time
+from collections.abc import Sequence
 
 from common.settings.schema import UploaderSettings
 from common.storage.bucket import Bucket
@@ -10,8 +11,10 @@ from common.storage.bucket_keys import ALL_UPLOADS
 from common.storage.bucket_stage import open_bucket_stage
 from common.storage.stage import LocalStage
 from common.storage.uploads import Uploads
+from processor.audio.partial_file import PartialDownloads
 from soak import evidence
 from soak.disturbances import Kind
+from soak.evidence import Attempt
 from soak.house import UPLOAD_RETENTION_S, House
 from soak.plan import Plan
 from uploader.songs import SongKeeper
@@ -67,6 +70,24 @@ def sweep_uploads(house: House) -> list[str]:
     for now_s in itertools.islice(moments_s, 2):
         SongKeeper(Uploads(bucket, ""), UPLOAD_RETENTION_S, math.inf, lambda now_s=now_s: now_s).sweep()
     return [f"{len(marks)} marks of uploads after {kills} kills"] if len(marks) > kills else []
+
+
+def sweep_downloads(house: House, attempts: Sequence[Attempt]) -> list[str]:
+    """Sweep partial downloads as processors do when they are old; return a line for each without a reason.
+
+    A processor keeps a download that broke off for the run's next attempt. Here each processor has a disk of
+    its own, so it keeps those whose next attempts were made elsewhere.
+    """
+    # They are in the order of their times.
+    last_worker = {attempt.task_uuid: attempt.worker for attempt in attempts}
+    unexplained = []
+    for name, service in house.services.items():
+        root = service.directory / "temp" / "uvr-downloads"
+        for path in root.glob("*.part"):
+            if last_worker.get(path.name.partition(".")[0], name) == name:
+                unexplained.append(f"{name}: {path.name}, though its task has ended there")
+        PartialDownloads(root, 0, time.time).sweep()
+    return unexplained
 
 
 def _kills_of(house: House, kind: str) -> int:

@@ -113,7 +113,7 @@ class PartialDownloads:
         Raises OSError.
         """
         self.root.mkdir(exist_ok=True)
-        self._sweep()
+        self.sweep()
         name = f"{task.task_uuid}.{task.run}.{hashlib.sha256(task.audio.encode()).hexdigest()[:16]}"
         path = self.root / f"{name}{_SONG}"
         descriptor = _lock(path, os.O_CREAT)
@@ -140,7 +140,8 @@ class PartialDownloads:
             removed = self._remove(path) or removed
         return removed
 
-    def _sweep(self) -> None:
+    def sweep(self) -> None:
+        """Remove the files that nobody has written for `kept_for_s`."""
         for path in self.root.glob(f"*{_SONG}"):
             if self.wall_clock() - _changed_s(path) >= self.kept_for_s:
                 self._remove(path)

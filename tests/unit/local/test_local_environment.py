@@ -151,6 +151,21 @@ def test_the_console_offers_the_demos_song_or_that_of_the_user(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("given", "admins"),
+    [
+        ({}, "admin"),
+        ({"BASIC_AUTH_USERNAME": "dj"}, "dj"),
+        ({"ADMIN_USERNAMES": "boss"}, "boss"),
+        ({"BASIC_AUTH_USERS_FILE": "users"}, None),
+    ],
+)
+def test_the_only_user_is_an_administrator_unless_somebody_else_is(tmp_path, given, admins):
+    stack = loaded(tmp_path, **given)
+    env = program_environment.of_program(stack, "api", stack.environment())
+    assert env.get("ADMIN_USERNAMES") == admins
+
+
+@pytest.mark.parametrize(
     ("given", "expected"),
     [
         ({}, ("admin", "password")),
