@@ -233,3 +233,26 @@ def test_an_order_that_kafka_does_not_take_is_given_later_and_the_first_record_u
     now_s[0] = 1000.0
     asyncio.run(ends.look())
     assert len(orders(client)) == 1
+
+
+def test_each_song_of_a_batch_goes_to_the_lane_of_its_priority(client):
+    items = [song | {"priority": priority} for song, priority in zip(SONGS, (5, 3, 1), strict=True)]
+    assert post(client, {"items": items}).status == 200
+    *tasks, _ = client.together.transactions[-1]
+    assert [message.topic for message in tasks] == ["uvr_tasks_p5", "uvr_tasks", "uvr_tasks_p1"]
+
+
+@pytest.mark.parametrize(
+    ("rules", "status", "code"),
+    [
+        ("default.max_priority = 3", 403, "priority_not_allowed"),
+        ("default.max_running = 2", 429, "too_many_running"),
+    ],
+)
+def test_a_batch_keeps_to_its_users_limits_as_single_songs_do(tmp_path, rules, status, code):
+    limits = tmp_path / "limits.toml"
+    limits.write_text(rules)
+    client = ApiClient(user_limits_file=limits)
+    answer = post(client, {"items": [*SONGS[:2], SONGS[2] | {"priority": 4}]}, basic("admin", "password"))
+    assert (answer.status, answer.json()["error_code"]) == (status, code)
+    assert client.together.transactions == []
