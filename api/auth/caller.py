@@ -1,4 +1,4 @@
-"""Who sends a request, and what the request may do."""
+"""Says who sends a request, and what the request may do."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ _READS = ("GET", "HEAD")
 
 
 class Scope(StrEnum):
-    """What a key, or a user, may do. `ADMIN` alone makes nobody an administrator: see ADMIN_USERNAMES."""
+    """Names what a key or a user may do. `ADMIN` alone makes nobody an administrator: see ADMIN_USERNAMES."""
 
     SUBMIT = "submit"
     """Submit, upload, cancel, delete, redeliver: every request that changes something."""

@@ -34,7 +34,7 @@ def _checked_name(name: str) -> str:
 
 
 class ApiKey(BaseModel):
-    """What the file keeps of a key. Points in time are in seconds since the epoch."""
+    """An entry of the file: all that is kept of a key. Points in time are in seconds since the epoch."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

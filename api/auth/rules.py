@@ -38,7 +38,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class Rules:
-    """What one user may do. None sets no limit.
+    """The rules of one user. None sets no limit.
 
     `max_running` limits the tasks that are queued or being worked on. `max_audio_s_per_day` limits the
     seconds of audio in the songs that were submitted since midnight UTC.

@@ -1,1 +1,1 @@
-"""What each user may do: the operator's rules, and what is left of a user's limits."""
+"""Holds users to the operator's rules, and says what is left of their limits."""

@@ -42,7 +42,7 @@ class Standing:
 
     @property
     def state(self) -> str:
-        """What is left as an item of the header `RateLimit`."""
+        """The rest of the limit as an item of the header `RateLimit`."""
         rest = "" if self.renewed_in_s is None else f";t={self.renewed_in_s}"
         return f'"{self.name}";r={self.left}{rest}'
 

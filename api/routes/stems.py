@@ -1,4 +1,4 @@
-"""What the routes that read a task's stems have in common: which tasks have none, and how that is told."""
+"""Refuses tasks without stems, for all routes that read stems."""
 
 from api.problems import ProblemError
 from api.routes.deletion import TASK_DELETED, refuse_deleted

@@ -42,7 +42,7 @@ class DayOfModel(BaseModel):
 
 
 class UserUsage(BaseModel):
-    """What one user has had separated, and the space that the user's files take."""
+    """The accounts of one user: what was separated, and the space that the user's files take."""
 
     user: str
     results: Space = Field(description="tasks whose stems are kept, and the bytes of the stems")
@@ -55,7 +55,7 @@ class UserUsage(BaseModel):
 
 
 class Usage(BaseModel):
-    """What users have had separated from one day to another, both included, and the space that it takes."""
+    """The accounts of users for the days from one to another, both included."""
 
     first_day: date
     last_day: date

@@ -1,4 +1,4 @@
-"""What was separated for whom, for accounts and limits: a row for each task that has got stems.
+"""Accounts for what was separated, and for whom: a row for each task that has got stems.
 
 A row stays when the stems are deleted. A task that fails costs its user nothing. A task counts for the day
 (in UTC) on which it was submitted, whenever it is done: a day's numbers then never depend on the queue.
@@ -30,7 +30,7 @@ class UsageQuery:
 
 @dataclass(frozen=True)
 class DayUsage:
-    """What one user had separated by one model, or list of models, on one day.
+    """The songs that one model, or list of models, has separated for one user on one day.
 
     `size_bytes` are the stems' bytes, as far as the stems are still kept.
     """
