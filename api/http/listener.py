@@ -32,6 +32,29 @@ _TOO_MANY = plain_problem(
 )
 
 
+class _SpareDescriptor:
+    """A file descriptor that is kept for the moment when no other is left.
+
+    While it is given back, another thread may open something in its place. Then it is missing until `take`
+    finds a free one again.
+    """
+
+    def __init__(self) -> None:
+        self._number: int | None = None
+        self.take()
+
+    def take(self) -> None:
+        if self._number is None:
+            with suppress(OSError):
+                self._number = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+
+    def give_back(self) -> None:
+        if self._number is not None:
+            # First, so that no number of somebody else's descriptor is ever kept and closed.
+            number, self._number = self._number, None
+            os.close(number)
+
+
 class Listener(socket.socket):
     """A listening socket for one event loop. `connections`, if it is set, decides who is let in."""
 
@@ -40,7 +63,7 @@ class Listener(socket.socket):
     def prepare(self, connections: Connections) -> None:
         self.connections = connections
         self._repeats, self._accepted = Repeats(), 0
-        self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._spare = _SpareDescriptor()
 
     def accept(self) -> tuple[socket.socket, Peer]:
         """Accept a connection. Raise BlockingIOError while none waits, or none can be let in."""
@@ -61,7 +84,7 @@ class Listener(socket.socket):
 
     def close(self) -> None:
         if self.connections is not None and self.fileno() >= 0:
-            os.close(self._spare)
+            self._spare.give_back()
         super().close()
 
     def _count(self) -> None:
@@ -77,6 +100,7 @@ class Listener(socket.socket):
 
         Otherwise the same error would come again at once, and keep the event loop busy.
         """
+        self._spare.take()
         try:
             return super().accept()
         except OSError as error:
@@ -90,12 +114,10 @@ class Listener(socket.socket):
 
     def _drop(self) -> None:
         """Accept and close a connection, with the spare file descriptor."""
-        os.close(self._spare)
-        try:
-            with suppress(OSError):
-                super().accept()[0].close()
-        finally:
-            self._spare = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+        self._spare.give_back()
+        with suppress(OSError):
+            super().accept()[0].close()
+        self._spare.take()
 
 
 class _Accepted(socket.socket):

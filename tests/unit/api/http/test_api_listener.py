@@ -1,11 +1,18 @@
 """The listening socket: answers leave at once, and a port that is taken is an error."""
 
+import asyncio
+import contextlib
+import os
+import resource
 import socket
+from collections.abc import Iterator
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from api.http.listener import listen, warn_of_default_credentials
+from api.http.connections import Connections
+from api.http.listener import Listener, listen, warn_of_default_credentials
 from common.settings.schema import ApiSettings
 
 
@@ -24,6 +31,57 @@ def test_a_port_that_is_taken_is_an_error():
         port = listener.getsockname()[1]
         with pytest.raises(OSError, match="in use"):
             listen(ApiSettings(api_port=port))
+
+
+@contextlib.contextmanager
+def no_descriptor_left(at_most: int) -> Iterator[None]:
+    """No descriptor can be opened, nor, from number `at_most` on, closed and opened again."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    held: list[int] = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (at_most, before[1]))
+    try:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(os.dup(0))
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for descriptor in held:
+            os.close(descriptor)
+
+
+def descriptor_of_the_spare(listener: Listener) -> int:
+    found = [int(name) for name in os.listdir("/proc/self/fd") if int(name) > listener.fileno()]
+    return max(
+        n
+        for n in found
+        if os.path.exists(f"/proc/self/fd/{n}") and os.readlink(f"/proc/self/fd/{n}") == os.devnull
+    )
+
+
+def test_where_another_thread_took_the_spare_descriptor_connections_come_in_again_and_no_file_is_closed(
+    tmp_path: Path,
+):
+    async def scenario() -> None:
+        with closing(listen(ApiSettings(api_port=0))) as listener, contextlib.ExitStack() as clients:
+            listener.prepare(Connections(10, 10))
+            listener.setblocking(False)
+            spare = descriptor_of_the_spare(listener)
+            for _ in range(2):
+                clients.enter_context(socket.create_connection(listener.getsockname()))
+            # The limit is below the spare's number: what is closed there cannot be opened again, as if
+            # another thread had been faster.
+            with no_descriptor_left(spare), pytest.raises(BlockingIOError):
+                listener.accept()
+            with open(tmp_path / "file", "w") as other:
+                assert other.fileno() == spare
+                with no_descriptor_left(spare + 1), pytest.raises(BlockingIOError):
+                    listener.accept()
+                other.write("is still open")
+            with closing(listener.accept()[0]) as accepted:
+                assert accepted.getpeername()
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.1"])
