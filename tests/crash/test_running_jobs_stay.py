@@ -60,12 +60,17 @@ def test_of_what_waits_in_idle_partitions_a_worker_that_joins_gets_some(lab, sle
 
 
 @pytest.mark.slow
-def test_a_busy_partition_moves_once_its_job_has_ended_and_what_waits_in_it_is_done_there(lab, sleepers):
-    sleepers.start("w0")
-    lab.feed(job(n, 8) for n in range(PARTITIONS))
+def test_a_busy_partition_moves_once_its_job_has_ended_and_what_waits_in_it_is_done_there(
+    lab, sleepers, tmp_path
+):
+    gate = tmp_path / "gate"
+    first = sleepers.start("w0")
+    lab.feed(job(n, 0, gate=str(gate)) for n in range(PARTITIONS))
     sleepers.wait_for_starts(PARTITIONS, "w0")
     lab.feed(job(n, 1) for n in range(PARTITIONS, 2 * PARTITIONS))
     sleepers.start("w1")
+    wait_for(lambda: "another worker gets them then" in first.log(), 60, "partitions that are for the other")
+    gate.touch()
     results = lab.wait_for_results(2 * PARTITIONS)
     assert Counter(result["i"] for result in results) == Counter(range(2 * PARTITIONS))
     assert len(sleepers.starts()) == 2 * PARTITIONS
