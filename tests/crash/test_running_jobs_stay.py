@@ -63,14 +63,16 @@ def test_of_what_waits_in_idle_partitions_a_worker_that_joins_gets_some(lab, sle
 def test_a_busy_partition_moves_once_its_job_has_ended_and_what_waits_in_it_is_done_there(
     lab, sleepers, tmp_path
 ):
-    gate = tmp_path / "gate"
+    first_end, second_end = tmp_path / "first", tmp_path / "second"
     first = sleepers.start("w0")
-    lab.feed(job(n, 0, gate=str(gate)) for n in range(PARTITIONS))
+    lab.feed(job(n, 0, gate=str(first_end)) for n in range(PARTITIONS))
     sleepers.wait_for_starts(PARTITIONS, "w0")
-    lab.feed(job(n, 1) for n in range(PARTITIONS, 2 * PARTITIONS))
+    lab.feed(job(n, 0, gate=str(second_end)) for n in range(PARTITIONS, 2 * PARTITIONS))
     sleepers.start("w1")
     wait_for(lambda: "another worker gets them then" in first.log(), 60, "partitions that are for the other")
-    gate.touch()
+    first_end.touch()
+    sleepers.wait_for_starts(2, "w1")
+    second_end.touch()
     results = lab.wait_for_results(2 * PARTITIONS)
     assert Counter(result["i"] for result in results) == Counter(range(2 * PARTITIONS))
     assert len(sleepers.starts()) == 2 * PARTITIONS
