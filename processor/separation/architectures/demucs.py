@@ -20,6 +20,7 @@ from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles, ModelUnavailable
 from processor.separation import gpu, overlap_add
 from processor.separation.architectures import diffq_stand_in, hybrid_demucs, library, real_ends
+from processor.separation.architectures.loading import loading
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, stem_name, vocals_residual
 from processor.separation.overlap_add import Chunk, Mix, Samples
@@ -102,7 +103,7 @@ def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
 
 def library_model(files: ModelFiles) -> Any:
     """Return the library's network, or its bag of networks. Raises ModelUnavailable."""
-    with library.loading(files), tempfile.TemporaryDirectory() as directory:
+    with loading(files), tempfile.TemporaryDirectory() as directory:
         from audio_separator.separator.architectures.demucs_separator import DemucsSeparator
         from audio_separator.separator.uvr_lib_v5.demucs.pretrained import get_model
 

@@ -17,6 +17,7 @@ from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
 from processor.separation import gpu, overlap_add
 from processor.separation.architectures import library
+from processor.separation.architectures.loading import loading
 from processor.separation.architectures.spectrum import Spectrum
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, Residual, stem_name
@@ -77,7 +78,7 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = DEFAULT_PLAN) -> 
     model = _library_model(files, device)
     grid = Grid(model.chunk_size, model.trim, int((1 - OVERLAP) * model.chunk_size))
     compensate = np.float32(model.compensate)
-    with library.loading(files):
+    with loading(files):
         (core,) = open_cores(_sources(files, model), plan, device)
 
     spectrum = Spectrum(model.n_fft, HOP_LENGTH, model.dim_f, _frames(model), device.torch_device)
@@ -129,7 +130,7 @@ def _library_model(files: ModelFiles, device: DeviceChoice) -> _MdxModel:
         "batch_size": 1,
         "enable_denoise": False,
     }
-    with library.loading(files):
+    with loading(files):
         model = _model_class()(library.common_config(files, device), mdx)
         model.initialize_model_settings()
         return cast(_MdxModel, model)

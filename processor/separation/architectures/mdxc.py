@@ -15,6 +15,7 @@ from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
 from processor.separation import gpu, overlap_add
 from processor.separation.architectures import library, mdx23c, roformer
+from processor.separation.architectures.loading import loading
 from processor.separation.batches import Runner
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, Residual, stem_name, vocals_residual
@@ -81,7 +82,7 @@ def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
 
 def library_model(files: ModelFiles) -> _MdxcModel:
     """Return the library's own object; its network is loaded later. Raises ModelUnavailable."""
-    with library.loading(files):
+    with loading(files):
         arch = {"segment_size": SHORT_SEGMENT, "override_model_segment_size": False, "pitch_shift": 0}
         return cast(_MdxcModel, _model_class()(library.common_config(files, CPU), arch))
 
@@ -106,7 +107,7 @@ def _model_class() -> Any:
 
 def _edges(files: ModelFiles, model: _MdxcModel, torch_device: str) -> roformer.Edges | mdx23c.Edges:
     config = model.model_data_cfgdict
-    with library.loading(files):
+    with loading(files):
         if model.is_roformer:
             return roformer.Edges(roformer.settings_of(model.model_data, model.model_path), torch_device)
         training = config.training
@@ -116,7 +117,7 @@ def _edges(files: ModelFiles, model: _MdxcModel, torch_device: str) -> roformer.
 
 def _source(files: ModelFiles, model: _MdxcModel) -> CoreSource:
     def module() -> torch.nn.Module:
-        with library.loading(files):
+        with loading(files):
             network = model.network()
             if model.is_roformer:
                 return roformer.Core(network, roformer.settings_of(model.model_data, model.model_path))

@@ -24,6 +24,7 @@ from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
 from processor.separation import gpu, overlap_add
 from processor.separation.architectures import library
+from processor.separation.architectures.loading import loading
 from processor.separation.batches import Batches
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, stem_name
@@ -112,7 +113,7 @@ def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
 
 def library_model(files: ModelFiles) -> _VrModel:
     """Return the library's own object without its network. Raises ModelUnavailable."""
-    with library.loading(files):
+    with loading(files):
         from audio_separator.separator.architectures.vr_separator import VRSeparator
 
         model: _VrModel = VRSeparator(
@@ -128,7 +129,7 @@ def library_model(files: ModelFiles) -> _VrModel:
 def _source(files: ModelFiles, model: _VrModel) -> CoreSource:
     def module() -> torch.nn.Module:
         loaded = library_model(files)
-        with library.loading(files):
+        with loading(files):
             loaded._ensure_model_loaded(_size(files))
             return Core(loaded.model_run, _offset(model)).eval()
 
