@@ -6,11 +6,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-
-import torch
-from torch.overrides import TorchFunctionMode
 
 NETWORK = "network"
 READING, STFT, INVERSE_STFT = "reading", "STFT", "inverse STFT"
@@ -37,7 +34,8 @@ _RUNS = (
     # The engine's, around what follows: a CUDA graph runs without its module, ONNX in place by another call.
     _Place(NETWORK, f"{_RUNTIMES}.torch_core", "TorchCore", "__call__"),
     _Place(NETWORK, f"{_RUNTIMES}.onnx_core", "OnnxCore", "__call__"),
-    _Place(NETWORK, f"{_RUNTIMES}.openvino_core", "OpenVinoCore", "__call__"),
+    _Place(NETWORK, f"{_RUNTIMES}.onnx_network", "OnnxNetwork", "__call__"),
+    _Place(NETWORK, f"{_RUNTIMES}.openvino_network", "OpenVinoNetwork", "__call__"),
     _Place(NETWORK, "onnxruntime", "InferenceSession", "run"),
     _Place(NETWORK, "torch.nn", "Module", "__call__"),
     # VR's networks call their own `forward`.
@@ -45,6 +43,7 @@ _RUNS = (
     _Place(NETWORK, f"{_VR}.nets_new", "CascadedNet", "predict_mask"),
 )
 _SPECTRUM = "processor.separation.architectures.spectrum"
+_ARRAY_SPECTRUM = "processor.separation.architectures.array_spectrum"
 _STFT_MODULE = "processor.separation.architectures.stft"
 _LIBRARY_VR = "audio_separator.separator.architectures.vr_separator"
 _STREAMING = "processor.separation.streaming"
@@ -53,6 +52,8 @@ _STAGES = (
     _Place(READING, "soundfile", "SoundFile", "read"),
     _Place(STFT, _SPECTRUM, "Spectrum", "of"),
     _Place(INVERSE_STFT, _SPECTRUM, "Spectrum", "samples"),
+    _Place(STFT, _ARRAY_SPECTRUM, "ArraySpectrum", "of"),
+    _Place(INVERSE_STFT, _ARRAY_SPECTRUM, "ArraySpectrum", "samples"),
     _Place(STFT, _STFT_MODULE, "Stft", "spectra"),
     _Place(INVERSE_STFT, _STFT_MODULE, "Stft", "samples"),
     _Place(STFT, _LIBRARY_VR, "VRSeparator", "loading_mix"),
@@ -98,8 +99,16 @@ class Stopwatch:
     def all_stages(self) -> Iterator[None]:
         """Time all stages from now on, and transforms within the context."""
         self._wrap(_STAGES)
-        with _Transforms(self):
+        with self._transforms():
             yield
+
+    def _transforms(self) -> AbstractContextManager[object]:
+        """Time torch's own transforms, where torch is loaded: an engine without it stays without it."""
+        if "torch" not in sys.modules:
+            return nullcontext()
+        from bench.torch_transforms import TorchTransforms
+
+        return TorchTransforms(self.timing, STFT, INVERSE_STFT)
 
     def _wrap(self, places: tuple[_Place, ...]) -> None:
         for place in places:
@@ -149,6 +158,8 @@ class Stopwatch:
     def _switch(self) -> None:
         """Count the time since the last switch of this thread for the innermost stage."""
         if self._is_cuda:
+            import torch
+
             # This stream only: to wait for the whole device is an error while a CUDA graph is captured.
             torch.cuda.current_stream().synchronize()
         now_s = time.perf_counter()
@@ -165,18 +176,3 @@ def chunks(args: tuple) -> int:
         if shape := getattr(array, "shape", None):
             return int(shape[0])
     return 1
-
-
-class _Transforms(TorchFunctionMode):
-    """Times `torch.stft` and `torch.istft` of this thread, also within a network."""
-
-    def __init__(self, stopwatch: Stopwatch):
-        super().__init__()
-        self._stopwatch = stopwatch
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):
-        stage = {torch.stft: STFT, torch.istft: INVERSE_STFT}.get(func)
-        if stage is None:
-            return func(*args, **(kwargs or {}))
-        with self._stopwatch.timing(stage):
-            return func(*args, **(kwargs or {}))

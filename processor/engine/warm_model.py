@@ -6,8 +6,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import torch
-
 from common.waiting import StopCheck
 from processor.audio.stem_writer import Format
 from processor.child_process import JsonObject
@@ -29,10 +27,13 @@ def load(
     files: ModelFiles, requested: Requested, precision: RequestedPrecision, format: Format
 ) -> "WarmModel":
     """Load the model on the requested device. Raises ModelUnavailable and DeviceUnavailable."""
-    torch.set_num_interop_threads(1)
     choice = installation.choose_device(files, requested)
     loader = _Loader(files, choice)
     plan = installation.kept_plan(files, choice, precision)
+    if loaded_model.uses_torch(files, choice):
+        import torch
+
+        torch.set_num_interop_threads(1)
     model = loader.load(plan)
     return WarmModel(loader, plan, model, device.confirm(requested, model.placement), format)
 

@@ -13,7 +13,7 @@ from processor.models.model_files import ModelFiles
 from processor.preparation import decision
 from processor.separation.device import CPU
 from processor.separation.loaded_model import architecture
-from processor.separation.runtimes import openvino_core
+from processor.separation.runtimes import openvino_core, openvino_network
 from processor.separation.runtimes.core import CannotConvert, OnnxSource, Plan, RunCore
 from processor.separation.runtimes.opening import Source, open_cores
 
@@ -73,7 +73,7 @@ def _core_file(files: ModelFiles, source: Source, number: int) -> Path:
     if isinstance(source, OnnxSource):
         return source.path
     directory = decision.directory(files)
-    path = directory / f"{_CORE}{number}.openvino-{openvino_core.VERSION}.xml"
+    path = directory / f"{_CORE}{number}.openvino-{openvino_network.VERSION}.xml"
     # Write under temporary names. The weights get their name first: the network is complete only with them.
     if not path.exists():
         partial = directory / f"partial-{number}.xml"

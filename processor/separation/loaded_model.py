@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from processor.models.model_files import ModelFiles
-from processor.separation.device import DeviceChoice
+from processor.separation.device import CPU, DeviceChoice
 from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import Plan, Precision, Runtime
 
@@ -51,6 +51,11 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan | None = None) -> L
     module = architecture(files)
     loaded: LoadedModel = module.load(files, device, plan) if plan else module.load(files, device)
     return loaded
+
+
+def uses_torch(files: ModelFiles, device: DeviceChoice) -> bool:
+    """Tell whether the model needs torch: for the network, or for the spectra around it."""
+    return files.architecture != "MDX" or device != CPU
 
 
 def architecture(files: ModelFiles) -> ModuleType:

@@ -5,32 +5,22 @@ overlap by a quarter. Each answer is weighted by a symmetric Hann window, as lon
 padded mix.
 """
 
-import threading
+import importlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
 
 import numpy as np
-import torch
 
-from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
-from processor.separation import gpu, overlap_add
-from processor.separation.architectures import library
+from processor.separation import overlap_add
 from processor.separation.architectures.loading import loading
-from processor.separation.architectures.spectrum import Spectrum
+from processor.separation.architectures.mdx_parameters import MdxParameters
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, Residual, stem_name
 from processor.separation.overlap_add import Chunk, Mix, Samples
 from processor.separation.runtimes.core import OnnxSource, Plan
-from processor.separation.runtimes.opening import open_cores
 
-lazy_imports.postpone("scipy.signal")
-
-HOP_LENGTH = 1024
 OVERLAP = 0.25
-# These networks are large convolutions, which keep a GPU busy with few chunks.
-MOST_ON_GPU = 4
 DEFAULT_PLAN = Plan("onnxruntime")
 
 
@@ -61,87 +51,33 @@ class Grid:
             yield Chunk(start - self.trim, self.chunk, window)
 
 
-class _MdxModel(Protocol):
-    """The library's MDX model without its network. Its lengths are in samples."""
-
-    chunk_size: int
-    trim: int
-    n_fft: int
-    dim_f: int
-    compensate: float
-    primary_stem_name: str
-    secondary_stem_name: str
-
-
 def load(files: ModelFiles, device: DeviceChoice, plan: Plan = DEFAULT_PLAN) -> LoadedModel:
     """Load the model. Raises ModelUnavailable."""
-    model = _library_model(files, device)
-    grid = Grid(model.chunk_size, model.trim, int((1 - OVERLAP) * model.chunk_size))
-    compensate = np.float32(model.compensate)
     with loading(files):
-        (core,) = open_cores(_sources(files, model), plan, device)
-
-    spectrum = Spectrum(model.n_fft, HOP_LENGTH, model.dim_f, _frames(model), device.torch_device)
-
-    # One run of the network at a time: a second one would cost memory. Its spectra are computed meanwhile.
-    network = threading.Lock()
-
-    def run(chunks: Samples) -> Samples:
-        with torch.inference_mode():
-            spectra = spectrum.of(gpu.to_device(chunks, device))
-            with network:
-                (answer,) = core(spectra)
-            samples: Samples = gpu.to_host(spectrum.samples(answer))[:, None] * compensate
-            return samples
-
-    runner = gpu.runner(run, device, on_cpu=1, most=MOST_ON_GPU)
+        parameters = MdxParameters.of(files.parameters)
+        # The CPU's way does without torch, whose import takes a second and half the memory of an engine.
+        way = importlib.import_module(f"{__name__}_on_{'cpu' if device == CPU else 'gpu'}")
+        opened = way.open_network(_source(files, parameters), parameters, plan, device)
+    grid = Grid(parameters.chunk, parameters.trim, int((1 - OVERLAP) * parameters.chunk))
 
     def estimate(mix: Mix) -> Iterator[Samples]:
         chunks = grid.chunks(mix.frames)
-        return overlap_add.stream(mix.open(), mix.frames, chunks, runner, batch=runner.most, threads=2)
+        return overlap_add.stream(
+            mix.open(), mix.frames, chunks, opened.runner, batch=opened.runner.most, threads=2
+        )
 
-    primary, secondary = stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name)
+    primary, secondary = stem_name(parameters.primary), stem_name(parameters.secondary)
     residual = Residual(secondary, primary)
     return LoadedModel(
-        files.name, (primary,), residual, estimate, core.placement, plan.runtime, plan.precision
+        files.name, (primary,), residual, estimate, opened.placement, plan.runtime, plan.precision
     )
 
 
 def core_sources(files: ModelFiles) -> tuple[OnnxSource, ...]:
     """Return the model's network. Raises ModelUnavailable."""
-    return _sources(files, _library_model(files, CPU))
-
-
-def _sources(files: ModelFiles, model: _MdxModel) -> tuple[OnnxSource, ...]:
-    return (OnnxSource(files.path, ((1, 4, model.dim_f, _frames(model)),)),)
-
-
-def _frames(model: _MdxModel) -> int:
-    """Return the number of STFT frames in a chunk."""
-    return model.chunk_size // HOP_LENGTH + 1
-
-
-def _library_model(files: ModelFiles, device: DeviceChoice) -> _MdxModel:
-    """Return the library's own object without its network. Raises ModelUnavailable."""
-    mdx = {
-        "hop_length": HOP_LENGTH,
-        "segment_size": 2 ** files.parameters["mdx_dim_t_set"],
-        "overlap": OVERLAP,
-        "batch_size": 1,
-        "enable_denoise": False,
-    }
     with loading(files):
-        model = _model_class()(library.common_config(files, device), mdx)
-        model.initialize_model_settings()
-        return cast(_MdxModel, model)
+        return (_source(files, MdxParameters.of(files.parameters)),)
 
 
-def _model_class() -> Any:
-    """Return the library's class, which knows the model's grid and stems, without its ONNX session."""
-    from audio_separator.separator.architectures.mdx_separator import MDXSeparator
-
-    class Model(MDXSeparator):  # type: ignore[misc]  # the library has no types
-        def load_model(self) -> None:
-            """Leave the network to the runtime that the plan names."""
-
-    return Model
+def _source(files: ModelFiles, parameters: MdxParameters) -> OnnxSource:
+    return OnnxSource(files.path, (parameters.shape,))

@@ -6,10 +6,8 @@
 import torch
 from torch import Tensor
 
+from processor.separation.architectures.mdx_parameters import ZEROED_BINS
 from processor.separation.architectures.real_ends import make_ends_real
-
-# The library sets the lowest three bins to 0 before the network.
-_ZEROED_BINS = 3
 
 
 class Spectrum:
@@ -32,7 +30,7 @@ class Spectrum:
         )
         parts = torch.view_as_real(spectra[:, : self._bins]).permute(0, 3, 1, 2)
         answer = parts.reshape(batch, 4, self._bins, self._frames)
-        answer[:, :, :_ZEROED_BINS] = 0
+        answer[:, :, :ZEROED_BINS] = 0
         return answer
 
     def samples(self, spectra: Tensor) -> Tensor:

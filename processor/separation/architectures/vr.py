@@ -2,8 +2,7 @@
 
 The library takes a song's whole spectrogram, scales it to a maximum of 1, and masks it patch by patch. Here a
 first pass finds the maximum. A second pass treats block after block in the same way: it analyses the block
-with context on both sides, masks it patch by patch, and joins the blocks. Blocks begin where frames of all
-bands begin.
+with context, masks it patch by patch, and joins the blocks. Blocks begin where frames of all bands begin.
 """
 
 import math

@@ -1,16 +1,16 @@
-"""Computes a core by onnxruntime, on the CPU or a GPU."""
+"""Computes a core by onnxruntime from tensors to tensors, on a GPU without a copy."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from torch import Tensor
 
 from processor.separation.device import CUDA_PROVIDER, DeviceChoice
 from processor.separation.runtimes.core import Shapes
+from processor.separation.runtimes.onnx_network import OnnxNetwork
 
 
 class OnnxCore:
@@ -18,33 +18,24 @@ class OnnxCore:
 
     def __init__(self, path: Path, device: DeviceChoice):
         """Raises an error of onnxruntime where the file is no network."""
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        # The memory pattern is one block for all activations: 130 MB more for Spleeter, and no faster.
-        options.enable_mem_pattern = False
-        # Threads that spin between two operators take the CPU from other jobs.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(path), options, providers=list(device.providers))
-        self._names = [port.name for port in self._session.get_inputs()]
-        # Some files are made for a fixed number of chunks, one.
-        self._is_for_one = self._session.get_inputs()[0].shape[0] == 1
+        self._network = OnnxNetwork(path, device.providers)
         self._device = device.torch_device
         self._is_on_gpu = device.torch_device == "cuda" and CUDA_PROVIDER in self.placement
         self._answer_shapes: dict[Shapes, Shapes] = {}
 
     @property
     def placement(self) -> tuple[str, ...]:
-        return tuple(self._session.get_providers())
+        return self._network.placement
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        if self._is_for_one and len(inputs[0]) > 1:
+        if self._network.is_for_one and len(inputs[0]) > 1:
             alone = [self(*(value[row : row + 1] for value in inputs)) for row in range(len(inputs[0]))]
             return tuple(torch.cat(answers) for answers in zip(*alone, strict=True))
         shapes = tuple(tuple(value.shape) for value in inputs)
         if self._is_on_gpu and shapes in self._answer_shapes:
-            return run_in_place(self._session, inputs, self._answer_shapes[shapes])
-        feed = {name: value.cpu().numpy() for name, value in zip(self._names, inputs, strict=True)}
-        answers = tuple(torch.from_numpy(a).to(self._device) for a in self._session.run(None, feed))
+            return run_in_place(self._network.session, inputs, self._answer_shapes[shapes])
+        found = self._network(*(value.cpu().numpy() for value in inputs))
+        answers = tuple(torch.from_numpy(answer).to(self._device) for answer in found)
         # A file does not always tell its answers' shapes, so the first run of each shape shows them.
         self._answer_shapes[shapes] = tuple(tuple(answer.shape) for answer in answers)
         return answers

@@ -10,6 +10,6 @@ def fast_precision(plan: Plan, device: DeviceChoice) -> Precision | None:
         return "fp16" if plan.runtime == "torch" else None
     if plan.runtime != "openvino" or not plan.core_files:
         return None
-    from processor.separation.runtimes import openvino_core
+    from processor.separation.runtimes import openvino_network
 
-    return openvino_core.fast_precision()
+    return openvino_network.fast_precision()

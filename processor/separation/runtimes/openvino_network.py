@@ -1,0 +1,55 @@
+"""Runs a network on the CPU by OpenVINO, from arrays to arrays."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino
+
+from processor.separation.runtimes import cpus
+from processor.separation.runtimes.array_network import Array
+from processor.separation.runtimes.core import Precision, Shapes
+
+VERSION: str = openvino.__version__.partition("-")[0]
+PLACEMENT = "OpenVINO CPU"
+_TYPES: dict[Precision, Any] = {
+    "fp32": openvino.Type.f32,
+    "bf16": openvino.Type.bf16,
+    "fp16": openvino.Type.f16,
+}
+_FAST: tuple[Precision, ...] = ("bf16", "fp16")
+
+
+class OpenVinoNetwork:
+    """Runs a network on inputs of the shapes that it was compiled for, which is faster than for any shape."""
+
+    placement: tuple[str, ...] = (PLACEMENT,)
+
+    def __init__(self, path: Path, shapes: Shapes, precision: Precision):
+        """`path` is an OpenVINO or an ONNX file. Raises RuntimeError where OpenVINO refuses it."""
+        runtime = openvino.Core()
+        model = runtime.read_model(path)
+        model.reshape({number: list(shape) for number, shape in enumerate(shapes)})
+        self._request = runtime.compile_model(model, "CPU", _settings(precision)).create_infer_request()
+
+    def __call__(self, *inputs: Array) -> tuple[Array, ...]:
+        """Return the network's answers. The inputs lie in memory without gaps."""
+        # Shared memory: the inputs are read where they are. The answers are the request's own memory, which
+        # the next run writes again, so they are copied.
+        answers = self._request.infer(list(inputs), share_inputs=True)
+        return tuple(np.array(answer, np.float32) for answer in answers.to_tuple())
+
+
+def fast_precision() -> Precision | None:
+    """Return the precision that this CPU has instructions for beside float32; None without one."""
+    capabilities = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return next((precision for precision in _FAST if precision.upper() in capabilities), None)
+
+
+def _settings(precision: Precision) -> dict[str, Any]:
+    return {
+        "INFERENCE_PRECISION_HINT": _TYPES[precision],
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": cpus.usable(),
+    }
