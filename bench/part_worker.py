@@ -1,6 +1,7 @@
 """Compares our transactions with plain publish and commit in one loop, for jobs of 0.1 s in all slots.
 
-Then compares the loop with jobs in all lanes with the same jobs in one lane.
+Then compares the loop with jobs in all lanes with the same jobs in one lane, and measures how the lanes take
+turns (lanes.py).
 """
 
 import statistics
@@ -11,6 +12,7 @@ from functools import partial
 
 from kafka import KafkaConsumer, KafkaProducer
 
+from bench import lanes as lane_turns
 from bench.report import Target, compare
 from bench.setup import Bench, kafka
 from common.jobs.lanes import LaneRules, Ticket
@@ -49,6 +51,7 @@ def run(bench: Bench) -> None:
         five, one = _rates(bench, ways, bootstrap, LANES_SLOTS)
         what = f"five lanes, {LANES_SLOTS} slots, jobs of {JOB_S:g} s"
         bench.add(compare("worker", what, "jobs/s", five, one, "one lane", FIVE_LANES))
+        lane_turns.measure(bench, bootstrap)
 
 
 def _rates(

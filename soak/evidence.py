@@ -5,18 +5,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from soak.batch_sender import TakenBatch
 from soak.house import Happened, House
 from soak.ledger import Ledger
 from soak.outside import Callback
 from soak.plan import Plan
-from tests.support.api.task_client import task
 from tests.support.waiting import below
 
 _ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)(?: request_id=\S+)?$")
@@ -25,6 +25,8 @@ _GETTERS = 8
 _RESULT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\d+/[^/]+")
 # The keys of the bucket that may stay beside the results of the soak's own tasks, such as the stage's marker.
 _MAY_STAY = (re.compile(r"stage/\.uvr-stage"), re.compile(r"cache/[^/]+/[0-9a-f]{64}\.json"))
+# A batch's callback stays there for 30 days, with the mark that it was delivered.
+_BATCH = re.compile(r"batches/([0-9a-f-]{36})/(?:callback|delivered)\.json")
 _TOMBSTONE = re.compile(r"[0-9a-f-]{36}/\d+/manifest\.json")
 
 
@@ -48,12 +50,13 @@ class Overstay:
 
 @dataclass(frozen=True)
 class Evidence:
-    """All evidence of one run.
+    """All evidence of one run. Jobs and batches are known by their numbers.
 
     `objects` has the sha256 of each announced link's answer, or why there is none. `states` has the api's
     state of each task, by task_uuid, and `deleted` the tasks that it shows as deleted. `incidents` are
     unplanned ends of processes. `stage`, `temporary`, `bucket` and `unfinished` are the files, objects and
-    uploads that were left.
+    uploads that were left. `batches`, `refusals` and `mismatches` are those of a BatchSender, `shown_batches`
+    and `intrusions` those of reading.Shown. `refused_requests` are for songs of batches that were refused.
     """
 
     plan: Plan
@@ -72,12 +75,13 @@ class Evidence:
     happened: list[Happened]
     incidents: list[str]
     drained: bool
-
-
-def tasks(house: House, task_uuids: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Return what the api shows of each task. Raises AssertionError for a task that it does not know."""
-    url = house.services["api"].url
-    return {task_uuid: task(url, task_uuid) for task_uuid in task_uuids}
+    batches: dict[int, TakenBatch] = field(default_factory=dict)
+    batch_callbacks: dict[int, list[Callback]] = field(default_factory=dict)
+    shown_batches: dict[int, dict[str, Any]] = field(default_factory=dict)
+    refusals: dict[int, tuple[int, dict[str, Any]]] = field(default_factory=dict)
+    mismatches: list[str] = field(default_factory=list)
+    refused_requests: list[str] = field(default_factory=list)
+    intrusions: list[str] = field(default_factory=list)
 
 
 def fetch_all(urls: list[str]) -> dict[str, str]:
@@ -105,18 +109,22 @@ def unfinished_uploads(house: House) -> list[str]:
     return [upload["Key"] for upload in answer.get("Uploads", [])]
 
 
-def left_in_bucket(house: House, task_uuids: Iterable[str], deleted: Iterable[str]) -> list[str]:
-    """Return the keys of all objects that are no results of these tasks and may not stay either.
+def left_in_bucket(
+    house: House, task_uuids: Iterable[str], deleted: Iterable[str], batch_uuids: Iterable[str]
+) -> list[str]:
+    """Return the keys of all objects that are no results of these tasks and batches and may not stay either.
 
     Of a `deleted` task only the tombstone may stay.
     """
-    ours, gone = set(task_uuids), set(deleted)
+    ours, gone, batches = set(task_uuids), set(deleted), set(batch_uuids)
 
     def may_stay(key: str) -> bool:
         result = _RESULT.fullmatch(key)
         is_ours = result is not None and result[1] in ours and result[1] not in gone
         is_tombstone = result is not None and result[1] in gone and bool(_TOMBSTONE.fullmatch(key))
-        return is_ours or is_tombstone or any(kind.fullmatch(key) for kind in _MAY_STAY)
+        batch = _BATCH.fullmatch(key)
+        is_batch = batch is not None and batch[1] in batches
+        return is_ours or is_tombstone or is_batch or any(kind.fullmatch(key) for kind in _MAY_STAY)
 
     return [key for key in house.store.address.object_keys() if not may_stay(key)]
 

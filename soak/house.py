@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
-from soak import choices
+from soak import choices, signing
+from soak.accounts import SignIns
 from soak.disturbances import Disturbance, Kind
 from soak.plan import Options, workers
 from soak.songs import ENGINE_SETTINGS
@@ -36,6 +37,7 @@ SETTINGS = {
     "UPLOAD_RETENTION_S": str(UPLOAD_RETENTION_S),
     "MODEL_NAME": MODELS[0],
     "MODELS": ",".join(MODELS),
+    "WEBHOOK_SECRET": signing.SECRET,
     **ENGINE_SETTINGS,
 }
 STAND_IN_PROCESSOR = "tests.support.processor.stand_in_processor"
@@ -82,8 +84,10 @@ class House:
             write_centre_model(directory / "models", model)
         presets = directory / "presets.toml"
         presets.write_text(choices.PRESETS_TOML)
+        self.sign_ins = SignIns(directory)
         self.settings = {
             **SETTINGS,
+            **self.sign_ins.settings,
             **self.store.address.environment(),
             "STAGE": options.stage,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka.bootstrap,

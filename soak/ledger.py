@@ -13,7 +13,14 @@ from common.kafka import lanes, retry_topics
 from common.lag import lags
 from common.settings.schema import KafkaSettings, ProcessorSettings, UploaderSettings
 from common.tasks import messages
-from common.tasks.messages import DeliveryAttempt, Separated, SeparationFailed, Task
+from common.tasks.messages import (
+    BatchEnded,
+    DeliveryAttempt,
+    Separated,
+    SeparationFailed,
+    Task,
+    TaskBatch,
+)
 from common.worker import committed_state
 from tests.support.common.kafka.group import read_all
 
@@ -31,7 +38,10 @@ class Letter:
 
 @dataclass(frozen=True)
 class Ledger:
-    """All committed records. `backward` describes each offset commit that was followed by a smaller one."""
+    """All committed records. `backward` describes each offset commit that was followed by a smaller one.
+
+    `orders` are those to call the hooks of batches.
+    """
 
     tasks: list[Task]
     results: list[Separated | SeparationFailed]
@@ -40,6 +50,8 @@ class Ledger:
     retried: Counter[str]
     backward: list[str] = field(default_factory=list)
     commits: int = 0
+    batches: list[TaskBatch] = field(default_factory=list)
+    orders: list[BatchEnded] = field(default_factory=list)
 
 
 def settings_of(environment: dict[str, str]) -> KafkaSettings:
@@ -87,6 +99,8 @@ def read(settings: KafkaSettings) -> Ledger:
         retried=retried,
         backward=backward,
         commits=commits,
+        batches=[messages.decode_batch(r.value) for r in records(settings.kafka_batch_topic)],
+        orders=[result for result in found if isinstance(result, BatchEnded)],
     )
 
 

@@ -4,8 +4,8 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass
 
-from soak import songs
-from soak.plan import Hook, Job, Song
+from soak import signing, songs
+from soak.plan import Hook, Job, Plan, Song
 from tests.support.http_server import (
     Connection,
     Request,
@@ -20,24 +20,45 @@ from tests.support.http_server import (
 )
 
 _SLOW_DOWNLOAD_S = 3.0
+_BATCHES, _REFUSED = "/batch/", "/refused/"
 
 
 @dataclass(frozen=True)
 class Callback:
-    """One POST to a job's hook, accepted or not."""
+    """One POST to a hook of a job or of a batch, accepted or not.
 
-    task_uuid: str
+    `about` is the id of the task or the batch. `place` counts all POSTs, in the order in which they came.
+    """
+
+    about: str
     webhook_id: str
     body: bytes
+    is_signed: bool = True
+    place: int = 0
 
 
 class Outside:
-    """Serves each job's song at an address of its own, and receives its callbacks at another."""
+    """Serves each job's song at an address of its own, and receives its callbacks at another.
 
-    def __init__(self, jobs: tuple[Job, ...]):
+    Nobody may ask for the songs of batches that are refused: `refused_urls`, by the batch's number.
+    """
+
+    def __init__(self, plan: Plan):
         self._host, self._receiver = ScriptedServer(), ScriptedServer()
+        jobs = plan.jobs
         self.audio_urls = {j.number: self._host.on(f"/{j.number}/song.wav", _song_script(j)) for j in jobs}
-        self.hook_urls = {j.number: self._receiver.on(f"/{j.number}", _hook_script(j)) for j in jobs}
+        self.hook_urls = {
+            j.number: self._receiver.on(f"/{j.number}", _hook_script(j.hook, j.hook_failures)) for j in jobs
+        }
+        self.batch_hook_urls = {
+            b.number: self._receiver.on(f"{_BATCHES}{b.number}", _hook_script(b.hook, b.hook_failures))
+            for b in plan.batches
+            if b.hook is not None
+        }
+        self.refused_urls = {
+            r.number: [f"{self._host.origin}{_REFUSED}{r.number}/{n}.wav" for n in range(r.count)]
+            for r in plan.refused
+        }
 
     @property
     def origins(self) -> str:
@@ -48,12 +69,28 @@ class Outside:
         return len(self._receiver.requests())
 
     def callbacks(self) -> dict[int, list[Callback]]:
-        """Return the callbacks by job, in the order in which they came."""
+        """Return the jobs' callbacks by job, in the order in which they came."""
+        return self._callbacks("/")
+
+    def batch_callbacks(self) -> dict[int, list[Callback]]:
+        """Return the batches' callbacks by batch, in the order in which they came."""
+        return self._callbacks(_BATCHES)
+
+    def refused_requests(self) -> list[str]:
+        """Return the paths of all requests for songs of batches that were refused."""
+        return [r.target for r in self._host.requests() if r.target.startswith(_REFUSED)]
+
+    def _callbacks(self, path: str) -> dict[int, list[Callback]]:
+        """Return the callbacks of all hooks whose addresses are `path` and a number."""
         found = defaultdict(list)
-        for request in self._receiver.requests():
-            task_uuid = json.loads(request.body)["task_uuid"]
-            callback = Callback(task_uuid, request.headers.get("webhook-id", ""), request.body)
-            found[int(request.target.strip("/"))].append(callback)
+        for place, request in enumerate(self._receiver.requests()):
+            number = request.target.removeprefix(path)
+            if not number.isdecimal():
+                continue
+            told = json.loads(request.body)
+            about = told.get("task_uuid") or told["batch_uuid"]
+            webhook_id, is_signed = request.headers.get("webhook-id", ""), signing.is_signed(request)
+            found[int(number)].append(Callback(about, webhook_id, request.body, is_signed, place))
         return dict(found)
 
     def close(self) -> None:
@@ -96,18 +133,18 @@ def _song_script(job: Job) -> Script:
             return reset()
 
 
-def _hook_script(job: Job) -> Script:
+def _hook_script(hook: Hook, failures: int) -> Script:
     taken = serve(b"", 204)
     errors = [serve(b"", 500), serve(b"", 503, headers=[("Retry-After", "1")]), serve(b"", 502)]
-    match job.hook:
+    match hook:
         case Hook.HEALTHY:
             return taken
         case Hook.ERRORS_AT_FIRST:
-            return in_turn(*errors[: job.hook_failures], taken)
+            return in_turn(*errors[:failures], taken)
         case Hook.SILENT_AT_FIRST:
-            return in_turn(*[stall()] * job.hook_failures, taken)
+            return in_turn(*[stall()] * failures, taken)
         case Hook.RESETS_AT_FIRST:
-            return in_turn(*[reset()] * job.hook_failures, taken)
+            return in_turn(*[reset()] * failures, taken)
         case Hook.DEAD:
             return serve(b"", 500)
         case Hook.GONE:

@@ -1,17 +1,16 @@
-"""Plans a soak's jobs and disturbances, as a pure function of the options and the seed.
+"""Says what a soak's plan has in it: jobs, batches and disturbances. soak.planning makes the plan.
 
 Times are in seconds since the start of the disturbances.
 """
 
 import dataclasses
 import json
-import random
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Literal
 
-from soak.chance import one_of
-from soak.disturbances import Disturbance, plan_disturbances
+from soak.accounts import ACCOUNTS
+from soak.disturbances import Disturbance
 
 
 class Song(StrEnum):
@@ -65,52 +64,13 @@ LOST_SONGS = {Song.MISSING: "http_error", Song.UNAVAILABLE: "http_error", Song.D
 LOST_HOOKS = {Hook.DEAD: "callback_failed", Hook.GONE: "callback_gone"}
 """The receivers that never accept a callback, with the error code of the dead letter."""
 
-_SONGS = {
-    Song.HEALTHY: 70,
-    Song.SLOW: 8,
-    Song.UNAVAILABLE_AT_FIRST: 7,
-    Song.CUT_AT_FIRST: 6,
-    Song.MISSING: 3,
-    Song.UNAVAILABLE: 3,
-    Song.DEAD: 3,
-}
-_HOOKS = {
-    Hook.HEALTHY: 76,
-    Hook.ERRORS_AT_FIRST: 8,
-    Hook.SILENT_AT_FIRST: 4,
-    Hook.RESETS_AT_FIRST: 5,
-    Hook.DEAD: 4,
-    Hook.GONE: 3,
-}
-_CHOICES = {
-    Choice.NOTHING: 50,
-    Choice.ONE_STEM: 8,
-    Choice.OTHER_MODEL: 8,
-    Choice.ENSEMBLE: 6,
-    Choice.PRESET: 6,
-    Choice.FLAC: 6,
-    Choice.MP3: 4,
-    Choice.OWN_RATE: 6,
-    Choice.WINDOW: 6,
-}
-_PRIORITIES = {1: 10, 2: 10, 3: 60, 4: 10, 5: 10}
-# Songs of hosts that fail come by their links.
-_WAYS = {Way.LINK: 72, Way.FORM: 14, Way.BROKEN_FORM: 4, Way.TWO_STEPS: 10}
-_DELETED_SHARE = 0.12
-_REPEATED_SHARE = 0.12
-# A song is repeated after so many others at least, so that the first one's stems may be there.
-_REPEATED_AFTER = 12
-# 100 s of 16-bit stereo: the stems are too large for one request to the store
-LONG_SONG_S = 100.0
-_LONG_SONG_EVERY = 100
-
 
 @dataclass(frozen=True)
 class Job:
     """One song to submit. Its first `song_failures` downloads and `hook_failures` callbacks may fail.
 
     It has the song and the choice of the job `repeats`, which may save it the separation. Its user deletes it
-    at its end if `is_deleted`.
+    at its end if `is_deleted`. It may be an item of a `batch`.
     """
 
     number: int
@@ -125,11 +85,50 @@ class Job:
     way: Way = Way.LINK
     repeats: int | None = None
     is_deleted: bool = False
+    user: str = ACCOUNTS[0].name
+    batch: int | None = None
 
     @property
     def song_number(self) -> int:
         """The number of the job that first has this song."""
         return self.number if self.repeats is None else self.repeats
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Songs that a user submits together: `jobs` has their numbers, in order.
+
+    Without a `hook` nobody is called for the batch. If `is_answer_lost`, its user hangs up before the answer
+    comes and asks again. The user cancels it `cancelled_after_s` seconds after the answer.
+    """
+
+    number: int
+    user: str
+    at_s: float
+    jobs: tuple[int, ...]
+    hook: Hook | None = None
+    hook_failures: int = 1
+    is_answer_lost: bool = False
+    cancelled_after_s: float | None = None
+
+
+class Wrong(StrEnum):
+    """The reasons for which a batch is refused."""
+
+    ITEM = "a wrong item"
+    CEILING = "an item above the user's ceiling"
+
+
+@dataclass(frozen=True)
+class RefusedBatch:
+    """A batch of `count` songs that the api must refuse as a whole, since item `wrong_item` is wrong."""
+
+    number: int
+    user: str
+    at_s: float
+    count: int
+    wrong_item: int
+    why: Wrong
 
 
 @dataclass(frozen=True)
@@ -161,66 +160,14 @@ class Plan:
     options: Options
     jobs: tuple[Job, ...]
     disturbances: tuple[Disturbance, ...]
+    batches: tuple[Batch, ...] = ()
+    refused: tuple[RefusedBatch, ...] = ()
 
     def to_json(self) -> str:
         return json.dumps(dataclasses.asdict(self), indent=1)
-
-
-def make_plan(options: Options) -> Plan:
-    """Return the plan for `options`."""
-    # Use a generator for each, so that the number of workers does not change the jobs.
-    seeds = (f"{what} {options.seed}" for what in ("jobs", "choices", "priorities"))
-    jobs = _jobs(options, *map(random.Random, seeds))
-    jobs = _with_lives(jobs, random.Random(f"lives {options.seed}"))
-    events = random.Random(f"events {options.seed}")
-    disturbances = () if options.calm else plan_disturbances(workers(options), options.horizon_s, events)
-    return Plan(options, jobs, disturbances)
 
 
 def workers(options: Options) -> list[str]:
     """Return the names of all workers."""
     processors = [f"processor-{n}" for n in range(1, options.processors + 1)]
     return processors + [f"uploader-{n}" for n in range(1, options.uploaders + 1)]
-
-
-def _jobs(
-    options: Options, rnd: random.Random, choosing: random.Random, ordering: random.Random
-) -> tuple[Job, ...]:
-    return tuple(
-        Job(
-            number,
-            at_s=round(number / options.rate, 3),
-            seconds=_seconds(number, options, rnd),
-            song=one_of(_SONGS, rnd),
-            hook=one_of(_HOOKS, rnd),
-            song_failures=rnd.randint(1, 2),
-            hook_failures=rnd.randint(1, 3),
-            choice=one_of(_CHOICES, choosing),
-            priority=one_of(_PRIORITIES, ordering),
-        )
-        for number in range(options.jobs)
-    )
-
-
-def _with_lives(jobs: tuple[Job, ...], rnd: random.Random) -> tuple[Job, ...]:
-    """Say how each song comes, which ones are those of earlier jobs, and which are deleted."""
-    found: list[Job] = []
-    for job in jobs:
-        way, is_repeated, is_deleted = one_of(_WAYS, rnd), rnd.random(), rnd.random()
-        earlier = rnd.choice(found[:-_REPEATED_AFTER]) if len(found) > _REPEATED_AFTER else None
-        changes: dict[str, Any] = {}
-        if job.song is Song.HEALTHY:
-            changes["way"] = way
-        if job.hook not in LOST_HOOKS and is_deleted < _DELETED_SHARE:
-            changes["is_deleted"] = True
-        if earlier is not None and is_repeated < _REPEATED_SHARE:
-            repeated = {"seconds": earlier.seconds, "choice": earlier.choice}
-            changes |= {"repeats": earlier.song_number, **repeated}
-        found.append(dataclasses.replace(job, **changes))
-    return tuple(found)
-
-
-def _seconds(number: int, options: Options, rnd: random.Random) -> float:
-    seconds = round(rnd.uniform(0.3, 2.0), 2)
-    is_long = number % _LONG_SONG_EVERY == 10 and not options.real_engine
-    return LONG_SONG_S if is_long else seconds

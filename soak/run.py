@@ -8,12 +8,14 @@ from pathlib import Path
 
 from kafka.errors import KafkaError
 
-from soak import checks, evidence, faults, ledger, table
+from soak import checks, evidence, faults, ledger, reading, table
+from soak.asking import Asking
 from soak.client import Users
 from soak.evidence import Evidence
 from soak.house import STAND_IN_PROCESSOR, House
 from soak.outside import Outside
-from soak.plan import Options, Plan, make_plan
+from soak.plan import Options, Plan
+from soak.planning import make_plan
 from soak.table import Course
 from soak.tidying import await_tidiness, sweep_downloads, sweep_stage, sweep_uploads
 from soak.violation import Violation
@@ -37,19 +39,23 @@ def soak(options: Options, directory: Path) -> Report:
     plan = make_plan(options)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "plan.json").write_text(plan.to_json())
-    outside = Outside(plan.jobs)
+    outside = Outside(plan)
     house = House(directory, options, _commands(options), outside.origins)
     try:
         log.info("starting everything in %s", directory)
         house.start()
-        users = Users(house.services["api"].url, plan.jobs, outside.audio_urls, outside.hook_urls)
+        asking = Asking(house.services["api"].url, house.sign_ins)
+        users = Users(asking, plan, outside)
         began_s = time.monotonic()
         users.start()
         _disturb(plan, house)
         drained = _drain(options, house, users, outside)
+        # An api gives the order to call a batch's hook a few seconds after its last song has ended.
+        reading.await_calls(asking, plan, users.batches.taken)
+        drained = drained and _drain(options, house, users, outside)
         duration_s = time.monotonic() - began_s
         users.stop()
-        return _look(plan, house, outside, users, drained, duration_s)
+        return _look(plan, house, outside, users, asking, drained, duration_s)
     finally:
         house.kill_all()
         outside.close()
@@ -99,11 +105,12 @@ def _drain(options: Options, house: House, users: Users, outside: Outside) -> bo
 
 
 def _look(
-    plan: Plan, house: House, outside: Outside, users: Users, drained: bool, duration_s: float
+    plan: Plan, house: House, outside: Outside, users: Users, asking: Asking, drained: bool, duration_s: float
 ) -> Report:
-    ours = set(users.task_uuids.values())
+    ours, batches = set(users.task_uuids.values()), users.batches.taken
+    batch_uuids = {taken.batch_uuid for taken in batches.values()}
     deleted = {uuid for job in plan.jobs if job.is_deleted and (uuid := users.task_uuids.get(job.number))}
-    await_tidiness(house, ours, deleted)
+    await_tidiness(house, ours, deleted, batch_uuids)
     swept = sweep_stage(plan, house) + sweep_uploads(house)
     house.tick()
     callbacks = outside.callbacks()
@@ -115,26 +122,33 @@ def _look(
         evidence.files_below(house.stage) + swept,
         evidence.temporary_files(house) + unexplained,
     )
-    shown = evidence.tasks(house, ours)
+    shown = reading.look(asking, plan, users.task_uuids, batches)
     house.stop_services()
     found = Evidence(
         plan=plan,
         task_uuids=dict(users.task_uuids),
         callbacks=callbacks,
         ledger=ledger.read(ledger.settings_of(house.settings)),
-        states={task_uuid: task["state"] for task_uuid, task in shown.items()},
-        deleted={task_uuid for task_uuid, task in shown.items() if task.get("deleted_at")},
+        states={task_uuid: task["state"] for task_uuid, task in shown.tasks.items()},
+        deleted={task_uuid for task_uuid, task in shown.tasks.items() if task.get("deleted_at")},
         objects=evidence.fetch_all(evidence.announced_urls(bodies)),
         unfinished=evidence.unfinished_uploads(house),
         stage=stage,
-        bucket=evidence.left_in_bucket(house, ours, deleted),
+        bucket=evidence.left_in_bucket(house, ours, deleted, batch_uuids),
         temporary=temporary,
         attempts=attempts,
         overstays=overstays,
         happened=house.happened,
-        incidents=[*house.incidents, *users.refusals],
+        incidents=[*house.incidents, *asking.refusals],
         drained=drained,
+        batches=dict(batches),
+        batch_callbacks=outside.batch_callbacks(),
+        shown_batches=shown.batches,
+        refusals=dict(users.batches.answers),
+        mismatches=list(users.batches.mismatches),
+        refused_requests=outside.refused_requests(),
+        intrusions=shown.intrusions,
     )
     violations = checks.violations(found)
-    text = table.render(found, violations, Course(duration_s, rebalances, users.repeats))
+    text = table.render(found, violations, Course(duration_s, rebalances, asking.repeats))
     return Report(violations, text)

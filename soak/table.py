@@ -2,11 +2,13 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from soak.evidence import Evidence
 from soak.lives import from_cache, put_back
+from soak.outside import Callback
+from soak.plan import Batch
 from soak.violation import Violation
 
 
@@ -40,13 +42,19 @@ def _rows(evidence: Evidence, found: list[Violation], course: Course) -> Iterato
     yield "failed", _listed(failures)
     yield "lost", kinds["lost"]
     yield "doubled", kinds["doubled"]
+    yield "of users", _listed(Counter(job.user for job in evidence.plan.jobs))
+    songs = sum(job.batch is not None for job in evidence.plan.jobs)
+    batches = evidence.plan.batches
+    yield "batches", f"{len(batches)} with {songs} songs ({_batches(batches)})"
+    yield "refused batches", _listed(Counter(refused.why.value for refused in evidence.plan.refused))
     yield "sent as", _listed(Counter(job.way.value for job in evidence.plan.jobs))
     yield "from the cache", f"{len(from_cache(evidence))} (put back {put_back(evidence).total()})"
     yield "deleted", len(evidence.deleted)
     yield "retried", _listed(ledger.retried)
     yield "attempts begun again", again
     yield "dead-lettered", _listed(Counter(letter.error_code for letter in ledger.letters))
-    yield "callbacks sent", sum(len(callbacks) for callbacks in evidence.callbacks.values())
+    yield "callbacks sent", _calls(evidence.callbacks)
+    yield "callbacks of batches", _calls(evidence.batch_callbacks)
     yield "submissions repeated", course.repeated_submissions
     yield "disturbances", _listed(happened)
     for kind in sorted(happened):
@@ -58,12 +66,25 @@ def _rows(evidence: Evidence, found: list[Violation], course: Course) -> Iterato
     yield "violations", _listed(kinds)
 
 
+def _batches(batches: Sequence[Batch]) -> str:
+    counts = {
+        "with a hook": sum(batch.hook is not None for batch in batches),
+        "cancelled": sum(batch.cancelled_after_s is not None for batch in batches),
+        "answer lost": sum(batch.is_answer_lost for batch in batches),
+    }
+    return ", ".join(f"{name} {count}" for name, count in counts.items())
+
+
 def _end(evidence: Evidence, number: int) -> str:
     callbacks = evidence.callbacks.get(number)
     if not callbacks:
         return "none"
     body = json.loads(callbacks[-1].body)
     return body.get("error_code") or body["status"]
+
+
+def _calls(callbacks: Mapping[int, Sequence[Callback]]) -> int:
+    return sum(len(found) for found in callbacks.values())
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -25,11 +25,11 @@ _TIDY_TIMEOUT_S = 20.0
 _HOUR_S = 3600.0
 
 
-def await_tidiness(house: House, task_uuids: set[str], deleted: set[str]) -> None:
+def await_tidiness(house: House, task_uuids: set[str], deleted: set[str], batch_uuids: set[str]) -> None:
     """Wait a while for work that follows a job's transaction; files that are left then were forgotten."""
     deadline_s = time.monotonic() + _TIDY_TIMEOUT_S
     while time.monotonic() < deadline_s:
-        objects = evidence.left_in_bucket(house, task_uuids, deleted)
+        objects = evidence.left_in_bucket(house, task_uuids, deleted, batch_uuids)
         in_bucket = [key for key in objects if not key.startswith(ALL_UPLOADS)]
         if not (in_bucket or evidence.files_below(house.stage) or evidence.temporary_files(house)):
             return

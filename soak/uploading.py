@@ -29,8 +29,8 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def break_off(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float) -> None:
-    """Send half of the body, and close the connection. Raises OSError and HTTPException."""
+def break_off(url: str, headers: Mapping[str, str], body: bytes, timeout_s: float, sent_bytes: int) -> None:
+    """Send so much of the body, and close the connection. Raises OSError and HTTPException."""
     address = urlsplit(url)
     assert address.hostname
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=timeout_s)
@@ -38,7 +38,7 @@ def break_off(url: str, headers: Mapping[str, str], body: bytes, timeout_s: floa
         connection.putrequest("POST", address.path)
         for name, value in {**headers, "Content-Length": str(len(body))}.items():
             connection.putheader(name, value)
-        connection.endheaders(body[: len(body) // 2])
+        connection.endheaders(body[:sent_bytes])
     finally:
         connection.close()
 

@@ -71,7 +71,7 @@ def test_what_waits_is_begun_by_lane_and_weight_and_by_turns_of_users(lab, sleep
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [1, 2, 3, 4])
 def test_with_a_thousand_records_in_a_lane_an_urgent_one_has_its_workers_next_slot(
     lab, sleepers, gate, workers
 ):
