@@ -25,6 +25,7 @@ from api.publishing.publisher import TaskPublisher
 from api.publishing.together import KafkaTogether, TogetherPublisher
 from api.routes import (
     archive,
+    batch_redelivery,
     batches,
     cancel,
     dead_letters,
@@ -53,7 +54,18 @@ from common.outbound.addresses import AddressPolicy
 from common.settings.schema import ApiSettings
 
 _TASK_ROUTES = (tasks, redelivery, cancel, deletion, archive, peaks)
-_ROUTES = (submit, batches, upload_routes, probes, *_TASK_ROUTES, hooks, usage, offers, webhook_keys)
+_BATCH_ROUTES = (batches, batch_redelivery)
+_ROUTES = (
+    submit,
+    *_BATCH_ROUTES,
+    upload_routes,
+    probes,
+    *_TASK_ROUTES,
+    hooks,
+    usage,
+    offers,
+    webhook_keys,
+)
 _FOR_ADMINISTRATORS = (statistics, dead_letters)
 
 
@@ -157,5 +169,5 @@ def _make_parts(
         waiters=Waiters(),
         hook_tests=RateLimiter(hooks.PER_MINUTE, clock),
         together=together,
-        batches=BatchAdmission(settings, admission, together, view, metrics),
+        batches=BatchAdmission(settings, admission, together, view),
     )

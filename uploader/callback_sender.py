@@ -8,17 +8,11 @@ from common.failpoint import Failpoint
 from common.jobs.retry import Decision, Retry
 from common.kafka.records import Message
 from common.outbound.guarded_session import OutboundNetwork
-from common.tasks.messages import (
-    BatchEnded,
-    DeliveryAttempt,
-    HookTest,
-    Redelivery,
-    Separated,
-    SeparationFailed,
-)
+from common.tasks.messages import BatchEnded, DeliveryAttempt, Redelivery
 from common.waiting import StopCheck
 from uploader import webhook
 from uploader.metrics import UploaderMetrics
+from uploader.places import Called
 from uploader.webhook import Delivered, Delivery, Gone, Rejected
 
 
@@ -68,7 +62,7 @@ class CallbackSender:
 
     def delivery_record(
         self,
-        source: Separated | SeparationFailed | Redelivery | BatchEnded | HookTest,
+        source: Called,
         callback_try: CallbackTry,
         next_try_at: float | None,
     ) -> Message:
@@ -88,7 +82,7 @@ class CallbackSender:
             error_code=error.code if error else None,
             error_message=error.message if error else None,
             next_try_at=next_try_at,
-            redelivery_requested_at=source.requested_at if isinstance(source, Redelivery) else None,
+            redelivery_requested_at=_asked_again_at(source),
         )
         return Message(self.delivery_topic, str(source.task_uuid).encode(), attempt.to_bytes())
 
@@ -96,6 +90,14 @@ class CallbackSender:
 def next_try_at(decision: Decision) -> float | None:
     """Returns when the callback is tried again, in seconds since the epoch; None when it is given up."""
     return decision.at if isinstance(decision, Retry) else None
+
+
+def _asked_again_at(source: Called) -> float | None:
+    """Returns when a user asked for this redelivery, in seconds since the epoch; None if it is none."""
+    match source:
+        case Redelivery() | BatchEnded(is_redelivery=True):
+            return source.requested_at
+    return None
 
 
 def _http_status(answer: Delivery) -> int | None:

@@ -4,10 +4,10 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 
-from api.batches.parsing import refuse_item
+from api.batches.parsing import ParsedBatch, refuse_item
 from api.batches.records import records_of
-from api.metrics import ApiMetrics, TaskRefusal
 from api.problems import ProblemError
 from api.publishing.together import TogetherPublisher
 from api.submit.admission import Admission, Admitted, KeyLocks
@@ -32,10 +32,9 @@ class BatchAdmission:
         admission: Admission,
         publisher: TogetherPublisher,
         view: TaskView,
-        metrics: ApiMetrics,
     ):
         self._settings, self._admission, self._publisher = settings, admission, publisher
-        self._view, self._metrics = view, metrics
+        self._view = view
         self._key_locks = KeyLocks(settings.kafka_ack_timeout_s)
         self._under_way: Counter[str] = Counter()
 
@@ -56,7 +55,7 @@ class BatchAdmission:
             self._under_way[user] -= 1
             self._under_way += Counter()  # drops counts of 0
 
-    async def admit(self, batch: TaskBatch, tasks: Sequence[Task]) -> Admitted:
+    async def admit(self, batch: TaskBatch, tasks: Sequence[Task], parsed: ParsedBatch) -> Admitted:
         """Return once all `tasks` are safely queued. Raise ProblemError, PublisherUnavailable."""
         _check_each(tasks, self._admission.check_priority)
         if batch.idempotency_key is None:
@@ -67,7 +66,8 @@ class BatchAdmission:
             if first is None:
                 await self._publish_if_room(batch, tasks)
                 return Admitted.NOW
-            self._compare(batch, first)
+            look_closer = partial(self._has_same_songs, first, tasks, parsed)
+            await self._admission.earlier.compare(first, batch.submission_digest, look_closer)
             return Admitted.BEFORE
 
     async def _first(self, batch: TaskBatch) -> TaskBatch | None:
@@ -78,17 +78,21 @@ class BatchAdmission:
         except ViewUnavailable:
             return None
 
-    def _compare(self, batch: TaskBatch, first: TaskBatch) -> None:
-        if first.submission_digest == batch.submission_digest:
-            return
-        self._metrics.task_refused(TaskRefusal.KEY_REUSED)
-        raise ProblemError(
-            409,
-            f"This Idempotency-Key belongs to batch {first.batch_uuid}, which was submitted with another "
-            "body: use a new key",
-            error_code=TaskRefusal.KEY_REUSED,
-            batch_uuid=first.batch_uuid,
-        )
+    async def _has_same_songs(self, first: TaskBatch, tasks: Sequence[Task], parsed: ParsedBatch) -> bool:
+        """Return whether both are the same but for the ids of uploaded songs. Raise ViewUnavailable."""
+        mine = {task.task_uuid: task.audio for task in tasks}
+        uploaded = [one for one, audio in mine.items() if upload_id_of(audio) is not None]
+        if not uploaded or first.count != len(tasks):
+            return False
+        # The ids of the tasks follow from the batch's: those of the first batch are the same.
+        known = await self._view.statuses(uploaded)
+        if unread := [one for one in uploaded if one not in known]:
+            await self._view.find(unread[0], _PATIENCE_S)  # waits until the view has read all of the batch
+            known = await self._view.statuses(uploaded)
+        songs = mine | {one: status.audio or "" for one, status in known.items()}
+        if parsed.digest_with([*songs.values()]) != first.submission_digest:
+            return False
+        return await self._admission.earlier.are_same(first.user, [*mine.values()], [*songs.values()])
 
     async def _publish_if_room(self, batch: TaskBatch, tasks: Sequence[Task]) -> None:
         await self._admission.check_audio(batch.user)

@@ -106,7 +106,7 @@ class BatchEnds:
 
     async def _order(self, batch: TaskBatch) -> None:
         ids = item_uuids(batch.batch_uuid, 0, batch.count)
-        callback = _callback(batch, await self._view.statuses(ids))
+        callback = callback_of(batch, await self._view.statuses(ids))
         if callback is None or batch.hook_url is None:
             return
         now_s = self._wall_clock()
@@ -127,7 +127,7 @@ class BatchEnds:
         log.info("batch %s has ended: its callback is ordered", batch.batch_uuid)
 
 
-def _callback(batch: TaskBatch, found: Mapping[UUID, Status]) -> BatchCallback | None:
+def callback_of(batch: TaskBatch, found: Mapping[UUID, Status]) -> BatchCallback | None:
     """Return the callback's body; None if a task has begun another run meanwhile."""
     ids = item_uuids(batch.batch_uuid, 0, batch.count)
     statuses = [found[task_uuid] for task_uuid in ids if task_uuid in found]

@@ -1,13 +1,15 @@
 """The bodies of requests and answers about batches."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from api.batches.callback_state import CallbackState, CallbackStatus
 from api.submit.submission import Submission
 from common.outbound.addresses import host_of
-from common.tasks.messages import State, Status, TaskBatch
+from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch
 from common.tasks.messages.batch import MAX_BATCH_ITEMS
 
 
@@ -99,13 +101,22 @@ class BatchStatus(BaseModel):
         default=None,
         description="when an uploader was told to call `hook_url`",
     )
+    callback: CallbackStatus | None = Field(
+        default=None, description="what has become of the batch's callback; absent without a `hook_url`"
+    )
     items: list[BatchItem] = Field(description="a page of the tasks, in the order of the items")
     next: str | None = Field(default=None, description="the address of the next page, if there is one")
 
     @classmethod
     def of(
-        cls, batch: TaskBatch, states: dict[State, int], items: list[BatchItem], next_page: str | None = None
+        cls,
+        batch: TaskBatch,
+        states: dict[State, int],
+        items: list[BatchItem],
+        attempts: Sequence[DeliveryAttempt],
+        next_page: str | None = None,
     ) -> Self:
+        """`attempts` are the tries of the batch's callback, in the order of time."""
         return cls(
             batch_uuid=batch.batch_uuid,
             count=batch.count,
@@ -117,6 +128,7 @@ class BatchStatus(BaseModel):
             metadata=batch.metadata,
             hook_host=None if batch.hook_url is None else host_of(batch.hook_url),
             called_at=batch.ended_at,
+            callback=CallbackStatus.of(batch, attempts),
             items=items,
             next=next_page,
         )
@@ -134,6 +146,7 @@ EXAMPLE_BATCH = BatchStatus(
     submitted_at=1750000000.0,
     metadata={"order": 17},
     hook_host="example.com",
+    callback=CallbackStatus(state=CallbackState.AWAITED, tries=0),
     items=[
         BatchItem(index=0, task_uuid=_TASKS[0], state=State.SUCCEEDED, progress=1.0),
         BatchItem(index=1, task_uuid=_TASKS[1], state=State.SEPARATING, progress=0.55),

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any, Never
@@ -44,6 +44,10 @@ class ParsedBatch:
     metadata: dict[str, Any] | None
     ignored: tuple[str, ...]
     digest: str
+
+    def digest_with(self, songs: Sequence[str]) -> str:
+        """Return the digest that the batch would have with these songs in place of its own."""
+        return _digest(self.items, self.hook_url, self.metadata, songs)
 
 
 async def parse_batch(body: bytes, policy: AddressPolicy) -> ParsedBatch:
@@ -130,6 +134,13 @@ def _metadata(given: Any) -> dict[str, Any] | None:
         raise ProblemError(400, f"metadata: {error}", error_code=METADATA_INVALID) from None
 
 
-def _digest(items: tuple[Item, ...], hook_url: str | None, metadata: dict[str, Any] | None) -> str:
-    parts = [[digest(item.submission) for item in items], hook_url, metadata]
+def _digest(
+    items: tuple[Item, ...],
+    hook_url: str | None,
+    metadata: dict[str, Any] | None,
+    songs: Sequence[str] | None = None,
+) -> str:
+    given = [item.submission.audio for item in items] if songs is None else songs
+    digests = [digest(item.submission, song) for item, song in zip(items, given, strict=True)]
+    parts = [digests, hook_url, metadata]
     return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

@@ -25,8 +25,8 @@ _PROBES = ("/health", "/livez", "/readyz", "/metrics")
 _PAGES = ("/", "/docs", "/openapi.json")
 _FORWARDED_HOST = "uvr.forwarded_host"
 _ALLOWED_METHODS = "GET, HEAD, POST, DELETE"
-_ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Request-Id"
-_EXPOSED_HEADERS = "Retry-After, X-Request-Id"
+_ALLOWED_HEADERS = "Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, X-Request-Id"
+_EXPOSED_HEADERS = "Location, Preference-Applied, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 _PREFLIGHT_MAX_AGE_S = 600
 # This machine has few addresses.
 _CACHED_ADDRESSES = 64

@@ -99,17 +99,17 @@ class Quotas:
         running = self._running(user, self._rules.of(user))
         return running if running is not None and running.used + count > running.limit else None
 
-    async def refused(self, user: str, running: Standing) -> ProblemError:
-        """Return the answer, 429, for a user who has as many tasks running as are allowed."""
+    async def refused(self, user: str, running: Standing, count: int = 1) -> ProblemError:
+        """Return the answer, 429, for a user who has no room for `count` more running tasks."""
         self._metrics.task_refused(TaskRefusal.TOO_MANY_RUNNING)
         try:
-            room_s = await self._view.room_s(user, max(1, int(running.used) - running.limit + 1))
+            room_s = await self._view.room_s(user, max(1, int(running.used) - running.limit + count))
         except ViewUnavailable:
             room_s = None
         return ProblemError(
             429,
             f"You have {running.used:.0f} tasks that are queued or worked on, and {running.limit} are "
-            "allowed; please submit this one later",
+            f"allowed; {later(count, running.limit)}",
             error_code=TaskRefusal.TOO_MANY_RUNNING,
             headers={"Retry-After": str(_retry_after_s(room_s)), **_headers(running)},
         )
@@ -138,6 +138,15 @@ class Quotas:
         since = day_begins(now_s)
         used_s = await self._view.audio_s_since(user, since)
         return Standing(_AUDIO, rules.max_audio_s_per_day, used_s, max(1, math.ceil(since + DAY_S - now_s)))
+
+
+def later(count: int, limit: int) -> str:
+    """Return what to do with `count` tasks for which there is no room under `limit`."""
+    if count == 1 or not limit:
+        return "please submit this one later"
+    if count > limit:
+        return f"a batch of {count} never fits: please submit it in parts of {limit} at most"
+    return f"please submit this batch of {count} later"
 
 
 def _headers(*standings: Standing) -> dict[str, str]:

@@ -10,7 +10,7 @@ from kafka.errors import KafkaError
 from common.failpoint import Failpoint
 from common.kafka import clients, lanes, topics
 from common.settings.schema import KafkaSettings
-from common.tasks.messages import Cancel, Deletion, HookTest, Redelivery, Task
+from common.tasks.messages import BatchEnded, Cancel, Deletion, HookTest, Redelivery, Task
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ _FLUSH_TIMEOUT_S = 0.05
 Confirmed = Callable[[BaseException | None], None]
 
 
-Sendable = Task | Redelivery | Cancel | Deletion | HookTest
+Sendable = Task | Redelivery | Cancel | Deletion | HookTest | BatchEnded
 
 
 class Session(Protocol):
@@ -61,6 +61,7 @@ class KafkaSession:
             Cancel: settings.kafka_control_topic,
             Deletion: settings.kafka_result_topic,
             HookTest: settings.kafka_result_topic,
+            BatchEnded: settings.kafka_result_topic,
         }
         delivery_timeout_ms = int(delivery_timeout_s * 1000)
         # kafka-python refuses a delivery time-out below the sum of the other two.

@@ -1,6 +1,6 @@
-"""Finds the caller and the task of a request. Users see and change their own tasks, administrators all."""
+"""Finds the caller and the task or batch of a request. Users see and change their own, administrators all."""
 
-from typing import Annotated
+from typing import Annotated, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Request, Security
@@ -10,7 +10,9 @@ from fastapi.security.base import SecurityBase
 from api.auth.caller import Caller
 from api.problems import ProblemError
 from api.routes.parts import Parts
-from common.tasks.messages import Status
+from common.tasks.messages import Status, TaskBatch
+
+T = TypeVar("T")
 
 
 class _SignedIn(SecurityBase):
@@ -66,15 +68,31 @@ async def administrator(user: User, is_admin: IsAdmin) -> str:
 Admin = Annotated[str, Depends(administrator)]
 
 
-async def visible_task(task_uuid: UUID, user: User, sees_all: IsAdmin, parts: Parts) -> Status:
-    """Return the status of the task that the path names. Raise ProblemError 404 if `user` may not see it."""
-    # Not even a task's existence is told to other users, nor is it given away by the time that an answer
-    # takes: anybody can compute the id that follows from a user's name and an Idempotency-Key.
-    owner = None if sees_all else user
-    status = await parts.view.find(task_uuid, user=owner)
-    if status is None:
-        raise ProblemError(404, "There is no such task")
-    return status
+async def owner(user: User, sees_all: IsAdmin) -> str | None:
+    """Return the user whose tasks and batches the caller sees; None for those of all users."""
+    return None if sees_all else user
+
+
+Owner = Annotated[str | None, Depends(owner)]
+
+
+# Not even a task's existence is told to other users, nor is it given away by the time that an answer takes:
+# anybody can compute the id that follows from a user's name and an Idempotency-Key. So is it with batches.
+async def visible_task(task_uuid: UUID, owner: Owner, parts: Parts) -> Status:
+    """Return the task that the path names. Raise ProblemError 404 if the caller may not see it."""
+    return _found(await parts.view.find(task_uuid, user=owner), "task")
+
+
+async def visible_batch(batch_uuid: UUID, owner: Owner, parts: Parts) -> TaskBatch:
+    """Return the batch that the path names. Raise ProblemError 404 if the caller may not see it."""
+    return _found(await parts.view.find_batch(batch_uuid, user=owner), "batch")
+
+
+def _found(thing: T | None, kind: str) -> T:
+    if thing is None:
+        raise ProblemError(404, f"There is no such {kind}")
+    return thing
 
 
 VisibleTask = Annotated[Status, Depends(visible_task)]
+VisibleBatch = Annotated[TaskBatch, Depends(visible_batch)]

@@ -4,9 +4,8 @@ import logging
 import time
 from typing import Annotated
 from urllib.parse import urlencode
-from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from api.batches.models import (
     BatchItem,
@@ -20,7 +19,7 @@ from api.batches.states import count_states
 from api.http.body import read_body
 from api.problems import ProblemError
 from api.publishing.unavailable import confirmed_in_time
-from api.routes.access import IsAdmin, User
+from api.routes.access import User, VisibleBatch
 from api.routes.batches_document import ABOUT_ONE, CANCEL, REQUEST_BODY, SUBMITTED
 from api.routes.direct import SIGNED_IN, DirectRoute
 from api.routes.parts import AppParts, Parts, parts_of
@@ -60,10 +59,11 @@ async def submit_batch(request: Request) -> Response:
         batch = _batch_of(parsed, user, key)
         tasks = _tasks_of(parsed, batch)
         with confirmed_in_time("Batch not queued", _NOT_QUEUED):
-            admitted = await parts.batches.admit(batch, tasks)
+            admitted = await parts.batches.admit(batch, tasks, parsed)
     if admitted is Admitted.NOW:
         parts.metrics.tasks_queued.inc(batch.count)
     _log(batch, admitted, parsed.ignored)
+    headers = await parts.quotas.headers(user)
     queued = QueuedBatch(
         batch_uuid=batch.batch_uuid,
         tasks=[
@@ -72,19 +72,7 @@ async def submit_batch(request: Request) -> Response:
         ],
         ignored=list(parsed.ignored) or None,
     )
-    return Response(queued.model_dump_json(exclude_none=True), media_type="application/json")
-
-
-async def visible_batch(batch_uuid: UUID, user: User, sees_all: IsAdmin, parts: Parts) -> TaskBatch:
-    """Return the batch that the path names. Raise ProblemError 404 if `user` may not see it."""
-    owner = None if sees_all else user
-    batch = await parts.view.find_batch(batch_uuid, user=owner)
-    if batch is None:
-        raise ProblemError(404, "There is no such batch")
-    return batch
-
-
-VisibleBatch = Annotated[TaskBatch, Depends(visible_batch)]
+    return Response(queued.model_dump_json(exclude_none=True), media_type="application/json", headers=headers)
 
 
 @router.get(
@@ -100,7 +88,7 @@ async def batch(
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
 ) -> BatchStatus:
     """Return how many of the batch's tasks are in which state, and a page of the tasks."""
-    return await _described(found, parts, offset, limit)
+    return await described(found, parts, offset, limit)
 
 
 @router.post(
@@ -131,10 +119,11 @@ async def cancel_batch(found: VisibleBatch, user: User, parts: Parts) -> BatchSt
     with confirmed_in_time("Batch not cancelled", _NOT_CANCELLED):
         await parts.together.publish(records_of_cancels(cancels, parts.settings))
     log.info("Batch %s cancelled by %s: %d tasks", found.batch_uuid, user, len(cancels))
-    return await _described(found, parts, 0, 100)
+    return await described(found, parts, 0, 100)
 
 
-async def _described(found: TaskBatch, parts: AppParts, offset: int, limit: int) -> BatchStatus:
+async def described(found: TaskBatch, parts: AppParts, offset: int, limit: int) -> BatchStatus:
+    """Return the batch with the page of `limit` tasks from `offset` on. Raise ViewUnavailable."""
     states = await parts.view.states(item_uuids(found.batch_uuid, 0, found.count))
     end = min(found.count, offset + limit)
     ids = item_uuids(found.batch_uuid, offset, end)
@@ -143,7 +132,8 @@ async def _described(found: TaskBatch, parts: AppParts, offset: int, limit: int)
     following = None
     if end < found.count:
         following = f"/batches/{found.batch_uuid}?{urlencode({'offset': end, 'limit': limit})}"
-    return BatchStatus.of(found, count_states(found, states), items, following)
+    attempts = [] if found.hook_url is None else await parts.view.deliveries(found.batch_uuid)
+    return BatchStatus.of(found, count_states(found, states), items, attempts, following)
 
 
 def _batch_of(parsed: ParsedBatch, user: str, key: str | None) -> TaskBatch:

@@ -11,7 +11,7 @@ from api.routes.access import User, VisibleTask
 from api.routes.deletion import TASK_DELETED, refuse_deleted
 from api.routes.models import EXAMPLE_SUCCEEDED, TaskStatus
 from api.routes.parts import Parts
-from api.routes.responses import SECONDS, answer, answers_to_a_change, problem_answer
+from api.routes.responses import SECONDS, Answer, answer, answers_to_a_change, problem_answer
 from common.observability.log import current_request_id, task_context
 from common.tasks.messages import Redelivery, State, Status
 
@@ -21,6 +21,19 @@ router = APIRouter(prefix="/tasks", tags=["tasks"])
 _NOT_OVER = "The task is not over: its callback is still to come"
 _NOBODY_TO_CALL = "No hook_url of this task is known: there is no receiver to send the callback to"
 _NOT_QUEUED = "The redelivery could not be queued in time; please ask for it again"
+
+
+def too_many_redeliveries(kind: str) -> Answer:
+    """Describe the answer 429. `kind` is what the callback belongs to."""
+    return problem_answer(
+        429,
+        f"Too many redeliveries of this {kind}, or of yours (`error_code` `too_many_redeliveries`), or too "
+        "many wrong credentials came from this address",
+        f"Too many redeliveries of this {kind} were requested; please ask again in 20 s",
+        error_code="too_many_redeliveries",
+        Retry_After=SECONDS,
+    )
+
 
 _ANSWERS = answers_to_a_change(
     answer(
@@ -40,14 +53,7 @@ _ANSWERS = answers_to_a_change(
         error_code=TASK_DELETED,
         state=State.SUCCEEDED,
     ),
-    429: problem_answer(
-        429,
-        "Too many redeliveries of this task, or of yours (`error_code` `too_many_redeliveries`), or too many "
-        "wrong credentials came from this address",
-        "Too many redeliveries of this task were requested; please ask again in 20 s",
-        error_code="too_many_redeliveries",
-        Retry_After=SECONDS,
-    ),
+    429: too_many_redeliveries("task"),
 }
 
 
@@ -61,7 +67,7 @@ _ANSWERS = answers_to_a_change(
 async def redeliver(status: VisibleTask, user: User, parts: Parts) -> TaskStatus:
     """Send the callback of a task that is over once more: the same bytes, the same `webhook-id`."""
     redelivery = _redelivery_of(status, user, time.time())
-    with task_context(status.task_uuid), parts.redelivery_limits.counted(user, status):
+    with task_context(status.task_uuid), parts.redelivery_limits.counted(user, status.task_uuid):
         with confirmed_in_time("Redelivery not queued", _NOT_QUEUED):
             await parts.publisher.publish(redelivery)
         log.info("Redelivery queued for %s: the callback of run %d", user, status.run)

@@ -1,14 +1,14 @@
-"""Limits how often one user may ask for redeliveries, and how often anybody may ask for those of one task."""
+"""Limits how often one user may ask for redeliveries, and anybody for those of one task or batch."""
 
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from uuid import UUID
 
 from api.limiter import RateLimiter
 from api.problems import ProblemError
-from common.tasks.messages import Status
 
-_PER_MINUTE_AND_TASK = 3
+_PER_MINUTE_AND_ONE = 3
 
 
 class RedeliveryLimits:
@@ -16,23 +16,24 @@ class RedeliveryLimits:
 
     def __init__(self, per_minute_and_user: int, clock: Callable[[], float]):
         self._of_user = RateLimiter(per_minute_and_user, clock)
-        self._of_task = RateLimiter(_PER_MINUTE_AND_TASK, clock)
+        self._of_one = RateLimiter(_PER_MINUTE_AND_ONE, clock)
 
     @contextmanager
-    def counted(self, user: str, status: Status) -> Iterator[None]:
-        """Count a redelivery unless the block raises. Raise ProblemError 429 if there were too many."""
-        task_uuid = str(status.task_uuid)
-        self._check(
-            self._of_task.retry_after_s(task_uuid), "Too many redeliveries of this task were requested"
-        )
+    def counted(self, user: str, called_for: UUID, kind: str = "task") -> Iterator[None]:
+        """Count a redelivery unless the block raises. Raise ProblemError 429 if there were too many.
+
+        `called_for` is the id of the task or batch whose callback is sent; `kind` says which of the two.
+        """
+        name = str(called_for)
+        self._check(self._of_one.retry_after_s(name), f"Too many redeliveries of this {kind} were requested")
         self._check(self._of_user.retry_after_s(user), "You have asked for too many redeliveries")
         # Before the block, which awaits: concurrent requests would all pass the checks otherwise.
-        self._of_task.take(task_uuid)
+        self._of_one.take(name)
         self._of_user.take(user)
         try:
             yield
         except BaseException:
-            self._of_task.give_back(task_uuid)
+            self._of_one.give_back(name)
             self._of_user.give_back(user)
             raise
 

@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,7 @@ from api.submit.submission import (
     is_form,
     parse,
     refuse_files,
+    song_of,
     task_uuid,
 )
 from api.submit.unknown_fields import shown
@@ -58,7 +60,7 @@ async def generate(request: Request) -> Response:
         refuse_files(request)
         submission, ignored = parse(await read_body(request, parts.settings.max_body_bytes), parts.policy)
         task = task_of(submission, user, idempotency_key)
-        await _admit(parts, task, ignored)
+        await _admit(parts, task, ignored, submission)
         queued = Queued(task_uuid=task.task_uuid, ignored=list(ignored) or None)
     headers = await parts.quotas.headers(user)
     if wait_s := preferred_wait_s(request):
@@ -85,8 +87,8 @@ async def _generate_from_form(request: Request, parts: AppParts, user: str, key:
         try:
             submission, ignored = parse(form.body, parts.policy)
             # The same song has another id each time that it is uploaded.
-            task = task_of(submission, user, key, song=f"sha256:{form.upload.sha256}")
-            admitted = await _admit(parts, task, ignored)
+            task = task_of(submission, user, key, song=song_of(form.upload.sha256))
+            admitted = await _admit(parts, task, ignored, submission)
         except Unconfirmed:  # the task may be queued nevertheless
             raise
         except ProblemError:
@@ -98,10 +100,12 @@ async def _generate_from_form(request: Request, parts: AppParts, user: str, key:
         return Queued(task_uuid=task.task_uuid, audio=task.audio, ignored=list(ignored) or None)
 
 
-async def _admit(parts: AppParts, task: Task, ignored: Sequence[str]) -> Admitted:
+async def _admit(
+    parts: AppParts, task: Task, ignored: Sequence[str], submission: PlainSubmission
+) -> Admitted:
     with task_context(task.task_uuid):
         with confirmed_in_time("Task not queued", NOT_QUEUED):
-            admitted = await parts.admission.admit(task)
+            admitted = await parts.admission.admit(task, partial(digest, submission))
         if admitted is Admitted.NOW:
             parts.metrics.tasks_queued.inc()
         _log(task, admitted, ignored)
@@ -126,11 +130,7 @@ def task_of(
     song: str | None = None,
     given_uuid: UUID | None = None,
 ) -> Task:
-    """Return the task. `song` stands for the address in the digest, where there is another one each time.
-
-    Without `given_uuid` the id follows from user and key.
-    """
-    compared = submission if song is None else submission.model_copy(update={"audio": song})
+    """Return the task. `song` is as in `digest`. Without `given_uuid` the id follows from user and key."""
     chosen: dict[str, Any] = {}
     if isinstance(submission, Submission):
         named = {"label": submission.label, "metadata": submission.metadata, "cache": submission.cache}
@@ -145,7 +145,7 @@ def task_of(
         user=user,
         request_id=current_request_id(),
         idempotency_key=idempotency_key,
-        submission_digest=None if idempotency_key is None else digest(compared),
+        submission_digest=None if idempotency_key is None else digest(submission, song),
         cancel_at=None if cancel_after_s is None else submitted_at + cancel_after_s,
         **chosen,
     )

@@ -10,6 +10,7 @@ from api.routes.responses import (
     SECONDS,
     UNAUTHORIZED,
     UNEXPECTED,
+    Answer,
     Answers,
     answer,
     problem_answer,
@@ -40,6 +41,21 @@ KEY_PARAMETER = {
     },
     "description": _KEY_DESCRIPTION,
     "examples": {"an order's number": {"value": "order-17"}},
+}
+# `required` is false: without a limit there are no such headers.
+_LIMIT_HEADERS = {
+    "RateLimit-Policy": {
+        "schema": {"type": "string"},
+        "required": False,
+        "description": "only where a limit of yours applies: what is allowed",
+        "example": '"running";q=100;qu="concurrent-requests"',
+    },
+    "RateLimit": {
+        "schema": {"type": "string"},
+        "required": False,
+        "description": "only where a limit of yours applies: what is left of it",
+        "example": '"running";r=97',
+    },
 }
 NOT_QUEUED = "The task could not be queued in time; please submit it again"
 _TASK_UUID = UUID("7c9e6679-7425-40de-944b-e07fc1f90ae7")
@@ -104,17 +120,28 @@ REQUEST_BODY = {
         },
     },
 }
+
+
+def with_limits(given: Answer) -> Answer:
+    """Return the description of an answer that also tells what is left of the user's limits."""
+    return {**given, "headers": {**given.get("headers", {}), **_LIMIT_HEADERS}}
+
+
 ANSWERS: Answers = {
-    200: answer(
-        "The task is queued: the broker has confirmed it, now or at an earlier request with the same "
-        "`Idempotency-Key`",
-        Queued(task_uuid=_TASK_UUID),
+    200: with_limits(
+        answer(
+            "The task is queued: the broker has confirmed it, now or at an earlier request with the same "
+            "`Idempotency-Key`",
+            Queued(task_uuid=_TASK_UUID),
+        )
     ),
-    202: documented(
-        "Only with `Prefer: wait=N`: the task is queued, and has not ended by then. With that preference a "
-        "200 has the ended task, as `GET /tasks/{task_uuid}` does",
-        Queued(task_uuid=_TASK_UUID),
-        has_preference=True,
+    202: with_limits(
+        documented(
+            "Only with `Prefer: wait=N`: the task is queued, and has not ended by then. With that preference "
+            "a 200 has the ended task, as `GET /tasks/{task_uuid}` does",
+            Queued(task_uuid=_TASK_UUID),
+            has_preference=True,
+        )
     ),
     400: problem_answer(
         400,
@@ -153,15 +180,18 @@ ANSWERS: Answers = {
         "The body is larger than 65536 bytes, the limit by MAX_BODY_BYTES",
     ),
     415: problem_answer(415, "The body is a bare file: it must be JSON, or a form with the file", NOT_JSON),
-    429: problem_answer(
-        429,
-        "Too many tasks are queued: yours (`error_code` `too_many_queued_by_user`) or all "
-        "(`too_many_queued`). `Retry-After` estimates when there is room. Or your uploads hold as much as is "
-        "allowed (`too_many_uploaded_bytes`), too many songs are being uploaded (`too_many_uploads`), or too "
-        "many wrong credentials came from this address",
-        "You have 20 tasks in the queue, and 20 are allowed; please submit this one later",
-        error_code="too_many_queued_by_user",
-        Retry_After=SECONDS,
+    429: with_limits(
+        problem_answer(
+            429,
+            "Too many tasks are queued: yours (`error_code` `too_many_queued_by_user`) or all "
+            "(`too_many_queued`). `Retry-After` estimates when there is room. Or a limit of yours is reached "
+            "(`too_many_running`, `audio_limit_reached`), with the `RateLimit` headers. Or your uploads hold "
+            "as much as is allowed (`too_many_uploaded_bytes`), too many songs are being uploaded "
+            "(`too_many_uploads`), or too many wrong credentials came from this address",
+            "You have 20 tasks in the queue, and 20 are allowed; please submit this one later",
+            error_code="too_many_queued_by_user",
+            Retry_After=SECONDS,
+        )
     ),
     501: UPLOADS_OFF,
     503: problem_answer(

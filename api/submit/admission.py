@@ -2,18 +2,21 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum, auto
+from functools import partial
 from typing import NoReturn
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from api.limits.quotas import Quotas
+from api.limits.quotas import Quotas, later
 from api.metrics import ApiMetrics, TaskRefusal
 from api.offers.checking import Offers
 from api.problems import ProblemError
 from api.publishing.publisher import PublisherUnavailable, TaskPublisher
+from api.submit.earlier import EarlierSubmissions
+from api.submit.submission import song_of
 from api.uploads.gate import UploadGate
 from api.view.task_view import TaskView, ViewUnavailable
 from common.failpoint import Failpoint
@@ -51,10 +54,14 @@ class Admission:
         self._publisher, self._view, self._metrics, self._offers = publisher, view, metrics, offers
         self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
         self._uploads, self._quotas = uploads, quotas
+        self.earlier = EarlierSubmissions(uploads, metrics)
         self._key_locks = KeyLocks(settings.kafka_ack_timeout_s)
 
-    async def admit(self, task: Task) -> Admitted:
-        """Return once the task is safely queued. Raise ProblemError, PublisherUnavailable."""
+    async def admit(self, task: Task, digest_with: Callable[[str], str]) -> Admitted:
+        """Return once the task is safely queued. Raise ProblemError, PublisherUnavailable.
+
+        `digest_with` returns the digest that the submission would have with another song.
+        """
         self.check_priority(task)
         if task.idempotency_key is None:
             await self._publish_if_room(task)
@@ -70,7 +77,8 @@ class Admission:
             if first is None:
                 await self._publish_if_room(task)
                 return Admitted.NOW
-            self._compare(task, first)
+            look_closer = partial(self._has_same_song, task, first, digest_with)
+            await self.earlier.compare(first, task.submission_digest, look_closer)
             return Admitted.BEFORE
 
     async def _first(self, task_uuid: UUID) -> Status | None:
@@ -78,18 +86,16 @@ class Admission:
             raise ViewUnavailable
         return await self._view.find(task_uuid, _PATIENCE_S)
 
-    def _compare(self, task: Task, first: Status) -> None:
-        """Raise ProblemError if the bodies differ. Tasks of an earlier version have no digest to compare."""
-        if first.submission_digest in (None, task.submission_digest):
-            return
-        self._metrics.task_refused(TaskRefusal.KEY_REUSED)
-        raise ProblemError(
-            409,
-            f"This Idempotency-Key belongs to task {first.task_uuid}, which was submitted with another body: "
-            "use a new key",
-            error_code=TaskRefusal.KEY_REUSED,
-            task_uuid=first.task_uuid,
-        )
+    async def _has_same_song(self, task: Task, first: Status, digest_with: Callable[[str], str]) -> bool:
+        """Return whether both are the same but for the id of the uploaded song."""
+        sha256 = await self.earlier.sha256_of(task.user, task.audio)
+        if sha256 is None:
+            return False
+        if first.submission_digest == digest_with(song_of(sha256)):  # the first song came with a form
+            return True
+        if first.audio is None or first.submission_digest != digest_with(first.audio):
+            return False
+        return await self.earlier.are_same(task.user, [task.audio], [first.audio])
 
     async def _publish_if_room(self, task: Task) -> None:
         await self.check_audio(task.user)
@@ -115,19 +121,19 @@ class Admission:
     async def check_room(self, user: str, count: int = 1) -> None:
         """Raise ProblemError 429 if there is no room for `count` further tasks of `user` in the queue."""
         if (running := self._quotas.running_excess(user, count)) is not None:
-            raise await self._quotas.refused(user, running)
+            raise await self._quotas.refused(user, running, count)
         queued = self._view.backlog.queued(user)
         most, callbacks = self._max_of_user, queued.callbacks_of_user
         if most and queued.of_user + callbacks + count > most:
             waiting = _in_queue(queued.of_user)
             waiting += f" and {callbacks} that wait for their callback" if callbacks else ""
-            excess = queued.of_user + callbacks + count - 1 - most
-            await self._refuse(TaskRefusal.TOO_MANY_QUEUED_BY_USER, user, f"You have {waiting}", excess, most)
+            others = queued.of_user + callbacks
+            what = f"You have {waiting}"
+            await self._refuse(TaskRefusal.TOO_MANY_QUEUED_BY_USER, user, what, others, count, most)
         most = self._max_of_all
         if most and queued.of_all + count > most:
             what = f"There {'is' if queued.of_all == 1 else 'are'} {_in_queue(queued.of_all)}"
-            excess = queued.of_all + count - 1 - most
-            await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, what, excess, most)
+            await self._refuse(TaskRefusal.TOO_MANY_QUEUED, None, what, queued.of_all, count, most)
 
     async def _publish(self, task: Task) -> None:
         self._view.backlog.enter(task.task_uuid, task.user)
@@ -152,16 +158,17 @@ class Admission:
         return task.model_copy(update={"file_name": upload.file_name})
 
     async def _refuse(
-        self, refusal: TaskRefusal, user: str | None, what: str, excess: int, most: int
+        self, refusal: TaskRefusal, user: str | None, what: str, others: int, count: int, most: int
     ) -> NoReturn:
+        """Raise the problem of `count` tasks for which the `others` leave no room."""
         self._metrics.task_refused(refusal)
         try:
-            room_s = await self._view.room_s(user, excess + 1)
+            room_s = await self._view.room_s(user, others + count - most)
         except ViewUnavailable:
             room_s = None
         raise ProblemError(
             429,
-            f"{what}, and {_allowed(most)}; please submit this one later",
+            f"{what}, and {_allowed(most)}; {later(count, most)}",
             error_code=refusal,
             headers={"Retry-After": str(_retry_after_s(room_s))},
         )

@@ -184,11 +184,21 @@ def _is_upload(audio: str) -> bool:
         raise ProblemError(400, detail, error_code=ErrorCode.ADDRESS_INVALID) from None
 
 
-def digest(submission: PlainSubmission) -> str:
-    """Return a digest that is equal for equal submissions, however their JSON is written."""
+def digest(submission: PlainSubmission, song: str | None = None) -> str:
+    """Return a digest that is equal for equal submissions, however their JSON is written.
+
+    `song` stands for the address, where there is another one each time.
+    """
     # Defaults are left out, so that adding a field later keeps old digests.
     fields = submission.model_dump(mode="json", exclude_defaults=True)
+    if song is not None:
+        fields["audio"] = song
     return sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def song_of(sha256_hex: str | None) -> str:
+    """Return what stands for the address in the digest of a song that comes with a form."""
+    return f"sha256:{sha256_hex}"
 
 
 def batch_uuid(user: str, idempotency_key: str | None) -> UUID:

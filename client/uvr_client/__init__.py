@@ -3,6 +3,7 @@
 The client is installed alone, so it imports nothing from the services' packages.
 """
 
+from uvr_client.batch_models import Batch, BatchCallback, BatchItem, BatchSubmission
 from uvr_client.choices import Choices
 from uvr_client.client import UvrClient
 from uvr_client.errors import (
@@ -21,11 +22,13 @@ from uvr_client.errors import (
     UploadFailed,
     UvrError,
     WaitTimeout,
+    WebhookError,
+    WebhookExpired,
+    WebhookForged,
+    WebhookKeyInvalid,
+    WebhookMalformed,
 )
 from uvr_client.models import (
-    Batch,
-    BatchItem,
-    BatchSubmission,
     DayUsage,
     Delivery,
     Result,
@@ -40,10 +43,12 @@ from uvr_client.models import (
 from uvr_client.offers import OfferedModel, OfferedPreset
 from uvr_client.transport import Patience
 from uvr_client.version import __version__
+from uvr_client.webhooks import Webhook, verify_webhook
 
 __all__ = [
     "BadRequest",
     "Batch",
+    "BatchCallback",
     "BatchItem",
     "BatchSubmission",
     "Choices",
@@ -75,5 +80,12 @@ __all__ = [
     "UvrClient",
     "UvrError",
     "WaitTimeout",
+    "Webhook",
+    "WebhookError",
+    "WebhookExpired",
+    "WebhookForged",
+    "WebhookKeyInvalid",
+    "WebhookMalformed",
     "__version__",
+    "verify_webhook",
 ]

@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from uvr_client import answers
+from uvr_client.batch_models import Batch, BatchSubmission
 from uvr_client.errors import BadRequest
-from uvr_client.models import Batch, BatchSubmission
 from uvr_client.songs import Progress, SongSender, file_of
 from uvr_client.task_path import task_id
 from uvr_client.transport import Repeat, Transport
@@ -70,6 +70,14 @@ class BatchCalls:
         """Asks the api to stop all tasks that have not ended. Raises NotFound; Conflict if all have ended."""
         path = f"/batches/{task_id(batch_uuid)}/cancel"
         return answers.read(Batch, self._transport.request("POST", path, Repeat.ANY).content)
+
+    def redeliver_batch(self, batch_uuid: UUID | str) -> Batch:
+        """Asks the api to send the callback of an ended batch again. Not retried after a lost answer.
+
+        Raises NotFound; Conflict if the batch or a task of it has not ended, or it has no `hook_url`.
+        """
+        path = f"/batches/{task_id(batch_uuid)}/redeliver"
+        return answers.read(Batch, self._transport.request("POST", path, Repeat.UNSENT).content)
 
     def _with_upload(self, item: Mapping[str, Any], on_progress: Progress) -> dict[str, Any]:
         audio = item.get("audio")

@@ -104,11 +104,12 @@ class UvrClient(KeepingCalls, BatchCalls):
         idempotency_key: str | None = None,
         limit: int | None = None,
         label: str | None = None,
+        search: str | None = None,
     ) -> Iterator[Task]:
         """Yields your tasks, the newest first, at most `limit`. Pages are fetched as the iterator needs them.
 
         `submitted_since` and `submitted_before` are in seconds since the epoch. `label` is the beginning of
-        the tasks' labels.
+        the tasks' labels. `search` is words that a task's label, file name or address has, in any order.
         """
         asked = {
             "state": state,
@@ -116,6 +117,7 @@ class UvrClient(KeepingCalls, BatchCalls):
             "submitted_before": submitted_before,
             "idempotency_key": idempotency_key,
             "label": label,
+            "search": search,
             "limit": _MAX_PAGE if limit is None else max(1, min(limit, _MAX_PAGE)),
         }
         given = {name: value for name, value in asked.items() if value is not None}

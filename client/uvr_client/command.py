@@ -87,12 +87,14 @@ def list_tasks(
     limit: options.Limit = 50,
     idempotency_key: options.WithKey = None,
     label: options.WithLabel = None,
+    search: options.Search = None,
     as_json: options.Json = False,
 ) -> None:
     """List tasks, the newest first."""
     output = Output(as_json)
     with context.obj.client(output) as client:
-        tasks = client.list(state, since, idempotency_key=idempotency_key, limit=limit, label=label)
+        wanted: dict[str, Any] = {"idempotency_key": idempotency_key, "label": label, "search": search}
+        tasks = client.list(state, since, limit=limit, **wanted)
         if as_json:
             for task in tasks:
                 output.json(_json(task))

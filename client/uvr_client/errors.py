@@ -79,3 +79,23 @@ class UploadFailed(UvrError):
 
 class StemMismatch(DownloadFailed):
     """The downloaded bytes differ in size or sha256 from the stem that the api announced."""
+
+
+class WebhookError(UvrError):
+    """A callback cannot be taken for the uploader's."""
+
+
+class WebhookMalformed(WebhookError):
+    """The callback lacks a header of its signature, or its body is not a JSON object."""
+
+
+class WebhookExpired(WebhookError):
+    """The callback was signed too long ago, or by a clock that differs from this one."""
+
+
+class WebhookForged(WebhookError):
+    """No signature of the callback is by one of the keys."""
+
+
+class WebhookKeyInvalid(WebhookError, ValueError):
+    """A key for callbacks is not valid, or the package that it needs is not installed."""

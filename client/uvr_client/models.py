@@ -30,13 +30,13 @@ FINAL_STATES = frozenset({State.SUCCEEDED, State.FAILED, State.CANCELLED})
 AnyState = Annotated[State | str, Field(union_mode="left_to_right")]
 
 
-class _Answer(BaseModel):
+class Answer(BaseModel):
     """An answer of the api; fields that this version does not know are kept."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
 
-class Submission(_Answer):
+class Submission(Answer):
     """A task that the api has accepted. Submitting again with `idempotency_key` returns the same task.
 
     `ignored` names the fields of the submission that the api ignored because it is older than this client.
@@ -49,50 +49,7 @@ class Submission(_Answer):
     ignored: tuple[str, ...] = ()
 
 
-class BatchTask(_Answer):
-    """A task of a batch that the api has accepted. `ignored` is as in Submission."""
-
-    task_uuid: UUID
-    ignored: tuple[str, ...] = ()
-
-
-class BatchSubmission(_Answer):
-    """A batch that the api has accepted. `tasks` are in the order of the items."""
-
-    batch_uuid: UUID
-    tasks: tuple[BatchTask, ...]
-    idempotency_key: str = ""
-    ignored: tuple[str, ...] = ()
-
-
-class BatchItem(_Answer):
-    """The state of one task of a batch. `index` is its place among the items, from 0."""
-
-    index: int
-    task_uuid: UUID
-    state: State
-    progress: float | None = None
-    label: str | None = None
-    error_code: str | None = None
-
-
-class Batch(_Answer):
-    """A batch: the number of its tasks in each state, and some of the tasks.
-
-    `submitted_at` and `called_at` are in seconds since the epoch.
-    """
-
-    batch_uuid: UUID
-    count: int
-    states: dict[State, int]
-    is_over: bool
-    submitted_at: float
-    called_at: float | None = None
-    metadata: dict[str, Any] | None = None
-    items: tuple[BatchItem, ...]
-
-
-class Stem(_Answer):
+class Stem(Answer):
     """One stem: a presigned link, the sha256 and size of the file, and the duration of its audio."""
 
     url: str
@@ -101,7 +58,7 @@ class Stem(_Answer):
     duration_s: float
 
 
-class Result(_Answer):
+class Result(Answer):
     """The stems of a task and how they were made, as in the success callback.
 
     Earlier workers send neither `runtime` nor `precision`. `precision_fallback` tells why float32 was used
@@ -119,7 +76,7 @@ class Result(_Answer):
     expires_at: float | None = None
 
 
-class Task(_Answer):
+class Task(Answer):
     """A task's state. `progress` is that of the whole run, from 0 to 1.
 
     While the task is queued, `queue_place` (1 is next) and `queue_eta_s` are set. While it waits for a retry,
@@ -171,14 +128,14 @@ class Task(_Answer):
         return self.state == State.SUCCEEDED or self.has_stems
 
 
-class TaskEvent(_Answer):
+class TaskEvent(Answer):
     """An event of a task's stream. Pass `id` as `last_event_id` to continue the stream after it."""
 
     id: str
     task: Task
 
 
-class Delivery(_Answer):
+class Delivery(Answer):
     """One POST of a task's callback. `status` is that of the receiver's answer, None without an answer.
 
     `redelivery_requested_at` is set for tries of a redelivery, which are numbered from 1 again.
@@ -195,27 +152,27 @@ class Delivery(_Answer):
     redelivery_requested_at: float | None = None
 
 
-class TaskPage(_Answer):
+class TaskPage(Answer):
     """A page of tasks; `next` is the path of the next page, None on the last one."""
 
     tasks: list[Task]
     next: str | None = None
 
 
-class Deliveries(_Answer):
+class Deliveries(Answer):
     """All POSTs of one task's callbacks."""
 
     deliveries: list[Delivery]
 
 
-class Space(_Answer):
+class Space(Answer):
     """A number of things in the bucket, and their bytes."""
 
     count: int
     bytes: int
 
 
-class DayUsage(_Answer):
+class DayUsage(Answer):
     """The songs that were submitted on one day (in UTC) and separated by one model, or list of models.
 
     `audio_s` is their length and `engine_s` how long engines worked on them, in seconds. `bytes` are those of
@@ -230,7 +187,7 @@ class DayUsage(_Answer):
     bytes: int
 
 
-class UserUsage(_Answer):
+class UserUsage(Answer):
     """What one user has had separated, by day and model, and the space of tasks with stems and of uploads.
 
     `uploads` is None where the api cannot read the bucket, `days` from an api of an earlier version.
@@ -242,7 +199,7 @@ class UserUsage(_Answer):
     days: list[DayUsage] | None = None
 
 
-class Usage(_Answer):
+class Usage(Answer):
     """The space that users take in the bucket."""
 
     users: list[UserUsage]

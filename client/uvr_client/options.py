@@ -173,5 +173,11 @@ WithLabel = Annotated[
     str | None,
     typer.Option("--label", metavar="TEXT", help="only tasks whose label begins with this"),
 ]
+Search = Annotated[
+    str | None,
+    typer.Option(
+        "--search", metavar="TEXT", help="only tasks whose label, file name or address has these words"
+    ),
+]
 Limit = Annotated[int, typer.Option(min=1, help="the largest number of tasks to list")]
 Json = Annotated[bool, typer.Option("--json", help="print results as JSON, one object per line")]

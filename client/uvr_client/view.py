@@ -125,10 +125,11 @@ def no_deliveries(task: Task) -> str:
 def tasks_table(tasks: Iterable[Task], width: int) -> Table:
     """Makes a table with a row for each task. On a narrow terminal song and callback go to a second line.
 
-    A song with a label is shown by it.
+    A song with a label is shown by it. A narrow table has the priorities only if one is not the default.
     """
-    is_wide = width >= _WIDE
-    columns = ("task", "submitted", "state", "progress", "user")
+    tasks, is_wide = [*tasks], width >= _WIDE
+    has_priority = is_wide or any(task.priority not in (None, _DEFAULT_PRIORITY) for task in tasks)
+    columns = ("task", "submitted", "state", "progress", *(("priority",) if has_priority else ()), "user")
     table = plain_table(*columns, *(("song", "callback") if is_wide else ()), "error")
     for task in tasks:
         song, hook_host = printable(task.label or _song(task)), printable(task.hook_host or "")
@@ -136,11 +137,13 @@ def tasks_table(tasks: Iterable[Task], width: int) -> Table:
         if not is_wide:
             name, at = _two_lines(name, song), _two_lines(at, hook_host and f"→ {hook_host}")
         rest = (song, hook_host) if is_wide else ()
+        priority = (str(task.priority or ""),) if has_priority else ()
         table.add_row(
             name,
             at,
             printable(task.state) if task.deleted_at is None else f"{printable(task.state)}, deleted",
             percent(task.progress),
+            *priority,
             printable(task.user),
             *rest,
             error_text(task),

@@ -10,7 +10,7 @@ import pytest
 from common.failpoint import Failpoint
 from tests.support.api.api_client import basic
 from tests.support.api.api_process import tasks_in
-from tests.support.api.task_client import wait_for_view
+from tests.support.api.task_client import ask, wait_for_view
 from tests.support.crash import PROCESSOR, CrashSystem
 from tests.support.waiting import wait_for
 
@@ -82,14 +82,27 @@ def test_an_uploader_killed_around_a_batchs_callback_sends_the_same_bytes(crashi
     batch = submit_batch(crashing, song_url, str(uuid4()))
     crashing.wait_for_end(uploader)
     crashing.restart(uploader)
-    if times == 2:
-        assert_called(crashing, batch["batch_uuid"], times)
-    else:  # the mark in the store says that it was delivered: nothing is sent, and nothing recorded
-        wait_for(lambda: len(crashing.records("KAFKA_BATCH_TOPIC", batch["batch_uuid"])) == 2, 90, "order")
-        uploader.wait_ready()
-        follower = submit_batch(crashing, song_url, str(uuid4()))
-        assert_called(crashing, follower["batch_uuid"], 1)
-        assert len(calls_of(crashing, batch["batch_uuid"])) == times
+    # After the second point the mark in the store says that it was delivered, and has what is recorded of it.
+    assert_called(crashing, batch["batch_uuid"], times)
+
+
+def test_an_uploader_killed_in_the_redelivery_of_a_batch_ends_it(crashing, song_url):
+    batch_uuid = submit_batch(crashing, song_url, str(uuid4()))["batch_uuid"]
+    assert_called(crashing, batch_uuid, 1)
+    api, path = crashing.trio.services["api"].url, f"/batches/{batch_uuid}"
+
+    def seen() -> dict:
+        return ask(api, path).json()["callback"]
+
+    wait_for(lambda: seen()["state"] == "delivered", 30, "delivery in the api's view")
+    uploader = crashing.armed("uploader", Failpoint.CALLBACK_ANSWERED)
+    assert ask(api, f"{path}/redeliver", "POST").status == 202
+    crashing.wait_for_end(uploader)
+    crashing.restart(uploader)
+    wait_for(lambda: "redelivery_requested_at" in seen(), 90, "redelivery")
+    assert (seen()["state"], seen()["tries"]) == ("delivered", 2)
+    calls = calls_of(crashing, batch_uuid)
+    assert [call.body for call in calls] == [calls[0].body] * 3
 
 
 def test_an_api_killed_after_the_end_of_a_batch_leaves_its_callback_to_the_next_one(crashing, song_url):

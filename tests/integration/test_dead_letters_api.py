@@ -4,8 +4,6 @@ import contextlib
 import http.client
 import json
 import threading
-import urllib.error
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -15,9 +13,9 @@ from api.dead_letters import letters
 from common.deadletter.dead_letter import LetterId
 from common.deadletter.replayer import publisher
 from common.kafka.records import Message
+from tests.support.api import task_client
 from tests.support.api.api_client import Answer
 from tests.support.api.api_server import api_server
-from tests.support.api.task_client import ADMIN
 from tests.support.common.deadletter.dead_letters import letter, run_command, task
 from tests.support.common.kafka.group import Lab
 from tests.support.waiting import wait_for
@@ -41,14 +39,7 @@ def dead_tasks(lab: Lab, count: int) -> list[UUID]:
 
 
 def ask(url: str, path: str, body: object = None) -> Answer:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url + path, data=data, headers=ADMIN)
-    try:
-        with urllib.request.urlopen(request, timeout=_PATIENCE_S) as answer:
-            return Answer(answer.status, dict(answer.headers), answer.read())
-    except urllib.error.HTTPError as error:
-        with error:
-            return Answer(error.code, dict(error.headers), error.read())
+    return task_client.ask(url, path, body=body, patience_s=_PATIENCE_S)
 
 
 def runs(lab: Lab) -> list[tuple[int, int]]:

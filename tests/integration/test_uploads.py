@@ -18,7 +18,7 @@ from tests.support.api.api_client import basic
 from tests.support.api.api_server import ApiServer, api_server
 from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
-from uvr_client import Patience, UvrClient
+from uvr_client import Conflict, Patience, UvrClient
 from uvr_client.command import app
 
 pytestmark = pytest.mark.network
@@ -407,3 +407,41 @@ def test_uvr_submits_files_and_addresses_in_one_command(desk, tmp_path):
     assert done.stdout.split() == [str(task.task_uuid) for task in tasks]
     assert [task.audio.partition(":")[0] for task in tasks] == ["upload", "https"]
     assert "none.wav: No such file or directory" in done.stderr.replace("\n", "")
+
+
+def test_uvr_repeats_a_batch_of_files_with_its_key_and_gets_the_same_batch(desk, tmp_path):
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    for name in ("a.wav", "b.wav"):
+        (songs / name).write_bytes(SONG + name.encode())
+    environment = {"UVR_URL": desk.server.url, "UVR_USERNAME": AUTH[0], "UVR_PASSWORD": AUTH[1]}
+
+    def batch():
+        return CliRunner().invoke(
+            app, ["batch", str(songs), "--idempotency-key", "order-19"], env=environment
+        )
+
+    first, again = batch(), batch()
+    assert (first.exit_code, again.exit_code) == (0, 0), again.stderr
+    assert again.stdout == first.stdout
+    (songs / "b.wav").write_bytes(SONG)
+    other = batch()
+    assert (other.exit_code, "another body" in other.stderr.replace("\n", " ")) == (6, True)
+
+
+@pytest.mark.parametrize("direct", [(True, True), (True, False), (False, True)])
+def test_a_file_is_the_same_song_by_whichever_way_it_is_uploaded_again(desk, tmp_path, monkeypatch, direct):
+    path = tmp_path / "song.wav"
+    path.write_bytes(SONG)
+    with UvrClient(desk.server.url, *AUTH) as client:
+        tasks = []
+        for is_direct in direct:
+            monkeypatch.setattr("uvr_client.songs._DIRECT_BYTES", 1 if is_direct else MIB)
+            tasks.append(client.submit(path, idempotency_key="order-19", stems=["vocals"]).task_uuid)
+        assert tasks[0] == tasks[1]
+        assert len(desk.server.publisher.tasks) == 1
+        with pytest.raises(Conflict):
+            client.submit(path, idempotency_key="order-19", stems=["drums"])
+        path.write_bytes(SONG + b"x")
+        with pytest.raises(Conflict):
+            client.submit(path, idempotency_key="order-19", stems=["vocals"])

@@ -60,6 +60,8 @@ class BatchEnded(MessageModel):
     """`uvr_results`: has an uploader call the batch's `hook_url`. Several apis may say so.
 
     The first uploader that gets one keeps its `callback` in the store; all send those bytes.
+    `is_redelivery`: `user` has asked for it at `requested_at` (seconds since the epoch). It is sent although
+    the receiver may have taken it before.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -70,6 +72,7 @@ class BatchEnded(MessageModel):
     user: str = ""
     request_id: RequestId = ""
     callback: BatchCallback
+    is_redelivery: bool = False
 
     @property
     def task_uuid(self) -> UUID:

@@ -10,11 +10,13 @@ from typing import Any
 from fastapi import FastAPI
 
 from api.app import create_app
+from api.publishing.kafka_session import Sendable
 from api.publishing.publisher import PublisherUnavailable
+from api.uploads.gate import UploadGate
 from common.kafka.records import Message
 from common.observability.health import Check
 from common.settings.schema import ApiSettings
-from common.tasks.messages import Cancel, Deletion, DeliveryAttempt, HookTest, Redelivery, Task
+from common.tasks.messages import BatchEnded, Cancel, Deletion, DeliveryAttempt, HookTest, Redelivery, Task
 from tests.support.api.stored_view import StoredView
 
 SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.com/hook"}
@@ -29,6 +31,7 @@ class MemoryPublisher:
     cancels: list[Cancel] = field(default_factory=list)
     deletions: list[Deletion] = field(default_factory=list)
     hook_tests: list[HookTest] = field(default_factory=list)
+    batch_redeliveries: list[BatchEnded] = field(default_factory=list)
     away: str = ""
     fails_with: Exception | None = None
 
@@ -39,7 +42,7 @@ class MemoryPublisher:
     def check(self) -> Check:
         return Check(not self.away, self.away)
 
-    async def publish(self, message: Task | Redelivery | Cancel | Deletion | HookTest) -> None:
+    async def publish(self, message: Sendable) -> None:
         if self.fails_with:
             raise self.fails_with
         if self.away:
@@ -50,6 +53,7 @@ class MemoryPublisher:
             Cancel: self.cancels,
             Deletion: self.deletions,
             HookTest: self.hook_tests,
+            BatchEnded: self.batch_redeliveries,
         }
         kept[type(message)].append(message)
 
@@ -61,7 +65,7 @@ class ReportingPublisher(MemoryPublisher):
     view: StoredView | None = None
     reported: dict[str, Any] = field(default_factory=lambda: {"status": 204})
 
-    async def publish(self, message: Task | Redelivery | Cancel | Deletion | HookTest) -> None:
+    async def publish(self, message: Sendable) -> None:
         await super().publish(message)
         if not isinstance(message, HookTest) or self.view is None:
             return
@@ -104,14 +108,23 @@ class ApiClient:
     """Sends requests to an app of its own. `now_s` is the app's monotonic clock."""
 
     def __init__(
-        self, publisher: MemoryPublisher | None = None, view: StoredView | None = None, **settings: Any
+        self,
+        publisher: MemoryPublisher | None = None,
+        view: StoredView | None = None,
+        uploads: UploadGate | None = None,
+        **settings: Any,
     ):
         self.now_s = 1000.0
         self.publisher, self.view = publisher or MemoryPublisher(), view or StoredView()
         self.settings = ApiSettings(**settings)
         self.together = MemoryTogether()
         self.app: FastAPI = create_app(
-            self.settings, self.publisher, self.view, lambda: self.now_s, together=self.together
+            self.settings,
+            self.publisher,
+            self.view,
+            lambda: self.now_s,
+            uploads=uploads,
+            together=self.together,
         )
         self.chunks_read = 0
 

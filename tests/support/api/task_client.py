@@ -13,10 +13,14 @@ from tests.support.waiting import wait_for
 ADMIN = basic("admin", "password")
 
 
-def ask(url: str, path: str, method: str = "GET") -> Answer:
-    request = urllib.request.Request(url + path, headers=ADMIN, method=method)
+def ask(
+    url: str, path: str, method: str | None = None, body: object = None, patience_s: float = PATIENCE_S
+) -> Answer:
+    """A `body` is sent as JSON, and makes the request a POST."""
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, data=data, headers=ADMIN, method=method)
     try:
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+        with urllib.request.urlopen(request, timeout=patience_s) as answer:
             return Answer(answer.status, dict(answer.headers), answer.read())
     except urllib.error.HTTPError as error:
         with error:

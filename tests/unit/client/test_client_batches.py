@@ -7,7 +7,7 @@ import pytest
 from tests.support.api.api_server import api_server
 from tests.support.client.impatient import impatient
 from tests.support.client.uvr import UvrCommand
-from uvr_client import BadRequest, NotFound, State, UvrClient
+from uvr_client import BadRequest, Conflict, NotFound, State, UvrClient
 
 pytestmark = pytest.mark.network
 SONGS = [{"audio": f"https://example.com/{number}.mp3"} for number in range(3)]
@@ -35,6 +35,9 @@ def test_a_batch_is_queued_seen_and_cancelled(client):
         (1, queued.tasks[1].task_uuid, "all")
     ]
     assert client.cancel_batch(queued.batch_uuid).batch_uuid == queued.batch_uuid
+    assert (seen.callback.state, seen.callback.tries) == ("awaited", 0)
+    with pytest.raises(Conflict, match="still to come"):
+        client.redeliver_batch(queued.batch_uuid)
     with pytest.raises(NotFound):
         client.batch(queued.tasks[0].task_uuid)
     with pytest.raises(BadRequest, match=r"items\[1\]"):

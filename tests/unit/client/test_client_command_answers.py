@@ -40,7 +40,8 @@ def test_list_asks_for_what_was_wanted_and_prints_a_line_each(fake_api, uvr):
     fake_api.on("/tasks", answer(200, {"tasks": found}))
     result = uvr("list", "--state", "failed", "--since", "2026-01-01", "--limit", "7")
     header, first, second = result.stdout.splitlines()
-    assert header.split() == ["task", "submitted", "state", "progress", "user", "song", "callback", "error"]
+    columns = ["task", "submitted", "state", "progress", "priority", "user", "song", "callback", "error"]
+    assert header.split() == columns
     assert "https://example.com/song.mp3" in first
     assert "example.org:8443" in first
     assert (found[0]["task_uuid"] in first, found[1]["task_uuid"] in second) == (True, True)
@@ -48,6 +49,8 @@ def test_list_asks_for_what_was_wanted_and_prints_a_line_each(fake_api, uvr):
     assert fake_api.requests("/tasks")[0].target == "/tasks?state=failed&submitted_since=1767225600.0&limit=7"
     assert len(objects(uvr("list", "--json", "--idempotency-key", "order-17"))) == 2
     assert "idempotency_key=order-17" in fake_api.requests("/tasks")[1].target
+    uvr("list", "--search", "für elise")
+    assert "search=f%C3%BCr+elise" in fake_api.requests("/tasks")[2].target
 
 
 def test_an_empty_list_is_said_beside_the_results(fake_api, uvr):

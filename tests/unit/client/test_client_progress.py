@@ -118,6 +118,18 @@ def test_what_is_no_time_is_refused(text):
 
 
 @pytest.mark.parametrize(
+    ("width", "priority", "is_shown"), [(500, 3, True), (120, 3, False), (120, 5, True), (500, None, True)]
+)
+def test_a_list_shows_priorities_where_there_is_room_or_one_is_not_the_default(width, priority, is_shown):
+    console = Console(file=io.StringIO(), width=width)
+    console.print(tasks_table(iter([changed("queued", priority=priority), changed("queued")]), width))
+    assert isinstance(console.file, io.StringIO)
+    header, first, *_ = console.file.getvalue().splitlines()
+    assert ("priority" in header) == is_shown
+    assert not is_shown or priority is None or f" {priority} " in first
+
+
+@pytest.mark.parametrize(
     ("width", "song"),
     [(500, "https://example.com/very long name of a song.flac"), (120, "…om/very long name of a song.flac")],
 )

@@ -24,11 +24,11 @@ def harness(tmp_path, receiver):
     return UploaderHarness(tmp_path, receiver)
 
 
-def order(receiver, timestamp: float = 5.0):
+def order(receiver, timestamp: float = 5.0, **fields):
     tasks = (EndedTask(task_uuid=uuid4(), state=State.SUCCEEDED),)
     body = BatchCallback(batch_uuid=BATCH, timestamp=timestamp, states={State.SUCCEEDED: 1}, tasks=tasks)
     ended = {"batch_uuid": BATCH, "hook_url": receiver.hook_url, "requested_at": 9.0, "user": "alice"}
-    return record(BatchEnded(**ended, callback=body))
+    return record(BatchEnded(**ended | fields, callback=body))
 
 
 def test_the_batch_is_told_of_once_whoever_orders_it(harness, receiver):
@@ -36,7 +36,9 @@ def test_the_batch_is_told_of_once_whoever_orders_it(harness, receiver):
     (delivery,) = settled.deliveries
     assert (delivery.task_uuid, delivery.try_number, delivery.status) == (BATCH, 1, 204)
     assert settled.statuses == []
-    harness.work_out(order(receiver, timestamp=6.0))  # of another api, which saw the end a moment later
+    # Of another api, which saw the end a moment later. Its record is that of the try that was delivered.
+    (second,) = harness.work_out(order(receiver, timestamp=6.0))
+    assert second.deliveries == [delivery]
     (request,) = harness.requests()
     assert request.headers["webhook-id"] == f"{BATCH}.1"
     assert b'"timestamp":5.0' in request.body
@@ -79,6 +81,36 @@ def test_an_uploader_that_dies_before_the_call_leaves_it_to_the_next_one(harness
     harness.handler = harness.new_handler()
     harness.work_out(order(receiver))
     assert len(harness.requests()) == 1
+
+
+def test_a_mark_of_an_earlier_version_is_heeded_too(harness, receiver):
+    harness.storage.objects[f"out/batches/{BATCH}/delivered.json"] = b"{}"
+    (settled,) = harness.work_out(order(receiver))
+    assert (settled.deliveries, harness.requests()) == ([], [])
+
+
+def test_a_redelivery_has_the_bytes_that_went_out_before_and_tries_of_its_own(harness, receiver):
+    receiver.answer(500)
+    given_up = harness.work_out(order(receiver))
+    again = {"timestamp": 7.0, "is_redelivery": True, "requested_at": 50.0, "user": "root"}
+    failed = harness.work_out(order(receiver, **again))
+    receiver.answer(204)
+    for _ in range(2):  # the second one although the first one was taken
+        (settled,) = harness.work_out(order(receiver, **again))
+        (delivery,) = settled.deliveries
+        assert (delivery.try_number, delivery.status, delivery.redelivery_requested_at) == (1, 204, 50.0)
+    assert [one.try_number for settled in failed for one in settled.deliveries] == [1, 2, 3]
+    assert [len(settled.letters) for settled in failed] == [0, 0, 1]
+    assert len(harness.requests()) == len(given_up) + len(failed) + 2
+    assert {request.body for request in harness.requests()} == {harness.requests()[0].body}
+    assert {request.headers["webhook-id"] for request in harness.requests()} == {f"{BATCH}.1"}
+    assert b'"timestamp":5.0' in harness.requests()[0].body
+
+
+def test_a_redelivery_sends_its_own_bytes_where_no_uploader_has_come_so_far(harness, receiver):
+    harness.work_out(order(receiver, timestamp=7.0, is_redelivery=True))
+    (request,) = harness.requests()
+    assert b'"timestamp":7.0' in request.body
 
 
 def test_a_hook_test_calls_once_whatever_comes_of_it(harness, receiver):

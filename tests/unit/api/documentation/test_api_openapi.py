@@ -1,10 +1,12 @@
 """The OpenAPI document says what the api does."""
 
+import json
 from html.parser import HTMLParser
 from importlib import resources
 
 import pytest
 
+from api.batches.models import BatchStatus
 from api.problems import Problem
 from api.routes.models import Deliveries, TaskPage, TaskStatus
 from api.submit.submission import Queued, Submission, task_uuid
@@ -96,8 +98,23 @@ def test_real_answers_are_as_documented(document, client, request_headers, statu
     response = document["paths"]["/generate"]["post"]["responses"][str(status)]
     content = response["content"][answer.headers["content-type"]]
     MODELS[content["schema"]["$ref"]].model_validate(answer.json())
-    for name in response.get("headers", {}):
-        assert name.lower() in answer.headers
+    for name, about in response.get("headers", {}).items():
+        assert name.lower() in answer.headers or about.get("required") is False
+
+
+@pytest.mark.parametrize(("most", "status"), [(1, 200), (0, 429)])
+@pytest.mark.parametrize("path", ["/generate", "/batches"])
+def test_what_is_left_of_a_limit_is_told_in_documented_headers(document, tmp_path, path, most, status):
+    limits = tmp_path / "limits.toml"
+    limits.write_text(f"default.max_running = {most}")
+    song = {"audio": "https://example.com/song.mp3"}
+    body = {"items": [song]} if path == "/batches" else song
+    client = ApiClient(user_limits_file=limits)
+    answer = client.request("POST", path, basic("admin", "password"), [json.dumps(body).encode()])
+    assert answer.status == status
+    documented = document["paths"][path]["post"]["responses"][str(status)]["headers"]
+    told = {name for name in answer.headers if name.startswith("ratelimit") or name == "retry-after"}
+    assert told == {name.lower() for name in documented} >= {"ratelimit", "ratelimit-policy"}
 
 
 @pytest.mark.parametrize("path", ["", "/{task_uuid}", "/{task_uuid}/deliveries", "/{task_uuid}/events"])
@@ -126,6 +143,15 @@ def test_every_answer_to_a_redelivery_is_documented_with_an_example(document):
         (TaskStatus if status == "202" else Problem).model_validate(content["example"])
     (conflict,) = responses["409"]["content"].values()
     assert conflict["example"]["state"] == "delivering"
+
+
+def test_every_answer_to_the_redelivery_of_a_batch_is_documented_with_an_example(document):
+    operation = document["paths"]["/batches/{batch_uuid}/redeliver"]["post"]
+    responses = operation["responses"]
+    assert set(responses) == {"202", "400", "401", "403", "404", "409", "429", "503", "default"}
+    for status, response in responses.items():
+        (content,) = response["content"].values()
+        (BatchStatus if status == "202" else Problem).model_validate(content["example"])
 
 
 def test_every_answer_to_a_cancel_is_documented_with_an_example(document):

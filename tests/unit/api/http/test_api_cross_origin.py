@@ -237,6 +237,8 @@ def test_a_page_of_an_origin_that_is_named_may_use_the_api_and_read_its_answers(
     assert (preflight.status, preflight.body) == (204, b"")
     assert "authorization" in preflight.headers["access-control-allow-headers"].lower()
     assert "POST" in preflight.headers["access-control-allow-methods"]
+    readable = client.request("GET", "/tasks", FRIEND).headers["access-control-expose-headers"]
+    assert {"Location", "RateLimit", "Retry-After"} <= set(readable.split(", "))
     for answer in (preflight, client.generate(headers=FRIEND), client.request("GET", "/tasks", FRIEND)):
         assert answer.headers["access-control-allow-origin"] == "https://app.example.com"
         assert answer.headers["access-control-allow-credentials"] == "true"

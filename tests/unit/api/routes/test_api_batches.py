@@ -9,8 +9,12 @@ import pytest
 from api.batches.ends import BatchEnds
 from api.submit.submission import batch_uuid
 from api.view.merge import of_task
+from common.storage.bucket import Bucket
+from common.storage.upload_record import Upload
+from common.storage.uploads import Uploads
 from common.tasks.messages import (
     Cancel,
+    DeliveryAttempt,
     State,
     TaskBatch,
     WorkerSeen,
@@ -20,6 +24,8 @@ from common.tasks.messages import (
     item_uuids,
 )
 from tests.support.api.api_client import ApiClient, basic
+from tests.support.api.memory_uploads import memory_gate
+from tests.support.memory_s3 import MemoryS3
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
 SONGS = [{"audio": f"https://example.com/{number}.mp3"} for number in range(3)]
@@ -111,6 +117,38 @@ def test_a_repeated_key_is_the_same_batch_and_another_body_is_refused(client):
     assert (again.status, again.json()["batch_uuid"]) == (200, str(batch.batch_uuid))
     other = post(client, {"items": SONGS[:2]}, Idempotency_Key="k")
     assert (other.status, other.json()["error_code"]) == (409, "key_reused")
+    assert len(client.together.transactions) == 1
+
+
+def uploaded(s3: MemoryS3, sha256: str | None) -> str:
+    """A song that is uploaded for alice, with this checksum."""
+    song = Upload(
+        upload_id=uuid4(), user="alice", file_name="a", bytes=1, sha256=sha256, created_at=1, expires_at=1e12
+    )
+    uploads = Uploads(Bucket(s3, "in-memory"), "")
+    uploads.save(song)
+    s3.put_object("in-memory", song.keys("").audio, b"x")
+    return f"upload:{song.upload_id}"
+
+
+def test_files_that_are_uploaded_again_make_the_same_batch_if_their_bytes_are_the_same(three_users):
+    s3 = MemoryS3()
+    client = ApiClient(uploads=memory_gate(s3, s3_prefix=""), basic_auth_users_file=three_users)
+
+    def body(*sha256s: str | None, **fields) -> dict:
+        items = [
+            {"audio": "https://example.com/a?token=1"},
+            *({"audio": uploaded(s3, one)} for one in sha256s),
+        ]
+        return {"items": items, **fields}
+
+    one, two = "1" * 64, "2" * 64
+    batch = submitted(client, body(one, two), Idempotency_Key="k")
+    again = post(client, body(one, two), Idempotency_Key="k")
+    assert (again.status, again.json().get("batch_uuid")) == (200, str(batch.batch_uuid))
+    others = [body(two, one), body(one, None), body(one), body(one, two, metadata={"a": 1})]
+    others.append({"items": [*body(one)["items"], {"audio": "https://example.com/b"}]})
+    assert [post(client, other, Idempotency_Key="k").status for other in others] == [409] * 5
     assert len(client.together.transactions) == 1
 
 
@@ -235,6 +273,78 @@ def test_an_order_that_kafka_does_not_take_is_given_later_and_the_first_record_u
     assert len(orders(client)) == 1
 
 
+def delivery(batch: TaskBatch, started_at: float, **fields) -> DeliveryAttempt:
+    about = {"task_uuid": batch.batch_uuid, "run": 1, "hook_url": HOOK, "try_number": 1, "took_s": 0.5}
+    return DeliveryAttempt(**about, started_at=started_at, **fields)
+
+
+def redeliver(client: ApiClient, batch: TaskBatch, user=ALICE):
+    return client.request("POST", f"/batches/{batch.batch_uuid}/redeliver", user)
+
+
+def called(client: ApiClient) -> TaskBatch:
+    """A batch that has ended and whose callback is ordered."""
+    batch = submitted(client, {"items": SONGS[:2], "hook_url": HOOK})
+    end(client, batch, State.SUCCEEDED, State.FAILED)
+    closed = batch.model_copy(update={"ended_at": 60.0})
+    client.view.tell(closed)
+    return closed
+
+
+def test_a_batch_tells_what_has_become_of_its_callback(client):
+    batch = submitted(client, {"items": SONGS[:1], "hook_url": HOOK})
+
+    def seen() -> dict:
+        return client.request("GET", f"/batches/{batch.batch_uuid}", ALICE).json()["callback"]
+
+    assert seen() == {"state": "awaited", "tries": 0}
+    client.view.tell(batch.model_copy(update={"ended_at": 60.0}))
+    assert seen() == {"state": "delivering", "tries": 0}
+    failed = {"status": 500, "error_code": "callback_failed", "error_message": "HTTP status 500"}
+    client.view.tell(delivery(batch, 61.0, **failed, next_try_at=90.0))
+    assert seen() == {"state": "delivering", "tries": 1, "last_try_at": 61.0, **failed, "next_try_at": 90.0}
+    client.view.tell(delivery(batch, 90.0, **failed))
+    assert (seen()["state"], seen()["tries"]) == ("given_up", 2)
+    client.view.tell(delivery(batch, 99.0, status=204, redelivery_requested_at=98.0))
+    again = {"last_try_at": 99.0, "status": 204, "redelivery_requested_at": 98.0}
+    assert seen() == {"state": "delivered", "tries": 3, **again}
+    nobody = submitted(client, {"items": SONGS[:1]})
+    assert "callback" not in client.request("GET", f"/batches/{nobody.batch_uuid}", ALICE).json()
+
+
+def test_a_batchs_callback_is_sent_again_for_its_user_and_for_admins(client):
+    batch = called(client)
+    answers = [redeliver(client, batch, user) for user in (ALICE, ROOT, BOB)]
+    assert [answer.status for answer in answers] == [202, 202, 404]
+    assert answers[0].json() == client.request("GET", f"/batches/{batch.batch_uuid}", ALICE).json()
+    asked = client.publisher.batch_redeliveries
+    assert [(one.user, one.hook_url, one.is_redelivery) for one in asked] == [
+        ("alice", HOOK, True),
+        ("root", HOOK, True),
+    ]
+    assert asked[0].callback.states == {State.SUCCEEDED: 1, State.FAILED: 1}
+    assert redeliver(client, batch).status == 202
+    refused = redeliver(client, batch, ROOT)
+    assert (refused.status, refused.json()["error_code"]) == (429, "too_many_redeliveries")
+    assert "of this batch" in refused.json()["error"]
+
+
+def test_a_batch_whose_callback_is_to_come_or_that_calls_nobody_has_none_to_send_again(client):
+    waiting = submitted(client, {"items": SONGS, "hook_url": HOOK})
+    nobody = submitted(client, {"items": SONGS[:1]})
+    end(client, nobody, State.SUCCEEDED)
+    replayed = called(client)
+    task = client.view._reader.find(item_uuids(replayed.batch_uuid, 0, 1)[0])
+    client.view.tell(task.model_copy(update={"run": 2, "state": State.SEPARATING}))
+    for batch, why in ((waiting, "still to come"), (nobody, "no hook_url"), (replayed, "runs again")):
+        answer = redeliver(client, batch)
+        assert (answer.status, answer.json()["batch_uuid"]) == (409, str(batch.batch_uuid))
+        assert why in answer.json()["error"]
+    client.publisher.away = "away"
+    assert redeliver(client, called(client)).status == 503
+    assert client.publisher.batch_redeliveries == []
+
+
 def test_each_song_of_a_batch_goes_to_the_lane_of_its_priority(client):
     items = [song | {"priority": priority} for song, priority in zip(SONGS, (5, 3, 1), strict=True)]
     assert post(client, {"items": items}).status == 200
@@ -256,3 +366,16 @@ def test_a_batch_keeps_to_its_users_limits_as_single_songs_do(tmp_path, rules, s
     answer = post(client, {"items": [*SONGS[:2], SONGS[2] | {"priority": 4}]}, basic("admin", "password"))
     assert (answer.status, answer.json()["error_code"]) == (status, code)
     assert client.together.transactions == []
+
+
+def test_a_batch_tells_what_is_left_of_its_users_limits(tmp_path):
+    limits = tmp_path / "limits.toml"
+    limits.write_text("default.max_running = 4")
+    client, admin = ApiClient(user_limits_file=limits), basic("admin", "password")
+    taken, refused, too_large = (post(client, {"items": SONGS * n}, admin) for n in (1, 1, 2))
+    assert [one.status for one in (taken, refused, too_large)] == [200, 429, 429]
+    assert taken.headers["ratelimit-policy"] == '"running";q=4;qu="concurrent-requests"'
+    assert [one.headers["ratelimit"] for one in (taken, refused)] == ['"running";r=1'] * 2
+    assert int(refused.headers["retry-after"]) >= 1
+    assert "batch of 3 later" in refused.json()["error"]
+    assert "in parts of 4" in too_large.json()["error"]

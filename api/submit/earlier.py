@@ -1,0 +1,70 @@
+"""Compares a submission with the earlier one of the same Idempotency-Key.
+
+The same file has another id each time that it is uploaded. So two uploads count as the same song if the
+sha256 of both is known and equal.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from api.metrics import ApiMetrics, TaskRefusal
+from api.problems import ProblemError
+from api.uploads.gate import UploadGate
+from common.tasks.messages import Status, TaskBatch
+from common.tasks.messages.task import upload_id_of
+
+if TYPE_CHECKING:
+    from api.uploads.store import UploadStore
+
+
+class EarlierSubmissions:
+    """Refuses a key that belongs to another submission. Used in one event loop at a time."""
+
+    def __init__(self, uploads: UploadGate, metrics: ApiMetrics):
+        self._uploads, self._metrics = uploads, metrics
+
+    async def compare(
+        self,
+        first: Status | TaskBatch,
+        digest: str | None,
+        has_same_songs: Callable[[], Awaitable[bool]],
+    ) -> None:
+        """Raise ProblemError 409 if `first` was submitted with another body than that of `digest`.
+
+        `has_same_songs` looks closer where the digests differ: they do for a file that was uploaded again.
+        Tasks of an earlier version have no digest to compare.
+        """
+        if first.submission_digest in (None, digest) or await has_same_songs():
+            return
+        self._metrics.task_refused(TaskRefusal.KEY_REUSED)
+        kind, known = ("task", first.task_uuid) if isinstance(first, Status) else ("batch", first.batch_uuid)
+        about: dict[str, Any] = {f"{kind}_uuid": known}
+        raise ProblemError(
+            409,
+            f"This Idempotency-Key belongs to {kind} {known}, which was submitted with another body: use a "
+            "new key",
+            error_code=TaskRefusal.KEY_REUSED,
+            **about,
+        )
+
+    async def sha256_of(self, user: str, audio: str) -> str | None:
+        """Return the checksum of an upload; None for an address, and where it is unknown or gone.
+
+        Raise ProblemError 503 while the store cannot be asked.
+        """
+        upload_id = upload_id_of(audio)
+        if upload_id is None:
+            return None
+
+        def read(store: "UploadStore") -> str | None:
+            upload = store.uploads.find(user, upload_id)
+            return None if upload is None else upload.sha256
+
+        return await self._uploads.run(read)
+
+    async def are_same(self, user: str, songs: Sequence[str], others: Sequence[str]) -> bool:
+        """Return whether each song is the same as the other at its place. Raise as `sha256_of`."""
+        pairs = [pair for pair in zip(songs, others, strict=True) if pair[0] != pair[1]]
+        found = await asyncio.gather(*(self.sha256_of(user, song) for pair in pairs for song in pair))
+        return None not in found and found[::2] == found[1::2]
