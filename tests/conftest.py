@@ -18,6 +18,7 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 pytest_plugins = [
     "tests.support.class_archive",
+    "tests.support.common.kafka.own_topics",
     "tests.support.complete_run",
     "tests.support.shared_servers",
 ]

@@ -3,7 +3,7 @@
 import logging
 
 from kafka.admin import KafkaAdminClient, NewTopic
-from kafka.errors import TopicAlreadyExistsError
+from kafka.errors import NoError, TopicAlreadyExistsError, for_code
 
 from common.kafka import lanes, retry_topics
 from common.settings.schema import KafkaSettings
@@ -14,6 +14,8 @@ log = logging.getLogger(__name__)
 STATUS_RETENTION_S = 30 * 24 * 3600
 _ANNOUNCEMENT_RETENTION_MS = 24 * 3600 * 1000
 _ANNOUNCEMENT_SEGMENT_MS = 3600 * 1000
+# Kafka refuses a request that would make more than 10,000 partitions.
+_MAX_PARTITIONS_AT_ONCE = 5000
 
 
 def names(settings: KafkaSettings) -> tuple[str, ...]:
@@ -40,22 +42,29 @@ def ensure(admin: KafkaAdminClient, settings: KafkaSettings) -> set[str]:
     Returns the names of all topics that exist then, those of other applications too.
     """
     existing = set(admin.list_topics())
-    for name in names(settings):
-        if name in existing:
-            continue
-        topic = NewTopic(
-            name,
-            num_partitions=settings.kafka_topic_partitions,
-            # -1: the broker's own default
-            replication_factor=settings.kafka_replication_factor or -1,
-            topic_configs=_configuration(name, settings),
-        )
-        try:
-            admin.create_topics([topic])
-        except TopicAlreadyExistsError:  # another service was faster
-            continue
-        log.info("created topic %s with %d partitions", name, settings.kafka_topic_partitions)
-    return existing | set(names(settings))
+    wanted = names(settings)
+    missing = [_topic(name, settings) for name in wanted if name not in existing]
+    at_once = max(1, _MAX_PARTITIONS_AT_ONCE // settings.kafka_topic_partitions)
+    for first in range(0, len(missing), at_once):
+        answer = admin.create_topics(missing[first : first + at_once], raise_errors=False)
+        for created in answer["topics"]:
+            error = for_code(created["error_code"])
+            if error is TopicAlreadyExistsError:  # another service was faster
+                continue
+            if error is not NoError:
+                raise error(f"topic {created['name']} cannot be created: {created['error_message']}")
+            log.info("created topic %s with %d partitions", created["name"], settings.kafka_topic_partitions)
+    return existing | set(wanted)
+
+
+def _topic(name: str, settings: KafkaSettings) -> NewTopic:
+    return NewTopic(
+        name,
+        num_partitions=settings.kafka_topic_partitions,
+        # -1: the broker's own default
+        replication_factor=settings.kafka_replication_factor or -1,
+        topic_configs=_configuration(name, settings),
+    )
 
 
 def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:

@@ -4,15 +4,13 @@ import hashlib
 import json
 import re
 import signal
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-from kafka import KafkaConsumer, TopicPartition
 
 from common.failpoint import VARIABLE, Failpoint
 from common.kafka import lanes, retry_topics
 from tests.support.api.task_client import task
+from tests.support.common.kafka.group import Reader
 from tests.support.servers import S3Store
 from tests.support.stack import Service, Stack
 from tests.support.trio import Callback, Trio
@@ -30,7 +28,7 @@ class CrashSystem:
         shared = {"MODEL_NAME": "centre", "ENGINE_SLEEP_S": "0", **settings}
         self.trio = Trio(stack, bootstrap, store, model_dir, **shared)
         self.store = store
-        self._records: _Records | None = None
+        self._records: Reader | None = None
 
     def close(self) -> None:
         if self._records is not None:
@@ -81,8 +79,10 @@ class CrashSystem:
 
     def _all_records(self) -> list:
         if self._records is None:
-            self._records = _Records(self.trio.settings)
-        return self._records.all()
+            settings = self.trio.settings
+            tag = settings["KAFKA_TASK_TOPIC"].rpartition("-")[2]
+            self._records = Reader(settings["KAFKA_BOOTSTRAP_SERVERS"], lambda name: f"-{tag}" in name)
+        return self._records.read()
 
     def results(self, task_uuid: str) -> list[dict[str, Any]]:
         """What the result topic holds of a task besides what asks for its callback again."""
@@ -177,31 +177,3 @@ class CrashSystem:
     def _read(self, task_uuid: str, name: str) -> bytes:
         key = f"{task_uuid}/1/{name}"
         return self.store.client().get_object(Bucket=self.store.bucket, Key=key)["Body"].read()
-
-
-class _Records:
-    """All that a reader of committed records sees in the topics of `settings`, read on each time."""
-
-    def __init__(self, settings: dict[str, str]):
-        self._consumer = KafkaConsumer(
-            bootstrap_servers=settings["KAFKA_BOOTSTRAP_SERVERS"],
-            isolation_level="read_committed",
-            auto_offset_reset="earliest",
-            allow_auto_create_topics=False,
-        )
-        tag = settings["KAFKA_TASK_TOPIC"].rpartition("-")[2]
-        topics: Sequence[str] = [name for name in self._consumer.topics() if f"-{tag}" in name]
-        self._consumer.assign(
-            [TopicPartition(t, n) for t in topics for n in self._consumer.partitions_for_topic(t) or ()]
-        )
-        self._found: list = []
-
-    def all(self) -> list:
-        ends = self._consumer.end_offsets(list(self._consumer.assignment()))
-        while any(self._consumer.position(p) < end for p, end in ends.items()):
-            for batch in self._consumer.poll(timeout_ms=200).values():
-                self._found += batch
-        return self._found
-
-    def close(self) -> None:
-        self._consumer.close()

@@ -10,6 +10,7 @@ from typing import Protocol, cast
 
 import pytest
 
+from tests.support.common.kafka import own_topics
 from tests.support.servers import KafkaAddress, KafkaServer, S3Store, SeaweedServer, given_store
 
 _INPUT = "shared_servers"
@@ -74,11 +75,15 @@ _MAKERS: dict[str, Callable[[Path], KafkaServer | SeaweedServer]] = {
 def kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaAddress]:
     """A broker for the whole session (`.bootstrap`): use topics and groups of your own, never kill it."""
     if given := os.environ.get("TEST_KAFKA_BOOTSTRAP"):
+        own_topics.share(given)
         yield KafkaAddress(given)
-    elif shared := _shared(request.config, "kafka"):
-        yield cast(KafkaAddress, shared)
+    elif shared := cast(KafkaAddress | None, _shared(request.config, "kafka")):
+        own_topics.share(shared.bootstrap)
+        yield shared
     else:
-        yield from _own(KafkaServer(tmp_path_factory.mktemp("kafka")))
+        server = KafkaServer(tmp_path_factory.mktemp("kafka"))
+        own_topics.share(server.bootstrap)
+        yield from _own(server)
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,10 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
 
 from common.tasks.messages import Task, decode_task
 from tests.support.api.api_client import SONG, Answer
+from tests.support.common.kafka import own_topics
 from tests.support.common.kafka.group import read_all
 
 PATIENCE_S = 60
@@ -17,7 +17,7 @@ PATIENCE_S = 60
 
 def api_settings(bootstrap: str, **others: str) -> dict[str, str]:
     """The environment of an api with topics of its own."""
-    tag = uuid4().hex[:8]
+    tag = own_topics.new_tag(bootstrap)
     return {
         "KAFKA_BOOTSTRAP_SERVERS": bootstrap,
         "KAFKA_TASK_TOPIC": f"tasks-{tag}",

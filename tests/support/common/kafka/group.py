@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
-from uuid import uuid4
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.errors import NotLeaderForPartitionError
@@ -16,6 +15,7 @@ from common.kafka import clients, lanes, topics
 from common.kafka.lanes import DEFAULT_PRIORITY
 from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
+from tests.support.common.kafka import own_topics
 from tests.support.waiting import wait_for
 
 
@@ -23,7 +23,7 @@ class Lab:
     """Settings with topics and a group of their own, and what is in them."""
 
     def __init__(self, bootstrap: str, partitions: int = 2, delays_s: Sequence[int] = (1, 2)):
-        tag = uuid4().hex[:8]
+        tag = own_topics.new_tag(bootstrap)
         self.partition_count = partitions
         self.settings = load(ProcessorSettings).model_copy(
             update={
@@ -106,9 +106,13 @@ class Lab:
         return [json.loads(r.value) for r in self.records(self.settings.kafka_result_topic)]
 
     def wait_for_results(self, count: int, timeout_s: float = 60) -> list[dict]:
-        return wait_for(
-            lambda: r if len(r := self.results()) >= count else None, timeout_s, f"{count} results"
-        )
+        settings = self.settings
+        reader = Reader(settings.kafka_bootstrap_servers, settings.kafka_result_topic.__eq__)
+        with contextlib.closing(reader):
+            found = wait_for(
+                lambda: r if len(r := reader.read()) >= count else None, timeout_s, f"{count} results"
+            )
+            return [json.loads(record.value) for record in found]
 
     def members(self) -> dict[str, str]:
         """The group at the broker: member id by instance id."""
@@ -122,9 +126,10 @@ class Lab:
 def have_leaders(admin: KafkaAdminClient, names: Iterable[str]) -> bool:
     """Returns whether the leader of each partition answers, which it does not just after its creation."""
     partitions = {
-        topic: [TopicPartition(topic, partition["partition_index"]) for partition in found["partitions"]]
-        for topic in names
-        for found in admin.describe_topics([topic])
+        found["name"]: [
+            TopicPartition(found["name"], partition["partition_index"]) for partition in found["partitions"]
+        ]
+        for found in admin.describe_topics(list(names))
     }
     if not all(partitions.values()):
         return False
@@ -146,21 +151,40 @@ def produce(bootstrap: str, topic: str, *values: bytes) -> None:
 
 def read_all(bootstrap: str, topic: str) -> list:
     """Every record of a topic that a reader of committed ones sees now, undecoded."""
-    consumer = KafkaConsumer(
-        bootstrap_servers=bootstrap,
-        isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        allow_auto_create_topics=False,
-    )
-    with contextlib.closing(consumer):
-        partitions = [TopicPartition(topic, n) for n in consumer.partitions_for_topic(topic) or ()]
-        consumer.assign(partitions)
-        ends = consumer.end_offsets(partitions)
-        found: list = []
-        while any(consumer.position(p) < end for p, end in ends.items()):
-            for batch in consumer.poll(timeout_ms=500).values():
-                found += batch
-        return found
+    with contextlib.closing(Reader(bootstrap, topic.__eq__)) as reader:
+        return reader.read()
+
+
+class Reader:
+    """Reads the topics with some names as a reader of committed records sees them, and reads on each time."""
+
+    def __init__(self, bootstrap: str, wanted: Callable[[str], bool]):
+        self._consumer = KafkaConsumer(
+            bootstrap_servers=bootstrap,
+            isolation_level="read_committed",
+            auto_offset_reset="earliest",
+            allow_auto_create_topics=False,
+            reconnect_backoff_max_ms=1000,
+        )
+        self._found: list = []
+        self._consumer.assign(
+            [
+                TopicPartition(topic, number)
+                for topic in filter(wanted, self._consumer.topics())
+                for number in self._consumer.partitions_for_topic(topic) or ()
+            ]
+        )
+
+    def read(self) -> list:
+        """All records until now, those of a partition in their order."""
+        ends = self._consumer.end_offsets(list(self._consumer.assignment()))
+        while any(self._consumer.position(p) < end for p, end in ends.items()):
+            for batch in self._consumer.poll(timeout_ms=500).values():
+                self._found += batch
+        return self._found
+
+    def close(self) -> None:
+        self._consumer.close()
 
 
 class Polling:

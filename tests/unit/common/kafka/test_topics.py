@@ -1,7 +1,9 @@
 """Topics are created with settings of ours, once, and existing ones are left alone."""
 
+from collections.abc import Mapping
+
 import pytest
-from kafka.errors import TopicAlreadyExistsError, TopicAuthorizationFailedError
+from kafka.errors import BrokerResponseError, NoError, TopicAlreadyExistsError, TopicAuthorizationFailedError
 
 from common.kafka import topics
 from common.settings.loading import load
@@ -9,17 +11,22 @@ from common.settings.schema import KafkaSettings
 
 
 class FakeAdmin:
-    def __init__(self, existing=(), error: Exception | None = None):
-        self.existing, self.error = list(existing), error
+    """Answers with the error of each name, as kafka-python does where it is not to raise the first."""
+
+    def __init__(self, existing=(), errors: Mapping[str, type[BrokerResponseError]] | None = None):
+        self.existing, self.errors = list(existing), errors or {}
         self.created: list = []
+        self.requests = 0
 
     def list_topics(self) -> list[str]:
         return self.existing
 
-    def create_topics(self, new) -> None:
-        if self.error is not None:
-            raise self.error
-        self.created += new
+    def create_topics(self, new, raise_errors: bool) -> dict:
+        assert not raise_errors
+        self.requests += 1
+        answers = [{"name": t.name, "error_code": self.errors.get(t.name, NoError).errno} for t in new]
+        self.created += [topic for topic in new if topic.name not in self.errors]
+        return {"topics": [{**answer, "error_message": "so says the broker"} for answer in answers]}
 
 
 OURS = [
@@ -104,9 +111,20 @@ def test_what_there_is_then_is_told_with_the_topics_of_others(settings):
 
 
 def test_another_service_may_be_faster(settings):
-    assert topics.ensure(FakeAdmin(error=TopicAlreadyExistsError()), settings) == set(OURS)
+    admin = FakeAdmin(errors={"uvr_tasks": TopicAlreadyExistsError, "uvr_status": TopicAlreadyExistsError})
+    assert topics.ensure(admin, settings) == set(OURS)
+    assert len(admin.created) == len(OURS) - 2
 
 
 def test_what_cannot_be_created_is_told(settings):
-    with pytest.raises(TopicAuthorizationFailedError):
-        topics.ensure(FakeAdmin(error=TopicAuthorizationFailedError()), settings)
+    admin = FakeAdmin(errors={"uvr_control": TopicAuthorizationFailedError})
+    with pytest.raises(TopicAuthorizationFailedError, match=r"topic uvr_control .*so says the broker"):
+        topics.ensure(admin, settings)
+
+
+@pytest.mark.parametrize(("partitions", "requests"), [(12, 1), (2500, 10), (6000, 20)])
+def test_one_request_creates_as_many_as_kafka_allows(settings, partitions, requests):
+    admin = FakeAdmin()
+    topics.ensure(admin, settings.model_copy(update={"kafka_topic_partitions": partitions}))
+    assert admin.requests == requests
+    assert [topic.name for topic in admin.created] == OURS
