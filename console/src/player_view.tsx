@@ -1,5 +1,6 @@
 import { useEffect, useReducer, useRef } from "preact/hooks";
 
+import * as api from "./api";
 import type { Stem } from "./api";
 import { clock } from "./format";
 import { Icon } from "./icons";
@@ -19,19 +20,30 @@ declare global {
 }
 
 /** Returns the player of these stems, and draws the caller again after each change. */
-function usePlayer(stems: [string, Stem][]): Player | undefined {
+function usePlayer(id: string, stems: [string, Stem][]): Player | undefined {
   const [, draw] = useReducer((count: number) => count + 1, 0);
   const player = useRef<Player | undefined>(undefined);
   // Fresh links to the same stems must not begin the song anew.
   const identity = stems.map(([name, stem]) => name + stem.sha256).join();
   useEffect(() => {
-    const duration_s = Math.max(...stems.map(([, stem]) => stem.duration_s));
-    const made = new Player(stems.map(([name, stem]) => [name, stem.url]), duration_s, () => draw(undefined));
+    const made = new Player(stems.map(([name, stem]) => ({ name, ...stem, renew: () => freshLink(id, name) })), () =>
+      draw(undefined),
+    );
     player.current = window.uvrPlayer = made;
     draw(undefined);
     return () => made.close();
   }, [identity]);
   return player.current;
+}
+
+/** Returns a link to the stem that works; undefined where the song has no such stem any more. */
+async function freshLink(id: string, stem: string): Promise<string | undefined> {
+  try {
+    return (await api.task(id)).result?.stems[stem]?.url;
+  } catch (error) {
+    if (error instanceof api.ProblemError && [401, 404].includes(error.status)) return undefined;
+    throw error;
+  }
 }
 
 /** Moves the cursors with each picture that the browser draws, without drawing the rows anew. */
@@ -52,7 +64,7 @@ function useCursor(player: Player | undefined) {
 
 export function PlayerView({ id, stems }: { id: string; stems: [string, Stem][] }) {
   const { t } = useSpeech();
-  const player = usePlayer(stems);
+  const player = usePlayer(id, stems);
   const levels = useLevels(id);
   const box = useCursor(player);
   if (!player) return null;
@@ -71,6 +83,7 @@ export function PlayerView({ id, stems }: { id: string; stems: [string, Stem][] 
   return (
     <div ref={box} class="player" tabIndex={0} role="group" aria-labelledby="listen" aria-describedby="keys" onKeyDown={pressed}>
       <Transport player={player} />
+      <p class="waiting" role="status">{player.isLate && t("playWaits")}</p>
       <ul class="tracks">
         {player.tracks.map((track, place) => (
           <TrackRow key={track.name} player={player} track={track} place={place} levels={levels[track.name]} />

@@ -112,21 +112,27 @@ def song(directory: Path, seconds: float = 1.0, seed: int = 0) -> Path:
 
 
 def finished(
-    task: Task, store: S3Store, prefix: str, directory: Path, stems: Mapping[str, np.ndarray] | None = None
+    task: Task,
+    store: S3Store,
+    prefix: str,
+    directory: Path,
+    stems: Mapping[str, np.ndarray] | None = None,
+    format: str = "wav",
+    subtype: str = "PCM_16",
 ) -> Status:
     """The status of `task` once its stems and their peaks are in the store.
 
-    `stems` are float32 [frame, 2]; None stands for two of noise.
+    `stems` are float32 or int16 [frame, 2]; None stands for two of noise.
     """
     if stems is None:
         stems = {name: audio.noise(SONG_S, seed) for seed, name in enumerate(("vocals", "instrumental"))}
     frames = max(map(len, stems.values()))
     peaks, published = Peaks(stems, frames, SAMPLE_RATE), {}
     for name, samples in stems.items():
-        data = audio.write(directory / f"{name}.wav", samples, "PCM_16").read_bytes()
+        data = audio.write(directory / f"{name}.{format}", samples, subtype).read_bytes()
         peaks.add(name, soundfile.read(io.BytesIO(data), dtype="float32")[0])
-        key = RunKeys(prefix, task.task_uuid, 1).stem(name, "wav")
-        store.client().put_object(Bucket=store.bucket, Key=key, Body=data, ContentType="audio/wav")
+        key = RunKeys(prefix, task.task_uuid, 1).stem(name, format)
+        store.client().put_object(Bucket=store.bucket, Key=key, Body=data, ContentType=f"audio/{format}")
         link = f"{store.endpoint_url}/{store.bucket}/{key}"
         digest, duration_s = hashlib.sha256(data).hexdigest(), frames / SAMPLE_RATE
         published[name] = PublishedStem(url=link, sha256=digest, bytes=len(data), duration_s=duration_s)

@@ -116,6 +116,7 @@ export const en = {
   muteStem: "Mute {stem}",
   soloStem: "Solo {stem}",
   levelStem: "Level of {stem}",
+  playWaits: "Waiting for the stems to arrive. Playing goes on by itself.",
   playFailed: "{stem} cannot be played here. Save the file instead.",
   playerKeys: "Keys: space plays and pauses, the left and right arrows move by 5 s, digits mute a stem.",
   save: "Save {stem}",

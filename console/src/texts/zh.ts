@@ -118,6 +118,7 @@ export const zh: Words = {
   muteStem: "将 {stem} 静音",
   soloStem: "独奏 {stem}",
   levelStem: "{stem} 的音量",
+  playWaits: "正在等待分轨数据，到达后会自动继续播放。",
   playFailed: "无法在此处播放 {stem}，请保存文件。",
   playerKeys: "按键：空格播放或暂停，左右方向键移动 5 秒，数字键将分轨静音。",
   save: "保存 {stem}",

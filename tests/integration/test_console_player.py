@@ -1,0 +1,176 @@
+"""The console's player in a real Chromium with a real store: what is heard is taken from the sound itself."""
+
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import pytest
+
+from common.tasks.messages import Task
+from tests.support import audio
+from tests.support.api.api_server import ApiServer, api_server
+from tests.support.browser import Browser, Tab, browser
+from tests.support.console import PATIENCE_S, finished, need_console, seen, settings, signed_in
+from tests.support.servers import S3Store
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.network
+
+_SONG_S = 60
+_IN_STEP_S = 0.02
+# Takes the sum of all stems where the loudspeakers do, and for each window the place of play as well.
+_LISTEN = """{
+    const gains = uvrPlayer.tracks.map((track) => uvrPlayer.gainOf(track));
+    const tap = new AnalyserNode(gains[0].context, { fftSize: 32768 });
+    const left = new ChannelSplitterNode(gains[0].context);
+    gains.forEach((gain) => gain.connect(left));
+    left.connect(tap, 0);
+    window.heard = () => {
+        const samples = new Float32Array(tap.fftSize);
+        tap.getFloatTimeDomainData(samples);
+        const whole = Int16Array.from(samples, (sample) => Math.round(sample * 32768));
+        const bytes = new Uint8Array(whole.buffer);
+        let text = "";
+        for (let at = 0; at < bytes.length; at += 8192)
+            text += String.fromCharCode(...bytes.subarray(at, at + 8192));
+        return [uvrPlayer.position_s, btoa(text)];
+    };
+}"""
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    need_console()
+    flags = ("--window-size=1200,1600", "--lang=en", "--autoplay-policy=no-user-gesture-required")
+    with browser(tmp_path_factory.mktemp("profile"), *flags) as started:
+        yield started
+
+
+@pytest.fixture
+def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(**settings(s3_store, tmp_path)) as server:
+        yield server
+
+
+def opened(
+    chrome: Browser, api: ApiServer, store: S3Store, directory: Path, stems: Mapping[str, np.ndarray], *form: str
+) -> Tab:
+    """The page of a song with these stems, ready to play."""
+    task = Task(task_uuid=uuid4(), audio="https://example.com/a.mp3", user="admin", submitted_at=time.time())
+    prefix = api.app.state.parts.settings.s3_prefix
+    api.view.tell(finished(task, store, prefix, directory, stems, *form))
+    tab = signed_in(chrome, api)
+    tab.run(f"location.hash = '#/tasks/{task.task_uuid}'")
+    seen(tab, "Save vocals")
+    wait_for(lambda: tab.run("window.uvrPlayer?.isReady"), PATIENCE_S, "the player")
+    return tab
+
+
+def whole_noise(seconds: float = _SONG_S) -> np.ndarray:
+    """int16 [frame, 2]."""
+    return np.rint(audio.noise(seconds) * 32767).astype(np.int16)
+
+
+def plays_beyond(tab: Tab, position_s: float) -> None:
+    wait_for(lambda: tab.run("uvrPlayer.position_s") > position_s, PATIENCE_S, f"play beyond {position_s} s")
+
+
+def heard(tab: Tab) -> tuple[float, np.ndarray]:
+    """Return the place of play, and the 0.74 s of the left side that were heard before it, as int16."""
+    import base64
+
+    position_s, text = tab.run("heard()")
+    return position_s, np.frombuffer(base64.b64decode(text), np.int16)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("format", "subtype"), [("flac", "PCM_16"), ("flac", "PCM_24"), ("wav", "PCM_16")])
+def test_stems_are_in_step_to_the_sample_and_without_a_gap(
+    chrome, api, s3_store, tmp_path, format, subtype
+):
+    song = whole_noise()
+    stems = {"vocals": song, "instrumental": -song}
+    tab = opened(chrome, api, s3_store, tmp_path, stems, format, subtype)
+    tab.run("uvrPlayer.play()")
+    plays_beyond(tab, 1)
+    tab.run(_LISTEN)
+    for to_s in (None, 41.3, 17.0):
+        if to_s is not None:
+            tab.run(f"uvrPlayer.seek({to_s})")
+            plays_beyond(tab, to_s + 1)
+        assert not heard(tab)[1].any(), "two stems of which one is the other upside down are silence"
+    tab.run("uvrPlayer.set(uvrPlayer.tracks[1], { isMuted: true })")
+    tab.run("uvrPlayer.seek(30)")
+    covered_s = 31.0
+    while covered_s < 38:  # over the edges of pieces, which have at most 5 s
+        plays_beyond(tab, covered_s)
+        position_s, samples = heard(tab)
+        (place,) = np.flatnonzero(windows_that_begin_with(song[:, 0], samples[:8]))
+        assert np.array_equal(song[place : place + len(samples), 0], samples)
+        assert abs((place + len(samples)) / audio.SAMPLE_RATE - position_s) < 0.1
+        covered_s += 0.7
+
+
+def windows_that_begin_with(song: np.ndarray, first: np.ndarray) -> np.ndarray:
+    """Return a bool for each place of `song`."""
+    windows = np.lib.stride_tricks.sliding_window_view(song, len(first))
+    return (windows == first).all(axis=1)
+
+
+@pytest.mark.slow
+def test_play_waits_for_a_network_that_is_away_and_links_that_are_over(chrome, s3_store, tmp_path):
+    song = whole_noise()
+    with api_server(**settings(s3_store, tmp_path), s3_url_expires_s=1) as api:
+        tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, "flac")
+        tab.run("uvrPlayer.play()")
+        plays_beyond(tab, 3)  # seconds after its links were over
+        cut = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        tab.browser.call("Network.emulateNetworkConditions", tab.session, offline=True, **cut)
+        tab.run("uvrPlayer.seek(40)")
+        seen(tab, "Waiting for the stems to arrive.")
+        assert tab.run("uvrPlayer.position_s") == 40
+        tab.browser.call("Network.emulateNetworkConditions", tab.session, offline=False, **cut)
+        plays_beyond(tab, 41)
+        wait_for(lambda: "Waiting for" not in tab.text, PATIENCE_S, "the word to go")
+
+
+@pytest.mark.slow
+def test_a_loop_is_played_again_and_a_song_ends(chrome, api, s3_store, tmp_path):
+    song = whole_noise(12)
+    tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, "flac")
+    tab.run("uvrPlayer.setLoop({ isOn: true, from_s: 2, to_s: 4 })")
+    tab.run("uvrPlayer.seek(3); uvrPlayer.play()")
+    plays_beyond(tab, 3.5)
+    wait_for(lambda: tab.run("uvrPlayer.position_s") < 2.5, PATIENCE_S, "the loop's beginning")
+    tab.run("uvrPlayer.setLoop({ isOn: false }); uvrPlayer.seek(11)")
+    wait_for(lambda: not tab.run("uvrPlayer.isPlaying"), PATIENCE_S, "the end")
+    assert tab.run("uvrPlayer.position_s") == 12
+    tab.run("uvrPlayer.play()")
+    wait_for(lambda: 0 < tab.run("uvrPlayer.position_s") < 5, PATIENCE_S, "the beginning")
+
+
+@pytest.mark.slow
+def test_other_formats_play_by_media_elements(chrome, api, s3_store, tmp_path):
+    song = audio.noise(20)
+    stems = {"vocals": song, "instrumental": song}
+    tab = opened(chrome, api, s3_store, tmp_path, stems, "mp3", "MPEG_LAYER_III")
+    tab.run("uvrPlayer.play()")
+    plays_beyond(tab, 1)
+    tab.run("uvrPlayer.seek(10)")
+    plays_beyond(tab, 11)
+    wait_for(lambda: tab.run("uvrPlayer.spread_s") < _IN_STEP_S, PATIENCE_S, "the stems to be in step")
+    assert tab.run("uvrPlayer.tracks.every(track => uvrPlayer.gainOf(track))"), "no Web Audio"
+
+
+def test_a_stem_that_cannot_be_decoded_is_told_and_the_other_plays(chrome, api, s3_store, tmp_path):
+    song = whole_noise(20)
+    tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, "flac")
+    (key,) = [key for key in s3_store.object_keys(api.app.state.parts.settings.s3_prefix) if "vocals" in key]
+    whole = s3_store.client().get_object(Bucket=s3_store.bucket, Key=key)["Body"].read()
+    broken = whole[:8000] + bytes(len(whole) - 8000)
+    s3_store.client().put_object(Bucket=s3_store.bucket, Key=key, Body=broken)
+    tab.run("uvrPlayer.play()")
+    seen(tab, "vocals cannot be played here. Save the file instead.")
+    plays_beyond(tab, 1)
