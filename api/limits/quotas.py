@@ -111,7 +111,7 @@ class Quotas:
             f"You have {running.used:.0f} tasks that are queued or worked on, and {running.limit} are "
             f"allowed; {later(count, running.limit)}",
             error_code=TaskRefusal.TOO_MANY_RUNNING,
-            headers={"Retry-After": str(_retry_after_s(room_s)), **_headers(running)},
+            headers={"Retry-After": str(retry_after_s(room_s)), **_headers(running)},
         )
 
     async def headers(self, user: str) -> Mapping[str, str]:
@@ -156,7 +156,8 @@ def _headers(*standings: Standing) -> dict[str, str]:
     }
 
 
-def _retry_after_s(room_s: float | None) -> int:
+def retry_after_s(room_s: float | None) -> int:
+    """Return the seconds of `Retry-After`. `room_s` estimates when there is room; None: nobody knows."""
     if room_s is None:
         return _UNKNOWN_RETRY_AFTER_S
     return math.ceil(min(max(room_s, _LEAST_RETRY_AFTER_S), _MOST_RETRY_AFTER_S))

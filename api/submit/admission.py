@@ -1,7 +1,6 @@
 """Admits tasks: once for each Idempotency-Key, and only while there is room in the queue."""
 
 import asyncio
-import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from enum import Enum, auto
@@ -10,7 +9,7 @@ from typing import NoReturn
 from uuid import UUID
 from weakref import WeakValueDictionary
 
-from api.limits.quotas import Quotas, later
+from api.limits.quotas import Quotas, later, retry_after_s
 from api.metrics import ApiMetrics, TaskRefusal
 from api.offers.checking import Offers
 from api.problems import ProblemError
@@ -26,9 +25,6 @@ from common.tasks.messages.task import upload_id_of
 
 # How long to look for an earlier request. It need not be found: the uploader merges both tasks anyway.
 _PATIENCE_S = 1.0
-_LEAST_RETRY_AFTER_S, _MOST_RETRY_AFTER_S = 1, 3600
-# Used while it is unknown how fast tasks are taken.
-_UNKNOWN_RETRY_AFTER_S = 30
 
 
 class Admitted(Enum):
@@ -170,7 +166,7 @@ class Admission:
             429,
             f"{what}, and {_allowed(most)}; {later(count, most)}",
             error_code=refusal,
-            headers={"Retry-After": str(_retry_after_s(room_s))},
+            headers={"Retry-After": str(retry_after_s(room_s))},
         )
 
 
@@ -180,12 +176,6 @@ def _allowed(most: int) -> str:
 
 def _in_queue(count: int) -> str:
     return f"{count} {'task' if count == 1 else 'tasks'} in the queue"
-
-
-def _retry_after_s(room_s: float | None) -> int:
-    if room_s is None:
-        return _UNKNOWN_RETRY_AFTER_S
-    return math.ceil(min(max(room_s, _LEAST_RETRY_AFTER_S), _MOST_RETRY_AFTER_S))
 
 
 class KeyLocks:

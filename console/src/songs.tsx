@@ -8,6 +8,7 @@ import {
   addressOf, isFiltered, NO_FILTER, rowsInSight, withChanged, withNewest, withOlder, type Filter, type Loaded,
   type Rows,
 } from "./list";
+import { keepLooking } from "./looking";
 import { useSpeech } from "./texts";
 import { wordsOf } from "./words";
 
@@ -32,36 +33,21 @@ function useLoaded(filter: Filter, isSeen: boolean, submitted: number) {
 
   useEffect(() => {
     if (!isSeen) return;
-    let timer = 0;
-    let isOver = false;
     const address = addressOf(filter, NEWEST);
-    const look = async () => {
-      clearTimeout(timer);
-      let wait = IDLE_MS;
-      if (!document.hidden) {
-        try {
-          const [page, changed] = await Promise.all([api.tasks(address), movingRows(known.current, rows.current)]);
-          if (isOver) return;
-          setProblem("");
-          setLoaded((now) => withNewest(asked.current === address ? now && withChanged(now, changed) : undefined, page));
-          asked.current = address;
-          if ([...page.tasks, ...changed].some((task) => !FINAL.has(task.state))) wait = ACTIVE_MS;
-        } catch (error) {
-          if (isOver) return;
-          setProblem(wordsOf(error, t));
-          wait = ACTIVE_MS;
-        }
+    const look = async (isOver: () => boolean) => {
+      try {
+        const [page, changed] = await Promise.all([api.tasks(address), movingRows(known.current, rows.current)]);
+        if (isOver()) return IDLE_MS;
+        setProblem("");
+        setLoaded((now) => withNewest(asked.current === address ? now && withChanged(now, changed) : undefined, page));
+        asked.current = address;
+        return [...page.tasks, ...changed].some((task) => !FINAL.has(task.state)) ? ACTIVE_MS : IDLE_MS;
+      } catch (error) {
+        if (!isOver()) setProblem(wordsOf(error, t));
+        return ACTIVE_MS;
       }
-      if (!isOver) timer = setTimeout(look, wait);
     };
-    const shown = () => void (document.hidden || look());
-    document.addEventListener("visibilitychange", shown);
-    void look();
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", shown);
-    };
+    return keepLooking(look, IDLE_MS);
   }, [isSeen, submitted, filter]);
 
   const loading = useRef("");

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 
+import { keepLooking } from "../looking";
 import { useSpeech } from "../texts";
 import { wordsOf } from "../words";
 
@@ -9,31 +10,18 @@ export function useWatched<T>(ask: () => Promise<T>, everyMs: number, round: unk
   const [found, setFound] = useState<T>();
   const [problem, setProblem] = useState("");
   useEffect(() => {
-    let timer = 0;
-    let isOver = false;
-    const look = async () => {
-      clearTimeout(timer);
-      if (!document.hidden) {
-        try {
-          const answer = await ask();
-          if (isOver) return;
-          setFound(answer);
-          setProblem("");
-        } catch (error) {
-          if (isOver) return;
-          setProblem(wordsOf(error, t));
-        }
+    const look = async (isOver: () => boolean) => {
+      try {
+        const answer = await ask();
+        if (isOver()) return everyMs;
+        setFound(answer);
+        setProblem("");
+      } catch (error) {
+        if (!isOver()) setProblem(wordsOf(error, t));
       }
-      timer = setTimeout(look, everyMs);
+      return everyMs;
     };
-    const shown = () => void (document.hidden || look());
-    document.addEventListener("visibilitychange", shown);
-    void look();
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-      document.removeEventListener("visibilitychange", shown);
-    };
+    return keepLooking(look, everyMs);
   }, [round]);
   return { found, problem, setFound };
 }

@@ -44,6 +44,17 @@ def test_a_batch_is_queued_seen_and_cancelled(client):
         client.submit_batch([SONGS[0], {"audio": "ftp://example.com"}])
 
 
+def test_the_callback_of_a_batch_that_is_over_is_sent_again(api, client):
+    queued = client.submit_batch(SONGS[:1], hook_url="https://example.com/hook")
+    (task_uuid,) = (task.task_uuid for task in queued.tasks)
+    batch, task = api.view._reader.batch(queued.batch_uuid), api.view._reader.find(task_uuid)
+    ended = task.model_copy(update={"state": type(task.state).SUCCEEDED, "at": task.at + 1})
+    api.view.tell(batch.model_copy(update={"ended_at": ended.at}), ended)
+    assert client.redeliver_batch(queued.batch_uuid).callback.state == "delivering"
+    (asked,) = api.publisher.batch_redeliveries
+    assert (asked.batch_uuid, asked.is_redelivery) == (queued.batch_uuid, True)
+
+
 def test_the_command_submits_a_file_of_lines_and_says_which_line_is_wrong(api, client, tmp_path):
     uvr, lines = UvrCommand(api.url, tmp_path), tmp_path / "songs.jsonl"
     lines.write_text("\n\n".join(json.dumps({**song, "label": "own"}) for song in SONGS), encoding="utf-8")
