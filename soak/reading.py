@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from soak.accounts import ACCOUNTS
-from soak.asking import AWAY, Asking
+from soak.asking import Asking
 from soak.batch_sender import TakenBatch
 from soak.plan import Plan
 
@@ -35,7 +35,7 @@ class Shown:
 
 
 def look(asking: Asking, plan: Plan, task_uuids: Mapping[int, str], taken: Mapping[int, TakenBatch]) -> Shown:
-    """Ask as each user. Raise the errors of AWAY."""
+    """Ask as each user."""
     shown = Shown({}, {}, [])
     for job in plan.jobs:
         if task_uuid := task_uuids.get(job.number):
@@ -75,10 +75,7 @@ def await_calls(asking: Asking, plan: Plan, taken: Mapping[int, TakenBatch]) -> 
     }
     while waiting and (waited_s := time.monotonic() - began_s) < _CALL_PATIENCE_S:
         for number, batch in list(waiting.items()):
-            try:
-                status, found = asking.look(f"/batches/{taken[number].batch_uuid}", batch.user)
-            except AWAY:
-                continue
+            status, found = asking.look(f"/batches/{taken[number].batch_uuid}", batch.user)
             is_hopeless = not found.get("is_over") and waited_s > _END_PATIENCE_S
             if status == 200 and ("called_at" in found or is_hopeless):
                 del waiting[number]
