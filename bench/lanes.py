@@ -75,11 +75,11 @@ def _shares(bench: Bench, bootstrap: str, count: int) -> tuple[float, int]:
         whole = sum(WEIGHTS.values())
         share = max(abs(counts[p] * whole / (STARTS * weight) - 1) for p, weight in WEIGHTS.items())
         lowest = lanes.topic(held.lab.settings.kafka_task_topic, LOWEST)
-        waits = [_longest_wait([s["topic"] for s in begun if s["worker"] == w], lowest) for w in held.names]
+        waits = [longest_wait([s["topic"] for s in begun if s["worker"] == w], lowest) for w in held.names]
         return share, max(waits)
 
 
-def _longest_wait(begun: Sequence[str], lowest: str) -> int:
+def longest_wait(begun: Sequence[str], lowest: str) -> int:
     """Return after how many starts, at most, the lane `lowest` had its next one."""
     at = [0, *(number for number, topic in enumerate(begun, 1) if topic == lowest), len(begun)]
     return max(later - earlier for earlier, later in itertools.pairwise(at))

@@ -3,6 +3,7 @@
 import http.client
 import json
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping
@@ -15,6 +16,7 @@ _T = TypeVar("_T")
 TIMEOUT_S = 12.0
 TOO_MANY = 429
 _PAUSE_S = 0.5
+_LOOKS = 10
 # The api is not there, or the broker or the store behind it is not.
 AWAY = (OSError, ValueError, http.client.HTTPException)
 
@@ -46,12 +48,27 @@ class Asking:
             return found
 
     def look(self, path: str, user: str, number: int = 0, method: str = "GET") -> tuple[int, dict[str, Any]]:
-        """Return the status and the JSON of an answer, whatever they are. Raise the errors of AWAY."""
+        """Return the status and the JSON of an answer; {} for an answer that is no JSON, or none at all.
+
+        The status of no answer is 0. The api gets some time to answer by less than 500.
+        """
+        for _ in range(_LOOKS):
+            status, found = self._look(path, user, number, method)
+            if 0 < status < 500:
+                break
+            time.sleep(_PAUSE_S)
+        return status, found
+
+    def _look(self, path: str, user: str, number: int, method: str) -> tuple[int, dict[str, Any]]:
+        request = urllib.request.Request(self.url + path, headers=self.header(user, number), method=method)
         try:
-            return 200, self.send(method, path, self.header(user, number))
+            with urllib.request.urlopen(request, timeout=TIMEOUT_S) as answer:
+                return answer.status, _json_of(answer.read())
         except urllib.error.HTTPError as error:
             with error:
-                return error.code, json.load(error)
+                return error.code, _json_of(error.read())
+        except AWAY:
+            return 0, {}
 
     def until_answered(self, what: str, call: Callable[[], _T]) -> _T | None:
         """Return the value of `call`, after as many calls as it takes.
@@ -78,3 +95,11 @@ class Asking:
             if is_refusal:
                 self.refusals.append(f"{what}: {error.code} {error.read()[:200]!r}")
             return is_refusal
+
+
+def _json_of(body: bytes) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(body)
+    except ValueError:
+        return {}
+    return found

@@ -32,6 +32,9 @@ def wrong_batches(evidence: Evidence) -> Iterator[Violation]:
             yield Violation(
                 "batch", f"refused batch {refused.number} of {refused.user} ({refused.why}): {text}"
             )
+    known = {UUID(taken.batch_uuid) for taken in evidence.batches.values()}
+    for stray in set(records.submitted) - known:
+        yield Violation("stray", f"batch {stray} in Kafka is none that a user was told of")
     for text in evidence.mismatches:
         yield Violation("batch", text)
     for path in evidence.refused_requests:

@@ -70,7 +70,7 @@ def api_kills(batches: Iterable[Batch], rnd: random.Random) -> list[Disturbance]
     """Return a kill of the api for one batch in three: about when it queues the batch."""
     return [
         Disturbance(
-            round(batch.at_s + rnd.uniform(0, 0.2), 2), "api", Kind.KILL, round(rnd.uniform(0.5, 2), 2)
+            round(batch.at_s + rnd.uniform(0, 0.6), 2), "api", Kind.KILL, round(rnd.uniform(0.5, 2), 2)
         )
         for batch in batches
         if batch.number % 3 == 0

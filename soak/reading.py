@@ -7,13 +7,22 @@ from dataclasses import dataclass
 from typing import Any
 
 from soak.accounts import ACCOUNTS
-from soak.asking import AWAY, Asking
+from soak.asking import Asking
 from soak.batch_sender import TakenBatch
 from soak.plan import Plan
 
-# Another user asks for one task in so many, by one of these paths in turn, and for each batch.
+# Other users ask for one task in so many, in one of these ways in turn, and for each batch.
 _SAMPLE = 7
-_PATHS = ("", "/deliveries", "/peaks.json", "/archive.zip")
+_TASK_WAYS = (
+    ("GET", ""),
+    ("GET", "/deliveries"),
+    ("POST", "/cancel"),
+    ("GET", "/peaks.json"),
+    ("DELETE", ""),
+    ("GET", "/archive.zip"),
+    ("POST", "/redeliver"),
+)
+_BATCH_WAYS = (("GET", ""), ("POST", "/cancel"))
 _PAGE = 200
 _NOT_FOUND = 404
 _LOOK_EVERY_S = 1.0
@@ -35,7 +44,7 @@ class Shown:
 
 
 def look(asking: Asking, plan: Plan, task_uuids: Mapping[int, str], taken: Mapping[int, TakenBatch]) -> Shown:
-    """Ask as each user. Raise the errors of AWAY."""
+    """Ask as each user."""
     shown = Shown({}, {}, [])
     for job in plan.jobs:
         if task_uuid := task_uuids.get(job.number):
@@ -52,12 +61,13 @@ def look(asking: Asking, plan: Plan, task_uuids: Mapping[int, str], taken: Mappi
                 shown.batches[batch.number] = found
             else:
                 shown.intrusions.append(f"{batch.user} gets {status} for the own batch {path}")
-            _look_at_anothers(asking, batch.user, path, shown)
-            _look_at_anothers(asking, batch.user, f"{path}/cancel", shown, "POST")
-    paths = itertools.cycle(_PATHS)
+            for method, way in _BATCH_WAYS:
+                _look_at_anothers(asking, batch.user, method, path + way, shown)
+    ways = itertools.cycle(_TASK_WAYS)
     for job in plan.jobs[::_SAMPLE]:
         if task_uuid := task_uuids.get(job.number):
-            _look_at_anothers(asking, job.user, f"/tasks/{task_uuid}{next(paths)}", shown)
+            method, way = next(ways)
+            _look_at_anothers(asking, job.user, method, f"/tasks/{task_uuid}{way}", shown)
     owners = {task_uuids[job.number]: job.user for job in plan.jobs if job.number in task_uuids}
     for account in ACCOUNTS:
         _look_at_list(asking, account.name, owners, shown)
@@ -75,24 +85,21 @@ def await_calls(asking: Asking, plan: Plan, taken: Mapping[int, TakenBatch]) -> 
     }
     while waiting and (waited_s := time.monotonic() - began_s) < _CALL_PATIENCE_S:
         for number, batch in list(waiting.items()):
-            try:
-                status, found = asking.look(f"/batches/{taken[number].batch_uuid}", batch.user)
-            except AWAY:
-                continue
+            status, found = asking.look(f"/batches/{taken[number].batch_uuid}", batch.user)
             is_hopeless = not found.get("is_over") and waited_s > _END_PATIENCE_S
             if status == 200 and ("called_at" in found or is_hopeless):
                 del waiting[number]
         time.sleep(_LOOK_EVERY_S if waiting else 0)
 
 
-def _look_at_anothers(asking: Asking, owner: str, path: str, shown: Shown, method: str = "GET") -> None:
+def _look_at_anothers(asking: Asking, owner: str, method: str, path: str, shown: Shown) -> None:
     """Ask for what is the owner's as each other user. Nobody may learn that it is there."""
     for account in ACCOUNTS:
         if account.name != owner:
             status, found = asking.look(path, account.name, method=method)
             if status != _NOT_FOUND:
                 shown.intrusions.append(
-                    f"{account.name} gets {status} for {path} of {owner}: {str(found)[:200]}"
+                    f"{account.name} gets {status} for {method} {path} of {owner}: {str(found)[:200]}"
                 )
 
 

@@ -46,6 +46,10 @@ def _rows(evidence: Evidence, found: list[Violation], course: Course) -> Iterato
     songs = sum(job.batch is not None for job in evidence.plan.jobs)
     batches = evidence.plan.batches
     yield "batches", f"{len(batches)} with {songs} songs ({_batches(batches)})"
+    yield (
+        "batches queued twice",
+        sum(batch.ended_at is None for batch in ledger.batches) - len(evidence.batches),
+    )
     yield "refused batches", _listed(Counter(refused.why.value for refused in evidence.plan.refused))
     yield "sent as", _listed(Counter(job.way.value for job in evidence.plan.jobs))
     yield "from the cache", f"{len(from_cache(evidence))} (put back {put_back(evidence).total()})"

@@ -1,5 +1,6 @@
 import pytest
 
+from bench.lanes import longest_wait
 from bench.part_scaling import steady_rate
 from bench.part_service import busy_share
 from bench.report import Row, Target, compare, table
@@ -51,3 +52,9 @@ def test_gaps_between_jobs_lower_the_steady_rate():
 def test_workers_that_were_never_busy_together_have_no_rate():
     with pytest.raises(ValueError, match="never all busy"):
         steady_rate([[(0.0, 1.0)], [(2.0, 3.0)]])
+
+
+def test_the_longest_wait_of_a_lane_is_in_starts_and_ends_with_its_own():
+    begun = ["p5", "p5", "p1", "p5", "p5", "p5", "p1", "p5"]
+    assert longest_wait(begun, "p1") == 4
+    assert longest_wait(begun, "p4") == 8

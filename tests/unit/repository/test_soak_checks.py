@@ -1,97 +1,31 @@
 """The soak's plan, and what its checks make of evidence."""
 
 import dataclasses
-import json
 import struct
-from collections import Counter
 from types import SimpleNamespace
-from uuid import UUID
 
 import pytest
 
-from api.submit.submission import batch_uuid
-from common.tasks.messages import (
-    BatchCallback,
-    BatchEnded,
-    DeliveryAttempt,
-    Separated,
-    SeparationFailed,
-    State,
-    Task,
-    TaskBatch,
-    item_uuids,
-)
+from common.tasks.messages import Separated
 from soak import checks, lives
-from soak.batch_sender import TakenBatch, refused_key
 from soak.disturbances import Kind
-from soak.evidence import Attempt, Evidence, Overstay
+from soak.evidence import Attempt, Overstay
 from soak.house import Happened
-from soak.ledger import Ledger, Letter, backward_steps
+from soak.ledger import Letter, backward_steps
 from soak.outside import Callback
-from soak.plan import Batch, Choice, Hook, Job, Options, Plan, RefusedBatch, Song, Wrong
+from soak.plan import Choice, Hook, Options, Plan, Song
 from soak.planning import make_plan
-
-UUID_1, UUID_2 = UUID(int=1), UUID(int=2)
-JOB = Job(0, at_s=0, seconds=1, song=Song.MISSING, hook=Hook.HEALTHY, song_failures=1, hook_failures=1)
-
-
-def failed(code: str) -> SeparationFailed:
-    return SeparationFailed(
-        task_uuid=UUID_1,
-        hook_url="http://h",
-        submitted_at=0,
-        finished_at=1,
-        error_code=code,
-        error_message="why",
-        user="anna",
-    )
-
-
-def body(code: str | None, **others) -> bytes:
-    success = {"status": "success", "models": [{"name": "centre"}], "output": {"format": "wav"}}
-    end = {"status": "failed", "error_code": code} if code else success
-    told = {"task_uuid": str(UUID_1), "label": "song 0", "metadata": {"job": 0}}
-    return json.dumps({**told, **end, **others}).encode()
-
-
-def evidence(code: str = "http_error", **changes) -> Evidence:
-    """One song that was not there, as it should be, but for `changes`."""
-    delivery = DeliveryAttempt(
-        task_uuid=UUID_1, run=1, hook_url="http://h", try_number=1, started_at=1, took_s=0, status=204
-    )
-    task = Task(task_uuid=UUID_1, audio="http://a", hook_url="http://h", submitted_at=0)
-    sound = Evidence(
-        plan=Plan(Options(jobs=1), (JOB,), ()),
-        task_uuids={0: str(UUID_1)},
-        callbacks={0: [Callback(str(UUID_1), f"{UUID_1}.1", body(code))]},
-        ledger=Ledger([task], [failed(code)], [delivery], [], Counter()),
-        states={str(UUID_1): "failed"},
-        deleted=set(),
-        objects={},
-        unfinished=[],
-        stage=[],
-        bucket=[],
-        temporary=[],
-        attempts=[],
-        overstays=[],
-        happened=[],
-        incidents=[],
-        drained=True,
-    )
-    return dataclasses.replace(sound, **changes)
-
-
-def called_back(**told) -> Callback:
-    """The callback of a success."""
-    return Callback(str(UUID_1), f"{UUID_1}.1", body(None, **told))
-
-
-def kinds(found: Evidence) -> set[str]:
-    return {violation.kind for violation in checks.violations(found)}
-
-
-def ledger(**changes) -> Ledger:
-    return dataclasses.replace(evidence().ledger, **changes)
+from tests.support.soak_evidence import (
+    JOB,
+    UUID_1,
+    UUID_2,
+    body,
+    called_back,
+    evidence,
+    failed,
+    kinds,
+    ledger,
+)
 
 
 def test_a_plan_is_its_seed_s_alone():
@@ -288,184 +222,3 @@ def test_jobs_done_out_of_order_that_are_forgotten_again_are_named():
 def test_what_the_broker_notes_of_members_is_no_commit():
     member = SimpleNamespace(key=struct.pack(">hh1s", 2, 1, b"g"), value=b"")
     assert backward_steps([member, SimpleNamespace(key=commit(1).key, value=None)]) == ([], 0)
-
-
-BATCH_UUID = UUID(int=9)
-ITEMS = item_uuids(BATCH_UUID, 0, 2)
-HOOKED = Batch(0, "anna", at_s=0, jobs=(0, 1), hook=Hook.HEALTHY)
-
-
-def batch_call(place: int = 9, **others) -> Callback:
-    """The callback of a batch whose first song was missing and whose second one was cancelled."""
-    told = {
-        "batch_uuid": str(BATCH_UUID),
-        "status": "batch_ended",
-        "states": {"failed": 1, "cancelled": 1},
-        "tasks": [
-            {"task_uuid": str(ITEMS[0]), "state": "failed", "error_code": "http_error"},
-            {"task_uuid": str(ITEMS[1]), "state": "cancelled", "error_code": "cancelled"},
-        ],
-        "metadata": {"batch": 0},
-    }
-    return Callback(str(BATCH_UUID), f"{BATCH_UUID}.1", json.dumps({**told, **others}).encode(), place=place)
-
-
-def batch_evidence(**changes) -> Evidence:
-    """A batch as it should be, cancelled when its first song had ended, but for `changes`."""
-    jobs = tuple(dataclasses.replace(JOB, number=number, batch=0) for number in (0, 1))
-    batch = dataclasses.replace(HOOKED, cancelled_after_s=1.0)
-    codes = ("http_error", "cancelled")
-    told = [
-        body(code, task_uuid=str(uuid), label=f"song {number}", metadata={"job": number})
-        for number, (uuid, code) in enumerate(zip(ITEMS, codes, strict=True))
-    ]
-    states = dict(zip(map(str, ITEMS), ("failed", "cancelled"), strict=True))
-    sound = evidence(
-        plan=Plan(Options(jobs=2), jobs, (), (batch,)),
-        task_uuids={number: str(uuid) for number, uuid in enumerate(ITEMS)},
-        callbacks={
-            number: [Callback(str(uuid), f"{uuid}.1", told[number], place=number)]
-            for number, uuid in enumerate(ITEMS)
-        },
-        ledger=batch_ledger(),
-        states=states,
-        batches={0: TakenBatch(str(BATCH_UUID), tuple(map(str, ITEMS)))},
-        batch_callbacks={0: [batch_call()]},
-        shown_batches={0: shown_batch()},
-    )
-    return dataclasses.replace(sound, **changes)
-
-
-def shown_batch(**changes) -> dict:
-    """The batch as the api shows it."""
-    states = {"failed": 1, "cancelled": 1}
-    items = [{"state": "failed"}, {"state": "cancelled"}]
-    return {"is_over": True, "states": states, "items": items, "called_at": 1.0, **changes}
-
-
-def batch_ledger(tasks_of: tuple[UUID, ...] = tuple(ITEMS), submitted: int = 1, **changes) -> Ledger:
-    """`tasks_of` are the items whose task records are there, `submitted` counts the batch's own records."""
-    callback = BatchCallback(batch_uuid=BATCH_UUID, timestamp=1, states={State.FAILED: 1}, tasks=())
-    record = TaskBatch(batch_uuid=BATCH_UUID, count=2, submitted_at=0, user="anna")
-    order = BatchEnded(batch_uuid=BATCH_UUID, hook_url="http://h", requested_at=1, callback=callback)
-    delivery = evidence().ledger.deliveries[0]
-    found = ledger(
-        tasks=[
-            Task(task_uuid=one, audio="http://a", hook_url="http://h", submitted_at=0) for one in tasks_of
-        ],
-        results=[failed("http_error").model_copy(update={"task_uuid": one}) for one in tasks_of],
-        deliveries=[delivery.model_copy(update={"task_uuid": one}) for one in (*tasks_of, BATCH_UUID)],
-        batches=[record] * submitted + [record.model_copy(update={"ended_at": 1.0})],
-        orders=[order],
-    )
-    return dataclasses.replace(found, **changes)
-
-
-def test_a_plan_has_batches_of_all_kinds_even_if_it_is_short():
-    plan = make_plan(Options(jobs=40, seed=7))
-    assert [batch.cancelled_after_s is not None for batch in plan.batches] == [False, True]
-    assert [batch.is_answer_lost for batch in plan.batches] == [True, False]
-    assert {refused.why for refused in plan.refused} == set(Wrong)
-    assert all(len({plan.jobs[number].user for number in batch.jobs}) == 1 for batch in plan.batches)
-    assert any(len({plan.jobs[number].priority for number in batch.jobs}) > 1 for batch in plan.batches)
-    assert len({job.user for job in plan.jobs}) == 3
-    assert max(job.priority for job in plan.jobs if job.user == "cleo") == 3
-
-
-@pytest.mark.parametrize("hook", [Hook.HEALTHY, None])
-def test_a_batch_that_is_as_it_should_be_is_no_violation(hook):
-    found = batch_evidence()
-    if hook is None:
-        plan = dataclasses.replace(
-            found.plan, batches=(dataclasses.replace(found.plan.batches[0], hook=None),)
-        )
-        shown = {key: value for key, value in shown_batch().items() if key != "called_at"}
-        found = dataclasses.replace(
-            found, plan=plan, ledger=batch_ledger(orders=[]), batch_callbacks={}, shown_batches={0: shown}
-        )
-    assert not checks.violations(found)
-
-
-def test_a_batch_that_is_queued_twice_as_a_whole_is_no_violation():
-    twice = batch_ledger(tasks_of=(*ITEMS, *ITEMS), submitted=2)
-    assert not checks.violations(batch_evidence(ledger=twice))
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"ledger": batch_ledger(tasks_of=(ITEMS[0],))},
-        {"ledger": batch_ledger(tasks_of=(*ITEMS, ITEMS[1]))},
-        {"ledger": batch_ledger(submitted=0)},
-        {"ledger": batch_ledger(letters=[Letter(str(BATCH_UUID), "callback_failed")])},
-        {"ledger": batch_ledger(orders=[])},
-        {"batches": {0: TakenBatch(str(BATCH_UUID), tuple(map(str, reversed(ITEMS))))}},
-        {"batch_callbacks": {}},
-        {"batch_callbacks": {0: [batch_call(place=0)]}},
-        {"batch_callbacks": {0: [batch_call(), batch_call(timestamp=2)]}},
-        {"batch_callbacks": {0: [dataclasses.replace(batch_call(), is_signed=False)]}},
-        {"batch_callbacks": {0: [dataclasses.replace(batch_call(), webhook_id="other")]}},
-        {"batch_callbacks": {0: [batch_call(states={"failed": 2})]}},
-        {"batch_callbacks": {0: [batch_call(tasks=[])]}},
-        {"batch_callbacks": {0: [batch_call(metadata=None)]}},
-        {"shown_batches": {}},
-        {"shown_batches": {0: shown_batch(is_over=False)}},
-        {"shown_batches": {0: shown_batch(items=[{"state": "cancelled"}, {"state": "failed"}])}},
-        {"mismatches": ["batch 0 was another"]},
-    ],
-)
-def test_a_batch_that_is_torn_or_wrongly_told_is_named(changes):
-    assert "batch" in kinds(batch_evidence(**changes))
-
-
-def test_a_batch_that_was_never_taken_is_lost():
-    assert "lost" in kinds(batch_evidence(batches={}))
-
-
-def test_a_cancelled_song_of_a_batch_that_nobody_cancelled_is_named():
-    found = batch_evidence()
-    plan = dataclasses.replace(found.plan, batches=(HOOKED,))
-    assert "wrong end" in kinds(dataclasses.replace(found, plan=plan))
-
-
-REFUSED = RefusedBatch(0, "cleo", at_s=0, count=2, wrong_item=1, why=Wrong.CEILING)
-REFUSAL = (403, {"error_code": "priority_not_allowed", "problems": [{"index": 1}]})
-
-
-@pytest.mark.parametrize(
-    ("changes", "is_right"),
-    [
-        ({}, True),
-        ({"refusals": {}}, False),
-        ({"refusals": {0: (200, {"batch_uuid": str(BATCH_UUID)})}}, False),
-        ({"refusals": {0: (403, {**REFUSAL[1], "problems": [{"index": 0}]})}}, False),
-        ({"refused_requests": ["/refused/0/0.wav"]}, False),
-    ],
-)
-def test_a_batch_that_must_be_refused_is_refused_as_a_whole(changes, is_right):
-    plan = Plan(Options(jobs=1), (JOB,), (), refused=(REFUSED,))
-    found = evidence(**{"plan": plan, "refusals": {0: REFUSAL}, **changes})
-    assert kinds(found) == (set() if is_right else {"batch"})
-
-
-def test_an_item_of_a_refused_batch_in_kafka_is_named():
-    plan = Plan(Options(jobs=1), (JOB,), (), refused=(REFUSED,))
-    item = item_uuids(batch_uuid("cleo", refused_key(REFUSED)), 0, 1)[0]
-    task = evidence().ledger.tasks[0]
-    tasks = [task, task.model_copy(update={"task_uuid": item})]
-    found = evidence(plan=plan, refusals={0: REFUSAL}, ledger=ledger(tasks=tasks))
-    assert {"batch", "stray"} <= kinds(found)
-
-
-def test_stems_of_another_users_task_are_named():
-    jobs = (JOB, dataclasses.replace(JOB, number=1, user="bela"))
-    hit = Separated(
-        task_uuid=UUID_1, hook_url="http://h", submitted_at=0, finished_at=1, stems={}, model="m", device="d",
-        cached_from=UUID_2, user="anna",
-    )  # fmt: skip
-    found = evidence(
-        plan=Plan(Options(jobs=2), jobs, ()),
-        task_uuids={0: str(UUID_1), 1: str(UUID_2)},
-        ledger=ledger(results=[hit]),
-    )
-    assert "privacy" in kinds(found)
