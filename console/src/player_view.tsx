@@ -52,8 +52,12 @@ function useCursor(player: Player | undefined) {
   useEffect(() => {
     if (!player) return;
     let frame = 0;
+    let shown = "";
     const move = () => {
-      box.current?.style.setProperty("--played", String(player.position_s / player.duration_s));
+      // Only where people see a difference: each change has the browser compute the styles of all rows.
+      const played = (player.position_s / player.duration_s).toFixed(4);
+      if (played !== shown) box.current?.style.setProperty("--played", played);
+      shown = played;
       if (player.isPlaying) frame = requestAnimationFrame(move);
     };
     move();

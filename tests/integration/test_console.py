@@ -95,7 +95,9 @@ def test_a_song_is_sent_followed_heard_and_deleted(chrome, api, s3_store, tmp_pa
     tab.run("uvrPlayer.seek(10)")
     wait_for(lambda: tab.run("uvrPlayer.position_s") > 11, PATIENCE_S, "the stems to play on")
     wait_for(lambda: tab.run("uvrPlayer.spread_s") < _IN_STEP_S, PATIENCE_S, "the stems to be in step")
-    assert tab.run("uvrPlayer.tracks.every(track => uvrPlayer.gainOf(track))"), "the store allows no Web Audio"
+    assert tab.run("uvrPlayer.tracks.every(track => uvrPlayer.gainOf(track))"), (
+        "the store allows no Web Audio"
+    )
     assert tab.run("document.querySelectorAll('.waveform').length") == 2
     assert 0.2 < tab.run(_DRAWN_SHARE) < 1
     tab.run(_CLICK_IN_THE_MIDDLE)

@@ -1,9 +1,7 @@
 /** Reads any part of a FLAC file: looks for the frame that has a sample, and decodes frames from there. */
-import { endOf, fileOf, firstFrame, type FlacInfo, frameAt } from "./flac_frames.ts";
-import { type Piece, type Read, type StemFile, Unplayable } from "./stem_file.ts";
-
-/** Decodes a whole file of the bytes. */
-export type Decode = (file: Uint8Array<ArrayBuffer>, rate_hz: number) => Promise<AudioBuffer>;
+import { FrameDecoder } from "./flac_decode.ts";
+import { endOf, firstFrame, type FlacInfo, frameAt } from "./flac_frames.ts";
+import { type Read, type StemFile, Unplayable } from "./stem_file.ts";
 
 /** A place between two frames. */
 interface Place {
@@ -13,76 +11,79 @@ interface Place {
   sample: number;
 }
 
-interface Cut { frames: Uint8Array; from: number; length: number; end: number }
+/** The samples that are wanted, and where they go. */
+interface Wanted { channels: Float32Array[]; from: number; to: number }
 
-// What is decoded in front of the sample that is wanted.
+// Frames of so long are passed over in front of the one that is wanted, which is faster than to search on.
 const MOST_LEAD_S = 1;
 // Known places are few: those of pieces that have been read, and of searches.
 const MOST_PLACES = 4000;
 
 export class FlacFile implements StemFile {
   readonly rate_hz: number;
+  readonly channels: number;
   readonly length: number;
   private info: FlacInfo;
   private read: Read;
-  private decode: Decode;
+  private decoder: FrameDecoder;
   /** Sorted. The first is the first frame, and the last is the file's end. */
   private places: Place[];
   private bytesPerSample: number;
 
   /** The frames begin at byte `start`. The song has `length` samples in each channel, and the file `bytes` bytes. */
-  constructor(info: FlacInfo, start: number, length: number, bytes: number, read: Read, decode: Decode) {
-    [this.info, this.read, this.decode] = [info, read, decode];
-    [this.rate_hz, this.length] = [info.rate_hz, length];
+  constructor(info: FlacInfo, start: number, length: number, bytes: number, read: Read) {
+    [this.info, this.read, this.decoder] = [info, read, new FrameDecoder(info)];
+    [this.rate_hz, this.channels, this.length] = [info.rate_hz, info.channels, length];
     this.places = [{ byte: start, sample: 0 }, { byte: bytes, sample: length }];
     this.bytesPerSample = (bytes - start) / length;
   }
 
-  async piece(at: number, seconds: number, signal: AbortSignal): Promise<Piece> {
+  async fill(channels: Float32Array[], at: number, signal: AbortSignal): Promise<void> {
+    const wanted = { channels, from: at, to: at + channels[0]!.length };
     const place = await this.before(at, signal);
-    const wanted = at + Math.ceil(seconds * this.rate_hz);
-    const cut = await this.cut(place, at, wanted, signal);
-    const audio = await this.decode(fileOf(this.info, cut.frames), this.rate_hz).catch(() => undefined);
-    // Some decoders leave out what they cannot read, and the stem would be out of step.
-    if (audio?.length !== cut.length) throw new Unplayable("the file has frames that cannot be decoded");
-    return { from: cut.from, length: cut.length, audio };
+    const guess = (wanted.to - place.sample) * this.bytesPerSample * 1.2 + 2 * this.info.frameBytes;
+    for (let size = Math.ceil(guess); ; size *= 2) {
+      const end = Math.min(place.byte + size, this.end.byte);
+      const bytes = await this.read(place.byte, end, signal);
+      if (this.decode(bytes, place, wanted, end === this.end.byte)) return;
+      if (end === this.end.byte) throw new Unplayable("the file ends early");
+    }
   }
 
   private get end(): Place {
     return this.places.at(-1)!;
   }
 
-  /** Reads whole frames that have the samples from `at` up to `wanted`, or as many as have come. */
-  private async cut(from: Place, at: number, wanted: number, signal: AbortSignal): Promise<Cut> {
-    const guess = (wanted - from.sample) * this.bytesPerSample * 1.1 + 2 * this.info.frameBytes;
-    for (let size = Math.ceil(guess); ; size *= 2) {
-      const end = Math.min(from.byte + size, this.end.byte);
-      const bytes = await this.read(from.byte, end, signal);
-      const cut = this.cutOf(bytes, from, at, wanted, end === this.end.byte);
-      if (cut) {
-        this.remember({ byte: from.byte + cut.end, sample: cut.from + cut.length });
-        this.bytesPerSample = cut.frames.length / cut.length;
-        return cut;
+  /** Decodes the data, which begin at `place`. Returns whether they have all that is wanted. */
+  private decode(bytes: Uint8Array, place: Place, wanted: Wanted, isAtEnd: boolean): boolean {
+    let frame = frameAt(bytes, 0, this.info);
+    if (frame?.first !== place.sample) throw new Unplayable("the file has changed");
+    while (frame) {
+      const end = endOf(bytes, frame, this.info, isAtEnd);
+      if (end === undefined) return false;
+      const behind = frame.first + frame.length;
+      if (behind > wanted.from) {
+        if (!this.decoder.decode(bytes, frame)) throw new Unplayable("the file has frames that cannot be decoded");
+        this.copy(frame.first, behind, wanted);
       }
-      if (end === this.end.byte) throw new Unplayable("the file ends early");
+      if (behind >= wanted.to) {
+        this.remember({ byte: place.byte + frame.at, sample: frame.first });
+        this.bytesPerSample = end / (behind - place.sample);
+        return true;
+      }
+      frame = frameAt(bytes, end, this.info);
     }
+    return false;
   }
 
-  /** Walks from frame to frame. Returns nothing where the data have less than half of what is wanted. */
-  private cutOf(bytes: Uint8Array, from: Place, at: number, wanted: number, isAtEnd: boolean): Cut | undefined {
-    let frame = frameAt(bytes, 0, this.info);
-    if (frame?.first !== from.sample) throw new Unplayable("the file has changed");
-    let start = frame!;
-    let [end, last] = [0, from.sample];
-    while (frame && last < wanted) {
-      const next = endOf(bytes, frame, this.info, isAtEnd);
-      if (next === undefined) break;
-      [end, last] = [next, frame.first + frame.length];
-      frame = frameAt(bytes, next, this.info);
-      if (frame && frame.first <= at - MOST_LEAD_S * this.rate_hz) start = frame;
-    }
-    if (last <= at || (!isAtEnd && last - at < (wanted - at) / 2)) return undefined;
-    return { frames: bytes.subarray(start.at, end), from: start.first, length: last - start.first, end };
+  /** Copies what is wanted of the samples from `first` up to `behind`, which have been decoded. */
+  private copy(first: number, behind: number, { channels, from, to }: Wanted): void {
+    const scale = 2 ** (1 - this.info.bits);
+    const [begin, end] = [Math.max(first, from), Math.min(behind, to)];
+    channels.forEach((channel, place) => {
+      const samples = this.decoder.samples[place]!;
+      for (let n = begin; n < end; n++) channel[n - from] = samples[n - first]! * scale;
+    });
   }
 
   /** Returns a place at most MOST_LEAD_S before the sample, or so near that what lies between is read at once. */

@@ -1,4 +1,4 @@
-/** Finds the frames of FLAC data (RFC 9639), so that a part of a file can be cut out and decoded alone. */
+/** Finds the frames of FLAC data (RFC 9639), so that decoding can begin at any of them. */
 
 export interface FlacInfo {
   /** The largest block, in samples of each channel. In files with blocks of one size it is that size. */
@@ -7,10 +7,10 @@ export interface FlacInfo {
   frameBytes: number;
   rate_hz: number;
   channels: number;
+  /** Bits of a sample. */
+  bits: number;
   /** Samples of each channel; 0: unknown. */
   length: number;
-  /** The 34 bytes of the block STREAMINFO. */
-  bytes: Uint8Array<ArrayBuffer>;
 }
 
 export interface Frame {
@@ -20,9 +20,13 @@ export interface Frame {
   first: number;
   /** How many samples of each channel it has. */
   length: number;
+  /** How its channels depend on each other, as the format numbers it. */
+  mode: number;
+  /** Where the header ends and the samples begin, in bytes. */
+  data: number;
 }
 
-const MARK_BYTES = 4;
+export const MARK_BYTES = 4;
 export const BLOCK_HEAD_BYTES = 4;
 const STREAMINFO_BYTES = 34;
 /** What `infoOf` needs of a file's beginning. */
@@ -45,25 +49,13 @@ export function infoOf(bytes: Uint8Array): FlacInfo | undefined {
   // A frame that is stored as it is may be larger than the file says of frames that were compressed.
   const frameBytes = Math.max(view.getUint32(6) >>> 8, Math.ceil((block * channels * (bits + 1)) / 8) + 256);
   const rate_hz = view.getUint32(10) >>> 12;
-  return { block, frameBytes, rate_hz, channels, length: (info[13]! & 15) * 2 ** 32 + view.getUint32(14), bytes: info };
+  return { block, frameBytes, rate_hz, channels, bits, length: (info[13]! & 15) * 2 ** 32 + view.getUint32(14) };
 }
 
 /** Returns the size of the metadata block at `at`, with its head, and whether the frames begin behind it. */
 export function metadataBlock(bytes: Uint8Array, at: number): { bytes: number; isLast: boolean } {
   const size = (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
   return { bytes: BLOCK_HEAD_BYTES + size, isLast: (bytes[at]! & 0x80) !== 0 };
-}
-
-/** Returns a whole file of these frames. It says nothing of its length, which decoders then take from the frames. */
-export function fileOf(info: FlacInfo, frames: Uint8Array): Uint8Array<ArrayBuffer> {
-  const file = new Uint8Array(INFO_BYTES + frames.length);
-  file.set([0x66, 0x4c, 0x61, 0x43, 0x80, 0, 0, STREAMINFO_BYTES]);
-  file.set(info.bytes, MARK_BYTES + BLOCK_HEAD_BYTES);
-  const head = MARK_BYTES + BLOCK_HEAD_BYTES;
-  file[head + 13]! &= 0xf0; // the length, and then the checksum of the samples
-  file.fill(0, head + 14, head + STREAMINFO_BYTES);
-  file.set(frames, INFO_BYTES);
-  return file;
 }
 
 /** Returns the frame whose header is at `at`; undefined where there is none. */
@@ -85,7 +77,8 @@ export function frameAt(bytes: Uint8Array, at: number, info: FlacInfo): Frame | 
   if (rateCode === 13 || rateCode === 14) end += 2;
   if (crc8(bytes.subarray(at, end)) !== bytes[end]) return undefined;
   const isVariable = (bytes[at + 1]! & 1) === 1;
-  return { at, first: isVariable ? coded.number : coded.number * info.block, length };
+  const first = isVariable ? coded.number : coded.number * info.block;
+  return { at, first, length, mode: bytes[at + 3]! >> 4, data: end + 1 };
 }
 
 /** Returns the first whole frame at or behind `from`. `isAtEnd` says that the file ends with the data. */

@@ -1,7 +1,8 @@
 /** Opens stems for playing: in pieces where their format and the bucket allow it, else by media elements. */
 import { bytesOf, type Link, readerOf } from "./bytes.ts";
 import { FlacFile } from "./flac.ts";
-import { BLOCK_HEAD_BYTES, INFO_BYTES, infoOf, isFlac, metadataBlock } from "./flac_frames.ts";
+import { MOST_BITS } from "./flac_decode.ts";
+import { BLOCK_HEAD_BYTES, INFO_BYTES, infoOf, isFlac, MARK_BYTES, metadataBlock } from "./flac_frames.ts";
 import { type Read, type StemFile, Unplayable } from "./stem_file.ts";
 import { WavFile, wavInfoOf } from "./wav.ts";
 
@@ -35,9 +36,9 @@ async function openOne(stem: Stem, signal: AbortSignal): Promise<StemFile | unde
 
 async function openFlac(stem: Stem, head: Uint8Array<ArrayBuffer>, read: Read, signal: AbortSignal): Promise<StemFile> {
   const info = infoOf(head);
-  if (!info) throw new Unplayable("the file is no FLAC");
+  if (!info || info.bits > MOST_BITS) throw new Unplayable("the file is no FLAC that can be decoded here");
   let start = INFO_BYTES;
-  let isLast = metadataBlock(head, start - BLOCK_HEAD_BYTES - info.bytes.length).isLast;
+  let isLast = metadataBlock(head, MARK_BYTES).isLast;
   while (!isLast) {
     const block = start + BLOCK_HEAD_BYTES;
     const at = block <= head.length ? head.subarray(start, block) : await read(start, block, signal);
@@ -45,10 +46,5 @@ async function openFlac(stem: Stem, head: Uint8Array<ArrayBuffer>, read: Read, s
     [start, isLast] = [start + bytes, rest.isLast];
   }
   const length = info.length || Math.round(stem.duration_s * info.rate_hz);
-  return new FlacFile(info, start, length, stem.bytes, read, decode);
-}
-
-function decode(file: Uint8Array<ArrayBuffer>, rate_hz: number): Promise<AudioBuffer> {
-  // At the file's own rate, whatever that of the loudspeakers is.
-  return new OfflineAudioContext({ length: 1, sampleRate: rate_hz }).decodeAudioData(file.buffer);
+  return new FlacFile(info, start, length, stem.bytes, read);
 }

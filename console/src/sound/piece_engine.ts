@@ -1,7 +1,7 @@
 /** Plays decoded pieces of stems on one clock, so that stems are in step to the sample. */
 import type { Changed, Engine, Loop } from "./engine.ts";
 import type { StemFile } from "./stem_file.ts";
-import { StemWindow } from "./stem_window.ts";
+import { type Piece, PIECE_S, StemWindow } from "./stem_window.ts";
 import { partsAround, pieceAt } from "./window.ts";
 
 // How much must be there before sound begins, so that it does not end at once.
@@ -10,6 +10,7 @@ const START_S = 0.5;
 const SCHEDULE_S = 3;
 const LEAD_S = 0.05;
 const FADE_S = 0.005;
+const SLEEP_MS = 500;
 
 interface Stem {
   window: StemWindow;
@@ -38,7 +39,8 @@ export class PieceEngine implements Engine {
 
   constructor(files: StemFile[], private duration_s: number, private changed: Changed) {
     this.stems = files.map((file) => {
-      return { window: new StemWindow(file, () => this.arrived()), level: 1, nodes: [], next: 0, offset_s: 0 };
+      const window = new StemWindow(file, () => bufferFor(file), () => this.arrived());
+      return { window, level: 1, nodes: [], next: 0, offset_s: 0 };
     });
   }
 
@@ -79,6 +81,10 @@ export class PieceEngine implements Engine {
     this.isPlaying = false;
     this.halt();
     this.look();
+    // A context that runs keeps loudspeakers and processor awake.
+    setTimeout(() => {
+      if (!this.isPlaying && this.context?.state === "running") void this.context.suspend();
+    }, SLEEP_MS);
   }
 
   seek(position_s: number): void {
@@ -192,10 +198,22 @@ export class PieceEngine implements Engine {
       const node = new AudioBufferSourceNode(this.context!, { buffer: piece.audio });
       node.connect(stem.fade!);
       node.start(due_s + late_s, (stem.next - piece.from) / file.rate_hz + late_s);
-      node.onended = () => { stem.nodes = stem.nodes.filter((one) => one !== node); };
+      node.onended = () => this.forget(stem, node, piece);
       stem.nodes.push(node);
+      piece.users += 1;
       stem.offset_s = place_s - due_s;
       stem.next = piece.from + piece.length;
     }
   }
+
+  private forget(stem: Stem, node: AudioBufferSourceNode, piece: Piece): void {
+    stem.nodes = stem.nodes.filter((one) => one !== node);
+    node.disconnect();
+    node.buffer = null;
+    stem.window.letGo(piece);
+  }
+}
+
+function bufferFor({ channels, rate_hz }: StemFile): AudioBuffer {
+  return new AudioBuffer({ numberOfChannels: channels, length: Math.round(PIECE_S * rate_hz), sampleRate: rate_hz });
 }

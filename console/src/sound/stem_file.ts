@@ -1,24 +1,15 @@
-/** What the player needs of a stem's file, whatever its format. */
-
-/** Some seconds of a stem, decoded. */
-export interface Piece {
-  /** Its first sample, counted from the beginning of the song. */
-  from: number;
-  /** How many samples each channel has. */
-  length: number;
-  audio: AudioBuffer;
-}
+/** What the player needs of a stem's file, whatever its format. All places and lengths are in samples. */
 
 export interface StemFile {
   readonly rate_hz: number;
-  /** How many samples each channel has. */
+  readonly channels: number;
   readonly length: number;
   /**
-   * Decodes about `seconds` from sample `at` on, or from a little before. The piece has at least sample `at`.
+   * Writes the samples from `at` on into the arrays, one for each channel. They end before the stem does.
    *
    * Throws Unplayable for data that are not what the file's beginning says, and what `Read` throws.
    */
-  piece(at: number, seconds: number, signal: AbortSignal): Promise<Piece>;
+  fill(channels: Float32Array[], at: number, signal: AbortSignal): Promise<void>;
 }
 
 /** Reads the file's bytes from `from` up to `to`. */

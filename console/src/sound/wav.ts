@@ -1,5 +1,5 @@
 /** Reads WAV files: PCM of 8, 16, 24 or 32 bits, and floats of 32 bits. */
-import { type Piece, type Read, type StemFile, Unplayable } from "./stem_file.ts";
+import { type Read, type StemFile, Unplayable } from "./stem_file.ts";
 
 const PCM = 1;
 const FLOAT = 3;
@@ -53,16 +53,12 @@ function isPlayable({ format, channels, bytes }: Omit<WavInfo, "start" | "length
   return channels > 0 && (format === FLOAT ? bytes === 4 : format === PCM && [1, 2, 3, 4].includes(bytes));
 }
 
-/** Returns the samples of each channel, from -1 to 1. */
-export function samplesOf(info: WavInfo, data: Uint8Array<ArrayBuffer>): Float32Array<ArrayBuffer>[] {
-  const { channels, bytes } = info;
-  const view = new DataView(data.buffer, data.byteOffset, data.length);
-  const length = Math.floor(data.length / (bytes * channels));
-  const sample = readerOf(info, view);
-  return Array.from({ length: channels }, (_, channel) => {
-    const samples = new Float32Array(length);
-    for (let n = 0, at = channel * bytes; n < length; n++, at += bytes * channels) samples[n] = sample(at);
-    return samples;
+/** Writes the samples, from -1 to 1, into the arrays, one for each channel. */
+export function writeSamples(info: WavInfo, data: Uint8Array<ArrayBuffer>, channels: Float32Array[]): void {
+  const sample = readerOf(info, new DataView(data.buffer, data.byteOffset, data.length));
+  const step = info.bytes * info.channels;
+  channels.forEach((samples, channel) => {
+    for (let n = 0, at = channel * info.bytes; n < samples.length; n++, at += step) samples[n] = sample(at);
   });
 }
 
@@ -76,22 +72,21 @@ function readerOf({ format, bytes }: WavInfo, view: DataView): (at: number) => n
 
 export class WavFile implements StemFile {
   readonly rate_hz: number;
+  readonly channels: number;
   readonly length: number;
   private info: WavInfo;
   private read: Read;
 
   constructor(info: WavInfo, read: Read) {
-    [this.info, this.read, this.rate_hz, this.length] = [info, read, info.rate_hz, info.length];
+    [this.info, this.read] = [info, read];
+    [this.rate_hz, this.channels, this.length] = [info.rate_hz, info.channels, info.length];
   }
 
-  async piece(at: number, seconds: number, signal: AbortSignal): Promise<Piece> {
-    const { start, channels, rate_hz } = this.info;
-    const frame = this.info.bytes * channels;
-    const length = Math.min(Math.ceil(seconds * rate_hz), this.length - at);
-    const data = await this.read(start + at * frame, start + (at + length) * frame, signal);
-    if (length < 1 || data.length < length * frame) throw new Unplayable("the file is shorter than it says");
-    const audio = new AudioBuffer({ numberOfChannels: channels, length, sampleRate: rate_hz });
-    samplesOf(this.info, data).forEach((samples, channel) => audio.copyToChannel(samples, channel));
-    return { from: at, length, audio };
+  async fill(channels: Float32Array[], at: number, signal: AbortSignal): Promise<void> {
+    const step = this.info.bytes * this.channels;
+    const from = this.info.start + at * step;
+    const data = await this.read(from, from + channels[0]!.length * step, signal);
+    if (data.length < channels[0]!.length * step) throw new Unplayable("the file is shorter than it says");
+    writeSamples(this.info, data, channels);
   }
 }

@@ -32,13 +32,16 @@ export function within<T extends Held>(pieces: readonly T[], parts: readonly Par
 const endOf = (piece: Held) => piece.from + piece.length;
 
 // A song of 44.1 kHz with four stems takes 1.4 MB a second.
-const AHEAD_S = 15;
-const BEHIND_S = 5;
+const AHEAD_S = 12;
+const BEHIND_S = 3;
 const LOOP_HEAD_S = 5;
+// The jump to the loop's beginning is not made to the sample, and sound must not run out before.
+const BEYOND_LOOP_S = 1;
 
 /** Returns the parts of the song, in seconds, that are read, the most urgent first; the last one is only kept. */
 export function partsAround(position_s: number, duration_s: number, loop: { isOn: boolean; from_s: number; to_s: number }) {
-  const end_s = loop.isOn && position_s < loop.to_s ? loop.to_s : duration_s;
+  const isInLoop = loop.isOn && position_s < loop.to_s;
+  const end_s = isInLoop ? Math.min(loop.to_s + BEYOND_LOOP_S, duration_s) : duration_s;
   const ahead = { from: position_s, to: Math.min(position_s + AHEAD_S, end_s) };
   const behind = { from: Math.max(0, position_s - BEHIND_S), to: position_s };
   // Before the loop's end its beginning is there.
