@@ -33,6 +33,9 @@ def postpone(*names: str) -> None:
             # torch asks for the specification of every module that it may trace.
             module.__spec__ = importlib.machinery.ModuleSpec(name, None)
             sys.modules[name] = module
+            package, _, last = name.rpartition(".")
+            if package in sys.modules:  # an import would set it as well
+                setattr(sys.modules[package], last, module)
 
 
 def _import_real(name: str) -> ModuleType:

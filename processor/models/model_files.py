@@ -19,9 +19,13 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from processor.models import catalogue, checks, hub
+from processor.models import catalogue, checks
 from processor.models.catalogue import Architecture, Data, Entry
+
+if TYPE_CHECKING:  # it imports requests, which an engine's start need not wait for
+    from processor.models import hub
 
 SPLEETER = "spleeter-2stems"
 _SPLEETER_FILE = SPLEETER + ".onnx"
@@ -50,7 +54,7 @@ class ModelFiles:
     parts: tuple[Path, ...] = ()
 
 
-def ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | None = None) -> ModelFiles:
+def ensure(name: str, model_dir: Path, fetch: bool, download: "hub.Download | None" = None) -> ModelFiles:
     """Return the files of model `name` after checking them; fetch a missing model where `fetch` is set.
 
     Raises ModelUnavailable.
@@ -90,7 +94,7 @@ def _own(name: str, model_dir: Path) -> list[Entry]:
     return found
 
 
-def _ensure(name: str, model_dir: Path, fetch: bool, download: hub.Download | None) -> ModelFiles:
+def _ensure(name: str, model_dir: Path, fetch: bool, download: "hub.Download | None") -> ModelFiles:
     entry = find(name, model_dir)
     if entry is None or not is_here(entry, model_dir):
         if not fetch and not (entry and entry.name == SPLEETER):
@@ -138,7 +142,7 @@ def _checked_digest(path: Path) -> str:
     return digest
 
 
-def _bring(name: str, entry: Entry | None, model_dir: Path, download: hub.Download | None) -> Entry:
+def _bring(name: str, entry: Entry | None, model_dir: Path, download: "hub.Download | None") -> Entry:
     """Make or fetch the model's files. Call this with the lock held."""
     for left in model_dir.glob(".fetch-*"):  # of a process that was killed
         shutil.rmtree(left, ignore_errors=True)
@@ -147,6 +151,8 @@ def _bring(name: str, entry: Entry | None, model_dir: Path, download: hub.Downlo
         if entry and entry.name == SPLEETER:
             _make_spleeter(temporary, model_dir)
         else:
+            from processor.models import hub
+
             try:
                 hub.fetch(name, temporary, download or hub.http_download)
             except hub.HubError as error:
