@@ -32,7 +32,7 @@ export function within<T extends Held>(pieces: readonly T[], parts: readonly Par
 const endOf = (piece: Held) => piece.from + piece.length;
 
 // A song of 44.1 kHz with four stems takes 1.4 MB a second.
-const AHEAD_S = 12;
+const AHEAD_S = 10;
 const BEHIND_S = 3;
 const LOOP_HEAD_S = 5;
 // The jump to the loop's beginning is not made to the sample, and sound must not run out before.
