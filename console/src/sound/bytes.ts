@@ -4,7 +4,7 @@ import { type Read, Unplayable } from "./stem_file.ts";
 /** The address of a stem, which works for some time only. */
 export interface Link {
   url: string;
-  /** Asks the API for an address that works. Returns nothing where the stem is gone, and throws where no answer came. */
+  /** Asks the API for an address that works. Returns nothing where the stem is gone; throws where no answer came. */
   renew: () => Promise<string | undefined>;
 }
 
@@ -53,7 +53,8 @@ export async function bytesOf(url: string, from: number, to: number, signal: Abo
   const timer = setTimeout(() => late.abort(), TIMEOUT_MS);
   const either = AbortSignal.any([signal, late.signal]);
   try {
-    const answer = await fetch(url, { headers: { Range: `bytes=${from}-${to - 1}` }, cache: "no-store", signal: either });
+    const headers = { Range: `bytes=${from}-${to - 1}` };
+    const answer = await fetch(url, { headers, cache: "no-store", signal: either });
     if (answer.status !== 206) {
       // A store that knows no ranges would send all of an hour.
       void answer.body?.cancel();
