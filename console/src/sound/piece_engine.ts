@@ -177,11 +177,12 @@ export class PieceEngine implements Engine {
 
   private goOn(): void {
     for (const stem of this.stems) this.schedule(stem);
-    const soon_s = this.position_s + 2 * LEAD_S;
-    const isShort = ({ window, next }: Stem) =>
-      !window.isBroken && next < window.file.length && next / window.file.rate_hz < soon_s;
-    if (!this.stems.some(isShort)) return;
+    const whole = this.stems.filter(({ window, next }) => !window.isBroken && next < window.file.length);
+    const until_s = Math.min(...whole.map(({ window, next }) => next / window.file.rate_hz));
+    if (until_s >= this.position_s + 2 * LEAD_S) return;
     this.halt();
+    // A page that is out of sight notices it late.
+    this.from_s = Math.min(this.from_s, until_s);
     this.changed();
   }
 
