@@ -35,7 +35,7 @@ function verbatim(number: number, length: number): number[] {
 
 function streamInfo(length: number): number[] {
   const rate = [RATE_HZ >> 12, (RATE_HZ >> 4) & 255, ((RATE_HZ & 15) << 4) | 2, 0xf0];
-  return [0, BLOCK, 0, BLOCK, 0, 0, 0, 0, 0, 0, ...rate, length >>> 24, (length >> 16) & 255, (length >> 8) & 255, length & 255, ...Array(16).fill(7)];
+  return [0, BLOCK, 0, BLOCK, 0, 0, 14, 0, 5, 0, ...rate, length >>> 24, (length >> 16) & 255, (length >> 8) & 255, length & 255, ...Array(16).fill(7)];
 }
 
 /** A song of which the first half has tiny frames, and the second one large ones. The last frame is short. */
@@ -60,8 +60,9 @@ test("the checksums are those of the catalogue of checksums", () => {
   assert.deepEqual([crc8(text), crc16(text)], [0xf4, 0xfee8]);
 });
 
-test("a file tells its rate, channels, bits, length and block", () => {
+test("a file tells its rate, channels, bits, length, block and largest frame", () => {
   const { info, length } = song(3);
+  assert.equal(info.frameBytes, 0x500);
   assert.deepEqual([info.rate_hz, info.channels, info.bits, info.length, info.block], [RATE_HZ, 2, 16, length, BLOCK]);
   assert.equal(infoOf(Uint8Array.from([0x52, 0x49, 0x46, 0x46])), undefined);
 });
@@ -78,6 +79,7 @@ test("a frame is found by its header, and not where data look like one", () => {
 function opened({ bytes, info, length }: ReturnType<typeof song>) {
   const reads: number[] = [];
   const read = async (from: number, to: number) => {
+    assert.ok(to - from < 150_000, `${to - from} bytes are read at once`);
     reads.push(to - from);
     return bytes.slice(from, to);
   };

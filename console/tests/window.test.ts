@@ -21,11 +21,12 @@ test("what is missing of a part is told from pieces in any order that may overla
 
 test("the window goes with the place of play, and to the loop's beginning", () => {
   const off = { isOn: false, from_s: 0, to_s: 100 };
-  assert.deepEqual(partsAround(50, 100, off), { read: [{ from: 50, to: 62 }], keep: [{ from: 47, to: 50 }] });
+  assert.deepEqual(partsAround(50, 100, off), { read: [{ from: 50, to: 60 }], keep: [{ from: 47, to: 50 }] });
   assert.deepEqual(partsAround(95, 100, off).read, [{ from: 95, to: 100 }]);
   const loop = { isOn: true, from_s: 10, to_s: 30 };
-  assert.deepEqual(partsAround(20, 100, loop).read, [{ from: 20, to: 31 }, { from: 10, to: 15 }]);
-  assert.deepEqual(partsAround(40, 100, loop).read[0], { from: 40, to: 52 });
+  assert.deepEqual(partsAround(20, 100, loop).read, [{ from: 20, to: 30 }, { from: 10, to: 15 }]);
+  assert.deepEqual(partsAround(25, 100, loop).read[0], { from: 25, to: 31 });
+  assert.deepEqual(partsAround(40, 100, loop).read[0], { from: 40, to: 50 });
 });
 
 /** A stem of 100 s at 10 Hz whose parts come when the test says so. */

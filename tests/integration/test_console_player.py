@@ -107,7 +107,7 @@ def test_stems_are_in_step_to_the_sample_and_without_a_gap(chrome, api, s3_store
     tab.run("uvrPlayer.set(uvrPlayer.tracks[1], { isMuted: true })")
     tab.run("uvrPlayer.seek(30)")
     covered_s = 31.0
-    while covered_s < 38:  # over the edges of pieces, which have at most 5 s
+    while covered_s < 35:  # over the edges of pieces, which have at most 3 s
         plays_beyond(tab, covered_s)
         position_s, samples = heard(tab)
         places = np.flatnonzero(windows_that_begin_with(song[:, 0], samples[:16]))

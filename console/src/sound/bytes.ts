@@ -4,7 +4,7 @@ import { type Read, Unplayable } from "./stem_file.ts";
 /** The address of a stem, which works for some time only. */
 export interface Link {
   url: string;
-  /** Asks the API for an address that works. Returns nothing where the stem is gone, and throws where no answer came. */
+  /** Asks the API for an address that works. Returns nothing where the stem is gone; throws where no answer came. */
   renew: () => Promise<string | undefined>;
 }
 
@@ -14,12 +14,17 @@ const MOST_PAUSE_MS = 8000;
 // A connection may die without a word.
 const TIMEOUT_MS = 60_000;
 
-/** Returns how to read the file. What can pass is tried again until `signal` aborts; else Unplayable is thrown. */
+/**
+ * Returns how to read the file. What can pass is tried again until `signal` aborts; else Unplayable is thrown.
+ *
+ * What has been read is there until the next read, which uses the same memory again.
+ */
 export function readerOf(link: Link, pause: (ms: number, signal: AbortSignal) => Promise<void> = paused): Read {
+  const space = new Space();
   return async (from, to, signal) => {
     let isRenewed = false;
     for (let tries = 1; ; tries++) {
-      const { bytes, status } = await bytesOf(link.url, from, to, signal);
+      const { bytes, status } = await bytesOf(link.url, from, to, signal, space);
       if (bytes) return bytes;
       const mayBeOver: boolean = !isRenewed && REFUSED.includes(status);
       if (isForGood(status) && !mayBeOver) throw new Unplayable(`the store answers HTTP ${status}`);
@@ -43,20 +48,47 @@ async function renewed(link: Link): Promise<boolean> {
 }
 
 /** Returns the bytes, or the status of an answer without them: 0 where there was no whole answer. */
-export async function bytesOf(url: string, from: number, to: number, signal: AbortSignal) {
-  const either = AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]);
+export async function bytesOf(url: string, from: number, to: number, signal: AbortSignal, space = new Space()) {
+  const late = new AbortController();
+  const timer = setTimeout(() => late.abort(), TIMEOUT_MS);
+  const either = AbortSignal.any([signal, late.signal]);
   try {
-    const answer = await fetch(url, { headers: { Range: `bytes=${from}-${to - 1}` }, cache: "no-store", signal: either });
+    const headers = { Range: `bytes=${from}-${to - 1}` };
+    const answer = await fetch(url, { headers, cache: "no-store", signal: either });
     if (answer.status !== 206) {
       // A store that knows no ranges would send all of an hour.
       void answer.body?.cancel();
       return { status: answer.status };
     }
-    const bytes = new Uint8Array(await answer.arrayBuffer());
-    return bytes.length === to - from ? { bytes, status: 206 } : { status: 0 };
+    const bytes = await space.read(answer, to - from);
+    return bytes ? { bytes, status: 206 } : { status: 0 };
   } catch {
     signal.throwIfAborted();
     return { status: 0 };
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Memory for what is read. Browsers free that of each answer only after hundreds of megabytes. */
+class Space {
+  private bytes = new Uint8Array(0);
+  private reader?: ReadableStreamDefaultReader<Uint8Array>;
+
+  /** Returns the answer's bytes; undefined where there are fewer of them. */
+  async read(answer: Response, length: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+    const reader = answer.body!.getReader();
+    if (this.bytes.length < length) this.bytes = new Uint8Array(Math.ceil(1.5 * length));
+    const { bytes } = this;
+    this.reader = reader;
+    for (let at = 0; at < length; ) {
+      const { value, done } = await reader.read();
+      // A read that was given up must not write where the next one does.
+      if (done || this.reader !== reader) return undefined;
+      bytes.set(value.subarray(0, length - at), at);
+      at += value.length;
+    }
+    return bytes.subarray(0, length);
   }
 }
 

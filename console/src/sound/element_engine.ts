@@ -35,7 +35,8 @@ export class ElementEngine implements Engine {
 
   /** `ended` is called when the leader has come to its end. */
   constructor(urls: string[], private changed: Changed, private ended: () => void) {
-    this.stems = urls.map((url) => ({ url, element: this.makeElement(url), level: 1, isBroken: false, isApart: false }));
+    const first = { level: 1, isBroken: false, isApart: false };
+    this.stems = urls.map((url) => ({ ...first, url, element: this.makeElement(url) }));
     this.stems.forEach((stem) => this.watch(stem));
   }
 

@@ -40,13 +40,16 @@ export class FlacFile implements StemFile {
 
   async fill(channels: Float32Array[], at: number, signal: AbortSignal): Promise<void> {
     const wanted = { channels, from: at, to: at + channels[0]!.length };
-    const place = await this.before(at, signal);
-    const guess = (wanted.to - place.sample) * this.bytesPerSample * 1.2 + 2 * this.info.frameBytes;
-    for (let size = Math.ceil(guess); ; size *= 2) {
-      const end = Math.min(place.byte + size, this.end.byte);
+    let place = await this.before(at, signal);
+    while (place.sample < wanted.to) {
+      // Two frames more, so that there is a whole one however large it is.
+      const size = (wanted.to - place.sample) * this.bytesPerSample + 2 * this.info.frameBytes;
+      const end = Math.min(place.byte + Math.ceil(size), this.end.byte);
       const bytes = await this.read(place.byte, end, signal);
-      if (this.decode(bytes, place, wanted, end === this.end.byte)) return;
-      if (end === this.end.byte) throw new Unplayable("the file ends early");
+      const next = this.decode(bytes, place, wanted, end === this.end.byte);
+      if (next.sample === place.sample) throw new Unplayable("the file has no whole frame where there should be one");
+      this.bytesPerSample = (next.byte - place.byte) / (next.sample - place.sample);
+      place = next;
     }
   }
 
@@ -54,26 +57,24 @@ export class FlacFile implements StemFile {
     return this.places.at(-1)!;
   }
 
-  /** Decodes the data, which begin at `place`. Returns whether they have all that is wanted. */
-  private decode(bytes: Uint8Array, place: Place, wanted: Wanted, isAtEnd: boolean): boolean {
+  /** Decodes the data, which begin at `place`, as far as is wanted. Returns the place behind the last whole frame. */
+  private decode(bytes: Uint8Array, place: Place, wanted: Wanted, isAtEnd: boolean): Place {
     let frame = frameAt(bytes, 0, this.info);
-    if (frame?.first !== place.sample) throw new Unplayable("the file has changed");
-    while (frame) {
+    let next = place;
+    while (frame && frame.first < wanted.to) {
+      if (frame.first !== next.sample) throw new Unplayable("the file has changed");
       const end = endOf(bytes, frame, this.info, isAtEnd);
-      if (end === undefined) return false;
-      const behind = frame.first + frame.length;
-      if (behind > wanted.from) {
-        if (!this.decoder.decode(bytes, frame)) throw new Unplayable("the file has frames that cannot be decoded");
-        this.copy(frame.first, behind, wanted);
+      if (end === undefined) break;
+      next = { byte: place.byte + end, sample: frame.first + frame.length };
+      if (next.sample > wanted.from) {
+        if (!this.decoder.decode(bytes, frame)) throw new Unplayable("the file has a frame that cannot be decoded");
+        this.copy(frame.first, next.sample, wanted);
       }
-      if (behind >= wanted.to) {
-        this.remember({ byte: place.byte + frame.at, sample: frame.first });
-        this.bytesPerSample = end / (behind - place.sample);
-        return true;
-      }
+      // The next part begins in the last frame of this one, or behind it.
+      if (next.sample >= wanted.to) this.remember({ byte: place.byte + frame.at, sample: frame.first });
       frame = frameAt(bytes, end, this.info);
     }
-    return false;
+    return next;
   }
 
   /** Copies what is wanted of the samples from `first` up to `behind`, which have been decoded. */
@@ -93,8 +94,8 @@ export class FlacFile implements StemFile {
       const place = this.places.findLastIndex((one) => one.sample <= sample && one !== this.end);
       const [low, high] = [this.places[place]!, this.places[place + 1]!];
       if (sample - low.sample < MOST_LEAD_S * this.rate_hz || high.byte - low.byte <= window) return low;
-      // Mostly where it would be if all frames had one size. That alone finds frames of many sizes slowly.
-      const share = step % 3 < 2 ? (sample - low.sample) / (high.sample - low.sample) : 0.5;
+      // Every second time where it would be if all frames had one size. That alone finds frames of many sizes slowly.
+      const share = step % 2 === 0 ? (sample - low.sample) / (high.sample - low.sample) : 0.5;
       const guess = low.byte + Math.max(1, Math.floor(share * (high.byte - low.byte - window)));
       const bytes = await this.read(guess, guess + window, signal);
       const found = firstFrame(bytes, 0, this.info, guess + window >= this.end.byte);

@@ -3,7 +3,7 @@ import type { FlacInfo, Frame } from "./flac_frames.ts";
 
 export const MOST_BITS = 24;
 
-// How the two channels of a frame depend on each other. Below, they do not; above, they are half the sum and the difference.
+// How the two channels of a frame depend on each other. Below, they do not; above, they are sum and difference.
 const LEFT_SIDE = 8;
 const SIDE_RIGHT = 9;
 
@@ -110,7 +110,7 @@ export class FrameDecoder {
       for (let n = 0; n < order; n++) this.coefficients[n] = bits.signed(precision);
     }
     if (!readResidual(bits, samples, length, order)) return false;
-    addPrediction(samples, length, this.coefficients, order, 2 ** -shift);
+    addPrediction(samples, length, this.coefficients.subarray(0, order), 2 ** -shift);
     return true;
   }
 }
@@ -140,10 +140,11 @@ function readResidual(bits: Bits, samples: Float64Array, length: number, order: 
   return true;
 }
 
-function addPrediction(samples: Float64Array, length: number, coefficients: Float64Array, order: number, scale: number): void {
+function addPrediction(samples: Float64Array, length: number, factors: Float64Array, scale: number): void {
+  const order = factors.length;
   for (let n = order; n < length; n++) {
     let sum = 0;
-    for (let k = 0; k < order; k++) sum += coefficients[k]! * samples[n - 1 - k]!;
+    for (let k = 0; k < order; k++) sum += factors[k]! * samples[n - 1 - k]!;
     samples[n]! += Math.floor(sum * scale);
   }
 }

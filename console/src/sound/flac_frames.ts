@@ -47,7 +47,7 @@ export function infoOf(bytes: Uint8Array): FlacInfo | undefined {
   const channels = ((info[12]! >> 1) & 7) + 1;
   const bits = (((info[12]! & 1) << 4) | (info[13]! >> 4)) + 1;
   // A frame that is stored as it is may be larger than the file says of frames that were compressed.
-  const frameBytes = Math.max(view.getUint32(6) >>> 8, Math.ceil((block * channels * (bits + 1)) / 8) + 256);
+  const frameBytes = Math.max(view.getUint32(6) & 0xffffff, Math.ceil((block * channels * (bits + 1)) / 8) + 256);
   const rate_hz = view.getUint32(10) >>> 12;
   return { block, frameBytes, rate_hz, channels, bits, length: (info[13]! & 15) * 2 ** 32 + view.getUint32(14) };
 }

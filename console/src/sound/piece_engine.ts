@@ -4,8 +4,9 @@ import type { StemFile } from "./stem_file.ts";
 import { type Piece, PIECE_S, StemWindow } from "./stem_window.ts";
 import { partsAround, pieceAt } from "./window.ts";
 
-// How much must be there before sound begins, so that it does not end at once.
+// How much must be there before sound begins, and more where it has run out, so that it does not stutter.
 const START_S = 0.5;
+const START_AGAIN_S = 3;
 // Sound is scheduled so far ahead. A browser calls pages that are out of sight once a second.
 const SCHEDULE_S = 3;
 const LEAD_S = 0.05;
@@ -35,6 +36,7 @@ export class PieceEngine implements Engine {
   // At time `began_s` of the clock the song is at `from_s`; it stays there while nothing runs.
   private began_s = 0;
   private from_s = 0;
+  private needed_s = START_S;
   private loop: Loop = { isOn: false, from_s: 0, to_s: 0 };
 
   constructor(files: StemFile[], private duration_s: number, private changed: Changed) {
@@ -89,6 +91,7 @@ export class PieceEngine implements Engine {
 
   seek(position_s: number): void {
     this.halt();
+    this.needed_s = START_S;
     this.from_s = position_s;
     this.check(this.loop);
   }
@@ -105,7 +108,7 @@ export class PieceEngine implements Engine {
     this.look();
     if (!this.isPlaying) return;
     if (this.isRunning) this.goOn();
-    else if (this.hasFrom(this.position_s)) this.start();
+    else if (this.hasEnough()) this.start();
   }
 
   close(): void {
@@ -140,8 +143,9 @@ export class PieceEngine implements Engine {
     this.changed();
   }
 
-  private hasFrom(from_s: number): boolean {
-    const part = { from: from_s, to: Math.min(from_s + START_S, this.duration_s) };
+  private hasEnough(): boolean {
+    const { from, to } = partsAround(this.position_s, this.duration_s, this.loop).read[0]!;
+    const part = { from, to: Math.min(from + this.needed_s, to) };
     return this.stems.every(({ window }) => window.has(part));
   }
 
@@ -177,11 +181,13 @@ export class PieceEngine implements Engine {
 
   private goOn(): void {
     for (const stem of this.stems) this.schedule(stem);
-    const soon_s = this.position_s + 2 * LEAD_S;
-    const isShort = ({ window, next }: Stem) =>
-      !window.isBroken && next < window.file.length && next / window.file.rate_hz < soon_s;
-    if (!this.stems.some(isShort)) return;
+    const whole = this.stems.filter(({ window, next }) => !window.isBroken && next < window.file.length);
+    const until_s = Math.min(...whole.map(({ window, next }) => next / window.file.rate_hz));
+    if (until_s >= this.position_s + 2 * LEAD_S) return;
     this.halt();
+    this.needed_s = START_AGAIN_S;
+    // A page that is out of sight notices it late.
+    this.from_s = Math.min(this.from_s, until_s);
     this.changed();
   }
 

@@ -1,5 +1,7 @@
 /** Plans which parts of a stem are held in memory. All places and lengths are in samples. */
 
+import type { Loop } from "./engine.ts";
+
 /** From the first sample up to the one behind the last. */
 export interface Part { from: number; to: number }
 
@@ -32,14 +34,14 @@ export function within<T extends Held>(pieces: readonly T[], parts: readonly Par
 const endOf = (piece: Held) => piece.from + piece.length;
 
 // A song of 44.1 kHz with four stems takes 1.4 MB a second.
-const AHEAD_S = 12;
+const AHEAD_S = 10;
 const BEHIND_S = 3;
 const LOOP_HEAD_S = 5;
 // The jump to the loop's beginning is not made to the sample, and sound must not run out before.
 const BEYOND_LOOP_S = 1;
 
 /** Returns the parts of the song, in seconds, that are read, the most urgent first; the last one is only kept. */
-export function partsAround(position_s: number, duration_s: number, loop: { isOn: boolean; from_s: number; to_s: number }) {
+export function partsAround(position_s: number, duration_s: number, loop: Loop) {
   const isInLoop = loop.isOn && position_s < loop.to_s;
   const end_s = isInLoop ? Math.min(loop.to_s + BEYOND_LOOP_S, duration_s) : duration_s;
   const ahead = { from: position_s, to: Math.min(position_s + AHEAD_S, end_s) };
