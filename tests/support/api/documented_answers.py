@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 _CONFIG = SchemathesisConfig.from_dict(
     {
         "seed": 1,
-        "generation": {"deterministic": True, "max-examples": 100},
+        "generation": {"deterministic": True, "max-examples": 50},
         "auth": {"openapi": {"HTTPBasic": {"username": "admin", "password": "password"}}},
     }
 )
