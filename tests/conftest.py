@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from processor import child_process
 from tests.support.processor import forked_children
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.servers import KafkaServer
@@ -25,7 +26,7 @@ pytest_plugins = [
 
 
 def pytest_configure() -> None:
-    forked_children.install()
+    forked_children.install({})
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -45,6 +46,12 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if os.environ.get("CI") and reporter is not None and reporter.stats.get("skipped"):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process starts the processor's children as the product does, without the fork server."""
+    monkeypatch.setattr(child_process, "spawn", forked_children.own_spawn)
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ _TICK_S = 0.05
 # A decoder may take four times its CPU time by the clock, because other jobs share the CPUs.
 _WALL_FACTOR = 4
 # One thread: decoding is serial, and each thread of a numeric library takes from the memory limit.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+CHILD_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -195,6 +195,6 @@ def _ended(returncode: int, decoding: bool) -> JobError:
 
 def _spawn(arguments: list[str]) -> tuple[subprocess.Popen[bytes], Channel]:
     try:
-        return child_process.spawn("processor.audio.decoder_process", arguments, _ENVIRONMENT)
+        return child_process.spawn("processor.audio.decoder_process", arguments, CHILD_ENVIRONMENT)
     except OSError as error:
         raise TransientError(ErrorCode.INTERNAL_ERROR, f"Cannot start the decoder: {error}") from None

@@ -11,6 +11,8 @@ from processor.audio.prepare import AudioLimits, DecoderLimits, prepare
 from tests.support import audio
 from tests.support.processor.hostile_files import mp4_patched
 
+pytestmark = pytest.mark.usefixtures("no_forks")
+
 LIMITS = AudioLimits(max_duration_s=3600, max_channels=2)
 WITHIN = DecoderLimits.for_audio(LIMITS)
 MIB = 1 << 20

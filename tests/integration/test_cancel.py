@@ -19,7 +19,8 @@ from tests.support import audio
 from tests.support.api.api_process import submit
 from tests.support.api.task_client import cancel, task
 from tests.support.http_server import Script, head, serve, stall
-from tests.support.processes import child_of
+from tests.support.processes import child_named_after
+from tests.support.processor import forked_children
 from tests.support.servers import S3Store
 from tests.support.trio import Trio
 from tests.support.uploader.slow_store import SlowStore
@@ -155,11 +156,12 @@ def test_a_download_that_stalls_is_stopped(house: House, sent: bytes):
 
 @pytest.mark.slow
 def test_a_decoder_at_work_is_stopped(house: House):
-    processor = house.trio.services["processor"]
+    environment = house.trio.services["processor"].process.env
+    decoders = forked_children.server_of_decoders(environment).process.pid
     for _ in range(TIMES):
         task_uuid = house.submit(house.long)
         decoder = wait_for(
-            lambda: child_of(processor.pid, "processor.audio.decoder_process"), PATIENCE_S, "decoder"
+            lambda: child_named_after(decoders, forked_children.DECODER), PATIENCE_S, "decoder"
         )
         os.kill(decoder, signal.SIGSTOP)  # so that it does not get to its end
         house.wait_until(task_uuid, State.PREPARING)

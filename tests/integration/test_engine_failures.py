@@ -67,14 +67,19 @@ def target(tmp_path) -> Path:
     return directory
 
 
-@pytest.fixture
-def long(tmp_path) -> Path:
-    return audio.write(tmp_path / "long.wav", audio.noise(120))
+@pytest.fixture(scope="module")
+def long(tmp_path_factory) -> Path:
+    return audio.write(tmp_path_factory.mktemp("songs") / "long.wav", audio.noise(120))
 
 
-@pytest.fixture
-def short(tmp_path) -> Path:
-    return audio.write(tmp_path / "short.wav", audio.noise(1))
+@pytest.fixture(scope="module")
+def longest(tmp_path_factory) -> Path:
+    return audio.write(tmp_path_factory.mktemp("songs") / "longest.wav", audio.noise(600))
+
+
+@pytest.fixture(scope="module")
+def short(tmp_path_factory) -> Path:
+    return audio.write(tmp_path_factory.mktemp("songs") / "short.wav", audio.noise(1))
 
 
 def is_running(pid: int) -> bool:
@@ -237,14 +242,13 @@ def test_a_demanded_gpu_that_is_not_there_is_said(start, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("moment", ["starting", "ready", "separating"])
-def test_no_child_outlives_its_parent(tmp_path, target, moment):
-    source = audio.write(tmp_path / "long.wav", audio.noise(600))
+def test_no_child_outlives_its_parent(longest, target, moment):
     command = [
         sys.executable,
         "-m",
         "tests.support.processor.engine_host",
         centre_directory(),
-        source,
+        longest,
         target,
     ]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) as host:

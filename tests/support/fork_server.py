@@ -32,7 +32,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from tests.support.paths import REPOSITORY
@@ -49,15 +49,15 @@ class Start:
     """One `python -m module arguments…` in `environment`.
 
     The template first imports `module`, then `preloaded`: what `module` imports in a function. With a channel
-    it is a child as `processor.child_process` spawns them. `children` is the address of the server that forks
-    such children for it.
+    it is a child as `processor.child_process` spawns them. `children` has, by module, the addresses of the
+    servers that fork such children for it.
     """
 
     module: str
     arguments: Sequence[str]
     environment: Mapping[str, str]
     preloaded: Sequence[str] = ()
-    children: str = ""
+    children: Mapping[str, str] = field(default_factory=dict)
 
 
 class ForkedProcess:

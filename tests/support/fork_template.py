@@ -15,8 +15,9 @@ import traceback
 from collections.abc import Sequence
 from typing import Any
 
+from common import failpoint
 from tests.support.fork_server import MAX_MESSAGE_BYTES, Start
-from tests.support.processes import die_with_parent
+from tests.support.processes import die_with_parent, name_after
 
 
 class _Template:
@@ -25,6 +26,7 @@ class _Template:
     def __init__(self, listener: int, lives: int):
         self._listener = socket.socket(fileno=listener)
         self._lives = lives
+        self._pid = os.getpid()
         # The interpreter itself may have set one variable (PEP 538).
         self._before = os.environ.keys() - {"LC_CTYPE"}
         self._running: dict[int, tuple[int, int]] = {}  # of each child's own descriptor: its id and pipe
@@ -79,6 +81,9 @@ class _Template:
     def _become(self, start: Start, descriptors: Sequence[int]) -> None:
         """Makes a child what `python -m` would have found."""
         die_with_parent()
+        if os.getppid() != self._pid:  # the template ended before the kernel knew
+            os._exit(1)
+        name_after(start.module)
         output, told, *channel = descriptors
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -110,8 +115,6 @@ def _load(start: Start) -> None:
 
 
 def _run(start: Start) -> None:
-    from common import failpoint
-
     failpoint.arm(os.environ.get(failpoint.VARIABLE, ""))
     if start.children:
         from tests.support.processor import forked_children

@@ -16,6 +16,6 @@ class ForkedService(ManagedProcess):
         if (python, option) != (sys.executable, "-m"):  # a test has put another command before it
             return super()._start(log)
         assert self.env is not None
-        children = forked_children.server_below(self.env).address if "processor" in module else ""
+        children = forked_children.servers_below(self.env) if "processor" in module else {}
         start = Start(module, arguments, self.env, children=children)
         return fork(server_for(self.env).address, start, log.fileno())

@@ -12,6 +12,7 @@ from typing import IO, Protocol
 from tests.support.waiting import wait_for
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_NAME = 15
 _libc = ctypes.CDLL(None)
 
 
@@ -125,11 +126,20 @@ def die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def child_of(pid: int, module: str) -> int | None:
-    """The child of a process that runs `python -m module`, while there is one."""
+def name_after(module: str) -> None:
+    """Gives this process the module's name, as far as the kernel keeps it; for `child_named_after`."""
+    _libc.prctl(_PR_SET_NAME, _short(module).encode())
+
+
+def child_named_after(pid: int, module: str) -> int | None:
+    """A forked child of a process that runs a module, while there is one."""
     with contextlib.suppress(OSError):  # one that has just ended
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in map(int, children.read_text().split()):
-                if module in Path(f"/proc/{child}/cmdline").read_text().split("\0"):
+                if Path(f"/proc/{child}/comm").read_text().strip() == _short(module):
                     return child
     return None
+
+
+def _short(module: str) -> str:
+    return module.rpartition(".")[2][:15]

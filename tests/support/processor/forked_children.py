@@ -1,6 +1,8 @@
-"""Starts engines by the fork server, from a template that has imported torch: 2 s of CPU less for each.
+"""Starts a processor's children by the fork server, from templates that have imported what they need.
 
-Where a GPU is, they start as the product starts them: CUDA in a forked process was not tried.
+An engine takes 2 s of CPU less, a decoder or a writer of stems 0.25 s. Where a GPU is, engines start as the
+product starts them: CUDA in a forked process was not tried. Tests that look at the children of their own
+process use the fixture `no_forks`.
 """
 
 import os
@@ -9,37 +11,49 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from processor import child_process
+from processor.audio import prepare
 from processor.child_process import Channel
 from processor.engine.starter import CHILD_ENVIRONMENT
 from tests.support.fork_server import ForkedProcess, ForkServer, Start, fork, server_for
 
-# Each imports the second module in a function.
-_FORKED = {
+DECODER = "processor.audio.decoder_process"
+# What each imports in a function. An environment of its own keeps torch out of the template of the last two.
+_ENGINES = {
     "processor.engine.process": ("processor.engine.warm_model", "processor.separation.batches"),
     "processor.preparation.process": ("processor.engine.warm_model",),
 }
-_own_spawn = child_process.spawn
-_HAS_GPU = Path("/dev/nvidiactl").exists()
+_OTHERS = {
+    DECODER: ("processor.audio.decode", "processor.audio.song_tags", "processor.audio.window"),
+    "processor.output.process": ("processor.output.writing", "processor.output.writing_job"),
+}
+_FORKED = _OTHERS if Path("/dev/nvidiactl").exists() else _OTHERS | _ENGINES
+own_spawn = child_process.spawn
 
 
-def server_below(environment: Mapping[str, str]) -> ForkServer:
-    """The server that forks the engines of a processor with this environment."""
-    return server_for({**environment, **CHILD_ENVIRONMENT})
+def servers_below(environment: Mapping[str, str]) -> dict[str, str]:
+    """The addresses of the servers that fork the children of a processor with this environment, by module."""
+    engines = server_for({**environment, **CHILD_ENVIRONMENT}).address
+    return dict.fromkeys(_ENGINES, engines) | dict.fromkeys(_OTHERS, server_of_decoders(environment).address)
 
 
-def install(address: str = "") -> None:
-    """Lets this process's engines start by the fork server at `address`, or by one of this process's own."""
+def server_of_decoders(environment: Mapping[str, str]) -> ForkServer:
+    """The server that forks the decoders of a processor with this environment, and its writers."""
+    return server_for({**environment, **prepare.CHILD_ENVIRONMENT})
+
+
+def install(addresses: Mapping[str, str]) -> None:
+    """Lets this process's children start by the fork servers at these addresses, else by its own servers."""
 
     def spawn(
         module: str, arguments: list[str], environment: Mapping[str, str] | None = None
     ) -> tuple[ForkedProcess, Channel]:
-        if module not in _FORKED or _HAS_GPU:
-            return _own_spawn(module, arguments, environment)
+        if module not in _FORKED:
+            return own_spawn(module, arguments, environment)
         given = {**child_process._without_secrets(os.environ), **(environment or {})}
         start = Start(module, arguments, given, _FORKED[module])
         ours, theirs = socket.socketpair()
         with theirs:
-            forked = fork(address or server_for(given).address, start, 2, theirs.fileno())
+            forked = fork(addresses.get(module) or server_for(given).address, start, 2, theirs.fileno())
         return forked, Channel(ours)
 
     child_process.spawn = spawn

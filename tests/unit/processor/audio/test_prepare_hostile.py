@@ -12,6 +12,8 @@ from common.errors import Cancelled, ErrorCode, PermanentError, TransientError
 from processor.audio.prepare import AudioLimits, DecoderLimits, prepare
 from tests.support import audio
 
+pytestmark = pytest.mark.usefixtures("no_forks")
+
 LIMITS = AudioLimits(max_duration_s=3600, max_channels=2)
 
 PLAYLISTS = {

@@ -10,6 +10,7 @@ import pytest
 
 from common.errors import ErrorCode, PermanentError
 from tests.support import audio
+from tests.support.made import Made
 from tests.support.processor import songs
 from tests.support.processor.songs import RATE, by_libsndfile, decoded, encoded, file
 
@@ -63,57 +64,71 @@ def test_an_ogg_song_ends_where_its_last_page_says(tmp_path, subtype, frames):
 
 
 # Joined or chained, and the frames that all parts have together.
-JOINED = {
-    "the same mp3 twice": (MP3 + MP3, 2 * FRAMES),
-    "mp3s of several rates and channels": (
-        MP3 + encoded("libmp3lame", "mp3", OTHER, 48000) + by_libsndfile(SONG[:, 0], "MP3", "MPEG_LAYER_III"),
-        2 * FRAMES + OTHER_FRAMES,
-    ),
-    "mp3s with tags between": (
-        songs.id3v2(FALSE_FRAMES) + MP3 + songs.ape(FALSE_FRAMES) + songs.id3v2(FALSE_FRAMES, True) + MP3,
-        2 * FRAMES,
-    ),
-    "mp3s with old tags between": (MP3 + b"TAG" + bytes(125) + MP3 + b"TAG" + bytes(125), 2 * FRAMES),
-    "vorbis of two set-ups": (
-        by_libsndfile(SONG, "OGG", "VORBIS", compression_level=0.1)
-        + by_libsndfile(SONG, "OGG", "VORBIS", compression_level=0.9),
-        2 * FRAMES,
-    ),
-    "vorbis of the same set-up": (by_libsndfile(SONG, "OGG", "VORBIS") * 2, 2 * FRAMES),
-    "vorbis of two rates": (
-        by_libsndfile(SONG, "OGG", "VORBIS") + by_libsndfile(OTHER, "OGG", "VORBIS", 48000),
-        FRAMES + OTHER_FRAMES,
-    ),
-    "vorbis, stereo and mono": (
-        by_libsndfile(SONG, "OGG", "VORBIS") + by_libsndfile(SONG[:, 0], "OGG", "VORBIS"),
-        2 * FRAMES,
-    ),
-    "opus twice": (by_libsndfile(OTHER, "OGG", "OPUS", 48000) * 2, 2 * OTHER_FRAMES),
-    "flac in ogg": (
-        encoded("flac", "ogg", SONG) + encoded("flac", "ogg", OTHER, 48000),
-        FRAMES + OTHER_FRAMES,
-    ),
-    "vorbis, opus and flac": (
-        by_libsndfile(SONG, "OGG", "VORBIS")
-        + by_libsndfile(OTHER, "OGG", "OPUS", 48000)
-        + encoded("flac", "ogg", SONG),
-        2 * FRAMES + OTHER_FRAMES,
-    ),
-    "flac": (encoded("flac", "flac", SONG) + encoded("flac", "flac", OTHER, 48000), FRAMES + OTHER_FRAMES),
-    "m4a": (encoded("aac", "ipod", SONG) + encoded("aac", "ipod", OTHER, 48000), FRAMES + OTHER_FRAMES),
-    "matroska": (
-        encoded("flac", "matroska", SONG) + encoded("flac", "matroska", OTHER, 48000),
-        FRAMES + OTHER_FRAMES,
-    ),
-    "wav": (
-        by_libsndfile(SONG, "WAV", "PCM_16") + by_libsndfile(OTHER, "WAV", "PCM_24", 48000),
-        FRAMES + OTHER_FRAMES,
-    ),
-}
+JOINED = Made(
+    {
+        "the same mp3 twice": lambda: (MP3 + MP3, 2 * FRAMES),
+        "mp3s of several rates and channels": lambda: (
+            MP3
+            + encoded("libmp3lame", "mp3", OTHER, 48000)
+            + by_libsndfile(SONG[:, 0], "MP3", "MPEG_LAYER_III"),
+            2 * FRAMES + OTHER_FRAMES,
+        ),
+        "mp3s with tags between": lambda: (
+            songs.id3v2(FALSE_FRAMES) + MP3 + songs.ape(FALSE_FRAMES) + songs.id3v2(FALSE_FRAMES, True) + MP3,
+            2 * FRAMES,
+        ),
+        "mp3s with old tags between": lambda: (
+            MP3 + b"TAG" + bytes(125) + MP3 + b"TAG" + bytes(125),
+            2 * FRAMES,
+        ),
+        "vorbis of two set-ups": lambda: (
+            by_libsndfile(SONG, "OGG", "VORBIS", compression_level=0.1)
+            + by_libsndfile(SONG, "OGG", "VORBIS", compression_level=0.9),
+            2 * FRAMES,
+        ),
+        "vorbis of the same set-up": lambda: (by_libsndfile(SONG, "OGG", "VORBIS") * 2, 2 * FRAMES),
+        "vorbis of two rates": lambda: (
+            by_libsndfile(SONG, "OGG", "VORBIS") + by_libsndfile(OTHER, "OGG", "VORBIS", 48000),
+            FRAMES + OTHER_FRAMES,
+        ),
+        "vorbis, stereo and mono": lambda: (
+            by_libsndfile(SONG, "OGG", "VORBIS") + by_libsndfile(SONG[:, 0], "OGG", "VORBIS"),
+            2 * FRAMES,
+        ),
+        "opus twice": lambda: (by_libsndfile(OTHER, "OGG", "OPUS", 48000) * 2, 2 * OTHER_FRAMES),
+        "flac in ogg": lambda: (
+            encoded("flac", "ogg", SONG) + encoded("flac", "ogg", OTHER, 48000),
+            FRAMES + OTHER_FRAMES,
+        ),
+        "vorbis, opus and flac": lambda: (
+            by_libsndfile(SONG, "OGG", "VORBIS")
+            + by_libsndfile(OTHER, "OGG", "OPUS", 48000)
+            + encoded("flac", "ogg", SONG),
+            2 * FRAMES + OTHER_FRAMES,
+        ),
+        "flac": lambda: (
+            encoded("flac", "flac", SONG) + encoded("flac", "flac", OTHER, 48000),
+            FRAMES + OTHER_FRAMES,
+        ),
+        "m4a": lambda: (
+            encoded("aac", "ipod", SONG) + encoded("aac", "ipod", OTHER, 48000),
+            FRAMES + OTHER_FRAMES,
+        ),
+        "matroska": lambda: (
+            encoded("flac", "matroska", SONG) + encoded("flac", "matroska", OTHER, 48000),
+            FRAMES + OTHER_FRAMES,
+        ),
+        "wav": lambda: (
+            by_libsndfile(SONG, "WAV", "PCM_16") + by_libsndfile(OTHER, "WAV", "PCM_24", 48000),
+            FRAMES + OTHER_FRAMES,
+        ),
+    }
+)
 
 
-@pytest.mark.parametrize(("content", "frames"), JOINED.values(), ids=JOINED)
-def test_joined_songs_are_read_one_after_the_other(tmp_path, content, frames):
+@pytest.mark.parametrize("name", JOINED)
+def test_joined_songs_are_read_one_after_the_other(tmp_path, name):
+    content, frames = JOINED[name]
     found, samples = decoded(file(tmp_path / "song", content))
     assert found.frames == frames
     assert found.peak < 1  # and no noise

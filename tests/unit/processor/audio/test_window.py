@@ -10,21 +10,24 @@ from processor.audio import audio_stream, decode
 from processor.audio.prepare import AudioLimits, prepare
 from processor.audio.window import Window
 from tests.support import audio
+from tests.support.made import Made
 from tests.support.processor import songs
 from tests.support.processor.songs import RATE, by_libsndfile, encoded, file
 
 SECONDS = 16
 SONG = songs.music(SECONDS)
-FORMATS = {
-    "wav": by_libsndfile(SONG, "WAV", "PCM_16"),
-    "flac": by_libsndfile(SONG, "FLAC", "PCM_16"),
-    "aiff": by_libsndfile(SONG, "AIFF", "PCM_16"),
-    "alac": encoded("alac", "ipod", SONG),
-    "aac": encoded("aac", "ipod", SONG),
-    "mp3": encoded("libmp3lame", "mp3", SONG),
-    "ogg": by_libsndfile(SONG, "OGG", "VORBIS"),
-    "mkv": encoded("flac", "matroska", SONG),
-}
+FORMATS = Made(
+    {
+        "wav": lambda: by_libsndfile(SONG, "WAV", "PCM_16"),
+        "flac": lambda: by_libsndfile(SONG, "FLAC", "PCM_16"),
+        "aiff": lambda: by_libsndfile(SONG, "AIFF", "PCM_16"),
+        "alac": lambda: encoded("alac", "ipod", SONG),
+        "aac": lambda: encoded("aac", "ipod", SONG),
+        "mp3": lambda: encoded("libmp3lame", "mp3", SONG),
+        "ogg": lambda: by_libsndfile(SONG, "OGG", "VORBIS"),
+        "mkv": lambda: encoded("flac", "matroska", SONG),
+    }
+)
 
 
 def cut(path: Path, window: Window, max_duration_s: float = 60) -> np.ndarray:

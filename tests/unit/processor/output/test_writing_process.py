@@ -15,6 +15,8 @@ from processor.output.resolved import resolve
 from tests.support import audio
 from tests.support.processor.finishing import INSTRUMENTAL
 
+pytestmark = pytest.mark.usefixtures("no_forks")
+
 WAV = resolve(None, "wav")
 # Takes long enough to be stopped on the way.
 MP3 = resolve(None, "mp3")
