@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from common.tasks.messages import Separated, SeparationFailed
 from soak.batch_checks import wrong_batches
 from soak.disturbances import Kind
 from soak.evidence import Attempt, Evidence
@@ -92,7 +93,7 @@ def _counts(evidence: Evidence) -> Iterator[Violation]:
     """Check that each task record has one result, and each result one last delivery."""
     ledger = evidence.ledger
     tasks = Counter((str(t.task_uuid), t.run) for t in ledger.tasks)
-    results = Counter((str(r.task_uuid), r.run) for r in ledger.results)
+    results = _results(ledger.results)
     ends = Counter((str(d.task_uuid), d.run) for d in ledger.deliveries if d.next_try_at is None)
     ends += put_back(evidence)
     known = set(evidence.task_uuids.values())
@@ -108,6 +109,18 @@ def _counts(evidence: Evidence) -> Iterator[Violation]:
         yield from _compared(name, "results", called, "ended deliveries", ends[run])
     for text in ledger.backward:
         yield Violation("offset went back", text)
+
+
+def _results(found: Sequence[Separated | SeparationFailed]) -> Counter[tuple[str, int]]:
+    """Count the results of each run. Stems that a cancel has overtaken are its failure's, and not counted.
+
+    The uploader ends such a run by a record of its own.
+    """
+    separated = Counter((str(r.task_uuid), r.run) for r in found if isinstance(r, Separated))
+    failures = [r for r in found if isinstance(r, SeparationFailed)]
+    overtaken = {(str(r.task_uuid), r.run) for r in failures if r.error_code == _CANCELLED}
+    counted = Counter((str(r.task_uuid), r.run) for r in failures)
+    return counted + (separated - Counter(overtaken))
 
 
 def _compared(

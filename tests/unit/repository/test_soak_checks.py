@@ -170,6 +170,18 @@ def test_a_run_whose_stems_in_the_cache_were_gone_has_one_more_task_and_result()
     }
 
 
+def test_stems_that_a_cancel_overtook_at_the_uploader_are_no_second_result():
+    stems = Separated(
+        task_uuid=UUID_1, hook_url="http://h", submitted_at=0, finished_at=1, stems={}, model="m", device="d",
+        user="anna",
+    )  # fmt: skip
+    cancelled = failed("cancelled")
+    counts = {"doubled", "lost"}
+    assert not counts & kinds(evidence("cancelled", ledger=ledger(results=[stems, cancelled])))
+    for results in ([stems, stems, cancelled], [stems, cancelled, cancelled], [stems, failed("http_error")]):
+        assert "doubled" in kinds(evidence("cancelled", ledger=ledger(results=results)))
+
+
 @pytest.mark.parametrize(
     ("choice", "told", "is_as_chosen"),
     [
