@@ -82,8 +82,8 @@ def test_each_letter_is_replayed_once_by_apis_and_a_command_side_by_side_and_aft
         body = {"ids": ids}
         answers = [threads.submit(ask, api.url, "/dead-letters/replay", body) for api in (one, two)]
         command = threads.submit(run_command, lab.environment, "replay", "--since", "1h")
-        # 409 tells of another replay. Now and then the broker itself fails to end the transaction of one whose
-        # place another takes (UNKNOWN_SERVER_ERROR), of which 503 is told: the last replay below settles it.
+        # 409 tells of another replay. Now and then the broker itself fails to end the transaction of a replay
+        # whose place another takes (UNKNOWN_SERVER_ERROR), which 503 tells: the last replay below settles it.
         assert {answer.result().status for answer in answers} <= {200, 409, 503}
         assert command.result().returncode in (0, 75)
         last = ask(one.url, "/dead-letters/replay", body)
