@@ -18,9 +18,18 @@ from tests.support.fork_server import ForkedProcess, ForkServer, Start, fork, se
 
 DECODER = "processor.audio.decoder_process"
 # What each imports in a function. An environment of its own keeps torch out of the template of the last two.
+_LOADED_BY_MODELS = (
+    "torch",
+    "processor.separation.architectures.mdx_on_cpu",
+    "processor.separation.runtimes.onnx_network",
+)
 _ENGINES = {
-    "processor.engine.process": ("processor.engine.warm_model", "processor.separation.batches"),
-    "processor.preparation.process": ("processor.engine.warm_model",),
+    "processor.engine.process": (
+        "processor.engine.warm_model",
+        "processor.separation.batches",
+        *_LOADED_BY_MODELS,
+    ),
+    "processor.preparation.process": ("processor.engine.warm_model", *_LOADED_BY_MODELS),
 }
 _OTHERS = {
     DECODER: ("processor.audio.decode", "processor.audio.song_tags", "processor.audio.window"),
