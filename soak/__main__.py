@@ -1,9 +1,9 @@
 """Checks that nothing is lost and nothing is seen twice while processes are killed: `python -m soak`
 
 Real services, a broker and a store run on this machine. Three users submit songs and batches, and must not
-see each other's. Song hosts and receivers fail, and processes are killed, frozen and stopped every few seconds. The seed decides all of it, so that a run can be repeated, and
-plan.json in the directory lists it. The run ends with a table and a line for each violation. The exit code is
-1 if there is a violation.
+see each other's. Song hosts and receivers fail, and processes are killed, frozen and stopped every few
+seconds. The seed decides all of it, so that a run can be repeated, and plan.json in the directory lists it.
+The run ends with a table and a line for each violation. The exit code is 1 if there is a violation.
 """
 
 import argparse
