@@ -33,9 +33,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks with `kafka` whatever uses a broker, so that `-m "not kafka"` runs where none can be had.
 
     Puts files with slow tests first: when several processes share out the files, none is left to run alone.
+    The soak's two tests take longer than any other file, so it is the first.
     """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+    items.sort(key=lambda item: (item.path.name != "test_soak.py", -slow[item.path]))
     for item in items:
         if {"kafka", "own_kafka"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.kafka)
