@@ -9,7 +9,7 @@ const START_S = 0.5;
 const START_AGAIN_S = 3;
 // Sound is scheduled so far ahead. A browser calls pages that are out of sight once a second.
 const SCHEDULE_S = 3;
-const LEAD_S = 0.05;
+const LEAD_S = 0.1;
 const FADE_S = 0.005;
 const SLEEP_MS = 500;
 
@@ -150,7 +150,7 @@ export class PieceEngine implements Engine {
   }
 
   private start(): void {
-    const { sampleRate, currentTime } = this.context!;
+    const [{ sampleRate, currentTime }, asked_ms] = [this.context!, performance.now()];
     // Whole samples, so that no sample has to be computed from its neighbours.
     this.began_s = Math.ceil((currentTime + LEAD_S) * sampleRate) / sampleRate;
     this.from_s = Math.round(this.from_s * sampleRate) / sampleRate;
@@ -162,6 +162,12 @@ export class PieceEngine implements Engine {
       stem.fade.connect(stem.gain!);
       stem.next = Math.round(this.from_s * stem.window.file.rate_hz);
       this.schedule(stem);
+    }
+    const { from_s } = this;
+    // A page that was kept from its work meanwhile has scheduled too late, and tries again.
+    if (performance.now() - asked_ms > 1000 * (LEAD_S / 2)) {
+      this.halt();
+      this.from_s = from_s;
     }
     this.changed();
   }
@@ -180,15 +186,16 @@ export class PieceEngine implements Engine {
   }
 
   private goOn(): void {
-    for (const stem of this.stems) this.schedule(stem);
     const whole = this.stems.filter(({ window, next }) => !window.isBroken && next < window.file.length);
     const until_s = Math.min(...whole.map(({ window, next }) => next / window.file.rate_hz));
-    if (until_s >= this.position_s + 2 * LEAD_S) return;
-    this.halt();
-    this.needed_s = START_AGAIN_S;
-    // A page that is out of sight notices it late.
-    this.from_s = Math.min(this.from_s, until_s);
-    this.changed();
+    // What is scheduled too late would be out of step.
+    if (until_s < this.position_s + LEAD_S) {
+      this.halt();
+      this.needed_s = START_AGAIN_S;
+      this.from_s = Math.min(this.from_s, until_s);
+      return this.changed();
+    }
+    for (const stem of this.stems) this.schedule(stem);
   }
 
   private schedule(stem: Stem): void {
@@ -199,11 +206,9 @@ export class PieceEngine implements Engine {
       if (!piece) return;
       const place_s = stem.next / file.rate_hz;
       const due_s = this.began_s + place_s - this.from_s;
-      // The page was kept from its work for so long.
-      const late_s = Math.max(0, this.context!.currentTime - due_s);
       const node = new AudioBufferSourceNode(this.context!, { buffer: piece.audio });
       node.connect(stem.fade!);
-      node.start(due_s + late_s, (stem.next - piece.from) / file.rate_hz + late_s);
+      node.start(due_s, (stem.next - piece.from) / file.rate_hz);
       node.onended = () => this.forget(stem, node, piece);
       stem.nodes.push(node);
       piece.users += 1;
