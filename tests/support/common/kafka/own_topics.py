@@ -18,7 +18,7 @@ _shared: set[str] = set()
 
 
 def new_tag(bootstrap: str) -> str:
-    """What the names of a test's topics at this broker end with, after a dash; a lane or delay may follow."""
+    """Return what the names of a test's topics at this broker end with, after a dash; a lane may follow."""
     tag = uuid4().hex[:8]
     _tags.setdefault(bootstrap, set()).add(tag)
     return tag
