@@ -170,7 +170,7 @@ def test_a_task_is_cancelled_as_the_document_says(stack, tmp_path):
 
 @pytest.mark.parametrize("page", ["README.md", "docs/client.md"])
 def test_the_documents_example_in_python_fetches_the_stems(stack, tmp_path, page):
-    code = adapted(stack, documents.block(page, "from uvr_client import"))
+    code = adapted(stack, documents.block(page, "from uvr_client import UvrClient"))
     (tmp_path / "example.py").write_text(code)
     done = stack.run_here("./start_local.sh exec python example.py", tmp_path)
     assert done.returncode == 0, done.stderr
@@ -268,12 +268,14 @@ def test_the_documents_line_for_one_more_processor_makes_one_that_loses_no_song(
     )
     try:
         wait_for(lambda: answers(port) and _ready(port), 120, "one more processor")
+        log = tmp_path / "logs" / "second" / "processor.log"
+        # An engine may be ready before the group has given it a share.
+        wait_for(lambda: re.search(r"assign.* uvr_tasks \d", log.read_text()), 60, "its partitions")
         song = f"http://127.0.0.1:{stack.env['DEMO_PORT']}/audio_example.mp3"
         submitted = stack.run_here(f"./start_local.sh exec uvr submit {' '.join([song] * 6)}", tmp_path)
         for task_uuid in submitted.stdout.split():
             stack.wait_for_success(task_uuid)
-        log = (tmp_path / "logs" / "second" / "processor.log").read_text()
-        assert "separated on cpu" in log  # it has processed some of the songs
+        assert "separated on cpu" in log.read_text()  # it has processed some of the songs
     finally:
         process.terminate()
         process.wait(60)
