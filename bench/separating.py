@@ -111,9 +111,6 @@ def separating(
 
 
 def _load_engine(model_dir: Path, model: str, where: Device) -> tuple[Separate, str]:
-    import torch
-
-    torch.set_num_interop_threads(1)
     from processor.models import model_files
     from processor.preparation import installation
     from processor.separation import device, loaded_model, streaming
@@ -124,8 +121,14 @@ def _load_engine(model_dir: Path, model: str, where: Device) -> tuple[Separate, 
     # are converted for minutes, so there it counts if it was done before.
     precision = cast("RequestedPrecision", os.environ.get("PRECISION") or "auto")
     if where == "cuda" or files.architecture == "MDX":
-        installation.prepare(files, where, precision, lambda step: None)
+        # In a process of its own, whose memory is not the engine's.
+        fetch = [sys.executable, "-m", "processor", "models", "fetch", model, "--dir", str(model_dir)]
+        subprocess.run([*fetch, "--device", where, "--precision", precision], check=True)
     plan = installation.kept_plan(files, choice, precision)
+    if loaded_model.uses_torch(files, choice):
+        import torch
+
+        torch.set_num_interop_threads(1)
     loaded = loaded_model.load(files, choice, plan)
     device.confirm(where, loaded.placement)
 
