@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from uvr_client.errors import WebhookExpired, WebhookForged, WebhookKeyInvalid, WebhookMalformed
 
 TOLERANCE_S = 300.0
-"""How far a callback's time of signing may be from now: 5 min, as the standard has it."""
+"""A callback is refused whose time of signing is further from now: 5 min, as Standard Webhooks has it."""
 
 _SECRET, _PUBLIC_KEY = "whsec_", "whpk_"
 _PUBLIC_KEY_BYTES = 32
