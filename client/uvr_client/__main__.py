@@ -2,4 +2,5 @@
 
 from uvr_client.command import app
 
-app(prog_name="uvr")
+if __name__ == "__main__":
+    app(prog_name="uvr")

@@ -1,7 +1,5 @@
 """Keys, limits and usage of a running api: its files change meanwhile, and Kafka keeps what is accounted."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 from uuid import UUID
@@ -11,7 +9,7 @@ from kafka import KafkaProducer
 
 from common.tasks.messages import State, Status
 from tests.support.api.api_process import PATIENCE_S, api_settings, submit
-from tests.support.paths import REPOSITORY
+from tests.support.forked_command import run_forked
 from tests.support.waiting import wait_for
 from uvr_client import Unauthorized, UvrClient
 
@@ -20,11 +18,8 @@ pytestmark = pytest.mark.network
 
 def keys(file: Path, *arguments: str) -> str:
     """Runs `python -m api keys` and returns its standard output."""
-    command = [sys.executable, "-m", "api", "keys", *arguments]
-    environment = {"API_KEYS_FILE": str(file), "PATH": ""}
-    done = subprocess.run(
-        command, cwd=REPOSITORY, env=environment, capture_output=True, text=True, timeout=60, check=True
-    )
+    done = run_forked("api", "keys", *arguments, environment={"API_KEYS_FILE": str(file), "PATH": ""})
+    done.check_returncode()
     return done.stdout.strip()
 
 

@@ -1,12 +1,11 @@
 """A command whose output nobody reads any more ends quietly, whichever it is and wherever it notices."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
 from tests.support.common.kafka.group import Lab
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 
 pytestmark = pytest.mark.network
@@ -34,6 +33,7 @@ def environment(kafka, tmp_path_factory) -> dict[str, str]:
         "PATH": os.environ["PATH"],
         "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'client'}",
         "HOME": str(directory),
+        "PYTHONUNBUFFERED": "",  # what is left in a buffer is written at the very end
     }
     return {**Lab(kafka.bootstrap).environment, **kept, "MODEL_FILE_DIR": str(directory / "models")}
 
@@ -43,16 +43,7 @@ def test_a_command_ends_quietly_where_nobody_reads_on(environment, arguments):
     read_end, write_end = os.pipe()
     os.close(read_end)  # before the first line: each is one too many
     with open(write_end, "wb") as nobody:
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments],
-            env=environment,
-            cwd=REPOSITORY,
-            input="a password\n",
-            stdout=nobody,
-            stderr=subprocess.PIPE,
-            text=True,
-            timeout=120,
-        )
+        done = run_forked(*arguments, environment=environment, given="a password\n", output=nobody)
     # 1 is what the library of uvr's command line ends with, for its help alone.
     assert done.returncode == (1 if arguments[0] == "uvr_client" else 141), done.stderr
     said = done.stderr.splitlines()

@@ -10,10 +10,10 @@ from common.kafka import retry_topics
 from common.lag import lags
 from local.ports import free_ports
 from tests.support.common.kafka.group import Lab
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 
-COMMAND = [sys.executable, "-m", "common.lag"]
 SLEEPER = "tests.support.common.worker.sleeper"
 
 
@@ -89,14 +89,15 @@ def test_the_command_prints_both_groups(kafka, stack):
     assert lines[11].startswith("uvr_uploader_group: 0 waiting")
 
 
-def run_lag(settings: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **settings}
-    return subprocess.run(COMMAND, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+def environ(settings: dict[str, str]) -> dict[str, str]:
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), **settings}
 
 
 def test_the_command_asks_for_the_groups_of_the_settings(kafka):
     lab = Lab(kafka.bootstrap)
-    done = run_lag({**lab.environment, "KAFKA_UPLOADER_GROUP_ID": "uploaders-of-mine"})
+    env = environ({**lab.environment, "KAFKA_UPLOADER_GROUP_ID": "uploaders-of-mine"})
+    command = [sys.executable, "-m", "common.lag"]
+    done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     headings = [line.partition(":")[0] for line in done.stdout.splitlines() if not line.startswith(" ")]
     assert headings == [lab.settings.kafka_group_id, "uploaders-of-mine"]
@@ -114,10 +115,9 @@ def test_the_command_asks_for_the_groups_of_the_settings(kafka):
         ("RETRY_DELAYS_S", "3,2,1"),
     ],
 )
-@pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-m", "common.deadletter", "list"]])
+@pytest.mark.parametrize("command", [["common.lag"], ["common.deadletter", "list"]])
 def test_a_wrong_setting_is_a_line_that_names_it(command, name, value):
-    env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(REPOSITORY), name: value}
-    done = subprocess.run(command, env=env, cwd=REPOSITORY, capture_output=True, text=True, timeout=120)
+    done = run_forked(*command, environment=environ({name: value}))
     assert (done.returncode, done.stdout) == (64, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("cannot start: ")
@@ -127,7 +127,7 @@ def test_a_wrong_setting_is_a_line_that_names_it(command, name, value):
 @pytest.mark.slow
 def test_a_broker_that_is_not_there_is_a_line():
     nobody = f"127.0.0.1:{free_ports(1)[0]}"
-    done = run_lag({"KAFKA_BOOTSTRAP_SERVERS": nobody})
+    done = run_forked("common.lag", environment=environ({"KAFKA_BOOTSTRAP_SERVERS": nobody}))
     assert (done.returncode, done.stdout) == (69, "")
     first, second = done.stderr.splitlines()
     assert first == f"asking Kafka at {nobody}"

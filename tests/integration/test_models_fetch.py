@@ -17,6 +17,7 @@ from processor.engine.protocol import EngineConfig
 from processor.models import catalogue, model_files
 from processor.models.model_files import ModelUnavailable, ensure
 from processor.separation import device, loaded_model
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 from tests.support.processor.models import random_directory
 
@@ -181,14 +182,8 @@ def test_a_file_that_no_list_names_is_told_apart_from_a_missing_one(target):
 
 
 def command(*arguments: str, directory: Path) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "processor", "models", *arguments],
-        cwd=REPOSITORY,
-        env=os.environ | {"MODEL_FILE_DIR": str(directory), "HTTPS_PROXY": "http://127.0.0.1:1"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    environment = os.environ | {"MODEL_FILE_DIR": str(directory), "HTTPS_PROXY": "http://127.0.0.1:1"}
+    return run_forked("processor", "models", *arguments, environment=environment)
 
 
 @pytest.mark.slow

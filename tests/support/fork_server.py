@@ -50,7 +50,7 @@ class Start:
 
     The template first imports `module`, then `preloaded`: what `module` imports in a function. With a channel
     it is a child as `processor.child_process` spawns them. `children` has, by module, the addresses of the
-    servers that fork such children for it.
+    servers that fork such children for it. `directory` is the one that it runs in.
     """
 
     module: str
@@ -58,6 +58,7 @@ class Start:
     environment: Mapping[str, str]
     preloaded: Sequence[str] = ()
     children: Mapping[str, str] = field(default_factory=dict)
+    directory: str = str(REPOSITORY)
 
 
 class ForkedProcess:
@@ -130,14 +131,29 @@ class ForkServer:
         self.process.wait()
 
 
-def fork(address: str, start: Start, output: int, channel: int | None = None) -> ForkedProcess:
+def fork(
+    address: str,
+    start: Start,
+    output: int,
+    channel: int | None = None,
+    *,
+    errors: int | None = None,
+    given: int | None = None,
+) -> ForkedProcess:
     """Lets the template at `address` start a process that writes to the descriptor `output`.
 
+    Its errors go to the descriptor `errors`, otherwise to `output` too. It reads `given`, otherwise nothing.
     Raises AssertionError, with the reason, where that is impossible.
     """
     status, told = os.pipe()
     try:
-        answer = _ask(address, start, [output, told, *([] if channel is None else [channel])])
+        with open(os.devnull) as nothing:
+            streams = [
+                nothing.fileno() if given is None else given,
+                output,
+                output if errors is None else errors,
+            ]
+            answer = _ask(address, start, [told, *streams, *([] if channel is None else [channel])])
         assert "pid" in answer, answer["error"]
     except BaseException:
         os.close(status)

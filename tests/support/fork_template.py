@@ -53,7 +53,7 @@ class _Template:
     def _take_request(self) -> Start | None:
         """Returns what is to be run in a child, and None in the template."""
         with self._listener.accept()[0] as connection:
-            request, descriptors, _, _ = socket.recv_fds(connection, MAX_MESSAGE_BYTES, 3)
+            request, descriptors, _, _ = socket.recv_fds(connection, MAX_MESSAGE_BYTES, 5)
             if not request:  # whoever asked was killed
                 return None
             start = Start(**json.loads(request))
@@ -68,8 +68,7 @@ class _Template:
                 if not pid:
                     self._become(start, descriptors)
                     return start
-                output, told, *channel = descriptors
-                descriptors = [output, *channel]
+                told, *descriptors = descriptors
                 self._running[os.pidfd_open(pid)] = (pid, told)
                 answer = {"pid": pid}
             for descriptor in descriptors:
@@ -84,19 +83,20 @@ class _Template:
         if os.getppid() != self._pid:  # the template ended before the kernel knew
             os._exit(1)
         name_after(start.module)
-        output, told, *channel = descriptors
-        os.dup2(output, 1)
-        os.dup2(output, 2)
+        told, *streams, channel = descriptors if len(descriptors) == 5 else [*descriptors, None]
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        os.chdir(start.directory)
         self._listener.close()
         others = [told for _, told in self._running.values()]
-        for descriptor in [output, told, self._lives, *self._running, *others]:
+        for descriptor in [*streams, told, self._lives, *self._running, *others]:
             os.close(descriptor)
         set_by_imports = {name: value for name, value in os.environ.items() if name not in self._before}
         os.environ.clear()
         os.environ.update({**start.environment, **set_by_imports})
         tempfile.tempdir = None
         # As `processor.child_process` does; the parent is the template.
-        attached = [str(channel[0]), str(os.getppid())] if channel else []
+        attached = [] if channel is None else [str(channel), str(os.getppid())]
         sys.argv[1:] = [*attached, *start.arguments]
 
 

@@ -1,10 +1,10 @@
-"""Runs the command `uvr` as a process of its own, as users do."""
+"""Runs the command `uvr` as a process of its own."""
 
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 
 _PATIENCE_S = 120
@@ -20,18 +20,16 @@ class UvrCommand:
     def __call__(
         self, *arguments: str, password: str = "password", timeout_s: float = _PATIENCE_S
     ) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "uvr_client", *arguments],
-            cwd=self.home,
-            env={
+        return run_forked(
+            "uvr_client",
+            *arguments,
+            directory=self.home,
+            environment={
                 "HOME": str(self.home),
                 "PYTHONPATH": str(REPOSITORY / "client"),
                 "UVR_URL": self.url,
                 "UVR_USERNAME": "admin",
                 "UVR_PASSWORD": password,
             },
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout_s,
+            timeout_s=timeout_s,
         )

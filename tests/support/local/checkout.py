@@ -32,6 +32,7 @@ KEPT = (
     "HOME",
     "SSL_CERT_FILE",
     "REQUESTS_CA_BUNDLE",
+    "JDK_JAVA_OPTIONS",  # see tests.support.class_archive
     "PIP_INDEX_URL",
     "UV_CACHE_DIR",
     "UV_DEFAULT_INDEX",

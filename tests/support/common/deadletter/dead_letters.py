@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ from common.deadletter.marks import ReplayMark
 from common.jobs import dead_letters, retry
 from common.kafka.records import Message, Record
 from common.tasks.messages import Redelivery, Separated, SeparationFailed, StagedStem, Task
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 
 TASKS, RESULTS, DEAD = "uvr_tasks", "uvr_results", "uvr_dead_letters"
@@ -88,5 +89,4 @@ def environ(settings: Mapping[str, str]) -> dict[str, str]:
 
 def run_command(settings: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs `python -m common.deadletter …` with these settings, to its end."""
-    argv: Sequence[str] = command(*arguments)
-    return subprocess.run(argv, env=environ(settings), capture_output=True, text=True, timeout=120)
+    return run_forked("common.deadletter", *arguments, environment=environ(settings))

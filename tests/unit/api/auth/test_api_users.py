@@ -1,5 +1,6 @@
 """The file of users: what it may hold, how a line is made, and what is said of a line that is wrong."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from argon2 import PasswordHasher
 
 from api.auth.users import make_line, read_users
 from tests.support.api.users import CHEAP_HASH, cheap_line
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 
 
@@ -78,15 +80,16 @@ def test_what_could_be_no_user_makes_no_line(name, password):
         make_line(name, password)
 
 
-def hash_password(*arguments: str, password: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "api", "hash-password", *arguments]
-    return subprocess.run(
-        command, cwd=REPOSITORY, input=password, capture_output=True, text=True, encoding="utf-8", timeout=60
-    )
-
-
 def test_the_command_makes_a_line_from_standard_input(tmp_path):
-    done = hash_password("alice", password="pässword of many words\nand no more\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "api", "hash-password", "alice"],
+        cwd=REPOSITORY,
+        input="pässword of many words\nand no more\n",
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        timeout=60,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     users = read_users(users_file(tmp_path, done.stdout))
     assert PasswordHasher().verify(users["alice"], "pässword of many words")
@@ -94,7 +97,7 @@ def test_the_command_makes_a_line_from_standard_input(tmp_path):
 
 @pytest.mark.parametrize("arguments", [(), ("alice", "TOPSECRET"), ("a:b",)])
 def test_the_command_takes_a_name_and_no_password(arguments):
-    done = hash_password(*arguments, password="TOPSECRET\n")
+    done = run_forked("api", "hash-password", *arguments, environment=os.environ, given="TOPSECRET\n")
     assert done.returncode != 0
     assert done.stdout == ""
     assert "TOPSECRET" not in done.stderr

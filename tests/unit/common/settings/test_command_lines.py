@@ -1,25 +1,18 @@
 """A service refuses an argument that it does not know, and does not start."""
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 
 
 def run(service: str, argument: str, directory: Path) -> subprocess.CompletedProcess[str]:
     # Should the service start anyway, this setting ends it: it must not wait for Kafka.
     environment = {"PYTHONPATH": str(REPOSITORY), "LOG_LEVEL": "wrong"}
-    return subprocess.run(
-        [sys.executable, "-m", service, argument],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return run_forked(service, argument, environment=environment, directory=directory)
 
 
 @pytest.mark.parametrize(

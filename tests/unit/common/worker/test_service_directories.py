@@ -3,13 +3,12 @@
 import errno
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from common.settings.loading import EXIT_BAD_SETTINGS, exit_if_unusable
-from tests.support.paths import REPOSITORY
+from tests.support.forked_command import run_forked
 
 
 def start(service: str, directory: Path, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -21,14 +20,7 @@ def start(service: str, directory: Path, **settings: str) -> subprocess.Complete
         "S3_BUCKET_NAME": "stems",
         **{name: str(directory / name) for name in ("LOG_DIR", "TEMP_DIR", "OUTPUT_DIR")},
     }
-    return subprocess.run(
-        [sys.executable, "-m", service],
-        cwd=REPOSITORY,
-        env=environment | settings,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return run_forked(service, environment=environment | settings)
 
 
 @pytest.mark.parametrize(
