@@ -4,6 +4,7 @@ import contextlib
 import gc
 import importlib
 import importlib.util
+import io
 import json
 import os
 import runpy
@@ -13,7 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 from common import failpoint
 from tests.support.fork_server import MAX_MESSAGE_BYTES, Start
@@ -86,6 +87,7 @@ class _Template:
         told, *streams, channel = descriptors if len(descriptors) == 5 else [*descriptors, None]
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
+        sys.stdout = sys.__stdout__ = _reopened(sys.stdout)
         os.chdir(start.directory)
         self._listener.close()
         others = [told for _, told in self._running.values()]
@@ -98,6 +100,15 @@ class _Template:
         # As `processor.child_process` does; the parent is the template.
         attached = [] if channel is None else [str(channel), str(os.getppid())]
         sys.argv[1:] = [*attached, *start.arguments]
+
+
+def _reopened(stream: TextIO) -> TextIO:
+    """The stream made anew as the interpreter makes it: a file can be sought in, and a pipe cannot."""
+    assert isinstance(stream, io.TextIOWrapper)
+    raw = io.FileIO(stream.fileno(), "wb", closefd=False)
+    through = stream.write_through
+    binary = raw if through else io.BufferedWriter(raw)
+    return io.TextIOWrapper(binary, stream.encoding, stream.errors, newline="\n", write_through=through)
 
 
 def _main_of(module: str) -> str:
