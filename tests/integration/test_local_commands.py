@@ -36,6 +36,7 @@ class Stack(Checkout):
         super().__init__(root)
         self.started = ""
         self.env |= SECRETS | {"PROCESSORS": "2"}
+        self.use_centre_model()  # test_local_start.py starts with the default one
 
     def run_here(self, command: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
         """Runs a shell command in `directory`, with the path of `start_local.sh`."""

@@ -75,6 +75,7 @@ def test_a_song_goes_through_and_everything_survives_stop_and_sigkill(checkout):
 def test_a_bad_setting_is_named_with_given_servers_and_nothing_is_left(checkout, kafka, s3_store):
     given = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap, **s3_store.environment()}
     (checkout.root / ".env").write_text("BASIC_AUTH_USERNAME=a:b\n")
+    checkout.use_centre_model()
     result = checkout.run(**given)
     assert result.returncode == 1
     last = result.stdout.splitlines()[-1]
