@@ -35,7 +35,8 @@ class Stack(Checkout):
     def __init__(self, root: Path):
         super().__init__(root)
         self.started = ""
-        self.env |= SECRETS | {"PROCESSORS": "2"}
+        # Each partition costs the broker and the group's members time.
+        self.env |= SECRETS | {"PROCESSORS": "2", "KAFKA_TOPIC_PARTITIONS": "6"}
         self.use_centre_model()  # test_local_start.py starts with the default one
 
     def run_here(self, command: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
