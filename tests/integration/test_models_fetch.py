@@ -5,7 +5,6 @@ import os
 import pickle
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +13,11 @@ import torch
 
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
+from processor.engine.starter import CHILD_ENVIRONMENT
 from processor.models import catalogue, model_files
 from processor.models.model_files import ModelUnavailable, ensure
 from processor.separation import device, loaded_model
-from tests.support.forked_command import run_forked
-from tests.support.paths import REPOSITORY
+from tests.support.forked_command import ForkedReader, run_forked
 from tests.support.processor.models import random_directory
 
 NAMES = ("tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs", "tiny_bag")
@@ -35,17 +34,18 @@ def target(tmp_path) -> Path:
     return tmp_path / "models"
 
 
-def fetching(name: str, target: Path, hub: Path) -> subprocess.Popen:
-    command = [sys.executable, "-m", "tests.support.processor.fetching", name, str(target), str(hub)]
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+def fetching(name: str, target: Path, hub: Path) -> ForkedReader:
+    return ForkedReader(
+        "tests.support.processor.fetching",
+        *(name, str(target), str(hub)),
+        environment=CHILD_ENVIRONMENT,
+        preloaded=["audio_separator.separator.separator"],
     )
 
 
 def fetched(name: str, target: Path, hub: Path) -> model_files.ModelFiles:
-    process = fetching(name, target, hub)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
+    code, output = fetching(name, target, hub).end()
+    assert code == 0, output
     return ensure(name, target, fetch=False)
 
 
@@ -77,19 +77,19 @@ def test_a_model_comes_with_all_its_files_loads_and_is_refused_once_one_of_them_
 @pytest.mark.slow
 def test_two_processes_that_fetch_at_once_do_no_harm(hub, target):
     both = [fetching("tiny_bag", target, hub) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    assert sorted("tiny_bag.yaml" in output for output, _ in outputs) == [False, True]
+    outputs = [process.end() for process in both]
+    assert [code for code, _ in outputs] == [0, 0], outputs
+    assert sorted("tiny_bag.yaml" in output for _, output in outputs) == [False, True]
     assert loaded_model.load(ensure("tiny_bag", target, fetch=False), device.CPU).stems
 
 
 @pytest.mark.slow
 def test_a_fetch_that_was_killed_leaves_nothing_that_is_taken_for_a_model(hub, target):
-    process = fetching("tiny_mdx23c", target, hub)
-    while process.stdout.readline() != "tiny_mdx23c.ckpt\n":
-        assert process.poll() is None
-    process.kill()
-    process.communicate()
+    fetch = fetching("tiny_mdx23c", target, hub)
+    while fetch.output.readline() != "tiny_mdx23c.ckpt\n":
+        assert fetch.process.poll() is None
+    fetch.process.kill()
+    fetch.end()
     with pytest.raises(ModelUnavailable, match="fetch"):
         ensure("tiny_mdx23c", target, fetch=False)
     fetched("tiny_mdx23c", target, hub)

@@ -6,7 +6,7 @@ For each command another test starts the real process, as users do.
 import os
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -30,8 +30,7 @@ def run_forked(
 
     Its output goes to `output`, if there is one. Raises TimeoutExpired after it has killed the process.
     """
-    language = {name: os.environ[name] for name in ("LANG",) if name in os.environ}
-    environment = {**_AS_SERVICES, **language, **environment}
+    environment = _complete(environment)
     start = Start(module, arguments, environment, directory=str(directory))
     with (
         tempfile.TemporaryFile() as told,
@@ -53,6 +52,32 @@ def run_forked(
             process.kill()
             raise
         return subprocess.CompletedProcess([module, *arguments], code, _content(told), _content(errors))
+
+
+class ForkedReader:
+    """A `python -m module arguments…` that goes on while `output`, where it writes all, is read."""
+
+    def __init__(
+        self, module: str, *arguments: str, environment: Mapping[str, str], preloaded: Sequence[str] = ()
+    ):
+        """`preloaded` are modules that it imports in functions."""
+        environment = _complete(environment)
+        read_end, write_end = os.pipe()
+        self.output = open(read_end)  # noqa: SIM115 - `end` closes it
+        with open(write_end, "wb") as told:
+            start = Start(module, arguments, environment, preloaded)
+            self.process = fork(server_for(environment).address, start, told.fileno())
+
+    def end(self, timeout_s: float = 120) -> tuple[int, str]:
+        """Waits for its end. Returns the exit code, and what it has written since the last look."""
+        with self.output:
+            rest = self.output.read()
+            return self.process.wait(timeout_s), rest
+
+
+def _complete(environment: Mapping[str, str]) -> dict[str, str]:
+    language = {name: os.environ[name] for name in ("LANG",) if name in os.environ}
+    return {**_AS_SERVICES, **language, **environment}
 
 
 def _content(file: IO[bytes]) -> str:
