@@ -1,16 +1,14 @@
 """Model files: what a name means, which files are refused, and what a fetch leaves."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from processor.engine.starter import CHILD_ENVIRONMENT
 from processor.models import catalogue, hub, model_files
 from processor.models.model_files import ModelUnavailable, ensure
-from tests.support.paths import REPOSITORY
+from tests.support.forked_command import ForkedReader, run_forked
 from tests.support.processor.centre_model import MODEL_DATA, write_centre_model
 
 
@@ -159,29 +157,26 @@ def test_a_read_only_directory_that_is_complete_will_do(source, target):
     assert {path: path.stat().st_mtime_ns for path in target.iterdir()} == before
 
 
-def fetch(name: str, directory: Path) -> subprocess.Popen:
-    environment = os.environ | {"HTTPS_PROXY": "http://127.0.0.1:1", "MODEL_FILE_DIR": str(directory)}
-    command = [sys.executable, "-m", "processor", "models", "fetch", name]
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def environment(directory: Path) -> dict[str, str]:
+    return {"HTTPS_PROXY": "http://127.0.0.1:1", "MODEL_FILE_DIR": str(directory), **CHILD_ENVIRONMENT}
 
 
 def test_the_command_says_in_one_line_why_it_failed(target):
-    process = fetch("UVR-MDX-NET-Inst_HQ_4", target)
-    output, errors = process.communicate(timeout=60)
-    assert process.returncode == 1
-    assert output == ""
-    assert len(errors.splitlines()) == 1
-    assert "no network" in errors
+    done = run_forked(
+        "processor", "models", "fetch", "UVR-MDX-NET-Inst_HQ_4", environment=environment(target)
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "no network" in done.stderr
 
 
 @pytest.mark.slow
 def test_two_processes_that_make_a_model_at_once_do_no_harm(target):
-    both = [fetch(model_files.SPLEETER, target) for _ in range(2)]
-    outputs = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], outputs
-    assert sum("making" in errors for _, errors in outputs) == 1
+    fetch = ("processor", "models", "fetch", model_files.SPLEETER)
+    both = [ForkedReader(*fetch, environment=environment(target), preloaded=["torch"]) for _ in range(2)]
+    outputs = [process.end() for process in both]
+    assert [code for code, _ in outputs] == [0, 0], outputs
+    assert sum("making" in output for _, output in outputs) == 1
     files = ensure(model_files.SPLEETER, target, fetch=False)
     assert files.parameters["mdx_n_fft_scale_set"] == 4096
     assert not list(target.glob(".fetch-*"))
