@@ -35,7 +35,7 @@ class Stack(Checkout):
     def __init__(self, root: Path):
         super().__init__(root)
         self.started = ""
-        # Each partition costs the broker and the group's members time.
+        # Enough partitions for a third processor to get some of six songs.
         self.env |= SECRETS | {"PROCESSORS": "2", "KAFKA_TOPIC_PARTITIONS": "6"}
         self.use_centre_model()  # test_local_start.py starts with the default one
 

@@ -62,6 +62,8 @@ class Checkout:
             "MODEL_NAME": "spleeter-2stems",
             "DEVICE": "cpu",
             "CC": "/bin/false",
+            # Each partition costs the broker and the groups' members time, at every start.
+            "KAFKA_TOPIC_PARTITIONS": "3",
         }
 
     def use_centre_model(self) -> None:
