@@ -9,7 +9,7 @@ import pytest
 
 from processor import child_process
 from tests.support.processor import forked_children
-from tests.support.processor.centre_model import write_centre_model
+from tests.support.processor.models import centre_directory
 from tests.support.servers import KafkaServer
 from tests.support.stack import Stack
 
@@ -88,8 +88,6 @@ def module_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_dir() -> Path:
     """A model directory with `centre` in it; `spleeter-2stems` is made there by whoever needs it first."""
-    directory = tmp_path_factory.mktemp("models")
-    write_centre_model(directory)
-    return directory
+    return centre_directory()

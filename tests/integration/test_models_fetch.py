@@ -3,7 +3,6 @@
 import itertools
 import os
 import pickle
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from processor.models import catalogue, model_files
 from processor.models.model_files import ModelUnavailable, ensure
 from processor.separation import device, loaded_model
 from tests.support.paths import REPOSITORY
-from tests.support.processor.models import random_directory
+from tests.support.processor.models import copy, random_directory
 
 NAMES = ("tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs", "tiny_bag")
 
@@ -50,8 +49,7 @@ def fetched(name: str, target: Path, hub: Path) -> model_files.ModelFiles:
 
 def copied(target: Path) -> Path:
     """What an operator puts into the model directory: files without our records."""
-    shutil.copytree(random_directory(), target)
-    return target
+    return copy(random_directory(), target)
 
 
 @pytest.mark.slow
