@@ -16,6 +16,9 @@ RUN groupadd --gid 10001 uvr \
     && useradd --uid 10001 --gid uvr --create-home --shell /usr/sbin/nologin uvr \
     && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /view /keys /home/uvr/.aws /home/uvr/.aws-api /home/uvr/.aws-processor \
     && python -m venv --without-pip /venv
+# The official image has no bytecode of Python's own library, and a read-only container would compile it at each start
+# and each health check.
+RUN python -m compileall -q -x site-packages "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')" || true
 # Libraries (numba, CUDA) put their caches below /tmp, where a read-only container can write.
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
