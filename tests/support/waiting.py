@@ -12,7 +12,7 @@ T = TypeVar("T")
 # A condition that comes true is seen at once, so patience costs only a failing test. Machines that run other
 # work too have made services wait three times as long for the CPU.
 _BUSY_FACTOR = 3
-# A look at a service costs both sides CPU, so whoever waits for long looks less often: up to 5 times a second.
+# A look at a service costs both sides CPU, so whoever waits for long looks less often.
 _INTERVAL_S, _LONGEST_INTERVAL_S, _INTERVAL_SHARE = 0.05, 0.2, 0.05
 
 
