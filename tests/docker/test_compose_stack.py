@@ -237,9 +237,10 @@ def test_a_wrong_setting_and_a_taken_worker_id_are_told_at_once(stack: Stack):
     assert "OUTPUT_FORMAT" in stack.project.compose("logs", "processor")
     stack.project.write_env(stack.settings | {"WORKER_ID": "one"})
     stack.project.compose("up", "-d", "--no-deps", "--scale", "uploader=2", "uploader")
+    containers = stack.project.containers("uploader")
 
     def health() -> dict[str, str]:
-        found = json.loads(stack.project.docker("inspect", *stack.project.containers("uploader")))
+        found = json.loads(stack.project.docker("inspect", *containers))
         states = [one["State"]["Health"] for one in found]
         return {state["Status"]: "".join(check["Output"] for check in state["Log"][-1:]) for state in states}
 
