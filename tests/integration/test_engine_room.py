@@ -15,7 +15,7 @@ from processor.engine.room import EngineRoom
 from processor.presets.chain import Chain
 from processor.presets.recipe import Recipe, Step
 from tests.support import audio
-from tests.support.processor.models import centre_directory
+from tests.support.processor.models import centre_directory, copy
 from tests.support.waiting import wait_for
 
 START_TIMEOUT_S = 120
@@ -25,7 +25,7 @@ COPIES = ("second", "third")
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
     """The model `centre` under three names."""
-    directory = shutil.copytree(centre_directory(), tmp_path_factory.mktemp("models") / "models")
+    directory = copy(centre_directory(), tmp_path_factory.mktemp("models"))
     for name in COPIES:
         shutil.copy(directory / "centre.onnx", directory / f"{name}.onnx")
     return directory

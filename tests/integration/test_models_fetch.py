@@ -3,7 +3,6 @@
 import itertools
 import os
 import pickle
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from processor.models import catalogue, model_files
 from processor.models.model_files import ModelUnavailable, ensure
 from processor.separation import device, loaded_model
 from tests.support.forked_command import ForkedReader, run_forked
-from tests.support.processor.models import random_directory
+from tests.support.processor.models import copy, random_directory
 
 NAMES = ("tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs", "tiny_bag")
 
@@ -51,8 +50,7 @@ def fetched(name: str, target: Path, hub: Path) -> model_files.ModelFiles:
 
 def copied(target: Path) -> Path:
     """What an operator puts into the model directory: files without our records."""
-    shutil.copytree(random_directory(), target)
-    return target
+    return copy(random_directory(), target)
 
 
 @pytest.mark.slow

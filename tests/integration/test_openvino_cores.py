@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from processor.models import model_files
+from processor.preparation import decision, installation
 from processor.separation import device, loaded_model, streaming
 from processor.separation.runtimes.core import CannotConvert, CoreSource, Plan
-from processor.separation.runtimes.openvino_core import OpenVinoCore, convert
+from processor.separation.runtimes.openvino_core import OpenVinoCore
 from processor.separation.runtimes.torch_core import TorchCore
 from tests.support import audio
 from tests.support.processor.models import random_directory
@@ -41,15 +42,13 @@ def stems(loaded: loaded_model.LoadedModel, tmp_path: Path, mix: np.ndarray) -> 
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def converted(request, tmp_path_factory) -> tuple[model_files.ModelFiles, Plan]:
-    """A model, and the plan for its cores' files."""
+def converted(request) -> tuple[model_files.ModelFiles, Plan]:
+    """A model, and the plan for its cores' files, which its preparation converts once for all tests."""
     files = model_files.ensure(request.param, random_directory(), fetch=False)
-    directory = tmp_path_factory.mktemp("cores")
-    sources = core_sources(files)
-    paths = tuple(directory / f"{number}.xml" for number in range(len(sources)))
-    for source, path in zip(sources, paths, strict=True):
-        convert(source, path)
-    return files, Plan("openvino", "fp32", paths)
+    installation.prepare(files, "cpu", "auto", lambda step: None)
+    paths = sorted(decision.directory(files).glob("core-*.xml"))
+    assert len(paths) == len(core_sources(files))
+    return files, Plan("openvino", "fp32", tuple(paths))
 
 
 def test_a_network_whose_last_segments_have_other_lengths_is_not_converted():

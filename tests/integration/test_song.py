@@ -34,9 +34,9 @@ def trio(module_stack, kafka, s3_store, model_dir):
         trio.close()
 
 
-@pytest.mark.parametrize("peak", [1.0, 0.5, 0.1])
-def test_the_stems_of_a_song_are_as_good_at_every_level(trio: Trio, tmp_path: Path, peak: float):
-    song = feelings(peak)
+def test_the_stems_of_a_song_are_good_and_add_up(trio: Trio, tmp_path: Path):
+    """`test_engine_quality` has other levels and formats of the song."""
+    song = feelings(1.0)
     path = audio.write(tmp_path / "mix.wav", song.mix)
     body = trio.separate(path.read_bytes()).json
     assert body["status"] == "success"
@@ -66,33 +66,17 @@ def test_the_callback_names_each_stem_with_its_digest_and_length(trio: Trio, tmp
     assert Webhook(SECRET).verify(callback.body, callback.headers)["status"] == "success"
 
 
-def variants(directory: Path) -> dict[str, Path]:
-    song = feelings(0.9).mix[: 44100 * 12]
-    return {
-        "mono": audio.write(directory / "mono.wav", song.mean(axis=1)),
-        "48 kHz": audio.write(directory / "48k.wav", audio.resampled(song, 48000), rate=48000),
-        "24 bit": audio.write(directory / "24bit.wav", song, subtype="PCM_24"),
-        "mp3": audio.encode(directory / "song.mp3", song, "libmp3lame"),
-        "ogg": audio.write(directory / "song.ogg", song, subtype="VORBIS"),
-        "m4a": audio.encode(directory / "song.m4a", song, "aac"),
-    }
-
-
-@pytest.mark.parametrize("kind", ["mono", "48 kHz", "24 bit", "mp3", "ogg", "m4a"])
-def test_every_usual_format_is_separated_as_well(trio: Trio, tmp_path: Path, kind: str):
-    source = variants(tmp_path)[kind]
+def test_a_compressed_song_is_separated_as_well(trio: Trio, tmp_path: Path):
     song = feelings(0.9)
     frames = 44100 * 12
+    source = audio.encode(tmp_path / "song.mp3", song.mix[:frames], "libmp3lame")
     body = trio.separate(source.read_bytes(), source.name).json
     assert body["status"] == "success", body
     vocals = fetch_stem(body["vocals"], tmp_path)
     assert vocals.shape == (frames, 2) or abs(len(vocals) - frames) <= 0.05 * 44100
     length = min(frames, len(vocals))
-    reference = song.vocals[:length]
-    if kind == "mono":
-        reference = np.repeat(reference.mean(axis=1, keepdims=True), 2, axis=1)
     # Lossy formats may shift a song by their priming; what counts is that it is this song's voice.
-    assert best_sdr_db(reference, vocals[:length]) >= 8.0
+    assert best_sdr_db(song.vocals[:length], vocals[:length]) >= 8.0
 
 
 def best_sdr_db(reference: np.ndarray, estimate: np.ndarray, reach: int = 2400) -> float:

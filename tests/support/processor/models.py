@@ -1,43 +1,56 @@
-"""Makes model directories for tests, each once per test session."""
+"""Makes model directories for tests: each once for all processes of a run, with what was prepared in it.
 
-import atexit
+Tests that change a directory work on a `copy`.
+"""
+
 import functools
 import shutil
-import tempfile
 from pathlib import Path
 
 from processor.models import model_files
-from tests.support.processor import random_checkpoints
 from tests.support.processor.centre_model import write_centre_model
-
-
-@functools.cache
-def spleeter_directory() -> Path:
-    """Holds `spleeter-2stems`; made from the installed weights, in some seconds."""
-    directory = _temporary_directory()
-    model_files.ensure(model_files.SPLEETER, directory, fetch=False)
-    return directory
+from tests.support.run_directory import locked, run_directory
 
 
 @functools.cache
 def centre_directory() -> Path:
-    """Holds `centre`."""
-    directory = _temporary_directory()
-    write_centre_model(directory)
+    """Holds `centre`, and `spleeter-2stems` from the moment on when somebody needs it."""
+    directory = run_directory() / "models"
+    with locked("models"):
+        if not directory.exists():
+            write_centre_model(directory)
+    return directory
+
+
+@functools.cache
+def spleeter_directory() -> Path:
+    """Holds `spleeter-2stems`, made from the installed weights in some seconds, and `centre`."""
+    directory = centre_directory()
+    model_files.ensure(model_files.SPLEETER, directory, fetch=False)
     return directory
 
 
 @functools.cache
 def random_directory() -> Path:
     """Holds the small random networks of `random_checkpoints.WRITERS`, and a Demucs bag, `tiny_bag`."""
-    directory = _temporary_directory()
-    for write in random_checkpoints.WRITERS.values():
-        write(directory)
-    random_checkpoints.write_demucs(directory, "tiny_bag", bag=4)
+    from tests.support.processor import random_checkpoints  # imports torch
+
+    directory = run_directory() / "random"
+    with locked("random"):
+        if not directory.exists():
+            partial = directory.with_name("partial")
+            partial.mkdir(exist_ok=True)
+            for write in random_checkpoints.WRITERS.values():
+                write(partial)
+            random_checkpoints.write_demucs(partial, "tiny_bag", bag=4)
+            partial.rename(directory)
     return directory
 
 
-def _temporary_directory() -> Path:
-    directory = Path(tempfile.mkdtemp(prefix="uvr-test-models-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return directory
+def copy(directory: Path, to: Path) -> Path:
+    """Copies the models of `directory` to `to`, which may exist; returns that.
+
+    Leaves out `spleeter-2stems` and what was prepared: another process may be making these.
+    """
+    ignored = shutil.ignore_patterns("prepared", "spleeter*", ".*")
+    return shutil.copytree(directory, to, ignore=ignored, dirs_exist_ok=True)
