@@ -42,6 +42,7 @@ from api.routes import (
     webhook_keys,
 )
 from api.routes import uploads as upload_routes
+from api.routes.direct import DirectRoutes
 from api.routes.parts import AppParts
 from api.routes.redelivery_limits import RedeliveryLimits
 from api.routes.waiting import Waiters
@@ -67,6 +68,7 @@ _ROUTES = (
     webhook_keys,
 )
 _FOR_ADMINISTRATORS = (statistics, dead_letters)
+_DIRECT = (*submit.router.routes, *batches.submit_router.routes)
 
 
 def create_app(
@@ -111,6 +113,7 @@ def create_app(
     )
     app.state.parts = parts
     # The last middleware that is added sees a request first.
+    app.add_middleware(DirectRoutes, routes=_DIRECT, handlers=app.exception_handlers)
     app.add_middleware(CrossOrigin, settings=settings)
     app.add_middleware(EveryRequest, metrics=parts.metrics)
     if settings.forwarded_allow_ips:

@@ -22,6 +22,8 @@ class RateLimiter:
 
     def retry_after_s(self, name: str) -> float:
         """Return 0 if there is a token, else the seconds until there is one."""
+        if name not in self._buckets:
+            return 0.0  # a full bucket, as almost everybody's is
         return max(0.0, (1 - self._tokens(name)) / self._rate_per_s)
 
     def take(self, name: str) -> None:

@@ -62,7 +62,9 @@ class BasicAuth:
             caller = self._caller_by_key(request, key)
         else:
             caller = Caller(await self._user_by_password(request, headers))
-        caller = replace(caller, scopes=caller.scopes & self.rules.of(caller.user).scopes)
+        allowed = self.rules.of(caller.user).scopes
+        if not caller.scopes <= allowed:
+            caller = replace(caller, scopes=caller.scopes & allowed)
         needed = scope_for(request.method)
         if needed not in caller.scopes:
             raise scope_missing(caller, needed)
@@ -135,7 +137,8 @@ class BasicAuth:
 
     def _may_try(self, request: Request) -> str:
         """Return the client's address. Raise ProblemError 429 for one that has failed too often."""
-        client = request.client.host if request.client else ""
+        address = request.scope.get("client")
+        client: str = address[0] if address else ""
         wait_s = self._limiter.retry_after_s(client)
         if wait_s > 0:
             self._metrics.refused(SignInRefusal.TOO_MANY_FAILURES)

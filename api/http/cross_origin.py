@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
+from api.http.headers import headers_of
 from api.http.origins import HostRule, is_own, parsed
 from api.problems import problem
 from common.settings.schema import ApiSettings
@@ -48,7 +49,7 @@ class CrossOrigin:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
+        headers = headers_of(scope)
         origins = headers.getlist("Origin")
         is_friend = len(origins) == 1 and parsed(origins[0]) in self._friends
         if is_friend:

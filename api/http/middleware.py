@@ -2,16 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from urllib.parse import quote
-from uuid import uuid4
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.http.headers import IndexedHeaders, headers_of
 from api.metrics import ApiMetrics
 from api.problems import UNEXPECTED_ERROR, problem
 from api.request_key import begin_state, key_id_of
+from api.uuids import random_uuid
 from common.observability.log import request_context
 from common.tasks.messages import request_id_or_empty
 
@@ -31,6 +31,7 @@ SAFE_HEADERS = {
 }
 # As ASGI has them. Names of headers are in lower case there.
 _SAFE_HEADERS = [(name.lower().encode(), value.encode()) for name, value in SAFE_HEADERS.items()]
+_SAFE_NAMES = frozenset(name for name, _ in _SAFE_HEADERS)
 
 
 class EveryRequest:
@@ -43,7 +44,8 @@ class EveryRequest:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, began_s, status = _request_id(scope), self._clock(), 0
+        headers = headers_of(scope)
+        request_id, began_s, status = _request_id(headers), self._clock(), 0
         begin_state(scope)
         routed = _as_get(scope)
 
@@ -51,14 +53,13 @@ class EveryRequest:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                given = {name for name, _ in message["headers"]}
-                safe = [header for header in _SAFE_HEADERS if header[0] not in given]
-                message["headers"] = [*message["headers"], (b"x-request-id", request_id.encode()), *safe]
+                own = message["headers"]
+                message["headers"] = [*own, (b"x-request-id", request_id.encode()), *_safe_beside(own)]
             await send(message)
 
         with request_context(request_id):
             try:
-                await (_refusal(scope) or self._app)(routed, receive, send_with_headers)
+                await (_refusal(scope, headers) or self._app)(routed, receive, send_with_headers)
             except Exception:
                 log.exception("unexpected error")
                 if status:  # an answer has begun: the server closes the connection
@@ -69,14 +70,19 @@ class EveryRequest:
                 _log(scope, status, (self._clock() - began_s) * 1000)
 
 
+def _safe_beside(own: Iterable[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, bytes]]:
+    """Return the safe headers that an answer does not set itself."""
+    given = _SAFE_NAMES.intersection([name for name, _ in own])
+    return [header for header in _SAFE_HEADERS if header[0] not in given] if given else _SAFE_HEADERS
+
+
 def _as_get(scope: Scope) -> Scope:
     """Route HEAD as GET: the server leaves the body out."""
     return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
 
 
-def _refusal(scope: Scope) -> ASGIApp | None:
+def _refusal(scope: Scope, headers: IndexedHeaders) -> ASGIApp | None:
     """Return the answer to a request that uvicorn should not have let through, else None."""
-    headers = Headers(scope=scope)
     if scope["http_version"] not in ("1.0", "1.1"):
         return _closing(505, "This server understands only HTTP/1.0 and HTTP/1.1")
     # A proxy before us may have used the other header (RFC 9112, 6.3): request smuggling.
@@ -101,8 +107,8 @@ def _closing(status: int, detail: str) -> ASGIApp:
     return problem(status, detail, headers={"Connection": "close"})
 
 
-def _request_id(scope: Scope) -> str:
-    return request_id_or_empty(Headers(scope=scope).get("X-Request-Id")) or str(uuid4())
+def _request_id(headers: IndexedHeaders) -> str:
+    return request_id_or_empty(headers.get("X-Request-Id")) or str(random_uuid())
 
 
 def _log(scope: Scope, status: int, took_ms: float) -> None:

@@ -4,12 +4,15 @@ import re
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address, ip_address
 
 from common.errors import PermanentError
 from common.outbound.addresses import Origin, parse_origin
 from common.settings.schema import ApiSettings
 
+# An api has few names. A stranger's name is as long as a head may be.
+_CACHED_NAMES = 64
 # A Host header: a host, and perhaps a port.
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+(?:%[\w.~%-]+)?\]|[A-Za-z0-9._-]+)(?::\d{0,5})?", re.ASCII)
 _NUMBER = re.compile(r"\d+|0[xX][0-9A-Fa-f]*", re.ASCII)
@@ -70,6 +73,7 @@ def parsed(origin: str) -> Origin | None:
         return None
 
 
+@lru_cache(_CACHED_NAMES)
 def _is_ip(name: str) -> bool:
     """Return whether `name` is an IP address, even in a spelling such as 127.1 or 0x7f000001."""
     if name.startswith("["):

@@ -9,19 +9,20 @@ import logging
 import sys
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 import h11
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from api.http.body import WHOLE_BODY
 from api.http.connections import Connections, Place
 from api.http.refusal import plain_headers
 from api.http.turns import Turns
 from api.http.watched_transport import WatchedTransport
 from api.problems import problem
+from api.uuids import random_uuid
 from common.observability.log import request_context
 
 log = logging.getLogger("api.access")
@@ -57,7 +58,10 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         super().__init__(config, server_state, app_state, _loop)
         if turns is not None:
             self._turns, self._app, self.app = turns, self.app, self._in_turn
-        self._head_deadline: asyncio.TimerHandle | None = None
+        # By the loop's clock; None while no head is awaited. The timer looks at it: a timer for each request
+        # would cost more.
+        self._head_due_s: float | None = None
+        self._head_timer: asyncio.TimerHandle | None = None
         self._connections = connections
         self._place: Place | None = None
         self._next_is_held = self._is_piled_up = False
@@ -78,6 +82,9 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         self.transport.unwatch()  # type: ignore[attr-defined]  # a WatchedTransport
         super().connection_lost(exc)
 
@@ -100,7 +107,29 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         # A client that was cut off meanwhile gets no answer.
         if not self.transport.is_closing():
             self._works()
-            await self._app(scope, receive, send)
+            scope[WHOLE_BODY] = self._take_body
+            await self._app(scope, receive, self._in_one_piece(send))
+
+    def _take_body(self) -> bytes | None:
+        """Return the request's body if all of it has come, as `receive` would. Otherwise return None."""
+        cycle = self.cycle
+        if cycle.more_body or cycle.waiting_for_100_continue or cycle.disconnected or cycle.response_complete:
+            return None
+        self.flow.resume_reading()
+        cycle.message_event.clear()
+        body, cycle.body = bytes(cycle.body), bytearray()
+        return body
+
+    def _in_one_piece(self, send: Send) -> Send:
+        """Let the head of an answer go out together with the body, where the body follows at once."""
+        transport: WatchedTransport = self.transport  # type: ignore[assignment]  # see `connection_made`
+
+        async def send_in_one_piece(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                transport.hold_next()
+            await send(message)
+
+        return send_in_one_piece
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -148,14 +177,22 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
             self._connections.stalled(self.client[0] if self.client else "-")
 
     def _await_head(self) -> None:
-        self._stop_waiting()
         self._waits()
-        self._head_deadline = self.loop.call_later(self.head_deadline_s, self._head_is_late)
+        self._head_due_s = self.loop.time() + self.head_deadline_s
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_at(self._head_due_s, self._look_at_head)
 
     def _stop_waiting(self) -> None:
-        if self._head_deadline is not None:
-            self._head_deadline.cancel()
-            self._head_deadline = None
+        self._head_due_s = None
+
+    def _look_at_head(self) -> None:
+        self._head_timer = None
+        if self._head_due_s is None:
+            return
+        if self.loop.time() < self._head_due_s:
+            self._head_timer = self.loop.call_at(self._head_due_s, self._look_at_head)
+        else:
+            self._head_is_late()
 
     def _is_answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
@@ -168,7 +205,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer, if no answer has begun, and close. The log gets nothing of what the client sent."""
-        request_id = str(uuid4())
+        request_id = str(random_uuid())
         with request_context(request_id):
             log.info("unreadable request %d, %s", status, self.client[0] if self.client else "-")
         if self._is_answering():

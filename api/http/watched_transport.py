@@ -35,15 +35,33 @@ class WatchedTransport:
         self._written = self._taken = self._due = 0
         self._stepped_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._holds_next, self._held = False, b""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._transport, name)
 
+    def hold_next(self) -> None:
+        """Keep what is written next until more is written, but at most for this turn of the event loop.
+
+        A client then gets a head and its body at once. Sending costs as much as all of an answer's headers.
+        """
+        self._holds_next = True
+        self._loop.call_soon(self._let_go)
+
     def write(self, data: bytes) -> None:
+        if self._holds_next:
+            self._holds_next, self._held = False, data
+            return
+        if self._held:
+            data, self._held = self._held + data, b""
         if self._timer is None and data:
             self._begin(len(data))
         self._written += len(data)
         self._transport.write(data)
+
+    def close(self) -> None:
+        self._let_go()
+        self._transport.close()
 
     def cut(self) -> None:
         """End the connection at once, with what the kernel still holds of it: nobody would take it."""
@@ -56,6 +74,11 @@ class WatchedTransport:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _let_go(self) -> None:
+        self._holds_next = False
+        if self._held and not self._transport.is_closing():
+            self.write(b"")
 
     @property
     def _socket(self) -> Any:

@@ -76,7 +76,7 @@ class KafkaSession:
             self._admin = clients.admin(settings, **options)
             on_error.callback(self._admin.close)
             topics.ensure(self._admin, settings)
-            self._producer = clients.idempotent_producer(
+            self._producer = clients.group_producer(
                 settings,
                 **options,
                 linger_ms=_LINGER_MS,

@@ -27,16 +27,24 @@ class Outbox:
         self._session, self._loop = session, loop
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._answers: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
+        # Of the event loop: what waits for its answer, and until when. One timer serves all: a timer for each
+        # message would cost as much as its way to the thread.
+        self._due: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
         self._is_settling = False
         self._thread = threading.Thread(target=self._run, name="kafka-send", daemon=True)
         self._thread.start()
 
-    def put(self, message: Sendable) -> asyncio.Future[None]:
+    def put(self, message: Sendable, due_s: float) -> asyncio.Future[None]:
         """Return a future that is done once the message is confirmed, or fails with NotConfirmed.
 
-        A message whose future is cancelled before its turn is not sent.
+        It fails with TimeoutError at `due_s` of the loop's clock, or later if a message that was put before is
+        due later. A message whose future has failed or is cancelled before its turn is not sent.
         """
         result: asyncio.Future[None] = self._loop.create_future()
+        self._due.append((due_s, result))
+        if self._timer is None:
+            self._timer = self._loop.call_at(due_s, self._look_at_due)
         self._queue.put((message, result))
         return result
 
@@ -80,6 +88,16 @@ class Outbox:
             with suppress(RuntimeError):  # the loop is closed: nobody waits
                 self._loop.call_soon_threadsafe(self._settle)
 
+    def _look_at_due(self) -> None:
+        self._timer = None
+        now_s = self._loop.time()
+        while self._due and (self._due[0][0] <= now_s or self._due[0][1].done()):
+            _, result = self._due.popleft()
+            if not result.done():
+                result.set_exception(TimeoutError())
+        if self._due:
+            self._timer = self._loop.call_at(self._due[0][0], self._look_at_due)
+
     def _settle(self) -> None:
         self._is_settling = False
         while self._answers:
@@ -90,6 +108,8 @@ class Outbox:
                 result.set_result(None)
             else:
                 result.set_exception(NotConfirmed(describe(error)))
+        while self._due and self._due[0][1].done():
+            self._due.popleft()
 
 
 def describe(error: BaseException) -> str:

@@ -84,12 +84,16 @@ class KafkaPublisher:
         if self._waiting >= self._max_waiting:
             raise PublisherUnavailable("too many tasks wait for Kafka")
         self._waiting += 1
-        connection = None
+        due_s, connection = self._loop.time() + self._ack_timeout_s, self._connection
         try:
-            async with asyncio.timeout(self._ack_timeout_s):
-                while (connection := self._connection) is None:
-                    await self._connected.wait()
-                await connection.outbox.put(message)
+            if connection is not None:
+                await connection.outbox.put(message, due_s)
+            else:
+                # With a time-out of its own: meanwhile the next outbox may get messages that are due later.
+                async with asyncio.timeout_at(due_s):
+                    while (connection := self._connection) is None:
+                        await self._connected.wait()
+                    await connection.outbox.put(message, due_s)
         except TimeoutError:
             reason = "Kafka did not confirm in time" if connection else self._reason
             self._lost(connection, reason)

@@ -1,4 +1,8 @@
-"""Finds the caller and the task or batch of a request. Users see and change their own, administrators all."""
+"""Finds the caller and the task or batch of a request. Users see and change their own, administrators all.
+
+FastAPI resolves a dependency wherever another one names it, even where it then takes the known value. So the
+functions here name few.
+"""
 
 from typing import Annotated, TypeVar
 from uuid import UUID
@@ -9,7 +13,7 @@ from fastapi.security.base import SecurityBase
 
 from api.auth.caller import Caller
 from api.problems import ProblemError
-from api.routes.parts import Parts
+from api.routes.parts import parts_of
 from common.tasks.messages import Status, TaskBatch
 
 T = TypeVar("T")
@@ -22,8 +26,8 @@ class _SignedIn(SecurityBase):
         self.model = HTTPBase(scheme="basic", description="one of the users that the operator has set up")
         self.scheme_name = "HTTPBasic"
 
-    async def __call__(self, request: Request, parts: Parts) -> Caller:
-        return await parts.auth.caller_of(request)
+    async def __call__(self, request: Request) -> Caller:
+        return await parts_of(request).auth.caller_of(request)
 
 
 class _KeyScheme(SecurityBase):
@@ -49,9 +53,9 @@ async def user(signed_in: Annotated[Caller, Depends(caller)]) -> str:
     return signed_in.user
 
 
-async def is_admin(signed_in: Annotated[Caller, Depends(caller)], parts: Parts) -> bool:
+async def is_admin(request: Request, signed_in: Annotated[Caller, Depends(caller)]) -> bool:
     """Return whether the caller has an administrator's rights, by its user and by its key's scopes."""
-    return parts.auth.is_admin(signed_in)
+    return parts_of(request).auth.is_admin(signed_in)
 
 
 User = Annotated[str, Depends(user)]
@@ -68,9 +72,9 @@ async def administrator(user: User, is_admin: IsAdmin) -> str:
 Admin = Annotated[str, Depends(administrator)]
 
 
-async def owner(user: User, sees_all: IsAdmin) -> str | None:
+async def owner(request: Request, signed_in: Annotated[Caller, Depends(caller)]) -> str | None:
     """Return the user whose tasks and batches the caller sees; None for those of all users."""
-    return None if sees_all else user
+    return None if parts_of(request).auth.is_admin(signed_in) else signed_in.user
 
 
 Owner = Annotated[str | None, Depends(owner)]
@@ -78,14 +82,14 @@ Owner = Annotated[str | None, Depends(owner)]
 
 # Not even a task's existence is told to other users, nor is it given away by the time that an answer takes:
 # anybody can compute the id that follows from a user's name and an Idempotency-Key. So is it with batches.
-async def visible_task(task_uuid: UUID, owner: Owner, parts: Parts) -> Status:
+async def visible_task(request: Request, task_uuid: UUID, owner: Owner) -> Status:
     """Return the task that the path names. Raise ProblemError 404 if the caller may not see it."""
-    return _found(await parts.view.find(task_uuid, user=owner), "task")
+    return _found(await parts_of(request).view.find(task_uuid, user=owner), "task")
 
 
-async def visible_batch(batch_uuid: UUID, owner: Owner, parts: Parts) -> TaskBatch:
+async def visible_batch(request: Request, batch_uuid: UUID, owner: Owner) -> TaskBatch:
     """Return the batch that the path names. Raise ProblemError 404 if the caller may not see it."""
-    return _found(await parts.view.find_batch(batch_uuid, user=owner), "batch")
+    return _found(await parts_of(request).view.find_batch(batch_uuid, user=owner), "batch")
 
 
 def _found(thing: T | None, kind: str) -> T:

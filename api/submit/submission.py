@@ -4,7 +4,7 @@ import json
 import re
 from hashlib import sha256
 from typing import Literal
-from uuid import UUID, uuid4, uuid5
+from uuid import UUID, uuid5
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -13,6 +13,7 @@ from api.problems import ProblemError
 from api.submit.refusals import refusal
 from api.submit.texts import check_label, check_metadata
 from api.submit.unknown_fields import fields_of, unknown_fields
+from api.uuids import random_uuid
 from common.errors import ErrorCode, PermanentError
 from common.kafka.lanes import DEFAULT_PRIORITY, HIGHEST, LOWEST
 from common.outbound.addresses import AddressPolicy, validate_text
@@ -204,12 +205,12 @@ def song_of(sha256_hex: str | None) -> str:
 def batch_uuid(user: str, idempotency_key: str | None) -> UUID:
     """As `task_uuid`, for a batch. The ids of its tasks follow from its own."""
     # With a namespace of its own, so that a batch and a task may have the same key.
-    return uuid4() if idempotency_key is None else uuid5(_BATCHES, f"{user}:{idempotency_key}")
+    return random_uuid() if idempotency_key is None else uuid5(_BATCHES, f"{user}:{idempotency_key}")
 
 
 def task_uuid(user: str, idempotency_key: str | None) -> UUID:
     """Return a new id, or, with a key, the id that belongs to this user and key."""
     if idempotency_key is None:
-        return uuid4()
+        return random_uuid()
     # Unambiguous: a user's name in HTTP Basic contains no colon.
     return uuid5(_NAMESPACE, f"{user}:{idempotency_key}")

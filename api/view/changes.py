@@ -57,6 +57,10 @@ class Changes:
                 if not self._watches[task_uuid]:
                     del self._watches[task_uuid]
 
+    @property
+    def are_watched(self) -> bool:
+        return bool(self._watches)
+
     def tell(self, statuses: Iterable[Status]) -> None:
         with self._lock:
             for status in statuses:

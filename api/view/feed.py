@@ -36,7 +36,10 @@ _MAX_RECORDS = 2000
 # After a few records the feed rests, so that the next poll brings more at once: a poll costs as much as
 # reading 20 records. A request that waits for the view ends the rest.
 _REST_S = 0.05
-_FEW_RECORDS = 200
+_FEW_RECORDS = 500
+# While many tasks are submitted, the rests are longer, unless somebody watches a task.
+_MANY_RECORDS = 10
+_LONG_REST_S = 0.2
 _FETCH_MAX_BYTES = 8 * 1024 * 1024
 _LOOK_AROUND_S = 30.0
 _PRUNE_EVERY_S = 3600.0
@@ -185,7 +188,8 @@ class Feed:
             if not self._stuck:
                 self._read_position.heard()
             if batch.count < _FEW_RECORDS:
-                self._read_position.rest(_REST_S)
+                is_long = batch.count >= _MANY_RECORDS and not self._changes.are_watched
+                self._read_position.rest(_LONG_REST_S if is_long else _REST_S)
         if self._read_position.is_awaited:
             # The position can be beyond the last record: markers of transactions take offsets, too.
             positions = {p: source.position(p, timeout_ms=_TIMEOUT_MS) for p in partitions}

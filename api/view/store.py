@@ -44,6 +44,8 @@ from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch, Wor
 
 log = logging.getLogger(__name__)
 
+_ASKED_AT_ONCE = 500
+
 
 @dataclass
 class Batch:
@@ -131,18 +133,22 @@ class Store:
     def apply(self, batch: Batch) -> list[Status]:
         """Store the batch, and return the statuses that have changed. If it raises, nothing is stored."""
         with self._open_file as connection:
-            before = self._known({status.task_uuid for status in batch.statuses})
+            before = self._known(status.task_uuid for status in batch.statuses)
             after = dict(before)
             for status in batch.statuses:
-                after[status.task_uuid] = merged(after.get(status.task_uuid), status)
-            changed = {key for key, status in after.items() if status is not before.get(key)}
-            connection.executemany(UPSERT_TASK, [task_row(after[key]) for key in changed])
-            known = changed & before.keys()
-            late = [key for key in known if fixed_columns(after[key]) != fixed_columns(before[key])]
-            connection.executemany(SET_FIXED, [(*fixed_columns(after[key]), key.bytes) for key in late])
+                key = status.task_uuid
+                after[key] = merged(after.get(key), status)
+            # Most tasks are new. A UUID computes its hash anew each time that a dictionary is asked for it.
+            changed = list(after.values())
+            if before:
+                changed = [s for s in changed if s is not before.get(s.task_uuid)]
+            known = [(before[s.task_uuid], s) for s in changed if s.task_uuid in before] if before else []
+            connection.executemany(UPSERT_TASK, map(task_row, changed))
+            late = [s for earlier, s in known if fixed_columns(s) != fixed_columns(earlier)]
+            connection.executemany(SET_FIXED, [(*fixed_columns(s), s.task_uuid.bytes) for s in late])
             connection.executemany(outcomes.INSERT, outcomes.rows(batch.statuses, after))
-            connection.executemany(UPSERT_USAGE, filter(None, (usage_row(after[key]) for key in changed)))
-            useless = [(key.bytes,) for key in changed if ended_without_stems(after[key])]
+            connection.executemany(UPSERT_USAGE, filter(None, map(usage_row, changed)))
+            useless = [(s.task_uuid.bytes,) for s in changed if ended_without_stems(s)]
             connection.executemany(REMOVE_USAGE, useless)
             connection.executemany(
                 "INSERT OR REPLACE INTO deliveries VALUES (?,?,?,?,?)", map(delivery_row, batch.deliveries)
@@ -155,14 +161,15 @@ class Store:
                 "INSERT OR REPLACE INTO offsets VALUES (?,?,?)",
                 [(topic, number, offset) for (topic, number), offset in batch.offsets.items()],
             )
-        now, earlier = [after[key] for key in changed], [before[key] for key in known]
-        moved, callbacks, working = _queued_by_user(now), _callbacks_by_user(now), _worked_on_by_user(now)
+        earlier = [status for status, _ in known]
+        moved, callbacks = _queued_by_user(changed), _callbacks_by_user(changed)
+        working = _worked_on_by_user(changed)
         moved.subtract(_queued_by_user(earlier))
         callbacks.subtract(_callbacks_by_user(earlier))
         working.subtract(_worked_on_by_user(earlier))
         self._backlog.change(moved, after, callbacks, working)
         self._workers.add(batch.workers)
-        return [after[key] for key in changed]
+        return changed
 
     def prune(self, before_s: float) -> None:
         """Remove what has not changed since `before_s` (seconds since the epoch)."""
@@ -215,13 +222,14 @@ class Store:
         self._backlog.reset(queued, dict(self._open_file.execute(callbacks).fetchall()), working)
 
     def _known(self, wanted: Iterable[UUID]) -> dict[UUID, Status]:
+        by_bytes = {task_uuid.bytes: task_uuid for task_uuid in wanted}
         found = {}
-        for task_uuid in wanted:
-            row = self._open_file.execute(
-                "SELECT status FROM tasks WHERE task_uuid = ?", (task_uuid.bytes,)
-            ).fetchone()
-            if row:
-                found[task_uuid] = unpack(row[0])
+        keys = [*by_bytes]
+        for at in range(0, len(keys), _ASKED_AT_ONCE):
+            some = keys[at : at + _ASKED_AT_ONCE]
+            sql = f"SELECT task_uuid, status FROM tasks WHERE task_uuid IN ({','.join('?' * len(some))})"
+            for key, status in self._open_file.execute(sql, some):
+                found[by_bytes[key]] = unpack(status)
         return found
 
 

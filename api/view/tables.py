@@ -12,7 +12,7 @@ from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch, Wor
 Row = tuple[Any, ...]
 
 # Raise this with every change of the tables, and of what the view stores in them.
-SCHEMA_VERSION = 10
+SCHEMA_VERSION = 11
 _SCHEMA = """
 CREATE TABLE tasks (
     task_uuid BLOB PRIMARY KEY, user TEXT NOT NULL, submitted_at REAL NOT NULL, state TEXT NOT NULL,
@@ -73,6 +73,7 @@ INSERT INTO batches VALUES (?,?,?,?,?) ON CONFLICT DO UPDATE SET is_open = exclu
     batch = excluded.batch WHERE NOT excluded.is_open
 """
 _CACHE_KB = 32 * 1024
+_MAX_UNPACKED_BYTES = 1024
 _CHECKPOINT_PAGES = 8192
 
 
@@ -102,12 +103,16 @@ def is_made_for(connection: sqlite3.Connection, origin: str) -> bool:
 
 
 def pack(status: Status) -> bytes:
-    """Compress a status to a quarter: a result has each link twice, and the links are similar."""
-    return zlib.compress(status.to_bytes(), 1)
+    """Compress a status with a result to a quarter: it has each link twice, and the links are similar.
+
+    Others stay as they are. They are short, most are soon replaced, and packing takes longer than storing.
+    """
+    value = status.to_bytes()
+    return zlib.compress(value, 1) if len(value) > _MAX_UNPACKED_BYTES else value
 
 
 def unpack(packed: bytes) -> Status:
-    return Status.model_validate_json(zlib.decompress(packed))
+    return Status.model_validate_json(packed if packed.startswith(b"{") else zlib.decompress(packed))
 
 
 def task_row(status: Status) -> Row:

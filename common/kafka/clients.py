@@ -13,6 +13,7 @@ from kafka.admin import MemberToRemove
 from kafka.errors import KafkaError
 
 from common.kafka.assignor import EvenTopicsAssignor
+from common.kafka.group_producer import GroupProducer
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.net_client import cleaned_up_client
 from common.settings.schema import KafkaSettings, TransactionSettings, WorkerSettings
@@ -31,6 +32,8 @@ _BOOTSTRAP_TIMEOUT_MS = 5000
 # The client's default of 30 s is longer than a session. After an outage the members would come back too late
 # to keep their partitions, and every running job would be done again.
 _RECONNECT_BACKOFF_MAX_MS = 1000
+# The client's own counters. Nobody reads them, and they take a part of its time with each record.
+WITHOUT_METRICS = {"metrics_enabled": False}
 
 
 def kafka_options(settings: KafkaSettings) -> dict[str, Any]:
@@ -135,10 +138,16 @@ def idempotent_producer(settings: KafkaSettings, **options: Any) -> KafkaProduce
     return _producer({**kafka_options(settings), "enable_idempotence": True, "linger_ms": 0, **options})
 
 
-def _producer(options: Mapping[str, Any]) -> KafkaProducer:
+def group_producer(settings: KafkaSettings, **options: Any) -> KafkaProducer:
+    """Return a producer without transactions, whose records go out by `flush` alone. Raises KafkaError."""
+    return _producer({**kafka_options(settings), "enable_idempotence": True, **options}, GroupProducer)
+
+
+def _producer(options: Mapping[str, Any], kind: type[KafkaProducer] = KafkaProducer) -> KafkaProducer:
     with cleaned_up_client() as net_client:
-        return KafkaProducer(
-            **{"acks": "all", "allow_auto_create_topics": False, **options}, kafka_client=net_client
+        return kind(
+            **{"acks": "all", "allow_auto_create_topics": False, **WITHOUT_METRICS, **options},
+            kafka_client=net_client,
         )
 
 

@@ -41,6 +41,7 @@ def topic_source(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
     with cleaned_up_client() as net_client:
         return KafkaConsumer(
             **clients.kafka_options(settings),
+            **clients.WITHOUT_METRICS,
             kafka_client=net_client,
             auto_offset_reset="earliest",
             enable_auto_commit=False,

@@ -5,12 +5,13 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from selectors import EVENT_READ
 from typing import Any
 
 from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 from kafka.net.compat import KafkaNetClient
 from kafka.net.manager import KafkaConnectionManager
-from kafka.net.selector import NetworkSelector
+from kafka.net.selector import NetworkSelector, Task
 
 
 @contextmanager
@@ -24,7 +25,7 @@ def cleaned_up_client() -> Iterator[Callable[..., KafkaNetClient]]:
     made: list[KafkaNetClient] = []
 
     def make(**options: Any) -> KafkaNetClient:
-        net = NetworkSelector(**options)
+        net = _Net(**options)
         made.append(_NetClient(net, _Manager(net, **options)))
         return made[-1]
 
@@ -37,6 +38,36 @@ def cleaned_up_client() -> Iterator[Callable[..., KafkaNetClient]]:
         if isinstance(error, KafkaTimeoutError) and reasons:
             raise KafkaConnectionError("; ".join([str(error), *reasons])) from error
         raise
+
+
+class _Net(NetworkSelector):  # type: ignore[misc]  # kafka-python has no types
+    """Waits for sockets with fewer questions to the system than the base class asks."""
+
+    _is_woken = False
+
+    def register_event(self, fileobj: Any, event: int, task: Any) -> None:
+        """Register a socket, as before each read and each write.
+
+        The base class looks whether the socket is registered. Where it is not, as almost always, the error
+        describes the socket with both of its addresses.
+        """
+        if fileobj.fileno() in list(self._selector.get_map() or ()):
+            super().register_event(fileobj, event, task)
+            return
+        task = task if isinstance(task, Task) else Task(task)
+        self._selector.register(fileobj, event, (task, None) if event == EVENT_READ else (None, task))
+
+    def wakeup(self) -> None:
+        """Wake the thread, unless another call has just done so."""
+        if not self._is_woken:
+            self._is_woken = True
+            super().wakeup()
+
+    def _process_events(self, event_list: Any) -> None:
+        super()._process_events(event_list)
+        # After the wake-up is taken, and before the thread looks at what there is to do: whoever was not to
+        # wake it has put its work there before.
+        self._is_woken = False
 
 
 class _NetClient(KafkaNetClient):  # type: ignore[misc]  # kafka-python has no types

@@ -23,7 +23,6 @@ from common.observability.log_output import Clock, FormatOnce, LogFile, leave_ou
 
 Format = Literal["text", "json"]
 
-_TEXT = "%(asctime)s %(levelname)s %(name)s %(task)s%(shown)s%(request)s"
 # A stranger's text in a line must not fill the file.
 _MAX_MESSAGE_CHARS = 4000
 _MAX_EXCEPTION_CHARS = 20_000
@@ -72,7 +71,7 @@ def printable(text: str) -> str:
 
 
 def _without_keys(text: str) -> str:
-    return _API_KEY.sub(r"\1…", text)
+    return _API_KEY.sub(r"\1…", text) if "uvr_" in text else text
 
 
 def _cut(text: str, most: int) -> str:
@@ -92,16 +91,16 @@ class _TextFormatter(_Formatter):
     """Writes a line for people. No address, file name or error text from a stranger can forge a line."""
 
     def __init__(self) -> None:
-        super().__init__(_TEXT)
+        super().__init__()
         self._clock = Clock()
 
     def format(self, record: logging.LogRecord) -> str:
         task, request = _task.get(), _request.get()
-        record.task = f"[{task}] " if task else ""
-        record.request = f" request_id={request}" if request else ""
-        record.shown = _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS)
-        record.asctime = self._clock.text(record.created)
-        line = printable(self.formatMessage(record))
+        shown = _cut(_without_keys(record.getMessage()), _MAX_MESSAGE_CHARS)
+        line = printable(
+            f"{self._clock.text(record.created)} {record.levelname} {record.name} "
+            f"{f'[{task}] ' if task else ''}{shown}{f' request_id={request}' if request else ''}"
+        )
         return f"{line}\n{_indented(self.formatException(record.exc_info))}" if record.exc_info else line
 
 

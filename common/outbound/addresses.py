@@ -22,6 +22,8 @@ _CACHED_HOSTS = 1024
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+# Most addresses. They are shown as they are, and need not be taken apart and put together again.
+_WITHOUT_SECRETS = re.compile(r"https?://(?P<netloc>[a-z0-9.-]+(:[0-9]+)?)(/[\w.~%+,=/-]*)?", re.ASCII)
 _BRACKETED = re.compile(r"\[[^\[\]]*\](:.*)?")
 
 
@@ -108,6 +110,8 @@ def without_secrets(url: str) -> str | None:
 
     Returns None for any other text than an http or https address, since its secrets cannot be found.
     """
+    if _WITHOUT_SECRETS.fullmatch(url):
+        return url
     try:
         parts = urlsplit(url)
     except ValueError:
@@ -120,6 +124,8 @@ def without_secrets(url: str) -> str | None:
 
 def host_of(url: str) -> str | None:
     """Returns the host of an http or https address, with the port if the address names one; else None."""
+    if plain := _WITHOUT_SECRETS.fullmatch(url):
+        return plain["netloc"]
     shown = without_secrets(url)
     return None if shown is None else urlsplit(shown).netloc
 

@@ -12,6 +12,7 @@ from api.publishing.outbox import NotConfirmed, Outbox
 from common.tasks.messages import Task
 
 PATIENCE_S = 20
+NEVER_S = 1e9
 
 
 class Groups:
@@ -63,9 +64,9 @@ def test_messages_that_come_while_a_group_is_on_its_way_are_the_next_group():
     session, first, others = Groups(), task(), [task() for _ in range(5)]
 
     async def story(outbox):
-        results = [outbox.put(first)]
+        results = [outbox.put(first, NEVER_S)]
         await asyncio.to_thread(session.is_sending.wait, PATIENCE_S)
-        results += [outbox.put(other) for other in others]
+        results += [outbox.put(other, NEVER_S) for other in others]
         session.may_send.set()
         await asyncio.gather(*results)
 
@@ -77,10 +78,10 @@ def test_a_message_that_nobody_waits_for_any_more_is_not_sent():
     session, first, given_up, last = Groups(), task(), task(), task()
 
     async def story(outbox):
-        results = [outbox.put(first)]
+        results = [outbox.put(first, NEVER_S)]
         await asyncio.to_thread(session.is_sending.wait, PATIENCE_S)
-        outbox.put(given_up).cancel()
-        results.append(outbox.put(last))
+        outbox.put(given_up, NEVER_S).cancel()
+        results.append(outbox.put(last, NEVER_S))
         session.may_send.set()
         await asyncio.gather(*results)
 
@@ -95,7 +96,7 @@ def test_a_message_that_the_session_refuses_keeps_no_other_back(error):
     session.fails[refused] = error
 
     async def story(outbox):
-        refusal, result = outbox.put(refused), outbox.put(other)
+        refusal, result = outbox.put(refused, NEVER_S), outbox.put(other, NEVER_S)
         with pytest.raises(NotConfirmed, match=str(error)):
             await refusal
         await result
@@ -110,7 +111,7 @@ def test_a_close_hands_over_what_was_put_before():
 
     async def story(outbox):
         for each in tasks:
-            outbox.put(each)
+            outbox.put(each, NEVER_S)
 
     with_outbox(session, story)
     assert [each for group in session.sent for each in group] == tasks
@@ -122,6 +123,34 @@ def test_confirmations_from_several_threads_all_arrive():
             threading.Thread(target=confirmed, args=(None,)).start()
 
     async def story(outbox):
-        await asyncio.gather(*(outbox.put(task()) for _ in range(200)))
+        await asyncio.gather(*(outbox.put(task(), NEVER_S) for _ in range(200)))
 
     with_outbox(FromThreads(), story)
+
+
+def test_what_is_not_confirmed_in_time_fails_each_at_its_own_time():
+    session = Groups()
+    session.may_send.set()
+    session.confirms = False
+
+    async def story(outbox):
+        now_s = asyncio.get_running_loop().time()
+        early, late, patient = (outbox.put(task(), now_s + due_s) for due_s in (0.05, 0.1, NEVER_S))
+        with pytest.raises(TimeoutError):
+            await late
+        assert early.done()
+        assert isinstance(early.exception(), TimeoutError)
+        assert not patient.done()
+
+    with_outbox(session, story)
+
+
+def test_what_is_confirmed_is_not_kept_until_it_would_be_due():
+    session = Groups()
+    session.may_send.set()
+
+    async def story(outbox):
+        await asyncio.gather(*(outbox.put(task(), NEVER_S) for _ in range(100)))
+        assert not outbox._due
+
+    with_outbox(session, story)

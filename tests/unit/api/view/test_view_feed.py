@@ -1,5 +1,7 @@
 """The feed: from where the file says, past what is no message, and afresh when the topics are others."""
 
+import asyncio
+import contextlib
 import json
 from types import SimpleNamespace
 from uuid import UUID
@@ -9,7 +11,7 @@ from kafka import TopicPartition
 from kafka.errors import KafkaConnectionError
 
 from api.view.changes import Changes
-from api.view.feed import Feed
+from api.view.feed import _LONG_REST_S, _MANY_RECORDS, _REST_S, Feed
 from api.view.read_position import ReadPosition
 from api.view.reader import Query, Reader
 from api.view.store import Store
@@ -231,3 +233,23 @@ def test_topics_that_are_shorter_than_what_was_read_are_others(start, path):
     again.records[TASKS] = [task(3)]
     start(again)
     assert known(path) == [3]
+
+
+@pytest.mark.parametrize(
+    ("count", "is_watched", "rest_s"),
+    [(1, False, _REST_S), (_MANY_RECORDS, False, _LONG_REST_S), (_MANY_RECORDS, True, _REST_S)],
+)
+def test_rests_are_long_only_under_load_while_nobody_watches(path, count, is_watched, rest_s):
+    log, changes, read_position, rests = Log(), Changes(), ReadPosition(), []
+    read_position.rest = rests.append
+    log.records[TASKS] = [task(number) for number in range(count)]
+
+    async def read() -> None:
+        with changes.watch(UUID(int=1)) if is_watched else contextlib.nullcontext():
+            feed = Feed(KafkaSettings(), Store(path), Reader(path), read_position, changes, log.connect)
+            feed.start()
+            await asyncio.to_thread(wait_for, lambda: rests, 20, "rest")
+            await asyncio.to_thread(feed.stop)
+
+    asyncio.run(read())
+    assert rests == [rest_s]

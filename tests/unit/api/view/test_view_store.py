@@ -9,7 +9,7 @@ from kafka import TopicPartition
 
 from api.view import statistics
 from api.view.reader import Position, Query, Reader
-from api.view.store import Batch, Store
+from api.view.store import _ASKED_AT_ONCE, Batch, Store
 from common.tasks.messages import DeliveryAttempt, State, Status
 
 WEEK_S = 7 * 24 * 3600
@@ -237,3 +237,20 @@ def test_every_question_has_its_index(store, path):
         sql = f"SELECT user, sum(result_bytes) FROM tasks WHERE result_bytes IS NOT NULL{whose} GROUP BY user"
         plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}"))
         assert "USING COVERING INDEX tasks_with_results" in plan
+
+
+def test_a_short_status_is_kept_as_it_is_and_a_long_one_packed(store, path):
+    long = status(2, label="x" * 100, metadata={"text": "x" * 2000})
+    store.apply(Batch([status(1), long]))
+    kept = dict(sqlite3.connect(path).execute("SELECT label, status FROM tasks").fetchall())
+    assert kept[None] == status(1).to_bytes()
+    assert len(kept[long.label]) < 500
+    assert Reader(path).statuses([UUID(int=1), UUID(int=2)]) == {UUID(int=1): status(1), UUID(int=2): long}
+
+
+def test_more_tasks_than_are_looked_for_at_once_are_merged_with_what_is_known(store, path):
+    count = 2 * _ASKED_AT_ONCE + 1
+    store.apply(Batch([status(number) for number in range(count)]))
+    ended = [status(number, state=State.CANCELLED, at=9e9) for number in range(count)]
+    assert len(store.apply(Batch([*ended, *ended]))) == count
+    assert store.apply(Batch(ended)) == []

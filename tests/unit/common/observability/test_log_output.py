@@ -53,3 +53,13 @@ def test_times_are_shown_as_logging_shows_them(epoch_s):
     clock.text(1_700_000_000.5)
     logged.created, logged.msecs = epoch_s, int((epoch_s - int(epoch_s)) * 1000) + 0.0
     assert clock.text(epoch_s) == logging.Formatter().formatTime(logged)
+
+
+def test_a_record_that_cannot_be_shown_ends_no_work(tmp_path, monkeypatch):
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    handler = LogFile(tmp_path / "service.log", maxBytes=100, encoding="utf-8")
+    wrong = logging.LogRecord("name", logging.INFO, "", 0, "%d", ("text",), None)
+    handler.emit(wrong)
+    handler.emit(record("right"))
+    handler.close()
+    assert (tmp_path / "service.log").read_text() == "right\n"
