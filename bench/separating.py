@@ -125,7 +125,7 @@ def _load_engine(model_dir: Path, model: str, where: Device) -> tuple[Separate, 
         fetch = [sys.executable, "-m", "processor", "models", "fetch", model, "--dir", str(model_dir)]
         subprocess.run([*fetch, "--device", where, "--precision", precision], check=True)
     plan = installation.kept_plan(files, choice, precision)
-    if loaded_model.uses_torch(files, choice):
+    if loaded_model.uses_torch(files, choice, plan):
         import torch
 
         torch.set_num_interop_threads(1)

@@ -1,5 +1,6 @@
 """Holds the loaded model of the engine's process, and separates songs with it."""
 
+import functools
 import logging
 import time
 from collections.abc import Callable
@@ -30,10 +31,6 @@ def load(
     choice = installation.choose_device(files, requested)
     loader = _Loader(files, choice)
     plan = installation.kept_plan(files, choice, precision)
-    if loaded_model.uses_torch(files, choice):
-        import torch
-
-        torch.set_num_interop_threads(1)
     model = loader.load(plan)
     return WarmModel(loader, plan, model, device.confirm(requested, model.placement), format)
 
@@ -48,12 +45,17 @@ class _Loader:
     def load(self, plan: Plan | None) -> LoadedModel:
         """Load the model as planned; where that fails, by its own runtime. Raises ModelUnavailable."""
         try:
-            return loaded_model.load(self.files, self.device, plan)
+            return self._load(plan)
         except Exception as error:  # a prepared file may fail in any way; the model has its own
             if plan is None:
                 raise
             log.warning("%s cannot be loaded as it was prepared", self.files.name, exc_info=error)
-            return loaded_model.load(self.files, self.device)
+            return self._load(None)
+
+    def _load(self, plan: Plan | None) -> LoadedModel:
+        if loaded_model.uses_torch(self.files, self.device, plan):
+            _keep_torch_to_one_network()
+        return loaded_model.load(self.files, self.device, plan)
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,14 @@ class WarmModel:
         # Loaded for this song alone: two loaded models would double the memory for a rare case.
         exact = self._loader.load(replace(self._plan, precision="fp32"))
         return run(exact), {**_computed(exact), "fallback": reason}
+
+
+@functools.cache
+def _keep_torch_to_one_network() -> None:
+    """Import torch, and let it start one network's work at a time. torch takes that setting once."""
+    import torch
+
+    torch.set_num_interop_threads(1)
 
 
 def _computed(model: LoadedModel) -> JsonObject:

@@ -11,6 +11,9 @@ from processor.separation.device import CPU, DeviceChoice
 from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import Plan, Precision, Runtime
 
+# Architectures whose converted networks are run from arrays to arrays.
+_CONVERTED_WITHOUT_TORCH = ("MDXC",)
+
 
 @dataclass(frozen=True)
 class Residual:
@@ -53,9 +56,10 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan | None = None) -> L
     return loaded
 
 
-def uses_torch(files: ModelFiles, device: DeviceChoice) -> bool:
-    """Tell whether the model needs torch: for the network, or for the spectra around it."""
-    return files.architecture != "MDX" or device != CPU
+def uses_torch(files: ModelFiles, device: DeviceChoice, plan: Plan | None) -> bool:
+    """Tell whether the model needs torch as it is planned: for the network, or for the spectra around it."""
+    is_converted = files.architecture in _CONVERTED_WITHOUT_TORCH and plan and plan.runtime == "openvino"
+    return device != CPU or not (files.architecture == "MDX" or is_converted)
 
 
 def architecture(files: ModelFiles) -> ModuleType:

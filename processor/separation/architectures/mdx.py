@@ -67,7 +67,12 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = DEFAULT_PLAN) -> 
     def estimate(mix: Mix) -> Iterator[Samples]:
         chunks = grid.chunks(mix.frames)
         return overlap_add.stream(
-            mix.open(), mix.frames, chunks, opened.runner, batch=opened.runner.most, threads=2
+            mix.open(),
+            mix.frames,
+            chunks,
+            opened.runner,
+            batch=opened.runner.most,
+            threads=opened.threads,
         )
 
     primary, secondary = stem_name(parameters.primary), stem_name(parameters.secondary)

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from processor.separation.architectures.mdxc_parameters import Mdx23cSettings
 from processor.separation.architectures.stft import Stft
 from processor.separation.runtimes.core import RunCore
 
@@ -12,18 +13,12 @@ CHANNELS = 2
 
 
 class Edges:
-    """Separates samples with a core that takes and gives spectra, both in float32.
+    """Separates samples with a core that takes and gives spectra, both in float32."""
 
-    `config` is the model's configuration; its `dim_f` are the bins of the core.
-    """
-
-    def __init__(self, config: Any, stems: int, device: str):
-        audio, model = config.audio, config.model
-        # Each scale halves the frames, or what `scale` says.
-        self._least_frames = 2 * int(model.scale[0]) ** int(model.num_scales)
-        self._n_fft, self._hop, self._bins = int(audio.n_fft), int(audio.hop_length), int(audio.dim_f)
-        self._stems = stems
-        self._stft = Stft(self._n_fft, self._hop, device)
+    def __init__(self, settings: Mdx23cSettings, device: str):
+        self._settings = settings
+        self._n_fft, self._bins = settings.n_fft, settings.bins
+        self._stft = Stft(settings.n_fft, settings.hop, device)
 
     def separate(self, samples: Tensor, core: RunCore) -> Tensor:
         """Separate [batch, 2, n] into [batch, stem, 2, m]."""
@@ -32,19 +27,19 @@ class Edges:
         # [batch, channel, frame, bin, 2] to [batch, channel × 2, bin, frame]
         values = spectra.permute(0, 1, 4, 3, 2).reshape(batch, 2 * CHANNELS, self._bins, frames)
         (found,) = core(values)
-        parts = found.reshape(batch, self._stems, CHANNELS, 2, self._bins, frames)
-        shape = (batch, self._stems, CHANNELS, frames, self._n_fft // 2 + 1)
+        parts = found.reshape(batch, self._settings.stems, CHANNELS, 2, self._bins, frames)
+        shape = (batch, self._settings.stems, CHANNELS, frames, self._n_fft // 2 + 1)
         whole = torch.zeros(shape, dtype=torch.complex64, device=samples.device)
         torch.view_as_real(whole)[..., : self._bins, :] = parts.permute(0, 1, 2, 5, 4, 3)
         return self._stft.samples(whole)
 
     def example(self, samples: int) -> tuple[Tensor, ...]:
         """Return the core's input for one chunk of `samples` samples."""
-        return self._input(samples // self._hop + 1)
+        return self._input(samples // self._settings.hop + 1)
 
     def traced(self) -> tuple[Tensor, ...]:
         """Return the core's input for a conversion, which holds for any number of frames."""
-        return self._input(self._least_frames)
+        return self._input(self._settings.least_frames)
 
     def _input(self, frames: int) -> tuple[Tensor, ...]:
         shape = (1, 2 * CHANNELS, self._bins, frames)

@@ -5,8 +5,8 @@ import threading
 import numpy as np
 
 from processor.separation.architectures.array_spectrum import ArraySpectrum
-from processor.separation.architectures.mdx_network import MdxNetwork
-from processor.separation.architectures.mdx_parameters import HOP_LENGTH, MdxParameters
+from processor.separation.architectures.mdx_parameters import HOP_LENGTH, ZEROED_BINS, MdxParameters
+from processor.separation.architectures.ready_network import ReadyNetwork
 from processor.separation.batches import Batches
 from processor.separation.device import DeviceChoice
 from processor.separation.overlap_add import Samples
@@ -16,10 +16,11 @@ from processor.separation.runtimes.core import OnnxSource, Plan
 
 def open_network(
     source: OnnxSource, parameters: MdxParameters, plan: Plan, device: DeviceChoice
-) -> MdxNetwork:
+) -> ReadyNetwork:
     """Open the network by the plan's runtime. Raises an error of the runtime where it refuses the file."""
     network = _opened(source, plan, device)
-    spectrum = ArraySpectrum(parameters.n_fft, HOP_LENGTH, parameters.bins, parameters.frames)
+    sizes = (parameters.n_fft, HOP_LENGTH, parameters.bins, parameters.frames)
+    spectrum = ArraySpectrum(*sizes, ZEROED_BINS)
     compensate = np.float32(parameters.compensate)
     # One run of the network at a time: a second one would cost memory. Its spectra are computed meanwhile.
     one_run = threading.Lock()
@@ -30,7 +31,7 @@ def open_network(
             (answer,) = network(spectra)
         return spectrum.samples(answer)[:, None] * compensate
 
-    return MdxNetwork(Batches(run, 1), network.placement)
+    return ReadyNetwork(Batches(run, 1), network.placement, threads=2)
 
 
 def _opened(source: OnnxSource, plan: Plan, device: DeviceChoice) -> ArrayNetwork:

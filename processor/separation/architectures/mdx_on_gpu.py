@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from processor.separation import gpu
-from processor.separation.architectures.mdx_network import MdxNetwork
 from processor.separation.architectures.mdx_parameters import HOP_LENGTH, MdxParameters
+from processor.separation.architectures.ready_network import ReadyNetwork
 from processor.separation.architectures.spectrum import Spectrum
 from processor.separation.device import DeviceChoice
 from processor.separation.overlap_add import Samples
@@ -20,7 +20,7 @@ MOST_AT_ONCE = 4
 
 def open_network(
     source: OnnxSource, parameters: MdxParameters, plan: Plan, device: DeviceChoice
-) -> MdxNetwork:
+) -> ReadyNetwork:
     """Open the network by the plan's runtime. Raises an error of the runtime where it refuses the file."""
     (core,) = open_cores((source,), plan, device)
     sizes = (parameters.n_fft, HOP_LENGTH, parameters.bins, parameters.frames)
@@ -37,4 +37,4 @@ def open_network(
             samples: Samples = gpu.to_host(spectrum.samples(answer))[:, None] * compensate
             return samples
 
-    return MdxNetwork(gpu.runner(run, device, on_cpu=1, most=MOST_AT_ONCE), core.placement)
+    return ReadyNetwork(gpu.runner(run, device, on_cpu=1, most=MOST_AT_ONCE), core.placement, threads=2)

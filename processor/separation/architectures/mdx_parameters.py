@@ -43,7 +43,7 @@ class MdxParameters:
             frames=2 ** int(entry["mdx_dim_t_set"]),
             compensate=float(entry["compensate"]),
             primary=primary,
-            secondary=_OTHER_STEMS.get(primary) or _opposite(primary),
+            secondary=other_stem(primary),
         )
 
     @property
@@ -62,5 +62,7 @@ class MdxParameters:
         return (1, 4, self.bins, self.frames)
 
 
-def _opposite(stem: str) -> str:
-    return stem.replace(_NO, "") if _NO in stem else _NO + stem
+def other_stem(stem: str) -> str:
+    """Return the library's name for the rest of the mix, as its `CommonSeparator.secondary_stem` does."""
+    opposite = stem.replace(_NO, "") if _NO in stem else _NO + stem
+    return _OTHER_STEMS.get(stem, opposite)

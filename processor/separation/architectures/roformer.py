@@ -5,50 +5,14 @@ The core is the network between the STFT and the complex mask: real tensors only
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from processor.separation.architectures.roformer_settings import CHANNELS, Settings
 from processor.separation.architectures.stft import Stft
 from processor.separation.runtimes.core import RunCore
-
-CHANNELS = 2
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The settings of a Roformer outside of its core. `keeps_length` fills the answer up to the input."""
-
-    n_fft: int
-    hop: int
-    win_length: int
-    normalized: bool
-    stems: int
-    keeps_length: bool
-
-    @property
-    def values(self) -> int:
-        """The number of real values in a frame of the spectra, both channels together."""
-        return 2 * CHANNELS * (self.n_fft // 2 + 1)
-
-
-def settings_of(configuration: dict[str, Any], path: str) -> Settings:
-    """Return what the library makes of a model's configuration; `path` is the model's file.
-
-    Raises ParameterValidationError (of the library) for a configuration that the library refuses.
-    """
-    from audio_separator.separator.roformer.configuration_normalizer import ConfigurationNormalizer
-
-    normal = ConfigurationNormalizer().normalize_from_file_path(configuration, path)
-    n_fft, win_length = normal.get("stft_n_fft", 2048), normal.get("stft_win_length", 2048)
-    hop, stems = normal.get("stft_hop_length", 512), normal.get("num_stems", 2)
-    # The library hands these two to Mel-Band Roformers only, which have `num_bands`.
-    mel_band = "num_bands" in normal
-    normalized = mel_band and normal.get("stft_normalized", False)
-    keeps_length = mel_band and normal.get("match_input_audio_length", False)
-    return Settings(n_fft, hop, win_length, bool(normalized), stems, bool(keeps_length))
 
 
 class Edges:

@@ -21,19 +21,34 @@ _FAST: tuple[Precision, ...] = ("bf16", "fp16")
 
 
 class OpenVinoNetwork:
-    """Runs a network on inputs of the shapes that it was compiled for, which is faster than for any shape."""
+    """Runs a network compiled for the shapes of its inputs, which is faster than for any shape.
+
+    Inputs of other shapes, as those of short songs, have it compiled again. Each compiled network holds the
+    weights once more, so only the latest is kept.
+    """
 
     placement: tuple[str, ...] = (PLACEMENT,)
 
     def __init__(self, path: Path, shapes: Shapes, precision: Precision):
         """`path` is an OpenVINO or an ONNX file. Raises RuntimeError where OpenVINO refuses it."""
+        self._path, self._precision = path, precision
+        self._request: Any = None
+        self._compile(shapes)
+
+    def _compile(self, shapes: Shapes) -> None:
+        self._request = None
         runtime = openvino.Core()
-        model = runtime.read_model(path)
+        model = runtime.read_model(self._path)
         model.reshape({number: list(shape) for number, shape in enumerate(shapes)})
-        self._request = runtime.compile_model(model, "CPU", _settings(precision)).create_infer_request()
+        settings = _settings(self._precision)
+        self._request = runtime.compile_model(model, "CPU", settings).create_infer_request()
+        self._shapes = shapes
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
         """Return the network's answers. The inputs lie in memory without gaps."""
+        shapes = tuple(value.shape for value in inputs)
+        if shapes != self._shapes:
+            self._compile(shapes)
         # Shared memory: the inputs are read where they are. The answers are the request's own memory, which
         # the next run writes again, so they are copied.
         answers = self._request.infer(list(inputs), share_inputs=True)

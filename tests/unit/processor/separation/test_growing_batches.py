@@ -10,7 +10,6 @@ import torch
 from common.errors import ErrorCode, TransientError
 from processor.models import model_files
 from processor.separation import device, gpu, loaded_model
-from processor.separation.architectures import mdx_on_gpu, mdxc
 from processor.separation.batches import GrowingBatches
 from tests.support import audio
 from tests.support.processor import random_checkpoints
@@ -165,9 +164,8 @@ def test_stems_are_the_same_whatever_runs_at_once(tmp_path, monkeypatch, name):
         return np.concatenate(list(loaded.estimate(as_mix(mix))), axis=2)
 
     alone = stems()
-    module = mdx_on_gpu if name == "centre" else mdxc
-    monkeypatch.setattr(module.gpu, "runner", growing)
-    monkeypatch.setattr(module.gpu, "threads", lambda device: 2)
+    monkeypatch.setattr(gpu, "runner", growing)
+    monkeypatch.setattr(gpu, "threads", lambda device: 2)
     together = stems()
     assert counts == {1, 2}
     assert np.abs(alone - together).max() < 1e-6 * max(np.abs(alone).max(), 1)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from processor.separation.architectures.array_spectrum import ArraySpectrum
+from processor.separation.architectures.mdx_parameters import ZEROED_BINS
 from processor.separation.architectures.spectrum import Spectrum
 
 HOP = 1024
@@ -26,7 +27,7 @@ def with_torch(*sizes: int) -> tuple[Way, Way]:
 
 
 def without_torch(*sizes: int) -> tuple[Way, Way]:
-    spectrum = ArraySpectrum(*sizes)
+    spectrum = ArraySpectrum(*sizes, ZEROED_BINS)
     return (
         lambda samples: torch.from_numpy(spectrum.of(samples.numpy())),
         lambda spectra: torch.from_numpy(spectrum.samples(spectra.numpy())),

@@ -1,0 +1,70 @@
+"""Without torch, the ends of MDXC's networks give the stems that the ends with torch give."""
+
+import numpy as np
+import pytest
+import torch
+
+from processor.separation.architectures import mdx23c, roformer
+from processor.separation.architectures.mdxc_by_arrays import Mdx23cEnds, RoformerEnds
+from processor.separation.architectures.mdxc_parameters import Mdx23cSettings
+from processor.separation.architectures.roformer_settings import Settings
+
+NEAREST_DB = 90
+
+
+def noise(*shape: int) -> np.ndarray:
+    return np.random.default_rng(sum(shape)).standard_normal(shape, np.float32)
+
+
+def ratio_db(expected: np.ndarray, found: np.ndarray) -> float:
+    error = np.square((expected - found).astype(np.float64)).sum()
+    return 10 * np.log10(np.square(expected.astype(np.float64)).sum() / error)
+
+
+class Core:
+    """Answers noise, which depends on the input, to arrays and to tensors alike."""
+
+    def __init__(self, stems: int, stem_axis: bool):
+        self._stems, self._stem_axis = stems, stem_axis
+
+    def __call__(self, spectra):
+        if isinstance(spectra, torch.Tensor):
+            return (torch.from_numpy(self(spectra.numpy())[0]),)
+        masks = noise(1, self._stems, *spectra.shape[1:]) + 0.1 * spectra[:, None]
+        return (masks if self._stem_axis else masks[:, 0],)
+
+
+# A BS-Roformer's, a Mel-Band Roformer's with each of its own settings, and one with a shorter window. The
+# last length is that of a song's only chunk, and not a whole number of frames.
+@pytest.mark.parametrize(
+    ("settings", "samples"),
+    [
+        (Settings(2048, 441, 2048, normalized=False, stems=1, keeps_length=False), 441 * 80),
+        (Settings(2048, 512, 1200, normalized=True, stems=2, keeps_length=False), 512 * 20),
+        (Settings(1024, 441, 1024, normalized=False, stems=2, keeps_length=True), 441 * 40 + 333),
+        (Settings(2048, 441, 2048, normalized=False, stems=1, keeps_length=False), 5000),
+    ],
+)
+def test_a_roformers_ends(settings, samples):
+    chunk = noise(2, samples)
+    core = Core(settings.stems, stem_axis=True)
+    expected = roformer.Edges(settings, "cpu").separate(torch.from_numpy(chunk)[None], core)[0].numpy()
+    found = RoformerEnds(settings).separate(chunk, core)
+    assert found.shape == expected.shape
+    assert ratio_db(expected, found) > NEAREST_DB
+    (input_,) = roformer.Edges(settings, "cpu").example(samples)
+    assert RoformerEnds(settings).shapes(samples) == (tuple(input_.shape),)
+
+
+@pytest.mark.parametrize(("bins", "stems"), [(1024, 2), (1025, 1)])
+def test_the_ends_of_mdx23c(bins, stems):
+    settings = Mdx23cSettings(2048, 512, bins, 4, stems)
+    core, ends = Core(stems, stem_axis=stems > 1), Mdx23cEnds(settings)
+    for samples in (512 * 70, 512 * 9):  # with one object, as songs of both kinds come
+        chunk = noise(2, samples)
+        expected = mdx23c.Edges(settings, "cpu").separate(torch.from_numpy(chunk)[None], core)[0].numpy()
+        found = ends.separate(chunk, core)
+        assert found.shape == expected.shape
+        assert ratio_db(expected, found) > NEAREST_DB
+        (input_,) = mdx23c.Edges(settings, "cpu").example(samples)
+        assert ends.shapes(samples) == (tuple(input_.shape),)
