@@ -20,7 +20,6 @@ from tests.support.processor import random_checkpoints
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.processor.mixes import as_mix
 
-
 _MORE_TRIALS = prepare._MORE_TRIALS
 
 
