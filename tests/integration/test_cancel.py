@@ -41,8 +41,10 @@ class House:
     def __init__(self, trio: Trio, store: S3Store, slow_store: SlowStore, directory: Path):
         self.trio, self.store, self.slow_store = trio, store, slow_store
         self.short = _song(directory / "short.wav", 1.0)
-        # Prepared and separated for a while; its stems are larger than one part of an upload.
+        # Prepared and separated for a while.
         self.long = _song(directory / "long.wav", 200.0, rate=8000)
+        # Its stems are larger than one part of an upload.
+        self.large = _song(directory / "large.wav", 100.0, rate=8000)
 
     @property
     def url(self) -> str:
@@ -186,7 +188,7 @@ def test_of_an_upload_nothing_stays(house: House):
     for time_ in range(TIMES):
         house.slow_store.go_on.clear()
         delayed = house.slow_store.delayed
-        task_uuid = house.submit(house.short if time_ else house.long)
+        task_uuid = house.submit(house.short if time_ else house.large)
         wait_for(lambda before=delayed: house.slow_store.delayed > before, PATIENCE_S, "upload")
         house.cancel(task_uuid)
         house.heard("uploader", task_uuid)
