@@ -122,9 +122,10 @@ def test_the_first_line_of_the_readme_does_too(stack, tmp_path):
 
 
 def adapted(stack: Stack, text: str) -> str:
-    """A document's commands or code with the ports, the password and the song of this stack."""
+    """A document's commands or code with the ports, the password, the song and the model of this stack."""
     song = f"http://127.0.0.1:{stack.env['DEMO_PORT']}/audio_example.mp3"
     text = stack.ports_of(text).replace("https://example.com/song.mp3", song)
+    text = text.replace("spleeter-2stems", stack.env["MODEL_NAME"])
     return text.replace('"admin", "password"', f'"admin", "{SECRETS["BASIC_AUTH_PASSWORD"]}"')
 
 

@@ -17,13 +17,16 @@ from schemathesis.generation.feedback import FeedbackSources
 from schemathesis.pytest._test_builder import build_operation_test
 from schemathesis.python._constants.orchestrator import make_constants_value_source
 from schemathesis.schemas import BaseSchema
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
+_REFUSALS = ["400", "401", "403", "404", "405", "406", "409", "415", "422", "428", "429", "5xx"]
 # Deterministic: the same requests in every run.
 _CONFIG = SchemathesisConfig.from_dict(
     {
         "seed": 1,
-        "generation": {"deterministic": True, "max-examples": 50},
+        "generation": {"deterministic": True, "max-examples": 20},
+        # The library's own, and 413: a list may have more items than fit into a body.
+        "checks": {"negative_data_rejection": {"expected-statuses": [*_REFUSALS, "413"]}},
         "auth": {"openapi": {"HTTPBasic": {"username": "admin", "password": "password"}}},
     }
 )
@@ -66,7 +69,14 @@ def _schema(app: FastAPI) -> BaseSchema:
 
 @settings(deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
 def _check(case: schemathesis.Case) -> None:
-    case.call_and_validate(excluded_checks=_EXCLUDED, additional_checks=_CHECKS)
+    excluded = [*_EXCLUDED, negative_data_rejection] if _is_lost_in_a_form(case) else _EXCLUDED
+    case.call_and_validate(excluded_checks=excluded, additional_checks=_CHECKS)
+
+
+def _is_lost_in_a_form(case: schemathesis.Case) -> bool:
+    """An empty list in a field's place is no part of a form at all, so the api sees nothing wrong."""
+    is_form = str(case.media_type).startswith("multipart/") and isinstance(case.body, dict)
+    return is_form and [] in case.body.values()
 
 
 def check(app: FastAPI, method: str, path: str) -> None:

@@ -31,9 +31,8 @@ def start(module: str, refused: tuple[str, ...]) -> subprocess.CompletedProcess[
 @pytest.mark.parametrize(
     ("module", "refused"),
     [
-        ("api.app", _PROCESSOR_ONLY + _UPLOADER_ONLY),
+        # Each imports the rest of its service.
         ("api.__main__", _PROCESSOR_ONLY + _UPLOADER_ONLY),
-        ("uploader.handler", _PROCESSOR_ONLY),
         ("uploader.__main__", _PROCESSOR_ONLY),
         ("uvr_client", (*_NOT_THE_CLIENTS, "typer", "rich")),
         ("uvr_client.command", _NOT_THE_CLIENTS),

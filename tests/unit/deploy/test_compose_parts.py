@@ -12,6 +12,7 @@ import pytest
 from common.settings.loading import EXIT_BAD_SETTINGS, EXIT_FENCED
 from deploy import hold
 from deploy import probe as probe_module
+from tests.support.forked_command import run_forked
 from tests.support.http_server import Connection, Request, ScriptedServer, in_turn, serve
 from tests.support.paths import REPOSITORY
 from tests.support.processes import ManagedProcess
@@ -174,14 +175,7 @@ def make_keys(directory: Path, environ: Mapping[str, str]) -> subprocess.Complet
     others = [directory / name for name in ("api", "processor")]
     for other in others:
         other.mkdir(exist_ok=True)
-    return subprocess.run(
-        [sys.executable, "-m", "deploy.store", "keys", *map(str, (directory, *others))],
-        cwd=REPOSITORY,
-        env=dict(environ),
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    return run_forked("deploy.store", "keys", *map(str, (directory, *others)), environment=environ)
 
 
 def keys_in(directory: Path) -> tuple[str, str]:

@@ -12,6 +12,7 @@ import pytest
 
 from common.settings.loading import EXIT_BAD_SETTINGS
 from tests.support.fork_server import ForkedProcess, ForkServer, Start, fork, server_for
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 from tests.support.processes import die_with_parent
 from tests.support.waiting import wait_for
@@ -101,6 +102,16 @@ def test_a_forked_process_finds_what_a_started_one_finds(house):
             check=True,
         )
     assert forked == json.loads(house.log.read_text())
+
+
+def test_a_command_has_streams_and_a_directory_of_its_own(modules, tmp_path):
+    (modules / "echo.py").write_text(
+        "import os, sys\n"
+        "if __name__ == '__main__': print(sys.stdin.read()), print(os.getcwd(), file=sys.stderr), sys.exit(3)"
+    )
+    environment = {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{modules}"}
+    done = run_forked("echo", environment=environment, directory=tmp_path, given="said")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said\n", f"{tmp_path}\n")
 
 
 def test_a_package_is_run_by_its_main_module(house):
