@@ -73,9 +73,8 @@ def test_a_core_answers_by_openvino_what_it_answers_by_torch(converted):
             assert level_db(theirs.numpy(), ours.numpy()) > 60
 
 
-@pytest.mark.parametrize(
-    "length", ["long", "short"]
-)  # the shorter song has chunks of other shapes, for torch
+# The shorter song has chunks of other shapes, for torch.
+@pytest.mark.parametrize("length", ["long", "short"])
 def test_songs_get_the_stems_that_torch_gives(converted, tmp_path, length):
     files, plan = converted
     mix = audio.noise(LONG_S.get(files.name, 12.3) if length == "long" else 1.5, peak=0.3)
