@@ -45,7 +45,7 @@ def write_vr(
     layout: str = "1band_sr44100_hl1024",
     v51: bool = True,
     *,
-    outputs: int = 4,
+    outputs: int = 8,
     outputs_lstm: int = 8,
     kib: int = _SMALLEST_VR_KIB,
     initialise: Callable[[torch.nn.Module], torch.nn.Module] | None = None,
