@@ -1,6 +1,7 @@
 """A process that has imported what others need, and forks for each; see `tests.support.fork_server`."""
 
 import contextlib
+import functools
 import gc
 import importlib
 import importlib.util
@@ -122,7 +123,27 @@ def _load(start: Start) -> None:
     """Imports what a process needs, once."""
     for name in (_main_of(start.module), *start.preloaded):
         importlib.import_module(name)
+    if "boto3" in sys.modules:
+        _load_s3()
     gc.freeze()  # a child's garbage collection would copy all these objects by writing to them
+
+
+@functools.cache
+def _load_s3() -> None:
+    """Reads botocore's descriptions of S3, which it would parse again for each of a process's sessions."""
+    import boto3
+    from botocore.loaders import JSONFileLoader
+
+    read, kept = JSONFileLoader.load_file, dict[str, Any]()
+
+    def load_file(self: JSONFileLoader, path: str) -> Any:
+        if path not in kept:
+            kept[path] = read(self, path)
+        return kept[path]
+
+    JSONFileLoader.load_file = load_file
+    keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-east-1"}
+    boto3.session.Session().client("s3", **keys)
 
 
 def _run(start: Start) -> None:
