@@ -38,8 +38,8 @@ class Outbox:
     def put(self, message: Sendable, due_s: float) -> asyncio.Future[None]:
         """Return a future that is done once the message is confirmed, or fails with NotConfirmed.
 
-        It fails with TimeoutError at `due_s` of the loop's clock, or later if a message that was put before is
-        due later. A message whose future has failed or is cancelled before its turn is not sent.
+        It fails with TimeoutError at `due_s` of the clock of the loop, or later if an earlier message is due
+        later. A message whose future has failed or is cancelled before its turn is not sent.
         """
         result: asyncio.Future[None] = self._loop.create_future()
         self._due.append((due_s, result))

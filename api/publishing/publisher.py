@@ -89,10 +89,9 @@ class KafkaPublisher:
             if connection is not None:
                 await connection.outbox.put(message, due_s)
             else:
-                # With a time-out of its own: meanwhile the next outbox may get messages that are due later.
+                connection = await self._connected_by(due_s)
+                # With a time-out of its own: the outbox may have messages already that are due later.
                 async with asyncio.timeout_at(due_s):
-                    while (connection := self._connection) is None:
-                        await self._connected.wait()
                     await connection.outbox.put(message, due_s)
         except TimeoutError:
             reason = "Kafka did not confirm in time" if connection else self._reason
@@ -103,6 +102,13 @@ class KafkaPublisher:
             raise PublisherUnavailable(str(error)) from error
         finally:
             self._waiting -= 1
+
+    async def _connected_by(self, due_s: float) -> _Connection:
+        """Return the next connection. Raise TimeoutError at `due_s` of the loop's clock."""
+        async with asyncio.timeout_at(due_s):
+            while (connection := self._connection) is None:
+                await self._connected.wait()
+            return connection
 
     async def close(self) -> None:
         self._stop.set()

@@ -194,6 +194,24 @@ def test_the_wait_is_told_by_what_tasks_took_of_late_and_how_many_are_worked_on(
     assert reader.queue_place(2.0).eta_s == 30.0
 
 
+def test_what_tasks_took_is_read_again_only_after_a_change(store, path, monkeypatch):
+    read = []
+    page = Reader.page
+    monkeypatch.setattr(Reader, "page", lambda self, query: read.append(query) or page(self, query))
+    reader, times = Reader(path), {"downloading": 10.0, "uploading": 20.0}
+    store.apply(
+        Batch([status(1), status(2, state=State.SEPARATING), status(3, state="succeeded", times=times)])
+    )
+    assert [reader.queue_place(1.0).eta_s for _ in range(3)] == [10.0] * 3
+    assert len(read) == 1
+    store.apply(Batch([status(4, state=State.SEPARATING)]))
+    assert reader.queue_place(1.0).eta_s == 5.0
+    store.remove()
+    store.open("here")
+    reader.reopen()
+    assert reader.queue_place(1.0).eta_s is None
+
+
 def test_old_tasks_go_and_those_that_are_still_told_of_stay(store, path):
     now = time.time()
     old, busy = status(1, submitted_at=1.0, at=2.0), status(2, submitted_at=1.0, at=now)
