@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from processor.separation.runtimes import cpus
+from processor.separation.runtimes import cpus, mapped_file
 from processor.separation.runtimes.array_network import Array
 from processor.separation.runtimes.core import Precision, Shapes
 
@@ -41,7 +41,8 @@ class OpenVinoNetwork:
         model = runtime.read_model(self._path)
         model.reshape({number: list(shape) for number, shape in enumerate(shapes)})
         settings = _settings(self._precision)
-        self._request = runtime.compile_model(model, "CPU", settings).create_infer_request()
+        with mapped_file.released(self._path.with_suffix(".bin")):
+            self._request = runtime.compile_model(model, "CPU", settings).create_infer_request()
         self._shapes = shapes
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
