@@ -28,10 +28,6 @@ def level_db(expected: np.ndarray, found: np.ndarray) -> float:
     return 10 * np.log10(np.square(expected.astype(np.float64)).sum() / error)
 
 
-def never():
-    raise AssertionError("torch was asked for")
-
-
 def stems(loaded: loaded_model.LoadedModel, tmp_path: Path, mix: np.ndarray) -> dict[str, np.ndarray]:
     target = tmp_path / loaded.runtime
     target.mkdir()
@@ -64,14 +60,14 @@ def test_a_core_answers_by_openvino_what_it_answers_by_torch(converted):
         generator = torch.Generator().manual_seed(5)
         inputs = [torch.randn(shape, generator=generator) for shape in source.shapes]
         expected = TorchCore(source.module(), device.CPU)(*inputs)
-        found = OpenVinoCore(path, source.shapes, "fp32", never)(*inputs)
+        found = OpenVinoCore(path, source.shapes, "fp32")(*inputs)
         assert len(found) == len(expected)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.shape == theirs.shape
             assert level_db(theirs.numpy(), ours.numpy()) > 60
 
 
-@pytest.mark.parametrize("seconds", [12.3, 1.5])  # the shorter song has chunks of other shapes, for torch
+@pytest.mark.parametrize("seconds", [12.3, 1.5])  # the shorter song has chunks of other shapes
 def test_songs_get_the_stems_that_torch_gives(converted, tmp_path, seconds):
     files, plan = converted
     mix = audio.noise(seconds, peak=0.3)

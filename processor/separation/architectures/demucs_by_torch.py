@@ -1,6 +1,5 @@
 """Runs Demucs v4 with torch's spectra, and by torch unless the cores are converted."""
 
-import functools
 import tempfile
 from collections.abc import Callable
 from fractions import Fraction
@@ -54,7 +53,6 @@ def open_network(files: ModelFiles, plan: Plan, device: DeviceChoice) -> DemucsN
         # Only the transforms of these networks are used, so their weights go.
         for network in bag:
             network.to("meta")
-        sources = _sources(bag, functools.cache(lambda: _networks(files, _library_model(files))))
     cores = open_cores(sources, plan, device)
 
     def run(chunks: Samples) -> Samples:

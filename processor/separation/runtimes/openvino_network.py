@@ -33,10 +33,12 @@ class OpenVinoNetwork:
         """`path` is an OpenVINO or an ONNX file. Raises RuntimeError where OpenVINO refuses it."""
         self._path, self._precision = path, precision
         self._request: Any = None
+        self._shapes: Shapes = ()
         self._compile(shapes)
 
     def _compile(self, shapes: Shapes) -> None:
-        self._request = None
+        # Forget the old one first, also for the case that the memory does not suffice for another.
+        self._request, self._shapes = None, ()
         runtime = openvino.Core()
         model = runtime.read_model(self._path)
         model.reshape({number: list(shape) for number, shape in enumerate(shapes)})
