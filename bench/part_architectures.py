@@ -11,9 +11,9 @@ import traceback
 from pathlib import Path
 
 from bench.architectures import ARCHITECTURES, Architecture, Song
-from bench.part_engine import OTHER
+from bench.part_engine import OTHER, median_start_s
 from bench.part_memory import add_growth, engine_peak_mb
-from bench.report import Profile, compare
+from bench.report import Profile, Row, compare
 from bench.separating import Measured, Separating
 from bench.setup import Bench
 from bench.songs import song
@@ -53,6 +53,7 @@ def _compare(bench: Bench, name: str) -> None:
         sides = {"engine": engine, "library": library}
         runs = _in_turn(bench, sides, chosen)
     _add_speed(bench, catalogue_name, architecture, chosen, runs)
+    _add_start(bench, catalogue_name, model, model_dir)
     _add_memory(bench, catalogue_name, _weights_bytes(model_dir, model), runs)
     stages = {_DECODING: _decoding_s(bench, chosen), **runs["engine"][-1].stages}
     bench.profiles.append(Profile(_PART, f"{catalogue_name}, {chosen.seconds:g} s", stages))
@@ -116,6 +117,11 @@ def _add_speed(
     add("wall time per second of a long song, by runs", long["engine"], long["library"], "s/s")
     add("one run of the network", of_run_s["engine"], of_run_s["library"], "s")
     add("runs of the network", runs["engine"][0].runs, runs["library"][0].runs, "runs")
+
+
+def _add_start(bench: Bench, name: str, model: str, model_dir: Path) -> None:
+    took_s = median_start_s(bench, model, model_dir)
+    bench.add(Row(_PART, f"{name}: start until ready", "s", took_s, took_s))
 
 
 def _add_memory(bench: Bench, name: str, weights_bytes: int, runs: dict[str, list[Measured]]) -> None:

@@ -45,7 +45,8 @@ _RUNS = (
 _SPECTRUM = "processor.separation.architectures.spectrum"
 _ARRAY_SPECTRUM = "processor.separation.architectures.array_spectrum"
 _STFT_MODULE = "processor.separation.architectures.stft"
-_LIBRARY_VR = "audio_separator.separator.architectures.vr_separator"
+_MDXC_BY_ARRAYS = "processor.separation.architectures.mdxc_by_arrays"
+_VR_BANDS = "processor.separation.architectures.vr_bands"
 _STREAMING = "processor.separation.streaming"
 # The engine's other stages. `torch.stft` and `torch.istft` are seen by a function mode.
 _STAGES = (
@@ -56,8 +57,10 @@ _STAGES = (
     _Place(INVERSE_STFT, _ARRAY_SPECTRUM, "ArraySpectrum", "samples"),
     _Place(STFT, _STFT_MODULE, "Stft", "spectra"),
     _Place(INVERSE_STFT, _STFT_MODULE, "Stft", "samples"),
-    _Place(STFT, _LIBRARY_VR, "VRSeparator", "loading_mix"),
-    _Place(INVERSE_STFT, _LIBRARY_VR, "VRSeparator", "spec_to_wav"),
+    _Place(STFT, _MDXC_BY_ARRAYS, "RoformerEnds", "_spectra"),
+    _Place(INVERSE_STFT, _MDXC_BY_ARRAYS, "RoformerEnds", "_samples"),
+    _Place(STFT, _VR_BANDS, "VrBands", "spectrogram"),
+    _Place(INVERSE_STFT, _VR_BANDS, "VrBands", "samples"),
     _Place(OVERLAP_ADD, _STREAMING, "", "_spool_answers"),
     _Place(WRITING, _STREAMING, "", "_write_stems"),
     _Place(_WAITING, "concurrent.futures", "Future", "result"),

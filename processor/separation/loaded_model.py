@@ -12,7 +12,7 @@ from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import Plan, Precision, Runtime
 
 # Architectures whose converted networks are run from arrays to arrays.
-_CONVERTED_WITHOUT_TORCH = ("MDXC",)
+_CONVERTED_WITHOUT_TORCH = ("MDXC", "Demucs", "VR")
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,6 @@ def level_db(expected: np.ndarray, found: np.ndarray) -> float:
     return 10 * np.log10(np.square(expected.astype(np.float64)).sum() / error)
 
 
-def never():
-    raise AssertionError("torch was asked for")
-
-
 def stems(loaded: loaded_model.LoadedModel, tmp_path: Path, mix: np.ndarray) -> dict[str, np.ndarray]:
     target = tmp_path / loaded.runtime
     target.mkdir()
@@ -66,15 +62,14 @@ def test_a_core_answers_by_openvino_what_it_answers_by_torch(converted):
         generator = torch.Generator().manual_seed(5)
         inputs = [torch.randn(shape, generator=generator) for shape in source.shapes]
         expected = TorchCore(source.module(), device.CPU)(*inputs)
-        found = OpenVinoCore(path, source.shapes, "fp32", never)(*inputs)
+        found = OpenVinoCore(path, source.shapes, "fp32")(*inputs)
         assert len(found) == len(expected)
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.shape == theirs.shape
             assert level_db(theirs.numpy(), ours.numpy()) > 60
 
 
-# The shorter song has chunks of other shapes, for torch.
-@pytest.mark.parametrize("length", ["long", "short"])
+@pytest.mark.parametrize("length", ["long", "short"])  # the shorter song has chunks of other shapes
 def test_songs_get_the_stems_that_torch_gives(converted, tmp_path, length):
     files, plan = converted
     mix = audio.noise(LONG_S.get(files.name, 12.3) if length == "long" else 1.5, peak=0.3)

@@ -12,11 +12,14 @@ RealSpectra = npt.NDArray[np.float32]  # [batch, 4, bin, frame]
 class ArraySpectrum:
     """Does with arrays what `Spectrum` does with tensors; see there for shapes.
 
-    `zeroed` is the number of the lowest bins that are set to 0 before the network.
+    `zeroed` is the number of the lowest bins that are set to 0 before the network. `normalized` scales both
+    ways by √n_fft.
     """
 
-    def __init__(self, n_fft: int, hop: int, bins: int, frames: int, zeroed: int):
-        self._stft = ArrayStft(n_fft, hop)
+    def __init__(
+        self, n_fft: int, hop: int, bins: int, frames: int, zeroed: int = 0, normalized: bool = False
+    ):
+        self._stft = ArrayStft(n_fft, hop, normalized=normalized)
         self._length = hop * (frames - 1)
         self._bins, self._frames, self._zeroed = bins, frames, zeroed
 

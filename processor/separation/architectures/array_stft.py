@@ -4,6 +4,7 @@ The import of torch takes a second and half the memory of an engine. SciPy's FFT
 """
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -23,10 +24,19 @@ class ArrayStft:
 
     The frames have `n_fft` samples, are `hop` samples apart, and the first is centred on the first sample.
     The window is a periodic Hann window of `win_length` samples. `normalized` scales both ways by √n_fft.
+    Samples are mirrored at both ends for half a frame, or 0 there with `silent_ends`.
     """
 
-    def __init__(self, n_fft: int, hop: int, win_length: int | None = None, normalized: bool = False):
+    def __init__(
+        self,
+        n_fft: int,
+        hop: int,
+        win_length: int | None = None,
+        normalized: bool = False,
+        silent_ends: bool = False,
+    ):
         self._n_fft, self._hop = n_fft, hop
+        self._pads: Literal["constant", "reflect"] = "constant" if silent_ends else "reflect"
         self._norm = "ortho" if normalized else "backward"
         self._blocks = -(-n_fft // hop)
         win_length = win_length or n_fft
@@ -45,11 +55,8 @@ class ArrayStft:
         return samples // self._hop + 1
 
     def spectra(self, samples: Samples) -> Iterator[tuple[slice, Spectra]]:
-        """Yield some frames at a time, and their spectra.
-
-        The samples are mirrored at both ends for half a frame.
-        """
-        padded = np.pad(samples, self._n_fft // 2, mode="reflect")
+        """Yield some frames at a time, and their spectra."""
+        padded = np.pad(samples, self._n_fft // 2, mode=self._pads)
         pieces = sliding_window_view(padded, self._n_fft)[:: self._hop]
         for some in some_frames(len(pieces)):
             yield some, fft.rfft(pieces[some] * self._window, overwrite_x=True, norm=self._norm)

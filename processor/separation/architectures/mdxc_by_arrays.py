@@ -111,5 +111,5 @@ class Mdx23cEnds:
         """Return what converts chunks of `frames` frames: short songs have other chunks."""
         if frames not in self._known:
             settings = self._settings
-            self._known[frames] = ArraySpectrum(settings.n_fft, settings.hop, settings.bins, frames, zeroed=0)
+            self._known[frames] = ArraySpectrum(settings.n_fft, settings.hop, settings.bins, frames)
         return self._known[frames]

@@ -5,146 +5,61 @@ first pass finds the maximum. A second pass treats block after block in the same
 with context, masks it patch by patch, and joins the blocks. Blocks begin where frames of all bands begin.
 """
 
+import importlib
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from fractions import Fraction
-from typing import Any, Protocol, cast
+from typing import cast
 
-import librosa
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
-from processor.audio.wav import SAMPLE_RATE
 from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
-from processor.separation import gpu, overlap_add
-from processor.separation.architectures import library
+from processor.separation import overlap_add
 from processor.separation.architectures.loading import loading
-from processor.separation.batches import Batches
+from processor.separation.architectures.vr_bands import Spectrogram, VrBands
+from processor.separation.architectures.vr_parameters import WINDOW, VrParameters
+from processor.separation.batches import Runner
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, stem_name
 from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
-from processor.separation.runtimes.opening import open_cores
 
-lazy_imports.postpone("scipy.signal")
+# SciPy's import takes every name of numpy, and this one takes a quarter of a second.
+lazy_imports.postpone("numpy.f2py")
 
-# The library's defaults, and the file sizes in KiB by which it tells networks apart.
-WINDOW, AGGRESSION = 512, 5
-_SIZES = (31191, 33966, 56817, 123821, 123812, 129605, 218409, 537238, 537227)
-# Of networks of version 5.1.
-_V51_SIZES = (56817, 218409)
 # The frames that a block's edges spoil, by the STFT's windows (at most 8 hops) and the resampling filters.
 _EDGE_FRAMES = 24
 _BLOCK_PATCHES = 4
 
-Spectrogram = npt.NDArray[np.complex64]  # [channel, bin, frame]
 Mask = npt.NDArray[np.float32]  # [channel, bin, frame]
-
-
-class _VrModel(Protocol):
-    """The library's VR model without its network.
-
-    `aggressiveness` and `model_params` are passed on to the library.
-    """
-
-    NON_ACCOM_STEMS: tuple[str, ...]
-    primary_stem_name: str
-    secondary_stem_name: str
-    model_params: Any
-    model_samplerate: int
-    model_run: Any
-    is_vr_51_model: bool
-    aggressiveness: Any
-    audio_file_path: Samples
-    wav_subtype: str
-
-    def loading_mix(self) -> Spectrogram: ...
-
-    def spec_to_wav(self, spectrum: Spectrogram) -> Samples: ...
-
-    def _ensure_model_loaded(self, nn_arch_size: int) -> None: ...
-
-
-class Core(torch.nn.Module):
-    """Runs the library's network."""
-
-    def __init__(self, network: Any, offset: int):
-        """Raises ValueError where the answer does not lack `offset` frames on each side."""
-        super().__init__()
-        if network.offset != offset:
-            raise ValueError(f"its network leaves out {network.offset} frames on each side, not {offset}")
-        self._network = network
-
-    def forward(self, magnitudes: Tensor) -> Tensor:
-        """Return the primary stem's share of each bin; both are [patch, 2, bin, frame]."""
-        mask: Tensor = self._network.predict_mask(magnitudes)
-        return mask
 
 
 def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> LoadedModel:
     """Load the network. Raises ModelUnavailable, and RuntimeError where OpenVINO refuses its core."""
-    model = library_model(files)
-    (core,) = open_cores([_source(files, model)], plan, device)
-
-    def run(patches: Samples) -> Samples:
-        with torch.inference_mode():
-            (masks,) = core(torch.from_numpy(patches).to(device.torch_device))
-            return cast(Samples, masks.cpu().numpy())
-
-    runner = Batches(run, 1, gpu.GpuMemory().release)
-    stems = (stem_name(model.primary_stem_name), stem_name(model.secondary_stem_name))
+    with loading(files):
+        parameters = VrParameters.of(files)
+    # A core for OpenVINO does without torch, whose import takes a second and half the memory of an engine.
+    by_arrays = device == CPU and plan.runtime == "openvino"
+    way = importlib.import_module(f"{__name__}_by_{'arrays' if by_arrays else 'torch'}")
+    opened = way.open_network(files, parameters, plan, device)
+    bands = VrBands(parameters)
 
     def estimate(mix: Mix) -> Iterator[Samples]:
-        return _Song(model, mix, runner).stems()
+        return _Song(parameters, bands, mix, opened.runner).stems()
 
-    return LoadedModel(files.name, stems, None, estimate, core.placement, plan.runtime, plan.precision)
+    stems = (stem_name(parameters.primary), stem_name(parameters.secondary))
+    return LoadedModel(files.name, stems, None, estimate, opened.placement, plan.runtime, plan.precision)
 
 
 def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
     """Return the network's core. Raises ModelUnavailable."""
-    return (_source(files, library_model(files)),)
+    # Only conversions need it, and it imports torch.
+    from processor.separation.architectures import vr_by_torch
 
-
-def library_model(files: ModelFiles) -> _VrModel:
-    """Return the library's own object without its network. Raises ModelUnavailable."""
     with loading(files):
-        from audio_separator.separator.architectures.vr_separator import VRSeparator
-
-        model: _VrModel = VRSeparator(
-            library.common_config(files, CPU), {"window_size": WINDOW, "aggression": AGGRESSION}
-        )
-        # The library sets this when it loads the network.
-        model.is_vr_51_model = model.is_vr_51_model or _size(files) in _V51_SIZES
-        # So that the library passes the samples to its STFT unchanged.
-        model.wav_subtype = "FLOAT"
-        return model
-
-
-def _source(files: ModelFiles, model: _VrModel) -> CoreSource:
-    def module() -> torch.nn.Module:
-        loaded = library_model(files)
-        with loading(files):
-            loaded._ensure_model_loaded(_size(files))
-            return Core(loaded.model_run, _offset(model)).eval()
-
-    shape = (1, 2, int(model.model_params.param["bins"]) + 1, WINDOW)
-    return CoreSource(module, (torch.rand(shape, generator=torch.Generator().manual_seed(0)),))
-
-
-def _size(files: ModelFiles) -> int:
-    """Return the size in KiB by which the library tells the model's network."""
-    kib = math.ceil(os.stat(files.path).st_size / 1024)
-    return min(_SIZES, key=lambda size: abs(size - kib))
-
-
-def _offset(model: _VrModel) -> int:
-    """Return the frames that the network's answer lacks on each side."""
-    return 64 if model.is_vr_51_model else 128
+        return (vr_by_torch.source(files, VrParameters.of(files)),)
 
 
 @dataclass(frozen=True)
@@ -174,20 +89,14 @@ class _Block:
 class _Song:
     """One mix under separation. Frames are numbered on the library's grid: frame 0 is centred on sample 0."""
 
-    def __init__(self, model: _VrModel, mix: Mix, runner: Batches):
-        from audio_separator.separator.uvr_lib_v5 import spec_utils
-
-        self._model, self._mix, self._runner = model, mix, runner
-        self._adjust = spec_utils.adjust_aggr
-        self._is_voice = model.primary_stem_name in model.NON_ACCOM_STEMS
-        bands = model.model_params.param["band"]
-        top = bands[len(bands)]
+    def __init__(self, parameters: VrParameters, bands: VrBands, mix: Mix, runner: Runner):
+        self._parameters, self._bands, self._mix, self._runner = parameters, bands, mix, runner
         # The samples of the mix from one frame to the next.
-        self._hop = Fraction(top["hl"] * SAMPLE_RATE, top["sr"])
+        self._hop = bands.hop
         # The library's answer ends with its last whole frame, so the mix is padded to the next one.
         self._frames = math.ceil(mix.frames / self._hop) + 1
         self._length = math.ceil((self._frames - 1) * self._hop)
-        self._offset = _offset(model)
+        self._offset = parameters.offset
         self._patch = WINDOW - 2 * self._offset
         self._masks: dict[int, Mask] = {}
 
@@ -208,13 +117,8 @@ class _Song:
             last = min(end + self._patch + self._offset + 2 * _EDGE_FRAMES, self._frames)
             start = int(first * self._hop)
             stop = self._length if last == self._frames else math.ceil(last * self._hop)
-            spectrum = self._spectrum(window.take(start, stop - start))[:, :, : last - first]
+            spectrum = self._bands.spectrogram(window.take(start, stop - start))[:, :, : last - first]
             yield _Block(first, begin, end, spectrum)
-
-    def _spectrum(self, samples: Samples) -> Spectrogram:
-        """Return the spectrogram of [2, n], all bands combined."""
-        self._model.audio_file_path = np.ascontiguousarray(samples.T)
-        return self._model.loading_mix()
 
     def _answer(self, block: "_Block", maximum: float) -> Samples:
         """Return both stems of the block, [2, 2, n]; `maximum` is the largest magnitude of the song."""
@@ -229,7 +133,7 @@ class _Song:
         mask: Mask = np.concatenate(list(self._masks.values()), axis=2)[
             :, :, skip : skip + near.end - near.begin
         ]
-        mask = self._adjust(mask, self._is_voice, self._model.aggressiveness)
+        mask = self._parameters.adjusted(mask)
         return np.stack([self._samples(block, near, share * near.own()) for share in (mask, 1 - mask)])
 
     def _mask(self, block: "_Block", patch: int, maximum: float) -> Mask:
@@ -242,9 +146,7 @@ class _Song:
 
     def _samples(self, block: "_Block", near: "_Block", spectrum: Spectrogram) -> Samples:
         """Return the block's own samples, [2, n], from a masked spectrogram of the frames of `near`."""
-        wave = self._model.spec_to_wav(np.nan_to_num(spectrum, nan=0.0, posinf=0.0, neginf=0.0))
-        if self._model.model_samplerate != SAMPLE_RATE:
-            wave = librosa.resample(wave, orig_sr=self._model.model_samplerate, target_sr=SAMPLE_RATE)
+        wave = self._bands.samples(np.nan_to_num(spectrum, nan=0.0, posinf=0.0, neginf=0.0))
         start = int(near.begin * self._hop)
         end = self._mix.frames if block.end == self._frames else math.floor(block.end * self._hop)
         return wave[:, math.floor(block.begin * self._hop) - start : end - start].astype(np.float32)

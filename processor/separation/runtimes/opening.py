@@ -1,7 +1,6 @@
 """Opens the cores of a model as its plan says."""
 
 from collections.abc import Sequence
-from functools import partial
 
 from processor.separation.device import DeviceChoice
 from processor.separation.runtimes.core import CoreSource, OnnxSource, Plan, Precision, RunCore
@@ -20,7 +19,7 @@ def open_cores(sources: Sequence[Source], plan: Plan, device: DeviceChoice) -> t
     from processor.separation.runtimes.openvino_core import OpenVinoCore
 
     return tuple(
-        OpenVinoCore(path, source.shapes, plan.precision, partial(_open_own, source, device))
+        OpenVinoCore(path, source.shapes, plan.precision)
         for source, path in zip(sources, plan.core_files, strict=True)
     )
 

@@ -1,7 +1,6 @@
 """Computes a core by OpenVINO from tensors to tensors, and converts torch's networks for it."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import openvino
@@ -9,34 +8,21 @@ import torch
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor
 
-from processor.separation.runtimes.core import CoreSource, Precision, RunCore, Shapes
+from processor.separation.runtimes.core import CoreSource, Precision, Shapes
 from processor.separation.runtimes.openvino_network import OpenVinoNetwork
 
 
 class OpenVinoCore:
-    """Runs a core on inputs of the shapes that it was compiled for.
+    """Runs a core on inputs of the shapes that it was compiled for, or compiles it for others."""
 
-    `otherwise` loads what computes inputs of other shapes, such as the only chunk of a very short song.
-    """
-
-    def __init__(self, path: Path, shapes: Shapes, precision: Precision, otherwise: Callable[[], RunCore]):
+    def __init__(self, path: Path, shapes: Shapes, precision: Precision):
         """`path` is an OpenVINO or an ONNX file. Raises RuntimeError where OpenVINO refuses it."""
         self._network = OpenVinoNetwork(path, shapes, precision)
         self.placement = self._network.placement
-        self._shapes = shapes
-        self._otherwise = otherwise
-        self._other: RunCore | None = None
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        if tuple(tuple(value.shape) for value in inputs) != self._shapes:
-            return self._loaded_other()(*inputs)
         answers = self._network(*(value.contiguous().numpy() for value in inputs))
         return tuple(torch.from_numpy(answer) for answer in answers)
-
-    def _loaded_other(self) -> RunCore:
-        if self._other is None:
-            self._other = self._otherwise()
-        return self._other
 
 
 def convert(source: CoreSource, path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from processor.separation.runtimes import cpus
+from processor.separation.runtimes import cpus, mapped_file
 from processor.separation.runtimes.array_network import Array
 from processor.separation.runtimes.core import Precision, Shapes
 
@@ -33,15 +33,18 @@ class OpenVinoNetwork:
         """`path` is an OpenVINO or an ONNX file. Raises RuntimeError where OpenVINO refuses it."""
         self._path, self._precision = path, precision
         self._request: Any = None
+        self._shapes: Shapes = ()
         self._compile(shapes)
 
     def _compile(self, shapes: Shapes) -> None:
-        self._request = None
+        # Forget the old one first, also for the case that the memory does not suffice for another.
+        self._request, self._shapes = None, ()
         runtime = openvino.Core()
         model = runtime.read_model(self._path)
         model.reshape({number: list(shape) for number, shape in enumerate(shapes)})
         settings = _settings(self._precision)
-        self._request = runtime.compile_model(model, "CPU", settings).create_infer_request()
+        with mapped_file.released(self._path.with_suffix(".bin")):
+            self._request = runtime.compile_model(model, "CPU", settings).create_infer_request()
         self._shapes = shapes
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:

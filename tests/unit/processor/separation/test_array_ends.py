@@ -1,10 +1,13 @@
-"""Without torch, the ends of MDXC's networks give the stems that the ends with torch give."""
+"""Without torch, the ends of networks give the stems that the ends with torch give."""
+
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
 
-from processor.separation.architectures import mdx23c, roformer
+from processor.separation.architectures import hybrid_demucs, mdx23c, roformer
+from processor.separation.architectures.demucs_by_arrays import DemucsEnds
 from processor.separation.architectures.mdxc_by_arrays import Mdx23cEnds, RoformerEnds
 from processor.separation.architectures.mdxc_parameters import Mdx23cSettings
 from processor.separation.architectures.roformer_settings import Settings
@@ -68,3 +71,34 @@ def test_the_ends_of_mdx23c(bins, stems):
         assert ratio_db(expected, found) > NEAREST_DB
         (input_,) = mdx23c.Edges(settings, "cpu").example(samples)
         assert ends.shapes(samples) == (tuple(input_.shape),)
+
+
+# A segment of whole frames, and one of a few samples more.
+@pytest.mark.parametrize("segment", [256 * 30, 256 * 30 + 7])
+def test_the_ends_of_demucs(segment):
+    network = htdemucs(segment)
+    samples = noise(1, 2, segment)
+    ends, edges = DemucsEnds(1024, segment), hybrid_demucs.Edges(network)
+    expected = edges.separate(torch.from_numpy(samples), demucs_core).numpy()
+    found = ends.separate(samples, demucs_core)
+    assert found.shape == expected.shape
+    assert ratio_db(expected, found) > NEAREST_DB
+    inputs = hybrid_demucs.example(network, segment)
+    assert ends.shapes == tuple(tuple(value.shape) for value in inputs)
+
+
+def htdemucs(segment: int) -> torch.nn.Module:
+    """The transforms of the library's network, whose weights are not used."""
+    from audio_separator.separator.uvr_lib_v5.demucs.htdemucs import HTDemucs
+
+    size = {"channels": 8, "depth": 4, "t_layers": 1, "t_heads": 2}
+    with torch.device("meta"):
+        return HTDemucs(["one", "other"], nfft=1024, segment=Fraction(segment, 44100), **size)
+
+
+def demucs_core(samples, spectra):
+    """Answers noise, which depends on the inputs, to arrays and to tensors alike."""
+    if isinstance(samples, torch.Tensor):
+        return tuple(torch.from_numpy(x) for x in demucs_core(samples.numpy(), spectra.numpy()))
+    found = noise(1, 2, *spectra.shape[1:]) + spectra[:, None]
+    return found, noise(1, 2, *samples.shape[1:]) + samples[:, None]

@@ -52,7 +52,7 @@ def test_mdx(tmp_path: Path, runtime: str):
     assert_that_neither_is_imported(tmp_path, "centre", runtime, *cores)
 
 
-@pytest.mark.parametrize("name", ["tiny_mdx23c", "tiny_mel_band_roformer"])
+@pytest.mark.parametrize("name", ["tiny_mdx23c", "tiny_mel_band_roformer", "tiny_demucs", "tiny_vr"])
 def test_a_converted_network(tmp_path: Path, name: str):
     random_checkpoints.WRITERS[name](tmp_path)
     files = model_files.ensure(name, tmp_path, fetch=False)
