@@ -32,7 +32,10 @@ class TopicEnds:
             if self._next is None:
                 self._next = self._thread.submit(self._ask)
             future = self._next
-        return await asyncio.shield(asyncio.wrap_future(future))
+        answer = asyncio.wrap_future(future)
+        # Otherwise asyncio logs an error that comes after its request is over.
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(answer)
 
     def close(self) -> None:
         self._thread.shutdown(wait=False, cancel_futures=True)
