@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from api import problems
 from api.archive.archives import Archives
@@ -16,6 +16,7 @@ from api.dead_letters.desk import Desk
 from api.documentation import document, swagger_ui
 from api.http.cross_origin import BehindProxy, CrossOrigin
 from api.http.middleware import EveryRequest
+from api.http.query import one_value_each
 from api.limiter import RateLimiter
 from api.limits.quotas import Quotas
 from api.links.renewer import LinkRenewer
@@ -105,6 +106,7 @@ def create_app(
         servers=[{"url": ".", "description": "this api"}],
         lifespan=lifespan,
         redirect_slashes=False,
+        dependencies=[Depends(one_value_each)],
         # FastAPI would ask on each request whether somebody has set up OpenTelemetry. Nobody does here.
         telemetry={"tracing": False, "metrics": False, "logs": False},
         openapi_url=None,  # see `api.documentation`

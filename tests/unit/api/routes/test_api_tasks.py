@@ -305,3 +305,20 @@ def test_a_stream_goes_on_after_the_last_event_that_was_seen(client):
     for last in (event_id(task(1)), "", "nonsense", "1.2.x", "9" * 200):
         assert events(ask(client, path, **{"Last-Event-ID": last})) == [("failed", event_id(over))]
     assert ask(client, path, **{"Last-Event-ID": event_id(over)}).status == 204
+
+
+@pytest.mark.parametrize(
+    ("path", "detail"),
+    [
+        ("/tasks?label=a&limit=2&label=b", "label: the query has this parameter 2 times"),
+        (f"/tasks/{UUID(int=1)}?wait=0&wait=1&wait=2", "wait: the query has this parameter 3 times"),
+        ("/usage?from=&from=2026-11-28", "from: the query has this parameter 2 times"),
+    ],
+)
+def test_a_query_parameter_that_is_given_more_than_once_is_refused(client, path, detail):
+    answer = ask(client, path)
+    assert (answer.status, answer.json()["detail"]) == (400, detail)
+
+
+def test_a_query_without_a_name_is_no_query(client):
+    assert ask(client, "/tasks?&").status == 200
