@@ -35,5 +35,5 @@ class CommonSettings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave out the library's own files: we have none, and to look there takes as long as all the rest."""
+        """Leave out the library's own files: we have none, and to look there takes as long as the rest."""
         return init_settings, env_settings
