@@ -1,6 +1,7 @@
 """A model is prepared once for a device; what went wrong meanwhile never keeps it from separating."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from common.errors import ErrorCode, TransientError
 from processor.models import model_files
 from processor.models.model_files import ModelFiles
-from processor.preparation import decision, installation, machine, prepare
+from processor.preparation import decision, installation, known_song, machine, prepare
 from processor.preparation.decision import Decision, RequestedPrecision
 from processor.preparation.prepare import Target
 from processor.separation import device, loaded_model
@@ -20,13 +21,23 @@ from tests.support.processor import random_checkpoints
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.processor.mixes import as_mix
 
-_MORE_TRIALS = prepare._MORE_TRIALS
+_MORE_TRIALS, _KNOWN_SONG = prepare._MORE_TRIALS, known_song._DIRECTORY
+
+
+@pytest.fixture(scope="module")
+def short_song(tmp_path_factory) -> Path:
+    """The first 2 s of the known song."""
+    directory = tmp_path_factory.mktemp("known-song")
+    for name, samples in known_song.stems().items():
+        audio.write(directory / f"{name}.flac", samples[: 2 * audio.SAMPLE_RATE], "PCM_16")
+    return directory
 
 
 @pytest.fixture(autouse=True)
-def one_trial(monkeypatch):
-    """The known song is separated once by each plan: no test here is about how long that takes."""
+def one_trial(monkeypatch, short_song):
+    """A short song is separated once by each plan: no test here is about how long or how well."""
     monkeypatch.setattr(prepare, "_MORE_TRIALS", 0)
+    monkeypatch.setattr(known_song, "_DIRECTORY", short_song)
 
 
 @pytest.fixture
@@ -41,6 +52,7 @@ def prepared(files: ModelFiles, precision: RequestedPrecision = "auto") -> tuple
 
 def test_a_model_is_prepared_once(files, monkeypatch):
     monkeypatch.setattr(prepare, "_MORE_TRIALS", _MORE_TRIALS)
+    monkeypatch.setattr(known_song, "_DIRECTORY", _KNOWN_SONG)
     first, steps = prepared(files)
     assert any("known song" in step for step in steps)
     assert first.times_real_time > 0

@@ -142,9 +142,13 @@ def test_progress_rises_to_one(centre, tmp_path):
     assert seen[-1] == 1
 
 
+@pytest.fixture(scope="module")
+def long_mix(tmp_path_factory) -> Path:
+    return audio.write(tmp_path_factory.mktemp("long") / "mix.wav", audio.noise(60))
+
+
 @pytest.mark.parametrize("calls", [1, 10, 60])
-def test_a_stopped_separation_leaves_nothing(centre, tmp_path, calls):
-    source = audio.write(tmp_path / "mix.wav", audio.noise(60))
+def test_a_stopped_separation_leaves_nothing(centre, tmp_path, long_mix, calls):
     left = calls
 
     def check() -> None:
@@ -155,7 +159,7 @@ def test_a_stopped_separation_leaves_nothing(centre, tmp_path, calls):
 
     (tmp_path / "stems").mkdir()
     with pytest.raises(Cancelled):
-        streaming.separate(centre, source, tmp_path / "stems", "wav", lambda fraction: None, check)
+        streaming.separate(centre, long_mix, tmp_path / "stems", "wav", lambda fraction: None, check)
     assert not list((tmp_path / "stems").iterdir())
 
 
