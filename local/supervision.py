@@ -15,7 +15,7 @@ from typing import Any
 
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
-from common.settings.loading import EXIT_BAD_SETTINGS, EXIT_FENCED
+from common.settings.exit_codes import EXIT_BAD_SETTINGS, EXIT_FENCED
 from local import program_environment
 from local.config import DEMO_HOST, LocalConfig, kind_of
 from local.errors import LocalError
