@@ -44,7 +44,7 @@ PLACES = {
 # Prints the names of imported modules that were compiled for this process alone.
 WITHOUT_BYTECODE = """
 import os, sys
-import deploy.probe, uploader.__main__
+import deploy.probe, uploader.run
 files = {name: getattr(module, "__cached__", None) for name, module in sys.modules.items()}
 print(*(name for name, file in files.items() if file and not os.path.exists(file)))
 """

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from common.settings.loading import EXIT_BAD_SETTINGS, EXIT_FENCED
+from common.settings.exit_codes import EXIT_BAD_SETTINGS, EXIT_FENCED
 from deploy import hold
 from deploy import probe as probe_module
 from tests.support.forked_command import run_forked
