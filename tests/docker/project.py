@@ -86,16 +86,19 @@ class Project:
     def docker(self, *arguments: str) -> str:
         return self.engine.run("docker", *arguments, cwd=self.directory).stdout
 
-    def inspect(self, service: str) -> dict[str, Any]:
-        """Returns `docker inspect` of the service's one container, running or ended."""
-        (container,) = self.containers(service)
-        return json.loads(self.docker("inspect", container))[0]
+    def inspect(self, service: str) -> list[dict[str, Any]]:
+        """Returns `docker inspect` of each of the service's containers, running or ended."""
+        return json.loads(self.docker("inspect", *self.containers(service)))
 
     def containers(self, service: str) -> list[str]:
-        return self.compose("ps", "--all", "--quiet", service).split()
+        # Compose itself would take five times as long to say so.
+        labels = {"project": NAME, "service": service, "oneoff": "False"}
+        filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+        return self.docker("ps", "--all", "--quiet", *filters).split()
 
     def health(self, service: str) -> str:
-        return self.inspect(service)["State"]["Health"]["Status"]
+        (found,) = self.inspect(service)
+        return found["State"]["Health"]["Status"]
 
     def state(self) -> str:
         """Returns each container's state, its last health check, and the last lines of its log."""

@@ -3,11 +3,18 @@
 Tests that change a directory work on a `copy`.
 """
 
+import fcntl
 import functools
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 from processor.models import model_files
+from processor.preparation import decision, machine
+from tests.support.paths import REPOSITORY
+from tests.support.processor import centre_model
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.run_directory import locked, run_directory
 
@@ -45,6 +52,22 @@ def random_directory() -> Path:
             random_checkpoints.write_demucs(partial, "tiny_bag", bag=4)
             partial.rename(directory)
     return directory
+
+
+def copy_of_prepared_centre(to: Path) -> None:
+    """Makes a directory `to` with `centre`, prepared for this machine: by this call if by none before."""
+    source = centre_directory()
+    files = model_files.ensure(centre_model.NAME, source, fetch=False)
+    with locked("prepared centre"):
+        if not decision.read(files, machine.cpu(), "auto"):
+            environment = os.environ | {"MODEL_FILE_DIR": str(source)}
+            command = [sys.executable, "-m", "processor", "models", "fetch", centre_model.NAME]
+            subprocess.run(command, check=True, cwd=REPOSITORY, env=environment, stdout=subprocess.DEVNULL)
+    copy(source, to)
+    prepared = decision.directory(files).relative_to(source)
+    with (source / prepared / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # nobody changes it meanwhile
+        shutil.copytree(source / prepared, to / prepared)
 
 
 def copy(directory: Path, to: Path) -> Path:
