@@ -32,7 +32,7 @@ def start(module: str, refused: tuple[str, ...]) -> subprocess.CompletedProcess[
     ("module", "refused"),
     [
         # Each imports the rest of its service.
-        ("api.__main__", _PROCESSOR_ONLY + _UPLOADER_ONLY),
+        ("api.server", _PROCESSOR_ONLY + _UPLOADER_ONLY),
         ("uploader.__main__", _PROCESSOR_ONLY),
         ("uvr_client", (*_NOT_THE_CLIENTS, "typer", "rich")),
         ("uvr_client.command", _NOT_THE_CLIENTS),
