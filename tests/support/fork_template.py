@@ -21,6 +21,9 @@ from common import failpoint
 from tests.support.fork_server import MAX_MESSAGE_BYTES, Start
 from tests.support.processes import die_with_parent, name_after
 
+# What a service imports only where it is not started for another command.
+_SERVERS = {"api": ("api.server",)}
+
 
 class _Template:
     """Imports, forks, and tells the ends of its children."""
@@ -121,7 +124,7 @@ def _main_of(module: str) -> str:
 
 def _load(start: Start) -> None:
     """Imports what a process needs, once."""
-    for name in (_main_of(start.module), *start.preloaded):
+    for name in (_main_of(start.module), *_SERVERS.get(start.module, ()), *start.preloaded):
         importlib.import_module(name)
     if "boto3" in sys.modules:
         _load_s3()
