@@ -24,15 +24,16 @@ AWAY = (OSError, ValueError, http.client.HTTPException)
 class Asking:
     """Asks the api at `url` until `stop`. Thread-safe.
 
-    `repeats` counts the requests that were sent again, and `refusals` tells of each that was refused.
+    `repeats` counts the requests that were sent again, `repeated_forms` those of them that had a song's
+    bytes, and `refusals` tells of each that was refused.
     """
 
     def __init__(self, url: str, sign_ins: SignIns):
         self.url, self._sign_ins = url, sign_ins
         self.stopping = threading.Event()
-        # Guards `repeats`.
+        # Guards the two counts.
         self._lock = threading.Lock()
-        self.repeats = 0
+        self.repeats = self.repeated_forms = 0
         self.refusals: list[str] = []
 
     def header(self, user: str, number: int = 0) -> dict[str, str]:
@@ -70,7 +71,7 @@ class Asking:
         except AWAY:
             return 0, {}
 
-    def until_answered(self, what: str, call: Callable[[], _T]) -> _T | None:
+    def until_answered(self, what: str, call: Callable[[], _T], is_form: bool = False) -> _T | None:
         """Return the value of `call`, after as many calls as it takes.
 
         Return None if the api refuses `what`, which is noted, or at the soak's end.
@@ -85,6 +86,7 @@ class Asking:
                 pass
             with self._lock:
                 self.repeats += 1
+                self.repeated_forms += is_form
             self.stopping.wait(_PAUSE_S)
         return None
 

@@ -111,7 +111,7 @@ def _look(
     batch_uuids = {taken.batch_uuid for taken in batches.values()}
     deleted = {uuid for job in plan.jobs if job.is_deleted and (uuid := users.task_uuids.get(job.number))}
     await_tidiness(house, ours, deleted, batch_uuids)
-    swept = sweep_stage(plan, house) + sweep_uploads(house, asking.repeats)
+    swept = sweep_stage(plan, house) + sweep_uploads(house, asking.repeated_forms)
     house.tick()
     callbacks = outside.callbacks()
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]

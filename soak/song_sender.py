@@ -47,7 +47,9 @@ class SongSender:
         audio = self._asking.until_answered(f"job {job.number}", partial(self._audio, job, song))
         if audio is None:
             return None
-        return self._asking.until_answered(f"job {job.number}", partial(self._post, job, audio, song))
+        return self._asking.until_answered(
+            f"job {job.number}", partial(self._post, job, audio, song), is_form=not audio
+        )
 
     def audio(self, job: Job) -> str | None:
         """Return what names the song in a submission, or None as `Asking.until_answered` does."""

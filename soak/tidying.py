@@ -54,14 +54,14 @@ def sweep_stage(plan: Plan, house: House) -> list[str]:
     return [f"{swept} attempts after {explained} kills"] if swept > explained else []
 
 
-def sweep_uploads(house: House, repeated_submissions: int) -> list[str]:
+def sweep_uploads(house: House, repeated_forms: int) -> list[str]:
     """Sweep the uploads as uploaders do when they have expired.
 
-    Return a line where more of them were still marked as used than kills and repeats explain. An uploader
-    removes the mark of a run that is over, unless it is killed just then or the store is away. An api that is
-    killed after a mark and before its task leaves one too, whose task never was. A form that is sent again,
-    since Kafka did not confirm the first one in time, is an upload with a mark of its own: if both became
-    known to Kafka, the task has the first one's song.
+    Return a line where more of them were still marked as used than kills and repeated forms explain. An
+    uploader removes the mark of a run that is over, unless it is killed just then or the store is away. An
+    api that is killed after a mark and before its task leaves one too, whose task never was. A form that is
+    sent again, since Kafka did not confirm the first one in time, is an upload with a mark of its own: if
+    both became known to Kafka, the task has the first one's song.
     """
     address = house.store.address
     bucket = Bucket(address.client(), address.bucket)
@@ -71,9 +71,9 @@ def sweep_uploads(house: House, repeated_submissions: int) -> list[str]:
     moments_s = itertools.count(time.time() + UPLOAD_RETENTION_S + _HOUR_S, UPLOAD_RETENTION_S + _HOUR_S)
     for now_s in itertools.islice(moments_s, 2):
         SongKeeper(Uploads(bucket, ""), UPLOAD_RETENTION_S, math.inf, lambda now_s=now_s: now_s).sweep()
-    if len(marks) <= kills + repeated_submissions:
+    if len(marks) <= kills + repeated_forms:
         return []
-    return [f"{len(marks)} marks of uploads after {kills} kills and {repeated_submissions} repeats"]
+    return [f"{len(marks)} marks of uploads after {kills} kills and {repeated_forms} repeated forms"]
 
 
 def sweep_downloads(house: House, attempts: Sequence[Attempt]) -> list[str]:
