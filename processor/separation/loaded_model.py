@@ -11,9 +11,6 @@ from processor.separation.device import CPU, DeviceChoice
 from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import Plan, Precision, Runtime
 
-# Architectures whose converted networks are run from arrays to arrays.
-_CONVERTED_WITHOUT_TORCH = ("MDXC", "Demucs", "VR")
-
 
 @dataclass(frozen=True)
 class Residual:
@@ -58,8 +55,9 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan | None = None) -> L
 
 def uses_torch(files: ModelFiles, device: DeviceChoice, plan: Plan | None) -> bool:
     """Tell whether the model needs torch as it is planned: for the network, or for the spectra around it."""
-    is_converted = files.architecture in _CONVERTED_WITHOUT_TORCH and plan and plan.runtime == "openvino"
-    return device != CPU or not (files.architecture == "MDX" or is_converted)
+    if files.architecture == "MDX":
+        return device != CPU
+    return plan is None or not plan.is_by_arrays(device)
 
 
 def architecture(files: ModelFiles) -> ModuleType:

@@ -10,18 +10,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
 from processor.separation import overlap_add
 from processor.separation.architectures.demucs_network import DemucsNetwork
 from processor.separation.architectures.demucs_parameters import DemucsParameters, UnknownCheckpoint
-from processor.separation.device import CPU, DeviceChoice
+from processor.separation.device import DeviceChoice
 from processor.separation.loaded_model import LoadedModel, stem_name, vocals_residual
 from processor.separation.overlap_add import Chunk, Mix, Samples
 from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
-
-# SciPy's import takes every name of numpy, and this one takes a quarter of a second.
-lazy_imports.postpone("numpy.f2py")
 
 log = logging.getLogger(__name__)
 
@@ -65,8 +61,7 @@ def core_sources(files: ModelFiles) -> tuple[CoreSource, ...]:
 
 
 def _open(files: ModelFiles, device: DeviceChoice, plan: Plan) -> DemucsNetwork:
-    if device == CPU and plan.runtime == "openvino":
-        # Converted cores do without torch, whose import takes a second and half the memory of an engine.
+    if plan.is_by_arrays(device):
         try:
             parameters = DemucsParameters.of(files)
         except UnknownCheckpoint as error:

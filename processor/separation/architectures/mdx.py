@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
 from processor.separation import overlap_add
 from processor.separation.architectures.loading import loading
@@ -20,9 +19,6 @@ from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel, Residual, stem_name
 from processor.separation.overlap_add import Chunk, Mix, Samples
 from processor.separation.runtimes.core import OnnxSource, Plan
-
-# SciPy's import takes every name of numpy, and this one takes a quarter of a second.
-lazy_imports.postpone("numpy.f2py")
 
 OVERLAP = 0.25
 DEFAULT_PLAN = Plan("onnxruntime")

@@ -7,27 +7,21 @@ are weighted by a Hamming window, and the last chunk is moved back so that it en
 import importlib
 from collections.abc import Iterator
 
-from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
 from processor.separation import overlap_add
 from processor.separation.architectures.loading import loading
 from processor.separation.architectures.mdxc_parameters import Mdx23cSettings, MdxcParameters
-from processor.separation.device import CPU, DeviceChoice
+from processor.separation.device import DeviceChoice
 from processor.separation.loaded_model import LoadedModel
 from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
-
-# SciPy's import takes every name of numpy, and this one takes a quarter of a second.
-lazy_imports.postpone("numpy.f2py")
 
 
 def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> LoadedModel:
     """Load the network. Raises ModelUnavailable, and RuntimeError where OpenVINO refuses its core."""
     with loading(files):
         parameters = MdxcParameters.of(files)
-    # A core for OpenVINO does without torch, whose import takes a second and half the memory of an engine.
-    by_arrays = device == CPU and plan.runtime == "openvino"
-    way = importlib.import_module(f"{__name__}_by_{'arrays' if by_arrays else 'torch'}")
+    way = importlib.import_module(f"{__name__}_by_{'arrays' if plan.is_by_arrays(device) else 'torch'}")
     opened = way.open_network(files, parameters, plan, device)
     divisor = parameters.overlap if isinstance(parameters.settings, Mdx23cSettings) else None
 

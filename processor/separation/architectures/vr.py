@@ -14,20 +14,16 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from processor.models import lazy_imports
 from processor.models.model_files import ModelFiles
 from processor.separation import overlap_add
 from processor.separation.architectures.loading import loading
 from processor.separation.architectures.vr_bands import Spectrogram, VrBands
 from processor.separation.architectures.vr_parameters import WINDOW, VrParameters
 from processor.separation.batches import Runner
-from processor.separation.device import CPU, DeviceChoice
+from processor.separation.device import DeviceChoice
 from processor.separation.loaded_model import LoadedModel, stem_name
 from processor.separation.overlap_add import Mix, Samples
 from processor.separation.runtimes.core import BY_TORCH, CoreSource, Plan
-
-# SciPy's import takes every name of numpy, and this one takes a quarter of a second.
-lazy_imports.postpone("numpy.f2py")
 
 # The frames that a block's edges spoil, by the STFT's windows (at most 8 hops) and the resampling filters.
 _EDGE_FRAMES = 24
@@ -40,9 +36,7 @@ def load(files: ModelFiles, device: DeviceChoice, plan: Plan = BY_TORCH) -> Load
     """Load the network. Raises ModelUnavailable, and RuntimeError where OpenVINO refuses its core."""
     with loading(files):
         parameters = VrParameters.of(files)
-    # A core for OpenVINO does without torch, whose import takes a second and half the memory of an engine.
-    by_arrays = device == CPU and plan.runtime == "openvino"
-    way = importlib.import_module(f"{__name__}_by_{'arrays' if by_arrays else 'torch'}")
+    way = importlib.import_module(f"{__name__}_by_{'arrays' if plan.is_by_arrays(device) else 'torch'}")
     opened = way.open_network(files, parameters, plan, device)
     bands = VrBands(parameters)
 

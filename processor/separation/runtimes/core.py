@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from processor.separation.device import CPU, DeviceChoice
+
 if TYPE_CHECKING:  # the processor's own process reads this module and must not load torch
     import torch
     from torch import Tensor
@@ -69,6 +71,13 @@ class Plan:
     runtime: Runtime
     precision: Precision = "fp32"
     core_files: tuple[Path, ...] = ()
+
+    def is_by_arrays(self, device: DeviceChoice) -> bool:
+        """Tell whether converted cores run from arrays to arrays.
+
+        They do without torch, whose import takes a second and half the memory of an engine.
+        """
+        return device == CPU and self.runtime == "openvino"
 
 
 BY_TORCH = Plan("torch")
