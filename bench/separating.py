@@ -15,10 +15,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import IO, TYPE_CHECKING, Literal, cast
 
 # The engine's child has settings for its memory, which are part of the engine's cost.
 from processor.engine.starter import CHILD_ENVIRONMENT
@@ -93,13 +93,10 @@ def separating(
     kind: Kind, model_dir: Path, model: str, env: Mapping[str, str], device: Device
 ) -> Iterator[Separating]:
     """Start a process and wait until its model is loaded. Its output goes to a file."""
-    argv = [sys.executable, "-m", "bench.separating", kind, str(model_dir), model, device]
     if kind == "engine":
         env = {**env, **CHILD_ENVIRONMENT}
     with tempfile.TemporaryFile("w+") as log:
-        process = subprocess.Popen(
-            argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
-        )
+        process = _start([kind, str(model_dir), model, device], env, log)
         try:
             yield Separating(process)
         except RuntimeError as error:
@@ -108,6 +105,13 @@ def separating(
         finally:
             process.kill()
             process.communicate()
+
+
+def _start(arguments: Sequence[str], env: Mapping[str, str], log: IO[str]) -> subprocess.Popen[str]:
+    argv = [sys.executable, "-m", "bench.separating", *arguments]
+    return subprocess.Popen(
+        argv, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+    )
 
 
 def _load_engine(model_dir: Path, model: str, where: Device) -> tuple[Separate, str]:

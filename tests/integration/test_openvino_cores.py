@@ -10,14 +10,15 @@ import torch
 from processor.models import model_files
 from processor.separation import device, loaded_model, streaming
 from processor.separation.runtimes.core import CannotConvert, CoreSource, Plan
-from processor.separation.runtimes.openvino_core import OpenVinoCore, convert
+from processor.separation.runtimes.openvino_core import OpenVinoCore
 from processor.separation.runtimes.torch_core import TorchCore
 from tests.support import audio
+from tests.support.processor import models
 from tests.support.processor.models import random_directory
 
 NAMES = ["tiny_bs_roformer", "tiny_mel_band_roformer", "tiny_mdx23c", "tiny_demucs", "tiny_bag", "tiny_vr"]
-# Segments of Demucs have 2 s; other networks have other chunks from 10 s on.
-LONG_S = {"tiny_demucs": 5.3, "tiny_bag": 5.3}
+# Segments of Demucs have 1 s; other networks have other chunks from 10 s on.
+LONG_S = {"tiny_demucs": 2.7, "tiny_bag": 2.7}
 
 
 def core_sources(files: model_files.ModelFiles) -> tuple[CoreSource, ...]:
@@ -39,15 +40,9 @@ def stems(loaded: loaded_model.LoadedModel, tmp_path: Path, mix: np.ndarray) -> 
 
 
 @pytest.fixture(scope="module", params=NAMES)
-def converted(request, tmp_path_factory) -> tuple[model_files.ModelFiles, Plan]:
+def converted(request) -> tuple[model_files.ModelFiles, Plan]:
     """A model, and the plan for its cores' files."""
-    files = model_files.ensure(request.param, random_directory(), fetch=False)
-    directory = tmp_path_factory.mktemp("cores")
-    sources = core_sources(files)
-    paths = tuple(directory / f"{number}.xml" for number in range(len(sources)))
-    for source, path in zip(sources, paths, strict=True):
-        convert(source, path)
-    return files, Plan("openvino", "fp32", paths)
+    return models.converted(request.param)
 
 
 def test_a_network_whose_last_segments_have_other_lengths_is_not_converted():

@@ -1,14 +1,17 @@
 """The bench measures small networks of each architecture, in the engine and in audio-separator."""
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+import bench.separating
 from bench import library
 from bench.separating import Measured, separating
 from bench.songs import song
 from bench.stopwatch import INVERSE_STFT, NETWORK, OVERLAP_ADD, STFT, WRITING
+from tests.support.forked_bench import ForkedBench
 from tests.support.processor.models import random_directory
 from tests.support.processor.random_mdx import MdxSize, write_mdx
 
@@ -24,10 +27,21 @@ def small_mdx(tmp_path: Path) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def forked_bench() -> Iterator[ForkedBench]:
+    forked = ForkedBench()
+    yield forked
+    forked.close()
+
+
 @pytest.mark.slow
 @pytest.mark.network
 @pytest.mark.parametrize("model", ["small_mdx", "tiny_vr", "tiny_demucs", "tiny_mdx23c", "tiny_bs_roformer"])
-def test_both_sides_tell_their_time_and_the_engine_its_stages(model, small_mdx, tmp_path):
+def test_both_sides_tell_their_time_and_the_engine_its_stages(
+    model, small_mdx, tmp_path, forked_bench, monkeypatch
+):
+    if model != "small_mdx":  # whose processes start as the bench starts them
+        monkeypatch.setattr(bench.separating, "_start", forked_bench.start)
     model_dir = small_mdx if model == "small_mdx" else random_directory()
     env = library.environment(tmp_path, "cpu")
     source = song(tmp_path, _SONG_S, prepared=True)

@@ -1,5 +1,6 @@
 """Songs for tests: the one with known stems, variants of it in every format, broken files, and SDR."""
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,9 +26,15 @@ class Song:
 
 def feelings(peak: float = 1.0) -> Song:
     """The song, all parts scaled alike so that the mix has this peak."""
-    parts = [read(FEELINGS / f"{name}.flac") for name in ("mix", "vocals", "instrumental")]
+    parts = _feelings()
     scale = peak / np.abs(parts[0]).max()
     return Song(*(part * np.float32(scale) for part in parts))
+
+
+@functools.cache
+def _feelings() -> tuple[np.ndarray, ...]:
+    """The mix and its parts, whose files take longest to decode."""
+    return tuple(read(FEELINGS / f"{name}.flac") for name in ("mix", "vocals", "instrumental"))
 
 
 def noise(seconds: float, seed: int = 0, peak: float = 0.5) -> np.ndarray:

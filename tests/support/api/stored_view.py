@@ -1,5 +1,7 @@
 """A view as the api has it, on a file of its own, fed by the test instead of by Kafka."""
 
+import functools
+import os
 import tempfile
 from pathlib import Path
 from typing import ClassVar, Self
@@ -39,6 +41,20 @@ class _Ends:
     def close(self) -> None: ...
 
 
+# In memory where the system has a place for that: no test is about the disk's speed.
+_DIRECTORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
+
+
+@functools.cache
+def _empty_file() -> bytes:
+    """A view's file as the store makes it, which takes longer than to write a copy."""
+    with tempfile.TemporaryDirectory(prefix="uvr-view-", dir=_DIRECTORY) as directory:
+        store = Store(Path(directory) / "view.sqlite3")
+        store.open("test")
+        store.close()
+        return store.path.read_bytes()
+
+
 class StoredView(KafkaView):
     """`tell` is what a record does; with `caught_up=False` it has not read enough to answer."""
 
@@ -46,8 +62,9 @@ class StoredView(KafkaView):
 
     def __init__(self, caught_up: bool = True):
         # Goes with this object.
-        self._directory = tempfile.TemporaryDirectory(prefix="uvr-view-")
+        self._directory = tempfile.TemporaryDirectory(prefix="uvr-view-", dir=_DIRECTORY)
         path = Path(self._directory.name) / "view.sqlite3"
+        path.write_bytes(_empty_file())
         read_position, changes, backlog = ReadPosition(), Changes(), Backlog()
         workers = AnnouncedWorkers()
         self.store, self.ends, self.feed = Store(path, backlog, workers), _Ends(), _NoFeed()

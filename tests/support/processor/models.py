@@ -9,6 +9,9 @@ from pathlib import Path
 
 from local.private_files import make_private
 from processor.models import model_files
+from processor.models.model_files import ModelFiles
+from processor.separation import loaded_model
+from processor.separation.runtimes.core import Plan
 from tests.support.forked_command import run_forked
 from tests.support.processor.centre_model import NAME, write_centre_model
 from tests.support.run_directory import locked, run_directory
@@ -44,9 +47,25 @@ def random_directory() -> Path:
             partial.mkdir(exist_ok=True)
             for write in random_checkpoints.WRITERS.values():
                 write(partial)
-            random_checkpoints.write_demucs(partial, "tiny_bag", bag=4)
+            random_checkpoints.write_demucs(partial, "tiny_bag", bag=2)
             partial.rename(directory)
     return directory
+
+
+@functools.cache
+def converted(name: str) -> tuple[ModelFiles, Plan]:
+    """Returns a model of `random_directory`, and the plan by which OpenVINO computes it.
+
+    Its networks are converted where an installation keeps them, which takes seconds: an engine that is
+    prepared afterwards finds them.
+    """
+    from processor.preparation import conversion, prepare  # imports torch
+
+    files = model_files.ensure(name, random_directory(), fetch=False)
+    with prepare._lock(files):
+        sources = loaded_model.architecture(files).core_sources(files)
+        cores = tuple(conversion._core_file(files, source, number) for number, source in enumerate(sources))
+    return files, Plan("openvino", "fp32", cores)
 
 
 def copy(directory: Path, to: Path) -> Path:

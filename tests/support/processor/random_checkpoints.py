@@ -31,7 +31,7 @@ _DEMUCS_SIZE = {
     "t_layers": 1,
     "t_heads": 2,
     "bottom_channels": 0,
-    "segment": 2,
+    "segment": 1,
 }
 # The library tells version 5 networks by the size of their file in KiB; this one is the smallest.
 _SMALLEST_VR_KIB = 31191
@@ -45,10 +45,9 @@ def write_vr(
     layout: str = "1band_sr44100_hl1024",
     v51: bool = True,
     *,
-    outputs: int = 8,
-    outputs_lstm: int = 8,
+    outputs: int = 4,
+    outputs_lstm: int = 4,
     kib: int = _SMALLEST_VR_KIB,
-    initialise: Callable[[torch.nn.Module], torch.nn.Module] | None = None,
 ) -> str:
     """`layout` is one of the library's band layouts.
 
@@ -70,7 +69,7 @@ def write_vr(
         data |= {"nout": outputs, "nout_lstm": outputs_lstm}
     else:
         network = nets.determine_model_capacity(bins * 2, kib)
-    torch.save((initialise or _lively)(network).state_dict(), path)
+    torch.save(_unit_variance(network).state_dict(), path)
     add_data(directory, path, catalogue.VR_DATA, data)
     add_to_list(directory, "vr_download_list", f"VR Arch Single Model v5: {name}", path.name)
     return name
@@ -84,11 +83,11 @@ def write_demucs(
     quantised: bool = False,
     size: Mapping[str, Any] = _DEMUCS_SIZE,
 ) -> str:
-    """Write a bag of `bag` networks; with more than one, each is the only one that counts for its source."""
+    """Write a bag of `bag` networks, up to four. Each source has one that alone counts for it."""
     options = {"sources": ["drums", "bass", "other", "vocals"], **size}
     content = {}
     if bag > 1:
-        content["weights"] = [[float(source == number) for source in range(4)] for number in range(bag)]
+        content["weights"] = [[float(source % bag == number) for source in range(4)] for number in range(bag)]
     return _save_demucs(directory, name, "demucs.htdemucs.HTDemucs", options, bag, content, quantised)
 
 
@@ -171,15 +170,7 @@ WRITERS: dict[str, Callable[[Path], str]] = {
 }
 
 
-def _lively(network: torch.nn.Module) -> torch.nn.Module:
-    """Fresh batch norms and sigmoids would make every mask one half."""
-    for parameter in network.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.3)
-    return network
-
-
-def unit_variance(network: torch.nn.Module) -> torch.nn.Module:
+def _unit_variance(network: torch.nn.Module) -> torch.nn.Module:
     """Draw the weights by He's rule, so that activations neither vanish nor explode through the layers.
 
     A layer of n inputs gets weights of variance 2 / n, which keeps the mean square through the layer and a

@@ -15,7 +15,6 @@ from pathlib import Path
 from types import MappingProxyType
 
 from tests.support.processor.random_checkpoints import (
-    unit_variance,
     write_bs_roformer,
     write_demucs,
     write_mdx23c,
@@ -73,16 +72,16 @@ _MDX23C = {
 }
 # The arguments in the checkpoints of `htdemucs` and `htdemucs_ft` that are not the class's defaults.
 _HTDEMUCS = {"dconv_mode": 3, "bottom_channels": 512, "t_dropout": 0.02, "segment": 7.8}
-_VR = partial(write_vr, initialise=unit_variance)
 # The file of UVR-MDX-NET-Inst_HQ_4 has 59 MB, which these sizes give.
 _MDX = MdxSize(n_fft=5120, bins=2560, frames_exponent=8, growth=48, scales=5, layers=3, bottleneck=8)
 
 REAL: Mapping[str, RealModel] = MappingProxyType(
     {
         "mdx": RealModel("UVR-MDX-NET-Inst_HQ_4", partial(write_mdx, size=_MDX)),
-        "vr": RealModel("2_HP-UVR", partial(_VR, layout="4band_v2", v51=False, kib=123821)),
+        "vr": RealModel("2_HP-UVR", partial(write_vr, layout="4band_v2", v51=False, kib=123821)),
         "vr51": RealModel(
-            "UVR-De-Echo-Normal", partial(_VR, layout="4band_v3", outputs=48, outputs_lstm=128, kib=56817)
+            "UVR-De-Echo-Normal",
+            partial(write_vr, layout="4band_v3", outputs=48, outputs_lstm=128, kib=56817),
         ),
         "htdemucs": RealModel("htdemucs", partial(write_demucs, size=_HTDEMUCS)),
         "htdemucs_ft": RealModel("htdemucs_ft", partial(write_demucs, bag=4, size=_HTDEMUCS)),

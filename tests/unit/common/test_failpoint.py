@@ -1,5 +1,6 @@
 """Each failpoint is reached somewhere, acts only if it is named, and a wrong name stops the start."""
 
+import functools
 import os
 import signal
 import subprocess
@@ -32,10 +33,14 @@ def start(value: str | None) -> subprocess.Popen:
     )
 
 
+@functools.cache
+def sources() -> list[str]:
+    return [path.read_text() for service in SERVICES for path in (REPOSITORY / service).rglob("*.py")]
+
+
 @pytest.mark.parametrize("point", Failpoint)
 def test_each_point_is_reached_somewhere(point):
-    sources = [path for service in SERVICES for path in (REPOSITORY / service).rglob("*.py")]
-    assert any(f"Failpoint.{point.name}" in path.read_text() for path in sources)
+    assert any(f"Failpoint.{point.name}" in text for text in sources())
 
 
 @pytest.mark.parametrize("value", [None, ""])

@@ -1,5 +1,7 @@
 """A task that chooses its output and a part of the song gets such stems; a bad window leaves nothing."""
 
+import functools
+
 import numpy as np
 import pytest
 import soundfile
@@ -20,12 +22,17 @@ from tests.support.processor.pictures import id3_picture, id3_text, png, tagged_
 from tests.support.processor.processor_harness import TASK_UUID, ProcessorHarness
 
 RATE = 48000
-SONG = songs.music(3, RATE)
-MP3 = tagged_mp3(
-    songs.encoded("libmp3lame", "mp3", SONG, RATE, id3v2_version="0"),
-    id3_text(b"TIT2", b"Song"),
-    id3_picture(png()),
-)
+
+
+@functools.cache
+def song() -> np.ndarray:
+    return songs.music(3, RATE)
+
+
+@functools.cache
+def mp3() -> bytes:
+    plain = songs.encoded("libmp3lame", "mp3", song(), RATE, id3v2_version="0")
+    return tagged_mp3(plain, id3_text(b"TIT2", b"Song"), id3_picture(png()))
 
 
 class HalfEngine:
@@ -44,7 +51,7 @@ class HalfEngine:
 @pytest.fixture
 def harness(tmp_path):
     with ScriptedServer() as server:
-        server.on("/song.mp3", serve(MP3, content_type="audio/mpeg"))
+        server.on("/song.mp3", serve(mp3(), content_type="audio/mpeg"))
         yield ProcessorHarness(tmp_path, server)
 
 
@@ -77,7 +84,7 @@ def test_stems_are_as_the_task_chose(harness, tmp_path, output, written):
         samples, rate = by_ffmpeg(path)
         assert (len(samples), rate) == (len(total), RATE)
         total += samples if samples.dtype == np.float32 else samples / 2**31
-    assert np.abs(total - SONG[RATE : RATE * 5 // 2]).max() < 0.2
+    assert np.abs(total - song()[RATE : RATE * 5 // 2]).max() < 0.2
     found = song_tags.read(harness.stage.path(result.stems["vocals"].key), tmp_path / "read.wav")
     assert found.texts == {"title": "Song (vocals)"}
     assert (found.cover is not None) == (written["format"] == "m4a")

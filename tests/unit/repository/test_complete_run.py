@@ -49,14 +49,22 @@ def test_a_run_of_all_tests_is_green(tmp_path, mode):
 
 
 @pytest.mark.parametrize(
-    ("conftest", "mode"),
-    [(_SWALLOWS_ONE, ()), (_SWALLOWS_ONE, ("-n", "2")), (_TWO_OF_ONE_ID, ("-n", "2", "--dist", "loadfile"))],
-    ids=["swallowed", "swallowed by one of two processes", "two of one id"],
+    ("conftest", "mode", "missing"),
+    [
+        (_SWALLOWS_ONE, (), {"test_it.py::test_two"}),
+        (
+            _TWO_OF_ONE_ID + _SWALLOWS_ONE,
+            ("-n", "2", "--dist", "loadfile"),
+            {"test_it.py::test_two", "conftest.py::test"},
+        ),
+    ],
+    ids=["swallowed", "swallowed by one of two processes, and two of one id"],
 )
-def test_a_run_that_leaves_a_test_out_is_red_and_names_it(tmp_path, conftest, mode):
+def test_a_run_that_leaves_a_test_out_is_red_and_names_it(tmp_path, conftest, mode, missing):
     done = run(tmp_path, conftest, *mode)
     assert done.returncode == pytest.ExitCode.TESTS_FAILED, done.stdout
-    assert "1 collected tests did not run" in done.stdout
+    assert f"{len(missing)} collected tests did not run" in done.stdout
+    assert missing <= set(done.stdout.splitlines())
 
 
 def test_looking_at_the_collection_alone_is_green(tmp_path):

@@ -24,8 +24,12 @@ app = create_app(
     together=MemoryTogether(),
 )
 
+# A batch has a list of submissions, with all their choices: its cases take as long as ten other operations'.
+SLOW = ("POST", "/batches")
 OPERATIONS = [
-    (method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods
+    pytest.param(method.upper(), path, marks=[pytest.mark.slow] * ((method.upper(), path) == SLOW))
+    for path, methods in app.openapi()["paths"].items()
+    for method in methods
 ]
 
 

@@ -77,10 +77,9 @@ def test_json_is_taken_whatever_the_content_type_says(content_type):
         json.dumps(SONG | {"hook_url": True}).encode(),
     ],
 )
-def test_a_wrong_body_is_400(body):
-    client = ApiClient()
-    problem_of(client.generate(body), 400)
-    assert client.publisher.tasks == []
+def test_a_wrong_body_is_400(refusing, body):
+    problem_of(refusing.generate(body), 400)
+    assert refusing.publisher.tasks == []
 
 
 @pytest.mark.parametrize("field", ["audio", "hook_url"])
@@ -103,13 +102,12 @@ def test_a_wrong_body_is_400(body):
         ("https://example.com:22/a", "address_blocked"),
     ],
 )
-def test_a_wrong_address_is_400_with_its_code(field, address, code):
-    client = ApiClient()
-    body = problem_of(client.generate(SONG | {field: address}), 400)
+def test_a_wrong_address_is_400_with_its_code(refusing, field, address, code):
+    body = problem_of(refusing.generate(SONG | {field: address}), 400)
     assert body["error_code"] == code
     assert body["error"].startswith(f"{field}: ")
     assert "secret" not in body["error"]
-    assert client.publisher.tasks == []
+    assert refusing.publisher.tasks == []
 
 
 def test_a_trusted_origin_is_taken():

@@ -96,12 +96,11 @@ MP3 = {"format": "mp3"}
         ({"output": {"bit_depth": 32, "normalize": "peak"}}, "output.normalize goes with bit_depth 16"),
     ],
 )  # fmt: skip
-def test_choices_that_contradict_each_other_are_refused(fields, told):
-    client = ApiClient()
-    answer = client.generate(SONG | fields)
+def test_choices_that_contradict_each_other_are_refused(refusing, fields, told):
+    answer = refusing.generate(SONG | fields)
     assert (answer.status, answer.json()["error_code"]) == (400, "choices_contradict")
     assert answer.json()["error"].startswith(told)
-    assert client.publisher.tasks == []
+    assert refusing.publisher.tasks == []
 
 
 @pytest.mark.parametrize(
@@ -141,12 +140,11 @@ def test_choices_that_contradict_each_other_are_refused(fields, told):
         ({"duration_s": float("inf")}, "duration_s: "),
     ],
 )  # fmt: skip
-def test_a_wrong_choice_is_refused_with_its_path_and_what_is_possible(fields, told):
-    client = ApiClient()
-    answer = client.generate(SONG | fields)
+def test_a_wrong_choice_is_refused_with_its_path_and_what_is_possible(refusing, fields, told):
+    answer = refusing.generate(SONG | fields)
     assert answer.status == 400
     assert answer.json()["error"].startswith(told)
-    assert client.publisher.tasks == []
+    assert refusing.publisher.tasks == []
 
 
 def nested(depth: int) -> dict:
@@ -226,12 +224,11 @@ def test_a_task_has_the_priority_of_its_submission(priority):
 
 
 @pytest.mark.parametrize("priority", [0, 6, -1, "5", 4.0, 4.5, True, None, [5], 10**30])
-def test_any_other_priority_is_refused(priority):
-    client = ApiClient()
-    answer = client.generate(SONG | {"priority": priority})
+def test_any_other_priority_is_refused(refusing, priority):
+    answer = refusing.generate(SONG | {"priority": priority})
     assert answer.status == 400
     assert "priority" in answer.json()["error"]
-    assert client.publisher.tasks == []
+    assert refusing.publisher.tasks == []
 
 
 def test_the_events_for_the_hook_are_in_order_and_the_default_is_left_out():

@@ -40,18 +40,17 @@ MISSPELT = {
     ("name", "meant"), [(name, meant) for meant, names in MISSPELT.items() for name in names.split()]
 )
 @pytest.mark.parametrize("beside", [SONG, {}], ids=["beside the right one", "in its place"])
-def test_a_misspelt_field_is_refused_with_the_one_that_is_meant(name, meant, beside):
-    client = ApiClient()
+def test_a_misspelt_field_is_refused_with_the_one_that_is_meant(refusing, name, meant, beside):
     outer, _, inner = name.rpartition(".")
 
     def body(value):
         return {outer: {inner: value}} if outer else {inner: value}
 
-    answer = client.generate({**{n: value for n, value in beside.items() if n != meant}, **body("x")})
+    answer = refusing.generate({**{n: value for n, value in beside.items() if n != meant}, **body("x")})
     assert (answer.status, answer.json()["error_code"]) == (400, "field_unknown")
     assert answer.json()["error"] == f"{name}: there is no such field; is {meant} meant?"
-    assert client.publisher.tasks == []
-    assert client.generate({**beside, **body(None)}).status == 400
+    assert refusing.publisher.tasks == []
+    assert refusing.generate({**beside, **body(None)}).status == 400
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """Lengths to the sample: padding, joined and chained songs, tags in odd places, gaps, truncation."""
 
+import functools
 import io
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -18,10 +20,17 @@ SONG = songs.music(1.0)
 FRAMES = len(SONG)
 OTHER = songs.music(0.9, 48000)  # 39,690 frames of 44.1 kHz
 OTHER_FRAMES = round(0.9 * RATE)
-MP3 = encoded("libmp3lame", "mp3", SONG)
-PLAIN_MP3 = encoded("libmp3lame", "mp3", SONG, write_xing="0", id3v2_version="0")
 # What a tag may hold: bytes that look like frames of MP3.
 FALSE_FRAMES = bytes([0xFF, 0xFB, 0x90, 0x64]) * 50_000
+
+
+@functools.cache
+def mp3() -> bytes:
+    return encoded("libmp3lame", "mp3", SONG)
+
+
+def plain_mp3() -> bytes:
+    return encoded("libmp3lame", "mp3", SONG, write_xing="0", id3v2_version="0")
 
 
 def refused(path: Path) -> PermanentError:
@@ -66,19 +75,23 @@ def test_an_ogg_song_ends_where_its_last_page_says(tmp_path, subtype, frames):
 # Joined or chained, and the frames that all parts have together.
 JOINED = Made(
     {
-        "the same mp3 twice": lambda: (MP3 + MP3, 2 * FRAMES),
+        "the same mp3 twice": lambda: (mp3() + mp3(), 2 * FRAMES),
         "mp3s of several rates and channels": lambda: (
-            MP3
+            mp3()
             + encoded("libmp3lame", "mp3", OTHER, 48000)
             + by_libsndfile(SONG[:, 0], "MP3", "MPEG_LAYER_III"),
             2 * FRAMES + OTHER_FRAMES,
         ),
         "mp3s with tags between": lambda: (
-            songs.id3v2(FALSE_FRAMES) + MP3 + songs.ape(FALSE_FRAMES) + songs.id3v2(FALSE_FRAMES, True) + MP3,
+            songs.id3v2(FALSE_FRAMES)
+            + mp3()
+            + songs.ape(FALSE_FRAMES)
+            + songs.id3v2(FALSE_FRAMES, True)
+            + mp3(),
             2 * FRAMES,
         ),
         "mp3s with old tags between": lambda: (
-            MP3 + b"TAG" + bytes(125) + MP3 + b"TAG" + bytes(125),
+            mp3() + b"TAG" + bytes(125) + mp3() + b"TAG" + bytes(125),
             2 * FRAMES,
         ),
         "vorbis of two set-ups": lambda: (
@@ -149,38 +162,39 @@ def test_raw_aac_that_changes_its_rate_is_read_to_its_end(tmp_path):
     assert FRAMES + OTHER_FRAMES <= found.frames < FRAMES + OTHER_FRAMES + 6000
 
 
-@pytest.mark.parametrize("inserted", [PLAIN_MP3, MP3], ids=["plain", "with a frame count"])
+@pytest.mark.parametrize("inserted", [plain_mp3, mp3], ids=["plain", "with a frame count"])
 def test_an_mp3_with_another_one_inserted_is_whole(tmp_path, inserted):
-    half = len(MP3) // 2
-    found, _ = decoded(file(tmp_path / "song", MP3[:half] + inserted + MP3[half:]))
+    half = len(mp3()) // 2
+    found, _ = decoded(file(tmp_path / "song", mp3()[:half] + inserted() + mp3()[half:]))
     assert found.frames == pytest.approx(2 * FRAMES, abs=5 * 1152)
 
 
-# Between two frames, which all begin alike but for the padding bit.
-MIDDLE = MP3.index(MP3[MP3.index(b"\xff\xfb") :][:2], len(MP3) // 2)
+def middle() -> int:
+    """Between two frames, which all begin alike but for the padding bit."""
+    return mp3().index(mp3()[mp3().index(b"\xff\xfb") :][:2], len(mp3()) // 2)
 
 
 # An mp3 among tags and junk.
-TAGGED = {
-    "a large tag of unknown bytes behind": MP3 + songs.ape(b"x" * 200_000, footer=False),
-    "APE behind": MP3 + songs.ape(FALSE_FRAMES) + b"TAG" + bytes(125),
-    "APE without a header behind": MP3 + songs.ape(FALSE_FRAMES, header=False),
-    "APE before": songs.ape(FALSE_FRAMES) + MP3,
-    "ID3v2 before": songs.id3v2(FALSE_FRAMES) + MP3,
-    "ID3v2 twice before": songs.id3v2(FALSE_FRAMES) + songs.id3v2(FALSE_FRAMES) + MP3,
-    "ID3v2 of 3 MB before": songs.id3v2(FALSE_FRAMES * 15) + MP3,
-    "ID3v2 with a footer before": songs.id3v2(FALSE_FRAMES, True) + MP3,
-    "ID3v2 behind": MP3 + songs.id3v2(FALSE_FRAMES),
-    "ID3v2 with a footer behind": MP3 + songs.id3v2(FALSE_FRAMES, True),
-    "ID3v2 in the middle": MP3[:MIDDLE] + songs.id3v2(FALSE_FRAMES) + MP3[MIDDLE:],
-    "zeros before": bytes(10_000) + MP3,
-    "zeros behind": MP3 + bytes(100_000),
+TAGGED: dict[str, Callable[[], bytes]] = {
+    "a large tag of unknown bytes behind": lambda: mp3() + songs.ape(b"x" * 200_000, footer=False),
+    "APE behind": lambda: mp3() + songs.ape(FALSE_FRAMES) + b"TAG" + bytes(125),
+    "APE without a header behind": lambda: mp3() + songs.ape(FALSE_FRAMES, header=False),
+    "APE before": lambda: songs.ape(FALSE_FRAMES) + mp3(),
+    "ID3v2 before": lambda: songs.id3v2(FALSE_FRAMES) + mp3(),
+    "ID3v2 twice before": lambda: songs.id3v2(FALSE_FRAMES) + songs.id3v2(FALSE_FRAMES) + mp3(),
+    "ID3v2 of 3 MB before": lambda: songs.id3v2(FALSE_FRAMES * 15) + mp3(),
+    "ID3v2 with a footer before": lambda: songs.id3v2(FALSE_FRAMES, True) + mp3(),
+    "ID3v2 behind": lambda: mp3() + songs.id3v2(FALSE_FRAMES),
+    "ID3v2 with a footer behind": lambda: mp3() + songs.id3v2(FALSE_FRAMES, True),
+    "ID3v2 in the middle": lambda: mp3()[: middle()] + songs.id3v2(FALSE_FRAMES) + mp3()[middle() :],
+    "zeros before": lambda: bytes(10_000) + mp3(),
+    "zeros behind": lambda: mp3() + bytes(100_000),
 }
 
 
 @pytest.mark.parametrize("content", TAGGED.values(), ids=TAGGED)
 def test_tags_are_no_sound_wherever_they_are(tmp_path, content):
-    found, samples = decoded(file(tmp_path / "song", content))
+    found, samples = decoded(file(tmp_path / "song", content()))
     assert found.frames == FRAMES
     assert audio.sdr_db(SONG[:20_000], samples[:20_000]) > 15
 
@@ -195,7 +209,7 @@ def test_other_formats_have_tags_before_and_behind(tmp_path, container):
 
 
 def test_an_mp3_whose_frame_count_its_frames_do_not_reach_is_truncated(tmp_path):
-    content = MP3[: len(MP3) * 7 // 10] + songs.ape(b"x" * 200_000)
+    content = mp3()[: len(mp3()) * 7 // 10] + songs.ape(b"x" * 200_000)
     error = refused(file(tmp_path / "song", content))
     assert error.code == ErrorCode.TRUNCATED_AUDIO
 

@@ -1,5 +1,6 @@
 """Tags and covers: what is kept of songs, what is left out, and how stems get it."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -17,8 +18,12 @@ from tests.support.processor.pictures import id3_frame, id3_picture, id3_text, j
 from tests.support.processor.songs import encoded, file
 
 SONG = songs.music(0.5)
-MP3 = encoded("libmp3lame", "mp3", SONG, id3v2_version="0")
 TAGS = {"title": "Größe", "artist": "A\nB", "album": "夜", "date": "1999", "genre": "Folk", "track": "3/12"}
+
+
+@functools.cache
+def mp3() -> bytes:
+    return encoded("libmp3lame", "mp3", SONG, id3v2_version="0")
 
 
 def read(directory, content: bytes) -> SongTags:
@@ -66,26 +71,26 @@ def test_a_cover_of_2_mib_is_kept(tmp_path, format):
 @pytest.mark.parametrize(
     "picture",
     [
-        png(size_bytes=MAX_COVER_BYTES + 1),
-        png(size_bytes=50 << 20),
-        b"GIF89a" + bytes(500),
-        png()[:20],
-        png(width=0),
-        b"\xff\xd8\xff" + b"\xff" * 500,
-        jpeg()[:24],
-        b"<svg onload=alert(1)>",
-        b"",
+        lambda: png(size_bytes=MAX_COVER_BYTES + 1),
+        lambda: png(size_bytes=50 << 20),
+        lambda: b"GIF89a" + bytes(500),
+        lambda: png()[:20],
+        lambda: png(width=0),
+        lambda: b"\xff\xd8\xff" + b"\xff" * 500,
+        lambda: jpeg()[:24],
+        lambda: b"<svg onload=alert(1)>",
+        lambda: b"",
     ],
     ids=["2 MiB and a byte", "50 MB", "gif", "cut", "no width", "no frame", "cut jpeg", "svg", "empty"],
 )
 def test_a_picture_that_is_too_large_or_of_another_kind_is_left_out(tmp_path, picture):
-    found = read(tmp_path, tagged_mp3(MP3, id3_text(b"TIT2", b"T"), id3_picture(picture)))
+    found = read(tmp_path, tagged_mp3(mp3(), id3_text(b"TIT2", b"T"), id3_picture(picture())))
     assert found == SongTags({"title": "T"})
     assert [path.name for path in tmp_path.iterdir()] == ["song"]
 
 
 def test_a_good_picture_behind_a_bad_one_is_taken(tmp_path):
-    found = read(tmp_path, tagged_mp3(MP3, id3_picture(b"GIF89a"), id3_picture(png())))
+    found = read(tmp_path, tagged_mp3(mp3(), id3_picture(b"GIF89a"), id3_picture(png())))
     assert found.cover == Cover(str(tmp_path / "mix.cover.png"), "png", 8, 6)
 
 
@@ -99,17 +104,24 @@ def test_hostile_tags_are_cut_down(tmp_path):
         id3_text(b"TCON", b"\x01\x02"),
         id3_frame(b"TXXX", b"\x03REPLAYGAIN_TRACK_GAIN\0-3 dB"),
     ]
-    found = read(tmp_path, tagged_mp3(MP3, *many, *frames))
+    found = read(tmp_path, tagged_mp3(mp3(), *many, *frames))
     assert set(found.texts) <= {"title", "artist", "composer"}
     assert found.texts["artist"] == "x" * 4096
     assert not set("\0\x1b\x07") & set("".join(found.texts.values()))
 
 
 @pytest.mark.parametrize(
-    "content", [b"fLaC" + bytes(99), b"OggS" + bytes(99), MP3[:100], b"RIFF\0\0\0\0WAVE" + bytes(99)]
+    "content",
+    [
+        lambda: b"fLaC" + bytes(99),
+        lambda: b"OggS" + bytes(99),
+        lambda: mp3()[:100],
+        lambda: b"RIFF\0\0\0\0WAVE" + bytes(99),
+    ],
+    ids=["flac", "ogg", "mp3", "wav"],
 )
 def test_a_file_that_cannot_be_read_has_no_tags(tmp_path, content):
-    assert read(tmp_path, content) == SongTags()
+    assert read(tmp_path, content()) == SongTags()
 
 
 @pytest.mark.parametrize(
@@ -125,7 +137,7 @@ def test_a_pictures_size_is_read_from_its_header(content, expected):
 
 
 def test_the_limited_process_reads_tags_where_they_are_asked_for(tmp_path):
-    song = file(tmp_path / "song.mp3", tagged_mp3(MP3, id3_text(b"TIT2", b"T"), id3_picture(png())))
+    song = file(tmp_path / "song.mp3", tagged_mp3(mp3(), id3_text(b"TIT2", b"T"), id3_picture(png())))
     limits = AudioLimits(max_duration_s=60, max_channels=8)
     kept = prepare(song, tmp_path / "mix.wav", limits, lambda: None, keep_tags=True)
     assert kept.source.tags == {"title": "T"}

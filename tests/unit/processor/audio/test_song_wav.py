@@ -1,11 +1,13 @@
 """WAV files of all sorts, AIFF, AU and CAF are decoded to the bit, also with wrong headers."""
 
+import functools
 import struct
 
 import numpy as np
 import pytest
 
 from common.errors import ErrorCode, PermanentError
+from tests.support.made import Made
 from tests.support.processor import songs
 from tests.support.processor.songs import (
     FLOAT,
@@ -27,42 +29,48 @@ WIDE = songs.music(0.7).astype(np.float64) * 0.999 + 1e-6  # has more than 16 bi
 UNKNOWN = 0xFFFFFFFF
 
 # The song by its 16 bits.
-SIXTEEN = {
-    "plain": riff(fmt(PCM, 16), PCM16),
-    "half the byte rate": riff(fmt(PCM, 16, byte_rate=RATE * 2), PCM16),
-    "twice the byte rate": riff(fmt(PCM, 16, byte_rate=RATE * 8), PCM16),
-    "no byte rate": riff(fmt(PCM, 16, byte_rate=0), PCM16),
-    "extensible": riff(extensible(PCM, 2, 16), PCM16),
-    "size 0, as pipes have it": riff(fmt(PCM, 16), PCM16, 0, 0),
-    "size 0 and a head that counts nothing": riff(fmt(PCM, 16), PCM16, 0, 36),
-    "the largest size": riff(fmt(PCM, 16), PCM16, UNKNOWN, UNKNOWN),
-    "the largest signed size": riff(fmt(PCM, 16), PCM16, 0x7FFFFFFF - 36, 0x7FFFFFFF),
-    "0x80000000, less a header": riff(fmt(PCM, 16), PCM16, 0x7FFFF000 + 4, UNKNOWN),
-    "a list behind": riff(fmt(PCM, 16), PCM16, behind=b"LIST" + struct.pack("<I", 400) + bytes(400)),
-    "RF64": songs.rf64(fmt(PCM, 16), PCM16),
-    "RF64, a list behind": songs.rf64(fmt(PCM, 16), PCM16) + b"LIST" + struct.pack("<I", 400) + b"x" * 400,
-    "RF64 from a pipe": songs.rf64(fmt(PCM, 16), PCM16, 0),
-    "BW64": songs.rf64(fmt(PCM, 16), PCM16, name=b"BW64"),
-    "W64": songs.w64(fmt(PCM, 16), PCM16),
-    "W64 from a pipe": songs.w64(fmt(PCM, 16), PCM16, (1 << 63) - 25),
-    "a tag before": songs.id3v2(bytes(70_000)) + riff(fmt(PCM, 16), PCM16),
-    "big-endian, RIFX": by_libsndfile(SONG, "WAV", "PCM_16", endian="BIG"),
-    "libsndfile's W64": by_libsndfile(SONG, "W64", "PCM_16"),
-    "libsndfile's RF64": by_libsndfile(SONG, "RF64", "PCM_16"),
-    "AIFF": by_libsndfile(SONG, "AIFF", "PCM_16"),
-    "AIFF-C, little-endian": by_libsndfile(SONG, "AIFF", "PCM_16", endian="LITTLE"),
-    "AIFF from a pipe": songs.piped("pcm_s16be", "aiff", SONG),
-    "AU": by_libsndfile(SONG, "AU", "PCM_16"),
-    "AU from a pipe": songs.piped("pcm_s16be", "au", SONG),
-    "CAF": by_libsndfile(SONG, "CAF", "PCM_16"),
-    "CAF from a pipe": songs.piped("pcm_s16be", "caf", SONG),
-    "AVI": songs.encoded("pcm_s16le", "avi", SONG),
-}
+SIXTEEN = Made(
+    {
+        "plain": lambda: riff(fmt(PCM, 16), PCM16),
+        "half the byte rate": lambda: riff(fmt(PCM, 16, byte_rate=RATE * 2), PCM16),
+        "twice the byte rate": lambda: riff(fmt(PCM, 16, byte_rate=RATE * 8), PCM16),
+        "no byte rate": lambda: riff(fmt(PCM, 16, byte_rate=0), PCM16),
+        "extensible": lambda: riff(extensible(PCM, 2, 16), PCM16),
+        "size 0, as pipes have it": lambda: riff(fmt(PCM, 16), PCM16, 0, 0),
+        "size 0 and a head that counts nothing": lambda: riff(fmt(PCM, 16), PCM16, 0, 36),
+        "the largest size": lambda: riff(fmt(PCM, 16), PCM16, UNKNOWN, UNKNOWN),
+        "the largest signed size": lambda: riff(fmt(PCM, 16), PCM16, 0x7FFFFFFF - 36, 0x7FFFFFFF),
+        "0x80000000, less a header": lambda: riff(fmt(PCM, 16), PCM16, 0x7FFFF000 + 4, UNKNOWN),
+        "a list behind": lambda: riff(
+            fmt(PCM, 16), PCM16, behind=b"LIST" + struct.pack("<I", 400) + bytes(400)
+        ),
+        "RF64": lambda: songs.rf64(fmt(PCM, 16), PCM16),
+        "RF64, a list behind": lambda: (
+            songs.rf64(fmt(PCM, 16), PCM16) + b"LIST" + struct.pack("<I", 400) + b"x" * 400
+        ),
+        "RF64 from a pipe": lambda: songs.rf64(fmt(PCM, 16), PCM16, 0),
+        "BW64": lambda: songs.rf64(fmt(PCM, 16), PCM16, name=b"BW64"),
+        "W64": lambda: songs.w64(fmt(PCM, 16), PCM16),
+        "W64 from a pipe": lambda: songs.w64(fmt(PCM, 16), PCM16, (1 << 63) - 25),
+        "a tag before": lambda: songs.id3v2(bytes(70_000)) + riff(fmt(PCM, 16), PCM16),
+        "big-endian, RIFX": lambda: by_libsndfile(SONG, "WAV", "PCM_16", endian="BIG"),
+        "libsndfile's W64": lambda: by_libsndfile(SONG, "W64", "PCM_16"),
+        "libsndfile's RF64": lambda: by_libsndfile(SONG, "RF64", "PCM_16"),
+        "AIFF": lambda: by_libsndfile(SONG, "AIFF", "PCM_16"),
+        "AIFF-C, little-endian": lambda: by_libsndfile(SONG, "AIFF", "PCM_16", endian="LITTLE"),
+        "AIFF from a pipe": lambda: songs.piped("pcm_s16be", "aiff", SONG),
+        "AU": lambda: by_libsndfile(SONG, "AU", "PCM_16"),
+        "AU from a pipe": lambda: songs.piped("pcm_s16be", "au", SONG),
+        "CAF": lambda: by_libsndfile(SONG, "CAF", "PCM_16"),
+        "CAF from a pipe": lambda: songs.piped("pcm_s16be", "caf", SONG),
+        "AVI": lambda: songs.encoded("pcm_s16le", "avi", SONG),
+    }
+)
 
 
-@pytest.mark.parametrize("content", SIXTEEN.values(), ids=SIXTEEN)
-def test_sixteen_bits_are_right_to_the_bit(tmp_path, content):
-    found, samples = decoded(file(tmp_path / "song", content))
+@pytest.mark.parametrize("name", SIXTEEN)
+def test_sixteen_bits_are_right_to_the_bit(tmp_path, name):
+    found, samples = decoded(file(tmp_path / "song", SIXTEEN[name]))
     assert (found.frames, found.source_rate) == (FRAMES, RATE)
     assert np.array_equal(samples, SONG)
 
@@ -89,89 +97,93 @@ def _avi_24_in_32() -> bytes:
     return bytes(data)
 
 
-def _by_libsndfile(form: str, subtype: str) -> bytes:
+def _kind(form: str, subtype: str, most: float) -> tuple[bytes, float]:
     if form == "RIFX":
-        return by_libsndfile(WIDE, "WAV", subtype, endian="BIG")
-    return by_libsndfile(WIDE, form, subtype)
+        return by_libsndfile(WIDE, "WAV", subtype, endian="BIG"), most
+    return by_libsndfile(WIDE, form, subtype), most
 
 
 # Other kinds of samples, and by how much they may differ from the song.
-KINDS = {
-    "24 bits in 32": (riff(extensible(PCM, 4, 24), _with_padding_of(4, 24)), 2**-24),
-    "24 bits in 32, W64": (songs.w64(extensible(PCM, 4, 24), _with_padding_of(4, 24)), 2**-24),
-    "24 bits in 32, RF64": (songs.rf64(extensible(PCM, 4, 24), _with_padding_of(4, 24)), 2**-24),
-    "24 bits in 32, CAF": (_caf_24_in_32(), 2**-24),
-    "24 bits in 32, AVI": (_avi_24_in_32(), 2**-24),
-    "20 bits in 24": (riff(extensible(PCM, 3, 20), _with_padding_of(3, 20)), 2**-20),
-    "20 bits in 24, plain": (riff(fmt(PCM, 20), _with_padding_of(3, 20)), 2**-20),
-    "20 bits in 32": (riff(extensible(PCM, 4, 20), _with_padding_of(4, 20)), 2**-20),
-    "12 bits in 16": (riff(extensible(PCM, 2, 12), _with_padding_of(2, 12)), 2**-12),
-    "24 bits": (riff(fmt(PCM, 24), _with_padding_of(3, 24)), 2**-24),
-    "32 bits": (riff(fmt(PCM, 32), _with_padding_of(4, 32)), 2**-24),
-    "float32": (riff(fmt(FLOAT, 32), WIDE.astype("<f4").tobytes()), 2**-24),
-    "float32, extensible": (riff(extensible(FLOAT, 4, 32), WIDE.astype("<f4").tobytes()), 2**-24),
-    "float64": (riff(fmt(FLOAT, 64), WIDE.astype("<f8").tobytes()), 2**-24),
-    "float64, extensible, piped": (
-        riff(extensible(FLOAT, 8, 64), WIDE.astype("<f8").tobytes(), UNKNOWN),
-        2**-24,
-    ),
-    **{
-        f"{form}, {subtype}": (_by_libsndfile(form, subtype), most)
-        for form, subtype, most in (
-            ("WAV", "PCM_U8", 2**-7),
-            ("RIFX", "PCM_24", 2**-23),
-            ("RIFX", "PCM_32", 2**-24),
-            ("RIFX", "FLOAT", 2**-24),
-            ("RIFX", "DOUBLE", 2**-24),
-            ("RIFX", "PCM_U8", 2**-7),
-            ("RIFX", "ULAW", 0.02),
-            ("WAV", "ULAW", 0.02),
-            ("WAV", "ALAW", 0.02),
-            ("AIFF", "PCM_S8", 2**-7),
-            ("AIFF", "PCM_24", 2**-23),
-            ("AIFF", "PCM_32", 2**-24),
-            ("AIFF", "FLOAT", 2**-24),
-            ("AIFF", "DOUBLE", 2**-24),
-            ("AIFF", "ULAW", 0.02),
-            ("AIFF", "ALAW", 0.02),
-            ("CAF", "PCM_24", 2**-23),
-            ("CAF", "DOUBLE", 2**-24),
-            ("CAF", "ALAC_24", 2**-23),
-            ("AU", "PCM_24", 2**-23),
-            ("AU", "ULAW", 0.02),
-        )
-    },
-}
+KINDS = Made(
+    {
+        "24 bits in 32": lambda: (riff(extensible(PCM, 4, 24), _with_padding_of(4, 24)), 2**-24),
+        "24 bits in 32, W64": lambda: (songs.w64(extensible(PCM, 4, 24), _with_padding_of(4, 24)), 2**-24),
+        "24 bits in 32, RF64": lambda: (songs.rf64(extensible(PCM, 4, 24), _with_padding_of(4, 24)), 2**-24),
+        "24 bits in 32, CAF": lambda: (_caf_24_in_32(), 2**-24),
+        "24 bits in 32, AVI": lambda: (_avi_24_in_32(), 2**-24),
+        "20 bits in 24": lambda: (riff(extensible(PCM, 3, 20), _with_padding_of(3, 20)), 2**-20),
+        "20 bits in 24, plain": lambda: (riff(fmt(PCM, 20), _with_padding_of(3, 20)), 2**-20),
+        "20 bits in 32": lambda: (riff(extensible(PCM, 4, 20), _with_padding_of(4, 20)), 2**-20),
+        "12 bits in 16": lambda: (riff(extensible(PCM, 2, 12), _with_padding_of(2, 12)), 2**-12),
+        "24 bits": lambda: (riff(fmt(PCM, 24), _with_padding_of(3, 24)), 2**-24),
+        "32 bits": lambda: (riff(fmt(PCM, 32), _with_padding_of(4, 32)), 2**-24),
+        "float32": lambda: (riff(fmt(FLOAT, 32), WIDE.astype("<f4").tobytes()), 2**-24),
+        "float32, extensible": lambda: (riff(extensible(FLOAT, 4, 32), WIDE.astype("<f4").tobytes()), 2**-24),
+        "float64": lambda: (riff(fmt(FLOAT, 64), WIDE.astype("<f8").tobytes()), 2**-24),
+        "float64, extensible, piped": lambda: (
+            riff(extensible(FLOAT, 8, 64), WIDE.astype("<f8").tobytes(), UNKNOWN),
+            2**-24,
+        ),
+        **{
+            f"{form}, {subtype}": functools.partial(_kind, form, subtype, most)
+            for form, subtype, most in (
+                ("WAV", "PCM_U8", 2**-7),
+                ("RIFX", "PCM_24", 2**-23),
+                ("RIFX", "PCM_32", 2**-24),
+                ("RIFX", "FLOAT", 2**-24),
+                ("RIFX", "DOUBLE", 2**-24),
+                ("RIFX", "PCM_U8", 2**-7),
+                ("RIFX", "ULAW", 0.02),
+                ("WAV", "ULAW", 0.02),
+                ("WAV", "ALAW", 0.02),
+                ("AIFF", "PCM_S8", 2**-7),
+                ("AIFF", "PCM_24", 2**-23),
+                ("AIFF", "PCM_32", 2**-24),
+                ("AIFF", "FLOAT", 2**-24),
+                ("AIFF", "DOUBLE", 2**-24),
+                ("AIFF", "ULAW", 0.02),
+                ("AIFF", "ALAW", 0.02),
+                ("CAF", "PCM_24", 2**-23),
+                ("CAF", "DOUBLE", 2**-24),
+                ("CAF", "ALAC_24", 2**-23),
+                ("AU", "PCM_24", 2**-23),
+                ("AU", "ULAW", 0.02),
+            )
+        },
+    }
+)
 
 
-@pytest.mark.parametrize(("content", "most"), KINDS.values(), ids=KINDS)
-def test_every_kind_of_sample_is_read_as_what_it_is(tmp_path, content, most):
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_sample_is_read_as_what_it_is(tmp_path, kind):
+    content, most = KINDS[kind]
     found, samples = decoded(file(tmp_path / "song", content))
     assert found.frames == FRAMES
     assert np.abs(samples - WIDE).max() <= most
 
 
-CUT_OFF = {
-    name: SIXTEEN[name]
-    for name in (
-        *("plain", "half the byte rate", "twice the byte rate", "extensible", "RF64", "BW64", "W64"),
-        *("big-endian, RIFX", "AIFF", "AIFF-C, little-endian", "AU", "CAF", "AVI"),
-    )
-}
-CUT_OFF |= {
-    "24 bits in 32": KINDS["24 bits in 32"][0],
-    "µ-law": KINDS["WAV, ULAW"][0],
-    "ADPCM": by_libsndfile(SONG, "WAV", "MS_ADPCM"),
-    "ALAC in CAF": KINDS["CAF, ALAC_24"][0],
-    "WavPack": songs.encoded("wavpack", "wv", SONG),
-    "TTA": songs.encoded("tta", "tta", songs.music(3.5)),
-    "Matroska": songs.encoded("flac", "matroska", SONG),
-    "fragments": songs.encoded("aac", "mp4", SONG, movflags="frag_keyframe+empty_moov"),
-}
+_SIXTEEN_CUT_OFF = (
+    *("plain", "half the byte rate", "twice the byte rate", "extensible", "RF64", "BW64", "W64"),
+    *("big-endian, RIFX", "AIFF", "AIFF-C, little-endian", "AU", "CAF", "AVI"),
+)
+CUT_OFF = Made(
+    {
+        **{name: functools.partial(SIXTEEN.__getitem__, name) for name in _SIXTEEN_CUT_OFF},
+        "24 bits in 32": lambda: KINDS["24 bits in 32"][0],
+        "µ-law": lambda: KINDS["WAV, ULAW"][0],
+        "ADPCM": lambda: by_libsndfile(SONG, "WAV", "MS_ADPCM"),
+        "ALAC in CAF": lambda: KINDS["CAF, ALAC_24"][0],
+        "WavPack": lambda: songs.encoded("wavpack", "wv", SONG),
+        "TTA": lambda: songs.encoded("tta", "tta", songs.music(3.5)),
+        "Matroska": lambda: songs.encoded("flac", "matroska", SONG),
+        "fragments": lambda: songs.encoded("aac", "mp4", SONG, movflags="frag_keyframe+empty_moov"),
+    }
+)
 
 
-@pytest.mark.parametrize("content", CUT_OFF.values(), ids=CUT_OFF)
-def test_what_is_cut_off_is_truncated(tmp_path, content):
+@pytest.mark.parametrize("name", CUT_OFF)
+def test_what_is_cut_off_is_truncated(tmp_path, name):
+    content = CUT_OFF[name]
     decoded(file(tmp_path / "whole", content))
     with pytest.raises(PermanentError) as caught:
         decoded(file(tmp_path / "cut", content[: len(content) * 7 // 10]))

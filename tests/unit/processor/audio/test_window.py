@@ -1,5 +1,7 @@
 """Trimming: the window's samples and no others, whatever lies behind the window."""
 
+import functools
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +17,23 @@ from tests.support.processor import songs
 from tests.support.processor.songs import RATE, by_libsndfile, encoded, file
 
 SECONDS = 16
-SONG = songs.music(SECONDS)
+
+
+@functools.cache
+def song() -> np.ndarray:
+    return songs.music(SECONDS)
+
+
 FORMATS = Made(
     {
-        "wav": lambda: by_libsndfile(SONG, "WAV", "PCM_16"),
-        "flac": lambda: by_libsndfile(SONG, "FLAC", "PCM_16"),
-        "aiff": lambda: by_libsndfile(SONG, "AIFF", "PCM_16"),
-        "alac": lambda: encoded("alac", "ipod", SONG),
-        "aac": lambda: encoded("aac", "ipod", SONG),
-        "mp3": lambda: encoded("libmp3lame", "mp3", SONG),
-        "ogg": lambda: by_libsndfile(SONG, "OGG", "VORBIS"),
-        "mkv": lambda: encoded("flac", "matroska", SONG),
+        "wav": lambda: by_libsndfile(song(), "WAV", "PCM_16"),
+        "flac": lambda: by_libsndfile(song(), "FLAC", "PCM_16"),
+        "aiff": lambda: by_libsndfile(song(), "AIFF", "PCM_16"),
+        "alac": lambda: encoded("alac", "ipod", song()),
+        "aac": lambda: encoded("aac", "ipod", song()),
+        "mp3": lambda: encoded("libmp3lame", "mp3", song()),
+        "ogg": lambda: by_libsndfile(song(), "OGG", "VORBIS"),
+        "mkv": lambda: encoded("flac", "matroska", song()),
     }
 )
 
@@ -39,6 +47,15 @@ def cut(path: Path, window: Window, max_duration_s: float = 60) -> np.ndarray:
     assert len(audio.read(path.with_name("mix.wav"))) == found.frames
     assert found.frames == round(found.own_frames * RATE / found.own_rate)
     return samples
+
+
+def whole(format: str) -> np.ndarray:
+    with tempfile.TemporaryDirectory() as directory:
+        return cut(file(Path(directory) / "song", FORMATS[format]), Window())
+
+
+# Each is compared with several windows.
+WHOLES = Made({format: functools.partial(whole, format) for format in FORMATS})
 
 
 @pytest.fixture
@@ -62,7 +79,7 @@ def decoded_frames(monkeypatch) -> list[int]:
 @pytest.mark.parametrize("format", FORMATS)
 def test_a_window_has_the_samples_of_the_whole_song(tmp_path, decoded_frames, format, start_s, duration_s):
     path = file(tmp_path / "song", FORMATS[format])
-    whole = cut(path, Window())
+    whole = WHOLES[format]
     decoded_frames.clear()
     samples = cut(path, Window(start_s, duration_s))
     start = round(start_s * RATE)
@@ -77,9 +94,9 @@ def test_a_window_has_the_samples_of_the_whole_song(tmp_path, decoded_frames, fo
 def test_a_window_reaches_over_joined_songs(tmp_path):
     other = songs.music(12, seed=5)
     path = file(
-        tmp_path / "song", by_libsndfile(SONG, "FLAC", "PCM_16") + by_libsndfile(other, "FLAC", "PCM_16")
+        tmp_path / "song", by_libsndfile(song(), "FLAC", "PCM_16") + by_libsndfile(other, "FLAC", "PCM_16")
     )
-    assert np.array_equal(cut(path, Window(15, 2)), np.concatenate([SONG[15 * RATE :], other[:RATE]]))
+    assert np.array_equal(cut(path, Window(15, 2)), np.concatenate([song()[15 * RATE :], other[:RATE]]))
     assert np.array_equal(cut(path, Window(27, 2)), other[11 * RATE :])
 
 
