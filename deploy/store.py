@@ -7,6 +7,8 @@
 Without them it makes random keys once and keeps them. They go to `identities.json`, which SeaweedFS reads,
 and to `credentials`, which boto3 reads as ~/.aws/credentials. The api and the processors have random keys of
 their own, each in a directory of its own, which can do less (S3_BUCKET_NAME and S3_PREFIX name where).
+
+Both commands run at each `docker compose up`. So what takes long to import is imported where it is needed.
 """
 
 import configparser
@@ -16,16 +18,13 @@ import secrets
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-import boto3
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
-
-from common.settings.loading import exit_for_bad_settings, load_or_exit
-from common.settings.schema import UploaderSettings
 from common.settings.secrets import read_secret
 from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_actions
+
+if TYPE_CHECKING:
+    from common.settings.schema import UploaderSettings
 
 _RETRY_S = 1.0
 _GIVE_UP_S = 120.0
@@ -63,7 +62,7 @@ def write_keys(directory: Path, api_directory: Path, processor_directory: Path) 
 def _given_keys() -> tuple[str, str] | None:
     given = os.environ.get("AWS_ACCESS_KEY_ID", ""), _secret_key()
     if any(given) and not all(given):
-        exit_for_bad_settings("set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither")
+        _exit_for_bad_settings("set both AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or neither")
     return given if all(given) else None
 
 
@@ -83,7 +82,13 @@ def _secret_key() -> str:
     try:
         return read_secret("AWS_SECRET_ACCESS_KEY_FILE", Path(file))
     except ValueError as error:
-        exit_for_bad_settings(str(error))
+        _exit_for_bad_settings(str(error))
+
+
+def _exit_for_bad_settings(reason: str) -> NoReturn:
+    from common.settings.loading import exit_for_bad_settings
+
+    exit_for_bad_settings(reason)
 
 
 def _write(path: Path, text: str) -> None:
@@ -94,11 +99,15 @@ def _write(path: Path, text: str) -> None:
     temporary.rename(path)
 
 
-def make_bucket(settings: UploaderSettings) -> None:
+def make_bucket(settings: "UploaderSettings") -> None:
     """Makes the bucket, and returns once it accepts objects.
 
     Raises BotoCoreError or ClientError after 120 s without success.
     """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
     secret = settings.aws_secret_access_key
     s3 = boto3.client(
         "s3",
@@ -121,6 +130,8 @@ def make_bucket(settings: UploaderSettings) -> None:
 
 
 def _make_bucket(s3: Any, bucket: str) -> None:
+    from botocore.exceptions import ClientError
+
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -137,6 +148,9 @@ def main(arguments: list[str]) -> int:
         case ["keys", *directories] if len(directories) == 3:
             write_keys(*map(Path, directories))
         case ["bucket"]:
+            from common.settings.loading import load_or_exit
+            from common.settings.schema import UploaderSettings
+
             settings = load_or_exit(UploaderSettings)
             make_bucket(settings)
             print(f"the bucket {settings.s3_bucket_name} is ready")

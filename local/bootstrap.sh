@@ -72,6 +72,7 @@ make_venv() {
   for python in "${candidates[@]}"; do
     fits "$python" || continue
     if has_venv_module "$python"; then
+      check_disk
       say "making the virtual environment $VENV with $("$python" --version)"
       "$python" -m venv --clear "$VENV" || fail "cannot make the virtual environment $VENV with $python: see above"
       mark_as_ours
@@ -123,12 +124,19 @@ check_disk() {
   check_free "$VENV" "$needed_gb"
   local cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/uv}
   mkdir -p "$cache"
-  [[ $(stat -c %d "$cache") == "$(stat -c %d "$VENV")" ]] || check_free "$cache" "$needed_gb"
+  [[ $(stat -c %d "$cache") == "$(stat -c %d "$(above "$VENV")")" ]] || check_free "$cache" "$needed_gb"
+}
+
+# Prints the path, or the lowest directory above it that exists.
+above() {
+  local path=$1
+  while [[ ! -e $path ]]; do path=$(dirname "$path"); done
+  echo "$path"
 }
 
 check_free() { # directory, GB
   local free_gb
-  free_gb=$(($(df -Pk "$1" | awk 'NR == 2 { print $4 }') / 1000000))
+  free_gb=$(($(df -Pk "$(above "$1")" | awk 'NR == 2 { print $4 }') / 1000000))
   ((free_gb >= $2)) || fail "the disk is too full: $2 GB are needed to install, $free_gb GB are free at $(realpath "$1")"
 }
 

@@ -47,7 +47,7 @@ def of_program(config: LocalConfig, name: str, everything: Mapping[str, str]) ->
     least = machine_environment(everything)
     if kind in _SERVERS:
         return least | _chosen(everything, set(_SERVERS[kind]))
-    if kind not in service_settings.BY_KIND:
+    if kind not in service_settings.KINDS:
         return least
     settings = service_settings.names(kind) - config.service_environment(name).keys()
     if kind == "processor":

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_actions
-from local import store_locks
 from local.ports import free_ports, is_free
 from local.private_files import UMASK, write_private
 
@@ -93,6 +92,9 @@ def prepare(spec: StoreSpec) -> list[str]:
     Only the S3 port checks access keys. The filer's HTTP, which would need none, is turned off, and so are
     the master's commands. local/store_locks.py locks the other ports.
     """
+    # The import takes 0.1 s, and most commands of the local stack start no store.
+    from local import store_locks
+
     data_dir = spec.data_dir.resolve()
     identities = data_dir / "identities.json"
     users = [

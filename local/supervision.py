@@ -15,7 +15,7 @@ from typing import Any
 
 from supervisor.xmlrpc import Faults, SupervisorTransport
 
-from common.settings.loading import EXIT_BAD_SETTINGS, EXIT_FENCED
+from common.settings.exit_codes import EXIT_BAD_SETTINGS, EXIT_FENCED
 from local import program_environment
 from local.config import DEMO_HOST, LocalConfig, kind_of
 from local.errors import LocalError
@@ -27,6 +27,7 @@ NOT_RESTARTED = (0, EXIT_BAD_SETTINGS, EXIT_FENCED)
 # supervisord binds a temporary name, some ten characters longer; the kernel's limit is 107 characters.
 _MAX_SOCKET_PATH = 90
 _STOP_WAIT_S = {"store": 5, "kafka": 30}
+_LOOK_EVERY_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -199,10 +200,14 @@ class Supervisor:
     def stop(self, name: str) -> None:
         """Stops the program if it runs, and returns once it has ended. Raises LocalError."""
         try:
-            self._rpc.stopProcess(name, True)
+            # supervisord would keep a core busy for as long as it waits itself.
+            self._rpc.stopProcess(name, False)
         except xmlrpc.client.Fault as fault:
-            if fault.faultCode not in (Faults.NOT_RUNNING, Faults.BAD_NAME):
-                raise LocalError(f"cannot stop {name}: {fault.faultString}") from fault
+            if fault.faultCode in (Faults.NOT_RUNNING, Faults.BAD_NAME):
+                return
+            raise LocalError(f"cannot stop {name}: {fault.faultString}") from fault
+        while self.programs()[name].state == "STOPPING":
+            time.sleep(_LOOK_EVERY_S)
 
     def shut_down(self) -> None:
         """Asks supervisord to stop everything and to end."""

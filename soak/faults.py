@@ -20,11 +20,11 @@ from common.settings.schema import ProcessorSettings
 from common.storage.bucket_stage import BucketStage
 from common.storage.stage import LocalStage
 from common.tasks.messages import Task
-from processor import __main__ as processor
 from processor import assembly
+from processor import run as processor
 from processor.handler import ProcessorHandler
 from tests.support.processor.stand_in_processor import StandInEngine
-from uploader import __main__ as uploader
+from uploader import run as uploader
 from uploader.storage import Storage
 
 # 2 s between a publish and its commit: long enough for a kill every few seconds to hit.

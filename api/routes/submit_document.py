@@ -40,7 +40,6 @@ KEY_PARAMETER = {
         "title": KEY,
     },
     "description": _KEY_DESCRIPTION,
-    "examples": {"an order's number": {"value": "order-17"}},
 }
 # `required` is false: without a limit there are no such headers.
 _LIMIT_HEADERS = {

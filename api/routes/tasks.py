@@ -41,7 +41,6 @@ KeyFilter = Annotated[
         max_length=255,
         pattern="^[!-~]+$",
         description="the key that the task was submitted with",
-        openapi_examples={"an order's number": {"value": "order-17"}},
     ),
 ]
 
@@ -51,7 +50,6 @@ LabelFilter = Annotated[
         min_length=1,
         max_length=MAX_LABEL_CHARS,
         description="the beginning of the tasks' labels, upper and lower case told apart",
-        openapi_examples={"an artist": {"value": "Artist - "}},
     ),
 ]
 
@@ -60,7 +58,6 @@ SearchFilter = Annotated[
     Query(
         max_length=MAX_LABEL_CHARS,
         description="words that the label, the file's name or the address has, in any order and case",
-        openapi_examples={"a word": {"value": "dream"}},
     ),
 ]
 

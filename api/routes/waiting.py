@@ -19,6 +19,7 @@ MAX_WAIT_S = 60
 _MAX_WAITING = 1000
 _WAIT = re.compile(r'wait\s*=\s*"?(\d{1,9})"?\s*(;|$)', re.IGNORECASE)
 
+# Parameters have no examples: Swagger UI would send the first one with every request that is tried out.
 PREFER_PARAMETER: Mapping[str, Any] = {
     "name": "Prefer",
     "in": "header",
@@ -26,7 +27,6 @@ PREFER_PARAMETER: Mapping[str, Any] = {
     "schema": {"type": "string", "title": "Prefer"},
     "description": f"`wait=N` (RFC 7240): answer once the task has ended, but after N seconds at most. More "
     f"than {MAX_WAIT_S} count as {MAX_WAIT_S}. Other preferences are ignored",
-    "examples": {"half a minute": {"value": "wait=30"}},
 }
 
 

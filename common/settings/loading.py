@@ -13,13 +13,9 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings
 
 from common.errors import is_disk_full
+from common.settings.exit_codes import EXIT_BAD_SETTINGS
 
 T = TypeVar("T", bound=BaseSettings)
-
-# Supervisors do not restart a process that ends with one of these exit codes. Its settings would still be
-# wrong, or another worker would still have its WORKER_ID. Both are here since `local` loads no Kafka client.
-EXIT_BAD_SETTINGS = 64
-EXIT_FENCED = 65
 
 
 class BadSettings(Exception):

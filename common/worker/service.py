@@ -22,7 +22,8 @@ from common.kafka.transaction import TransactionalProducer
 from common.observability.health import Check, Checks, Exposition, HealthServer
 from common.observability.prometheus import Numbers, exposition, register_readiness
 from common.observability.repeats import Repeats
-from common.settings.loading import EXIT_FENCED, exit_for_bad_settings
+from common.settings.exit_codes import EXIT_FENCED
+from common.settings.loading import exit_for_bad_settings
 from common.settings.schema import ProcessorSettings, UploaderSettings
 from common.waiting import Backoff
 from common.worker.metrics import WorkerMetrics

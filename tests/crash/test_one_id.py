@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from common.settings.loading import EXIT_FENCED
+from common.settings.exit_codes import EXIT_FENCED
 from tests.support.common.kafka.group import Lab
 from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job
 from tests.support.waiting import wait_for

@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "tests/docker/" in item.nodeid:
             item.add_marker(pytest.mark.docker)
-            # The first test that needs the engine also runs debootstrap and a build.
+            # The first test that needs the engine also makes a Debian root and the images.
             item.add_marker(pytest.mark.timeout(900))
             if reason:
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -31,7 +31,8 @@ def engine() -> Iterator[Engine]:
 
     The engine ends with its module, because tests of other modules need this machine's network.
     """
-    made = Engine(unpacked_root(broker.default_cache().resolve()), [REPOSITORY, Path(sys.prefix)])
+    cache = broker.default_cache().resolve()
+    made = Engine(unpacked_root(cache), [REPOSITORY, *_outside_of(REPOSITORY, Path(sys.prefix), cache)])
     try:
         made.start()
         stand_ins.make(made)
@@ -39,6 +40,10 @@ def engine() -> Iterator[Engine]:
             yield made
     finally:
         made.stop()
+
+
+def _outside_of(directory: Path, *others: Path) -> list[Path]:
+    return [other for other in others if not other.is_relative_to(directory)]
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from tests.docker.proxy import proxy
 from tests.support.accept_loop import AcceptLoop
@@ -27,18 +28,14 @@ _NAMESPACES = (
     *("unshare", "--mount", "--net", "--pid", "--propagation", "private"),
     *("--fork", "--kill-child"),
 )
-# Left out of the images that the tests build: the engine's programs, documentation and caches.
+# Left out of the images: the engine's programs, and caches.
 _NOT_IN_IMAGES = (
     "/usr/sbin/dockerd",
     "/usr/bin/docker",
     "/usr/bin/docker-proxy",
     "/usr/bin/containerd*",
-    "/usr/bin/ctr",
     "/usr/sbin/runc",
     "/usr/libexec/docker",
-    "/usr/share/doc",
-    "/usr/share/man",
-    "/usr/share/locale",
     "/var/cache",
     "/var/lib/apt/lists",
 )
@@ -113,6 +110,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
         check: bool = True,
         cwd: Path | None = None,
         timeout_s: float = 300,
+        stdin: IO[bytes] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Runs a command in the engine's root. Raises AssertionError with the output when it fails."""
         env = {
@@ -124,7 +122,7 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
         done = subprocess.run(
             [*inside, f"--wdns={cwd or self.work}", *command],
             env=env,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin or subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout_s,
             check=False,
@@ -135,24 +133,23 @@ exec dockerd --data-root "$PWD/data" --exec-root "$PWD/exec" --pidfile "$PWD/doc
         )
         return subprocess.CompletedProcess(command, done.returncode, output, errors)
 
-    def import_base(self, tag: str) -> None:
-        """Makes an image of the Debian root without Docker."""
+    def import_image(self, tag: str, layer: Path, *changes: str, trees: Sequence[str] = ()) -> None:
+        """Makes an image of one layer: the Debian root without Docker, and what is below `layer`.
+
+        `trees` are further arguments of tar. `changes` are lines of a Dockerfile. Raises AssertionError.
+        """
         left_out = [f".{directory}" for directory in (*_NOT_IN_IMAGES, *self._directories)]
         hollow = [f"./{name}/*" for name in ("proc", "sys", "dev", "run", "tmp", "oldroot")]
-        archive = self.work / "image.tar"
         excluded = [f"--exclude={path}" for path in (*left_out, *hollow)]
-        subprocess.run(["tar", "-C", str(self.root), *excluded, "-cf", str(archive), "."], check=True)
-        self.run("docker", "import", str(archive), tag)
-        archive.unlink()
-
-    def build_layer(self, tag: str, base: str, layer: Path, *lines: str) -> None:
-        """Makes an image from `base`, the files below `layer` and further lines of a Dockerfile."""
-        with tempfile.TemporaryDirectory(dir=self.work) as directory:
-            subprocess.run(["tar", "-C", str(layer), "-cf", f"{directory}/layer.tar", "."], check=True)
-            Path(directory, "Dockerfile").write_text(
-                "\n".join([f"FROM {base}", "ADD layer.tar /", *lines, ""])
-            )
-            self.run("docker", "build", "--quiet", "--tag", tag, directory)
+        # Docker takes no directory twice, and makes those that are not named.
+        names = [path for path in layer.rglob("*") if not path.is_dir() or not any(path.iterdir())]
+        (self.work / "names").write_text("".join(f"{path.relative_to(layer)}\n" for path in names))
+        ours = ["-C", str(layer), f"--files-from={self.work / 'names'}", *trees]
+        archive = ["tar", *excluded, "-cf", "-", "-C", str(self.root), ".", *ours]
+        with subprocess.Popen(archive, stdout=subprocess.PIPE) as files:
+            options = [f"--change={line}" for line in changes]
+            self.run("docker", "import", *options, "-", tag, stdin=files.stdout)
+        assert files.returncode == 0, f"tar ended with {files.returncode}"
 
     @contextlib.contextmanager
     def network(self) -> Iterator[None]:

@@ -30,10 +30,7 @@ class Project:
         for name in {*_FILES, *(source for image in images for source in (*image.sources, *image.mounted))}:
             self._copy(name)
         (self.directory / "docker-compose.override.yml").write_text(yaml.safe_dump(self._override()))
-        base = f"PYTHON_IMAGE={stand_ins.PYTHON}"
-        self.docker(
-            "build", "--quiet", "--target", "runtime", "--tag", stand_ins.RUNTIME, "--build-arg", base, "."
-        )
+        self.compose("build", "--quiet", "runtime")
 
     def _copy(self, name: str) -> None:
         source, target = REPOSITORY / name, self.directory / name
@@ -44,7 +41,7 @@ class Project:
             shutil.copy2(source, target)
 
     def _override(self) -> dict[str, Any]:
-        """Replaces the images, gives builds the package index, and mounts the processor's packages."""
+        """Replaces the images, gives builds the package index, and mounts packages and programs."""
         proxy = self.engine.proxy
         assert proxy
         arguments = {"PYTHON_IMAGE": stand_ins.PYTHON, "HTTP_PROXY": proxy.url, "HTTPS_PROXY": proxy.url}
@@ -60,8 +57,14 @@ class Project:
                 "api": {"build": build},
                 "uploader": {"build": build},
                 "processor": processor,
-                "kafka": {"image": stand_ins.KAFKA},
-                "seaweedfs": {"image": stand_ins.STORE},
+                "kafka": {"image": stand_ins.KAFKA, "volumes": stand_ins.kafka_mounts()},
+                "seaweedfs": {"image": stand_ins.STORE, "volumes": stand_ins.store_mounts()},
+                # Only built, as the base of the processor's image.
+                "runtime": {
+                    "image": stand_ins.RUNTIME,
+                    "build": build | {"context": ".", "target": "runtime"},
+                    "profiles": ["never"],
+                },
             }
         }
 
@@ -83,16 +86,19 @@ class Project:
     def docker(self, *arguments: str) -> str:
         return self.engine.run("docker", *arguments, cwd=self.directory).stdout
 
-    def inspect(self, service: str) -> dict[str, Any]:
-        """Returns `docker inspect` of the service's one container, running or ended."""
-        (container,) = self.containers(service)
-        return json.loads(self.docker("inspect", container))[0]
+    def inspect(self, service: str) -> list[dict[str, Any]]:
+        """Returns `docker inspect` of each of the service's containers, running or ended."""
+        return json.loads(self.docker("inspect", *self.containers(service)))
 
     def containers(self, service: str) -> list[str]:
-        return self.compose("ps", "--all", "--quiet", service).split()
+        # Compose itself would take five times as long to say so.
+        labels = {"project": NAME, "service": service, "oneoff": "False"}
+        filters = [f"--filter=label=com.docker.compose.{name}={value}" for name, value in labels.items()]
+        return self.docker("ps", "--all", "--quiet", *filters).split()
 
     def health(self, service: str) -> str:
-        return self.inspect(service)["State"]["Health"]["Status"]
+        (found,) = self.inspect(service)
+        return found["State"]["Health"]["Status"]
 
     def state(self) -> str:
         """Returns each container's state, its last health check, and the last lines of its log."""

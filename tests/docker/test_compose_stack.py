@@ -3,7 +3,6 @@
 The tests share one stack: each finds it ready and leaves it ready.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -25,7 +24,7 @@ from tests.support.api.api_process import submit
 from tests.support.deploy.compose import TRIO
 from tests.support.documented_commands import in_compose
 from tests.support.http_server import ScriptedServer, serve
-from tests.support.processor.centre_model import write_centre_model
+from tests.support.processor.models import copy_prepared_centre
 from tests.support.trio import fetch_stem
 from tests.support.waiting import wait_for
 
@@ -44,7 +43,7 @@ PLACES = {
 # Prints the names of imported modules that were compiled for this process alone.
 WITHOUT_BYTECODE = """
 import os, sys
-import deploy.probe, uploader.__main__
+import deploy.probe, uploader.run
 files = {name: getattr(module, "__cached__", None) for name, module in sys.modules.items()}
 print(*(name for name, file in files.items() if file and not os.path.exists(file)))
 """
@@ -56,7 +55,7 @@ def stack(project: Project) -> Iterator[Stack]:
     host.on("/hook", serve(b"", 204, "text/plain"))
     origin = f"http://host.docker.internal:{host.port}"
     models = project.engine.work / "models"
-    write_centre_model(models)
+    copy_prepared_centre(models)
     for path in (models, *models.rglob("*")):
         os.chown(path, 10001, 10001)
     settings = {
@@ -113,6 +112,7 @@ def test_the_broker_has_every_property_of_the_local_one(stack: Stack, tmp_path: 
     theirs = properties(
         stack.project.compose("exec", "-T", "kafka", "cat", "/opt/kafka/config/server.properties")
     )
+    (tmp_path / "log").mkdir()  # otherwise `prepare` would start a Java that formats it
     broker.prepare(broker.BrokerSpec(tmp_path, 1, 2, broker.default_cache()))
     local = properties((tmp_path / "server.properties").read_text())
     assert {k: v for k, v in theirs.items() if k not in PLACES} == {
@@ -121,26 +121,27 @@ def test_the_broker_has_every_property_of_the_local_one(stack: Stack, tmp_path: 
 
 
 def test_a_worker_that_is_killed_in_a_job_comes_back_and_does_it(stack: Stack, tmp_path: Path):
-    task = stack.submit(audio.noise(120), tmp_path)
+    task = stack.submit(audio.noise(60), tmp_path)
     wait_for(lambda: task_client.task(API, task)["state"] == "separating", PATIENCE_S, "separation")
-    stack.project.compose("exec", "-T", "processor", "pkill", "-KILL", "-f", "python -m processor$")
+    stack.project.engine.run("pkill", "-KILL", "-f", "python -m processor$")
+    assert task_client.task(API, task)["state"] == "separating"
     assert stack.callback(task)["status"] == "success"
     assert len([r for r in stack.host.requests("/hook") if r.json()["task_uuid"] == task]) == 1
-    assert stack.project.inspect("processor")["RestartCount"] == 1
+    assert stack.project.inspect("processor")[0]["RestartCount"] == 1
 
 
 def test_a_processor_whose_memory_runs_out_loses_its_engine_alone(stack: Stack, tmp_path: Path):
     (container,) = stack.project.containers("processor")
-    before = stack.project.inspect("processor")["RestartCount"]
+    before = stack.project.inspect("processor")[0]["RestartCount"]
     used = stack.project.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", container)
     limit = f"{float(used.partition('MiB')[0]) + 20:.0f}m"
     stack.project.docker("update", "--memory", limit, "--memory-swap", limit, container)
-    task = stack.submit(audio.noise(60), tmp_path)
+    task = stack.submit(audio.noise(30), tmp_path)
     state = wait_for(lambda: waits_for_another_try(task), PATIENCE_S, "failed try")
     stack.project.docker("update", "--memory", "8g", "--memory-swap", "8g", container)
     assert state["error_code"] == "out_of_memory", state
     assert stack.callback(task)["status"] == "success"
-    assert stack.project.inspect("processor")["RestartCount"] == before
+    assert stack.project.inspect("processor")[0]["RestartCount"] == before
 
 
 def waits_for_another_try(task_uuid: str) -> dict[str, Any] | None:
@@ -148,18 +149,8 @@ def waits_for_another_try(task_uuid: str) -> dict[str, Any] | None:
     return state if "next_try_at" in state else None
 
 
-def test_three_processors_share_the_work(stack: Stack, tmp_path: Path):
-    stack.up("--scale", "processor=3", "--no-recreate")
-    containers = stack.project.containers("processor")
-    assert len(containers) == 3
-    tasks = [stack.submit(audio.noise(5, seed), tmp_path) for seed in range(4)]
-    assert {stack.callback(task)["status"] for task in tasks} == {"success"}
-    stack.up("--scale", "processor=1", "--no-recreate")
-    assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
-
-
 def test_a_song_outlives_a_restart_of_kafka(stack: Stack, tmp_path: Path):
-    task = stack.submit(audio.noise(60), tmp_path)
+    task = stack.submit(audio.noise(30), tmp_path)
     stack.project.compose("restart", "kafka")
     assert stack.callback(task)["status"] == "success"
     assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
@@ -175,43 +166,50 @@ def test_the_documented_commands_work_as_they_are_written(stack: Stack):
     stack.project.run(f"{watching} || test $? = 1")
 
 
-def test_a_file_goes_all_the_way_where_stems_wait_in_the_bucket_too(stack: Stack, tmp_path: Path):
-    """Leaves the stems in the bucket: the upgrade, which starts the services again, has the other stage."""
-    samples = audio.feelings(0.9).mix[: 44100 * 5]
-    before = stack.callback(stack.submit_file(samples, tmp_path))
-    stack.up(STAGE="s3")
-    body = stack.callback(stack.submit_file(samples, tmp_path))
-    assert body["status"] == "success", body
-    parts = [fetch_stem(body[name], tmp_path) for name in ("vocals", "instrumental")]
-    assert np.abs(sum(parts) - samples * np.float32(body["gain"])).max() <= 1.01 / 32768
-    assert before["stems"]["vocals"]["sha256"] == body["stems"]["vocals"]["sha256"]
+def test_three_processors_share_the_work(stack: Stack, tmp_path: Path):
+    """Leaves three processors: the upgrade leaves one."""
+    stack.up("--scale", "processor=3", "--no-recreate")
+    assert len(stack.project.containers("processor")) == 3
+    tasks = [stack.submit(audio.noise(5, seed), tmp_path) for seed in range(4)]
+    assert {stack.callback(task)["status"] for task in tasks} == {"success"}
 
 
-def test_an_upgrade_leaves_kafka_and_the_store_as_they_are(stack: Stack):
+def test_an_upgrade_leaves_kafka_and_the_store(stack: Stack, tmp_path: Path):
+    """The upgraded services have one processor, and their stage in the bucket."""
+
     def started() -> dict[str, tuple[str, str, str]]:
-        found = {name: stack.project.inspect(name) for name in (*SERVERS, *TRIO)}
+        found = {name: stack.project.inspect(name)[0] for name in (*SERVERS, *TRIO)}
         return {name: (of["Id"], of["State"]["StartedAt"], of["Image"]) for name, of in found.items()}
 
+    samples = audio.feelings(0.9).mix[: 44100 * 5]
+    in_directory = stack.callback(stack.submit_file(samples, tmp_path))
     before = started()
     with (stack.project.directory / "common" / "errors.py").open("a") as file:
         file.write("\n# a change\n")
-    stack.up("--build")
+    stack.up("--build", STAGE="s3")
     after = started()
     assert {name for name in before if before[name] == after[name]} == set(SERVERS)
     assert {name for name in before if before[name][2] != after[name][2]} == set(TRIO)
+    assert len(stack.project.containers("processor")) == 1
+    in_bucket = stack.callback(stack.submit_file(samples, tmp_path))
+    assert in_bucket["status"] == "success", in_bucket
+    parts = [fetch_stem(in_bucket[name], tmp_path) for name in ("vocals", "instrumental")]
+    assert np.abs(sum(parts) - samples * np.float32(in_bucket["gain"])).max() <= 1.01 / 32768
+    assert in_directory["stems"]["vocals"]["sha256"] == in_bucket["stems"]["vocals"]["sha256"]
 
 
 def test_each_container_ends_in_order_and_in_time(stack: Stack):
     stack.project.compose("stop")
-    codes = {name: stack.project.inspect(name)["State"]["ExitCode"] for name in (*TRIO, *SERVERS)}
+    codes = {name: stack.project.inspect(name)[0]["State"]["ExitCode"] for name in (*TRIO, *SERVERS)}
     # Java's exit code contains the signal's number.
     assert codes == {"api": 0, "processor": 0, "uploader": 0, "kafka": 143, "seaweedfs": 0}
 
 
 def test_songs_are_there_after_down_and_up_and_in_a_restored_backup(stack: Stack, tmp_path: Path):
     stack.project.compose("down")
+    stack.project.write_env(stack.settings)
     stack.project.run(
-        documents.block("docs/production.md", "tar czf")
+        documents.block("docs/production.md", "tar cSzf")
     )  # which begins with a stop, and ends with `up`
     known = stack.listed()
     assert len(known) == stack.songs
@@ -225,37 +223,34 @@ def test_songs_are_there_after_down_and_up_and_in_a_restored_backup(stack: Stack
     assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
 
 
-def test_a_secret_that_cannot_be_read_holds_the_service_until_it_is_mended(stack: Stack):
+def test_what_cannot_work_is_told_at_once_and_held_until_it_is_mended(stack: Stack):
+    """A secret that cannot be read holds the api, and a wrong setting the processor."""
     secret = stack.project.directory / "password"
     secret.write_text("from a file\n")
     secret.chmod(0o600)
     with pytest.raises(AssertionError, match="unhealthy"):
-        stack.up(BASIC_AUTH_PASSWORD_FILE="./password")
-    found = stack.project.inspect("api")
-    assert (found["State"]["Status"], found["RestartCount"]) == ("running", 0)
-    assert "BASIC_AUTH_PASSWORD_FILE" in stack.project.compose("logs", "api")
+        stack.up(BASIC_AUTH_PASSWORD_FILE="./password", OUTPUT_FORMAT="aiff")
+    for service, name in (("api", "BASIC_AUTH_PASSWORD_FILE"), ("processor", "OUTPUT_FORMAT")):
+        wait_for(lambda service=service: stack.project.health(service) == "unhealthy", PATIENCE_S, service)
+        (found,) = stack.project.inspect(service)
+        assert (found["State"]["Status"], found["RestartCount"]) == ("running", 0)
+        health = found["State"]["Health"]
+        # Every check counts as failed, so none began in the start period, where Docker ignores failures.
+        assert len(health["Log"]) == health["FailingStreak"]
+        assert "exit code 64" in health["Log"][-1]["Output"]
+        assert name in stack.project.compose("logs", service)
     os.chown(secret, 10001, 10001)
     stack.project.compose("up", "-d", "--wait", "--force-recreate", "api")
     assert submit(API).status == 401
     assert submit(API, headers=basic("admin", "from a file")).status == 200
 
 
-def test_a_wrong_setting_and_a_taken_worker_id_are_told_at_once(stack: Stack):
-    with pytest.raises(AssertionError, match="unhealthy"):
-        # The api keeps what it has.
-        stack.up(OUTPUT_FORMAT="aiff", BASIC_AUTH_PASSWORD_FILE="./password")
-    state = stack.project.inspect("processor")["State"]
-    # Every check counts as failed, so none began in the start period, where Docker ignores failures.
-    assert len(state["Health"]["Log"]) == state["Health"]["FailingStreak"]
-    assert "exit code 64" in state["Health"]["Log"][-1]["Output"]
-    assert "OUTPUT_FORMAT" in stack.project.compose("logs", "processor")
+def test_a_taken_worker_id_is_told_at_once(stack: Stack):
     stack.project.write_env(stack.settings | {"WORKER_ID": "one"})
     stack.project.compose("up", "-d", "--no-deps", "--scale", "uploader=2", "uploader")
-    containers = stack.project.containers("uploader")
 
     def health() -> dict[str, str]:
-        found = json.loads(stack.project.docker("inspect", *containers))
-        states = [one["State"]["Health"] for one in found]
+        states = [found["State"]["Health"] for found in stack.project.inspect("uploader")]
         return {state["Status"]: "".join(check["Output"] for check in state["Log"][-1:]) for state in states}
 
     wait_for(lambda: health().keys() == {"healthy", "unhealthy"}, PATIENCE_S, "one held of two")

@@ -22,6 +22,13 @@ _OPERATIONS = f"[...document.querySelectorAll('.opblock')].map({_NAME})"
 _STATUSES = """[...document.querySelectorAll('.opblock.is-open tr.response > .response-col_status')]
     .map(cell => cell.textContent)"""
 
+# One without our own way of following references.
+_THEIR_UI = """(window.theirs ??= SwaggerUIBundle({
+    spec: ui.specSelectors.specJson().toJS(), domNode: document.createElement('div')}))"""
+_RESOLVED = """%s.fn.resolveSubtree(ui.specSelectors.specJson().toJS(), ['paths', '/batches', 'post'], {
+    baseDoc: new URL('openapi.json', document.baseURI).href, modelPropertyMacro: null, parameterMacro: null
+}).then(({ spec, errors }) => [spec, errors])"""
+
 
 @pytest.fixture(scope="module")
 def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
@@ -46,10 +53,7 @@ def opened(chrome: Browser, api: ApiServer) -> Tab:
 
 @contextmanager
 def unfolded(tab: Tab, operation: str) -> Iterator[list[str]]:
-    """Unfolds the operation, such as `GET /tasks`, for the body. Yields the statuses of its answers.
-
-    With all of them unfolded at once the page takes a minute.
-    """
+    """Unfolds the operation, such as `GET /tasks`, for the body. Yields the statuses of its answers."""
     click = f"[...document.querySelectorAll('.opblock')].find(block => {_NAME}(block) === {operation!r})"
     tab.run(f"{click}.querySelector('.opblock-summary-control').click()")
     yield wait_for(lambda: tab.run(_STATUSES), _PATIENCE_S, f"answers of {operation}")
@@ -81,6 +85,9 @@ def test_every_operation_and_answer_is_shown(chrome, api):
     assert shown == statuses(document)
     assert document["info"]["title"] in tab.text
     assert tab.complaints == []
+    ours, theirs = (json.dumps(tab.run(_RESOLVED % ui)) for ui in ("ui", _THEIR_UI))
+    assert ours == theirs
+    assert "$$ref" in ours
 
 
 @pytest.mark.slow
@@ -101,6 +108,7 @@ def test_a_song_can_be_submitted_from_the_page_which_has_our_own_files_alone(chr
         wait_for(lambda: api.publisher.tasks, _PATIENCE_S, "task")
         assert [task.audio for task in api.publisher.tasks] == ["https://example.com/song.mp3"]
         wait_for(lambda: str(api.publisher.tasks[0].task_uuid) in tab.text, _PATIENCE_S, "answer on the page")
+        assert api.publisher.tasks[0].idempotency_key is None  # nothing is sent that was not filled in
     assert tab.complaints == []
     assert f"{api.url}/generate" in tab.requested
 

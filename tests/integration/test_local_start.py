@@ -144,6 +144,7 @@ def test_a_full_disk_is_one_clear_line(checkout, tmp_path):
         r"error: the disk is too full: \d+ GB are needed to install, 3 GB are free at .*/venv",
         result.stdout.splitlines()[-1],
     )
+    assert not (tmp_path / "venv").exists()
 
 
 def test_commands_before_the_set_up_and_unknown_ones_say_what_to_do(checkout, tmp_path):

@@ -172,9 +172,9 @@ MONITORING = {
     "python -m common.deadletter replay --since 3d --dry-run": RunBy(REPLAYS, '"--dry-run"'),
 }
 
-_BACKUP = RunBy(IN_COMPOSE_STORY, 'documents.block("docs/production.md", "tar czf")')
+_BACKUP = RunBy(IN_COMPOSE_STORY, 'documents.block("docs/production.md", "tar cSzf")')
 _RESTORE = RunBy(IN_COMPOSE_STORY, 'documents.block("docs/production.md", "tar xzf")')
-_UPGRADE = "test_an_upgrade_leaves_kafka_and_the_store_as_they_are runs `docker compose up --build`"
+_UPGRADE = "test_an_upgrade_leaves_kafka_and_the_store runs `docker compose up --build`"
 
 PRODUCTION = {
     **{
@@ -205,7 +205,7 @@ PRODUCTION = {
     "git pull && docker compose up -d --build --wait": NotRun(f"it needs a remote; {_UPGRADE}"),
     "docker compose up -d --build -t 915": NotRun(f"the time-out is Docker's own option; {_UPGRADE}"),
     "for v in kafka-data seaweedfs-data store-keys user-keys; do docker run --rm --user 0 --network none -v "
-    'uvr_$v:/from:ro -v "$PWD/backup":/to uvr-uploader tar czf /to/$v.tgz -C /from . done': _BACKUP,
+    'uvr_$v:/from:ro -v "$PWD/backup":/to uvr-uploader tar cSzf /to/$v.tgz -C /from . done': _BACKUP,
     "docker compose up -d --wait": _BACKUP,
     "docker compose create --build": _RESTORE,
     "for v in kafka-data seaweedfs-data store-keys user-keys; do docker run --rm --user 0 --network none "

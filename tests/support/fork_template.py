@@ -21,6 +21,8 @@ from common import failpoint
 from tests.support.fork_server import MAX_MESSAGE_BYTES, Start
 from tests.support.processes import die_with_parent, name_after
 
+_SERVICES = ("api.run", "processor.run", "uploader.run")
+
 
 class _Template:
     """Imports, forks, and tells the ends of its children."""
@@ -121,8 +123,13 @@ def _main_of(module: str) -> str:
 
 def _load(start: Start) -> None:
     """Imports what a process needs, once."""
-    for name in (_main_of(start.module), *start.preloaded):
+    main = _main_of(start.module)
+    for name in (main, *start.preloaded):
         importlib.import_module(name)
+    # A service imports the rest of itself in a function, since its commands need nothing of that.
+    service = main.replace("__main__", "run")
+    if service in _SERVICES:
+        importlib.import_module(service)
     if "boto3" in sys.modules:
         _load_s3()
     gc.freeze()  # a child's garbage collection would copy all these objects by writing to them

@@ -9,7 +9,7 @@ from pathlib import Path
 from local import broker
 from local.ports import free_ports
 from tests.support.paths import REPOSITORY
-from tests.support.processor.centre_model import write_centre_model
+from tests.support.processor.models import copy_prepared_centre
 
 NOT_COPIED = (
     ".git",
@@ -67,12 +67,8 @@ class Checkout:
         }
 
     def use_centre_model(self) -> None:
-        """Lets the stack separate by a model that costs next to nothing."""
-        before = os.umask(0o077)  # as the stack's own
-        try:
-            self.env["MODEL_NAME"] = write_centre_model(self.root / "models")
-        finally:
-            os.umask(before)
+        """Lets the stack separate by a model that costs next to nothing, and is prepared already."""
+        self.env["MODEL_NAME"] = copy_prepared_centre(self.root / "models")
 
     def run(self, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

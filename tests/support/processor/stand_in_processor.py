@@ -32,7 +32,7 @@ import numpy as np
 import soundfile
 
 from common.observability.health import Check
-from processor import __main__ as processor
+from processor import run as processor
 from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig, Installed, Separation, StemFile
 from processor.engine.room import EngineRoom

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+_SERVERS_ONLY = ("fastapi", "kafka", "uvicorn")
 _PROCESSOR_ONLY = ("torch", "onnxruntime", "audio_separator", "numpy", "av", "librosa")
 _UPLOADER_ONLY = ("requests", "boto3", "botocore")
 _SERVICES = ("kafka", "fastapi", "uvicorn", "pydantic_settings", "api", "common", "processor", "uploader")
@@ -32,8 +33,12 @@ def start(module: str, refused: tuple[str, ...]) -> subprocess.CompletedProcess[
     ("module", "refused"),
     [
         # Each imports the rest of its service.
-        ("api.__main__", _PROCESSOR_ONLY + _UPLOADER_ONLY),
-        ("uploader.__main__", _PROCESSOR_ONLY),
+        ("api.run", _PROCESSOR_ONLY + _UPLOADER_ONLY),
+        ("uploader.run", _PROCESSOR_ONLY),
+        # Commands of the api, which are to be quick.
+        ("api.__main__", _SERVERS_ONLY),
+        ("api.auth.hash_password", _SERVERS_ONLY),
+        ("api.auth.keys_command", _SERVERS_ONLY),
         ("uvr_client", (*_NOT_THE_CLIENTS, "typer", "rich")),
         ("uvr_client.command", _NOT_THE_CLIENTS),
     ],

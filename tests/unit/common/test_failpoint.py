@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from common.failpoint import Failpoint
-from common.settings.loading import EXIT_BAD_SETTINGS
+from common.settings.exit_codes import EXIT_BAD_SETTINGS
 from tests.support.paths import REPOSITORY
 
 SERVICES = ("api", "common", "processor", "uploader")

@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 from pydantic import SecretStr
 
-from api.__main__ import _LAST_ANSWERS_S
+from api.run import _LAST_ANSWERS_S
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
 from local import service_settings, store
 from tests.support.deploy import compose

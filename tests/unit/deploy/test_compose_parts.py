@@ -4,16 +4,16 @@ import configparser
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
-from common.settings.loading import EXIT_BAD_SETTINGS, EXIT_FENCED
+from common.settings.exit_codes import EXIT_BAD_SETTINGS, EXIT_FENCED
 from deploy import hold
 from deploy import probe as probe_module
 from tests.support.forked_command import run_forked
-from tests.support.http_server import Connection, Request, ScriptedServer, in_turn, serve
+from tests.support.http_server import Connection, Request, Script, ScriptedServer, in_turn, serve
 from tests.support.paths import REPOSITORY
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
@@ -160,7 +160,56 @@ def test_a_service_that_was_ready_has_less_time_to_be_so_again(
     was_ready.touch()
     server = ScriptedServer()
     server.close()
-    assert probe_module.main(f"{server.origin}/readyz", 600, was_ready, nobody) == 1
+    assert probe_module.main(f"{server.origin}/readyz", 600, str(was_ready), str(nobody)) == 1
+
+
+@pytest.fixture
+def watch(tmp_path: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Returns a function that probes a service that was ready before, and that answers so in turn."""
+    monkeypatch.setattr(probe_module, "_WATCH_INTERVAL_S", 0.01)
+    (tmp_path / "was-ready").touch()
+
+    def run(*answers: Script, watch_s: float, patience_s: float) -> int:
+        monkeypatch.setattr(probe_module, "_WATCH_S", watch_s)
+        monkeypatch.setattr(probe_module, "_PATIENCE_S", patience_s)
+        url = server.on("/readyz", in_turn(*answers))
+        return probe_module.main(url, 0, str(tmp_path / "was-ready"), str(tmp_path / "held"))
+
+    return run
+
+
+def test_a_service_that_was_ready_is_watched_for_a_while_by_one_process(
+    watch: Callable[..., int], server: ScriptedServer
+):
+    assert watch(serve(b"ready"), watch_s=0.3, patience_s=0) == 0
+    assert len(server.requests("/readyz")) > 2
+
+
+def test_the_watch_ends_when_the_service_is_not_ready_any_more(
+    watch: Callable[..., int], server: ScriptedServer, capsys: pytest.CaptureFixture[str]
+):
+    ready = serve(b"ready")
+    assert watch(ready, ready, serve(b"no broker", 503), watch_s=600, patience_s=0.2) == 1
+    assert capsys.readouterr().out == "503 no broker\n"
+
+
+def test_the_watch_goes_on_where_the_service_is_ready_again_in_time(
+    watch: Callable[..., int], server: ScriptedServer
+):
+    ready, away = serve(b"ready"), serve(b"no broker", 503)
+    assert watch(ready, away, ready, watch_s=1, patience_s=30) == 0
+    assert len(server.requests("/readyz")) > 3
+
+
+def test_the_watch_sees_that_the_service_becomes_held(
+    watch: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    def answer(request: Request, connection: Connection) -> None:
+        (tmp_path / "held").write_text("held for good")
+        serve(b"ready")(request, connection)
+
+    assert watch(answer, watch_s=600, patience_s=600) == 1
+    assert capsys.readouterr().out == "held for good\n"
 
 
 def test_the_probe_of_nothing_fails_with_the_reason(tmp_path: Path):

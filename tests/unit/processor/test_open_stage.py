@@ -12,7 +12,7 @@ from common.storage.stage import LocalStage
 from processor.assembly import open_stage, own_directories
 from tests.support.paths import REPOSITORY
 
-LOADED = "import sys, processor.__main__; print('boto3' in sys.modules, 'botocore' in sys.modules)"
+LOADED = "import sys, processor.run; print('boto3' in sys.modules, 'botocore' in sys.modules)"
 
 
 def test_a_directory_is_made_and_its_disk_is_watched(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from common.settings.loading import EXIT_BAD_SETTINGS
+from common.settings.exit_codes import EXIT_BAD_SETTINGS
 from tests.support.fork_server import ForkedProcess, ForkServer, Start, fork, server_for
 from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY

@@ -9,7 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from common.settings import schema
-from common.settings.loading import EXIT_BAD_SETTINGS, BadSettings, load, load_or_exit
+from common.settings.exit_codes import EXIT_BAD_SETTINGS
+from common.settings.loading import BadSettings, load, load_or_exit
 from common.settings.schema import ApiSettings, KafkaSettings, ProcessorSettings, UploaderSettings
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.settings.loading import EXIT_BAD_SETTINGS, exit_if_unusable
+from common.settings.exit_codes import EXIT_BAD_SETTINGS
+from common.settings.loading import exit_if_unusable
 from tests.support.forked_command import run_forked
 
 
