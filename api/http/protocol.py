@@ -28,11 +28,12 @@ from common.observability.log import request_context
 log = logging.getLogger("api.access")
 
 _READ_BYTES = 16 * 1024
-# Of a body: no request can be piled up behind so many bytes. After a larger piece uvicorn would stop reading
-# for a moment.
+# At the end of a body, or where the end is unknown. What is piled up behind the body may come with it.
 _READ_BODY_BYTES = 64 * 1024
+# Of a long body, while more of it is to come: a piece costs as much as copying 200 KB.
+_READ_SONG_BYTES = 256 * 1024
 # Filled and read in one step of the event loop, so all connections share it.
-_READ_BUFFER = memoryview(bytearray(_READ_BODY_BYTES))
+_READ_BUFFER = memoryview(bytearray(_READ_SONG_BYTES))
 # They are cheap, and orchestrators restart a service that does not answer them.
 _AT_ONCE = ("/health", "/livez", "/readyz")
 
@@ -65,6 +66,8 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         self._connections = connections
         self._place: Place | None = None
         self._next_is_held = self._is_piled_up = False
+        # Of the latest request's body, by its Content-Length.
+        self._awaited_bytes = 0
 
     # A TCP server's transports are `Transport`s; the base class allows any `BaseTransport`.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -89,15 +92,21 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        is_body = self.conn.their_state is h11.SEND_BODY
-        return _READ_BUFFER if is_body else _READ_BUFFER[:_READ_BYTES]
+        if self.conn.their_state is not h11.SEND_BODY:
+            return _READ_BUFFER[:_READ_BYTES]
+        return _READ_BUFFER[: max(_READ_BODY_BYTES, self._awaited_bytes)]
 
     def buffer_updated(self, nbytes: int) -> None:
+        self._awaited_bytes -= nbytes
         # h11 copies the bytes at once, of whatever holds them.
         self.data_received(_READ_BUFFER[:nbytes])  # type: ignore[arg-type]  # it asks for bytes
 
     def handle_events(self) -> None:
+        before = self.cycle
         super().handle_events()
+        if self.cycle is not before:
+            length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+            self._awaited_bytes = int(length) - len(self.cycle.body)
         if self._is_answering():
             self._stop_waiting()
 
