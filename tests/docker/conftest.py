@@ -12,6 +12,7 @@ from tests.docker.debian_root import unpacked_root, why_not
 from tests.docker.engine import Engine
 from tests.docker.project import Project
 from tests.support.paths import REPOSITORY
+from tests.support.processor.models import copy_prepared_centre
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,6 +37,8 @@ def engine() -> Iterator[Engine]:
     try:
         made.start()
         stand_ins.make(made)
+        # Before the network: the process that forks others is made here, and serves later modules too.
+        copy_prepared_centre(made.models)
         with made.network():
             yield made
     finally:

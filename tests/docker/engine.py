@@ -49,6 +49,7 @@ class Engine:
         self.root = root
         # A short path: a socket's path may have 107 bytes, and containerd nests its own deeply.
         self.work = Path(tempfile.mkdtemp(prefix="uvr-docker-", dir="/var/tmp"))
+        self.models = self.work / "models"
         self._directories = [self.work, *directories]
         self._group = f"uvr-tests-{os.getpid()}"
         self._unshare = ManagedProcess([*_NAMESPACES, "/bin/bash", str(self.work / "start.sh")], self.log)

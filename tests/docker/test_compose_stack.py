@@ -24,7 +24,6 @@ from tests.support.api.api_process import submit
 from tests.support.deploy.compose import TRIO
 from tests.support.documented_commands import in_compose
 from tests.support.http_server import ScriptedServer, serve
-from tests.support.processor.models import copy_prepared_centre
 from tests.support.trio import fetch_stem
 from tests.support.waiting import wait_for
 
@@ -54,8 +53,7 @@ def stack(project: Project) -> Iterator[Stack]:
     host = ScriptedServer("0.0.0.0")
     host.on("/hook", serve(b"", 204, "text/plain"))
     origin = f"http://host.docker.internal:{host.port}"
-    models = project.engine.work / "models"
-    copy_prepared_centre(models)
+    models = project.engine.models
     for path in (models, *models.rglob("*")):
         os.chown(path, 10001, 10001)
     settings = {
