@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
+from kafka.admin import TransactionListing, TransactionState
 from kafka.errors import NotLeaderForPartitionError
 from kafka.structs import OffsetAndMetadata
 
@@ -17,6 +18,8 @@ from common.settings.loading import load
 from common.settings.schema import ProcessorSettings
 from tests.support.common.kafka import own_topics
 from tests.support.waiting import wait_for
+
+_DECIDED = {TransactionState.PREPARE_COMMIT, TransactionState.PREPARE_ABORT}
 
 
 class Lab:
@@ -174,17 +177,27 @@ class Reader:
                 for number in self._consumer.partitions_for_topic(topic) or ()
             ]
         )
+        self._admin = KafkaAdminClient(bootstrap_servers=bootstrap)
 
     def read(self) -> list:
         """All records until now, those of a partition in their order."""
+        # A commit may return before its markers are written, and until then readers see none of it.
+        decided = self._decided()
+        wait_for(lambda: not decided & self._decided(), 30, "markers of decided transactions")
         ends = self._consumer.end_offsets(list(self._consumer.assignment()))
         while any(self._consumer.position(p) < end for p, end in ends.items()):
             for batch in self._consumer.poll(timeout_ms=500).values():
                 self._found += batch
         return self._found
 
+    def _decided(self) -> set[TransactionListing]:
+        """The transactions whose markers are still being written to their partitions."""
+        found = itertools.chain.from_iterable(self._admin.list_transactions().values())
+        return {transaction for transaction in found if transaction.state in _DECIDED}
+
     def close(self) -> None:
         self._consumer.close()
+        self._admin.close()
 
 
 class Polling:
