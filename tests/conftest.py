@@ -1,5 +1,6 @@
 """The servers that tests share. One that does not start fails the tests: none skips."""
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -27,6 +28,21 @@ pytest_plugins = [
 
 def pytest_configure() -> None:
     forked_children.install({})
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    """Keeps modules and tests, which live to the end, out of garbage collections.
+
+    The collector would look at them again and again, which takes a fifth of the CPU time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
