@@ -42,6 +42,8 @@ def pytest_collection() -> Iterator[None]:
     finally:
         gc.collect()
         gc.freeze()
+        # Little is left, so the collector would look at all of it after every few apps that tests make.
+        gc.set_threshold(20_000, 10, 10)
         gc.enable()
 
 
