@@ -24,20 +24,27 @@ MODEL_DATA = {
 _SAMPLE_RATE = 44100
 
 
-def write_centre_model(model_dir: Path, name: str = NAME, compensate: float = 1.0) -> str:
-    """Puts the model with its data entry into `model_dir`; returns its MODEL_NAME."""
+def write_centre_model(
+    model_dir: Path, name: str = NAME, compensate: float = 1.0, frames_exponent: int = FRAMES_EXPONENT
+) -> str:
+    """Puts the model with its data entry into `model_dir`; returns its MODEL_NAME.
+
+    Its chunks have 2 to the power of `frames_exponent` frames of a spectrum.
+    """
     model_dir.mkdir(parents=True, exist_ok=True)
     path = model_dir / f"{name}.onnx"
     # The name is part of the file, so that models with other data have other hashes.
-    graph = helper.make_model(_graph(name), opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(graph, path)
+    graph = _graph(name, frames_exponent)
+    opset = helper.make_opsetid("", 17)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
     with catalogue.lock(model_dir):
-        catalogue.add_mdx_parameters(model_dir, path, MODEL_DATA | {"compensate": compensate})
+        data = MODEL_DATA | {"compensate": compensate, "mdx_dim_t_set": frames_exponent}
+        catalogue.add_mdx_parameters(model_dir, path, data)
     return name
 
 
-def _graph(name: str) -> onnx.GraphProto:
-    shape = ["batch", 4, BINS, 2**FRAMES_EXPONENT]
+def _graph(name: str, frames_exponent: int) -> onnx.GraphProto:
+    shape = ["batch", 4, BINS, 2**frames_exponent]
     frequencies = np.arange(BINS) * _SAMPLE_RATE / N_FFT
     with np.errstate(divide="ignore"):
         high_pass = 1 / (1 + (160 / frequencies) ** 8)

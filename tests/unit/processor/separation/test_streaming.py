@@ -17,9 +17,12 @@ from processor.separation.architectures import library
 from tests.support import audio
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.processor.mixes import as_mix
-from tests.support.processor.models import centre_directory
 
 LSB = 1 / 32768
+# A quarter of what people's models have, so that the songs of these tests can be short.
+FRAMES_EXPONENT = 6
+CHUNK, TRIM = 1024 * (2**FRAMES_EXPONENT - 1), 3072
+STEP = CHUNK * 3 // 4
 
 
 def load(directory: Path, name: str) -> loaded_model.LoadedModel:
@@ -27,8 +30,15 @@ def load(directory: Path, name: str) -> loaded_model.LoadedModel:
 
 
 @pytest.fixture(scope="module")
-def centre() -> loaded_model.LoadedModel:
-    return load(centre_directory(), "centre")
+def models(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("models")
+    write_centre_model(directory, frames_exponent=FRAMES_EXPONENT)
+    return directory
+
+
+@pytest.fixture(scope="module")
+def centre(models) -> loaded_model.LoadedModel:
+    return load(models, "centre")
 
 
 def separate(loaded, tmp_path: Path, mix: np.ndarray, format="wav") -> tuple[streaming.Stems, dict]:
@@ -42,17 +52,19 @@ def separate(loaded, tmp_path: Path, mix: np.ndarray, format="wav") -> tuple[str
 
 
 @pytest.fixture(scope="module")
-def library_demix() -> Callable[[np.ndarray], np.ndarray]:
+def library_demix(models) -> Callable[[np.ndarray], np.ndarray]:
     """The library's own whole-file separation of [frame, 2]."""
-    files = model_files.ensure("centre", centre_directory(), fetch=False)
+    files = model_files.ensure("centre", models, fetch=False)
     segment = 2 ** files.parameters["mdx_dim_t_set"]
+    assert segment == 2**FRAMES_EXPONENT
     options = {"hop_length": 1024, "segment_size": segment, "overlap": 0.25, "batch_size": 1}
     model = MDXSeparator(library.common_config(files, device.CPU), options | {"enable_denoise": False})
     model.initialize_model_settings()
     return lambda mix: model.demix(np.ascontiguousarray(mix.T)).T
 
 
-GRID_EDGES = (1, 2, 1000, 3072, 261_120 - 3072, 195_840, 254_976, 254_977, 500_000, 1_323_000)
+_USABLE = CHUNK - 2 * TRIM
+GRID_EDGES = (1, 2, 1000, TRIM, CHUNK - TRIM, STEP, _USABLE, _USABLE + 1, 2 * CHUNK - 11, 5 * CHUNK + 17)
 
 
 @pytest.mark.parametrize("frames", GRID_EDGES)
@@ -66,14 +78,14 @@ def test_streaming_equals_the_librarys_whole_file_result(centre, library_demix, 
 
 @pytest.mark.parametrize("peak", [1.0, 0.1])
 def test_stems_are_the_librarys_result_brought_back_to_the_mixs_level(centre, library_demix, tmp_path, peak):
-    mix = audio.noise(7, peak=peak)
+    mix = audio.noise(2, peak=peak)
     stems, paths = separate(centre, tmp_path, mix)
     scale = np.float32(streaming.NETWORK_PEAK / np.abs(mix).max())
     expected = library_demix(mix * scale) / scale * stems.gain
     assert np.abs(audio.read(paths["vocals"]) - expected).max() <= LSB
 
 
-@pytest.mark.parametrize("seconds", [1 / 44100, 0.1, 9])
+@pytest.mark.parametrize("seconds", [1 / 44100, 0.1, 3])
 def test_stems_add_up_to_the_mix(centre, tmp_path, seconds):
     mix = audio.noise(seconds, peak=0.7)
     stems, paths = separate(centre, tmp_path, mix)
@@ -84,7 +96,7 @@ def test_stems_add_up_to_the_mix(centre, tmp_path, seconds):
 
 
 def test_one_gain_for_all_stems_prevents_clipping(centre, tmp_path):
-    mix = audio.noise(9, peak=3.0)  # float files may exceed full scale
+    mix = audio.noise(3, peak=3.0)  # float files may exceed full scale
     stems, paths = separate(centre, tmp_path, mix)
     parts = [audio.read_int16(path) for path in paths.values()]
     assert 0 < stems.gain < 1
@@ -103,8 +115,10 @@ def test_silence_gives_silence(centre, tmp_path, level):
 
 
 def test_a_models_own_factor_applies_to_both_stems(tmp_path, centre):
-    name = write_centre_model(tmp_path / "models", name="louder", compensate=1.25)
-    mix = audio.noise(3, peak=0.3)
+    name = write_centre_model(
+        tmp_path / "models", name="louder", compensate=1.25, frames_exponent=FRAMES_EXPONENT
+    )
+    mix = audio.noise(2, peak=0.3)
     _, plain = separate(centre, tmp_path, mix)
     vocals = audio.read(plain["vocals"])
     _, louder = separate(load(tmp_path / "models", name), tmp_path, mix)
@@ -134,7 +148,7 @@ def test_mp3_stems_are_320_kbit(centre, tmp_path):
 
 
 def test_progress_rises_to_one(centre, tmp_path):
-    source = audio.write(tmp_path / "mix.wav", audio.noise(20))
+    source = audio.write(tmp_path / "mix.wav", audio.noise(5))
     seen: list[float] = []
     streaming.separate(centre, source, tmp_path, "wav", seen.append, lambda: None)
     assert seen == sorted(seen)
@@ -144,7 +158,7 @@ def test_progress_rises_to_one(centre, tmp_path):
 
 @pytest.fixture(scope="module")
 def long_mix(tmp_path_factory) -> Path:
-    return audio.write(tmp_path_factory.mktemp("long") / "mix.wav", audio.noise(60))
+    return audio.write(tmp_path_factory.mktemp("long") / "mix.wav", audio.noise(30))
 
 
 @pytest.mark.parametrize("calls", [1, 10, 60])
