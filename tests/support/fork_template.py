@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from common import failpoint
 from tests.support.fork_server import MAX_MESSAGE_BYTES, Start
 from tests.support.processes import die_with_parent, name_after
+from tests.support.s3_descriptions import keep_descriptions
 
 _SERVICES = ("api.run", "processor.run", "uploader.run")
 
@@ -139,16 +140,8 @@ def _load(start: Start) -> None:
 def _load_s3() -> None:
     """Reads botocore's descriptions of S3, which it would parse again for each of a process's sessions."""
     import boto3
-    from botocore.loaders import JSONFileLoader
 
-    read, kept = JSONFileLoader.load_file, dict[str, Any]()
-
-    def load_file(self: JSONFileLoader, path: str) -> Any:
-        if path not in kept:
-            kept[path] = read(self, path)
-        return kept[path]
-
-    JSONFileLoader.load_file = load_file
+    keep_descriptions()
     keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-east-1"}
     boto3.session.Session().client("s3", **keys)
 

@@ -13,6 +13,7 @@ from common.settings.schema import ApiSettings
 from common.storage.links import LinkMaker
 from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
 from tests.support.api.api_client import ApiClient, basic
+from tests.support.s3_descriptions import keep_descriptions
 
 TASK_UUID = UUID(int=1)
 STORE = {
@@ -22,6 +23,11 @@ STORE = {
     "aws_secret_access_key": "secret",
     "s3_url_expires_s": 600,
 }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_reading() -> None:
+    keep_descriptions()
 
 
 @pytest.fixture(autouse=True)
