@@ -110,12 +110,14 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._is_piled_up or scope["path"] not in _AT_ONCE:
             await self._turns.take(self._is_piled_up)
-        # A client that was cut off meanwhile gets no answer.
-        if not self.transport.is_closing():
-            self._works()
-            scope[WHOLE_BODY] = self._take_body
-            scope[READ_INTO] = partial(self._straight.read_into, self.cycle)
-            await self._app(scope, receive, self._in_one_piece(send))
+        # A client that was cut off meanwhile gets no answer. Without this uvicorn would log an error.
+        if self.transport.is_closing():
+            self.cycle.disconnected = True
+            return
+        self._works()
+        scope[WHOLE_BODY] = self._take_body
+        scope[READ_INTO] = partial(self._straight.read_into, self.cycle)
+        await self._app(scope, receive, self._in_one_piece(send))
 
     def _take_body(self) -> bytes | None:
         """Return the request's body if all of it has come, as `receive` would. Otherwise return None."""
