@@ -7,6 +7,7 @@ are no valid HTTP get problem JSON.
 import asyncio
 import logging
 import sys
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +20,7 @@ from uvicorn.server import ServerState
 from api.http.body import WHOLE_BODY
 from api.http.connections import Connections, Place
 from api.http.refusal import plain_headers
+from api.http.straight_body import READ_INTO, StraightBody
 from api.http.turns import Turns
 from api.http.watched_transport import WatchedTransport
 from api.problems import problem
@@ -28,12 +30,9 @@ from common.observability.log import request_context
 log = logging.getLogger("api.access")
 
 _READ_BYTES = 16 * 1024
-# At the end of a body, or where the end is unknown. What is piled up behind the body may come with it.
 _READ_BODY_BYTES = 64 * 1024
-# Of a long body, while more of it is to come: a piece costs as much as copying 200 KB.
-_READ_SONG_BYTES = 256 * 1024
 # Filled and read in one step of the event loop, so all connections share it.
-_READ_BUFFER = memoryview(bytearray(_READ_SONG_BYTES))
+_READ_BUFFER = memoryview(bytearray(_READ_BODY_BYTES))
 # They are cheap, and orchestrators restart a service that does not answer them.
 _AT_ONCE = ("/health", "/livez", "/readyz")
 
@@ -66,8 +65,6 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         self._connections = connections
         self._place: Place | None = None
         self._next_is_held = self._is_piled_up = False
-        # Of the latest request's body, by its Content-Length.
-        self._awaited_bytes = 0
 
     # A TCP server's transports are `Transport`s; the base class allows any `BaseTransport`.
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -75,6 +72,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         # An answer that the kernel does not take at once is paused: at most one piece of it is in our memory.
         transport.set_write_buffer_limits(high=0)
         super().connection_made(watched)  # type: ignore[arg-type]  # it delegates to a Transport
+        self._straight = StraightBody(self.conn, self.flow)
         if self._connections is not None:
             self._place = self._connections.place_of(transport.get_extra_info("peername"))
         if self._place is not None:
@@ -85,6 +83,7 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
+        self._straight.end()
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -92,32 +91,33 @@ class GuardedProtocol(H11Protocol, asyncio.BufferedProtocol):
         super().connection_lost(exc)
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        if self.conn.their_state is not h11.SEND_BODY:
-            return _READ_BUFFER[:_READ_BYTES]
-        return _READ_BUFFER[: max(_READ_BODY_BYTES, self._awaited_bytes)]
+        if self._straight.is_reading:
+            return self._straight.buffer()
+        return _READ_BUFFER[: _READ_BODY_BYTES if self.conn.their_state is h11.SEND_BODY else _READ_BYTES]
 
     def buffer_updated(self, nbytes: int) -> None:
-        self._awaited_bytes -= nbytes
-        # h11 copies the bytes at once, of whatever holds them.
-        self.data_received(_READ_BUFFER[:nbytes])  # type: ignore[arg-type]  # it asks for bytes
+        if not self._straight.is_reading:
+            # h11 copies the bytes at once, of whatever holds them.
+            self.data_received(_READ_BUFFER[:nbytes])  # type: ignore[arg-type]  # it asks for bytes
+        elif self._straight.came(nbytes):
+            self.handle_events()
 
     def handle_events(self) -> None:
-        before = self.cycle
         super().handle_events()
-        if self.cycle is not before:
-            length = next((value for name, value in self.headers if name == b"content-length"), b"0")
-            self._awaited_bytes = int(length) - len(self.cycle.body)
         if self._is_answering():
             self._stop_waiting()
 
     async def _in_turn(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._is_piled_up or scope["path"] not in _AT_ONCE:
             await self._turns.take(self._is_piled_up)
-        # A client that was cut off meanwhile gets no answer.
-        if not self.transport.is_closing():
-            self._works()
-            scope[WHOLE_BODY] = self._take_body
-            await self._app(scope, receive, self._in_one_piece(send))
+        # A client that was cut off meanwhile gets no answer. Without this uvicorn would log an error.
+        if self.transport.is_closing():
+            self.cycle.disconnected = True
+            return
+        self._works()
+        scope[WHOLE_BODY] = self._take_body
+        scope[READ_INTO] = partial(self._straight.read_into, self.cycle)
+        await self._app(scope, receive, self._in_one_piece(send))
 
     def _take_body(self) -> bytes | None:
         """Return the request's body if all of it has come, as `receive` would. Otherwise return None."""

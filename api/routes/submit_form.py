@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from api.http.pace import paced_body
+from api.http.pace import PacedBody
 from api.problems import ProblemError
 from api.routes.parts import AppParts
 from api.submit.form_fields import as_json, field_repeated
@@ -49,8 +49,8 @@ async def received_form(request: Request, user: str, parts: AppParts) -> AsyncIt
         await gate.run(lambda store: store.check_room(user, room_bytes))
         song = SongWriter(gate, user)
         try:
-            pieces = paced_body(request, settings.min_upload_bytes_per_s)
-            form = await read_form(pieces, boundary, song, settings.max_body_bytes, settings.max_audio_bytes)
+            paced = PacedBody(request, settings.min_upload_bytes_per_s)
+            form = await read_form(paced, boundary, song, settings.max_body_bytes, settings.max_audio_bytes)
             fields = dict(form.fields)
             checksums = fields.pop(_CHECKSUM, [None])
             if len(checksums) > 1:

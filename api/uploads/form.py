@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import MultipartParser, MultipartState, parse_options_header
 
 from api.problems import ProblemError
 from api.uploads.models import clean_file_name
@@ -16,10 +16,22 @@ _MOST_FIELDS = 100
 _MOST_OTHER_BYTES = 1024 * 1024
 
 
+class Body(Protocol):
+    """Gives the form's bytes, piece by piece or straight into a song's room (see `PacedBody`)."""
+
+    def pieces(self) -> AsyncIterator[bytes]: ...
+
+    async def read_into(self, room: memoryview) -> int: ...
+
+
 class Song(Protocol):
-    """Takes the song's bytes."""
+    """Takes the song's bytes (see `SongWriter`)."""
 
     def feed(self, piece: memoryview) -> None: ...
+
+    def room(self) -> memoryview: ...
+
+    def take(self, count: int, end: bytes) -> bytes: ...
 
     async def drain(self) -> None: ...
 
@@ -42,21 +54,20 @@ def boundary_of(content_type: str) -> bytes:
 
 
 async def read_form(
-    pieces: AsyncIterator[bytes], boundary: bytes, song: Song, max_field_bytes: int, max_song_bytes: int
+    body: Body, boundary: bytes, song: Song, max_field_bytes: int, max_song_bytes: int
 ) -> Form:
-    """Returns the form once all of it has come. `pieces` are the body's; `song` gets those of the file.
+    """Returns the form once all of it has come. `song` gets the bytes of the file.
 
     `max_field_bytes` limits all fields together. Raises ProblemError (400 for what is no form or has not
-    exactly one song, 413), and what `pieces` and `song` raise.
+    exactly one song, 413), and what `body` and `song` raise.
     """
-    reader = _FormReader(boundary, song, max_field_bytes)
-    came_bytes = 0
-    async for piece in pieces:
-        came_bytes += len(piece)
-        if came_bytes > max_song_bytes + max_field_bytes + _MOST_OTHER_BYTES:
-            raise ProblemError(413, "The form is larger than a song (MAX_AUDIO_BYTES) and its fields may be")
+    reader = _FormReader(boundary, song, max_field_bytes, max_song_bytes)
+    async for piece in body.pieces():
         reader.write(piece)
         await song.drain()
+        while reader.is_amid_song() and (count := await body.read_into(song.room())):
+            reader.take(count)
+            await song.drain()
     return reader.finished()
 
 
@@ -74,8 +85,9 @@ class _Part:
 class _FormReader:
     """The parser's callbacks."""
 
-    def __init__(self, boundary: bytes, song: Song, max_field_bytes: int):
+    def __init__(self, boundary: bytes, song: Song, max_field_bytes: int, max_song_bytes: int):
         self._song, self._max_field_bytes = song, max_field_bytes
+        self._left_bytes = max_song_bytes + max_field_bytes + _MOST_OTHER_BYTES
         self._part, self._file_name, self._is_whole = _Part(), "", False
         self._has_song, self._count, self._field_bytes = False, 0, 0
         self._fields: dict[str, list[str]] = {}
@@ -94,7 +106,29 @@ class _FormReader:
         except FormParserError as error:
             raise ProblemError(400, f"The body is no form: {error}") from None
 
+    def is_amid_song(self) -> bool:
+        """Whether the next bytes are the song's, as far as the bytes before them say."""
+        parser = self._parser
+        # The parser counts in `index` what may be the beginning of the boundary.
+        return parser.state is MultipartState.PART_DATA and not parser.index and self._part.text is None
+
+    def take(self, count: int) -> None:
+        """Reads the next `count` bytes of the form, which are in the song's room."""
+        self._pass(count)
+        if rest := self._song.take(count, self._parser.boundary):
+            self._parse(rest)
+
     def write(self, piece: bytes) -> None:
+        """Reads the next bytes of the form."""
+        self._pass(len(piece))
+        self._parse(piece)
+
+    def _pass(self, count: int) -> None:
+        self._left_bytes -= count
+        if self._left_bytes < 0:
+            raise ProblemError(413, "The form is larger than a song (MAX_AUDIO_BYTES) and its fields may be")
+
+    def _parse(self, piece: bytes) -> None:
         try:
             self._parser.write(piece)
         except FormParserError as error:

@@ -23,13 +23,13 @@ _MOST_UNDER_WAY = 3
 
 
 class SongWriter:
-    """Writes one song: `feed` and `drain` for each piece, then `finish`; `discard` after any error."""
+    """Writes a song: for each piece `feed` or `take`, then `drain`; at last `finish`, or `discard`."""
 
-    def __init__(self, gate: UploadGate, user: str):
+    def __init__(self, gate: UploadGate, user: str, part_bytes: int = _PART_BYTES):
         self._gate, self._user = gate, user
         self.upload_id: UUID = uuid4()
         self._max_bytes = gate.settings.max_audio_bytes
-        self._part_bytes = max(_PART_BYTES, -(-self._max_bytes // 10_000))
+        self._part_bytes = max(part_bytes, -(-self._max_bytes // 10_000))
         keys = UploadKeys(gate.settings.s3_prefix, user, self.upload_id)
         self._key = keys.audio
         self._multipart_id: str | None = None
@@ -45,18 +45,41 @@ class SongWriter:
 
     def feed(self, piece: memoryview) -> None:
         """Takes the next bytes. Raises ProblemError 413 beyond MAX_AUDIO_BYTES."""
-        self._size_bytes += len(piece)
-        if self._size_bytes > self._max_bytes:
-            raise too_large(self._max_bytes)
         while piece:
             taken = piece[: self._part_bytes - self._filled]
             self._buffer[self._filled : self._filled + len(taken)] = taken
-            self._filled += len(taken)
+            self._add(len(taken))
             piece = piece[len(taken) :]
-            if self._filled == self._part_bytes:
-                self._full.append(self._buffer)
-                self._buffer = self._free.pop() if self._free else bytearray(self._part_bytes)
-                self._filled = 0
+
+    def room(self) -> memoryview:
+        """Returns memory for the next bytes: `take` says how many came into it."""
+        return memoryview(self._buffer)[self._filled :]
+
+    def take(self, count: int, end: bytes) -> bytes:
+        """Takes those of the next `count` bytes, which are in the room, that come before `end`.
+
+        Returns a copy of the others, which begin with `end` or with what may be its beginning. `end` has its
+        first byte nowhere else. Raises ProblemError 413 beyond MAX_AUDIO_BYTES.
+        """
+        first, last = self._filled, self._filled + count
+        found = self._buffer.find(end, first, last)
+        if found < 0:
+            begun = self._buffer.rfind(end[:1], max(first, last - len(end) + 1), last)
+            found = begun if begun >= 0 and end.startswith(self._buffer[begun:last]) else last
+        rest = bytes(self._buffer[found:last])
+        self._add(found - first)
+        return rest
+
+    def _add(self, count: int) -> None:
+        """Counts bytes that are in the buffer now. Raises ProblemError 413."""
+        self._size_bytes += count
+        if self._size_bytes > self._max_bytes:
+            raise too_large(self._max_bytes)
+        self._filled += count
+        if self._filled == self._part_bytes:
+            self._full.append(self._buffer)
+            self._buffer = self._free.pop() if self._free else bytearray(self._part_bytes)
+            self._filled = 0
 
     async def drain(self) -> None:
         """Sends what fills a part. Waits while three parts are under way. Raises ProblemError 503."""
