@@ -6,6 +6,7 @@ This command runs the store in the foreground until SIGTERM; its data survives S
 in DATA_DIR/keys.json. `create_bucket` makes the bucket once the store answers.
 """
 
+import functools
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_actions
-from local.ports import free_ports, is_free
+from local.ports import answers, free_ports, is_free
 from local.private_files import UMASK, write_private
 
 REGION = "us-east-1"
@@ -152,7 +153,7 @@ def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
     """Makes the bucket unless it exists. Raises BotoCoreError or ClientError, also while the store starts."""
     from botocore.exceptions import ClientError
 
-    s3 = client(endpoint_url, keys)
+    s3 = _kept_client(endpoint_url, keys)
     try:
         s3.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -180,8 +181,14 @@ def client(endpoint_url: str, keys: Keys) -> Any:
     )
 
 
+# Who waits for the store asks five times a second, and making a client takes longer than asking.
+_kept_client = functools.cache(client)
+
+
 def is_ready(data_dir: Path, port: int, bucket: str) -> bool:
     """Returns True if the store accepts objects. Makes the bucket if it is missing."""
+    if not answers(port):  # before the import, which takes 0.2 s
+        return False
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
@@ -195,7 +202,7 @@ def is_ready(data_dir: Path, port: int, bucket: str) -> bool:
 
 def _try_a_write(endpoint_url: str, keys: Keys, bucket: str) -> None:
     """Writes an object: after a restart the bucket exists some seconds before its volumes can be written."""
-    s3 = client(endpoint_url, keys)
+    s3 = _kept_client(endpoint_url, keys)
     s3.put_object(Bucket=bucket, Key=_TRIAL_KEY, Body=b"x")
     s3.delete_object(Bucket=bucket, Key=_TRIAL_KEY)
 

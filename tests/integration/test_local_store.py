@@ -1,6 +1,7 @@
 """Tests that the store of the local stack behaves like S3 where the uploader relies on it."""
 
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,16 @@ from local import store
 from tests.support.servers import SeaweedServer
 
 pytestmark = pytest.mark.network
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
+    server = SeaweedServer(tmp_path_factory.mktemp("own") / "store")
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
 
 
 def test_a_put_to_a_missing_bucket_is_refused(s3_store):
@@ -55,26 +66,21 @@ def test_objects_survive_a_sigkill_and_other_inner_ports(tmp_path):
         server.kill()
 
 
-def test_a_service_can_do_with_its_keys_what_it_needs_and_no_more(tmp_path):
-    server = SeaweedServer(tmp_path / "store")
-    try:
-        server.start()
-        bucket, data_dir, url = server.address.bucket, server.spec.data_dir, server.address.endpoint_url
-        keys = ("uploads/o/i/audio", "stage/t/x.wav", "cache/o/d.json", "result/1/vocals.wav")
-        for key in keys:
-            server.address.client().put_object(Bucket=bucket, Key=key, Body=b"x")
-        api = store.client(url, store.load_api_keys(data_dir))
-        processor = store.client(url, store.load_processor_keys(data_dir))
-        assert [_allowed(api.get_object, bucket, key) for key in keys] == [True, True, True, True]
-        assert [_allowed(api.put_object, bucket, key) for key in keys] == [True, False, False, False]
-        assert [_allowed(processor.get_object, bucket, key) for key in keys] == [True, True, True, False]
-        assert [_allowed(processor.put_object, bucket, key) for key in keys] == [False, True, False, False]
-        theft = {"CopySource": {"Bucket": bucket, "Key": keys[3]}}
-        assert not _allowed(processor.copy_object, bucket, "stage/theft", **theft)
-        assert [_allowed(processor.delete_object, bucket, key) for key in keys] == [False, True, False, False]
-        assert [_allowed(api.delete_object, bucket, key) for key in keys] == [True, False, False, False]
-    finally:
-        server.kill()
+def test_a_service_can_do_with_its_keys_what_it_needs_and_no_more(server):
+    bucket, data_dir, url = server.address.bucket, server.spec.data_dir, server.address.endpoint_url
+    keys = ("uploads/o/i/audio", "stage/t/x.wav", "cache/o/d.json", "result/1/vocals.wav")
+    for key in keys:
+        server.address.client().put_object(Bucket=bucket, Key=key, Body=b"x")
+    api = store.client(url, store.load_api_keys(data_dir))
+    processor = store.client(url, store.load_processor_keys(data_dir))
+    assert [_allowed(api.get_object, bucket, key) for key in keys] == [True, True, True, True]
+    assert [_allowed(api.put_object, bucket, key) for key in keys] == [True, False, False, False]
+    assert [_allowed(processor.get_object, bucket, key) for key in keys] == [True, True, True, False]
+    assert [_allowed(processor.put_object, bucket, key) for key in keys] == [False, True, False, False]
+    theft = {"CopySource": {"Bucket": bucket, "Key": keys[3]}}
+    assert not _allowed(processor.copy_object, bucket, "stage/theft", **theft)
+    assert [_allowed(processor.delete_object, bucket, key) for key in keys] == [False, True, False, False]
+    assert [_allowed(api.delete_object, bucket, key) for key in keys] == [True, False, False, False]
 
 
 def _allowed(call, bucket: str, key: str, **more: object) -> bool:
@@ -87,13 +93,8 @@ def _allowed(call, bucket: str, key: str, **more: object) -> bool:
     return True
 
 
-def test_it_listens_on_the_loopback_interface_only(tmp_path):
-    server = SeaweedServer(tmp_path / "store")
-    try:
-        server.start()
-        assert _listening_addresses(server.process.pid) == {"0100007F"}
-    finally:
-        server.kill()
+def test_it_listens_on_the_loopback_interface_only(server):
+    assert _listening_addresses(server.process.pid) == {"0100007F"}
 
 
 def _listening_addresses(pid: int) -> set[str]:

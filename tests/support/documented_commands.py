@@ -28,7 +28,6 @@ IN_THE_STACK = RunBy("test_local_commands.py", "in_the_stack(page)")
 # As they are written, in the project that runs under a Docker engine.
 IN_COMPOSE = RunBy("test_compose_stack.py", "in_compose()")
 IN_COMPOSE_STORY = "test_compose_stack.py"
-LOCAL_START = "test_local_start.py"
 LOCAL_COMMANDS = "test_local_commands.py"
 REPLAYS = "test_deadletter_replay.py"
 
@@ -47,9 +46,9 @@ _PIP = "pip install --no-deps --require-hashes"
 
 README = {
     "git clone ADDRESS uvr-api && cd uvr-api": NotRun("the address is that of your copy of the repository"),
-    "./start_local.sh demo": RunBy(LOCAL_START, 'checkout.run("demo")'),
-    "./start_local.sh status": RunBy(LOCAL_START, 'checkout.run("status")'),
-    "./start_local.sh stop": RunBy(LOCAL_START, 'checkout.run("stop")'),
+    "./start_local.sh demo": RunBy(LOCAL_COMMANDS, 'made.run("demo")'),
+    "./start_local.sh status": RunBy(LOCAL_COMMANDS, 'stack.run("status")'),
+    "./start_local.sh stop": RunBy(LOCAL_COMMANDS, 'stack.run("stop")'),
     "./start_local.sh uninstall": RunBy("test_local_uninstall.py", "./start_local.sh uninstall"),
     "./start_local.sh exec uvr submit song.mp3 https://example.com/song.mp3 --download stems": IN_THE_STACK,
     "ls stems/*": IN_THE_STACK,
@@ -128,7 +127,7 @@ CLIENT = {
 }
 
 LOCAL = {
-    "./start_local.sh": RunBy(LOCAL_START, "restarted = checkout.run()"),
+    "./start_local.sh": RunBy(LOCAL_COMMANDS, "restarted = stack.run()"),
     "./start_local.sh logs processor": IN_THE_STACK,
     "./start_local.sh uninstall --yes": RunBy(LOCAL_COMMANDS, 'stack.run("uninstall", "--yes")'),
     "./start_local.sh exec python -m common.lag": IN_THE_STACK,
