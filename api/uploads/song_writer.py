@@ -35,7 +35,8 @@ class SongWriter:
         self._multipart_id: str | None = None
         # The part that is being filled, those that are full, and those that are sent and serve again: new
         # ones each time would scatter over the heap, and the process would keep more of it from song to song.
-        self._buffer, self._filled = bytearray(self._part_bytes), 0
+        # None is begun before its first byte comes: a sent one may serve by then.
+        self._buffer, self._filled = bytearray(), 0
         self._full: deque[bytearray] = deque()
         self._free: list[bytearray] = []
         self._digest = hashlib.sha256()
@@ -46,13 +47,15 @@ class SongWriter:
     def feed(self, piece: memoryview) -> None:
         """Takes the next bytes. Raises ProblemError 413 beyond MAX_AUDIO_BYTES."""
         while piece:
-            taken = piece[: self._part_bytes - self._filled]
-            self._buffer[self._filled : self._filled + len(taken)] = taken
-            self._add(len(taken))
-            piece = piece[len(taken) :]
+            room = self.room()[: len(piece)]
+            room[:] = piece[: len(room)]
+            self._add(len(room))
+            piece = piece[len(room) :]
 
     def room(self) -> memoryview:
         """Returns memory for the next bytes: `take` says how many came into it."""
+        if not self._buffer:
+            self._buffer = self._free.pop() if self._free else bytearray(self._part_bytes)
         return memoryview(self._buffer)[self._filled :]
 
     def take(self, count: int, end: bytes) -> bytes:
@@ -78,8 +81,7 @@ class SongWriter:
         self._filled += count
         if self._filled == self._part_bytes:
             self._full.append(self._buffer)
-            self._buffer = self._free.pop() if self._free else bytearray(self._part_bytes)
-            self._filled = 0
+            self._buffer, self._filled = bytearray(), 0
 
     async def drain(self) -> None:
         """Sends what fills a part. Waits while three parts are under way. Raises ProblemError 503."""
