@@ -9,7 +9,7 @@ from typing import Any
 
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import TransactionListing, TransactionState
-from kafka.errors import NotLeaderForPartitionError
+from kafka.errors import KafkaError, NotLeaderForPartitionError
 from kafka.structs import OffsetAndMetadata
 
 from common.kafka import clients, lanes, topics
@@ -181,19 +181,28 @@ class Reader:
 
     def read(self) -> list:
         """All records until now, those of a partition in their order."""
-        # A commit may return before its markers are written, and until then readers see none of it.
-        decided = self._decided()
-        wait_for(lambda: not decided & self._decided(), 30, "markers of decided transactions")
+        self._wait_for_markers()
         ends = self._consumer.end_offsets(list(self._consumer.assignment()))
         while any(self._consumer.position(p) < end for p, end in ends.items()):
             for batch in self._consumer.poll(timeout_ms=500).values():
                 self._found += batch
         return self._found
 
-    def _decided(self) -> set[TransactionListing]:
-        """The transactions whose markers are still being written to their partitions."""
-        found = itertools.chain.from_iterable(self._admin.list_transactions().values())
-        return {transaction for transaction in found if transaction.state in _DECIDED}
+    def _wait_for_markers(self) -> None:
+        """A commit may return before its markers are written, and until then readers see none of it."""
+        before: set[TransactionListing] | None = None
+
+        def are_written() -> bool:
+            nonlocal before
+            try:
+                listed = itertools.chain.from_iterable(self._admin.list_transactions().values())
+            except KafkaError:
+                return False  # a broker that has just started cannot tell yet
+            now = {transaction for transaction in listed if transaction.state in _DECIDED}
+            before = now if before is None else before & now
+            return not before
+
+        wait_for(are_written, 30, "markers of decided transactions")
 
     def close(self) -> None:
         self._consumer.close()
