@@ -61,7 +61,7 @@ class Rounds:
 
     def _poll(self, consumer: Consumer) -> None:
         for _ in range(_MOST_POLLS):
-            for record in consumer.poll(self._poll_ms()):
+            for record in consumer.poll(self._poll_ms(consumer)):
                 self._intake.take(record)
             consumer.check_membership()
             if not consumer.has_fetched():
@@ -70,7 +70,11 @@ class Rounds:
             if not consumer.has_fetched():  # what there is may have to wait now
                 return
 
-    def _poll_ms(self) -> int:
+    def _poll_ms(self, consumer: Consumer) -> int:
         if not self._leases.all_positioned or self._leases.slots_full:
+            return SHORTEST_POLL_MS
+        # What has been fetched comes at once. If nothing comes, the batch has ended with a record that was
+        # taken, and that begins after this poll.
+        if consumer.has_fetched():
             return SHORTEST_POLL_MS
         return _BUSY_POLL_MS if self._leases.running_count else _IDLE_POLL_MS
