@@ -70,7 +70,10 @@ class Consumer:
         return [_record(raw) for records in polled.values() for raw in records]
 
     def has_fetched(self) -> bool:
-        """Return whether the next poll returns records at once. No I/O."""
+        """Return whether fetched records are left for the next poll. No I/O.
+
+        Also True after the last record of a batch: only a poll finds the batch's end, and gives nothing then.
+        """
         return self._client.has_fetched()
 
     def check_membership(self) -> None:

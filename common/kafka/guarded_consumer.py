@@ -78,7 +78,7 @@ class GuardedConsumer(KafkaConsumer):  # type: ignore[misc]  # kafka-python has 
         return polled
 
     def has_fetched(self) -> bool:
-        """Return whether there are fetched records that the next poll returns at once. No I/O."""
+        """Return whether fetched records are left, or a batch whose end no poll has found yet. No I/O."""
         fetcher, paused = self._fetcher, self._subscription.is_paused
         current = fetcher._next_partition_records
         if current and not paused(current.topic_partition):
