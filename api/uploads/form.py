@@ -1,5 +1,6 @@
 """Reads a form with a song as it comes: the song goes on at once, the fields are kept."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,6 +15,8 @@ FILE_FIELD = "audio"
 _MOST_FIELDS = 100
 # Of all bytes that are no song: boundaries, headers, and what follows the form's end.
 _MOST_OTHER_BYTES = 1024 * 1024
+# Of what the parser looks at in one step of the event loop.
+_STEP_BYTES = 64 * 1024
 
 
 class Body(Protocol):
@@ -66,7 +69,7 @@ async def read_form(
         reader.write(piece)
         await song.drain()
         while reader.is_amid_song() and (count := await body.read_into(song.room())):
-            reader.take(count)
+            await reader.take(count)
             await song.drain()
     return reader.finished()
 
@@ -112,11 +115,14 @@ class _FormReader:
         # The parser counts in `index` what may be the beginning of the boundary.
         return parser.state is MultipartState.PART_DATA and not parser.index and self._part.text is None
 
-    def take(self, count: int) -> None:
+    async def take(self, count: int) -> None:
         """Reads the next `count` bytes of the form, which are in the song's room."""
         self._pass(count)
-        if rest := self._song.take(count, self._parser.boundary):
-            self._parse(rest)
+        rest = self._song.take(count, self._parser.boundary)
+        # What looks like a boundary and is none takes the parser long: megabytes of it, a second.
+        for begin in range(0, len(rest), _STEP_BYTES):
+            self._parse(rest[begin : begin + _STEP_BYTES])
+            await asyncio.sleep(0)
 
     def write(self, piece: bytes) -> None:
         """Reads the next bytes of the form."""

@@ -134,3 +134,40 @@ def test_a_song_may_be_as_large_as_the_limit_and_no_larger(receiver, sizes):
     with pytest.raises(ProblemError) as caught:
         receiver.receive(CutBody(HEAD + song + b"s" + LAST, list(sizes)))
     assert caught.value.status == 413
+
+
+def test_a_song_full_of_boundaries_that_are_none_leaves_others_their_turns():
+    size = 1024 * 1024
+    song = (END + b"x") * (size // len(END + b"x"))
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    async def run() -> None:
+        others = asyncio.create_task(count_turns())
+        await read_form(CutBody(HEAD + song + LAST, [len(HEAD)]), BOUNDARY, Memory(size), 1000, 2 * size)
+        others.cancel()
+
+    asyncio.run(run())
+    assert turns >= size / (64 * 1024)
+
+
+class Memory:
+    """Takes a song without sending it."""
+
+    def __init__(self, size: int):
+        self._room = bytearray(size)
+
+    def feed(self, piece: memoryview) -> None: ...
+
+    def room(self) -> memoryview:
+        return memoryview(self._room)
+
+    def take(self, count: int, end: bytes) -> bytes:
+        return bytes(self._room[self._room.find(end, 0, count) :])
+
+    async def drain(self) -> None: ...
