@@ -27,7 +27,7 @@ case ${1:-} in
     set -- -m "not slow" "${together[@]}"
     ;;
   --all)
-    say "every test: about 22 to 25 minutes on two cores"
+    say "every test: about 20 to 25 minutes on two cores"
     meanwhile=(bytecode class_archive)
     shift
     set -- "${all_together[@]}" "$@"
