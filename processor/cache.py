@@ -3,8 +3,10 @@
 import hashlib
 import json
 import logging
+import threading
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +29,39 @@ log = logging.getLogger(__name__)
 _BLOCK_BYTES = 1 << 20
 # A look-up must be worth its time: a store that is slower costs more than it saves.
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 3.0, 5.0
+# Two digests each, so all together take a few MB.
+_MOST_FILES = 10_000
+
+
+@dataclass(frozen=True)
+class SongFile:
+    """A song as it was downloaded, with its user's choices: `key` is a digest of both.
+
+    `digest` is that of its stems, if this process has prepared such a file before. Both are None where a
+    model's own digest is unknown.
+    """
+
+    key: str | None
+    digest: str | None
+
+
+class _PreparedFiles:
+    """The digests of the stems of files that were prepared, by the files' keys. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._digests: OrderedDict[str, str] = OrderedDict()
+
+    def find(self, key: str) -> str | None:
+        with self._lock:
+            return self._digests.get(key)
+
+    def keep(self, key: str, digest: str) -> None:
+        """Forgets the file that was kept first, if there are too many."""
+        with self._lock:
+            self._digests[key] = digest
+            if len(self._digests) > _MOST_FILES:
+                self._digests.popitem(last=False)
 
 
 class ResultCache:
@@ -44,32 +79,53 @@ class ResultCache:
         self._bucket, self._prefix, self._kept_for_s = bucket, s3_prefix, kept_for_s
         self._installed, self._wall_clock = installed, wall_clock
         self._repeats = Repeats()
+        self._files = _PreparedFiles()
 
-    def digest(self, plan: Plan, mix: PreparedAudio, check: StopCheck) -> str | None:
+    def file(self, plan: Plan, path: Path, check: StopCheck) -> SongFile:
+        """Look whether such a file was prepared before: then its stems are known without decoding it.
+
+        Raises OSError, and what `check` raises.
+        """
+        if (settled := self._settled(plan)) is None:
+            return SongFile(None, None)
+        # The name's extension, too: it helps to tell formats apart.
+        window, file = asdict(plan.window), [path.suffix, _sha256(path, check)]
+        key = _digest(settled | {"window": window, "file": file})
+        return SongFile(key, self._files.find(key))
+
+    def digest(self, plan: Plan, mix: PreparedAudio, file: SongFile, check: StopCheck) -> str | None:
         """Return the digest of all that the stems depend on; None where a model's own digest is unknown.
 
         That is the samples, the recipe with its models' digests and runtimes, the output, and the product's
-        version. Raises OSError, and what `check` raises.
+        version. `file` is what `mix` was prepared from. Raises OSError, and what `check` raises.
         """
+        settled = self._settled(plan)
+        if settled is None or file.key is None:
+            return None
+        source = mix.source
+        settled["mix"] = _sha256(mix.path, check)
+        settled["source"] = None if source.path == mix.path else _sha256(source.path, check)
+        if plan.output.keep_tags:
+            cover = source.cover and _sha256(Path(source.cover.path), check)
+            settled |= {"tags": dict(source.tags), "cover": cover}
+        digest = _digest(settled)
+        self._files.keep(file.key, digest)
+        return digest
+
+    def _settled(self, plan: Plan) -> dict[str, Any] | None:
+        """Return all that the stems depend on but the song; None where a model's own digest is unknown."""
         by_name = {model.name: model for model in self._installed()}
         models = [by_name.get(name) for name in plan.recipe.models]
         known = [[m.sha256, m.runtime, m.precision] for m in models if m is not None and m.sha256]
         if len(known) < len(models):
             return None
-        source = mix.source
-        settled: dict[str, Any] = {
+        return {
             "version": __version__,
             "recipe": asdict(plan.recipe),
             "models": known,
             "output": asdict(plan.output),
             "writes_directly": plan.writes_directly,
-            "mix": _sha256(mix.path, check),
-            "source": None if source.path == mix.path else _sha256(source.path, check),
         }
-        if plan.output.keep_tags:
-            cover = source.cover and _sha256(Path(source.cover.path), check)
-            settled |= {"tags": dict(source.tags), "cover": cover}
-        return hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()
 
     def find(self, task: Task, digest: str) -> CacheEntry | None:
         """Return the user's entry if it is young enough.
@@ -117,6 +173,10 @@ def make_cache(
     )
     bucket = Bucket(client, settings.s3_bucket_name)
     return ResultCache(bucket, settings.s3_prefix, settings.result_cache_s, installed, wall_clock)
+
+
+def _digest(settled: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(settled, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path, check: StopCheck) -> str:

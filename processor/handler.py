@@ -29,14 +29,14 @@ from common.tasks.messages import (
 from common.tasks.messages.choices import Format
 from common.tasks.stage_news import StageWatch
 from processor import results, work_directory
-from processor.audio.prepare import AudioLimits, prepare
+from processor.audio.prepare import AudioLimits, PreparedAudio, prepare
 from processor.audio.transfer import DownloadLimits
 from processor.cache import ResultCache
 from processor.engine.protocol import SeparationEngine
 from processor.fetching import Fetcher
 from processor.metrics import Phase, ProcessorMetrics
 from processor.places import download_claim
-from processor.presets.maker import Maker
+from processor.presets.maker import Maker, Plan
 from processor.presets.recipe import Recipes
 from processor.staging import put_in_stage, put_peaks_in_stage
 
@@ -188,21 +188,14 @@ class ProcessorHandler:
                 fetched = self._fetcher.fetch(task, directory, context, status)
             context.leave_place()
             context.regain_slot()
+            file = self._cache.file(plan, fetched.path, context.check) if self._cache else None
+            known = file and file.digest
+            if cached := self._cached(task, known, status):
+                return cached
             status.enter(State.PREPARING)
-            with timed(Phase.PREPARE):
-                mix = prepare(
-                    fetched.path,
-                    directory / "mix.wav",
-                    self._config.audio,
-                    context.check,
-                    window=plan.window,
-                    keep_source=plan.keeps_source,
-                    keep_tags=plan.output.keep_tags,
-                )
-            fetched.path.unlink()
-            log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
-            digest = self._cache.digest(plan, mix, context.check) if self._cache else None
-            if cached := self._cached(task, digest, status):
+            mix = self._prepared(fetched.path, directory / "mix.wav", plan, context)
+            digest = self._cache.digest(plan, mix, file, context.check) if self._cache and file else None
+            if known is None and (cached := self._cached(task, digest, status)):
                 return cached
             status.enter(State.SEPARATING)
             began_s = time.monotonic()
@@ -219,6 +212,22 @@ class ProcessorHandler:
                 return results.separated(
                     task, mix.duration_s, made, stems, peaks, mode, now_s, status.times, digest
                 )
+
+    def _prepared(self, song: Path, target: Path, plan: Plan, context: JobContext) -> PreparedAudio:
+        """Decode the downloaded file to `target`, and remove the file."""
+        with self._metrics.worker.timed(Phase.PREPARE):
+            mix = prepare(
+                song,
+                target,
+                self._config.audio,
+                context.check,
+                window=plan.window,
+                keep_source=plan.keeps_source,
+                keep_tags=plan.output.keep_tags,
+            )
+        song.unlink()
+        log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)
+        return mix
 
     def _cached(self, task: Task, digest: str | None, status: JobStatus) -> Separated | None:
         """Return the result whose stems there are already, unless its user wants new ones."""

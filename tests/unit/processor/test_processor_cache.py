@@ -8,12 +8,12 @@ import pytest
 from botocore.exceptions import ConnectTimeoutError
 
 from common.storage import bucket_keys
-from common.tasks.messages import Separated, Task
+from common.tasks.messages import Separated, State, Task
 from common.tasks.messages.choices import Choices, Output
 from common.tasks.messages.manifest import CacheEntry
 from processor import cache
 from processor.audio.prepare import PreparedAudio, PreparedSource
-from processor.cache import ResultCache
+from processor.cache import ResultCache, SongFile
 from processor.engine.protocol import Installed
 from tests.support import audio
 from tests.support.common.worker.fakes import FakeContext, run
@@ -34,10 +34,14 @@ class Lab:
         self.harness = ProcessorHarness(directory, self.server)
         self.bucket, self.engine, self.models = MemoryBucket(), FakeEngine(), [MODEL]
         self.now_s, self.directory = 1000.0, directory
+        self.start_another_processor()
+
+    def start_another_processor(self) -> None:
+        """It has prepared no song yet."""
+        self.cache = ResultCache(self.bucket, "out/", 100.0, lambda: self.models, lambda: self.now_s)
 
     def work(self, path="/song.wav", **fields) -> Separated:
-        found = ResultCache(self.bucket, "out/", 100.0, lambda: self.models, lambda: self.now_s)
-        handler = self.harness.handler(self.engine, cache=found)
+        handler = self.harness.handler(self.engine, cache=self.cache)
         record = self.harness.record(path)
         task = Task.model_validate_json(record.value).model_copy(update={"user": "alice"} | fields)
         done = run(handler, replace(record, value=task.to_bytes()), FakeContext())
@@ -83,6 +87,35 @@ def test_a_song_that_was_separated_before_needs_no_engine(lab):
     # All that it takes to separate the song after all, its address's secrets among them.
     assert again.task == task
     assert len(lab.messages) == 1
+
+
+def test_a_processor_decodes_a_song_once_for_the_same_stems(lab):
+    lab.keep(lab.work().cache_digest)
+    assert State.PREPARING not in lab.work().times
+    # The same bytes, by another name that says nothing of their format.
+    lab.server.on("/song", serve(lab.harness.song, content_type="audio/wav"))
+    assert State.PREPARING not in lab.work("/song").times
+    assert State.PREPARING in lab.work(choices=Choices(start_s=0.05)).times
+    assert State.PREPARING in lab.work(choices=Choices(duration_s=0.1)).times
+    lab.start_another_processor()
+    again = lab.work()
+    assert (again.cached_from, State.PREPARING in again.times) == (EARLIER, True)
+
+
+def test_a_known_song_whose_stems_are_gone_is_separated_with_the_same_digest(lab):
+    first = lab.work()
+    lab.bucket.bodies.clear()
+    again = lab.work()
+    assert (again.cached_from, again.cache_digest) == (None, first.cache_digest)
+    assert len(lab.engine.sources) == 2
+
+
+def test_a_processor_forgets_the_song_that_it_prepared_first(lab, monkeypatch):
+    monkeypatch.setattr(cache, "_MOST_FILES", 1)
+    lab.keep(lab.work().cache_digest)
+    lab.work(choices=Choices(start_s=0.05))
+    again = lab.work()
+    assert (again.cached_from, State.PREPARING in again.times) == (EARLIER, True)
 
 
 def test_another_user_and_who_wants_it_anew_get_stems_of_their_own(lab):
@@ -141,14 +174,14 @@ def test_what_the_stems_depend_on_tells_songs_apart(lab, monkeypatch):
 
 
 def test_the_format_of_the_stems_tells_songs_apart(lab):
-    found = ResultCache(lab.bucket, "out/", 100.0, lambda: lab.models, lambda: lab.now_s)
-    handler = lab.harness.handler(cache=found)
+    handler = lab.harness.handler()
     source = audio.write(lab.directory / "mix.wav", audio.noise(0.2))
     mix = audio_of(source)
     changes = [{"format": "flac"}, {"bit_depth": 24}, {"normalize": "peak"}, {"tags": "keep"}]
     outputs = [None, *(Output(**change) for change in changes)]
     plans = [handler._maker.plan(output and Choices(output=output)) for output in outputs]
-    digests = [found.digest(plan, mix, lambda: None) for plan in plans]
+    file = SongFile("key", None)
+    digests = [lab.cache.digest(plan, mix, file, lambda: None) for plan in plans]
     assert len(set(digests)) == len(outputs)
 
 
