@@ -189,7 +189,7 @@ class ProcessorHandler:
             context.leave_place()
             context.regain_slot()
             file = self._cache.file(plan, fetched.path, context.check) if self._cache else None
-            known = file and file.digest
+            known = file.digest if file else None
             if cached := self._cached(task, known, status):
                 return cached
             status.enter(State.PREPARING)
