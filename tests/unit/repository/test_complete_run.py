@@ -41,7 +41,13 @@ def run(directory: Path, conftest: str, *arguments: str) -> subprocess.Completed
     )
 
 
-@pytest.mark.parametrize("mode", [(), ("-n", "2")], ids=["one process", "two processes"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        pytest.param((), id="one process"),
+        pytest.param(("-n", "2"), id="two processes", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_of_all_tests_is_green(tmp_path, mode):
     done = run(tmp_path, "", *mode)
     assert done.returncode == 0, done.stdout

@@ -24,15 +24,12 @@ app = create_app(
     together=MemoryTogether(),
 )
 
-# A batch has a list of submissions, with all their choices: its cases take as long as ten other operations'.
-SLOW = ("POST", "/batches")
 OPERATIONS = [
-    pytest.param(method.upper(), path, marks=[pytest.mark.slow] * ((method.upper(), path) == SLOW))
-    for path, methods in app.openapi()["paths"].items()
-    for method in methods
+    (method.upper(), path) for path, methods in app.openapi()["paths"].items() for method in methods
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_every_answer_is_as_documented(method: str, path: str):
     # Here, since the library takes a second of each process that collects tests.

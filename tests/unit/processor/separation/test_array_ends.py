@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from processor.separation.architectures import hybrid_demucs, mdx23c, roformer
+from processor.separation.architectures import diffq_stand_in, hybrid_demucs, mdx23c, roformer
 from processor.separation.architectures.demucs_by_arrays import DemucsEnds
 from processor.separation.architectures.mdxc_by_arrays import Mdx23cEnds, RoformerEnds
 from processor.separation.architectures.mdxc_parameters import Mdx23cSettings
@@ -89,6 +89,7 @@ def test_the_ends_of_demucs(segment):
 
 def htdemucs(segment: int) -> torch.nn.Module:
     """The transforms of the library's network, whose weights are not used."""
+    diffq_stand_in.install()
     from audio_separator.separator.uvr_lib_v5.demucs.htdemucs import HTDemucs
 
     size = {"channels": 8, "depth": 4, "t_layers": 1, "t_heads": 2}

@@ -145,7 +145,13 @@ WRITERS = {
 }
 
 
-@pytest.mark.parametrize("name", WRITERS)
+# The slowest of them has no code of its own here.
+SLOW = ("tiny_mel_band_roformer",)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in WRITERS]
+)
 def test_stems_are_the_same_whatever_runs_at_once(tmp_path, monkeypatch, name):
     WRITERS[name](tmp_path)
     files = model_files.ensure(name, tmp_path, fetch=False)
