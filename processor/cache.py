@@ -5,7 +5,7 @@ import json
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,32 +34,33 @@ _MOST_FILES = 10_000
 
 
 @dataclass(frozen=True)
-class SongFile:
-    """A song as it was downloaded, with its user's choices: `key` is a digest of both.
+class SongDigests:
+    """What a song is known by. `settled` is all that its stems depend on but the song itself.
 
-    `digest` is that of its stems, if this process has prepared such a file before. Both are None where a
-    model's own digest is unknown.
+    `file` is a digest of that, the downloaded bytes and the window. `stems` is the one that
+    `ResultCache.digest` returns, if this process has prepared such a file before.
     """
 
-    key: str | None
-    digest: str | None
+    settled: Mapping[str, Any]
+    file: str
+    stems: str | None
 
 
 class _PreparedFiles:
-    """The digests of the stems of files that were prepared, by the files' keys. Thread-safe."""
+    """The digests of stems, by those of the files that they were made of. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._digests: OrderedDict[str, str] = OrderedDict()
 
-    def find(self, key: str) -> str | None:
+    def find(self, file: str) -> str | None:
         with self._lock:
-            return self._digests.get(key)
+            return self._digests.get(file)
 
-    def keep(self, key: str, digest: str) -> None:
+    def keep(self, file: str, stems: str) -> None:
         """Forgets the file that was kept first, if there are too many."""
         with self._lock:
-            self._digests[key] = digest
+            self._digests[file] = stems
             if len(self._digests) > _MOST_FILES:
                 self._digests.popitem(last=False)
 
@@ -81,35 +82,35 @@ class ResultCache:
         self._repeats = Repeats()
         self._files = _PreparedFiles()
 
-    def file(self, plan: Plan, path: Path, check: StopCheck) -> SongFile:
-        """Look whether such a file was prepared before: then its stems are known without decoding it.
+    def recall(self, plan: Plan, path: Path, check: StopCheck) -> SongDigests | None:
+        """Look whether such a file was prepared before: then its digest is known without decoding it.
 
-        Raises OSError, and what `check` raises.
-        """
-        if (settled := self._settled(plan)) is None:
-            return SongFile(None, None)
-        # The name's extension, too: it helps to tell formats apart.
-        window, file = asdict(plan.window), [path.suffix, _sha256(path, check)]
-        key = _digest(settled | {"window": window, "file": file})
-        return SongFile(key, self._files.find(key))
-
-    def digest(self, plan: Plan, mix: PreparedAudio, file: SongFile, check: StopCheck) -> str | None:
-        """Return the digest of all that the stems depend on; None where a model's own digest is unknown.
-
-        That is the samples, the recipe with its models' digests and runtimes, the output, and the product's
-        version. `file` is what `mix` was prepared from. Raises OSError, and what `check` raises.
+        Return None where a model's own digest is unknown. Raises OSError, and what `check` raises.
         """
         settled = self._settled(plan)
-        if settled is None or file.key is None:
+        if settled is None:
             return None
-        source = mix.source
-        settled["mix"] = _sha256(mix.path, check)
-        settled["source"] = None if source.path == mix.path else _sha256(source.path, check)
+        # The name's extension, too: it helps to tell formats apart.
+        song = {"window": asdict(plan.window), "file": [path.suffix, _sha256(path, check)]}
+        file = _digest(settled | song)
+        return SongDigests(settled, file, self._files.find(file))
+
+    def digest(self, plan: Plan, mix: PreparedAudio, song: SongDigests, check: StopCheck) -> str:
+        """Return the digest of all that the stems depend on.
+
+        That is the samples, the recipe with its models' digests and runtimes, the output, and the product's
+        version. `mix` was prepared from `song`. Raises OSError, and what `check` raises.
+        """
+        if song.stems is not None:
+            return song.stems
+        source, found = mix.source, dict(song.settled)
+        found["mix"] = _sha256(mix.path, check)
+        found["source"] = None if source.path == mix.path else _sha256(source.path, check)
         if plan.output.keep_tags:
             cover = source.cover and _sha256(Path(source.cover.path), check)
-            settled |= {"tags": dict(source.tags), "cover": cover}
-        digest = _digest(settled)
-        self._files.keep(file.key, digest)
+            found |= {"tags": dict(source.tags), "cover": cover}
+        digest = _digest(found)
+        self._files.keep(song.file, digest)
         return digest
 
     def _settled(self, plan: Plan) -> dict[str, Any] | None:

@@ -188,13 +188,13 @@ class ProcessorHandler:
                 fetched = self._fetcher.fetch(task, directory, context, status)
             context.leave_place()
             context.regain_slot()
-            file = self._cache.file(plan, fetched.path, context.check) if self._cache else None
-            known = file.digest if file else None
+            song = self._cache.recall(plan, fetched.path, context.check) if self._cache else None
+            known = song.stems if song else None
             if cached := self._cached(task, known, status):
                 return cached
             status.enter(State.PREPARING)
             mix = self._prepared(fetched.path, directory / "mix.wav", plan, context)
-            digest = self._cache.digest(plan, mix, file, context.check) if self._cache and file else None
+            digest = self._cache.digest(plan, mix, song, context.check) if self._cache and song else None
             if known is None and (cached := self._cached(task, digest, status)):
                 return cached
             status.enter(State.SEPARATING)

@@ -13,7 +13,7 @@ from common.tasks.messages.choices import Choices, Output
 from common.tasks.messages.manifest import CacheEntry
 from processor import cache
 from processor.audio.prepare import PreparedAudio, PreparedSource
-from processor.cache import ResultCache, SongFile
+from processor.cache import ResultCache
 from processor.engine.protocol import Installed
 from tests.support import audio
 from tests.support.common.worker.fakes import FakeContext, run
@@ -180,8 +180,10 @@ def test_the_format_of_the_stems_tells_songs_apart(lab):
     changes = [{"format": "flac"}, {"bit_depth": 24}, {"normalize": "peak"}, {"tags": "keep"}]
     outputs = [None, *(Output(**change) for change in changes)]
     plans = [handler._maker.plan(output and Choices(output=output)) for output in outputs]
-    file = SongFile("key", None)
-    digests = [lab.cache.digest(plan, mix, file, lambda: None) for plan in plans]
+    songs = [lab.cache.recall(plan, source, lambda: None) for plan in plans]
+    digests = [
+        lab.cache.digest(plan, mix, song, lambda: None) for plan, song in zip(plans, songs, strict=True)
+    ]
     assert len(set(digests)) == len(outputs)
 
 
