@@ -33,6 +33,7 @@ class Two:
         self.order.append(f"begin {record.value.decode()}")
         if record.value == b"0":
             context.leave_slot()
+            self.order.append("aside 0")
             assert self.go_on.wait(20)
             context.regain_slot()
         self.order.append(f"end {record.value.decode()}")
@@ -43,7 +44,8 @@ class Two:
 
     def run(self) -> None:
         running = self.harness.start()
-        wait_for(lambda: "end 1" in self.order, 20, "the second job's end")
+        # With two slots the second job may end before the first one has stepped aside.
+        wait_for(lambda: {"aside 0", "end 1"} <= {*self.order}, 20, "the second job's end")
         self.while_aside = self.committed()
         self.go_on.set()
         self.harness.wait_for_results(2)
