@@ -1,5 +1,6 @@
 """Usual shapes run by graphs after their second run; whatever goes wrong there, the answers stay the same."""
 
+import gc
 import logging
 import weakref
 from collections.abc import Callable
@@ -132,6 +133,7 @@ def test_what_a_graph_reads_outlives_what_replaces_it_in_the_network():
     for _ in range(2):
         call(torch.randn(2, 3))
     replaced = weakref.ref(tables.pop())
+    gc.collect()
     assert replaced() is not None
     del call
     assert replaced() is None
