@@ -21,6 +21,7 @@ from processor.audio.partial_file import PartialDownloads
 from processor.audio.prepare import AudioLimits
 from processor.audio.transfer import DownloadLimits
 from processor.cache import ResultCache, make_cache
+from processor.child_process import Spawn
 from processor.engine.protocol import EngineConfig, Installed, SeparationEngine
 from processor.fetching import Fetcher
 from processor.handler import ProcessorConfig, ProcessorHandler
@@ -86,7 +87,8 @@ def make_handler(
     cancels: Cancels,
     stages: StageWatch,
     recipes: Recipes,
-    cache: ResultCache | None = None,
+    cache: ResultCache | None,
+    spawn: Spawn,
 ) -> ProcessorHandler:
     """Build the handler with a work directory of its own below TEMP_DIR, kept for the process's life.
 
@@ -120,6 +122,7 @@ def make_handler(
             partial(upload_reader, settings),
             PartialDownloads(temp_dir / "uvr-downloads", _partials_kept_for_s(settings), time.time),
         ),
+        spawn=spawn,
     )
 
 

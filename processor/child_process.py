@@ -1,8 +1,8 @@
 """Spawns the processor's child processes, which talk to it by a channel and never outlive it.
 
-A child is a fresh interpreter: forking a process with threads is unsafe. The child ends when its end of a
-socket pair closes, which happens however the parent ends. The kernel's parent-death signal also ends a child
-whose reading thread cannot run.
+A child is a fresh interpreter, because forking a process with threads is unsafe, or the fork of one that has
+none (see processor.fork_server). The child ends when its end of a socket pair closes, which happens however
+the processor ends. The kernel's parent-death signal also ends a child whose reading thread cannot run.
 """
 
 import ctypes
@@ -16,19 +16,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from processor import memory
 
 JsonObject = dict[str, Any]
 
-_PR_SET_PDEATHSIG = 1
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _ROOT = Path(__file__).resolve().parent.parent
 _MAX_MESSAGE_BYTES = 1 << 20
 # Settings are read in any case of letters. A *_FILE setting names the file of a secret.
 _SECRET_NAME = re.compile("PASSWORD|SECRET|TOKEN|KEY|^AWS_", re.IGNORECASE)
+# For children that read or write one song: that is serial, and each thread of a numeric library takes memory.
+ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 class ChannelClosed(Exception):
@@ -46,11 +48,13 @@ class Channel:
         self._buffer = b""
         self._write_lock = threading.Lock()
 
-    def send(self, message: JsonObject) -> None:
-        """Send one message. Raises ChannelClosed."""
+    def send(self, message: JsonObject, descriptors: Sequence[int] = ()) -> None:
+        """Send one message, and copies of `descriptors` with its first byte. Raises ChannelClosed."""
+        line = json.dumps(message).encode() + b"\n"
         try:
             with self._write_lock:
-                self._socket.sendall(json.dumps(message).encode() + b"\n")
+                sent = socket.send_fds(self._socket, [line], descriptors) if descriptors else 0
+                self._socket.sendall(line[sent:])
         except OSError as error:
             raise ChannelClosed(str(error)) from None
 
@@ -76,6 +80,32 @@ class Channel:
 
     def close(self) -> None:
         self._socket.close()
+
+
+class Child(Protocol):
+    """A child process: what is used of `subprocess.Popen`."""
+
+    @property
+    def returncode(self) -> int | None:
+        """The exit code, negative for a signal; None until its end was seen."""
+
+    def poll(self) -> int | None:
+        """Return the exit code, or None while the child runs."""
+
+    def wait(self) -> int:
+        """Wait for the child's end, and return the exit code."""
+
+    def kill(self) -> None:
+        """Send SIGKILL."""
+
+
+# Starts the child of a module with arguments, and a channel to it. Raises OSError.
+Spawn = Callable[[str, list[str]], tuple[Child, Channel]]
+
+
+def spawn_for_song(module: str, arguments: list[str]) -> tuple[Child, Channel]:
+    """Start a fresh interpreter that serves one song; see `spawn`. Raises OSError."""
+    return spawn(module, arguments, ONE_THREAD)
 
 
 def spawn(
@@ -110,6 +140,12 @@ def _without_secrets(environment: Mapping[str, str]) -> dict[str, str]:
 
 def attach(arguments: list[str]) -> tuple[Channel, list[str]]:
     """Return the child's channel and its own arguments. Call this first in a child, before slow imports."""
+    end, own = attach_socket(arguments)
+    return Channel(end), own
+
+
+def attach_socket(arguments: list[str]) -> tuple[socket.socket, list[str]]:
+    """Do as `attach`, and return the channel's bare socket."""
     descriptor, parent = int(arguments[0]), int(arguments[1])
     # Ignore signals to the whole process group (Ctrl-C, a supervisor): the parent may let the job finish.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -118,7 +154,12 @@ def attach(arguments: list[str]) -> tuple[Channel, list[str]]:
     memory.go_first()
     if os.getppid() != parent:  # the parent died before `prctl` took effect
         os._exit(1)
-    return Channel(socket.socket(fileno=descriptor)), arguments[2:]
+    return socket.socket(fileno=descriptor), arguments[2:]
+
+
+def name_after(module: str) -> None:
+    """Let `ps` and `top` show the module's name, as far as the kernel keeps it: 15 bytes."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, module.rpartition(".")[2].encode(), 0, 0, 0)
 
 
 def serve(channel: Channel, on_message: Callable[[JsonObject], None]) -> None:
@@ -135,7 +176,7 @@ def serve(channel: Channel, on_message: Callable[[JsonObject], None]) -> None:
     threading.Thread(target=read, name="channel", daemon=True).start()
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: Child) -> None:
     """Send SIGKILL and wait until the process is gone."""
     if process.poll() is None:
         process.kill()

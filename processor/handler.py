@@ -19,19 +19,14 @@ from common.storage.stage_interface import Stage
 from common.tasks import messages
 from common.tasks.cancels import Cancels
 from common.tasks.job_status import JobStatus, Statuses, failure
-from common.tasks.messages import (
-    Separated,
-    SeparationFailed,
-    State,
-    Task,
-    UndecodableMessage,
-)
+from common.tasks.messages import Separated, SeparationFailed, State, Task, UndecodableMessage
 from common.tasks.messages.choices import Format
 from common.tasks.stage_news import StageWatch
 from processor import results, work_directory
 from processor.audio.prepare import AudioLimits, PreparedAudio, prepare
 from processor.audio.transfer import DownloadLimits
 from processor.cache import ResultCache
+from processor.child_process import Spawn, spawn_for_song
 from processor.engine.protocol import SeparationEngine
 from processor.fetching import Fetcher
 from processor.metrics import Phase, ProcessorMetrics
@@ -79,6 +74,7 @@ class ProcessorHandler:
         recipes: Recipes | None = None,
         cache: ResultCache | None = None,
         fetcher: Fetcher | None = None,
+        spawn: Spawn = spawn_for_song,
     ):
         self._cancels = cancels or Cancels()
         self._stages, self._cache = stages, cache
@@ -88,8 +84,8 @@ class ProcessorHandler:
         self._schedule = RetrySchedule("job", config.retries, resets=(retry.BRIEF,))
         self._brief_schedule = retry.brief_schedule(self._schedule)
         self._fetcher = fetcher or Fetcher(config.download, network)
-        self._maker = Maker(engine, recipes or Recipes(("default",), {}), config.format)
-        self._stage = stage
+        self._maker = Maker(engine, recipes or Recipes(("default",), {}), config.format, spawn)
+        self._stage, self._spawn = stage, spawn
         self._wall_clock = wall_clock
 
     def decode(self, record: Record) -> Task | Poison:
@@ -224,6 +220,7 @@ class ProcessorHandler:
                 window=plan.window,
                 keep_source=plan.keeps_source,
                 keep_tags=plan.output.keep_tags,
+                spawn=self._spawn,
             )
         song.unlink()
         log.info("prepared %.1f s of audio (%s, peak %.3f)", mix.duration_s, mix.codec, mix.peak)

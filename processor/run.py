@@ -23,6 +23,7 @@ from processor.assembly import (
 )
 from processor.engine.protocol import EngineConfig
 from processor.engine.room import EngineRoom
+from processor.fork_server import ForkServer
 from processor.metrics import ProcessorMetrics
 from processor.places import claim_of, download_limits, lane_rules
 
@@ -43,13 +44,14 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     stages = StageWatch(stage)
     control = control_reader(settings, cancels, stages)
     control.count_skipped(metrics.worker)
+    forks = ForkServer()
     service = Service(
         settings,
         settings.kafka_task_topic,
         settings.kafka_group_id,
         settings.kafka_max_poll_interval_ms,
         settings.slots,
-        make_handler(settings, engine, stage, outbox, metrics, cancels, stages, recipes, cache),
+        make_handler(settings, engine, stage, outbox, metrics, cancels, stages, recipes, cache, forks.spawn),
         {"engine": engine.state, "stage": stages.check},
         metrics.worker,
         PlaceRules(download_limits(settings), claim_of),
@@ -62,6 +64,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         # Join the group only with a ready engine: other processors can do the tasks meanwhile.
         while not stopping.is_set() and not engine.wait_ready(0.5).ok:
             pass
+        forks.start()  # not earlier: it would take a core from the engine's start
         announcer.start()
         stages.wait(stopping)
 
@@ -79,6 +82,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         control.stop()
         outbox.stop()
         engine.stop()
+        forks.stop()
 
 
 def _make_metrics(settings: ProcessorSettings, engine: EngineRoom) -> ProcessorMetrics:

@@ -2,7 +2,6 @@
 
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -14,13 +13,11 @@ from processor import child_process
 from processor.audio.cover import Cover
 from processor.audio.wav import MAX_RATE_HZ, SAMPLE_RATE, frame_bytes
 from processor.audio.window import WHOLE_SONG, Window
-from processor.child_process import Channel, JsonObject
+from processor.child_process import Channel, Child, JsonObject, Spawn, spawn_for_song
 
 _TICK_S = 0.05
 # A decoder may take four times its CPU time by the clock, because other jobs share the CPUs.
 _WALL_FACTOR = 4
-# One thread: decoding is serial, and each thread of a numeric library takes from the memory limit.
-CHILD_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -104,15 +101,18 @@ def prepare(
     window: Window = WHOLE_SONG,
     keep_source: bool = False,
     keep_tags: bool = False,
+    spawn: Spawn = spawn_for_song,
 ) -> PreparedAudio:
     """Decode the `window` of `source` to `target`; after an error there is no `target`.
 
     With `keep_source`, write the song at its own rate too; with `keep_tags`, its cover. Both files are beside
     `target`.
 
-    Calls `check` several times a second, which may raise to stop. Raises PermanentError (empty_file,
-    not_audio, format_unsupported, no_audio_stream, too_long, too_many_channels, truncated_audio,
-    window_empty), TransientError (disk_full, out_of_memory, internal_error), and what `check` raises.
+    `spawn` starts the decoder. Calls `check` several times a second, which may raise to stop.
+
+    Raises PermanentError (empty_file, not_audio, format_unsupported, no_audio_stream, too_long,
+    too_many_channels, truncated_audio, window_empty), TransientError (disk_full, out_of_memory,
+    internal_error), and what `check` raises.
     """
     within = decoder_limits or DecoderLimits.for_audio(limits, keep_source)
     own = target.with_name(f"{target.stem}.own.wav") if keep_source else None
@@ -128,7 +128,7 @@ def prepare(
     stop_check = deadline_check(within.wall_s, check, clock)
     complete = False
     try:
-        answer = _converse([json.dumps(request)], stop_check)
+        answer = _converse([json.dumps(request)], stop_check, spawn)
         complete = True
     except DeadlineExceeded:
         message = f"The decoder hung: it was not done after {within.wall_s} s"
@@ -156,9 +156,9 @@ def _source(target: Path, own: Path | None, answer: JsonObject) -> PreparedSourc
     return replace(source, tags=tags["texts"], cover=Cover(**tags["cover"]) if tags["cover"] else None)
 
 
-def _converse(arguments: list[str], check: StopCheck) -> JsonObject:
+def _converse(arguments: list[str], check: StopCheck, spawn: Spawn) -> JsonObject:
     """Run the decoder's process; return the fields of `Decoded`."""
-    process, channel = _spawn(arguments)
+    process, channel = _spawned(arguments, spawn)
     decoding, answer = False, None
     try:
         while answer is None:
@@ -169,8 +169,7 @@ def _converse(arguments: list[str], check: StopCheck) -> JsonObject:
             else:
                 answer = message
     except child_process.ChannelClosed:
-        process.wait()
-        raise _ended(process.returncode, decoding) from None
+        raise _ended(process.wait(), decoding) from None
     finally:
         child_process.kill(process)
         channel.close()
@@ -193,8 +192,8 @@ def _ended(returncode: int, decoding: bool) -> JobError:
     )
 
 
-def _spawn(arguments: list[str]) -> tuple[subprocess.Popen[bytes], Channel]:
+def _spawned(arguments: list[str], spawn: Spawn) -> tuple[Child, Channel]:
     try:
-        return child_process.spawn("processor.audio.decoder_process", arguments, CHILD_ENVIRONMENT)
+        return spawn("processor.audio.decoder_process", arguments)
     except OSError as error:
         raise TransientError(ErrorCode.INTERNAL_ERROR, f"Cannot start the decoder: {error}") from None

@@ -1,6 +1,5 @@
 """Turns the float stems of a song into the files that its user asked for, in a child process."""
 
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,15 +11,13 @@ from common.tasks.messages.choices import target_lufs
 from common.waiting import DeadlineExceeded, StopCheck, deadline_check
 from processor import child_process
 from processor.audio.prepare import PreparedSource
-from processor.child_process import Channel, JsonObject
+from processor.child_process import Channel, Child, JsonObject, Spawn, spawn_for_song
 from processor.engine.protocol import StemFile
 from processor.output.resolved import ResolvedOutput
 from processor.output.writing_job import WritingJob
 from processor.separation.loaded_model import Residual
 
 _TICK_S = 0.05
-# One thread: each encoder has one, and each thread of a numeric library takes memory.
-_ENVIRONMENT = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True)
@@ -54,21 +51,22 @@ def finish(
     check: StopCheck,
     on_progress: Callable[[float], None],
     clock: Callable[[], float] = time.monotonic,
+    spawn: Spawn = spawn_for_song,
 ) -> Finished:
     """Write `<stem>.<format>` into `target_dir` for the stems `names`, or for all where it is None.
 
     At the song's own rate each file has the song's number of frames. A residual and the stem that it goes
     with add up to gain × the song, within 1 LSB of the files' depth.
 
-    Calls `check` several times a second, which may raise to stop, and `on_progress` with 0 to 1. After an
-    error there is no new file. Raises PermanentError (stem_unknown), TransientError (disk_full,
-    out_of_memory, internal_error), and what `check` raises.
+    `spawn` starts the writer. Calls `check` several times a second, which may raise to stop, and
+    `on_progress` with 0 to 1. After an error there is no new file. Raises PermanentError (stem_unknown),
+    TransientError (disk_full, out_of_memory, internal_error), and what `check` raises.
     """
     job = plan(stems, source, wanted, names, target_dir)
     complete = False
     limit_s = _limit_s(job)
     try:
-        gain = _converse(job, deadline_check(limit_s, check, clock), on_progress)
+        gain = _converse(job, deadline_check(limit_s, check, clock), on_progress, spawn)
         complete = True
     except DeadlineExceeded:
         message = f"Writing the stems hung: it was not done after {limit_s:.0f} s"
@@ -134,14 +132,13 @@ def result(job: WritingJob, gain: float) -> Finished:
     return Finished(files, gain, written)
 
 
-def _converse(job: WritingJob, check: StopCheck, on_progress: Callable[[float], None]) -> float:
+def _converse(job: WritingJob, check: StopCheck, on_progress: Callable[[float], None], spawn: Spawn) -> float:
     """Run the writing process; return the gain."""
-    process, channel = _spawn()
+    process, channel = _spawned(spawn)
     try:
         answer = _await_answer(channel, job, check, on_progress)
     except child_process.ChannelClosed:
-        process.wait()
-        raise _ended(process.returncode) from None
+        raise _ended(process.wait()) from None
     finally:
         child_process.kill(process)
         channel.close()
@@ -172,8 +169,8 @@ def _ended(returncode: int) -> TransientError:
     return TransientError(code, f"The writer of the stems died: {child_process.how_it_ended(returncode)}")
 
 
-def _spawn() -> tuple[subprocess.Popen[bytes], Channel]:
+def _spawned(spawn: Spawn) -> tuple[Child, Channel]:
     try:
-        return child_process.spawn("processor.output.process", [], _ENVIRONMENT)
+        return spawn("processor.output.process", [])
     except OSError as error:
         raise TransientError(ErrorCode.INTERNAL_ERROR, f"Cannot start the writer: {error}") from None

@@ -13,6 +13,7 @@ from processor.audio import peaks, stem_writer
 from processor.audio.prepare import PreparedAudio
 from processor.audio.wav import SAMPLE_RATE
 from processor.audio.window import Window
+from processor.child_process import Spawn, spawn_for_song
 from processor.engine.protocol import SeparationEngine, StemFile
 from processor.output import resolved
 from processor.output.finish import finish
@@ -72,11 +73,13 @@ class Made:
 class Maker:
     """Makes stems by one engine. Thread-safe if the engine is.
 
-    `format` is the operator's, for users who name none.
+    `format` is the operator's, for users who name none. `spawn` starts the writers of stems.
     """
 
-    def __init__(self, engine: SeparationEngine, recipes: Recipes, format: Format):
-        self._engine, self._recipes, self._format = engine, recipes, format
+    def __init__(
+        self, engine: SeparationEngine, recipes: Recipes, format: Format, spawn: Spawn = spawn_for_song
+    ):
+        self._engine, self._recipes, self._format, self._spawn = engine, recipes, format, spawn
 
     def plan(self, choices: Choices | None) -> Plan:
         """Return what is to be made.
@@ -128,6 +131,7 @@ class Maker:
             target,
             check,
             lambda fraction: on_progress(_CHAIN_SHARE + (1 - _CHAIN_SHARE) * fraction),
+            spawn=self._spawn,
         )
         return Made(
             finished.stems,

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from common.tasks.messages import State
+from processor import fork_server
 from tests.support import audio
 from tests.support.api.api_process import submit
 from tests.support.api.task_client import cancel, task
@@ -159,7 +160,8 @@ def test_a_download_that_stalls_is_stopped(house: House, sent: bytes):
 @pytest.mark.slow
 def test_a_decoder_at_work_is_stopped(house: House):
     environment = house.trio.services["processor"].process.env
-    decoders = forked_children.server_of_decoders(environment).process.pid
+    template = forked_children.server_of_decoders(environment).process.pid
+    decoders = wait_for(lambda: child_named_after(template, fork_server.MODULE), PATIENCE_S, "fork server")
     for _ in range(TIMES):
         task_uuid = house.submit(house.long)
         decoder = wait_for(

@@ -10,9 +10,8 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from processor import child_process
-from processor.audio import prepare
-from processor.child_process import Channel
+from processor import child_process, fork_server
+from processor.child_process import ONE_THREAD, Channel
 from processor.engine.starter import CHILD_ENVIRONMENT
 from tests.support.fork_server import ForkedProcess, ForkServer, Start, fork, server_for
 
@@ -35,6 +34,7 @@ _OTHERS = {
     DECODER: ("processor.audio.decode", "processor.audio.song_tags", "processor.audio.window"),
     "processor.output.process": ("processor.output.writing", "processor.output.writing_job"),
 }
+_OTHERS[fork_server.MODULE] = tuple(name for names in _OTHERS.values() for name in names)
 _FORKED = _OTHERS if Path("/dev/nvidiactl").exists() else _OTHERS | _ENGINES
 own_spawn = child_process.spawn
 
@@ -47,7 +47,7 @@ def servers_below(environment: Mapping[str, str]) -> dict[str, str]:
 
 def server_of_decoders(environment: Mapping[str, str]) -> ForkServer:
     """The server that forks the decoders of a processor with this environment, and its writers."""
-    return server_for({**environment, **prepare.CHILD_ENVIRONMENT})
+    return server_for({**environment, **ONE_THREAD})
 
 
 def install(addresses: Mapping[str, str]) -> None:

@@ -1,0 +1,143 @@
+"""Starts the short-lived children of songs, as forks of a process that has imported what they run.
+
+A fresh interpreter with its imports costs each song a quarter of a second of CPU. The forks come from a
+process without threads (`processor.fork_server_process`), which has no song's data and no secrets.
+"""
+
+import itertools
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import BinaryIO
+
+from common.waiting import Backoff
+from processor import child_process
+from processor.child_process import Channel, ChannelClosed, Child
+
+log = logging.getLogger(__name__)
+
+MODULE = "processor.fork_server_process"
+_MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
+
+
+class ForkServer:
+    """Keeps the process that forks. `spawn` may be called from any thread.
+
+    While there is no such process, children are fresh interpreters. One thread spawns the process and its
+    successors, and lives as long as they do: the kernel kills a child when the thread that spawned it ends.
+    """
+
+    def __init__(self) -> None:
+        self._stopping = threading.Event()
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        # Both are set by the thread, under the lock.
+        self._process: subprocess.Popen[bytes] | None = None
+        self._channel: Channel | None = None
+        self._thread = threading.Thread(target=self._keep, name="fork-server", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread, which starts the process; return at once."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Kill the process, which ends its children, and end the thread."""
+        with self._lock:
+            self._stopping.set()
+            if self._process:
+                self._process.kill()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the process that forks, while there is one."""
+        with self._lock:
+            return self._process.pid if self._process else None
+
+    def spawn(self, module: str, arguments: list[str]) -> tuple[Child, Channel]:
+        """Start a child of `module`, which the process has imported, with a channel to it. Raises OSError."""
+        with self._lock:
+            server = self._channel
+        with suppress(ChannelClosed):
+            if server is not None:
+                return _fork(server, next(self._numbers), module, arguments)
+        return child_process.spawn_for_song(module, arguments)
+
+    def _keep(self) -> None:
+        backoff = Backoff(_MIN_BACKOFF_S, _MAX_BACKOFF_S)
+        while process := self._begin():
+            process.wait()
+            self._forget()
+            if not self._stopping.is_set():
+                how = child_process.how_it_ended(process.returncode)
+                log.warning(
+                    "the fork server ended: %s. Until there is another, songs' children start slowly", how
+                )
+                backoff.pause(self._stopping)
+
+    def _begin(self) -> subprocess.Popen[bytes] | None:
+        """Start the process; return None where there is to be none."""
+        with self._lock:
+            if self._stopping.is_set():
+                return None
+            try:
+                self._process, self._channel = child_process.spawn(MODULE, [], child_process.ONE_THREAD)
+            except OSError as error:
+                log.warning("the fork server cannot start: %s. Songs' children start slowly", error)
+            return self._process
+
+    def _forget(self) -> None:
+        with self._lock:
+            if self._channel:
+                self._channel.close()
+            self._process = self._channel = None
+
+
+def _fork(server: Channel, number: int, module: str, arguments: list[str]) -> tuple[Child, Channel]:
+    """Let the process at the other end of `server` fork. Raises ChannelClosed and OSError."""
+    status, told = os.pipe()
+    kept = os.fdopen(status, "rb", buffering=0)
+    ours, theirs = socket.socketpair()
+    try:
+        server.send({"fork": number, "module": module, "arguments": arguments}, [theirs.fileno(), told])
+    except ChannelClosed:
+        ours.close()
+        kept.close()
+        raise
+    finally:
+        theirs.close()
+        os.close(told)
+    return _Forked(kept, lambda: server.send({"kill": number})), Channel(ours)
+
+
+class _Forked:
+    """A child that was forked for us: its exit code comes through the pipe `status`. For one thread."""
+
+    def __init__(self, status: BinaryIO, kill: Callable[[], None]):
+        self.returncode: int | None = None
+        self._status, self._kill = status, kill
+
+    def poll(self) -> int | None:
+        if self.returncode is None and select.select([self._status], [], [], 0)[0]:
+            self.wait()
+        return self.returncode
+
+    def wait(self) -> int:
+        if self.returncode is None:
+            told = self._status.read(16)
+            self._status.close()
+            # Without a word the fork server was killed, and the kernel killed its children.
+            self.returncode = int(told) if told else -signal.SIGKILL
+        return self.returncode
+
+    def kill(self) -> None:
+        # The server sends the signal: it is the parent, so the process id is still the child's.
+        with suppress(ChannelClosed):
+            self._kill()
