@@ -34,6 +34,10 @@ _BOOTSTRAP_TIMEOUT_MS = 5000
 _RECONNECT_BACKOFF_MAX_MS = 1000
 # The client's own counters. Nobody reads them, and they take a part of its time with each record.
 WITHOUT_METRICS = {"metrics_enabled": False}
+# How long a broker keeps a request open until there is a record, with which it then answers at once. With the
+# client's 500 ms each reader asks for nothing twice a second, which costs both sides CPU. A partition that is
+# assigned meanwhile waits for the answer. Workers pause and resume partitions all the time, so theirs is short.
+LONG_FETCHES = {"fetch_max_wait_ms": 5000}
 
 
 def kafka_options(settings: KafkaSettings) -> dict[str, Any]:

@@ -42,6 +42,7 @@ def topic_source(settings: KafkaSettings, **options: Any) -> KafkaConsumer:
         return KafkaConsumer(
             **clients.kafka_options(settings),
             **clients.WITHOUT_METRICS,
+            **clients.LONG_FETCHES,
             kafka_client=net_client,
             auto_offset_reset="earliest",
             enable_auto_commit=False,

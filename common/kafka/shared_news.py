@@ -15,6 +15,8 @@ def news_consumer(settings: KafkaSettings, group_id: str) -> KafkaConsumer:
     with cleaned_up_client() as net_client:
         return KafkaConsumer(
             **clients.kafka_options(settings),
+            **clients.WITHOUT_METRICS,
+            **clients.LONG_FETCHES,
             kafka_client=net_client,
             group_id=group_id,
             auto_offset_reset="latest",
