@@ -36,7 +36,7 @@ _RECONNECT_BACKOFF_MAX_MS = 1000
 WITHOUT_METRICS = {"metrics_enabled": False}
 # How long a broker keeps a request open until there is a record, with which it then answers at once. With the
 # client's 500 ms each reader asks for nothing twice a second, which costs both sides CPU. A partition that is
-# assigned meanwhile waits for the answer. Workers pause and resume partitions all the time, so theirs is short.
+# assigned meanwhile waits for the answer, so workers, which pause and resume partitions, keep the 500 ms.
 LONG_FETCHES = {"fetch_max_wait_ms": 5000}
 
 
