@@ -40,11 +40,9 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     cache = make_result_cache(settings, lambda: engine.installed)
     metrics = _make_metrics(settings, engine)
     outbox = KafkaOutbox(lambda: status_producer(settings))
-    cancels = Cancels()
-    stages = StageWatch(stage)
+    forks, cancels, stages = ForkServer(), Cancels(), StageWatch(stage)
     control = control_reader(settings, cancels, stages)
     control.count_skipped(metrics.worker)
-    forks = ForkServer()
     service = Service(
         settings,
         settings.kafka_task_topic,
