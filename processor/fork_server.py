@@ -14,6 +14,7 @@ import subprocess
 import threading
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import BinaryIO
 
 from common.waiting import Backoff
@@ -24,6 +25,8 @@ log = logging.getLogger(__name__)
 
 MODULE = "processor.fork_server_process"
 _MIN_BACKOFF_S, _MAX_BACKOFF_S = 0.5, 30.0
+# A process that was killed is gone at once, unless the disk that it waits for hangs.
+_PATIENCE_S = 10.0
 
 
 class ForkServer:
@@ -33,7 +36,9 @@ class ForkServer:
     successors, and lives as long as they do: the kernel kills a child when the thread that spawned it ends.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, patience_s: float = _PATIENCE_S) -> None:
+        """A process that does not tell a child's end for `patience_s` hangs, and is killed."""
+        self._patience_s = patience_s
         self._stopping = threading.Event()
         self._numbers = itertools.count()
         self._lock = threading.Lock()
@@ -64,33 +69,55 @@ class ForkServer:
     def spawn(self, module: str, arguments: list[str]) -> tuple[Child, Channel]:
         """Start a child of `module`, which the process has imported, with a channel to it. Raises OSError."""
         with self._lock:
-            server = self._channel
+            process, server = self._process, self._channel
         with suppress(ChannelClosed):
-            if server is not None:
-                return _fork(server, next(self._numbers), module, arguments)
+            if process and server:
+                return self._fork(process, server, module, arguments)
         return child_process.spawn_for_song(module, arguments)
+
+    def _fork(
+        self, process: subprocess.Popen[bytes], server: Channel, module: str, arguments: list[str]
+    ) -> tuple[Child, Channel]:
+        """Let the process at the other end of `server` fork. Raises ChannelClosed and OSError."""
+        number = next(self._numbers)
+        status, told = os.pipe()
+        kept = os.fdopen(status, "rb", buffering=0)
+        ours, theirs = socket.socketpair()
+        try:
+            server.send({"fork": number, "module": module, "arguments": arguments}, [theirs.fileno(), told])
+        except ChannelClosed:
+            ours.close()
+            kept.close()
+            raise
+        finally:
+            theirs.close()
+            os.close(told)
+        ask = partial(server.send, {"kill": number})
+        return _Forked(kept, ask, process.kill, self._patience_s), Channel(ours)
 
     def _keep(self) -> None:
         backoff = Backoff(_MIN_BACKOFF_S, _MAX_BACKOFF_S)
-        while process := self._begin():
-            process.wait()
-            self._forget()
+        while not self._stopping.is_set():
+            how = self._live()
             if not self._stopping.is_set():
-                how = child_process.how_it_ended(process.returncode)
-                log.warning(
-                    "the fork server ended: %s. Until there is another, songs' children start slowly", how
-                )
+                log.warning("the fork server %s. Until there is another, songs' children start slowly", how)
                 backoff.pause(self._stopping)
 
-    def _begin(self) -> subprocess.Popen[bytes] | None:
-        """Start the process; return None where there is to be none."""
+    def _live(self) -> str:
+        """Start the process, and wait for its end; return what happened."""
+        try:
+            process = self._begin()
+        except OSError as error:
+            return f"cannot start: {error}"
+        process.wait()
+        self._forget()
+        return f"ended: {child_process.how_it_ended(process.returncode)}"
+
+    def _begin(self) -> subprocess.Popen[bytes]:
         with self._lock:
-            if self._stopping.is_set():
-                return None
-            try:
-                self._process, self._channel = child_process.spawn(MODULE, [], child_process.ONE_THREAD)
-            except OSError as error:
-                log.warning("the fork server cannot start: %s. Songs' children start slowly", error)
+            self._process, self._channel = child_process.spawn(MODULE, [], child_process.ONE_THREAD)
+            if self._stopping.is_set():  # since the loop's last look
+                self._process.kill()
             return self._process
 
     def _forget(self) -> None:
@@ -100,37 +127,29 @@ class ForkServer:
             self._process = self._channel = None
 
 
-def _fork(server: Channel, number: int, module: str, arguments: list[str]) -> tuple[Child, Channel]:
-    """Let the process at the other end of `server` fork. Raises ChannelClosed and OSError."""
-    status, told = os.pipe()
-    kept = os.fdopen(status, "rb", buffering=0)
-    ours, theirs = socket.socketpair()
-    try:
-        server.send({"fork": number, "module": module, "arguments": arguments}, [theirs.fileno(), told])
-    except ChannelClosed:
-        ours.close()
-        kept.close()
-        raise
-    finally:
-        theirs.close()
-        os.close(told)
-    return _Forked(kept, lambda: server.send({"kill": number})), Channel(ours)
-
-
 class _Forked:
-    """A child that was forked for us: its exit code comes through the pipe `status`. For one thread."""
+    """A child that was forked for us: its exit code comes through the pipe `status`. For one thread.
 
-    def __init__(self, status: BinaryIO, kill: Callable[[], None]):
+    `ask` asks the server to kill it, and `end_server` ends a server that hangs.
+    """
+
+    def __init__(
+        self, status: BinaryIO, ask: Callable[[], None], end_server: Callable[[], None], patience_s: float
+    ):
         self.returncode: int | None = None
-        self._status, self._kill = status, kill
+        self._status, self._ask = status, ask
+        self._end_server, self._patience_s = end_server, patience_s
 
     def poll(self) -> int | None:
-        if self.returncode is None and select.select([self._status], [], [], 0)[0]:
+        if self.returncode is None and self._is_told(0):
             self.wait()
         return self.returncode
 
     def wait(self) -> int:
+        """Return the exit code of a child that has ended, or was killed."""
         if self.returncode is None:
+            if not self._is_told(self._patience_s):
+                self._end_server()
             told = self._status.read(16)
             self._status.close()
             # Without a word the fork server was killed, and the kernel killed its children.
@@ -140,4 +159,7 @@ class _Forked:
     def kill(self) -> None:
         # The server sends the signal: it is the parent, so the process id is still the child's.
         with suppress(ChannelClosed):
-            self._kill()
+            self._ask()
+
+    def _is_told(self, timeout_s: float) -> bool:
+        return bool(select.select([self._status], [], [], timeout_s)[0])

@@ -32,8 +32,8 @@ def song(tmp_path_factory) -> Path:
     return audio.write(tmp_path_factory.mktemp("song") / "song.wav", audio.noise(0.5))
 
 
-def started() -> ForkServer:
-    server = ForkServer()
+def started(**patience: float) -> ForkServer:
+    server = ForkServer(**patience)
     server.start()
     wait_for(lambda: server.pid, PATIENCE_S, "a fork server")
     return server
@@ -158,6 +158,19 @@ def test_a_killed_server_takes_its_forks_along_and_has_a_successor(server, song,
     child, _ = server.spawn(WRITER, [])
     wait_for(lambda: children_of(server.pid), PATIENCE_S, "a fork of the successor")
     child_process.kill(child)
+
+
+def test_a_server_that_hangs_is_replaced(song, tmp_path):
+    server = started(patience_s=0.2)
+    child, _ = server.spawn(WRITER, [])
+    hanging = server.pid
+    wait_for(lambda: children_of(hanging), PATIENCE_S, "a fork")
+    os.kill(hanging, signal.SIGSTOP)
+    child_process.kill(child)
+    assert child.returncode == -signal.SIGKILL
+    wait_for(lambda: server.pid not in (None, hanging), PATIENCE_S, "a successor")
+    assert prepare(song, tmp_path / "mix.wav", LIMITS, lambda: None, spawn=server.spawn).frames
+    server.stop()
 
 
 def test_all_end_with_the_processor():
