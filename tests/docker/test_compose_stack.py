@@ -129,8 +129,15 @@ def test_a_worker_that_is_killed_in_a_job_comes_back_and_does_it(stack: Stack, t
 
 
 def test_a_processor_whose_memory_runs_out_loses_its_engine_alone(stack: Stack, tmp_path: Path):
+    def engines() -> int:
+        return stack.project.compose("logs", "processor").count("engine ready")
+
     (container,) = stack.project.containers("processor")
     before = stack.project.inspect("processor")[0]["RestartCount"]
+    # An engine keeps the memory of its last song for the next one: a fresh engine has none to keep.
+    former = engines()
+    stack.project.engine.run("pkill", "-KILL", "-f", "python -m processor.engine.process")
+    wait_for(lambda: engines() > former, PATIENCE_S, "another engine")
     used = stack.project.docker("stats", "--no-stream", "--format", "{{.MemUsage}}", container)
     limit = f"{float(used.partition('MiB')[0]) + 20:.0f}m"
     stack.project.docker("update", "--memory", limit, "--memory-swap", limit, container)
