@@ -12,8 +12,8 @@ import signal
 import socket
 import subprocess
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import BinaryIO
 
@@ -80,9 +80,9 @@ class ForkServer:
     ) -> tuple[Child, Channel]:
         """Let the process at the other end of `server` fork. Raises ChannelClosed and OSError."""
         number = next(self._numbers)
+        ours, theirs = socket.socketpair()  # first: sockets that nobody holds close by themselves
         status, told = os.pipe()
         kept = os.fdopen(status, "rb", buffering=0)
-        ours, theirs = socket.socketpair()
         try:
             server.send({"fork": number, "module": module, "arguments": arguments}, [theirs.fileno(), told])
         except ChannelClosed:
@@ -97,34 +97,34 @@ class ForkServer:
 
     def _keep(self) -> None:
         backoff = Backoff(_MIN_BACKOFF_S, _MAX_BACKOFF_S)
-        while not self._stopping.is_set():
-            how = self._live()
-            if not self._stopping.is_set():
-                log.warning("the fork server %s. Until there is another, songs' children start slowly", how)
-                backoff.pause(self._stopping)
+        backoff.keep(self._started, self._await_end, self._stopping, self._failed)
 
-    def _live(self) -> str:
-        """Start the process, and wait for its end; return what happened."""
-        try:
-            process = self._begin()
-        except OSError as error:
-            return f"cannot start: {error}"
-        process.wait()
-        self._forget()
-        return f"ended: {child_process.how_it_ended(process.returncode)}"
-
-    def _begin(self) -> subprocess.Popen[bytes]:
+    @contextmanager
+    def _started(self) -> Iterator[subprocess.Popen[bytes]]:
         with self._lock:
-            self._process, self._channel = child_process.spawn(MODULE, [], child_process.ONE_THREAD)
+            process, channel = child_process.spawn(MODULE, [], child_process.ONE_THREAD)
+            self._process, self._channel = process, channel
             if self._stopping.is_set():  # since the loop's last look
-                self._process.kill()
-            return self._process
+                process.kill()
+        try:
+            yield process
+        finally:
+            with self._lock:
+                self._process = self._channel = None
+            channel.close()
 
-    def _forget(self) -> None:
-        with self._lock:
-            if self._channel:
-                self._channel.close()
-            self._process = self._channel = None
+    def _await_end(self, process: subprocess.Popen[bytes]) -> None:
+        how = child_process.how_it_ended(process.wait())
+        if not self._stopping.is_set():
+            raise _Ended(f"ended: {how}")
+
+    def _failed(self, error: Exception) -> None:
+        why = error if isinstance(error, _Ended) else f"cannot start: {error}"
+        log.warning("the fork server %s. Until there is another, songs' children start slowly", why)
+
+
+class _Ended(Exception):
+    """The process that forks has ended, and was to go on."""
 
 
 class _Forked:
