@@ -15,6 +15,7 @@ from processor.engine.engine import Engine
 from processor.engine.protocol import EngineConfig
 from tests.support import audio
 from tests.support.paths import REPOSITORY
+from tests.support.processes import is_running
 from tests.support.processor.models import centre_directory, copy
 from tests.support.waiting import wait_for
 
@@ -79,13 +80,6 @@ def longest(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def short(tmp_path_factory) -> Path:
     return audio.write(tmp_path_factory.mktemp("songs") / "short.wav", audio.noise(1))
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def signal_once(engine: Engine, number: int) -> Callable[[float], None]:

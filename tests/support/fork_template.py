@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from typing import Any, TextIO
 
 from common import failpoint
+from processor.child_process import name_after
 from tests.support.fork_server import MAX_MESSAGE_BYTES, Start
-from tests.support.processes import die_with_parent, name_after
+from tests.support.processes import die_with_parent
 from tests.support.s3_descriptions import keep_descriptions
 
 _SERVICES = ("api.run", "processor.run", "uploader.run")

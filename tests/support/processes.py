@@ -12,7 +12,6 @@ from typing import IO, Protocol
 from tests.support.waiting import wait_for
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_NAME = 15
 _libc = ctypes.CDLL(None)
 
 
@@ -126,13 +125,16 @@ def die_with_parent() -> None:
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def name_after(module: str) -> None:
-    """Gives this process the module's name, as far as the kernel keeps it; for `child_named_after`."""
-    _libc.prctl(_PR_SET_NAME, _short(module).encode())
+def is_running(pid: int) -> bool:
+    """Whether the process is there and has not ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def child_named_after(pid: int, module: str) -> int | None:
-    """A forked child of a process that runs a module, while there is one."""
+    """A forked child of a process that runs a module, while there is one; see `child_process.name_after`."""
     with contextlib.suppress(OSError):  # one that has just ended
         for children in Path(f"/proc/{pid}/task").glob("*/children"):
             for child in map(int, children.read_text().split()):

@@ -14,7 +14,7 @@ from common.settings.exit_codes import EXIT_BAD_SETTINGS
 from tests.support.fork_server import ForkedProcess, ForkServer, Start, fork, server_for
 from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
-from tests.support.processes import die_with_parent
+from tests.support.processes import die_with_parent, is_running
 from tests.support.waiting import wait_for
 
 TELLER = """
@@ -171,13 +171,6 @@ def test_a_dead_template_takes_its_processes_with_it_and_whoever_asks_is_told(mo
         house.fork("ends", "end")
     wait_for(lambda: not is_running(process.pid), PATIENCE_S, "end of the process")
     house.server.close()
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def test_a_killed_process_of_tests_leaves_nothing_running(modules):
