@@ -14,7 +14,13 @@ from processor.preparation import decision
 from processor.separation.device import CPU
 from processor.separation.loaded_model import architecture
 from processor.separation.runtimes import openvino_core, openvino_network
-from processor.separation.runtimes.core import CannotConvert, OnnxSource, Plan, RunCore
+from processor.separation.runtimes.core import (
+    NETWORKS_VERSION,
+    CannotConvert,
+    OnnxSource,
+    Plan,
+    RunCore,
+)
 from processor.separation.runtimes.opening import Source, open_cores
 
 log = logging.getLogger(__name__)
@@ -73,7 +79,8 @@ def _core_file(files: ModelFiles, source: Source, number: int) -> Path:
     if isinstance(source, OnnxSource):
         return source.path
     directory = decision.directory(files)
-    path = directory / f"{_CORE}{number}.openvino-{openvino_network.VERSION}.xml"
+    version = f"{openvino_network.VERSION}.{NETWORKS_VERSION}"
+    path = directory / f"{_CORE}{number}.openvino-{version}.xml"
     # Write under temporary names. The weights get their name first: the network is complete only with them.
     if not path.exists():
         partial = directory / f"partial-{number}.xml"

@@ -16,7 +16,7 @@ from processor.models import catalogue
 from processor.models.model_files import ModelFiles
 from processor.preparation.machine import Machine
 from processor.separation.device import Device
-from processor.separation.runtimes.core import Plan, Precision, Runtime
+from processor.separation.runtimes.core import NETWORKS_VERSION, Plan, Precision, Runtime
 
 RequestedPrecision = Literal["auto", "fp32", "bf16", "fp16"]
 _PACKAGES = ("openvino", "torch", "onnxruntime-gpu")
@@ -34,9 +34,9 @@ class CoreFile(BaseModel):
 class Decision(BaseModel):
     """Says how a model's networks are computed on a device, and why.
 
-    `made_with` names the runtimes' versions: others may convert more, or be faster. `times_real_time` is the
-    speed at the known song, in seconds of audio per second; None where it was not measured. `stems` are those
-    that the song got; empty where it was not separated.
+    `made_with` names the versions of what it depends on: others may convert more, or be faster.
+    `times_real_time` is the speed at the known song, in seconds of audio per second; None where it was not
+    measured. `stems` are those that the song got; empty where it was not separated.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -58,18 +58,19 @@ def directory(files: ModelFiles) -> Path:
     return files.directory / "prepared" / f"{files.path.stem}.{files.sha256[:12]}"
 
 
-def installed_runtimes() -> str:
-    """Return the names and versions of the runtimes that are installed."""
-    return ", ".join(f"{package} {metadata.version(package)}" for package in _PACKAGES)
+def versions() -> str:
+    """Return the names and versions of the installed runtimes, and the version of what they get."""
+    runtimes = (f"{package} {metadata.version(package)}" for package in _PACKAGES)
+    return ", ".join((f"networks {NETWORKS_VERSION}", *runtimes))
 
 
 def read(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> Decision | None:
-    """Return the decision that was kept; None where there is none, or it is of other runtimes.
+    """Return the decision that was kept; None where there is none, or it is of other versions.
 
     Raises OSError.
     """
     found = _parsed(_path(files, machine, requested))
-    return found if found and found.made_with == installed_runtimes() else None
+    return found if found and found.made_with == versions() else None
 
 
 def write(files: ModelFiles, machine: Machine, requested: RequestedPrecision, decision: Decision) -> None:

@@ -143,7 +143,7 @@ def _decided(
         model=files.name,
         device=target.device.torch_device,
         machine=target.machine.name,
-        made_with=decision.installed_runtimes(),
+        made_with=decision.versions(),
         runtime=plan.runtime,
         precision=plan.precision,
         reason=reason,

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from processor.separation.runtimes import cpus, mapped_file
+from processor.separation.runtimes import channels_last, cpus, mapped_file
 from processor.separation.runtimes.array_network import Array
 from processor.separation.runtimes.core import Precision, Shapes
 
@@ -42,6 +42,7 @@ class OpenVinoNetwork:
         runtime = openvino.Core()
         model = runtime.read_model(self._path)
         model.reshape({number: list(shape) for number, shape in enumerate(shapes)})
+        channels_last.put_channels_last(model)
         settings = _settings(self._precision)
         with mapped_file.released(self._path.with_suffix(".bin")):
             self._request = runtime.compile_model(model, "CPU", settings).create_infer_request()

@@ -25,7 +25,7 @@ def made(files: ModelFiles, **changes: object) -> Decision:
         "model": files.name,
         "device": "cpu",
         "machine": HERE.name,
-        "made_with": decision.installed_runtimes(),
+        "made_with": decision.versions(),
         "runtime": "openvino",
         "precision": "bf16",
         "reason": "a test",
@@ -49,7 +49,7 @@ def test_another_device_and_another_precision_have_decisions_of_their_own(files)
     assert decision.read(files, HERE, "fp32") is None
 
 
-def test_other_versions_of_the_runtimes_decide_anew(files):
+def test_other_versions_decide_anew(files):
     decision.write(files, HERE, "auto", made(files, made_with="openvino 1.0"))
     assert decision.read(files, HERE, "auto") is None
 
