@@ -57,9 +57,13 @@ class Core(nn.Module):
         self._estimators = network.mask_estimators
         self._final_norm: Callable[[Tensor], Tensor] = getattr(network, "final_norm", nn.Identity())
         self._bands = _MelBands(network) if hasattr(network, "freq_indices") else None
-        for module in network.modules():
+        for module in list(network.modules()):
             if type(module).__name__ == "Attend":
-                module.forward = _Attention(module.scale)
+                module.forward = _Attend(module.scale)
+            elif type(module).__name__ == "Attention":
+                module.forward = _Attention(module)
+                # What is part of the network goes to its device with it.
+                module.turns = module.forward.turns
 
     def forward(self, spectra: Tensor) -> Tensor:
         """Return the masks [batch, stem, frame, value] of spectra [batch, frame, value].
@@ -81,7 +85,7 @@ class Core(nn.Module):
         return self._bands.join(masks) if self._bands else masks
 
 
-class _Attention:
+class _Attend:
     """Stands for the library's `Attend`: the same attention by torch's one function, which runtimes know."""
 
     def __init__(self, scale: float | None):
@@ -89,6 +93,56 @@ class _Attention:
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         return nn.functional.scaled_dot_product_attention(query, key, value, scale=self._scale)
+
+
+class _Attention:
+    """Stands for the library's `Attention`, whose rotation moves single numbers: a tenth of a run's time."""
+
+    def __init__(self, attention: Any):
+        self._attention = attention
+        self.turns = Turns(attention.rotary_embed) if attention.rotary_embed is not None else nn.Identity()
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return the attention's part for x, [batch, place, value]."""
+        attention = self._attention
+        x = attention.norm(x)
+        batch, places, _ = x.shape
+        # Three products, since one would have its answer in memory twice: as it is, and parted.
+        query, key, value = (
+            nn.functional.linear(x, weight).reshape(batch, places, attention.heads, -1).transpose(1, 2)
+            for weight in attention.to_qkv.weight.chunk(3)
+        )  # each [batch, head, place, value]
+        found = attention.attend(self.turns(query), self.turns(key), value)
+        gates = attention.to_gates(x).transpose(1, 2)[..., None]
+        found = (found * gates.sigmoid()).transpose(1, 2).reshape(batch, places, -1)
+        answer: Tensor = attention.to_out(found)
+        return answer
+
+
+class Turns(nn.Module):
+    """Rotary positions: turns each pair of neighbouring values by an angle that grows with its place.
+
+    The pair (a, b), turned by w, is (a cos w - b sin w, b cos w + a sin w) (arXiv 2104.09864, equation 34).
+    The values (-b, a) come from a product with a matrix of 0, 1 and -1. That is exact, and many times as fast
+    as moving each value.
+    """
+
+    def __init__(self, rotary_embed: Any):
+        super().__init__()
+        self._rotary = rotary_embed
+        size = 2 * len(rotary_embed.freqs)
+        crossed = torch.zeros(size, size)
+        first = torch.arange(0, size, 2)
+        crossed[first + 1, first], crossed[first, first + 1] = -1, 1
+        self._crossed: Tensor
+        self.register_buffer("_crossed", crossed, persistent=False)
+
+    def forward(self, values: Tensor) -> Tensor:
+        """Return the turned values [batch, head, place, value]. The angles are float32 in each precision."""
+        places = self._rotary.get_seq_pos(values.shape[-2], device=values.device, dtype=torch.float32)
+        angles = torch.outer(places, self._rotary.freqs.float()).repeat_interleave(2, dim=-1)
+        crossed = values @ self._crossed.to(values.dtype)
+        return (values * angles.cos() + crossed * angles.sin()).to(values.dtype)
 
 
 class _MelBands(nn.Module):
