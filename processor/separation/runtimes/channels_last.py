@@ -44,7 +44,7 @@ class _Product:
         matrix = _constant(product, 1)
         if matrix is None or matrix.ndim != 2 or product.get_attributes()["transpose_a"]:
             return None
-        if product.get_output_partial_shape(0).rank.get_length() != 4 or any(n is None for n in numbers):
+        if any(number is None for number in numbers) or not _has_four_known_axes(product.input_value(0)):
             return None
         gamma, beta, mean, variance = (np.asarray(number, np.float64) for number in numbers)
         scale = gamma / np.sqrt(variance + norm.get_attributes()["epsilon"])
@@ -89,6 +89,11 @@ def _only_source(node: Any, name: str) -> Any:
         return None
     source = node.input_value(0)
     return source.get_node() if len(source.get_target_inputs()) == 1 else None
+
+
+def _has_four_known_axes(output: Any) -> bool:
+    shape = output.get_partial_shape()
+    return bool(shape.is_static) and len(output.get_shape()) == 4
 
 
 def _constant(node: Any, place: int) -> Values | None:

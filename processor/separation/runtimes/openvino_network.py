@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import openvino
 
-from processor.separation.runtimes import channels_last, cpus, mapped_file
+from processor.separation.runtimes import channels_last, cpus, joined_channels, mapped_file
 from processor.separation.runtimes.array_network import Array
 from processor.separation.runtimes.core import Precision, Shapes
 
@@ -43,6 +43,7 @@ class OpenVinoNetwork:
         model = runtime.read_model(self._path)
         model.reshape({number: list(shape) for number, shape in enumerate(shapes)})
         channels_last.put_channels_last(model)
+        joined_channels.part_convolutions(model)
         settings = _settings(self._precision)
         with mapped_file.released(self._path.with_suffix(".bin")):
             self._request = runtime.compile_model(model, "CPU", settings).create_infer_request()
