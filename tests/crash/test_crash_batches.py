@@ -51,7 +51,7 @@ def calls_of(crashing: CrashSystem, batch_uuid: str) -> list:
 
 def assert_called(crashing: CrashSystem, batch_uuid: str, times: int) -> None:
     """The receiver has the callback so often, the same each time, and the delivery is recorded."""
-    wait_for(lambda: crashing.records("KAFKA_DELIVERY_TOPIC", batch_uuid), 90, "delivery of the batch")
+    crashing.wait_for_records("KAFKA_DELIVERY_TOPIC", batch_uuid, timeout_s=90)
     calls = calls_of(crashing, batch_uuid)
     assert len(calls) == times
     assert {call.body for call in calls} == {calls[0].body}

@@ -5,7 +5,6 @@ import pytest
 from common.kafka import retry_topics
 from tests.support.common.kafka.group import Lab
 from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job
-from tests.support.waiting import wait_for
 
 DELAY_S = 12
 
@@ -41,7 +40,7 @@ def test_while_the_head_of_a_retry_topic_waits_the_worker_leaves_and_the_next_wa
     waiting_topic = retry_topics.topic(lab.settings.kafka_task_topic, DELAY_S)
     with OffsetWatch(lab):
         worker = sleepers.start()
-        (record,) = wait_for(lambda: lab.records(waiting_topic), 30, "record that waits")
+        (record,) = lab.wait_for_records(waiting_topic, timeout_s=30)
         assert worker.stop() == 0
         assert lab.members() == {}
         worker.start()

@@ -35,12 +35,15 @@ class Harness:
     def wait_for_starts(self, count: int, number: int | None = None) -> list[dict]:
         return wait_for(lambda: s if len(s := self.starts(number)) >= count else None, 60, f"{count} starts")
 
+    def retry_topic(self, delay_s: int) -> str:
+        return retry_topics.topic(self.lab.settings.kafka_task_topic, delay_s)
+
     def waiting(self, delay_s: int) -> list:
         """What has been put into a retry topic, whether it has been taken again or not."""
-        return self.lab.records(retry_topics.topic(self.lab.settings.kafka_task_topic, delay_s))
+        return self.lab.records(self.retry_topic(delay_s))
 
     def wait_for_waiting(self, count: int, delay_s: int) -> list:
-        return wait_for(lambda: w if len(w := self.waiting(delay_s)) >= count else None, 60, "retry records")
+        return self.lab.wait_for_records(self.retry_topic(delay_s), count)
 
 
 @pytest.fixture

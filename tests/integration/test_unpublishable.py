@@ -32,7 +32,7 @@ def test_a_result_that_its_topic_never_takes_leaves_a_letter_and_the_next_job_is
         {**lab.environment, "KAFKA_RESULT_TOPIC": topic, "SLEEPER_LOG": journal},
     )
     lab.feed([{"i": "x" * 400, "s": 0}, {"i": "short", "s": 0}])
-    (result,) = wait_for(lambda: lab.records(topic), 60, "the short job's result")
+    (result,) = lab.wait_for_records(topic)
     assert json.loads(result.value)["i"] == "short"
     (headers,) = wait_for(lambda: letters(lab), 60, "letter")
     assert headers[dead_letters.ERROR_CODE] == b"internal_error"

@@ -77,12 +77,24 @@ class CrashSystem:
         topics = retry_topics.topics(topic, delays_s) if retries else [topic]
         return [r for r in self._all_records() if r.topic in topics]
 
+    def wait_for_records(self, setting: str, key: str, count: int = 1, timeout_s: float = 60) -> None:
+        """Waits for the committed records with a key, a task or a batch, in a topic."""
+        topic = self.trio.settings[setting]
+
+        def are_there(found: list) -> bool:
+            return sum(r.topic == topic and r.key == key.encode() for r in found) >= count
+
+        self._reader().wait_for(are_there, timeout_s, f"{count} records of {key} in {topic}")
+
     def _all_records(self) -> list:
+        return self._reader().read()
+
+    def _reader(self) -> Reader:
         if self._records is None:
             settings = self.trio.settings
             tag = settings["KAFKA_TASK_TOPIC"].rpartition("-")[2]
             self._records = Reader(settings["KAFKA_BOOTSTRAP_SERVERS"], lambda name: f"-{tag}" in name)
-        return self._records.read()
+        return self._records
 
     def results(self, task_uuid: str) -> list[dict[str, Any]]:
         """What the result topic holds of a task besides what asks for its callback again."""
@@ -113,7 +125,7 @@ class CrashSystem:
     def wait_for_deliveries(self, task_uuid: str, count: int = 1) -> None:
         """Waits for the transactions that end the uploader's part."""
         self.trio.wait_for_callback(task_uuid)
-        wait_for(lambda: len(self.records("KAFKA_DELIVERY_TOPIC", task_uuid)) >= count, 60, "delivery record")
+        self.wait_for_records("KAFKA_DELIVERY_TOPIC", task_uuid, count)
 
     def assert_seen_once(
         self,

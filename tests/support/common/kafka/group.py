@@ -109,13 +109,13 @@ class Lab:
         return [json.loads(r.value) for r in self.records(self.settings.kafka_result_topic)]
 
     def wait_for_results(self, count: int, timeout_s: float = 60) -> list[dict]:
-        settings = self.settings
-        reader = Reader(settings.kafka_bootstrap_servers, settings.kafka_result_topic.__eq__)
-        with contextlib.closing(reader):
-            found = wait_for(
-                lambda: r if len(r := reader.read()) >= count else None, timeout_s, f"{count} results"
-            )
-            return [json.loads(record.value) for record in found]
+        found = self.wait_for_records(self.settings.kafka_result_topic, count, timeout_s)
+        return [json.loads(record.value) for record in found]
+
+    def wait_for_records(self, topic: str, count: int = 1, timeout_s: float = 60) -> list:
+        """Every record of a topic, once there are `count`."""
+        with contextlib.closing(Reader(self.settings.kafka_bootstrap_servers, topic.__eq__)) as reader:
+            return reader.wait_for(lambda found: len(found) >= count, timeout_s, f"{count} in {topic}")
 
     def members(self) -> dict[str, str]:
         """The group at the broker: member id by instance id."""
@@ -184,9 +184,25 @@ class Reader:
         self._wait_for_markers()
         ends = self._consumer.end_offsets(list(self._consumer.assignment()))
         while any(self._consumer.position(p) < end for p, end in ends.items()):
-            for batch in self._consumer.poll(timeout_ms=500).values():
-                self._found += batch
+            self._poll()
         return self._found
+
+    def wait_for(self, is_enough: Callable[[list], bool], timeout_s: float, what: str) -> list:
+        """The same, once those that have come are enough.
+
+        Meanwhile the broker holds each request. To read on and on would ask it for ends and transactions.
+        """
+
+        def have_come() -> bool:
+            self._poll()
+            return is_enough(self._found)
+
+        wait_for(have_come, timeout_s, what)
+        return self.read()
+
+    def _poll(self) -> None:
+        for batch in self._consumer.poll(timeout_ms=500).values():
+            self._found += batch
 
     def _wait_for_markers(self) -> None:
         """A commit may return before its markers are written, and until then readers see none of it."""
