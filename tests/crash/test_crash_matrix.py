@@ -51,6 +51,7 @@ class Gate:
         serve(b"", 204)(request, connection)
 
 
+@pytest.mark.slow
 def test_api_killed_after_its_answer(make_trio, song):
     trio = make_trio().start()
     task_uuid = trio.submit(trio.song(song))

@@ -55,6 +55,7 @@ def wait_until_published(crashing: CrashSystem, task_uuid: str) -> None:
     wait_for(told, PATIENCE_S, "a callback that waits")
 
 
+@pytest.mark.slow
 def test_an_uploader_killed_while_callbacks_wait_for_a_place_sends_each_of_them(crashing, song):
     uploader = crashing.armed(UPLOADER, Failpoint.BETWEEN_PARTS)  # to which so short a song does not get
     hanging = submit_one_that_hangs(crashing, song)

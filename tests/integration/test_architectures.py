@@ -64,7 +64,11 @@ def test_mdx23c_with_a_target(tmp_path):
 @pytest.mark.parametrize(
     ("target", "lengths"),
     [
-        ("Vocals", [1025, 50_000, 130_560, 130_561, 440_999, 441_000, 65_024 * 8, 550_001]),
+        pytest.param(
+            "Vocals",
+            [1025, 50_000, 130_560, 130_561, 440_999, 441_000, 65_024 * 8, 550_001],
+            marks=pytest.mark.slow,
+        ),
         (None, [1025, 130_561, 441_000]),
     ],
 )
@@ -74,7 +78,10 @@ def test_roformer(target, lengths, tmp_path):
 
 
 # Chunks of 112,455 samples below ten seconds, of 56,007 from there on, half of them new each.
-@pytest.mark.parametrize(("target", "lengths"), [("Vocals", [1025, 112_456, 441_000]), (None, [112_456])])
+@pytest.mark.parametrize(
+    ("target", "lengths"),
+    [pytest.param("Vocals", [1025, 112_456, 441_000], marks=pytest.mark.slow), (None, [112_456])],
+)
 def test_mel_band_roformer(target, lengths, tmp_path):
     random_checkpoints.write_mel_band_roformer(tmp_path, "roformer", target=target)
     assert_equals_library("roformer", tmp_path, tmp_path, lengths)

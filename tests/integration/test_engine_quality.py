@@ -83,6 +83,7 @@ def test_quality_holds_for_each_kind_of_input(engine, tmp_path, write):
     assert found["instrumental"] >= LEAST_DB["instrumental"]
 
 
+@pytest.mark.slow
 def test_a_mono_song_keeps_its_stems(engine, tmp_path):
     song = audio.feelings(0.9)
     mono = audio.Song(

@@ -64,6 +64,7 @@ def test_a_core_answers_by_openvino_what_it_answers_by_torch(converted):
             assert level_db(theirs.numpy(), ours.numpy()) > 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", ["long", "short"])  # the shorter song has chunks of other shapes
 def test_songs_get_the_stems_that_torch_gives(converted, tmp_path, length):
     files, plan = converted

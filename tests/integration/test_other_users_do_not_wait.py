@@ -25,6 +25,7 @@ def town(stack, kafka, s3_store, model_dir, tmp_path) -> Iterator[Town]:
         yield town
 
 
+@pytest.mark.slow
 def test_a_song_and_its_callback_come_while_another_users_receivers_hang(town: Town):
     hanging = town.hang(HANGING)
     town.wait_for_hanging(hanging)

@@ -19,6 +19,7 @@ def trio(stack, kafka, s3_store):
         trio.close()
 
 
+@pytest.mark.slow
 def test_the_callback_has_all_stems_of_a_model_of_four(trio: Trio, tmp_path: Path):
     mix = audio.noise(3, peak=0.3)
     body = trio.separate(audio.write(tmp_path / "mix.wav", mix).read_bytes()).json

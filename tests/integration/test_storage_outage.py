@@ -36,6 +36,7 @@ def unfinished(server: SeaweedServer) -> list[str]:
     return [upload["Key"] for upload in answer.get("Uploads", [])]
 
 
+@pytest.mark.slow
 def test_an_upload_cut_off_by_the_store_s_death_is_done_by_the_next_try(server, tmp_path):
     values = {name.lower(): value for name, value in server.address.environment().items()}
     storage = Storage(UploaderSettings(**values))
@@ -61,6 +62,7 @@ def test_an_upload_cut_off_by_the_store_s_death_is_done_by_the_next_try(server, 
     assert requests.get(storage.url(KEY).url, timeout=60).content == path.read_bytes()
 
 
+@pytest.mark.slow
 def test_stems_that_a_dead_store_kept_half_of_go_once_it_is_back(server, tmp_path):
     values = {name.lower(): value for name, value in server.address.environment().items()}
     stage = open_bucket_stage(ProcessorSettings(stage="s3", **values), 1)

@@ -21,7 +21,7 @@ def points(resolution: dict, name: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(resolution["stems"][name]), np.uint8)
 
 
-@pytest.mark.parametrize("seconds", [0.01, 1.0, 7.3, 300.0])
+@pytest.mark.parametrize("seconds", [0.01, 1.0, 7.3, pytest.param(300.0, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rate_hz", [RATE_HZ, 11025])
 def test_each_point_is_the_largest_sample_of_its_span_whatever_the_blocks(tmp_path, seconds, rate_hz):
     noise = np.random.default_rng(7)
