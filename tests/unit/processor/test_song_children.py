@@ -127,13 +127,12 @@ def test_forks_at_once_keep_to_their_own_songs_and_leave_nothing_open(server, tm
     assert found == [round((0.1 + n / 100) * audio.SAMPLE_RATE) for n in range(24)]
 
     def nothing_is_left() -> bool:
-        # What a song leaves, 24 songs leave 24 times. A few descriptors come and go otherwise: other tests'
-        # servers have connections here, and the server may close a killed fork's a little after its end.
-        return all(
-            now < then + len(songs) for now, then in zip(open_here_and_in(server), before, strict=True)
-        )
+        here, there = open_here_and_in(server)
+        # The server may close a killed fork's descriptors a little after its end, so `before` may have them.
+        # Here other tests' servers open and close connections too, but none for each song.
+        return there <= before[1] and here < before[0] + len(songs)
 
-    wait_for(nothing_is_left, PATIENCE_S, "end of what each song has open")
+    wait_for(nothing_is_left, PATIENCE_S, "end of what the songs have open")
 
 
 def test_a_fork_holds_nothing_of_another(server):

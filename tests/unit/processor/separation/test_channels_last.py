@@ -12,6 +12,7 @@ from openvino import opset13 as ops
 from processor.models import model_files
 from processor.separation.runtimes.channels_last import put_channels_last
 from tests.support import audio
+from tests.support.processor.openvino_answers import answer, compiled
 from tests.support.processor.random_mdx import MdxSize, write_mdx
 
 CHANNELS, FRAMES, BINS = 6, 5, 32
@@ -22,21 +23,12 @@ def noise(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)
 
 
-def answer(model: openvino.Model, samples: np.ndarray) -> np.ndarray:
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": openvino.Type.f32})
-    return np.array(compiled([samples])[0])
-
-
 def largest_matrix(model: openvino.Model) -> int:
     """The most numbers of a constant that the CPU multiplies by."""
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": openvino.Type.f32})
-    constants = [
-        node for node in compiled.get_runtime_model().get_ops() if node.get_type_name() == "ExecutionNode"
-    ]
     return max(
         int(np.prod(list(node.get_output_shape(0))))
-        for node in constants
-        if node.get_rt_info()["layerType"].astype(str) == "Const"
+        for node in compiled(model).get_runtime_model().get_ops()
+        if node.get_type_name() == "ExecutionNode" and node.get_rt_info()["layerType"].astype(str) == "Const"
     )
 
 
@@ -61,9 +53,9 @@ def model_of(build: Callable[[Any], Any], batch: int = 2) -> openvino.Model:
 def both_ways(build: Callable[[Any], Any], batch: int = 2) -> tuple[np.ndarray, np.ndarray, int]:
     model = model_of(build, batch)
     samples = noise(batch, CHANNELS, FRAMES, BINS)
-    before = answer(model, samples)
+    before = answer(model, [samples])
     found = put_channels_last(model)
-    return before, answer(model, samples), found
+    return before, answer(model, [samples]), found
 
 
 def bottleneck(data: Any) -> Any:
@@ -136,10 +128,10 @@ def test_an_mdx_network_has_no_matrix_for_each_channel(tmp_path: Path):
     model = openvino.Core().read_model(path)
     model.reshape({0: list(shape)})
     samples = noise(*shape) * 10
-    before, copies = answer(model, samples), largest_matrix(model)
+    before, copies = answer(model, [samples]), largest_matrix(model)
     # Two for each of five blocks.
     assert put_channels_last(model) == 10
-    assert audio.sdr_db(before, answer(model, samples)) > 80
+    assert audio.sdr_db(before, answer(model, [samples])) > 80
     matrix = size.bins * size.bins // size.bottleneck
     assert copies == size.growth * matrix
     assert largest_matrix(model) == matrix

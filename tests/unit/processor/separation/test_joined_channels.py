@@ -10,6 +10,7 @@ from openvino import opset13 as ops
 
 from processor.separation.runtimes.joined_channels import part_convolutions
 from tests.support import audio
+from tests.support.processor.openvino_answers import answer
 
 HEIGHT, WIDTH = 12, 10
 ALL = 0
@@ -29,11 +30,6 @@ def joined(*parts: Any, axis: int = 1) -> Any:
 def model_of(build: Callable[..., Any]) -> openvino.Model:
     parts = [ops.parameter([1, channels, HEIGHT, WIDTH], np.float32) for channels in (2, 3, 4)]
     return openvino.Model([ops.result(build(*parts))], parts, "a test")
-
-
-def answer(model: openvino.Model, parts: list[np.ndarray]) -> np.ndarray:
-    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": openvino.Type.f32})
-    return np.array(compiled(parts)[0])
 
 
 def both_ways(build: Callable[..., Any], least_bytes: int = ALL) -> tuple[np.ndarray, np.ndarray, int]:
