@@ -6,8 +6,8 @@ import json
 import pytest
 
 from common.kafka import clients
-from local.ports import free_ports
 from tests.support.common.kafka.group import Lab
+from tests.support.ports import take_port
 from tests.support.servers import KafkaServer
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
@@ -69,7 +69,7 @@ def test_sigterm_ends_a_worker_whose_broker_is_away_and_the_job_is_done_later(st
 
 def test_sigterm_ends_a_worker_that_has_never_reached_its_broker(stack):
     settings = {
-        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{free_ports(1)[0]}",
+        "KAFKA_BOOTSTRAP_SERVERS": f"127.0.0.1:{take_port()}",
         "SLEEPER_LOG": str(stack.directory / "journal"),
     }
     worker = stack.start(SLEEPER, settings, wait=False)

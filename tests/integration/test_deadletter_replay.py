@@ -19,7 +19,6 @@ from common.deadletter.topic_reader import records
 from common.kafka import clients
 from common.kafka.records import Message
 from common.tasks.messages import Redelivery, Separated, Task
-from local.ports import free_ports
 from tests.support.common.deadletter.dead_letters import (  # fmt: skip
     ONE,
     OTHER,
@@ -33,6 +32,7 @@ from tests.support.common.deadletter.dead_letters import (  # fmt: skip
     task,
 )
 from tests.support.common.kafka.group import Lab
+from tests.support.ports import take_port
 
 pytestmark = pytest.mark.network
 
@@ -259,7 +259,7 @@ def test_without_letters_there_is_a_sentence(lab):
 
 @pytest.mark.slow
 def test_kafka_that_cannot_be_reached_and_wrong_settings_have_exit_codes_of_their_own(lab):
-    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"127.0.0.1:{take_port()}"
     done = run_command({**lab.environment, "KAFKA_BOOTSTRAP_SERVERS": nobody}, "list")
     assert (done.returncode, done.stdout) == (69, "")
     first, second = done.stderr.splitlines()

@@ -8,10 +8,10 @@ import pytest
 
 from common.kafka import retry_topics
 from common.lag import lags
-from local.ports import free_ports
 from tests.support.common.kafka.group import Lab
 from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
+from tests.support.ports import take_port
 from tests.support.waiting import wait_for
 
 SLEEPER = "tests.support.common.worker.sleeper"
@@ -126,7 +126,7 @@ def test_a_wrong_setting_is_a_line_that_names_it(command, name, value):
 
 @pytest.mark.slow
 def test_a_broker_that_is_not_there_is_a_line():
-    nobody = f"127.0.0.1:{free_ports(1)[0]}"
+    nobody = f"127.0.0.1:{take_port()}"
     done = run_forked("common.lag", environment=environ({"KAFKA_BOOTSTRAP_SERVERS": nobody}))
     assert (done.returncode, done.stdout) == (69, "")
     first, second = done.stderr.splitlines()

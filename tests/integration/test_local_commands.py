@@ -16,10 +16,11 @@ import requests
 import soundfile
 
 from local import leftovers
-from local.ports import answers, free_ports
+from local.ports import answers
 from tests.support import documents
 from tests.support.documented_commands import CLAIMS, IN_THE_STACK, documented, in_the_stack
 from tests.support.local.checkout import Checkout
+from tests.support.ports import take_port
 from tests.support.waiting import wait_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.network, pytest.mark.timeout(900)]
@@ -282,7 +283,7 @@ def test_exec_ends_as_its_command_does(stack, tmp_path, command, code, message):
 
 def test_the_documents_line_for_one_more_processor_makes_one_that_loses_no_song(stack, tmp_path):
     line = documents.command("docs/production.md", "WORKER_ID=second")
-    port = free_ports(1)[0]
+    port = take_port()
     words = shlex.split(re.sub(r"HEALTH_PORT=\d+", f"HEALTH_PORT={port}", line))
     process = subprocess.Popen(
         [str(stack.root / "start_local.sh"), *words[1:]],

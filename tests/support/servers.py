@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import broker, store
-from local.ports import answers, free_ports
+from local.ports import answers
+from tests.support.ports import take_port, take_ports
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
 
@@ -23,7 +24,7 @@ class KafkaServer:
     """A broker that can be SIGKILLed, frozen and started again on the same ports with the same data."""
 
     def __init__(self, data_dir: Path):
-        port, controller_port = free_ports(2)
+        port, controller_port = take_ports(2)
         self.spec = broker.BrokerSpec(data_dir, port, controller_port, broker.default_cache())
         self.bootstrap = self.spec.bootstrap
         self.address = KafkaAddress(self.bootstrap)
@@ -86,7 +87,7 @@ class SeaweedServer:
     """A SeaweedFS that can be SIGKILLed and started again on the same ports with the same data."""
 
     def __init__(self, data_dir: Path, bucket: str = "uvr-test"):
-        self.spec = store.make_spec(data_dir, bucket, free_ports(1)[0])
+        self.spec = store.make_spec(data_dir, bucket, take_port())
         self.process = ManagedProcess(store.prepare(self.spec), data_dir / "store.log", cwd=data_dir)
         keys = self.spec.keys
         self.address = S3Store(self.spec.endpoint_url, keys.access_key, keys.secret_key, bucket)

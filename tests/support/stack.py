@@ -8,9 +8,9 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from local.ports import free_ports
 from tests.support.forked_service import ForkedService
 from tests.support.paths import REPOSITORY
+from tests.support.ports import take_port
 from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
 
@@ -48,7 +48,7 @@ class Service:
         directory.mkdir(parents=True)
         self.module = module
         self.directory = directory
-        self.port = free_ports(1)[0]
+        self.port = take_port()
         self.log_dir = directory / "logs"
         env = {name: os.environ[name] for name in _KEPT if name in os.environ}
         env["PYTHONPATH"] = str(REPOSITORY)

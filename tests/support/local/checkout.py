@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 from local import broker
-from local.ports import free_ports
 from tests.support.paths import REPOSITORY
+from tests.support.ports import take_ports
 from tests.support.processor.models import copy_prepared_centre
 
 NOT_COPIED = (
@@ -55,7 +55,7 @@ class Checkout:
         self.root = root
         shutil.copytree(REPOSITORY, root, ignore=_not_copied)
         self.env = {name: os.environ[name] for name in KEPT if name in os.environ}
-        self.env |= {name: str(port) for name, port in zip(PORTS, free_ports(len(PORTS)), strict=True)}
+        self.env |= {name: str(port) for name, port in zip(PORTS, take_ports(len(PORTS)), strict=True)}
         self.env |= {
             "UVR_VENV": sys.prefix,
             "UVR_CACHE_DIR": str(broker.default_cache()),

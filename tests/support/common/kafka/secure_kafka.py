@@ -20,8 +20,9 @@ from kafka.admin import (
 )
 
 from local import broker
-from local.ports import answers, free_ports
+from local.ports import answers
 from tests.support.paths import TLS
+from tests.support.ports import take_ports
 from tests.support.processes import ManagedProcess
 from tests.support.servers import START_TIMEOUT_S
 from tests.support.waiting import wait_for
@@ -73,7 +74,7 @@ class SecureKafka:
     """`sasl` and `ssl` are the addresses of the guarded listeners, `plain` that of the open one."""
 
     def __init__(self, directory: Path):
-        sasl, ssl, plain, controller = free_ports(4)
+        sasl, ssl, plain, controller = take_ports(4)
         self.sasl, self.ssl, self.plain = (f"127.0.0.1:{port}" for port in (sasl, ssl, plain))
         self._ports = sasl, ssl
         properties = directory / "server.properties"
