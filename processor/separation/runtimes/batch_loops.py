@@ -1,7 +1,7 @@
 """Has OpenVINO compute a Roformer's transformers in loops, a piece of their batch at a time.
 
 A transformer over time computes each band alone, and one over bands each frame alone. Computed all at once
-they need 0.9 GB for what lies between their operations. In pieces they need 0.2 GB, and no more time.
+they need 0.9 GB for what lies between their operations. In pieces they need 0.2 GB, and take about as long.
 """
 
 import re
