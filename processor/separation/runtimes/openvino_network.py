@@ -34,6 +34,7 @@ class OpenVinoNetwork:
         self._path, self._precision = path, precision
         self._request: Any = None
         self._shapes: Shapes = ()
+        self._answer_shapes: Shapes = ()
         self._compile(shapes)
 
     def _compile(self, shapes: Shapes) -> None:
@@ -49,7 +50,9 @@ class OpenVinoNetwork:
             batch_loops.loop_over_batches(model, batch_loops.PieceSizes.on(cpus.usable()))
         settings = _settings(self._precision)
         with mapped_file.released(self._path.with_suffix(".bin")):
-            self._request = runtime.compile_model(model, "CPU", settings).create_infer_request()
+            compiled = runtime.compile_model(model, "CPU", settings)
+            self._request = compiled.create_infer_request()
+        self._answer_shapes = tuple(tuple(output.shape) for output in compiled.outputs)
         self._shapes = shapes
 
     def __call__(self, *inputs: Array) -> tuple[Array, ...]:
@@ -57,10 +60,13 @@ class OpenVinoNetwork:
         shapes = tuple(value.shape for value in inputs)
         if shapes != self._shapes:
             self._compile(shapes)
-        # Shared memory: the inputs are read where they are. The answers are the request's own memory, which
-        # the next run writes again, so they are copied.
-        answers = self._request.infer(list(inputs), share_inputs=True)
-        return tuple(np.array(answer, np.float32) for answer in answers.to_tuple())
+        # Shared memory: the inputs are read where they are, and the answers are written where they stay. The
+        # request's own memory would be written again by the next run.
+        answers = tuple(np.empty(shape, np.float32) for shape in self._answer_shapes)
+        for number, answer in enumerate(answers):
+            self._request.set_output_tensor(number, openvino.Tensor(answer, shared_memory=True))
+        self._request.infer(list(inputs), share_inputs=True, share_outputs=True)
+        return answers
 
 
 def fast_precision() -> Precision | None:
