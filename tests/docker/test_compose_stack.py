@@ -158,7 +158,7 @@ def test_a_song_outlives_a_restart_of_kafka(stack: Stack, tmp_path: Path):
     task = stack.submit(audio.noise(30), tmp_path)
     stack.project.compose("restart", "kafka")
     assert stack.callback(task)["status"] == "success"
-    assert stack.separate(audio.noise(1), tmp_path)["status"] == "success"
+    assert stack.callback(stack.submit_until_taken(audio.noise(1), tmp_path))["status"] == "success"
 
 
 def test_the_documented_commands_work_as_they_are_written(stack: Stack):
