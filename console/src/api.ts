@@ -1,6 +1,7 @@
 /** The public API, from the page's own origin. Addresses are relative to the page, which may be below a prefix. */
 import { bodyOf, fieldsOf, type Choices, type Submission } from "./choices";
 import { EventReader } from "./event_reader";
+import type { Loaded } from "./pages";
 
 export type State =
   | "queued" | "downloading" | "preparing" | "separating" | "uploading" | "delivering"
@@ -54,8 +55,6 @@ export interface Task {
   result?: Result;
   deleted_at?: number;
 }
-
-export interface Page { tasks: Task[]; next?: string }
 
 export interface Preset { name: string; description: string; stems: string[]; speed?: number }
 
@@ -135,7 +134,10 @@ export const models = async () => (await get<{ models: Model[] }>("models")).mod
 export const presets = async () => (await get<{ presets: Preset[] }>("presets")).presets;
 
 /** `next` is the address that an earlier page has named, which begins with a slash. */
-export const tasks = (next: string) => get<Page>(next.replace(/^\//, ""));
+export async function tasks(next: string): Promise<Loaded<Task>> {
+  const { tasks: rows, next: following } = await get<{ tasks: Task[]; next?: string }>(next.replace(/^\//, ""));
+  return { rows, next: following };
+}
 
 export const task = (id: string) => get<Task>(`tasks/${id}`);
 
