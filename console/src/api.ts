@@ -83,6 +83,14 @@ export class ProblemError extends Error {
   }
 }
 
+// No answer; a proxy without its API; an API without Kafka or its store.
+const AWAY = new Set([0, 502, 503, 504]);
+
+/** Whether the API may answer the same request later. */
+export function isAway(error: unknown): boolean {
+  return error instanceof ProblemError && AWAY.has(error.status);
+}
+
 // Other origins cannot send this header. With it, a 401 opens no window of the browser.
 const OURS = { "X-UVR-CSRF": "1" };
 
@@ -120,6 +128,13 @@ export async function get<T>(path: string): Promise<T> {
 }
 
 export const session = () => get<Session>("session");
+
+/** Throws unless `user` is still the one who is signed in: another tab may have changed that, and its cookie is ours. */
+export async function checkUser(user: string): Promise<void> {
+  if ((await session()).user === user) return;
+  whenSignedOut();
+  throw new ProblemError(401, "");
+}
 
 export async function signIn(username: string, password: string): Promise<Session> {
   return (await send("POST", "session", { body: JSON.stringify({ username, password }) })).json();
@@ -162,9 +177,18 @@ interface Described { components?: { schemas?: Record<string, { properties?: Rec
 
 let described: Promise<Described> | undefined;
 
-/** Whether a submission to this API may have the field. The API describes itself unless its operator forbids it. */
+function forget(error: unknown): Described {
+  if (error instanceof ProblemError && error.status === 404) return {};
+  described = undefined;
+  throw error;
+}
+
+/**
+ * Whether a submission to this API may have the field. The API describes itself unless its operator forbids it. Throws
+ * where it cannot be asked now.
+ */
 export async function takes(field: string): Promise<boolean> {
-  described ??= get<Described>("openapi.json").catch(() => ({}));
+  described ??= get<Described>("openapi.json").catch(forget);
   const schemas = Object.values((await described).components?.schemas ?? {});
   return schemas.some(({ properties }) => properties && "hook_url" in properties && field in properties);
 }

@@ -7,6 +7,7 @@ import {
   type Submission,
 } from "./choices";
 import { clock } from "./format";
+import { askUntilFound } from "./looking";
 import { useSpeech, type Speech } from "./texts";
 
 interface Props { chosen: Submission; change: (chosen: Submission) => void; stems: string[] }
@@ -15,7 +16,7 @@ interface Props { chosen: Submission; change: (chosen: Submission) => void; stem
 export function MoreFields({ chosen, change, stems }: Props) {
   const { t } = useSpeech();
   const [hasPriority, setHasPriority] = useState(false);
-  useEffect(() => void api.takes("priority").then(setHasPriority), []);
+  useEffect(() => askUntilFound(() => api.takes("priority"), setHasPriority, () => false), []);
   return (
     <div class="more">
       {stems.length > 0 && <Stems chosen={chosen} change={change} stems={stems} />}

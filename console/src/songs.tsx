@@ -29,6 +29,8 @@ function useLoaded(filter: Filter, isSeen: boolean, submitted: number) {
   const rows = useRef<Rows>({ first: 0, end: 0 });
   const known = useRef<Loaded<api.Task> | undefined>(undefined);
   const asked = useRef("");
+  const loading = useRef("");
+  const isMissed = useRef(false);
   known.current = loaded;
 
   useEffect(() => {
@@ -41,6 +43,7 @@ function useLoaded(filter: Filter, isSeen: boolean, submitted: number) {
         setProblem("");
         setLoaded((now) => withNewest(asked.current === address ? now && withChanged(now, changed) : undefined, page));
         asked.current = address;
+        if (isMissed.current) void older();
         return [...page.rows, ...changed].some((task) => !FINAL.has(task.state)) ? ACTIVE_MS : IDLE_MS;
       } catch (error) {
         if (!isOver()) setProblem(wordsOf(error, t));
@@ -50,15 +53,16 @@ function useLoaded(filter: Filter, isSeen: boolean, submitted: number) {
     return keepLooking(look, IDLE_MS);
   }, [isSeen, submitted, filter]);
 
-  const loading = useRef("");
   const older = async () => {
     const next = known.current?.next;
     if (!next || loading.current === next) return;
     loading.current = next;
+    isMissed.current = false;
     try {
       const page = await api.tasks(next.replace(/limit=\d+/, `limit=${OLDER}`));
       setLoaded((now) => (now?.next === next ? withOlder(now, page) : now));
     } catch (error) {
+      isMissed.current = true;
       setProblem(wordsOf(error, t));
     }
     loading.current = "";

@@ -49,7 +49,7 @@ export function useLetters(withReplayed: boolean, code: string, round: number) {
       // The list may have begun anew meanwhile.
       setLoaded((now) => (now?.next === next ? withOlderPage(now, page, isAfter) : now));
     } catch (error) {
-      setOlderProblem(wordsOf(error, t));
+      setOlderProblem(wordsOf(error, t, "noAnswerOnce"));
     }
     loading.current = "";
   };
