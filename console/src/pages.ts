@@ -12,11 +12,13 @@ export type IsAfter<T> = (entry: T, other: T) => boolean;
 /**
  * Returns the list with its newest page as it is now. Entries that the page should have and has not are gone.
  *
- * Where the page and the list have no entry in common, entries between the two may be unknown: the list begins anew.
+ * Where the page and the list have no entry in common, entries between the two may be unknown: the list begins anew. A
+ * page that is not the last and has no entries says nothing: all that it would have are left out.
  */
 export function withNewestPage<T>(known: Loaded<T> | undefined, page: Loaded<T>, isAfter: IsAfter<T>): Loaded<T> {
   const last = page.rows.at(-1);
-  if (!known || !page.next || !last) return page;
+  if (!known || !page.next) return page;
+  if (!last) return known.rows.length ? known : page;
   const newest = known.rows[0];
   const meets = newest !== undefined && !isAfter(newest, last);
   if (!meets) return page;

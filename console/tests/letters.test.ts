@@ -21,6 +21,12 @@ test("a page of older letters that comes twice is listed once", () => {
   assert.deepEqual(ids(twice), ids({ rows: letters(120, 21) }));
 });
 
+test("a page whose letters are all left out takes none from the list", () => {
+  const known = { rows: letters(20, 1), next: undefined };
+  assert.equal(withNewestPage(known, { rows: [], next: "older than 21" }, isAfter), known);
+  assert.deepEqual(ids(withNewestPage(known, { rows: [] }, isAfter)), []);
+});
+
 test("new letters push none out of the list", () => {
   const known = { rows: letters(120, 21), next: "older than 21" };
   const merged = withNewestPage(known, { rows: letters(125, 76), next: "older than 76" }, isAfter);

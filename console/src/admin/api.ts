@@ -46,7 +46,7 @@ export interface Failures {
 
 export interface UserCounts { user: string; queued: number; running: number; finished: Finished }
 
-export type Kind = "task" | "result" | "callback" | "redelivery" | "deletion" | "undecodable";
+export type Kind = "task" | "result" | "callback" | "redelivery" | "deletion" | "batch" | "hook test" | "undecodable";
 
 export interface Summary {
   id: string;
