@@ -143,6 +143,9 @@ def test_parts_go_into_the_store_and_are_joined_once(desk, monkeypatch):
     ]
     wrong = [etags[0], {"number": 2, "etag": '"0123456789abcdef0123456789abcdef"'}]
     assert error_of(desk.call("POST", path, json={"parts": wrong})) == (400, "upload_mismatch")
+    for some in ([], etags[:1], etags[1:], [*etags, etags[1]], [*etags, {**etags[1], "number": 3}]):
+        assert error_of(desk.call("POST", path, json={"parts": some})) == (400, "upload_mismatch")
+        assert desk.call("GET", path.removesuffix("/complete")).json()["state"] == "incomplete"
     assert error_of(desk.call("POST", path)) == (400, "upload_mismatch")
     for _ in range(2):
         assert desk.call("POST", path, json={"parts": etags}).json()["state"] == "complete"
