@@ -10,6 +10,7 @@ import boto3
 from botocore.exceptions import ClientError
 
 from api.uploads import refusals
+from api.uploads.claims import Claim
 from api.uploads.models import (
     BegunUpload,
     NewUpload,
@@ -103,18 +104,24 @@ class UploadStore:
         if not self.uploads.remove_unless_used(upload.keys(self.uploads.prefix)):
             raise refusals.in_use(self.uploads.users(upload))
 
-    def claim(self, user: str, upload_id: UUID, task_uuid: UUID) -> Upload:
-        """Marks the upload as used by a task that is to be queued next, and returns it."""
+    def claim(self, user: str, upload_id: UUID, task_uuid: UUID) -> Claim:
+        """Marks the upload as used by a task that is to be queued next."""
         upload = self._find(user, upload_id)
         if self._wall_clock() >= upload.expires_at:
             raise refusals.expired()
         self._check_song(upload)
-        self.uploads.mark(upload, task_uuid)
+        token = uuid4().bytes
+        claim = Claim(upload, task_uuid, token, self.uploads.mark(upload, task_uuid, token))
         # Whoever removes an upload removes the record first, and looks for marks again afterwards.
         if self.uploads.find(user, upload_id) is None:
             self.uploads.unmark(upload.keys(self.uploads.prefix), task_uuid)
             raise refusals.unknown()
-        return upload
+        return claim
+
+    def take_back(self, claim: Claim) -> None:
+        """Removes the mark of a task that was not queued, unless another request needs it, too."""
+        if claim.is_first:
+            self.uploads.take_back(claim.upload, claim.task_uuid, claim.token)
 
     def check_room(self, user: str, more_bytes: int) -> None:
         """Raises ProblemError 413 or 429 if the user may not upload so much."""
