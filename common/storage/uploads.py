@@ -2,7 +2,8 @@
 
 An upload is a record `upload.json`, written first, and the song `audio` beside it. Each task that needs the
 song has a mark `tasks/{task_uuid}`: the api writes it before the task goes to Kafka, and the uploader removes
-it once the run is over for good. Marks of tasks that never came to Kafka are removed by age.
+it once the run is over for good. The api takes the mark back if it has not sent the task for certain. Other
+marks of tasks that never came to Kafka are removed by age.
 """
 
 import logging
