@@ -80,7 +80,8 @@ def batch(
         queued = client.submit_batch(items, defaults or None, hook, idempotency_key=idempotency_key)
         ids = [task.task_uuid for task in queued.tasks]
         if not (wait or download):
-            output.result(queued.model_dump(mode="json"), str(queued.batch_uuid))
+            name = str(queued.batch_uuid)
+            output.made(queued.model_dump(mode="json"), name, f"queued as the batch {name}")
             return
         output.say(f"{queued.batch_uuid}: {len(ids)} tasks queued")
         songs = {one: {"audio": str(item["audio"])} for one, item in zip(ids, items, strict=True)}
