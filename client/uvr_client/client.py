@@ -5,12 +5,11 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
-from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from uvr_client import answers, events
+from uvr_client import answers, events, texts
 from uvr_client.batches import BatchCalls, checked_key
 from uvr_client.choices import Choices, fields_of
 from uvr_client.download import Downloader, LinkRefused
@@ -18,7 +17,8 @@ from uvr_client.errors import Conflict, NoResult, ServerError
 from uvr_client.keeping import KeepingCalls
 from uvr_client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
 from uvr_client.offers import Models, OfferedModel, OfferedPreset, Presets
-from uvr_client.songs import Progress, SongSender
+from uvr_client.parts import Progress
+from uvr_client.songs import SongSender
 from uvr_client.task_path import task_id, task_path
 from uvr_client.transport import Patience, Repeat, Transport, sign_in
 
@@ -120,8 +120,7 @@ class UvrClient(KeepingCalls, BatchCalls):
             "search": search,
             "limit": _MAX_PAGE if limit is None else max(1, min(limit, _MAX_PAGE)),
         }
-        given = {name: value for name, value in asked.items() if value is not None}
-        return islice(self._pages(f"/tasks?{urlencode(given)}"), limit)
+        return islice(self._pages(texts.address("/tasks", asked)), limit)
 
     def models(self) -> Sequence[OfferedModel]:
         """Returns the models that live processors have installed, by name."""

@@ -5,12 +5,11 @@ import zipfile
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import httpx
 
-from uvr_client import answers
+from uvr_client import answers, texts
 from uvr_client.errors import DownloadFailed, Unavailable, Unreachable, UvrError
 from uvr_client.models import Usage, UserUsage
 from uvr_client.task_path import task_path
@@ -72,8 +71,8 @@ class KeepingCalls:
             "from": first_day and str(first_day),
             "to": last_day and str(last_day),
         }
-        asked = {name: value for name, value in given.items() if value}
-        response = self._transport.request("GET", f"/usage?{urlencode(asked)}", Repeat.ANY)
+        asked = {name: value or None for name, value in given.items()}
+        response = self._transport.request("GET", texts.address("/usage", asked), Repeat.ANY)
         return answers.read(Usage, response.content).users
 
     def _fetch_archive(self, path: str, part: Path) -> None:

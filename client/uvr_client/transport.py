@@ -30,6 +30,7 @@ class Repeat(Enum):
     ANY = auto()  # always: it changes nothing, or a second one has no further effect
     UNSENT = auto()  # only when the request cannot have reached the api
 
+    NEVER = auto()  # the request is a courtesy, and nobody need wait for it
 
 @dataclass(frozen=True)
 class Patience:
@@ -88,7 +89,10 @@ def sign_in(username: str, password: str, key: str | None) -> httpx.Auth:
         return _KeyAuth(key)
     if ":" in username:
         raise ValueError("expected a user name without a colon")
-    return httpx.BasicAuth(username, password)
+    try:
+        return httpx.BasicAuth(username, password)
+    except UnicodeEncodeError:
+        raise ValueError("expected a user name and a password in UTF-8") from None
 
 
 class Transport:
@@ -102,7 +106,8 @@ class Transport:
     def request(self, method: str, path: str, repeat: Repeat, **options: Any) -> httpx.Response:
         """Returns a successful answer. Raises the last try's UvrError when no try succeeds."""
         pauses_s = self.patience.pauses_s()
-        for _ in range(self.patience.tries - 1):
+        tries = 1 if repeat is Repeat.NEVER else self.patience.tries
+        for _ in range(tries - 1):
             try:
                 return self._once(method, path, options)
             except Unreachable as error:
