@@ -2,6 +2,7 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
@@ -41,6 +42,8 @@ class KeepingCalls:
         DownloadFailed for an archive that cannot be written or is damaged.
         """
         target = Path(path)
+        if not target.name or target.is_dir():
+            raise DownloadFailed(f"{target}: this is a directory: name a file")
         part = target.with_name(f"{target.name}.{uuid4().hex[:8]}.part")
         try:
             try:
@@ -106,6 +109,7 @@ def _damage(path: Path) -> UvrError | None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except zipfile.BadZipFile as error:
+    # The others: of bytes that cannot be unpacked, and of ways to pack that the api does not use.
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         return DownloadFailed(f"the api's answer is not a whole archive: {error}")
     return DownloadFailed(f"{damaged} is damaged in the archive") if damaged else None
