@@ -42,10 +42,10 @@ class KeepingCalls:
         DownloadFailed for an archive that cannot be written or is damaged.
         """
         target = Path(path)
-        if not target.name or target.is_dir():
-            raise DownloadFailed(f"{target}: this is a directory: name a file")
-        part = target.with_name(f"{target.name}.{uuid4().hex[:8]}.part")
         try:
+            if not target.name or target.is_dir():
+                raise DownloadFailed(f"{target}: this is a directory: name a file")
+            part = target.with_name(f"{target.name}.{uuid4().hex[:8]}.part")
             try:
                 self._fetch_archive(task_path(task_uuid, "/archive.zip"), part)
                 os.replace(part, target)

@@ -22,6 +22,9 @@ class Output:
 
     def __init__(self, as_json: bool):
         self.as_json = as_json
+        # A shell's `>&-` closes a stream, and Python then has none: nobody wants what goes there.
+        sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (open to the end)
+        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")

@@ -88,6 +88,8 @@ def test_an_archive_is_not_fetched_into_a_directory(fake_api, uvr, tmp_path, mon
     refused = uvr("archive", str(uuid4()), "--output", output)
     assert (refused.exit_code, fake_api.requests()) == (74, [])
     assert re.fullmatch("error: .*: this is a directory: name a file\n", refused.stderr)
+    refused = uvr("archive", str(uuid4()), "--output", "x" * 300)
+    assert (refused.exit_code, "File name too long" in refused.stderr) == (74, True)
 
 
 def test_an_archive_gets_its_name_once_it_is_whole(fake_api, client, tmp_path):

@@ -1,11 +1,15 @@
 """Tests how `uvr` ends where its output, or its messages, cannot be written or are read by nobody."""
 
+import os
+import subprocess
+import sys
 from uuid import uuid4
 
 import pytest
 
 from tests.support.client.fake_api import FakeApi, answer, problem, task
 from tests.support.client.impatient import process
+from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 from uvr_client.exits import Exit
 from uvr_client.waiting import follow_all
@@ -91,6 +95,13 @@ def test_nor_is_that_of_a_batch(fake_api, uvr_environment, tmp_path):
     assert submitting.returncode == Exit.OUTPUT_FAILED
     assert err.startswith("error: queued as the batch ")
     assert err.count("\n") == 1
+
+
+def test_an_output_that_the_shell_has_closed_is_no_error(fake_api, uvr_environment):
+    task_uuid = fake_api.add(task("failed"))
+    command = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "uvr_client", "watch", task_uuid]
+    ended = subprocess.run(command, cwd=REPOSITORY / "client", env=os.environ | uvr_environment, timeout=60)
+    assert ended.returncode == Exit.FAILED
 
 
 @pytest.mark.parametrize("command", [("list",), ("watch",), ("cancel", "--json")])
