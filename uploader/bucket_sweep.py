@@ -1,6 +1,7 @@
 """Looks through the bucket once an hour: counts what it holds, and lets old results be deleted."""
 
 import logging
+import math
 import re
 import threading
 import time
@@ -40,13 +41,14 @@ Expire = Callable[[Sequence[Deletion]], None]
 
 @dataclass
 class _Found:
-    """Collects what a sweep finds. `manifests` are those of the task `task`, by run."""
+    """Collects what a sweep finds. `manifests`, by run, and `others` with their runs are those of `task`."""
 
     now_s: float
     objects: Counter[str] = field(default_factory=Counter)
     sizes_bytes: Counter[str] = field(default_factory=Counter)
     task: str = ""
     manifests: dict[int, ObjectSeen] = field(default_factory=dict)
+    others: list[tuple[int, ObjectSeen]] = field(default_factory=list)
     expired: list[Deletion] = field(default_factory=list)
     useless: list[str] = field(default_factory=list)
 
@@ -67,6 +69,8 @@ class BucketSweep:
         `wall_clock` gives seconds since the epoch.
         """
         self._bucket, self._prefix, self._kept_for_s = bucket, s3_prefix, kept_for_s
+        # A run may still be under way, or its dead letter be replayed, as long as its status is known.
+        self._strays_kept_for_s = max(kept_for_s, STATUS_RETENTION_S) if kept_for_s else math.inf
         self._expire, self._wall_clock = expire, wall_clock
         self._last = _Found(0.0)
 
@@ -115,6 +119,8 @@ class BucketSweep:
                 found.task = result["task"]
             if result["name"] == "manifest.json":
                 found.manifests[int(result["run"])] = seen
+            else:
+                found.others.append((int(result["run"]), seen))
         if kind not in _KINDS:
             return  # of somebody else
         found.objects[kind] += 1
@@ -126,8 +132,13 @@ class BucketSweep:
             _take(found.useless, seen.key)
 
     def _end_task(self, found: _Found) -> None:
-        """Judges the task whose manifests are all found."""
+        """Judges the task whose objects are all found."""
         task, manifests, found.manifests = found.task, found.manifests, {}
+        others, found.others = found.others, []
+        for run, seen in others:
+            # Of a run that failed while the store was away: its failure was told without a manifest.
+            if run not in manifests and found.now_s - seen.modified_s > self._strays_kept_for_s:
+                _take(found.useless, seen.key)
         kept = {run: seen for run, seen in manifests.items() if seen.size_bytes > MAX_TOMBSTONE_BYTES}
         for run in manifests.keys() - kept.keys():
             # The task's status is forgotten by now, and no result can come as late as this.

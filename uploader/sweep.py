@@ -1,4 +1,4 @@
-"""Removes every ten minutes what killed services have left in the stage and in the store."""
+"""Removes expired songs, and what killed services have left in the stage and in the store."""
 
 import logging
 import re
@@ -24,7 +24,7 @@ _STEM_KEY = re.compile(rf"[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}/\d+/
 
 
 class Sweeper:
-    """Sweeps the stage and the unfinished uploads. Several services may sweep at once."""
+    """Sweeps the stage, unfinished multipart uploads and songs. Several services may sweep at once."""
 
     def __init__(
         self,
@@ -47,14 +47,16 @@ class Sweeper:
     def run(self, stopping: threading.Event) -> None:
         """Sweeps at once, then every ten minutes, until `stopping` is set."""
         while not stopping.is_set():
-            try:
-                self.sweep()
-            except Exception:  # the loop's edge: the next sweep makes up for this one
-                log.exception("the sweep failed")
+            # Apart: a stage that cannot be read must not keep songs for ever.
+            for sweep in (self.sweep_stage, self.sweep_songs):
+                try:
+                    sweep()
+                except Exception:  # the loop's edge: the next sweep makes up for this one
+                    log.exception("the sweep failed")
             stopping.wait(_EVERY_S)
 
-    def sweep(self) -> None:
-        """Sweeps once."""
+    def sweep_stage(self) -> None:
+        """Sweeps the stage and the unfinished multipart uploads of stems once."""
         now_s = self._wall_clock()
         uploads = self._uploads.abort_older(self._prefix, self._is_ours, now_s - _UPLOAD_FOR_S)
         attempts = self._stage.sweep(now_s, RETIRED_FOR_S, self._kept_for_s)
@@ -62,11 +64,14 @@ class Sweeper:
             log.info("swept %d staged attempts and %d unfinished uploads", attempts, uploads)
         self._size_bytes = self._stage.size_bytes()
 
+    def sweep_songs(self) -> None:
+        """Sweeps the uploaded songs once. Raises BotoCoreError and ClientError."""
+        if self._songs is not None and (songs := self._songs.sweep()):
+            log.info("swept %d uploaded songs", songs)
+
     def size_bytes(self) -> Numbers:
         """Returns how many bytes waited in the stage after the last sweep; nothing before the first one."""
         return {} if self._size_bytes is None else {(): float(self._size_bytes)}
-        if self._songs is not None and (songs := self._songs.sweep()):
-            log.info("swept %d uploaded songs", songs)
 
     def _is_ours(self, key: str) -> bool:
         staged = stage_prefix(self._prefix)

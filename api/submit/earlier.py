@@ -33,20 +33,21 @@ class EarlierSubmissions:
         """Raise ProblemError 409 if `first` was submitted with another body than that of `digest`.
 
         `has_same_songs` looks closer where the digests differ: they do for a file that was uploaded again.
-        Tasks of an earlier version have no digest to compare.
+        Tasks of an earlier version have no digest to compare. Of a deleted task nothing is left to compare
+        with, and it gives no stems to whoever repeats it: raise for it, too.
         """
+        if isinstance(first, Status) and first.deleted_at is not None:
+            raise self._refusal(first, "whose results are deleted, and with them what was submitted")
         if first.submission_digest in (None, digest) or await has_same_songs():
             return
+        raise self._refusal(first, "which was submitted with another body")
+
+    def _refusal(self, first: Status | TaskBatch, which: str) -> ProblemError:
         self._metrics.task_refused(TaskRefusal.KEY_REUSED)
         kind, known = ("task", first.task_uuid) if isinstance(first, Status) else ("batch", first.batch_uuid)
         about: dict[str, Any] = {f"{kind}_uuid": known}
-        raise ProblemError(
-            409,
-            f"This Idempotency-Key belongs to {kind} {known}, which was submitted with another body: use a "
-            "new key",
-            error_code=TaskRefusal.KEY_REUSED,
-            **about,
-        )
+        words = f"This Idempotency-Key belongs to {kind} {known}, {which}: use a new key"
+        return ProblemError(409, words, error_code=TaskRefusal.KEY_REUSED, **about)
 
     async def sha256_of(self, user: str, audio: str) -> str | None:
         """Return the checksum of an upload; None for an address, and where it is unknown or gone.

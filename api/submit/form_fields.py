@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pydantic_core import from_json
+
 from api.problems import ProblemError
 
 # These are taken as they are written: a label may look like a number.
 _TEXTS = frozenset({"hook_url", "preset", "model", "ensemble", "label", "cache"})
-_LISTS = frozenset({"models", "stems", "weights"})
+_LISTS = frozenset({"models", "stems", "weights", "hook_events"})
 
 
 def as_json(fields: Mapping[str, Sequence[str]], audio: str) -> bytes:
@@ -42,6 +44,6 @@ def _list(name: str, texts: Sequence[str]) -> Any:
 def _value(text: str) -> Any:
     """Returns the JSON value; the text itself where it is no JSON, for the checks of the body to name."""
     try:
-        return json.loads(text)
+        return from_json(text)  # json.loads raises RecursionError for what is nested too deeply
     except ValueError:
         return text

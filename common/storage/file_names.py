@@ -50,9 +50,17 @@ def attachment(name: str) -> str:
 
     The header is ASCII after RFC 6266, with the full name after RFC 8187.
     """
+    return f"attachment; filename=\"{_plain(name)}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
+
+
+def _plain(name: str) -> str:
+    """Returns an ASCII name for programs such as curl, which read no other."""
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
-    plain = _SPACES.sub(" ", ascii_only.replace("%", "_")).strip()
-    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(name, safe=_ATTR_CHARS)}"
+    # Once more: NFKD makes reserved characters of full-width ones, which many titles have in their places.
+    plain = _SPACES.sub(" ", _RESERVED.sub("_", ascii_only.replace("%", "_"))).strip()
+    if plain.startswith("."):  # nothing of the name was ASCII but its extension
+        return _UNNAMED + plain
+    return f"{_UNNAMED} {plain}" if plain.startswith("(") else plain
 
 
 def _of_address(address: str) -> str:

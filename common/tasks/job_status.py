@@ -38,14 +38,6 @@ class Outbox(Protocol):
         """Sends nothing more for this job."""
 
 
-class NoOutbox:
-    """An Outbox that sends nothing, for jobs whose status nobody reads."""
-
-    def put(self, job: object, message: Message) -> None: ...
-
-    def drop(self, job: object) -> None: ...
-
-
 @dataclass(frozen=True)
 class Statuses:
     """Makes the statuses of the jobs of worker `worker_id`; `wall_clock` gives seconds since the epoch."""

@@ -198,11 +198,11 @@ def test_a_sweep_aborts_old_unfinished_uploads_of_ours_and_no_others(tmp_path, s
     ]
     sweeper = Sweeper(stage, storage.bucket.multipart, PREFIX, DAY_S, lambda: now[0])
     now[:] = [started + DAY_S - 60]
-    sweeper.sweep()
+    sweeper.sweep_stage()
     assert set(begun) <= unfinished(s3_store)
     now[:] = [started + DAY_S + 60]
-    sweeper.sweep()
-    sweeper.sweep()
+    sweeper.sweep_stage()
+    sweeper.sweep_stage()
     assert unfinished(s3_store) & set(begun) == {other_prefix, other_name}
     for key in (other_prefix, other_name):
         client.abort_multipart_upload(Bucket=s3_store.bucket, Key=key, UploadId=begun[key])

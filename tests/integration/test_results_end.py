@@ -9,11 +9,14 @@ import threading
 import time
 import urllib.request
 import zipfile
+from uuid import uuid4
 
 import pytest
 
 from common.settings.schema import UploaderSettings
 from common.storage.bucket import Bucket
+from common.storage.upload_record import Upload
+from common.storage.uploads import Uploads
 from common.tasks.status_outbox import KafkaOutbox, status_producer
 from tests.support import audio
 from tests.support.api.api_process import PATIENCE_S
@@ -32,8 +35,23 @@ PREFIX = "ended/"
 def trio(module_stack, kafka, s3_store, model_dir):
     settings = {"RETRY_DELAYS_S": "1", "S3_PREFIX": PREFIX, "RESULT_CACHE_S": "600"}
     trio = Trio(module_stack, kafka.bootstrap, s3_store, model_dir, MODEL_NAME="centre", **settings)
+    put_expired_song(Bucket(s3_store.client(), s3_store.bucket))
     with contextlib.closing(trio):
         yield trio.start()
+
+
+def put_expired_song(bucket: Bucket) -> None:
+    long_ago_s = time.time() - 30 * 86400
+    upload = Upload(
+        upload_id=uuid4(),
+        user="alice",
+        file_name="a.wav",
+        bytes=1,
+        created_at=long_ago_s,
+        expires_at=long_ago_s,
+    )
+    Uploads(bucket, PREFIX).save(upload)
+    bucket.put(upload.keys(PREFIX).audio, b"x")
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +100,10 @@ def engine_s(trio: Trio) -> float:
     with urllib.request.urlopen(f"{trio.services['processor'].url}/metrics", timeout=10) as answer:
         lines = answer.read().decode().splitlines()
     return next(float(line.split()[1]) for line in lines if line.startswith("uvr_engine_busy_seconds"))
+
+
+def test_an_uploader_removes_songs_that_have_expired(trio, bucket):
+    wait_for(lambda: not list(bucket.objects(f"{PREFIX}uploads/")), PATIENCE_S, "the removal of the song")
 
 
 def test_a_deleted_task_leaves_nothing_but_that_it_was(trio, url, bucket, tmp_path):

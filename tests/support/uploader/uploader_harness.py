@@ -17,7 +17,7 @@ from common.storage.bucket_keys import RunKeys
 from common.storage.stage import LocalStage
 from common.storage.verified import VerifiedFile
 from common.tasks.cancels import Cancels
-from common.tasks.job_status import NoOutbox, Statuses
+from common.tasks.job_status import Statuses
 from common.tasks.messages import (
     AnyResultRecord,
     DeliveryAttempt,
@@ -26,7 +26,7 @@ from common.tasks.messages import (
     StagedStem,
     Status,
 )
-from tests.support.common.worker.fakes import FakeContext, given_up, run
+from tests.support.common.worker.fakes import FakeContext, NoOutbox, given_up, run
 from tests.support.http_server import CallbackReceiver, Request
 from tests.support.uploader.memory_bucket import MemoryBucket
 from uploader.config import UploaderConfig

@@ -193,9 +193,7 @@ def test_the_line_for_curl_has_the_well_known_password_only_where_it_counts(
 
 @pytest.mark.parametrize("given", [{}, {"BASIC_AUTH_USERNAME": "not in the file"}])
 def test_with_a_file_of_users_the_line_for_curl_has_one_of_them(given, tmp_path, capsys):
-    (tmp_path / "users").write_text(
-        "\ufeff# who\u2028may\n\nalice:$argon2id$v=19$…\nbob:$argon2id$v=19$…\n"
-    )
+    (tmp_path / "users").write_text("\ufeff# who\u2028may\n\nalice:$argon2id$v=19$…\nbob:$argon2id$v=19$…\n")
     lifecycle.print_how_to_use(config.load(tmp_path, {"BASIC_AUTH_USERS_FILE": "users", **given}))
     assert '-u "alice"' in capsys.readouterr().out
 

@@ -123,6 +123,24 @@ def test_traces_of_deleted_results_go_when_nobody_can_know_of_the_task_any_more(
     assert lab.expired == []
 
 
+@pytest.mark.parametrize(
+    ("kept_for_s", "gone_after_s"),
+    [(10 * DAY_S, STATUS_RETENTION_S), (2 * STATUS_RETENTION_S, 2 * STATUS_RETENTION_S), (0, None)],
+)
+def test_stems_of_a_run_without_a_manifest_go_by_age_where_results_do(lab, kept_for_s, gone_after_s):
+    # Its failure was told while the store was away, so nothing else names it. Another run stays as it is.
+    stray, other_run = f"out/{OTHER}/1/vocals.wav", f"out/{TASK_UUID}/2/vocals.wav"
+    age_s = 10_000 * DAY_S if gone_after_s is None else gone_after_s
+    lab.put(stray, age_s=age_s)
+    lab.put(other_run, age_s=age_s)
+    before = {*lab.bucket.bodies}
+    lab.sweep(kept_for_s)
+    assert lab.bucket.bodies.keys() == before
+    lab.now_s += 1
+    lab.sweep(kept_for_s)
+    assert before - lab.bucket.bodies.keys() == (set() if gone_after_s is None else {stray, other_run})
+
+
 def test_what_the_bucket_holds_is_counted_by_kind_and_what_others_keep_there_is_not(lab):
     ours = ("uploads/a/b/audio", "stage/t/p.1/vocals.wav", "cache/a/b.json", "batches/a/callback.json")
     for key in (*(f"out/{name}" for name in ours), "out/else", "x"):

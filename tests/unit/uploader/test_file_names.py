@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from common.storage.file_names import attachment
 from common.tasks.messages import Separated
 from tests.support.uploader.uploader_harness import TASK_UUID
 from uploader.file_names import content_disposition
@@ -84,10 +85,21 @@ def test_an_uploaded_files_name_is_taken_and_not_its_id():
     assert name_in(content_disposition(unnamed, "vocals", "flac")) == "song (vocals).flac"
 
 
-def test_programs_that_read_no_rfc_8187_get_a_name_too():
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("Ärzte 100% 🎧 (vocals).flac", "Arzte 100_ (vocals).flac"),
+        ("He said ＂Hi＂： live？.zip", "He said _Hi__ live_.zip"),
+        ("AC／DC＼ — live (vocals).flac", "AC_DC_ live (vocals).flac"),
+        ("x＂; filename=＂evil.exe.zip", "x_; filename=_evil.exe.zip"),
+        ("歌 (vocals).flac", "song (vocals).flac"),
+        ("歌.zip", "song.zip"),
+    ],
+)
+def test_programs_that_read_no_rfc_8187_get_a_name_too(name, expected):
     message = Message()
-    message["Content-Disposition"] = header_of("Ärzte 100% 🎧").partition("; filename*=")[0]
-    assert message.get_filename() == "Arzte 100_ (vocals).flac"
+    message["Content-Disposition"] = attachment(name).partition("; filename*=")[0]
+    assert message.get_filename() == expected
 
 
 def test_the_longest_names_of_all_fit_into_255_bytes():

@@ -1,15 +1,19 @@
 """How long the uploader keeps an uploaded song, and what it removes."""
 
+import threading
 from uuid import uuid4
 
 import pytest
 
 from common.storage.bucket import Bucket
+from common.storage.stage import LocalStage
 from common.storage.upload_record import Upload
 from common.storage.uploads import Uploads
 from common.tasks.messages import SeparationFailed
 from tests.support.memory_s3 import MemoryS3, error
+from tests.support.waiting import wait_for
 from uploader.songs import SongKeeper
+from uploader.sweep import Sweeper
 
 DAY_S = 24 * 3600.0
 MARK_KEPT_S = 8 * DAY_S
@@ -125,6 +129,23 @@ def test_unfinished_parts_and_songs_without_a_record_go_by_age(bench):
     assert bench.sweep_after(601) == 2
     assert bench.s3.keys == []
     assert len(bench.s3.parts) == 1
+
+
+def test_the_sweeper_removes_songs_also_where_the_stage_cannot_be_read(bench, tmp_path, caplog):
+    bench.upload()
+    bench.now_s += 2 * DAY_S
+    (tmp_path / "stage").write_text("no directory")
+    bucket = bench.uploads.bucket
+    sweeper = Sweeper(LocalStage(tmp_path / "stage"), bucket.multipart, "p/", DAY_S, songs=bench.keeper)
+    stopping = threading.Event()
+    thread = threading.Thread(target=sweeper.run, args=(stopping,))
+    thread.start()
+    try:
+        wait_for(lambda: not bench.s3.keys, 10, "the removal of the song")
+    finally:
+        stopping.set()
+        thread.join()
+    assert "the sweep failed" in caplog.text
 
 
 def test_a_result_of_an_address_asks_the_store_nothing(bench):

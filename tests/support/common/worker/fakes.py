@@ -20,12 +20,20 @@ from common.jobs.retry import Decision, GivenUp, Retry, RetryPolicy, RetrySchedu
 from common.jobs.settlement import JobRules
 from common.kafka.records import Message, Record
 from common.tasks import messages
-from common.tasks.job_status import NoOutbox, Outbox, Statuses
+from common.tasks.job_status import Outbox, Statuses
 from common.waiting import StopCheck
 from common.worker.lease import Assignment, Lease
 from common.worker.lease_table import LeaseTable
 
 TOPIC = "tasks"
+
+
+class NoOutbox:
+    """An Outbox that sends nothing, for jobs whose status nobody reads."""
+
+    def put(self, job: object, message: Message) -> None: ...
+
+    def drop(self, job: object) -> None: ...
 
 
 def record(offset: int, partition: int = 0, **fields) -> Record:

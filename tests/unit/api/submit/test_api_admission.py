@@ -110,6 +110,19 @@ def test_another_submission_under_the_same_key_is_refused_with_the_first_ones_ta
     assert refusals(client, "key_reused") == 1
 
 
+@pytest.mark.parametrize("body", [SONG, {"audio": "https://example.com/b.mp3"}])
+def test_the_key_of_a_deleted_task_is_refused_since_nothing_comes_of_it(body):
+    client = api()
+    first = client.generate(headers=KEY).json()["task_uuid"]
+    client.view.tell(
+        Status(task_uuid=UUID(first), submitted_at=1.0, state=State.SUCCEEDED, at=2.0, deleted_at=2.0)
+    )
+    again = client.generate(body, KEY)
+    problem = again.json()
+    assert (again.status, problem["error_code"], problem["task_uuid"]) == (409, "key_reused", first)
+    assert "deleted" in problem["error"]
+
+
 def test_a_task_of_an_earlier_version_is_taken_for_the_same():
     client = api()
     task_uuid = UUID(client.generate(headers=KEY).json()["task_uuid"])
