@@ -99,7 +99,7 @@ class ApiMetrics:
             ["kind"],
             registry=registry,
         )
-        for kind in ("tasks", "statuses", "deliveries", "workers"):
+        for kind in ("tasks", "statuses", "deliveries", "workers", "batches"):
             skipped.labels(kind)
         return cls(
             registry,
@@ -122,7 +122,7 @@ class ApiMetrics:
         self.registry.register(Reading(GaugeMetricFamily, "uvr_connections", "Open now.", [], numbers))
 
     def record_skipped(self, kind: str) -> None:
-        """`kind` is tasks, statuses, deliveries or workers."""
+        """`kind` is tasks, statuses, deliveries, workers or batches."""
         self.records_skipped.labels(kind).inc()
 
     def connection_ended(self, how: Ended, limit: Limit) -> None:

@@ -21,7 +21,7 @@ _MAX_PROCESSORS = 16
 _HEALTH_PORT_STEP = 10
 # The settings of the local stack itself, in addition to its ports.
 _OWN_SETTINGS = {"PROCESSORS", *service_settings.PROCESSOR_KEYS}
-
+_NEVER_EMPTY = {"BASIC_AUTH_USERNAME", "BASIC_AUTH_PASSWORD"}
 _HEALTH_PORTS = {"api": "API_PORT", "processor": "PROCESSOR_HEALTH_PORT", "uploader": "UPLOADER_HEALTH_PORT"}
 
 
@@ -220,7 +220,7 @@ def load(root: Path, environ: Mapping[str, str]) -> LocalConfig:
     """Loads the settings. Raises LocalError for an invalid `.env`, port or number of processors."""
     # An empty variable counts as unset, except an empty user or password, which the api rejects.
     every = {**env_file.read(root / ".env"), **environ}
-    given = {name: value for name, value in every.items() if value or name.startswith("BASIC_AUTH_")}
+    given = {name: value for name, value in every.items() if value or name in _NEVER_EMPTY}
     if "S3_ENDPOINT_URL" not in given:
         # They name an identity that the local store does not know, or a profile that may not exist.
         for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN"):

@@ -40,7 +40,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
     cache = make_result_cache(settings, lambda: engine.installed)
     metrics = _make_metrics(settings, engine)
     outbox = KafkaOutbox(lambda: status_producer(settings))
-    forks, cancels, stages = ForkServer(), Cancels(), StageWatch(stage)
+    forks, cancels, stages = ForkServer(), Cancels.of(settings), StageWatch(stage)
     control = control_reader(settings, cancels, stages)
     control.count_skipped(metrics.worker)
     service = Service(

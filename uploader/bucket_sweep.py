@@ -63,15 +63,16 @@ class BucketSweep:
         kept_for_s: float,
         expire: Expire,
         wall_clock: Callable[[], float] = time.time,
+        status_retention_s: float = STATUS_RETENTION_S,
     ):
         """Results older than `kept_for_s` seconds are given to `expire`; 0: they never are.
 
-        `wall_clock` gives seconds since the epoch.
+        `wall_clock` gives seconds since the epoch. Nothing is known of a task after `status_retention_s`.
         """
         self._bucket, self._prefix, self._kept_for_s = bucket, s3_prefix, kept_for_s
         # A run may still be under way, or its dead letter be replayed, as long as its status is known.
-        self._strays_kept_for_s = max(kept_for_s, STATUS_RETENTION_S) if kept_for_s else math.inf
-        self._expire, self._wall_clock = expire, wall_clock
+        self._strays_kept_for_s = max(kept_for_s, status_retention_s) if kept_for_s else math.inf
+        self._expire, self._wall_clock, self._status_retention_s = expire, wall_clock, status_retention_s
         self._last = _Found(0.0)
 
     def run(self, stopping: threading.Event) -> None:
@@ -128,7 +129,7 @@ class BucketSweep:
         if kind == "cache" and found.now_s - seen.modified_s > (self._kept_for_s or _CACHE_FOR_S):
             _take(found.useless, seen.key)
         # By then nothing of the batch is known any more, and no order to call can come.
-        if kind == "batches" and found.now_s - seen.modified_s > STATUS_RETENTION_S:
+        if kind == "batches" and found.now_s - seen.modified_s > self._status_retention_s:
             _take(found.useless, seen.key)
 
     def _end_task(self, found: _Found) -> None:
@@ -142,7 +143,7 @@ class BucketSweep:
         kept = {run: seen for run, seen in manifests.items() if seen.size_bytes > MAX_TOMBSTONE_BYTES}
         for run in manifests.keys() - kept.keys():
             # The task's status is forgotten by now, and no result can come as late as this.
-            if found.now_s - manifests[run].modified_s > STATUS_RETENTION_S:
+            if found.now_s - manifests[run].modified_s > self._status_retention_s:
                 _take(found.useless, manifests[run].key)
         # All runs go together: the status of an earlier run must not replace that of a later one.
         is_old = all(found.now_s - seen.modified_s > self._kept_for_s for seen in kept.values())

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from common.kafka.shared_news import news_consumer
+from common.kafka.topics import status_retention_s
 from common.observability import log
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
@@ -48,7 +49,7 @@ def main() -> int:
     register_disks(metrics.worker, {"output": settings.output_dir} if stage.mode == "path" else {})
     songs = _song_keeper(settings, storage)
     outbox = KafkaOutbox(lambda: status_producer(settings))
-    cancels = Cancels()
+    cancels = Cancels.of(settings)
     control = control_reader(settings, cancels)
     control.count_skipped(metrics.worker)
     bucket = BucketWatch(storage.check_bucket, time.monotonic)
@@ -134,7 +135,13 @@ def _make_bucket_sweep(
     settings: UploaderSettings, storage: Storage, outbox: KafkaOutbox, metrics: UploaderMetrics
 ) -> BucketSweep:
     expire = expire_by(outbox, settings.kafka_result_topic)
-    sweep = BucketSweep(storage.bucket, settings.s3_prefix, settings.result_retention_s, expire)
+    sweep = BucketSweep(
+        storage.bucket,
+        settings.s3_prefix,
+        settings.result_retention_s,
+        expire,
+        status_retention_s=status_retention_s(settings),
+    )
     metrics.read_bucket(sweep.bytes_by_kind, sweep.objects_by_kind)
     return sweep
 

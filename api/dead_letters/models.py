@@ -17,7 +17,9 @@ class LetterSummary(BaseModel):
 
     id: str = Field(description="partition and offset in the topic, such as `3/17`")
     written_at: float
-    kind: str = Field(description="task, result, callback, redelivery, deletion or undecodable")
+    kind: str = Field(
+        description="task, result, callback, redelivery, deletion, batch, hook test or undecodable"
+    )
     task_uuid: UUID | None = None
     run: int | None = None
     name: str | None = Field(

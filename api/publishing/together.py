@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Protocol
 from uuid import uuid4
 
 from kafka.errors import KafkaError
 
+from api.publishing.one_thread import OneThread
 from api.publishing.publisher import PublisherUnavailable
 from common.kafka.records import Message
 from common.kafka.transaction import TransactionalProducer
@@ -26,6 +27,8 @@ class TogetherPublisher(Protocol):
 class KafkaTogether:
     """A TogetherPublisher with a thread of its own, since each step of a transaction blocks.
 
+    It blocks for as long as the broker is away, and the api must be able to stop meanwhile.
+
     Each transaction has a new producer and a new id, which costs some 50 ms: none has to be mended, and none
     carries what another one left. The broker ends the transaction of an api that has died after
     KAFKA_TRANSACTION_TIMEOUT_MS.
@@ -34,7 +37,7 @@ class KafkaTogether:
     def __init__(self, connect: Callable[[], TransactionalProducer], ack_timeout_s: float):
         """`connect` may block and raise."""
         self._connect, self._ack_timeout_s = connect, ack_timeout_s
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="kafka-batch")
+        self._thread = OneThread("kafka-batch")
 
     @classmethod
     def of(cls, settings: TransactionSettings, ack_timeout_s: float) -> "KafkaTogether":
@@ -45,7 +48,7 @@ class KafkaTogether:
 
     async def publish(self, messages: Sequence[Message]) -> None:
         # Cancelled by the time-out, it is not begun: who was told "not queued" must not see it appear later.
-        sending = self._thread.submit(self._publish, messages)
+        sending = self._thread.submit(partial(self._publish, messages))
         try:
             async with asyncio.timeout(self._ack_timeout_s):
                 await asyncio.wrap_future(sending)
@@ -55,7 +58,7 @@ class KafkaTogether:
             raise PublisherUnavailable(str(error) or type(error).__name__) from error
 
     def close(self) -> None:
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._thread.close()
 
     def _publish(self, messages: Sequence[Message]) -> None:
         producer = self._connect()

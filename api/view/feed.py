@@ -22,7 +22,7 @@ from api.view.reader import Reader
 from api.view.store import Batch, Store
 from common.kafka import lanes
 from common.kafka.groupless import Source, TopicMissing, partitions_of, topic_source
-from common.kafka.topics import STATUS_RETENTION_S
+from common.kafka.topics import status_retention_s
 from common.observability.repeats import Repeats
 from common.settings.schema import KafkaSettings
 from common.tasks import messages
@@ -83,6 +83,7 @@ class Feed:
         }
         self._topics = tuple(self._kinds)
         self._bootstrap = settings.kafka_bootstrap_servers
+        self._retention_s = status_retention_s(settings)
         self._store, self._reader, self._read_position, self._changes = store, reader, read_position, changes
         self._connect, self._wall_clock, self._skipped = connect, wall_clock, skipped
         self._repeats = Repeats()
@@ -241,7 +242,7 @@ class Feed:
                 batch.workers.append(messages.decode_worker_seen(value))
 
     def _prune(self) -> None:
-        self._store.prune(self._wall_clock() - STATUS_RETENTION_S)
+        self._store.prune(self._wall_clock() - self._retention_s)
 
 
 def source(settings: KafkaSettings) -> KafkaConsumer:

@@ -9,6 +9,7 @@ from common.deadletter import dead_letter, marks
 from common.deadletter.dead_letter import DeadLetter, LetterId
 from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
+from common.tasks.messages import Deletion
 
 K = TypeVar("K")
 Place = tuple[float, LetterId]
@@ -72,6 +73,9 @@ class Mailbox:
                 if most is not None and len(found) >= 2 * max(most, _MIN_HELD):
                     found = sorted(found, key=place, reverse=True)[: max(most, _MIN_HELD)]
                     cut_at = place(found[-1])
+        if cut_at is not None:
+            # What is behind the cut is on a later page, together with what was left out there.
+            found = [letter for letter in found if place(letter) >= cut_at]
         box = cls((), runs, by_letter, by_task, cut_at)
         kept = [letter for letter in found if with_replayed or box.replayed_as(letter) is None]
         kept.sort(key=place, reverse=True)
@@ -81,10 +85,15 @@ class Mailbox:
         return replace(box, letters=tuple(kept))
 
     def replayed_as(self, letter: DeadLetter) -> int | None:
-        """Returns the run that replaced the letter: its own replay or a later run of its task; else None."""
+        """Returns the run that replaced the letter: its own replay or a later run of its task; else None.
+
+        A deletion is replaced by its own replay alone.
+        """
         if letter.message is None:
             return None
         own = self.replayed_letters.get(letter.id)
+        if isinstance(letter.message, Deletion):
+            return own  # no run of a task does what a deletion was to do
         run = max(own or 0, self.replayed_tasks.get(letter.message.task_uuid, 0))
         # The letter's own replay counts even if its run is not later: a redelivery keeps its run.
         return run if own is not None or run > letter.message.run else None

@@ -1,6 +1,7 @@
 """Creates the topics with explicit settings, so that the broker's auto-creation is never needed."""
 
 import logging
+import math
 
 from kafka.admin import KafkaAdminClient, NewTopic
 from kafka.errors import NoError, TopicAlreadyExistsError, for_code
@@ -67,11 +68,16 @@ def _topic(name: str, settings: KafkaSettings) -> NewTopic:
     )
 
 
+def status_retention_s(settings: KafkaSettings) -> int:
+    """Returns for how long Kafka keeps a task's statuses and cancels, in whole seconds."""
+    return max(STATUS_RETENTION_S, math.ceil(settings.kafka_retention_ms / 1000))
+
+
 def _configuration(name: str, settings: KafkaSettings) -> dict[str, str]:
     if name in (settings.kafka_status_topic, settings.kafka_control_topic, settings.kafka_batch_topic):
         # Never shorter than the tasks' retention: a task that outlives its final status would be shown as
         # queued again, and a task that outlives its cancel would be done.
-        retention_ms = max(STATUS_RETENTION_S * 1000, settings.kafka_retention_ms)
+        retention_ms = status_retention_s(settings) * 1000
         return {"cleanup.policy": "compact,delete", "retention.ms": str(retention_ms)}
     if name == settings.kafka_models_topic:
         # Processors announce themselves each minute, so what is old is of nobody. Only closed segments are

@@ -10,13 +10,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
 from common.errors import CrashError, ErrorCode, PermanentError, TransientError
 from common.jobs.handler import JobContext
 from common.jobs.places import Claim
-from common.kafka.topics import STATUS_RETENTION_S
+from common.kafka.topics import STATUS_RETENTION_S, status_retention_s
+from common.settings.schema import KafkaSettings
 from common.tasks.messages import Cancel
 from common.waiting import StopCheck
 
@@ -46,15 +47,24 @@ class Cancels:
         wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = _PATIENCE_S,
+        retention_s: float = STATUS_RETENTION_S,
     ):
-        """`patience_s`: how long all jobs together are held up, in seconds, while cancels may be unknown."""
+        """`patience_s`: how long all jobs together are held up, in seconds, while cancels may be unknown.
+
+        `retention_s`: no task is as old as that.
+        """
         self._wall_clock, self._clock, self._patience_s = wall_clock, clock, patience_s
+        self._retention_s = retention_s
         # Each task's highest cancelled run, with the time at which its first cancel was read; in that order.
         self._runs: dict[UUID, tuple[int, float]] = {}
         self._lock = threading.Lock()
         self._all_known = threading.Event()
         self._all_known.set()
         self._waiting_since_s: float | None = None
+
+    @classmethod
+    def of(cls, settings: KafkaSettings) -> Self:
+        return cls(retention_s=status_retention_s(settings))
 
     def add(self, cancel: Cancel) -> None:
         with self._lock:
@@ -114,7 +124,7 @@ class Cancels:
     def _forget_old_ones(self) -> None:
         """Forgets the oldest cancels when the topic has dropped them, too: their tasks are gone."""
         for task_uuid, (_, heard_s) in list(itertools.islice(self._runs.items(), _FORGOTTEN_AT_ONCE)):
-            if self._clock() - heard_s > STATUS_RETENTION_S:
+            if self._clock() - heard_s > self._retention_s:
                 del self._runs[task_uuid]
 
 

@@ -1,7 +1,11 @@
 """The api's `/metrics`: sums that anyone may see, and nobody's name, address or task in them."""
 
+import re
+
 import pytest
 
+from api.view.feed import Feed
+from common.settings.schema import KafkaSettings
 from tests.support.api.api_client import SONG, ApiClient, MemoryPublisher, basic
 from tests.support.common.observability.exposition import Exposition
 
@@ -85,6 +89,13 @@ def test_sign_ins_that_are_refused_are_counted_by_why():
 @pytest.mark.parametrize(("away", "ready"), [("", 1), ("gone", 0)])
 def test_readiness_is_a_number(away, ready):
     assert shown(ApiClient(MemoryPublisher(away=away))).value("uvr_ready", service="api") == ready
+
+
+def test_each_kind_of_record_that_the_view_reads_has_its_count_of_skipped_ones_from_the_start():
+    feed = Feed(KafkaSettings(), *[None] * 5)
+    kinds = {*feed._kinds.values()}
+    text = ApiClient(MemoryPublisher()).request("GET", "/metrics").body.decode()
+    assert {*re.findall(r'uvr_view_records_skipped_total\{kind="(\w+)"\} 0', text)} == kinds
 
 
 def test_nothing_of_a_user_a_song_or_a_task_is_shown():

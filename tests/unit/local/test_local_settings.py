@@ -123,6 +123,14 @@ def test_the_environment_wins_over_the_file(tmp_path):
     assert loaded.ports["DEMO_PORT"] == 8200
 
 
+def test_an_example_without_a_value_sets_nothing(tmp_path):
+    lines = [f"{name}=\n" for name, value in _examples().items() if not value]
+    assert "BASIC_AUTH_USERS_FILE=\n" in lines
+    without = config.load(tmp_path, {})
+    (tmp_path / ".env").write_text("".join(lines))
+    assert config.load(tmp_path, {}) == without
+
+
 def test_a_port_that_is_none_or_taken_twice_is_named(tmp_path):
     with pytest.raises(LocalError, match="S3_PORT: expected a port from 1 to 65535"):
         config.load(tmp_path, {"S3_PORT": "http"})

@@ -235,6 +235,20 @@ def test_topics_that_are_shorter_than_what_was_read_are_others(start, path):
     assert known(path) == [3]
 
 
+@pytest.mark.parametrize(("retention_days", "is_kept"), [(7, False), (60, True)])
+def test_a_task_is_known_for_as_long_as_kafka_keeps_its_status(path, retention_days, is_kept):
+    day_s, log, read_position = 86400.0, Log(), ReadPosition()
+    log.records[TASKS] = [task(1)]
+    settings = KafkaSettings(kafka_retention_ms=round(retention_days * day_s * 1000))
+    for _ in range(2):  # what a file holds is pruned before it is read on
+        parts = (settings, Store(path), Reader(path), read_position, Changes(), log.connect)
+        feed = Feed(*parts, wall_clock=lambda: 9e9 + 40 * day_s)
+        feed.start()
+        wait_for(lambda: read_position.caught_up, 20, "end of the topics")
+        feed.stop()
+    assert (Reader(path).find(UUID(int=1)) is not None) == is_kept
+
+
 @pytest.mark.parametrize(
     ("count", "is_watched", "rest_s"),
     [(1, False, _REST_S), (_MANY_RECORDS, False, _LONG_REST_S), (_MANY_RECORDS, True, _REST_S)],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import random
 import re
 from functools import partial
 from uuid import UUID
@@ -14,7 +15,7 @@ from common.deadletter.plan import Filter, Outdone, Refused, Replay, Replayed, p
 from common.jobs import dead_letters, retry
 from common.kafka.records import Record
 from common.settings.schema import KafkaSettings
-from common.tasks.messages import Redelivery, Task
+from common.tasks.messages import Deletion, Redelivery, State, Task
 from tests.support.common.deadletter.dead_letters import (
     DEAD,
     NOW_S,
@@ -198,6 +199,21 @@ def test_a_replayed_redelivery_takes_the_place_of_no_other_letter_of_its_run():
     assert decisions[0].run == 2
 
 
+def test_no_run_of_a_task_takes_the_place_of_its_deletion():
+    deletion = Deletion(task_uuid=ONE, run=1, requested_at=3.0, owner="alice", state=State.SUCCEEDED)
+    records = [
+        letter_record(separated().to_bytes(), 1, topic=RESULTS, code="callback_failed"),
+        letter_record(deletion.to_bytes(), 2, topic=RESULTS, code="storage_error"),
+        mark(1, 2, 3),
+    ]
+    _, decision = planned(*records)
+    again, its_mark = decision.messages(DEAD)
+    assert Deletion.model_validate_json(again.value) == deletion
+    box = Mailbox.of(records, SETTINGS, with_replayed=False)
+    assert [letter.kind for letter in box.letters] == ["deletion"]
+    assert planned(*records, at(4, its_mark))[1] == Replayed(decision.letter, 1)
+
+
 def test_a_run_is_above_all_that_are_known_of_its_task():
     records = letter_record(task().to_bytes(), 1), mark(1, 2, 2), mark(1, 7, 3), mark(1, 9, 4, OTHER)
     (decision,) = planned(*records, again=True)
@@ -229,10 +245,13 @@ def test_filters_take_what_meets_all_of_them(wanted, offsets):
     assert [d.letter.id.offset for d in planned(*records, wanted=wanted)] == offsets
 
 
-def test_of_many_letters_the_newest_are_kept_and_what_was_left_out_is_behind_a_place():
+@pytest.mark.parametrize("seed", [None, 1, 2, 3])
+def test_of_many_letters_the_newest_are_kept_and_what_was_left_out_is_behind_a_place(seed):
     tasks = [task(UUID(int=number)) for number in range(1, 1201)]
     found = [letter_record(one.to_bytes(), number) for number, one in enumerate(tasks)]
     found += [mark(number, 2, 2000 + number, tasks[number].task_uuid) for number in range(700, 1200)]
+    if seed is not None:  # partitions are read one after another, so older letters may come after newer ones
+        random.Random(seed).shuffle(found)
     seen: list[int] = []
     cut_at = (math.inf, LetterId(0, 0))
     while cut_at is not None:

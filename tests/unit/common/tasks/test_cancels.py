@@ -7,6 +7,8 @@ import pytest
 
 from common.errors import Cancelled, CrashError, ErrorCode, PermanentError, TransientError
 from common.jobs.handler import JobContext
+from common.kafka.topics import status_retention_s
+from common.settings.schema import KafkaSettings
 from common.tasks.cancels import Cancels
 from common.tasks.messages import Cancel, Task
 from tests.support.common.worker.fakes import FakeContext, InThread
@@ -155,11 +157,13 @@ def test_jobs_do_not_wait_for_ever_and_not_one_after_another():
     assert second.result() is None
 
 
-def test_cancels_of_tasks_that_are_long_gone_take_no_memory():
+@pytest.mark.parametrize(("kafka_days", "kept_days"), [(7, 30), (60, 60)])
+def test_cancels_of_tasks_that_are_long_gone_take_no_memory(kafka_days, kept_days):
     now_s = [0.0]
-    cancels = Cancels(clock=lambda: now_s[0])
+    settings = KafkaSettings(kafka_retention_ms=kafka_days * DAY_S * 1000)
+    cancels = Cancels(clock=lambda: now_s[0], retention_s=status_retention_s(settings))
     for number in range(100):
         now_s[0] = number * DAY_S
         cancels.add(cancel(number))
     ended = [number for number in range(100) if begin(cancels, task(number)) == "cancelled"]
-    assert ended == list(range(69, 100))
+    assert ended == list(range(99 - kept_days, 100))
