@@ -38,8 +38,8 @@ def for_curl(config: LocalConfig) -> str:
 def _first_user(config: LocalConfig) -> str:
     """Returns the first user in BASIC_AUTH_USERS_FILE; empty if it is unreadable, which the api reports."""
     try:
-        lines = (config.root / config.given["BASIC_AUTH_USERS_FILE"]).read_text().splitlines()
+        text = (config.root / config.given["BASIC_AUTH_USERS_FILE"]).read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError):
         return ""
-    names = (line.strip().partition(":")[0] for line in lines)
+    names = (line.strip().partition(":")[0] for line in text.split("\n"))
     return next((name for name in names if name and not name.startswith("#")), "")

@@ -162,7 +162,7 @@ class _LogFollower:
                 data = file.read()
             whole = data[: data.rfind(b"\n") + 1]
             self._offsets[path] = offset + len(whole)
-            for line in whole.decode(errors="replace").splitlines():
+            for line in whole.decode(errors="replace").split("\n"):
                 _, is_about_task, message = line.partition(self._task)
                 if is_about_task:
                     say(f"  {path.stem:9} {_REQUEST_ID.sub('', message)}")

@@ -37,4 +37,5 @@ def _line_of(binding: Binding) -> int:
     """The line of the setting itself: python-dotenv counts the empty lines above as part of the setting."""
     text = binding.original.string
     above = text[: len(text) - len(text.lstrip())]
-    return binding.original.line + len(above.splitlines())
+    # As python-dotenv counts: str.splitlines would count U+2028 and form feeds too.
+    return binding.original.line + len(re.findall(r"\r\n|\n|\r", above))

@@ -110,5 +110,5 @@ def last_line(path: Path) -> str:
         return ""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - 8192))
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+        lines = [line.strip() for line in file.read().decode(errors="replace").split("\n")]
     return next((line for line in reversed(lines) if line), "")

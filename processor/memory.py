@@ -1,6 +1,7 @@
 """Steers the kernel's out-of-memory killer to child processes, and tells whether it has killed one."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -27,7 +28,7 @@ def kill_count() -> int | None:
 
     Without a control group the count is the whole machine's. Returns None where the kernel has no count.
     """
-    return count_in(_counters(_MEMBERSHIP.read_text(), _GROUPS))
+    return count_in(_counters(os.fsdecode(_MEMBERSHIP.read_bytes()), _GROUPS))
 
 
 def count_in(files: Iterator[Path]) -> int | None:
@@ -53,7 +54,8 @@ def _counters(membership: str, groups: Path) -> Iterator[Path]:
 
     A container sees its own group at the root of the mount, whatever path `membership` gives.
     """
-    for line in membership.splitlines():
+    # Cut at LF alone: str.splitlines would cut a group's name at U+2028 or U+0085.
+    for line in filter(None, membership.split("\n")):
         hierarchy, controllers, path = line.split(":", 2)
         if hierarchy == "0":
             yield groups / path.lstrip("/") / "memory.events"

@@ -193,7 +193,7 @@ class House:
     def logs(self) -> Iterator[tuple[str, str]]:
         """Yield each service's name with each line of its log, from all its runs."""
         for name, service in self.services.items():
-            for line in service.log().splitlines():
+            for line in service.log().split("\n"):
                 yield name, line
 
     def _watch(self, resident: _Resident) -> None:
@@ -231,5 +231,4 @@ class House:
 
 
 def _last_line(process: ManagedProcess) -> str:
-    lines = process.output().strip().splitlines()
-    return lines[-1] if lines else "no output"
+    return process.output().strip().split("\n")[-1] or "no output"

@@ -19,7 +19,8 @@ _HASH = re.compile(
 def read_users(path: Path) -> dict[str, str]:
     """Return Argon2 hashes by users' names. Raise ValueError with the number of a bad line, not its text."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        # Cut at line ends alone: str.splitlines would cut a comment at U+2028 or U+0085.
+        lines = path.read_text("utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         why = (isinstance(error, OSError) and error.strerror) or "it is not UTF-8"
         raise ValueError(f"BASIC_AUTH_USERS_FILE {path} cannot be read: {why}") from None

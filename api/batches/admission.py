@@ -1,6 +1,5 @@
 """Admits batches: each whole or not at all, once for each Idempotency-Key, and only if all of it has room."""
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -103,30 +102,13 @@ class BatchAdmission:
         for task in tasks:
             self._view.backlog.enter(task.task_uuid, task.user)
         try:
-            ready = await self._with_songs(tasks)
-            await self._publisher.publish(records_of(batch, ready, self._settings))
+            async with self._admission.songs.kept(tasks, refuse_item) as ready:
+                await self._publisher.publish(records_of(batch, ready, self._settings))
         except BaseException:
             for task in tasks:
                 self._view.backlog.leave(task.task_uuid)
             raise
         Failpoint.API_ACKNOWLEDGED.reach()
-
-    async def _with_songs(self, tasks: Sequence[Task]) -> list[Task]:
-        """Return the tasks with the names of their uploads' files. The uploads are kept for them from now on.
-
-        Uploads of a batch that is not published all the same leave their marks to the sweep of the uploaders.
-        """
-        ready = list(tasks)
-        wanted = [index for index, task in enumerate(tasks) if upload_id_of(task.audio) is not None]
-        calls = (self._admission.with_song(tasks[index]) for index in wanted)
-        found = await asyncio.gather(*calls, return_exceptions=True)
-        for index, task in zip(wanted, found, strict=True):
-            if isinstance(task, ProblemError):
-                refuse_item(index, task)
-            if isinstance(task, BaseException):
-                raise task
-            ready[index] = task
-        return ready
 
 
 def _check_each(tasks: Sequence[Task], check: Callable[[Task], None]) -> None:

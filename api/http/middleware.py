@@ -1,5 +1,6 @@
 """Gives every request an id, a line in the log, safe headers, and an answer whatever happens."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -47,7 +48,8 @@ class EveryRequest:
         headers = headers_of(scope)
         request_id, began_s, status = _request_id(headers), self._clock(), 0
         begin_state(scope)
-        routed = _as_get(scope)
+        routed, is_head = _as_get(scope), scope["method"] == "HEAD"
+        send = _head_alone(send) if is_head else send
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -62,9 +64,12 @@ class EveryRequest:
                 await (_refusal(scope, headers) or self._app)(routed, receive, send_with_headers)
             except Exception:
                 log.exception("unexpected error")
-                if status:  # an answer has begun: the server closes the connection
+                if not status:
+                    await problem(500, UNEXPECTED_ERROR)(scope, receive, send_with_headers)
+                elif (
+                    not is_head
+                ):  # an answer has begun, and is not complete: the server closes the connection
                     raise
-                await problem(500, UNEXPECTED_ERROR)(scope, receive, send_with_headers)
             finally:
                 self._metrics.answered(routed, status)
                 _log(scope, status, (self._clock() - began_s) * 1000)
@@ -77,8 +82,25 @@ def _safe_beside(own: Iterable[tuple[bytes, bytes]]) -> Sequence[tuple[bytes, by
 
 
 def _as_get(scope: Scope) -> Scope:
-    """Route HEAD as GET: the server leaves the body out."""
+    """Route HEAD as GET; `_head_alone` leaves the body out."""
     return {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+
+
+def _head_alone(send: Send) -> Send:
+    """End the answer with its head, which keeps the headers of GET.
+
+    The server then says that the client has gone, by which streams end. Otherwise the next request on the
+    connection would wait for the end of a stream that nobody gets.
+    """
+
+    async def send_head(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await send(message)
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        else:
+            await asyncio.sleep(0)  # a stream that never waits for anything is ended here
+
+    return send_head
 
 
 def _refusal(scope: Scope, headers: IndexedHeaders) -> ASGIApp | None:

@@ -32,7 +32,7 @@ class Session(Protocol):
     def send(self, message: Sendable, confirmed: Confirmed) -> None:
         """Call `confirmed` once, from any thread: with None after the broker's ack, else with the error.
 
-        May block for a moment. May raise KafkaError instead of calling.
+        May block for a moment. May raise KafkaError instead of calling: the message is not sent then.
         """
 
     def flush(self) -> None:

@@ -8,11 +8,26 @@ from queue import Empty, SimpleQueue
 
 from api.publishing.kafka_session import Sendable, Session
 
-_Waiting = tuple[Sendable, asyncio.Future[None]]
+
+class Confirmation(asyncio.Future[None]):
+    """Is done once the message is confirmed, or has failed.
+
+    `is_begun` is set by the outbox's thread before it looks whether the confirmation is done, and may be read
+    once it is. So a message whose confirmation is done and was not begun is never sent.
+    """
+
+    is_begun = False
+
+
+_Waiting = tuple[Sendable, Confirmation]
 
 
 class NotConfirmed(Exception):
-    """The session has given the message up."""
+    """The session has given the message up. Kafka may have stored it."""
+
+
+class NotTaken(NotConfirmed):
+    """The session has not taken the message: it is not sent."""
 
 
 class Outbox:
@@ -26,22 +41,22 @@ class Outbox:
     def __init__(self, session: Session, loop: asyncio.AbstractEventLoop):
         self._session, self._loop = session, loop
         self._queue: SimpleQueue[_Waiting | None] = SimpleQueue()
-        self._answers: deque[tuple[asyncio.Future[None], BaseException | None]] = deque()
+        self._answers: deque[tuple[Confirmation, NotConfirmed | None]] = deque()
         # Of the event loop: what waits for its answer, and until when. One timer serves all: a timer for each
         # message would cost as much as its way to the thread.
-        self._due: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._due: deque[tuple[float, Confirmation]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._is_settling = False
         self._thread = threading.Thread(target=self._run, name="kafka-send", daemon=True)
         self._thread.start()
 
-    def put(self, message: Sendable, due_s: float) -> asyncio.Future[None]:
+    def put(self, message: Sendable, due_s: float) -> Confirmation:
         """Return a future that is done once the message is confirmed, or fails with NotConfirmed.
 
         It fails with TimeoutError at `due_s` of the clock of the loop, or later if an earlier message is due
         later. A message whose future has failed or is cancelled before its turn is not sent.
         """
-        result: asyncio.Future[None] = self._loop.create_future()
+        result = Confirmation(loop=self._loop)
         self._due.append((due_s, result))
         if self._timer is None:
             self._timer = self._loop.call_at(due_s, self._look_at_due)
@@ -71,15 +86,16 @@ class Outbox:
                 group.append(self._queue.get_nowait())
         return group
 
-    def _send(self, message: Sendable, result: asyncio.Future[None]) -> None:
+    def _send(self, message: Sendable, result: Confirmation) -> None:
+        result.is_begun = True
         if result.done():  # nobody waits any more: the client was told that the message is not queued
             return
         try:
-            self._session.send(message, lambda error: self._answered(result, error))
+            self._session.send(message, lambda error: self._answered(result, _given_up(error)))
         except Exception as error:  # noqa: BLE001 (whatever a client raises, the next message may fare better)
-            self._answered(result, error)
+            self._answered(result, NotTaken(describe(error)))
 
-    def _answered(self, result: asyncio.Future[None], error: BaseException | None) -> None:
+    def _answered(self, result: Confirmation, error: NotConfirmed | None) -> None:
         """Let the event loop settle the result. May be called from any thread."""
         self._answers.append((result, error))
         # After the line above: a `_settle` that has yet to begin takes this answer, too.
@@ -107,9 +123,13 @@ class Outbox:
             if error is None:
                 result.set_result(None)
             else:
-                result.set_exception(NotConfirmed(describe(error)))
+                result.set_exception(error)
         while self._due and self._due[0][1].done():
             self._due.popleft()
+
+
+def _given_up(error: BaseException | None) -> NotConfirmed | None:
+    return None if error is None else NotConfirmed(describe(error))
 
 
 def describe(error: BaseException) -> str:

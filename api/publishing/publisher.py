@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from kafka.errors import KafkaError
 
 from api.publishing.kafka_session import Sendable, Session
-from api.publishing.outbox import NotConfirmed, Outbox, describe
+from api.publishing.outbox import NotConfirmed, NotTaken, Outbox, describe
 from common.observability.health import Check
 from common.waiting import Backoff
 
@@ -19,11 +19,16 @@ log = logging.getLogger(__name__)
 
 _MAX_WAITING = 2000
 _PROBE_INTERVAL_S = 5.0
+_LATE = "Kafka did not confirm in time"
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 2.0
 
 
 class PublisherUnavailable(Exception):
     """The message was not confirmed in time. It may take effect nevertheless, if Kafka has stored it."""
+
+
+class NotSent(PublisherUnavailable):
+    """The message was not sent, and will not be."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class TaskPublisher(Protocol):
     async def start(self) -> None: ...
 
     async def publish(self, message: Sendable) -> None:
-        """Return once the message is safely stored. Raise PublisherUnavailable."""
+        """Return once the message is safely stored. Raise PublisherUnavailable; NotSent is one."""
 
     def check(self) -> Check:
         """Say whether tasks can be queued. Asks nobody: the answer is already known."""
@@ -82,33 +87,39 @@ class KafkaPublisher:
 
     async def publish(self, message: Sendable) -> None:
         if self._waiting >= self._max_waiting:
-            raise PublisherUnavailable("too many tasks wait for Kafka")
+            raise NotSent("too many tasks wait for Kafka")
         self._waiting += 1
-        due_s, connection = self._loop.time() + self._ack_timeout_s, self._connection
         try:
-            if connection is not None:
-                await connection.outbox.put(message, due_s)
-            else:
-                connection = await self._connected_by(due_s)
-                # With a time-out of its own: the outbox may have messages already that are due later.
-                async with asyncio.timeout_at(due_s):
-                    await connection.outbox.put(message, due_s)
-        except TimeoutError:
-            reason = "Kafka did not confirm in time" if connection else self._reason
-            self._lost(connection, reason)
-            raise PublisherUnavailable(reason) from None
-        except NotConfirmed as error:
-            self._lost(connection, str(error))
-            raise PublisherUnavailable(str(error)) from error
+            await self._deliver(message, self._loop.time() + self._ack_timeout_s)
         finally:
             self._waiting -= 1
 
+    async def _deliver(self, message: Sendable, due_s: float) -> None:
+        connection = self._connection
+        # The outbox's own time-out is too late for who had to wait: it may have messages that are due later.
+        own_due_s = due_s if connection is None else None
+        connection = connection or await self._connected_by(due_s)
+        sent = connection.outbox.put(message, due_s)
+        try:
+            async with asyncio.timeout_at(own_due_s):
+                await sent
+        except TimeoutError:
+            self._lost(connection, _LATE)
+            raise (PublisherUnavailable if sent.is_begun else NotSent)(_LATE) from None
+        except NotConfirmed as error:
+            self._lost(connection, str(error))
+            kind = NotSent if isinstance(error, NotTaken) else PublisherUnavailable
+            raise kind(str(error)) from error
+
     async def _connected_by(self, due_s: float) -> _Connection:
-        """Return the next connection. Raise TimeoutError at `due_s` of the loop's clock."""
-        async with asyncio.timeout_at(due_s):
-            while (connection := self._connection) is None:
-                await self._connected.wait()
-            return connection
+        """Return the next connection. Raise NotSent at `due_s` of the loop's clock."""
+        try:
+            async with asyncio.timeout_at(due_s):
+                while (connection := self._connection) is None:
+                    await self._connected.wait()
+                return connection
+        except TimeoutError:
+            raise NotSent(self._reason) from None
 
     async def close(self) -> None:
         self._stop.set()

@@ -1,6 +1,7 @@
 """Publishes several messages in one Kafka transaction: all of them, or none."""
 
 import asyncio
+import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
@@ -9,7 +10,7 @@ from uuid import uuid4
 from kafka.errors import KafkaError
 
 from api.publishing.one_thread import OneThread
-from api.publishing.publisher import PublisherUnavailable
+from api.publishing.publisher import NotSent, PublisherUnavailable
 from common.kafka.records import Message
 from common.kafka.transaction import TransactionalProducer
 from common.settings.schema import TransactionSettings
@@ -19,7 +20,10 @@ _TRANSACTIONAL_ID = "uvr_batch-"
 
 class TogetherPublisher(Protocol):
     async def publish(self, messages: Sequence[Message]) -> None:
-        """Return once all messages are stored. Raise PublisherUnavailable: all may be stored, or none is."""
+        """Return once all messages are stored.
+
+        Raise NotSent if none is, and another PublisherUnavailable if all may be stored, or none.
+        """
 
     def close(self) -> None: ...
 
@@ -47,22 +51,30 @@ class KafkaTogether:
         return cls(connect, ack_timeout_s)
 
     async def publish(self, messages: Sequence[Message]) -> None:
-        # Cancelled by the time-out, it is not begun: who was told "not queued" must not see it appear later.
-        sending = self._thread.submit(partial(self._publish, messages))
+        # Taken once: by the thread before it sends, or by who gives up before that. Who was told "not queued"
+        # while Kafka was away must not see it appear later.
+        turn = threading.Lock()
+        sending = self._thread.submit(partial(self._publish, messages, turn))
         try:
             async with asyncio.timeout(self._ack_timeout_s):
                 await asyncio.wrap_future(sending)
         except TimeoutError:
-            raise PublisherUnavailable("Kafka did not confirm in time") from None
+            raise _failure(turn)("Kafka did not confirm in time") from None
         except (KafkaError, OSError, ValueError) as error:
-            raise PublisherUnavailable(str(error) or type(error).__name__) from error
+            raise _failure(turn)(str(error) or type(error).__name__) from error
 
     def close(self) -> None:
         self._thread.close()
 
-    def _publish(self, messages: Sequence[Message]) -> None:
+    def _publish(self, messages: Sequence[Message], turn: threading.Lock) -> None:
         producer = self._connect()
         try:
-            producer.publish(messages)
+            if turn.acquire(blocking=False):
+                producer.publish(messages)
         finally:
             producer.discard()
+
+
+def _failure(turn: threading.Lock) -> type[PublisherUnavailable]:
+    """Return what to raise about messages that are not confirmed, and let them not be sent from now on."""
+    return NotSent if turn.acquire(blocking=False) else PublisherUnavailable

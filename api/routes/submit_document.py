@@ -196,7 +196,8 @@ ANSWERS: Answers = {
     503: problem_answer(
         503,
         "Kafka has not confirmed the task in time. It may be processed nevertheless: with an "
-        "`Idempotency-Key` a repeated request is the same task. Or the store cannot be used "
+        "`Idempotency-Key` a repeated request is the same task. If it was not sent, as while Kafka is away, "
+        "nothing of a form is kept. Or the store cannot be used "
         "(`store_unavailable`), or too many sign-ins are being checked",
         NOT_QUEUED,
         Retry_After=SECONDS,

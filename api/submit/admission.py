@@ -13,15 +13,15 @@ from api.limits.quotas import Quotas, later, retry_after_s
 from api.metrics import ApiMetrics, TaskRefusal
 from api.offers.checking import Offers
 from api.problems import ProblemError
-from api.publishing.publisher import PublisherUnavailable, TaskPublisher
+from api.publishing.publisher import NotSent, TaskPublisher
 from api.submit.earlier import EarlierSubmissions
+from api.submit.songs import Songs
 from api.submit.submission import song_of
 from api.uploads.gate import UploadGate
 from api.view.task_view import TaskView, ViewUnavailable
 from common.failpoint import Failpoint
 from common.settings.schema import ApiSettings
 from common.tasks.messages import Status, Task
-from common.tasks.messages.task import upload_id_of
 
 # How long to look for an earlier request. It need not be found: the uploader merges both tasks anyway.
 _PATIENCE_S = 1.0
@@ -49,8 +49,8 @@ class Admission:
     ):
         self._publisher, self._view, self._metrics, self._offers = publisher, view, metrics, offers
         self._max_of_all, self._max_of_user = settings.max_queued_tasks, settings.max_queued_tasks_per_user
-        self._uploads, self._quotas = uploads, quotas
-        self.earlier = EarlierSubmissions(uploads, metrics)
+        self._quotas = quotas
+        self.songs, self.earlier = Songs(uploads), EarlierSubmissions(uploads, metrics)
         self._key_locks = KeyLocks(settings.kafka_ack_timeout_s)
 
     async def admit(self, task: Task, digest_with: Callable[[str], str]) -> Admitted:
@@ -134,24 +134,12 @@ class Admission:
     async def _publish(self, task: Task) -> None:
         self._view.backlog.enter(task.task_uuid, task.user)
         try:
-            await self._publisher.publish(await self.with_song(task))
+            async with self.songs.kept([task]) as (ready,):
+                await self._publisher.publish(ready)
         except BaseException:
             self._view.backlog.leave(task.task_uuid)
             raise
         Failpoint.API_ACKNOWLEDGED.reach()
-
-    async def with_song(self, task: Task) -> Task:
-        """Return the task with the name of its upload's file. The upload is kept for it from here on.
-
-        A task that is not published all the same leaves its mark to the sweep of the uploaders.
-        """
-        upload_id = upload_id_of(task.audio)
-        if upload_id is None:
-            return task
-        user, task_uuid = task.user, task.task_uuid
-        upload = await self._uploads.run(lambda store: store.claim(user, upload_id, task_uuid))
-        Failpoint.API_UPLOAD_MARKED.reach()
-        return task.model_copy(update={"file_name": upload.file_name})
 
     async def _refuse(
         self, refusal: TaskRefusal, user: str | None, what: str, others: int, count: int, most: int
@@ -187,13 +175,13 @@ class KeyLocks:
 
     @asynccontextmanager
     async def take(self, key: UUID) -> AsyncIterator[None]:
-        """Hold the lock of `key`. Raise PublisherUnavailable if that takes too long."""
+        """Hold the lock of `key`. Raise NotSent if that takes too long."""
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             async with asyncio.timeout(self._patience_s):
                 await lock.acquire()
         except TimeoutError:
-            raise PublisherUnavailable("an earlier request of the same key is not confirmed yet") from None
+            raise NotSent("an earlier request of the same key is not confirmed yet") from None
         try:
             yield
         finally:

@@ -33,6 +33,17 @@ def mismatch(why: str) -> ProblemError:
     )
 
 
+def parts_differ(numbers: Sequence[int], count: int) -> ProblemError:
+    """The problem of a request that names the parts `numbers` in place of 1 to `count`."""
+    missing = sorted({*range(1, count + 1)}.difference(numbers))
+    what = f"part {missing[0]} is missing" if missing else "a part is named twice, or never was"
+    return ProblemError(
+        400,
+        f"parts: {what}; please name each part from 1 to {count} once, with its ETag",
+        error_code=UploadErrorCode.MISMATCH,
+    )
+
+
 def expired() -> ProblemError:
     return ProblemError(
         410, "The upload has expired: upload the song again", error_code=UploadErrorCode.EXPIRED

@@ -1,5 +1,6 @@
 """Computes the size of an upload's parts, and adds up what a user has uploaded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 _MIB = 1024 * 1024
@@ -17,6 +18,17 @@ def part_bytes(size_bytes: int) -> int | None:
         return None
     even = -(-size_bytes // _PARTS)
     return max(-(-even // _MIB) * _MIB, _LEAST_PART_BYTES)
+
+
+def part_sizes(size_bytes: int) -> Sequence[int]:
+    """Returns the sizes of an upload's parts in their order; none for a song that comes in one piece.
+
+    Whatever changes here must not change the parts of uploads that were begun before.
+    """
+    size = part_bytes(size_bytes)
+    if size is None:
+        return ()
+    return [min(size, size_bytes - begin) for begin in range(0, size_bytes, size)]
 
 
 @dataclass

@@ -9,18 +9,17 @@ from uuid import UUID, uuid4
 import boto3
 from botocore.exceptions import ClientError
 
-from api.problems import ProblemError
 from api.uploads import refusals
+from api.uploads.claims import Claim
 from api.uploads.models import (
     BegunUpload,
     NewUpload,
     PartEtag,
-    UploadErrorCode,
     UploadPart,
     UploadState,
     UploadStatus,
 )
-from api.uploads.sizes import Usage, part_bytes
+from api.uploads.sizes import Usage, part_sizes
 from common.settings.schema import ApiSettings
 from common.storage.bucket import Bucket
 from common.storage.bucket_keys import uploads_of
@@ -64,20 +63,19 @@ class UploadStore:
     def begin(self, user: str, wanted: NewUpload) -> BegunUpload:
         """Makes an upload, and the presigned URLs for its bytes."""
         self.check_room(user, wanted.bytes)
-        size = part_bytes(wanted.bytes)
+        sizes = part_sizes(wanted.bytes)
         upload = self.new(user, uuid4(), wanted.filename, wanted.bytes, wanted.sha256)
         key = upload.keys(self.uploads.prefix).audio
-        if size is not None:
+        if sizes:
             upload = upload.model_copy(update={"multipart_id": self.begin_parts(key)})
         self.uploads.save(upload)
         status = self._status(upload, UploadState.INCOMPLETE)
         fields = status.model_dump()
-        if size is None:
+        if not sizes:
             url = self._signed("put_object", key, upload.bytes)
             return BegunUpload(**fields, url=url, headers={"Content-Length": str(upload.bytes)})
         parts = []
-        for number, begin in enumerate(range(0, upload.bytes, size), 1):
-            length = min(size, upload.bytes - begin)
+        for number, length in enumerate(sizes, 1):
             url = self._signed("upload_part", key, length, UploadId=upload.multipart_id, PartNumber=number)
             parts.append(UploadPart(number=number, url=url, bytes=length))
         return BegunUpload(**fields, parts=parts)
@@ -95,8 +93,9 @@ class UploadStore:
         if self._wall_clock() >= upload.expires_at:
             state = UploadState.EXPIRED
         else:
-            there = self.uploads.song(upload) is not None
-            state = UploadState.COMPLETE if there else UploadState.INCOMPLETE
+            song = self.uploads.song(upload)
+            is_whole = song is not None and song.size_bytes == upload.bytes
+            state = UploadState.COMPLETE if is_whole else UploadState.INCOMPLETE
         return self._status(upload, state, self.uploads.users(upload))
 
     def remove(self, user: str, upload_id: UUID) -> None:
@@ -105,18 +104,24 @@ class UploadStore:
         if not self.uploads.remove_unless_used(upload.keys(self.uploads.prefix)):
             raise refusals.in_use(self.uploads.users(upload))
 
-    def claim(self, user: str, upload_id: UUID, task_uuid: UUID) -> Upload:
-        """Marks the upload as used by a task that is to be queued next, and returns it."""
+    def claim(self, user: str, upload_id: UUID, task_uuid: UUID) -> Claim:
+        """Marks the upload as used by a task that is to be queued next."""
         upload = self._find(user, upload_id)
         if self._wall_clock() >= upload.expires_at:
             raise refusals.expired()
         self._check_song(upload)
-        self.uploads.mark(upload, task_uuid)
+        token = uuid4().bytes
+        claim = Claim(upload, task_uuid, token, self.uploads.mark(upload, task_uuid, token))
         # Whoever removes an upload removes the record first, and looks for marks again afterwards.
         if self.uploads.find(user, upload_id) is None:
             self.uploads.unmark(upload.keys(self.uploads.prefix), task_uuid)
             raise refusals.unknown()
-        return upload
+        return claim
+
+    def take_back(self, claim: Claim) -> None:
+        """Removes the mark of a task that was not queued, unless another request needs it, too."""
+        if claim.is_first:
+            self.uploads.take_back(claim.upload, claim.task_uuid, claim.token)
 
     def check_room(self, user: str, more_bytes: int) -> None:
         """Raises ProblemError 413 or 429 if the user may not upload so much."""
@@ -195,13 +200,16 @@ class UploadStore:
             raise refusals.mismatch(f"{upload.bytes} bytes were announced, {song.size_bytes} came")
 
     def _join(self, upload: Upload, parts: Sequence[PartEtag]) -> None:
-        if not parts:
-            raise ProblemError(
-                400, "parts: expected the number and ETag of each part", error_code=UploadErrorCode.MISMATCH
-            )
+        named, count = sorted(parts, key=lambda part: part.number), len(part_sizes(upload.bytes))
+        if not count:  # the song of a form whose api was killed
+            raise refusals.incomplete()
+        numbers = [part.number for part in named]
+        # The store would make a song of some parts, too, and forget the others.
+        if numbers != [*range(1, count + 1)]:
+            raise refusals.parts_differ(numbers, count)
         try:
             key = upload.keys(self.uploads.prefix).audio
-            self.join_parts(key, upload.multipart_id or "", sorted(parts, key=lambda part: part.number))
+            self.join_parts(key, upload.multipart_id or "", named)
         except ClientError as error:
             if code_of(error) in ("InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML"):
                 raise refusals.mismatch("the store has not got these parts, with these ETags") from None

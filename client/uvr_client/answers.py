@@ -70,7 +70,7 @@ def retry_after_s(response: httpx.Response) -> float | None:
 def _problem(response: httpx.Response) -> dict[str, Any]:
     try:
         body = json.loads(response.read())
-    except ValueError:  # such as the HTML page of a proxy
+    except (ValueError, RecursionError):  # such as the HTML page of a proxy
         return {}
     return body if isinstance(body, dict) else {}
 

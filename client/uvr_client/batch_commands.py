@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from uvr_client import options
+from uvr_client import options, texts
 from uvr_client.errors import UploadFailed
 from uvr_client.output import Output
 from uvr_client.session import end
@@ -80,7 +80,8 @@ def batch(
         queued = client.submit_batch(items, defaults or None, hook, idempotency_key=idempotency_key)
         ids = [task.task_uuid for task in queued.tasks]
         if not (wait or download):
-            output.result(queued.model_dump(mode="json"), str(queued.batch_uuid))
+            name = str(queued.batch_uuid)
+            output.made(queued.model_dump(mode="json"), name, f"queued as the batch {name}")
             return
         output.say(f"{queued.batch_uuid}: {len(ids)} tasks queued")
         songs = {one: {"audio": str(item["audio"])} for one, item in zip(ids, items, strict=True)}
@@ -93,9 +94,10 @@ def _items_of(source: Path) -> Sequence[Mapping[str, Any]]:
     try:
         if source.is_dir():
             songs = sorted(path for path in source.iterdir() if path.suffix.lower() in _SONGS)
-            items = [{"audio": path, "label": path.stem[:200]} for path in songs]
+            items = [_of_file(path) for path in songs]
         else:
-            lines = source.read_text(encoding="utf-8").splitlines()
+            # Cut at LF alone: str.splitlines would cut the JSON at U+2028, U+2029 and U+0085.
+            lines = source.read_bytes().decode("utf-8-sig").split("\n")
             items = [_item(source, number, line) for number, line in enumerate(lines, 1) if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise UploadFailed(f"{source}: {getattr(error, 'strerror', None) or error}") from error
@@ -104,10 +106,16 @@ def _items_of(source: Path) -> Sequence[Mapping[str, Any]]:
     return items
 
 
+def _of_file(path: Path) -> dict[str, Any]:
+    """Returns the submission of a directory's file. The api refuses a label of blanks."""
+    label = texts.readable(path.stem)[:200]
+    return {"audio": path, "label": label} if label.strip() else {"audio": path}
+
+
 def _item(source: Path, number: int, line: str) -> dict[str, Any]:
     try:
         item = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise typer.BadParameter(f"{source}, line {number}: not JSON: {error}") from None
     audio = item.get("audio") if isinstance(item, dict) else None
     if not isinstance(audio, str):

@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 from uvr_client import answers
 from uvr_client.batch_models import Batch, BatchSubmission
 from uvr_client.errors import BadRequest
-from uvr_client.songs import Progress, SongSender, file_of
+from uvr_client.parts import Progress
+from uvr_client.songs import SongSender, file_of
 from uvr_client.task_path import task_id
 from uvr_client.transport import Repeat, Transport
 

@@ -5,20 +5,20 @@ from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self, Unpack
-from urllib.parse import urlencode
 from uuid import UUID
 
 from pydantic import BaseModel
 
-from uvr_client import answers, events
+from uvr_client import answers, events, texts
 from uvr_client.batches import BatchCalls, checked_key
 from uvr_client.choices import Choices, fields_of
 from uvr_client.download import Downloader, LinkRefused
-from uvr_client.errors import Conflict, NoResult, ServerError
+from uvr_client.errors import Conflict, NoResult, ServerError, StemsDeleted
 from uvr_client.keeping import KeepingCalls
 from uvr_client.models import Deliveries, Delivery, State, Submission, Task, TaskEvent, TaskPage
 from uvr_client.offers import Models, OfferedModel, OfferedPreset, Presets
-from uvr_client.songs import Progress, SongSender
+from uvr_client.parts import Progress
+from uvr_client.songs import SongSender
 from uvr_client.task_path import task_id, task_path
 from uvr_client.transport import Patience, Repeat, Transport, sign_in
 
@@ -120,8 +120,7 @@ class UvrClient(KeepingCalls, BatchCalls):
             "search": search,
             "limit": _MAX_PAGE if limit is None else max(1, min(limit, _MAX_PAGE)),
         }
-        given = {name: value for name, value in asked.items() if value is not None}
-        return islice(self._pages(f"/tasks?{urlencode(given)}"), limit)
+        return islice(self._pages(texts.address("/tasks", asked)), limit)
 
     def models(self) -> Sequence[OfferedModel]:
         """Returns the models that live processors have installed, by name."""
@@ -198,8 +197,8 @@ class UvrClient(KeepingCalls, BatchCalls):
 
         Each file's sha256 is checked, and only a complete file gets its name. A stem that is in the directory
         already is not fetched again. If the store refuses a link, the links are renewed once. Raises
-        NoResult if the task has no stems, StemMismatch if the bytes are not those that the api announced, and
-        DownloadFailed otherwise.
+        NoResult if the task has no stems, StemsDeleted if they are deleted, StemMismatch if the bytes are not
+        those that the api announced, and DownloadFailed otherwise.
         """
         try:
             return self._fetch(task, Path(directory))
@@ -208,8 +207,9 @@ class UvrClient(KeepingCalls, BatchCalls):
 
     def _fetch(self, task: Task, directory: Path) -> dict[str, Path]:
         if task.result is None:
-            why = "they are deleted" if task.deleted_at is not None else f"its state is {task.state}"
-            raise NoResult(f"task {task.task_uuid} has no stems: {why}")
+            if task.deleted_at is not None:
+                raise StemsDeleted(f"task {task.task_uuid} has no stems: they are deleted")
+            raise NoResult(f"task {task.task_uuid} has no stems: its state is {task.state}")
         stems = task.result.stems
         return {name: self._downloader.fetch(name, stem, directory) for name, stem in stems.items()}
 
@@ -220,7 +220,7 @@ class UvrClient(KeepingCalls, BatchCalls):
             yield from page.tasks
             path = page.next
             # Credentials are sent to this path alone, wherever `next` points.
-            if path and not path.startswith("/tasks?"):
+            if path and not (path.startswith("/tasks?") and path.isascii() and path.isprintable()):
                 raise ServerError(
                     response.status_code, "not an answer of the api: `next` is not a page of tasks"
                 )

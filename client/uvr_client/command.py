@@ -24,11 +24,13 @@ from uvr_client.watching import TaskWatcher
 M = TypeVar("M", bound=BaseModel)
 
 _EPILOG = (
-    "Exit codes: 0 success; 2 wrong usage; 3 a task was cancelled; 4 a task failed; 5 no such task; "
-    "6 the task's state does not allow it; 64 a setting is missing or wrong; 65 the api refused the request; "
-    "66 a file cannot be read or uploaded; "
-    "69 the api does not answer; 70 the api failed; 74 a download failed; 75 try again later; "
-    "77 no or wrong credentials; 130 interrupted. If several apply, the highest one is used."
+    "Exit codes: 0 success; 2 wrong usage; 3 a task was cancelled; 4 a task failed; "
+    "5 no such task, or deleted stems; 6 the task's state does not allow it; "
+    "64 a setting is missing or wrong; 65 the api refused the request; "
+    "66 a file cannot be read or uploaded; 69 the api does not answer; 70 the api failed; "
+    "74 a download failed, or the output cannot be written; 75 try again later; "
+    "77 no or wrong credentials; 130 interrupted; 141 nobody reads the output. "
+    "If several apply, the highest one is used."
 )
 
 _NO_PRESETS = (

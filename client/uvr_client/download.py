@@ -94,7 +94,8 @@ class Downloader:
         except httpx.TransportError as error:
             kind = DownloadFailed if isinstance(error, httpx.UnsupportedProtocol) else _Temporary
             raise kind(f"{name}: {error_text(error)}") from error
-        except (httpx.RequestError, httpx.InvalidURL) as error:
+        # UnicodeError: of a host that no resolver takes, such as a..b
+        except (httpx.RequestError, httpx.InvalidURL, UnicodeError) as error:
             raise DownloadFailed(f"{name}: {error_text(error)}") from error
 
 

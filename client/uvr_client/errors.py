@@ -69,12 +69,20 @@ class NoResult(UvrError):
     """The task has no stems: it has not ended yet, or it has not succeeded."""
 
 
+class StemsDeleted(NoResult):
+    """The task's stems are deleted."""
+
+
 class DownloadFailed(UvrError):
     """A stem could not be downloaded."""
 
 
 class UploadFailed(UvrError):
     """A song's file could not be read, or the store does not take it."""
+
+
+class OutputFailed(UvrError):
+    """The command's output cannot be written."""
 
 
 class StemMismatch(DownloadFailed):

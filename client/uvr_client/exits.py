@@ -11,6 +11,8 @@ from uvr_client.errors import (
     DownloadFailed,
     NoResult,
     NotFound,
+    OutputFailed,
+    StemsDeleted,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -36,6 +38,7 @@ class Exit(IntEnum):
     UNREACHABLE = 69
     SERVER_ERROR = 70
     DOWNLOAD_FAILED = 74
+    OUTPUT_FAILED = 74
     REFUSED = 75
     UNAUTHORIZED = 77
     INTERRUPTED = 130
@@ -52,7 +55,9 @@ _OF_ERRORS: tuple[tuple[type[UvrError], Exit], ...] = (
     (BadRequest, Exit.BAD_REQUEST),
     (DownloadFailed, Exit.DOWNLOAD_FAILED),
     (UploadFailed, Exit.UPLOAD_FAILED),
+    (StemsDeleted, Exit.NOT_FOUND),
     (NoResult, Exit.DOWNLOAD_FAILED),
+    (OutputFailed, Exit.OUTPUT_FAILED),
 )
 
 

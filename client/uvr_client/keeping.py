@@ -2,15 +2,15 @@
 
 import os
 import zipfile
+import zlib
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from urllib.parse import urlencode
 from uuid import UUID, uuid4
 
 import httpx
 
-from uvr_client import answers
+from uvr_client import answers, texts
 from uvr_client.errors import DownloadFailed, Unavailable, Unreachable, UvrError
 from uvr_client.models import Usage, UserUsage
 from uvr_client.task_path import task_path
@@ -42,8 +42,10 @@ class KeepingCalls:
         DownloadFailed for an archive that cannot be written or is damaged.
         """
         target = Path(path)
-        part = target.with_name(f"{target.name}.{uuid4().hex[:8]}.part")
         try:
+            if not target.name or target.is_dir():
+                raise DownloadFailed(f"{target}: this is a directory: name a file")
+            part = target.with_name(f"{target.name}.{uuid4().hex[:8]}.part")
             try:
                 self._fetch_archive(task_path(task_uuid, "/archive.zip"), part)
                 os.replace(part, target)
@@ -72,8 +74,8 @@ class KeepingCalls:
             "from": first_day and str(first_day),
             "to": last_day and str(last_day),
         }
-        asked = {name: value for name, value in given.items() if value}
-        response = self._transport.request("GET", f"/usage?{urlencode(asked)}", Repeat.ANY)
+        asked = {name: value or None for name, value in given.items()}
+        response = self._transport.request("GET", texts.address("/usage", asked), Repeat.ANY)
         return answers.read(Usage, response.content).users
 
     def _fetch_archive(self, path: str, part: Path) -> None:
@@ -107,6 +109,7 @@ def _damage(path: Path) -> UvrError | None:
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
-    except zipfile.BadZipFile as error:
+    # The others: of bytes that cannot be unpacked, and of ways to pack that the api does not use.
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         return DownloadFailed(f"the api's answer is not a whole archive: {error}")
     return DownloadFailed(f"{damaged} is damaged in the archive") if damaged else None

@@ -1,5 +1,6 @@
 """Defines the arguments and options of `uvr` with their checks and their help."""
 
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,8 +50,8 @@ def numbers(text: str | None) -> list[float] | None:
 
 
 def number_or_text(text: str | None) -> int | str | None:
-    """Returns a text of digits as a number. The api says what else it may be."""
-    return int(text) if text is not None and text.isascii() and text.isdigit() else text
+    """Returns a text of up to 9 digits as a number. The api says what else it may be."""
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,9}", text) else text
 
 
 def pairs(texts: Sequence[str] | None) -> dict[str, str] | None:

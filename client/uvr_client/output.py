@@ -2,13 +2,15 @@
 
 import io
 import json
+import os
 import sys
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from rich.console import Console, RenderableType
 
-from uvr_client.errors import UvrError
+from uvr_client.errors import OutputFailed, UvrError
 from uvr_client.view import duration, printable
 
 # The widest table, in columns, where no terminal sets the width.
@@ -20,6 +22,9 @@ class Output:
 
     def __init__(self, as_json: bool):
         self.as_json = as_json
+        # A shell's `>&-` closes a stream, and Python then has none: nobody wants what goes there.
+        sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (open to the end)
+        sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
                 stream.reconfigure(errors="backslashreplace")
@@ -32,10 +37,21 @@ class Output:
         else:
             self.print(text)
 
+    def made(self, value: Mapping[str, Any], text: str, what: str) -> None:
+        """Prints the result of a call that made something. Where that fails, a message says `what`."""
+        try:
+            self.result(value, text)
+        except OutputFailed as error:
+            raise OutputFailed(f"{what}, but {error}") from error
+        except BrokenPipeError:
+            self.say(f"{what}, but nobody reads the output")
+            raise
+
     def json(self, value: Mapping[str, Any]) -> None:
         """Prints `value` as one line of JSON."""
         # json.dumps writes ASCII: one line without control characters, whatever the api has sent.
-        print(json.dumps(value), flush=True)
+        with _told(sys.stdout):
+            print(json.dumps(value), flush=True)
 
     def print(self, text: RenderableType) -> None:
         """Prints a result for people."""
@@ -51,8 +67,32 @@ class Output:
 
 
 class _Console(Console):
+    def print(self, *objects: Any, **options: Any) -> None:
+        with _told(self.file):
+            super().print(*objects, **options)
+
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # rich would exit with its own code; session.py exits with ours
+
+
+@contextmanager
+def _told(stream: IO[str]) -> Iterator[None]:
+    """Raises OutputFailed where `stream` cannot be written, but BrokenPipeError where nobody reads it."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _give_up(stream)
+        raise OutputFailed(f"the output cannot be written: {error.strerror or error}") from error
+
+
+def _give_up(stream: IO[str]) -> None:
+    """Leads `stream` to /dev/null: else the interpreter writes the rest at its end, and exits with 120."""
+    with suppress(OSError):  # a test's stream has no number
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 def _console(stderr: bool) -> Console:

@@ -12,7 +12,7 @@ import typer
 
 from uvr_client import exits
 from uvr_client.client import UvrClient
-from uvr_client.errors import BadRequest, Conflict, NotFound, UploadFailed, UvrError
+from uvr_client.errors import BadRequest, Conflict, NotFound, OutputFailed, UploadFailed, UvrError
 from uvr_client.exits import Exit
 from uvr_client.output import Output
 from uvr_client.settings import BadSettings, Given, load
@@ -32,12 +32,16 @@ class Connection:
     @contextmanager
     def client(self, output: Output) -> Iterator[UvrClient]:
         """Yields a client. If the body fails, prints why and ends the process with the error's exit code."""
-        try:
-            with self._connect(output) as client, _exiting_when_interrupted():
-                yield client
-        except UvrError as error:
-            output.say(f"error: {error}")
-            end(exits.of_error(error))
+        with _exiting_when_interrupted():
+            try:
+                with self._connect(output) as client:
+                    yield client
+            except UvrError as error:
+                with suppress(OutputFailed):  # standard error is what failed
+                    output.say(f"error: {error}")
+                if isinstance(error, OutputFailed):
+                    end_at_once(Exit.OUTPUT_FAILED)
+                end(exits.of_error(error))
 
     def _connect(self, output: Output) -> UvrClient:
         try:

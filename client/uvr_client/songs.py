@@ -3,47 +3,31 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO, cast
 from uuid import UUID
 
 import httpx
 from pydantic import BaseModel
 
-from uvr_client import answers
+from uvr_client import answers, texts
 from uvr_client.errors import Unreachable, UploadFailed, UvrError
-from uvr_client.transport import Repeat, Transport, error_text, http_client
-
-Progress = Callable[[int, int], None]
-"""Called with the bytes that were sent so far, and the song's bytes."""
+from uvr_client.parts import Part, PartSender, Progress, StoreOutOfReach
+from uvr_client.transport import Repeat, Transport, http_client
 
 # From here on a song goes straight into the bucket, in parts: one that breaks off is sent again alone.
 _DIRECT_BYTES = 64 * 1024 * 1024
-_CHUNK_BYTES = 256 * 1024
-_PARTS_AT_ONCE = 4
-# After these errors the store's address cannot be reached from here.
-_NO_WAY = (httpx.ConnectError, httpx.ConnectTimeout)
-
-
-class _Part(BaseModel):
-    number: int
-    url: str
-    bytes: int
+# An upload that is given up is removed by the api in time: a user who interrupts need not wait for it.
+_FAREWELL_S = 5.0
 
 
 class _Begun(BaseModel):
     upload_id: UUID
     audio: str
     url: str | None = None
-    parts: tuple[_Part, ...] = ()
-
-
-class _StoreOutOfReach(Exception):
-    """The store's address cannot be reached from this machine."""
+    parts: tuple[Part, ...] = ()
 
 
 def file_of(audio: str | Path) -> Path | None:
@@ -77,9 +61,9 @@ class SongSender:
         if path is None:
             return self._post_json({"audio": audio, **fields}, key)
         try:
-            size_bytes, sha256 = os.path.getsize(path), _sha256(path)
+            size_bytes, sha256 = _measured(path)
             if size_bytes >= _DIRECT_BYTES:
-                with suppress(_StoreOutOfReach):
+                with suppress(StoreOutOfReach):
                     upload = self._put_into_store(path, size_bytes, sha256, on_progress)
                     return self._post_json({"audio": upload, **fields}, key)
             return self._post_form(path, size_bytes, {**fields, "sha256": sha256}, key, on_progress)
@@ -89,8 +73,8 @@ class SongSender:
     def upload(self, path: Path, on_progress: Progress) -> str:
         """Returns `upload:ID` of a file, put straight into the store. Raises UvrError as `submit` does."""
         try:
-            return self._put_into_store(path, os.path.getsize(path), _sha256(path), on_progress)
-        except _StoreOutOfReach as error:
+            return self._put_into_store(path, *_measured(path), on_progress)
+        except StoreOutOfReach as error:
             why = "the store's address (S3_PRESIGN_ENDPOINT_URL of the api) cannot be reached from here"
             raise Unreachable(f"{path}: {why}, as a batch's files need it: use `uvr submit`") from error
         except OSError as error:
@@ -109,91 +93,34 @@ class SongSender:
     def _post_form(
         self, path: Path, size_bytes: int, fields: Mapping[str, Any], key: str, on_progress: Progress
     ) -> httpx.Response:
-        texts = {name: _texts(value) for name, value in fields.items()}
+        written = {name: _texts(name, value) for name, value in fields.items()}
         with path.open("rb") as file:
             song = _Watched(file, size_bytes, on_progress)
             return self._transport.request(
                 "POST",
                 "/generate",
                 Repeat.ANY,
-                data=texts,
-                files={"audio": (path.name, cast(BinaryIO, song))},
+                data=written,
+                files={"audio": (texts.readable(path.name), cast(BinaryIO, song))},
                 headers={"Idempotency-Key": key},
             )
 
     def _put_into_store(self, path: Path, size_bytes: int, sha256: str, on_progress: Progress) -> str:
-        """Returns `upload:ID`. Raises _StoreOutOfReach."""
-        wanted = {"filename": path.name, "bytes": size_bytes, "sha256": sha256}
+        """Returns `upload:ID`. Raises StoreOutOfReach."""
+        wanted = {"filename": texts.readable(path.name), "bytes": size_bytes, "sha256": sha256}
         answer = self._transport.request("POST", "/uploads", Repeat.UNSENT, json=wanted)
         begun = answers.read(_Begun, answer.content)
         address = f"/uploads/{begun.upload_id}"
-        parts = begun.parts or (_Part(number=1, url=begun.url or "", bytes=size_bytes),)
+        parts = begun.parts or (Part(number=1, url=begun.url or "", bytes=size_bytes),)
         try:
-            etags = self._put_parts(path, parts, _Sum(size_bytes, on_progress))
+            etags = PartSender(self._store, self._transport.patience, path, on_progress).send(parts)
             body = {"parts": etags if begun.parts else []}
             self._transport.request("POST", f"{address}/complete", Repeat.ANY, json=body)
         except BaseException:
             with suppress(UvrError):
-                self._transport.request("DELETE", address, Repeat.UNSENT)
+                self._transport.request("DELETE", address, Repeat.NEVER, timeout=_FAREWELL_S)
             raise
         return begun.audio
-
-    def _put_parts(self, path: Path, parts: Sequence[_Part], done: "_Sum") -> list[dict[str, Any]]:
-        begins = [sum(part.bytes for part in parts[:index]) for index in range(len(parts))]
-        # The first alone: it tells whether the store can be reached.
-        first = self._put_part(path, parts[0], 0, done, is_first=True)
-        with ThreadPoolExecutor(_PARTS_AT_ONCE) as threads:
-            others = [
-                threads.submit(self._put_part, path, part, begin, done)
-                for part, begin in zip(parts[1:], begins[1:], strict=True)
-            ]
-            try:
-                return [first, *(other.result() for other in others)]
-            except BaseException:
-                threads.shutdown(wait=True, cancel_futures=True)
-                raise
-
-    def _put_part(
-        self, path: Path, part: _Part, begin: int, done: "_Sum", is_first: bool = False
-    ) -> dict[str, Any]:
-        """Returns the part's number and ETag. A part that fails is sent again, as the patience says."""
-        patience = self._transport.patience
-        pauses_s = patience.pauses_s()
-        for left in reversed(range(patience.tries)):
-            sent = _Sent(done)
-            try:
-                length = {"Content-Length": str(part.bytes)}
-                answer = self._store.put(
-                    part.url, content=sent.pieces(path, begin, part.bytes), headers=length
-                )
-            except httpx.RequestError as error:
-                if is_first and isinstance(error, _NO_WAY):
-                    raise _StoreOutOfReach from error
-                failure: UvrError = Unreachable(f"the store does not take the song: {error_text(error)}")
-            else:
-                if answer.is_success:
-                    return {"number": part.number, "etag": answer.headers.get("ETag", "")}
-                failure = UploadFailed(f"{path}: the store answered with status {answer.status_code}")
-                if answer.status_code < 500:
-                    raise failure
-            done.add(-sent.taken_bytes)
-            if not left:
-                raise failure
-            patience.pause(failure, next(pauses_s))
-        raise AssertionError("unreachable")
-
-
-class _Sum:
-    """Adds up what the parts have sent. What a failed try has sent is subtracted again."""
-
-    def __init__(self, size_bytes: int, on_progress: Progress):
-        self._size_bytes, self._on_progress = size_bytes, on_progress
-        self._sent_bytes, self._lock = 0, Lock()
-
-    def add(self, count: int) -> None:
-        with self._lock:
-            self._sent_bytes += count
-            self._on_progress(max(0, min(self._sent_bytes, self._size_bytes)), self._size_bytes)
 
 
 class _Watched:
@@ -217,34 +144,23 @@ class _Watched:
         return self._file.fileno()
 
 
-class _Sent:
-    """One try of a part."""
+def _texts(name: str, value: Any) -> str | list[str]:
+    """Returns a field of a form: text as it is, a list as several fields, the rest as JSON.
 
-    def __init__(self, done: _Sum):
-        self._done, self.taken_bytes = done, 0
-
-    def pieces(self, path: Path, begin: int, size_bytes: int) -> Iterator[bytes]:
-        """Yields `size_bytes` of the file, from `begin` on."""
-        with path.open("rb") as file:
-            file.seek(begin)
-            while self.taken_bytes < size_bytes:
-                piece = file.read(min(_CHUNK_BYTES, size_bytes - self.taken_bytes))
-                if not piece:
-                    return
-                yield piece
-                self.taken_bytes += len(piece)
-                self._done.add(len(piece))
-
-
-def _texts(value: Any) -> str | list[str]:
-    """Returns a field of a form: text as it is, a list as several fields, the rest as JSON."""
-    if isinstance(value, str):
-        return value
+    Raises BadRequest for text that is not valid Unicode. In JSON it is ASCII, and the api names the error.
+    """
     if isinstance(value, list | tuple):
-        return [one if isinstance(one, str) else json.dumps(one) for one in value]
+        return [str(_texts(name, one)) for one in value]
+    if isinstance(value, str):
+        texts.check(name, value)
+        return value
     return json.dumps(value)
 
 
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def _measured(path: Path) -> tuple[int, str]:
+    """Returns the file's size in bytes and its sha256. Raises OSError, and UploadFailed for a wrong path."""
+    try:
+        with path.open("rb") as file:
+            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
+    except ValueError as error:  # of a NUL or a lone surrogate in the path
+        raise UploadFailed(f"{path}: this is not the path of a file: {error}") from None

@@ -99,17 +99,24 @@ class _Submitter:
             return each(urls, self._output, submit_next)
         except UvrError as error:
             self._output.say(f"error: {urls[tried - 1]}: {error}")
-            if urls[tried:]:
-                self._output.say(f"not submitted because of this error: {' '.join(urls[tried:])}")
+            self._tell_left(urls[tried:])
             return [exits.of_error(error)]
+        except BrokenPipeError:
+            self._tell_left(urls[tried:])
+            raise
+
+    def _tell_left(self, urls: Sequence[str]) -> None:
+        if urls:
+            self._output.say(f"not submitted because of this error: {' '.join(urls)}")
 
     def _tell(self, audio: str, submission: Submission) -> None:
         task_uuid, output = submission.task_uuid, self._output
-        if submission.ignored:
-            ignored = ", ".join(submission.ignored)
-            output.say(f"{task_uuid}: the api is older than this command and ignored {ignored}")
         self.submissions[task_uuid] = {"audio": audio, "idempotency_key": submission.idempotency_key}
         if self.waits:
             output.say(f"{task_uuid} queued: {audio}")
         else:
-            output.result({"audio": audio, **submission.model_dump(mode="json")}, str(task_uuid))
+            value = {"audio": audio, **submission.model_dump(mode="json")}
+            output.made(value, str(task_uuid), f"queued as {task_uuid}")
+        if submission.ignored:
+            ignored = ", ".join(submission.ignored)
+            output.say(f"{task_uuid}: the api is older than this command and ignored {ignored}")

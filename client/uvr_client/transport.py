@@ -10,6 +10,7 @@ from enum import Enum, auto
 from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 import httpx
 
@@ -29,6 +30,7 @@ class Repeat(Enum):
 
     ANY = auto()  # always: it changes nothing, or a second one has no further effect
     UNSENT = auto()  # only when the request cannot have reached the api
+    NEVER = auto()  # the request is a courtesy, and nobody need wait for it
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,10 @@ def sign_in(username: str, password: str, key: str | None) -> httpx.Auth:
         return _KeyAuth(key)
     if ":" in username:
         raise ValueError("expected a user name without a colon")
-    return httpx.BasicAuth(username, password)
+    try:
+        return httpx.BasicAuth(username, password)
+    except UnicodeEncodeError:
+        raise ValueError("expected a user name and a password in UTF-8") from None
 
 
 class Transport:
@@ -102,7 +107,8 @@ class Transport:
     def request(self, method: str, path: str, repeat: Repeat, **options: Any) -> httpx.Response:
         """Returns a successful answer. Raises the last try's UvrError when no try succeeds."""
         pauses_s = self.patience.pauses_s()
-        for _ in range(self.patience.tries - 1):
+        tries = 1 if repeat is Repeat.NEVER else self.patience.tries
+        for _ in range(tries - 1):
             try:
                 return self._once(method, path, options)
             except Unreachable as error:
@@ -150,6 +156,9 @@ def _tls() -> ssl.SSLContext:
 def http_client(timeout_s: float, auth: httpx.Auth | None = None, **options: Any) -> httpx.Client:
     """Makes an HTTP client. Raises ValueError when the environment's proxy or certificates are invalid."""
     try:
+        for name in ("http", "https", "all"):
+            if proxy := getproxies().get(name):
+                _check_host(proxy if "://" in proxy else f"http://{proxy}")
         return httpx.Client(
             auth=auth,
             verify=_tls(),
@@ -160,7 +169,7 @@ def http_client(timeout_s: float, auth: httpx.Auth | None = None, **options: Any
             mounts=dict.fromkeys(_LOOPBACK),
             **options,
         )
-    except (ImportError, httpx.InvalidURL) as error:
+    except (ImportError, UnicodeError, httpx.InvalidURL) as error:
         raise ValueError(f"the environment's proxy cannot be used: {error}") from error
     except OSError as error:
         raise ValueError(f"SSL_CERT_FILE or SSL_CERT_DIR cannot be used: {error}") from error
@@ -171,13 +180,22 @@ def error_text(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
+def _check_host(url: str) -> None:
+    """Raises UnicodeError or httpx.InvalidURL for a host that cannot be one, such as a..b or 192.168.1.300.
+
+    httpx and the resolver would raise them at each request.
+    """
+    httpx.URL(url).raw_host.decode().encode("idna")
+
+
 def checked_url(base_url: str) -> str:
     """Returns the api's address without a slash at its end. Raises ValueError when it is invalid."""
     try:
         parts = urlsplit(base_url)
         is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
         is_address = is_address and (parts.port is None or parts.port > 0) and base_url.isprintable()
-    except ValueError:
+        _check_host(base_url)
+    except (ValueError, httpx.InvalidURL):
         is_address = False
     if not is_address:
         raise ValueError("expected the api's address, such as http://127.0.0.1:8000")

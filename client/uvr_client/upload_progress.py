@@ -13,7 +13,7 @@ from rich.progress import (
 )
 
 from uvr_client.output import Output
-from uvr_client.songs import Progress as OnProgress
+from uvr_client.parts import Progress as OnProgress
 from uvr_client.songs import file_of
 from uvr_client.view import printable
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from uvr_client import exits, view
 from uvr_client.client import UvrClient
-from uvr_client.errors import UvrError
+from uvr_client.errors import StemsDeleted, UvrError
 from uvr_client.exits import Exit
 from uvr_client.models import Task
 from uvr_client.output import Output
@@ -36,6 +36,7 @@ class TaskWatcher:
     ):
         self._client, self._output, self._download = client, output, download
         self._extra_fields, self._every_change = extra_fields or {}, every_change
+        self._until_delivered = until_delivered
         self._follow = self._follow_to_delivery if until_delivered else client.changes
         self._latest: dict[UUID, Task] = {}
         self._files: dict[UUID, dict[str, Path]] = {}
@@ -73,6 +74,8 @@ class TaskWatcher:
             self._as_json(task)
         if task.succeeded and self._download is not None and task.task_uuid not in self._files:
             self._fetch(task, self._download)
+        elif task.succeeded and task.deleted_at is not None and not self._until_delivered:
+            self._on_error(task.task_uuid, StemsDeleted("the task has no stems: they are deleted"))
         if task.is_over:
             self._on_end(task.task_uuid)
 

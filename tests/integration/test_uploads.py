@@ -15,7 +15,9 @@ from api.uploads.store import UploadStore
 from common.storage.bucket import Bucket
 from common.storage.uploads import Uploads
 from tests.support.api.api_client import basic
+from tests.support.api.api_process import api_settings
 from tests.support.api.api_server import ApiServer, api_server
+from tests.support.ports import take_port
 from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
 from uvr_client import Conflict, Patience, UvrClient
@@ -143,6 +145,9 @@ def test_parts_go_into_the_store_and_are_joined_once(desk, monkeypatch):
     ]
     wrong = [etags[0], {"number": 2, "etag": '"0123456789abcdef0123456789abcdef"'}]
     assert error_of(desk.call("POST", path, json={"parts": wrong})) == (400, "upload_mismatch")
+    for some in ([], etags[:1], etags[1:], [*etags, etags[1]], [*etags, {**etags[1], "number": 3}]):
+        assert error_of(desk.call("POST", path, json={"parts": some})) == (400, "upload_mismatch")
+        assert desk.call("GET", path.removesuffix("/complete")).json()["state"] == "incomplete"
     assert error_of(desk.call("POST", path)) == (400, "upload_mismatch")
     for _ in range(2):
         assert desk.call("POST", path, json={"parts": etags}).json()["state"] == "complete"
@@ -330,6 +335,31 @@ def test_what_a_user_may_hold_is_limited(s3_store, tmp_path):
         assert error_of(refused) == (429, "too_many_uploaded_bytes")
         assert error_of(desk.form(b"x" * (MIB + 1))) == (429, "too_many_uploaded_bytes")
         assert desk.form(SONG).status_code == 200
+
+
+@pytest.mark.slow
+def test_what_is_refused_again_and_again_while_kafka_is_away_leaves_nothing(s3_store, stack):
+    prefix = f"{uuid4()}/"
+    kafka = api_settings(f"127.0.0.1:{take_port()}", KAFKA_ACK_TIMEOUT_S="1")
+    api = stack.start("api", {**kafka, **s3_store.environment(), "S3_PREFIX": prefix}, wait=False)
+    wait_for(lambda: api.get("/livez"), 30, "answer of /livez")
+    desk = Desk(api, s3_store, prefix)
+    mine = desk.upload()
+    before, key = desk.keys, {"Idempotency-Key": "mine"}
+    for headers in ({}, key, key):
+        answers = [
+            desk.form(SONG, headers=headers),
+            desk.form(BIG, headers=headers),
+            desk.call("POST", "/generate", json={"audio": mine["audio"]}, headers=headers),
+            desk.call("POST", "/batches", json={"items": [{"audio": mine["audio"]}] * 2}, headers=headers),
+        ]
+        assert [(answer.status_code, "Retry-After" in answer.headers) for answer in answers] == [
+            (503, True)
+        ] * 4
+        assert desk.keys == before
+        assert desk.unfinished == 0
+    assert desk.call("DELETE", f"/uploads/{mine['upload_id']}").status_code == 204
+    assert desk.keys == []
 
 
 def test_without_the_store_json_works_and_a_form_is_told_why_it_does_not(tmp_path):

@@ -26,8 +26,12 @@ class MemoryS3:
     def keys(self) -> list[str]:
         return sorted(self.objects)
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes, **_: Any) -> dict[str, Any]:
+    def put_object(
+        self, Bucket: str, Key: str, Body: bytes, IfNoneMatch: str | None = None, **_: Any
+    ) -> dict[str, Any]:
         self._call("put_object", Key)
+        if IfNoneMatch == "*" and Key in self.objects:
+            raise error("PreconditionFailed", 412)
         self.objects[Key] = bytes(Body), self.clock()
         return {"ETag": _etag(bytes(Body))}
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,7 +46,8 @@ def release(path: Path) -> None:
 
 
 def _mappings(path: str) -> Iterator[tuple[int, int]]:
-    for line in _MAPS.read_text().splitlines():
+    # A path need be no UTF-8, and str.splitlines would cut it at U+2028 or a form feed.
+    for line in filter(None, os.fsdecode(_MAPS.read_bytes()).split("\n")):
         addresses, permissions, *others = line.split(maxsplit=5)
         if others[-1] == path and permissions.startswith(_READ_ONLY):
             begin, _, end = addresses.partition("-")

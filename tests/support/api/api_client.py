@@ -11,7 +11,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.publishing.kafka_session import Sendable
-from api.publishing.publisher import PublisherUnavailable
+from api.publishing.publisher import NotSent, PublisherUnavailable
 from api.uploads.gate import UploadGate
 from common.kafka.records import Message
 from common.observability.health import Check
@@ -24,7 +24,10 @@ SONG = {"audio": "https://example.com/song.mp3", "hook_url": "https://example.co
 
 @dataclass
 class MemoryPublisher:
-    """A TaskPublisher that keeps what it is given, or is away when `away` says why."""
+    """A TaskPublisher that keeps what it is given.
+
+    It takes nothing when `away` says why. When `unclear` says why, nobody knows whether it does.
+    """
 
     tasks: list[Task] = field(default_factory=list)
     redeliveries: list[Redelivery] = field(default_factory=list)
@@ -33,6 +36,7 @@ class MemoryPublisher:
     hook_tests: list[HookTest] = field(default_factory=list)
     batch_redeliveries: list[BatchEnded] = field(default_factory=list)
     away: str = ""
+    unclear: str = ""
     fails_with: Exception | None = None
 
     async def start(self) -> None: ...
@@ -46,7 +50,9 @@ class MemoryPublisher:
         if self.fails_with:
             raise self.fails_with
         if self.away:
-            raise PublisherUnavailable(self.away)
+            raise NotSent(self.away)
+        if self.unclear:
+            raise PublisherUnavailable(self.unclear)
         kept = {
             Task: self.tasks,
             Redelivery: self.redeliveries,
@@ -77,14 +83,17 @@ class ReportingPublisher(MemoryPublisher):
 
 @dataclass
 class MemoryTogether:
-    """A TogetherPublisher that keeps each transaction, or is away when `away` says why."""
+    """A TogetherPublisher that keeps each transaction, or fails as `MemoryPublisher` does."""
 
     transactions: list[list[Message]] = field(default_factory=list)
     away: str = ""
+    unclear: str = ""
 
     async def publish(self, messages: Sequence[Message]) -> None:
         if self.away:
-            raise PublisherUnavailable(self.away)
+            raise NotSent(self.away)
+        if self.unclear:
+            raise PublisherUnavailable(self.unclear)
         self.transactions.append(list(messages))
 
     def close(self) -> None: ...

@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from itertools import count
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 from tests.support.paths import REPOSITORY
 from uvr_client import Patience
@@ -30,14 +30,17 @@ def objects(result: Printed) -> list[dict[str, Any]]:
 
 
 def process(
-    environment: dict[str, str], *arguments: str, stderr: int = subprocess.PIPE
+    environment: dict[str, str],
+    *arguments: str,
+    stdout: int | IO[Any] = subprocess.PIPE,
+    stderr: int | IO[Any] = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
     """Starts the command `uvr` as a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "uvr_client", *arguments],
         cwd=REPOSITORY / "client",
         env=environment | {"PATH": os.environ["PATH"], "HOME": environment["XDG_CONFIG_HOME"]},
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=stderr,
         text=True,
         # Background jobs of a shell ignore SIGINT, and their children inherit that.

@@ -3,11 +3,14 @@
 import json
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.support.api.api_server import api_server
 from tests.support.client.impatient import impatient
 from tests.support.client.uvr import UvrCommand
 from uvr_client import BadRequest, Conflict, NotFound, State, UvrClient
+from uvr_client.command import app
+from uvr_client.songs import SongSender
 
 pytestmark = pytest.mark.network
 SONGS = [{"audio": f"https://example.com/{number}.mp3"} for number in range(3)]
@@ -63,7 +66,41 @@ def test_the_command_submits_a_file_of_lines_and_says_which_line_is_wrong(api, c
     seen = client.batch(done.stdout.strip())
     assert [item.label for item in seen.items] == ["own"] * 3
     assert client.status(seen.items[0].task_uuid).choices == {"output": {"format": "flac"}}
+    lines.write_text("[" * 100_000, encoding="utf-8")
+    deep = uvr("batch", "songs.jsonl")
+    assert (deep.returncode, "line 1: not JSON" in deep.stderr, "Traceback" in deep.stderr) == (
+        2,
+        True,
+        False,
+    )
     lines.write_text('{"audio": "https://example.com/a"}\nsong.mp3\n', encoding="utf-8")
     wrong = uvr("batch", "songs.jsonl")
     assert (wrong.returncode, "line 2" in wrong.stderr) == (2, True)
     assert uvr("batch", str(tmp_path / "missing.jsonl")).returncode == 66
+
+
+def test_lines_of_a_file_end_at_lf_alone_and_a_mark_of_utf_8_may_come_first(api, client, tmp_path):
+    labels = ["a\u2028b", "a\u2029b", "a\u0085b", "a"]
+    items = [json.dumps({**SONGS[0], "label": label}, ensure_ascii=False) for label in labels]
+    (tmp_path / "songs.jsonl").write_bytes("\r\n".join(items).encode("utf-8-sig"))
+    done = UvrCommand(api.url, tmp_path)("batch", "songs.jsonl")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [item.label for item in client.batch(done.stdout.strip()).items] == labels
+
+
+def test_a_directorys_files_may_have_any_name(api, client, tmp_path, monkeypatch):
+    """Each is uploaded, and its label is one that the api takes."""
+    sent = []
+    monkeypatch.setattr(
+        SongSender, "upload", lambda self, path, on_progress: sent.append(path) or SONGS[0]["audio"]
+    )
+    songs = tmp_path / "songs"
+    songs.mkdir()
+    names = ["\n.mp3", " .mp3", "a\tb.mp3", "caf\udce9.mp3", "\u3000\u2028.mp3", f"{'x' * 230}.mp3"]
+    for name in names:
+        (songs / name).write_bytes(b"la")
+    environment = {"UVR_URL": api.url, "UVR_USERNAME": "admin", "UVR_PASSWORD": "password"}
+    done = CliRunner().invoke(app, ["batch", str(songs)], env=environment)
+    assert (done.exit_code, [path.name for path in sent]) == (0, sorted(names))
+    labels = {item.label for item in client.batch(done.stdout.strip()).items}
+    assert labels == {"\ufffd", None, "a\ufffdb", "caf\ufffd", "x" * 200}

@@ -182,7 +182,12 @@ def test_a_user_name_with_a_colon_is_refused_at_once():
 
 @pytest.mark.parametrize(
     ("name", "value", "why"),
-    [("ALL_PROXY", "socks5://127.0.0.1:1", "proxy"), ("SSL_CERT_FILE", "/none.pem", "SSL_CERT_FILE")],
+    [
+        ("ALL_PROXY", "socks5://127.0.0.1:1", "proxy"),
+        ("HTTPS_PROXY", "http://a..b:1", "proxy"),
+        ("HTTP_PROXY", "192.168.1.300:1", "proxy"),
+        ("SSL_CERT_FILE", "/none.pem", "SSL_CERT_FILE"),
+    ],
 )
 def test_an_environment_that_cannot_be_used_is_told(monkeypatch, name, value, why):
     transport._tls.cache_clear()

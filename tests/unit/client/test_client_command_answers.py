@@ -8,6 +8,7 @@ from tests.support.client.fake_api import answer, problem, task
 from tests.support.client.impatient import objects
 from tests.support.http_server import reset, serve
 from uvr_client.exits import Exit
+from uvr_client.transport import checked_url
 from uvr_client.view import local_time
 
 pytestmark = pytest.mark.network
@@ -162,10 +163,22 @@ def test_wrong_usage_asks_the_api_nothing(fake_api, uvr, arguments):
 
 
 def test_settings_that_are_missing_or_wrong_are_said(uvr):
-    for others in ({"UVR_PASSWORD": ""}, {"UVR_URL": "127.0.0.1"}):
+    wrong = ("127.0.0.1", "http://192.168.1.300:9", "http://a..b", f"http://{'a' * 64}/", "http://ü..example")
+    for others in ({"UVR_PASSWORD": ""}, *({"UVR_URL": url} for url in wrong)):
         result = uvr("list", **others)
         assert (result.exit_code, result.stdout) == (Exit.BAD_SETTINGS, "")
         assert result.stderr.startswith("error: ")
+        assert result.stderr.count("\n") == 1
+
+
+def test_an_address_with_digits_or_foreign_letters_may_be_right():
+    for url in (
+        "http://192.168.1.3:9",
+        "http://[::1]:8000",
+        "https://[fe80::1%25eth0]",
+        "http://bücher.example",
+    ):
+        assert checked_url(url) == url
 
 
 def test_what_the_api_says_cannot_write_over_a_terminal(fake_api, uvr):

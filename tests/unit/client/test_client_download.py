@@ -134,7 +134,18 @@ def test_a_stems_name_leads_nowhere_else(client, store, tmp_path, name):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("link", ["file:///etc/passwd", "ftp://127.0.0.1/v.wav", "http://", "x", "http://[/"])
+@pytest.mark.parametrize(
+    "link",
+    [
+        "file:///etc/passwd",
+        "ftp://127.0.0.1/v.wav",
+        "http://",
+        "x",
+        "http://[/",
+        "http://a..b/v.wav",
+        "http://1.2.3.400/v.wav",
+    ],
+)
 def test_a_link_of_another_kind_is_not_followed(client, tmp_path, link):
     with pytest.raises(DownloadFailed, match=r"^vocals"):
         client.download(with_stems(vocals=link), tmp_path)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from uuid import uuid4
 
@@ -68,8 +69,27 @@ def test_a_deleted_task_is_shown_as_such(fake_api, uvr):
     task_uuid = fake_api.add(task("succeeded", deleted_at=1e9))
     assert "\ndeleted       2001-09-0" in uvr("status", task_uuid).stdout
     followed = uvr("watch", task_uuid, "--download", "stems")
-    assert followed.exit_code == 74
+    assert followed.exit_code == 5
     assert "has no stems: they are deleted" in followed.stderr
+    assert uvr("watch", task_uuid).exit_code == 0
+
+
+def test_who_waits_for_the_stems_of_a_deleted_task_is_told(fake_api, uvr):
+    fake_api.takes_submissions(task("succeeded", deleted_at=1e9))
+    waited = uvr("submit", "--wait", "--idempotency-key", "order-17", "https://example.com/song.mp3")
+    assert waited.exit_code == 5
+    assert "has no stems: they are deleted" in waited.stderr
+
+
+@pytest.mark.parametrize("output", [".", "..", "/", "", "there"])
+def test_an_archive_is_not_fetched_into_a_directory(fake_api, uvr, tmp_path, monkeypatch, output):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    refused = uvr("archive", str(uuid4()), "--output", output)
+    assert (refused.exit_code, fake_api.requests()) == (74, [])
+    assert re.fullmatch("error: .*: this is a directory: name a file\n", refused.stderr)
+    refused = uvr("archive", str(uuid4()), "--output", "x" * 300)
+    assert (refused.exit_code, "File name too long" in refused.stderr) == (74, True)
 
 
 def test_an_archive_gets_its_name_once_it_is_whole(fake_api, client, tmp_path):

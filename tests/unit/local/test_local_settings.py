@@ -88,8 +88,20 @@ def test_a_line_that_is_none_is_named(tmp_path):
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [("\n\nALONE\n", 3), ("A=1\n\n=2\n", 3), ("A-B=1\n", 1), ("A=1\r\n\r\nB='open\r\nC=3\r\n", 3)],
-    ids=["no value", "no name", "no name of a variable", "a quote that stays open"],
+    [
+        ("\n\nALONE\n", 3),
+        ("A=1\n\n=2\n", 3),
+        ("A-B=1\n", 1),
+        ("A=1\r\n\r\nB='open\r\nC=3\r\n", 3),
+        ("A=1\n\f\x85\u2028\n=2\n", 3),
+    ],
+    ids=[
+        "no value",
+        "no name",
+        "no name of a variable",
+        "a quote that stays open",
+        "blanks that end no line",
+    ],
 )
 def test_the_line_at_fault_is_counted_from_the_top(tmp_path, text, line):
     file = tmp_path / ".env"
@@ -189,7 +201,7 @@ def test_the_line_for_curl_has_the_well_known_password_only_where_it_counts(
 
 @pytest.mark.parametrize("given", [{}, {"BASIC_AUTH_USERNAME": "not in the file"}])
 def test_with_a_file_of_users_the_line_for_curl_has_one_of_them(given, tmp_path, capsys):
-    (tmp_path / "users").write_text("# who may submit\n\nalice:$argon2id$v=19$…\nbob:$argon2id$v=19$…\n")
+    (tmp_path / "users").write_text("\ufeff# who\u2028may\n\nalice:$argon2id$v=19$…\nbob:$argon2id$v=19$…\n")
     lifecycle.print_how_to_use(config.load(tmp_path, {"BASIC_AUTH_USERS_FILE": "users", **given}))
     assert '-u "alice"' in capsys.readouterr().out
 

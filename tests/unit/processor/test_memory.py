@@ -35,6 +35,7 @@ def put(groups: Path, name: str, text: str) -> None:
         ("0::/../other\n", "memory.events", V2_EVENTS, 2),
         ("4:memory:/docker/abc\n0::/\n", "memory/memory.oom_control", V1_CONTROL, 5),
         ("4:hugetlb,memory:/docker/abc\n", "memory/docker/abc/memory.oom_control", V1_CONTROL, 5),
+        ("1:name=a\u2028b:/a\x85b\n4:memory:/docker/abc\n", "memory/memory.oom_control", V1_CONTROL, 5),
         ("3:cpu:/docker/abc\n", "memory/memory.oom_control", V1_CONTROL, None),
         ("0::/\n", "memory.events", "low 0\n", None),
     ],

@@ -27,6 +27,11 @@ def test_a_user_a_line_and_comments_between(tmp_path):
     assert PasswordHasher().verify(users["alice"], "a")
 
 
+def test_comments_may_have_any_characters_and_a_mark_of_utf_8_come_first(tmp_path):
+    text = f"\ufeff{cheap_line('alice', 'a')}\n# a\u2028b\u2029c\x85d\fe\r\n{cheap_line('bob', 'b')}\n"
+    assert list(read_users(users_file(tmp_path, text))) == ["alice", "bob"]
+
+
 @pytest.mark.parametrize(
     "line",
     [

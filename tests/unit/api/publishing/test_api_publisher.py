@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 from kafka.errors import KafkaConnectionError, KafkaError, KafkaTimeoutError
 
-from api.publishing.publisher import KafkaPublisher, PublisherUnavailable
+from api.publishing.publisher import KafkaPublisher, NotSent, PublisherUnavailable
 from common.tasks.messages import Task
 
 PATIENCE_S = 20
@@ -22,12 +22,13 @@ class FakeSession:
         self.answer, self.raises = answer, raises
         self.sent: list[Task] = []
         self.confirm_late: list = []
-        self.may_send = threading.Event()
+        self.is_sending, self.may_send = threading.Event(), threading.Event()
         self.may_send.set()
         self.probe_error: Exception | None = None
         self.closed = threading.Event()
 
     def send(self, task, confirmed):
+        self.is_sending.set()
         self.may_send.wait(PATIENCE_S)
         self.sent.append(task)
         if self.raises:
@@ -128,19 +129,20 @@ def test_nothing_is_published_before_the_confirmation():
 
 
 @pytest.mark.parametrize(
-    "broken",
+    ("broken", "kind"),
     [
-        FakeSession(KafkaTimeoutError("batch expired")),
-        FakeSession(RuntimeError("not even Kafka's")),
-        FakeSession(raises=KafkaError("closed")),
+        (FakeSession(KafkaTimeoutError("batch expired")), PublisherUnavailable),
+        (FakeSession(RuntimeError("not even Kafka's")), PublisherUnavailable),
+        (FakeSession(raises=KafkaError("closed")), NotSent),
     ],
 )
-def test_a_session_that_gives_a_task_up_is_closed_and_replaced(broken):
+def test_a_session_that_gives_a_task_up_is_closed_and_replaced(broken, kind):
     good = FakeSession()
 
     async def story(publisher):
-        with pytest.raises(PublisherUnavailable):
+        with pytest.raises(PublisherUnavailable) as caught:
             await publisher.publish(task())
+        assert caught.type is kind
         await publisher.publish(task())
 
     with_publisher(Connector(broken, good), story)
@@ -152,8 +154,9 @@ def test_a_task_that_is_never_confirmed_is_unavailable_and_its_session_replaced(
     silent, good = FakeSession("silence"), FakeSession()
 
     async def story(publisher):
-        with pytest.raises(PublisherUnavailable, match="in time"):
+        with pytest.raises(PublisherUnavailable, match="in time") as caught:
             await publisher.publish(task())
+        assert caught.type is PublisherUnavailable
         await until(lambda: publisher.check().ok)
         for confirmed in silent.confirm_late:
             confirmed(None)  # too late, and harmless
@@ -166,7 +169,7 @@ def test_while_kafka_is_away_publishing_waits_and_then_says_why():
     async def story(publisher):
         await until(lambda: "no route" in publisher.check().detail)
         assert not publisher.check().ok
-        with pytest.raises(PublisherUnavailable, match="no route"):
+        with pytest.raises(NotSent, match="no route"):
             await publisher.publish(task())
 
     with_publisher(Connector(KafkaConnectionError("no route")), story, ack_timeout_s=0.2)
@@ -232,13 +235,35 @@ def test_the_event_loop_runs_on_while_a_send_blocks():
     with_publisher(Connector(session), story)
 
 
+@pytest.mark.parametrize("connects_first", [True, False])
+def test_a_task_whose_turn_does_not_come_in_time_is_never_sent(connects_first):
+    blocked, good = FakeSession(), FakeSession()
+    blocked.may_send.clear()
+    first, second = task(), task()
+
+    async def story(publisher):
+        if connects_first:
+            await until(lambda: publisher.check().ok)
+        one = asyncio.create_task(publisher.publish(first))
+        await until(blocked.is_sending.is_set)
+        senders = [thread for thread in threading.enumerate() if thread.name == "kafka-send"]
+        two = asyncio.create_task(publisher.publish(second))
+        failed = await asyncio.gather(one, two, return_exceptions=True)
+        assert [*map(type, failed)] == [PublisherUnavailable, NotSent]
+        blocked.may_send.set()
+        await until(lambda: not any(thread.is_alive() for thread in senders))
+
+    with_publisher(Connector(blocked, good), story, ack_timeout_s=0.3)
+    assert blocked.sent == [first]
+
+
 def test_no_more_than_so_many_tasks_wait():
     session = FakeSession("silence")
 
     async def story(publisher):
         waiting = [asyncio.create_task(publisher.publish(task())) for _ in range(3)]
         await until(lambda: len(session.confirm_late) == 3)
-        with pytest.raises(PublisherUnavailable, match="too many"):
+        with pytest.raises(NotSent, match="too many"):
             await publisher.publish(task())
         for confirmed in session.confirm_late:
             confirmed(None)

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from api.publishing.publisher import PublisherUnavailable
+from api.publishing.publisher import NotSent, PublisherUnavailable
+from api.submit.admission import KeyLocks
 from api.view.merge import of_task
 from common.tasks.messages import State, Status, Task
 from tests.support.api.api_client import SONG, Answer, ApiClient, MemoryPublisher, basic
@@ -178,6 +179,17 @@ def test_who_waits_for_a_first_request_that_is_never_confirmed_is_told():
 
     client.publisher.publish = hang
     assert burst(client, 2, **KEY) == {503: 2}
+
+
+def test_who_waits_in_vain_for_a_first_request_is_not_sent():
+    async def wait() -> None:
+        locks, key = KeyLocks(patience_s=0.01), UUID(int=1)
+        async with locks.take(key):
+            with pytest.raises(NotSent):
+                async with locks.take(key):
+                    pass
+
+    asyncio.run(wait())
 
 
 # GET /tasks?idempotency_key=

@@ -1,0 +1,168 @@
+"""Of a submission that was not queued for certain no song stays, and no mark at an upload."""
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from uuid import uuid4
+
+import pytest
+
+from api.view.merge import of_task
+from common.storage.bucket import Bucket
+from common.storage.upload_record import Upload
+from common.storage.uploads import Uploads
+from tests.support.api.api_client import Answer, ApiClient, basic
+from tests.support.api.memory_uploads import BUCKET, memory_gate
+from tests.support.memory_s3 import MemoryS3, error
+
+AUTH = basic("admin", "password")
+KEY = {"Idempotency-Key": "mine"}
+MIB = 1024 * 1024
+
+
+class Desk:
+    """An api whose Kafka is `away`, does not confirm (`unclear`), or is there."""
+
+    def __init__(self, client: ApiClient, s3: MemoryS3):
+        self.client, self.s3 = client, s3
+        self.uploads = Uploads(Bucket(s3, ""), "")
+
+    def kafka(self, state: str) -> None:
+        for publisher in (self.client.publisher, self.client.together):
+            publisher.away, publisher.unclear = (
+                "no route" * (state == "away"),
+                "late" * (state == "unclear"),
+            )
+
+    def form(self, song: bytes = b"RIFFsong", headers=None) -> Answer:
+        head = b'--b\r\nContent-Disposition: form-data; name="audio"; filename="a.mp3"\r\n\r\n'
+        body = head + song + b"\r\n--b--\r\n"
+        given = {"Content-Type": "multipart/form-data; boundary=b", "Content-Length": str(len(body))}
+        return self.client.generate(body, given | (headers or {}))
+
+    def batch(self, *uploads: Upload, headers=None) -> Answer:
+        items = [{"audio": "https://example.com/a"}, *({"audio": audio(upload)} for upload in uploads)]
+        return self.call("POST", "/batches", {"items": items}, headers)
+
+    def call(self, method: str, path: str, body: dict | None = None, headers=None) -> Answer:
+        chunks = [b"" if body is None else json.dumps(body).encode()]
+        return self.client.request(method, path, AUTH | (headers or {}), chunks)
+
+    def uploaded(self) -> Upload:
+        fields = {"user": "admin", "file_name": "a.wav", "created_at": 1.0, "expires_at": 1e12}
+        upload = Upload(upload_id=uuid4(), bytes=4, **fields)
+        self.uploads.save(upload)
+        self.s3.put_object("", upload.keys("").audio, b"song")
+        return upload
+
+    def marks(self, upload: Upload) -> int:
+        return len(self.uploads.users(upload))
+
+    def delete(self, upload: Upload) -> int:
+        return self.call("DELETE", f"/uploads/{upload.upload_id}").status
+
+
+def audio(upload: Upload) -> str:
+    return f"upload:{upload.upload_id}"
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    s3, limits = MemoryS3(), {"max_upload_bytes_per_user": 4 * MIB}
+    with closing(memory_gate(s3, **limits)) as gate:
+        yield Desk(ApiClient(uploads=gate, **BUCKET, **limits), s3)
+
+
+@pytest.mark.parametrize("headers", [{}, KEY], ids=["without-key", "with-key"])
+@pytest.mark.parametrize("size_bytes", [100, 11 * MIB // 10])
+def test_forms_leave_nothing_however_often_they_come_while_kafka_is_away(desk, headers, size_bytes):
+    desk.kafka("away")
+    for _ in range(5):
+        answer = desk.form(b"s" * size_bytes, headers)
+        assert (answer.status, answer.headers["retry-after"]) == (503, "10")
+        assert desk.s3.keys == []
+    assert desk.s3.parts == {}
+    desk.kafka("there")
+    assert desk.form(b"s" * size_bytes, headers).status == 200
+    assert sum(key.endswith("/audio") for key in desk.s3.keys) == 1
+
+
+def test_a_form_that_may_be_queued_keeps_its_song(desk):
+    desk.kafka("unclear")
+    assert desk.form().status == 503
+    kept = desk.s3.keys
+    assert [key.split("/")[-2 if "/tasks/" in key else -1] for key in kept] == [
+        "audio",
+        "tasks",
+        "upload.json",
+    ]
+    desk.kafka("away")
+    assert desk.form(headers=KEY).status == 503
+    assert desk.s3.keys == kept
+
+
+@pytest.mark.parametrize("headers", [{}, KEY], ids=["without-key", "with-key"])
+def test_an_upload_is_free_after_a_task_that_was_not_sent(desk, headers):
+    upload = desk.uploaded()
+    desk.kafka("away")
+    for _ in range(3):
+        assert desk.client.generate({"audio": audio(upload)}, headers).status == 503
+        assert desk.batch(upload, upload, headers=headers).status == 503
+        assert desk.marks(upload) == 0
+    assert desk.delete(upload) == 204
+
+
+def test_the_mark_of_a_task_that_may_be_queued_outlives_its_repeats(desk):
+    upload = desk.uploaded()
+    for state in ("unclear", "away", "unclear", "away", "away"):
+        desk.kafka(state)
+        assert desk.client.generate({"audio": audio(upload)}, KEY).status == 503
+        assert desk.batch(upload, headers=KEY).status == 503
+        assert (desk.marks(upload), desk.delete(upload)) == (2, 409)
+    desk.kafka("there")
+    assert desk.client.generate({"audio": audio(upload)}, KEY).status == 200
+    desk.client.view.tell(of_task(desk.client.publisher.tasks[-1]))
+    assert desk.client.generate({"audio": audio(upload)}, KEY).status == 200
+    assert desk.marks(upload) == 2
+
+
+def test_a_mark_that_another_api_has_made_for_the_same_task_meanwhile_stays(desk, monkeypatch):
+    upload = desk.uploaded()
+    desk.kafka("away")
+    publish = desk.client.publisher.publish
+
+    async def publish_late(task):
+        desk.uploads.mark(upload, task.task_uuid, b"another api")
+        await publish(task)
+
+    monkeypatch.setattr(desk.client.publisher, "publish", publish_late)
+    assert desk.client.generate({"audio": audio(upload)}, KEY).status == 503
+    assert desk.marks(upload) == 1
+
+
+@pytest.mark.parametrize("why", ["unknown", "expired", "store"])
+def test_a_batch_with_a_song_that_cannot_be_had_keeps_none_of_the_others(desk, why):
+    good, bad = desk.uploaded(), desk.uploaded()
+    if why == "unknown":
+        desk.uploads.bucket.remove([bad.keys("").record])
+    elif why == "expired":
+        desk.uploads.save(bad.model_copy(update={"expires_at": 1.0}))
+    else:
+        broken = bad.keys("").record
+        desk.s3.fail = lambda operation, key: error("SlowDown", 503) if key == broken else None
+    answer = desk.batch(good, bad, good)
+    assert (answer.status, answer.json()["problems"][0]["index"]) == (
+        {"unknown": 404, "expired": 410, "store": 503}[why],
+        2,
+    )
+    assert desk.client.together.transactions == []
+    assert desk.marks(good) == 0
+
+
+def test_a_mark_that_cannot_be_taken_back_changes_no_answer(desk, caplog):
+    upload = desk.uploaded()
+    desk.kafka("away")
+    desk.s3.fail = lambda operation, key: error("SlowDown", 503) if operation == "delete_object" else None
+    assert desk.client.generate({"audio": audio(upload)}).status == 503
+    assert f"upload {upload.upload_id} stays marked" in caplog.text
+    assert desk.marks(upload) == 1
