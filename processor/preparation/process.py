@@ -50,7 +50,10 @@ def main(arguments: list[str]) -> None:
         if advised := advice.better_model(files, made):
             report(advised)
     except Exception as error:
-        logging.getLogger(__name__).warning("%s could not be prepared for this device", name, exc_info=error)
+        logging.getLogger(__name__).warning(
+            "%s could not be prepared for this device: mend the cause, then run "
+            "`python -m processor models prepare %s`", name, name, exc_info=error,
+        )  # fmt: skip
     channel.send({"event": "done", "model": _describe(files, made)})
 
 

@@ -9,6 +9,7 @@ import yaml
 from common.errors import ErrorCode, TransientError
 from processor.models import model_files
 from processor.preparation import command, decision, installation, machine
+from processor.separation.device import DeviceUnavailable
 from tests.support.processor.centre_model import MODEL_DATA, NAME, write_centre_model
 
 
@@ -56,7 +57,10 @@ def test_what_was_prepared_for_an_earlier_file_of_the_same_content_counts_no_mor
     assert "cannot be loaded" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(143), OSError(errno.ENOSPC, "full")])
+@pytest.mark.parametrize(
+    "error",
+    [KeyboardInterrupt(), SystemExit(143), OSError(errno.ENOSPC, "full"), DeviceUnavailable("no GPU")],
+)
 def test_an_addition_that_ends_before_the_model_is_known_to_load_leaves_nothing(
     models, foreign, monkeypatch, error
 ):
