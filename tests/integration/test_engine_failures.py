@@ -263,6 +263,7 @@ def preparing(start, models: Path) -> tuple[Engine, Path]:
     return engine, kept
 
 
+@pytest.mark.slow
 def test_a_preparation_that_a_stop_has_ended_is_begun_again(start, ready, tmp_path):
     engine, kept = preparing(start, tmp_path / "models")
     engine.stop()

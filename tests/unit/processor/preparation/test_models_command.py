@@ -34,6 +34,7 @@ def add(foreign: Path, config: str) -> int:
     return command.main(["add", str(foreign), "--config", str(foreign.with_name(f"{config}.yaml"))])
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("one_trial")
 def test_a_file_that_was_added_with_wrong_parameters_is_added_with_the_right_ones(models, foreign, capsys):
     for _ in range(2):
