@@ -87,8 +87,10 @@ def parameters(model_dir: Path, path: Path, architecture: Architecture) -> Data 
 
 
 def lists(model_dir: Path) -> Data:
-    """Return the seven lists of `download_checks.json`; missing lists are empty."""
-    return {**{name: {} for name in _ARCHITECTURES}, **_read(model_dir / LISTS)}
+    """Return the lists of `download_checks.json`; missing lists are empty."""
+    # Beside the lists the file has the versions of another program, which are texts.
+    found = {name: listed for name, listed in _read(model_dir / LISTS).items() if isinstance(listed, dict)}
+    return {**{name: {} for name in _ARCHITECTURES}, **found}
 
 
 def entries(model_dir: Path) -> list[Entry]:
@@ -207,11 +209,15 @@ def merge(model_dir: Path, other: Path) -> None:
 def write_durably(path: Path, text: str) -> None:
     """Replace the file as a whole, so that readers find the old or the new text, even after a crash."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.rename(path)
+    except BaseException:  # a full disk, or a stop
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 @functools.cache

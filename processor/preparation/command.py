@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     terminal.log_in_lines()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        with terminal.stopped_in_good_order():
+        with terminal.stopped_in_good_order() as options.check_stop:
             return run(options)
     except (model_files.ModelUnavailable, DeviceUnavailable) as error:
         print(error, file=sys.stderr)
@@ -162,8 +162,12 @@ def _made(files: ModelFiles, options: argparse.Namespace) -> Decision:
     # Import it only for work: the import takes seconds.
     from processor.preparation import installation
 
+    def report(step: str) -> None:
+        options.check_stop()
+        _say(step)
+
     try:
-        return installation.prepare(files, options.device, options.precision, _say)
+        return installation.prepare(files, options.device, options.precision, report)
     except (DeviceUnavailable, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 (a network and its runtime may fail in any way)

@@ -42,7 +42,8 @@ def prepare(
     """
     choice = choose_device(files, requested)
     where = _machine(choice)
-    if (kept := decision.read(files, where, precision)) and decision.plan(files, kept):
+    kept = decision.read(files, where, precision)
+    if kept and kept.is_finished and decision.plan(files, kept):
         return kept
     # Import it only for work: the import takes seconds.
     from processor.preparation.prepare import Target

@@ -50,8 +50,10 @@ def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> 
 
     Raises ModelUnavailable where the model cannot be loaded, and OSError.
     """
-    with _lock(files):
-        if kept := decision.read(files, target.machine, target.requested):
+    with _lock(files) as has_waited:
+        kept = decision.read(files, target.machine, target.requested)
+        # Who was waited for may have been stopped just now: whoever waits tries once.
+        if kept and (kept.is_finished or not has_waited):
             if decision.plan(files, kept):
                 return kept
             conversion.discard(files)
@@ -62,23 +64,31 @@ def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> 
         try:
             decision.write(files, target.machine, target.requested, marker)
             made = _decide(files, target, report)
+            decision.write(files, target.machine, target.requested, made)
         except (KeyboardInterrupt, SystemExit):  # a stop says nothing against another try
             decision.forget_unfinished(path)
             raise
-        decision.write(files, target.machine, target.requested, made)
         return made
 
 
 @contextmanager
-def _lock(files: ModelFiles) -> Iterator[None]:
-    """Let one process at a time prepare the model: others take over what it has decided."""
+def _lock(files: ModelFiles) -> Iterator[bool]:
+    """Let one process at a time prepare the model: others take over what it has decided.
+
+    Yields whether another process had the lock at first.
+    """
     directory = decision.directory(files)
     directory.mkdir(parents=True, exist_ok=True)
     with (directory / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        has_waited = False
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            has_waited = True
+            fcntl.flock(file, fcntl.LOCK_EX)
         for left in directory.glob(f"{_TRIAL_PREFIX}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
-        yield
+        yield has_waited
 
 
 def _decide(files: ModelFiles, target: Target, report: Report) -> Decision:

@@ -3,24 +3,38 @@
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import NoReturn
 
 
 @contextmanager
-def stopped_in_good_order() -> Iterator[None]:
-    """Let SIGTERM raise SystemExit, so that a command that is stopped removes what is half done."""
+def stopped_in_good_order() -> Iterator[Callable[[], None]]:
+    """Let SIGTERM and Ctrl-C raise SystemExit, so that a command that is stopped removes what is half done.
+
+    Yields a function that raises it again after such a signal: OpenVINO's conversion calls Python, and takes
+    whatever is raised there for a network that it cannot convert.
+    """
+    received: list[int] = []
 
     def end(number: int, frame: FrameType | None) -> NoReturn:
+        received.append(number)
         sys.exit(128 + number)
 
-    before = signal.signal(signal.SIGTERM, end)
+    def check() -> None:
+        if received:
+            sys.exit(128 + received[0])
+
+    both = (signal.SIGTERM, signal.SIGINT)
+    # Background jobs of a shell ignore Ctrl-C, and go on doing so.
+    heeded = [number for number in both if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, end) for number in heeded}
     try:
-        yield
+        yield check
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def log_in_lines() -> None:

@@ -249,7 +249,15 @@ def test_a_command_that_is_stopped_while_it_prepares_leaves_the_preparation_to_t
     name = write_centre_model(tmp_path)
     fetch = [sys.executable, "-m", "processor", "models", "fetch", name, "--dir", str(tmp_path)]
     environment = os.environ | {"DEVICE": "cpu"}
-    process = subprocess.Popen(fetch, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        fetch,
+        cwd=REPOSITORY,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Background jobs of a shell ignore SIGINT, and their children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     kept = wait_for(
         lambda: next(iter(tmp_path.glob(f"prepared/{name}.*/*.json")), None), 120, "a preparation"
     )

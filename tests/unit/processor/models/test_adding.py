@@ -153,3 +153,12 @@ def test_a_configuration_that_was_here_before_stays_when_the_model_is_removed(fi
     shutil.copy(files / "tiny_mdx23c.yaml", target / "own.yaml")
     adding.remove(adding.add(files / "tiny_mdx23c.ckpt", target, "own", files / "tiny_mdx23c.yaml"))
     assert list(contents(target)) == ["own.yaml"]
+
+
+def test_beside_the_lists_the_library_names_versions_which_are_no_lists(files, target):
+    target.mkdir()
+    (target / catalogue.LISTS).write_text(json.dumps({"current_version": "UVR_Patch_10_6_23_4_27"}))
+    file = files / "tiny_mdx23c.ckpt"
+    for _ in range(2):
+        adding.remove(adding.add(file, target, "own", file.with_suffix(".yaml")))
+        assert model_files.find("own", target) is None

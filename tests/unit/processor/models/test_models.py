@@ -22,7 +22,9 @@ class FakeHub:
     def __init__(self, source: Path, **files: bytes):
         self.asked: list[str] = []
         self._files = {
-            "download_checks.json": lists(source, mdx_download_list={"Fetched": "fetched.onnx"}),
+            "download_checks.json": lists(
+                source, current_version="UVR_Patch", mdx_download_list={"Fetched": "fetched.onnx"}
+            ),
             "model_data_new.json": (source / catalogue.MDX_DATA).read_bytes(),
             "fetched.onnx": (source / "fetched.onnx").read_bytes(),
         } | files
@@ -35,7 +37,7 @@ class FakeHub:
         target.write_bytes(self._files[name])
 
 
-def lists(directory: Path, **entries: dict) -> bytes:
+def lists(directory: Path, **entries: dict | str) -> bytes:
     return json.dumps(catalogue.lists(directory) | entries).encode()
 
 
@@ -140,7 +142,8 @@ def test_a_damaged_data_file_is_named(tmp_path):
 
 def test_data_that_an_operator_wrote_stays(source, target):
     target.mkdir()
-    theirs = {"mdx_download_list": {"Theirs": "theirs.onnx"}, "other_list": {"a": "b"}}
+    listed = {"mdx_download_list": {"Theirs": "theirs.onnx"}, "other_list": {"a": "b"}}
+    theirs = {"current_version": "UVR_Patch", **listed}  # as an earlier fetch has left it
     (target / catalogue.LISTS).write_text(json.dumps(theirs))
     (target / catalogue.MDX_DATA).write_text(json.dumps({"abc": {"primary_stem": "Drums"}}))
     ensure("fetched", target, fetch=True, download=FakeHub(source))

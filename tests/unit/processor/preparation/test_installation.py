@@ -1,6 +1,8 @@
 """A model is prepared once for a device; what went wrong meanwhile never keeps it from separating."""
 
 import dataclasses
+import fcntl
+import threading
 
 import numpy as np
 import pytest
@@ -56,10 +58,11 @@ def test_without_a_preparation_there_is_no_plan(files):
     assert installation.kept_plan(files, device.CPU, "auto") is None
 
 
-def test_a_preparation_that_died_is_not_begun_again_by_itself(files):
-    class Killed(BaseException):
-        pass
+class Killed(BaseException):
+    pass
 
+
+def test_a_preparation_that_died_is_not_begun_again_by_itself(files):
     def report(step: str) -> None:
         raise Killed
 
@@ -97,6 +100,28 @@ def test_two_that_prepare_at_once_decide_once(files):
     seen.append(prepare.prepare(files, target, meanwhile, lambda path: None))
     seen.append(prepare.prepare(files, target, pytest.fail, pytest.fail))
     assert seen[0] == seen[1]
+
+
+def test_who_waits_for_a_preparation_that_is_then_stopped_prepares_the_model(files, monkeypatch):
+    made: list[Decision] = []
+    is_waiting, flock = threading.Event(), fcntl.flock
+    waiting = threading.Thread(target=lambda: made.append(prepared(files)[0]))
+
+    def tell(file, operation: int) -> None:
+        if threading.current_thread() is waiting and not operation & fcntl.LOCK_NB:
+            is_waiting.set()
+        flock(file, operation)
+
+    def be_killed(step: str) -> None:
+        waiting.start()
+        assert is_waiting.wait(60)
+        raise Killed  # its marker stays, until whoever has killed it removes that
+
+    monkeypatch.setattr(fcntl, "flock", tell)
+    with pytest.raises(Killed):
+        installation.prepare(files, "cpu", "auto", be_killed)
+    waiting.join(120)
+    assert [one.is_finished for one in made] == [True]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])

@@ -1,16 +1,21 @@
 """The models command ends with one line and a code that tells whether the model is prepared."""
 
 import errno
+import os
+import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import yaml
+from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from common.errors import ErrorCode, TransientError
 from processor.models import model_files
 from processor.preparation import command, decision, installation, machine
 from processor.separation.device import DeviceUnavailable
 from tests.support.processor.centre_model import MODEL_DATA, NAME, write_centre_model
+from tests.support.processor.models import random_directory
 
 
 @pytest.fixture
@@ -72,6 +77,31 @@ def test_an_addition_that_ends_before_the_model_is_known_to_load_leaves_nothing(
         with pytest.raises(type(error)):
             add(foreign, "right")
     assert not list(models.glob("**/mine*"))
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_trial")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_that_openvino_swallows_while_it_converts_ends_the_command_all_the_same(
+    tmp_path, monkeypatch, number
+):
+    shutil.copytree(random_directory(), tmp_path / "models", ignore=shutil.ignore_patterns("prepared"))
+    # Python's own handler, which a run in the background of a shell lacks.
+    monkeypatch.setattr(signal, "getsignal", lambda number: signal.SIG_DFL)
+    signals = [number]
+    ask = TorchScriptPythonDecoder.get_op_type
+
+    def be_stopped(self: TorchScriptPythonDecoder) -> str:
+        if signals:
+            os.kill(os.getpid(), signals.pop())
+        return ask(self)
+
+    monkeypatch.setattr(TorchScriptPythonDecoder, "get_op_type", be_stopped)
+    with pytest.raises(SystemExit) as caught:
+        command.main(["fetch", "tiny_mdx23c", "--dir", str(tmp_path / "models"), "--device", "cpu"])
+    assert caught.value.code == 128 + number
+    assert not signals
+    assert not list((tmp_path / "models").glob("prepared/*/*.json"))
 
 
 def failing(monkeypatch, error: BaseException) -> None:
