@@ -66,6 +66,9 @@ class BatchAdmission:
                 await self._publish_if_room(batch, tasks)
                 return Admitted.NOW
             look_closer = partial(self._has_same_songs, first, tasks, parsed)
+            known = await self._view.statuses([task.task_uuid for task in tasks])
+            if len(known) == len(tasks):
+                self._admission.earlier.refuse_deleted(first, [*known.values()])
             await self._admission.earlier.compare(first, batch.submission_digest, look_closer)
             return Admitted.BEFORE
 
@@ -102,7 +105,8 @@ class BatchAdmission:
         for task in tasks:
             self._view.backlog.enter(task.task_uuid, task.user)
         try:
-            async with self._admission.songs.kept(tasks, refuse_item) as ready:
+            has_key = batch.idempotency_key is not None
+            async with self._admission.songs.kept(tasks, has_key, refuse_item) as ready:
                 await self._publisher.publish(records_of(batch, ready, self._settings))
         except BaseException:
             for task in tasks:

@@ -134,7 +134,7 @@ class Admission:
     async def _publish(self, task: Task) -> None:
         self._view.backlog.enter(task.task_uuid, task.user)
         try:
-            async with self.songs.kept([task]) as (ready,):
+            async with self.songs.kept([task], task.idempotency_key is not None) as (ready,):
                 await self._publisher.publish(ready)
         except BaseException:
             self._view.backlog.leave(task.task_uuid)

@@ -36,11 +36,16 @@ class EarlierSubmissions:
         Tasks of an earlier version have no digest to compare. Of a deleted task nothing is left to compare
         with, and it gives no stems to whoever repeats it: raise for it, too.
         """
-        if isinstance(first, Status) and first.deleted_at is not None:
-            raise self._refusal(first, "whose results are deleted, and with them what was submitted")
+        if isinstance(first, Status):
+            self.refuse_deleted(first, [first])
         if first.submission_digest in (None, digest) or await has_same_songs():
             return
         raise self._refusal(first, "which was submitted with another body")
+
+    def refuse_deleted(self, first: Status | TaskBatch, tasks: Sequence[Status]) -> None:
+        """Raise ProblemError 409 if nothing is left of the `tasks` of `first`: nothing comes of a repeat."""
+        if tasks and all(task.deleted_at is not None for task in tasks):
+            raise self._refusal(first, "whose results are deleted, and with them what was submitted")
 
     def _refusal(self, first: Status | TaskBatch, which: str) -> ProblemError:
         self._metrics.task_refused(TaskRefusal.KEY_REUSED)

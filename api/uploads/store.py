@@ -10,7 +10,6 @@ import boto3
 from botocore.exceptions import ClientError
 
 from api.uploads import refusals
-from api.uploads.claims import Claim
 from api.uploads.models import (
     BegunUpload,
     NewUpload,
@@ -104,24 +103,22 @@ class UploadStore:
         if not self.uploads.remove_unless_used(upload.keys(self.uploads.prefix)):
             raise refusals.in_use(self.uploads.users(upload))
 
-    def claim(self, user: str, upload_id: UUID, task_uuid: UUID) -> Claim:
-        """Marks the upload as used by a task that is to be queued next."""
+    def claim(self, user: str, upload_id: UUID, task_uuid: UUID) -> Upload:
+        """Marks the upload as used by a task that is to be queued next, and returns it."""
         upload = self._find(user, upload_id)
         if self._wall_clock() >= upload.expires_at:
             raise refusals.expired()
         self._check_song(upload)
-        token = uuid4().bytes
-        claim = Claim(upload, task_uuid, token, self.uploads.mark(upload, task_uuid, token))
+        self.uploads.mark(upload, task_uuid)
         # Whoever removes an upload removes the record first, and looks for marks again afterwards.
         if self.uploads.find(user, upload_id) is None:
             self.uploads.unmark(upload.keys(self.uploads.prefix), task_uuid)
             raise refusals.unknown()
-        return claim
+        return upload
 
-    def take_back(self, claim: Claim) -> None:
-        """Removes the mark of a task that was not queued, unless another request needs it, too."""
-        if claim.is_first:
-            self.uploads.take_back(claim.upload, claim.task_uuid, claim.token)
+    def take_back(self, upload: Upload, task_uuid: UUID) -> None:
+        """Removes the mark of a task that was not queued."""
+        self.uploads.unmark(upload.keys(self.uploads.prefix), task_uuid)
 
     def check_room(self, user: str, more_bytes: int) -> None:
         """Raises ProblemError 413 or 429 if the user may not upload so much."""
@@ -170,11 +167,12 @@ class UploadStore:
         self.bucket.client.complete_multipart_upload(**target, MultipartUpload={"Parts": named})
 
     def discard(self, user: str, upload_id: UUID, multipart_id: str | None) -> None:
-        """Removes everything of an upload that no task uses."""
+        """Removes everything of an upload whose task was not queued."""
         keys = self.uploads.keys(user, upload_id)
         if multipart_id is not None:
             self.bucket.multipart.abort(keys.audio, multipart_id)
-        self.bucket.remove([keys.record, keys.audio])
+        marks = [found.key for found in self.bucket.objects(f"{keys.directory}tasks/")]
+        self.bucket.remove([keys.record, keys.audio, *marks])
 
     def _check_size(self, size_bytes: int) -> None:
         if size_bytes < 1:

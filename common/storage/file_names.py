@@ -58,9 +58,14 @@ def _plain(name: str) -> str:
     ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode()
     # Once more: NFKD makes reserved characters of full-width ones, which many titles have in their places.
     plain = _SPACES.sub(" ", _RESERVED.sub("_", ascii_only.replace("%", "_"))).strip()
-    if plain.startswith("."):  # nothing of the name was ASCII but its extension
-        return _UNNAMED + plain
-    return f"{_UNNAMED} {plain}" if plain.startswith("(") else plain
+    if name.isascii():
+        return plain
+    # Of a title in other letters nothing may be left but the stem's name and the extension.
+    title = re.match(r".*?(?= ?\([^()]*\)\.|\.[^.]*$|$)", plain)
+    if title is None or re.search("[A-Za-z0-9]", title[0]):
+        return plain
+    rest = plain[title.end() :]
+    return _UNNAMED + rest if rest.startswith((".", " ")) else f"{_UNNAMED} {rest}"
 
 
 def _of_address(address: str) -> str:

@@ -51,22 +51,9 @@ class Uploads:
         """Returns the song as a body to be read in pieces and closed, None if it is not complete."""
         return self.bucket.stream(upload.keys(self.prefix).audio)
 
-    def mark(self, upload: Upload, task_uuid: UUID, token: bytes = b"") -> bool:
-        """Keeps the song for the task. Returns False if the task has had a mark before.
-
-        `token` tells who has marked it last: that one alone may take the mark back.
-        """
-        key = upload.keys(self.prefix).use(task_uuid)
-        if self.bucket.create(key, token):
-            return True
-        self.bucket.put(key, token)
-        return False
-
-    def take_back(self, upload: Upload, task_uuid: UUID, token: bytes) -> None:
-        """Removes the task's mark, unless another request for the same task has marked the song since."""
-        key = upload.keys(self.prefix).use(task_uuid)
-        if self.bucket.get(key) == token:
-            self.bucket.remove([key])
+    def mark(self, upload: Upload, task_uuid: UUID) -> None:
+        """Keeps the song for the task."""
+        self.bucket.put(upload.keys(self.prefix).use(task_uuid), b"")
 
     def unmark(self, keys: UploadKeys, task_uuid: UUID) -> None:
         """Removes the task's mark, of a task that never came to Kafka or is deleted."""

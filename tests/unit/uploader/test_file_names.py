@@ -94,6 +94,11 @@ def test_an_uploaded_files_name_is_taken_and_not_its_id():
         ("x＂; filename=＂evil.exe.zip", "x_; filename=_evil.exe.zip"),
         ("歌 (vocals).flac", "song (vocals).flac"),
         ("歌.zip", "song.zip"),
+        ("歌手 - 歌 (vocals).flac", "song (vocals).flac"),
+        ("歌 2 (vocals).flac", "2 (vocals).flac"),
+        ("歌 feat. Ä (no_drums).flac", "feat. A (no_drums).flac"),
+        ("(I Can't Get No) Satisfaction (vocals).flac", "(I Can't Get No) Satisfaction (vocals).flac"),
+        ("(Än) – Ö.zip", "(An) O.zip"),
     ],
 )
 def test_programs_that_read_no_rfc_8187_get_a_name_too(name, expected):

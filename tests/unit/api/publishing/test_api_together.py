@@ -153,13 +153,14 @@ def test_what_waits_for_a_connection_until_it_is_late_is_never_sent():
         assert failures(publisher, ONE, TWO) == [NotSent, NotSent]
         has_kafka.set()
         wait_for(lambda: producer.discarded, PATIENCE_S, "end of the first producer")
+    with together(connect) as publisher:
         assert failures(publisher, TWO) == [type(None)]
     assert producer.published == [TWO]
 
 
 def test_what_was_begun_may_be_stored():
     goes_on = threading.Event()
-    with together(lambda: Producer(waits_for=goes_on), ack_timeout_s=0.2) as publisher:
+    with together(lambda: Producer(waits_for=goes_on), ack_timeout_s=2) as publisher:
         assert failures(publisher, ONE, TWO) == [PublisherUnavailable, NotSent]
         goes_on.set()
     with together(lambda: Producer(KafkaError("the commit failed"))) as publisher:

@@ -16,6 +16,7 @@ from common.tasks.messages import (
     Cancel,
     DeliveryAttempt,
     State,
+    Status,
     TaskBatch,
     WorkerSeen,
     decode_batch,
@@ -118,6 +119,17 @@ def test_a_repeated_key_is_the_same_batch_and_another_body_is_refused(client):
     other = post(client, {"items": SONGS[:2]}, Idempotency_Key="k")
     assert (other.status, other.json()["error_code"]) == (409, "key_reused")
     assert len(client.together.transactions) == 1
+
+
+def test_the_key_of_a_batch_is_refused_once_all_of_its_results_are_deleted(client):
+    batch = submitted(client, {"items": SONGS[:2]}, Idempotency_Key="k")
+    for task_uuid in item_uuids(batch.batch_uuid, 0, 2):
+        assert post(client, {"items": SONGS[:2]}, Idempotency_Key="k").status == 200
+        deleted = Status(task_uuid=task_uuid, submitted_at=1.0, state=State.SUCCEEDED, at=2.0, deleted_at=2.0)
+        client.view.tell(deleted)
+    again = post(client, {"items": SONGS[:2]}, Idempotency_Key="k")
+    assert (again.status, again.json()["error_code"]) == (409, "key_reused")
+    assert "deleted" in again.json()["error"]
 
 
 def uploaded(s3: MemoryS3, sha256: str | None) -> str:

@@ -101,15 +101,26 @@ def test_a_form_that_may_be_queued_keeps_its_song(desk):
     assert desk.s3.keys == kept
 
 
-@pytest.mark.parametrize("headers", [{}, KEY], ids=["without-key", "with-key"])
-def test_an_upload_is_free_after_a_task_that_was_not_sent(desk, headers):
+def test_an_upload_is_free_after_a_task_that_was_not_sent(desk):
     upload = desk.uploaded()
     desk.kafka("away")
     for _ in range(3):
-        assert desk.client.generate({"audio": audio(upload)}, headers).status == 503
-        assert desk.batch(upload, upload, headers=headers).status == 503
+        assert desk.client.generate({"audio": audio(upload)}).status == 503
+        assert desk.batch(upload, upload).status == 503
         assert desk.marks(upload) == 0
     assert desk.delete(upload) == 204
+
+
+def test_a_key_keeps_its_marks_since_another_api_may_have_queued_the_same_task(desk):
+    upload = desk.uploaded()
+    desk.kafka("away")
+    for _ in range(3):
+        assert desk.client.generate({"audio": audio(upload)}, KEY).status == 503
+        assert desk.batch(upload, headers=KEY).status == 503
+        assert desk.marks(upload) == 2
+    desk.kafka("there")
+    assert desk.client.generate({"audio": audio(upload)}, KEY).status == 200
+    assert desk.marks(upload) == 2
 
 
 def test_the_mark_of_a_task_that_may_be_queued_outlives_its_repeats(desk):
@@ -124,20 +135,6 @@ def test_the_mark_of_a_task_that_may_be_queued_outlives_its_repeats(desk):
     desk.client.view.tell(of_task(desk.client.publisher.tasks[-1]))
     assert desk.client.generate({"audio": audio(upload)}, KEY).status == 200
     assert desk.marks(upload) == 2
-
-
-def test_a_mark_that_another_api_has_made_for_the_same_task_meanwhile_stays(desk, monkeypatch):
-    upload = desk.uploaded()
-    desk.kafka("away")
-    publish = desk.client.publisher.publish
-
-    async def publish_late(task):
-        desk.uploads.mark(upload, task.task_uuid, b"another api")
-        await publish(task)
-
-    monkeypatch.setattr(desk.client.publisher, "publish", publish_late)
-    assert desk.client.generate({"audio": audio(upload)}, KEY).status == 503
-    assert desk.marks(upload) == 1
 
 
 @pytest.mark.parametrize("why", ["unknown", "expired", "store"])
