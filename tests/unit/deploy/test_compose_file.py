@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.run import _LAST_ANSWERS_S
-from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
+from common.settings.schema import ApiSettings, CommandSettings, ProcessorSettings, UploaderSettings
 from local import service_settings, store
 from tests.support.deploy import compose
 from tests.support.deploy.compose import COMPOSE_FILE, GPU_FILE, TRIO
@@ -27,6 +27,10 @@ INSIDE = {
     "OUTPUT_DIR": "/outputs",
     "VIEW_FILE": "/view/view.sqlite3",
     "API_KEYS_FILE": "/keys/api_keys.json",
+}
+# Commands in any container read these, not the service alone. Slots concern a service's own container.
+OF_COMMANDS = {
+    name.upper() for name in CommandSettings.model_fields if name not in ("processor_slots", "uploader_slots")
 }
 # Compose sets these from other variables of .env.
 TOLD = {"API_PUBLISHED_HOST"}
@@ -97,7 +101,7 @@ def test_hadolint_is_content_with_the_dockerfile():
 @pytest.mark.parametrize("service", TRIO)
 def test_a_service_gets_every_setting_that_it_knows_and_no_other(service: str):
     every = dict.fromkeys(compose.variables(), "1")
-    assert environment(service, every).keys() == names_of(service) - NOT_PASSED
+    assert environment(service, every).keys() == (names_of(service) | OF_COMMANDS) - NOT_PASSED
     assert set(KINDS) == set(TRIO)
 
 
@@ -113,6 +117,18 @@ def test_what_dotenv_sets_reaches_the_service_under_its_own_name(service: str):
     in_dotenv = {name: PROCESSOR_KEYS.get(name, name) if service == "processor" else name for name in names}
     reached = environment(service, {name: f"my-{name}" for name in in_dotenv.values()})
     assert {name: reached[name] for name in names} == {name: f"my-{in_dotenv[name]}" for name in names}
+
+
+@pytest.mark.parametrize("service", TRIO)
+def test_lag_counts_the_groups_of_dotenv_in_every_container(service: str, monkeypatch: pytest.MonkeyPatch):
+    groups = {"KAFKA_PROCESSOR_GROUP_ID": "my-processors", "KAFKA_UPLOADER_GROUP_ID": "my-uploaders"}
+    for name in service_settings.names():
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment(service, groups).items():
+        monkeypatch.setenv(name, value)
+    settings = CommandSettings()
+    found = settings.kafka_processor_group_id, settings.kafka_uploader_group_id
+    assert found == ("my-processors", "my-uploaders")
 
 
 def test_no_key_of_another_service_reaches_the_processor():
