@@ -37,7 +37,11 @@ TOLD = {"API_PUBLISHED_HOST"}
 # A processor gets other keys to the store than the uploader: .env has them under these names.
 PROCESSOR_KEYS = {
     name: f"PROCESSOR_{name}"
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE")
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        *("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE"),
+        *("AWS_SESSION_TOKEN", "AWS_SESSION_TOKEN_FILE"),
+    )
 }
 NOT_PASSED = INSIDE.keys() | {"LOG_DIR", "API_PORT", "HEALTH_PORT"}
 CERTIFICATES = {"KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "OUTBOUND_CA_FILE"}
@@ -47,6 +51,7 @@ SECRET_FILES = {
     "KAFKA_SASL_PASSWORD_FILE",
     "SESSION_KEY_FILE",
     "AWS_SECRET_ACCESS_KEY_FILE",
+    "AWS_SESSION_TOKEN_FILE",
     "WEBHOOK_SECRET_FILE",
     "WEBHOOK_SIGNING_KEY_FILE",
 }
@@ -142,9 +147,10 @@ def test_no_key_of_another_service_reaches_the_processor():
     }
 
 
-def test_the_processors_secret_key_can_be_a_file_of_the_hosts():
-    found = services({"PROCESSOR_AWS_SECRET_ACCESS_KEY_FILE": "/etc/of-the-host"})["processor"]
-    target = found["environment"]["AWS_SECRET_ACCESS_KEY_FILE"]
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY_FILE", "AWS_SESSION_TOKEN_FILE"])
+def test_the_processors_secret_key_and_token_can_be_files_of_the_hosts(name: str):
+    found = services({f"PROCESSOR_{name}": "/etc/of-the-host"})["processor"]
+    target = found["environment"][name]
     mounts = [m for m in found["volumes"] if isinstance(m, dict) and m["source"] == "/etc/of-the-host"]
     assert [(m["target"], m["read_only"]) for m in mounts] == [(target, True)]
 

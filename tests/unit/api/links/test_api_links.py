@@ -32,7 +32,7 @@ def one_reading() -> None:
 
 @pytest.fixture(autouse=True)
 def no_credentials_of_the_machine(monkeypatch, tmp_path):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -83,6 +83,11 @@ def test_links_lead_to_the_same_objects_and_are_of_now(style):
     unchanged = {"vocals", "instrumental", "stems", "expires_at"}
     assert new.model_dump(exclude=unchanged) == old.model_dump(exclude=unchanged)
     assert {n: s.sha256 for n, s in new.stems.items()} == {n: s.sha256 for n, s in old.stems.items()}
+
+
+def test_links_by_temporary_keys_carry_their_session_token():
+    new = ResultLinks(ApiSettings(**STORE | {"aws_session_token": "a/token="})).renewed(callback_of("vocals"))
+    assert parse_qs(urlsplit(new.vocals).query)["X-Amz-Security-Token"] == ["a/token="]
 
 
 def test_a_stem_that_has_no_name_of_its_own_in_the_callback_gets_none():

@@ -232,6 +232,8 @@ SECRETS = [
     (ProcessorSettings, "KAFKA_SASL_PASSWORD"),
     (ApiSettings, "AWS_SECRET_ACCESS_KEY"),
     (UploaderSettings, "AWS_SECRET_ACCESS_KEY"),
+    (ProcessorSettings, "AWS_SESSION_TOKEN"),
+    (UploaderSettings, "AWS_SESSION_TOKEN"),
     (UploaderSettings, "WEBHOOK_SECRET"),
     (UploaderSettings, "WEBHOOK_SIGNING_KEY"),
 ]
@@ -248,6 +250,8 @@ def test_a_secret_is_read_from_its_file_without_the_last_line_end(env, tmp_path,
     env(S3_BUCKET_NAME="stems", **{f"{name}_FILE": str(file)})
     if name == "AWS_SECRET_ACCESS_KEY":
         env(AWS_ACCESS_KEY_ID="its-pair")
+    if name == "AWS_SESSION_TOKEN":
+        env(AWS_ACCESS_KEY_ID="its-pair", AWS_SECRET_ACCESS_KEY="its-secret")
     settings = load(kind)
     assert getattr(settings, name.lower()).get_secret_value() == secret
     assert secret not in repr(settings)
@@ -331,6 +335,13 @@ def test_half_a_pair_of_keys_is_refused_at_start(env, kind, name):
     with pytest.raises(BadSettings, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") as caught:
         load(kind)
     assert "half" not in str(caught.value)
+
+
+def test_a_session_token_without_its_keys_is_refused_at_start(env):
+    env(S3_BUCKET_NAME="stems", AWS_SESSION_TOKEN="TOPSECRET")
+    with pytest.raises(BadSettings, match=r"^AWS_SESSION_TOKEN: expected AWS_ACCESS_KEY_ID and") as caught:
+        load(UploaderSettings)
+    assert "TOPSECRET" not in str(caught.value)
 
 
 def test_an_api_needs_no_store_and_an_uploader_does():
