@@ -23,7 +23,10 @@ ModelNames = Annotated[
 ]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Positive = Annotated[int, Field(gt=0)]
-PositiveFloat = Annotated[float, Field(gt=0)]
+# No clock and no client of ours can wait for an infinite time.
+PositiveFloat = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# As Kafka names topics; those of lanes and retries are longer, and 249 characters are allowed.
+Topic = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$", max_length=200)]
 # The most that fit: the committed metadata names each running job, and brokers allow it 4096 bytes.
 Slots = Annotated[int, Field(gt=0, le=128)]
 

@@ -3,6 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import * as api from "./api";
 import { submissionOf, type Submission } from "./choices";
 import { songName } from "./format";
+import { askUntilFound } from "./looking";
 import { useSpeech } from "./texts";
 import { wordsOf } from "./words";
 
@@ -17,7 +18,7 @@ async function earlierOf(id: string): Promise<Earlier> {
     const { state } = await api.upload(task.audio.slice("upload:".length));
     return state === "complete" ? { ...found, upload: task.audio } : { ...found, isGone: true };
   } catch (error) {
-    if (error instanceof api.ProblemError && error.status) return { ...found, isGone: true };
+    if (error instanceof api.ProblemError && !api.isAway(error)) return { ...found, isGone: true };
     throw error;
   }
 }
@@ -30,13 +31,15 @@ export function useEarlier(id: string | undefined): { earlier?: Earlier; problem
   useEffect(() => {
     setEarlier(undefined);
     setProblem("");
-    let isWanted = id !== undefined;
-    if (id)
-      earlierOf(id).then(
-        (found) => isWanted && setEarlier(found),
-        (error) => isWanted && setProblem(wordsOf(error, t)),
-      );
-    return () => { isWanted = false; };
+    if (!id) return;
+    const found = (earlier: Earlier) => {
+      setProblem("");
+      setEarlier(earlier);
+    };
+    return askUntilFound(() => earlierOf(id), found, (error) => {
+      setProblem(wordsOf(error, t));
+      return !api.isAway(error);
+    });
   }, [id]);
   return { earlier, problem };
 }

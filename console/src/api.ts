@@ -1,6 +1,7 @@
 /** The public API, from the page's own origin. Addresses are relative to the page, which may be below a prefix. */
 import { bodyOf, fieldsOf, type Choices, type Submission } from "./choices";
 import { EventReader } from "./event_reader";
+import type { Loaded } from "./pages";
 
 export type State =
   | "queued" | "downloading" | "preparing" | "separating" | "uploading" | "delivering"
@@ -55,8 +56,6 @@ export interface Task {
   deleted_at?: number;
 }
 
-export interface Page { tasks: Task[]; next?: string }
-
 export interface Preset { name: string; description: string; stems: string[]; speed?: number }
 
 export interface Model { name: string; stems: string[]; is_default: boolean; speed?: number }
@@ -82,6 +81,14 @@ export class ProblemError extends Error {
   constructor(readonly status: number, detail: string, readonly code?: string) {
     super(detail);
   }
+}
+
+// No answer; a proxy without its API; an API without Kafka or its store.
+const AWAY = new Set([0, 502, 503, 504]);
+
+/** Whether the API may answer the same request later. */
+export function isAway(error: unknown): boolean {
+  return error instanceof ProblemError && AWAY.has(error.status);
 }
 
 // Other origins cannot send this header. With it, a 401 opens no window of the browser.
@@ -122,6 +129,13 @@ export async function get<T>(path: string): Promise<T> {
 
 export const session = () => get<Session>("session");
 
+/** Throws unless `user` is still the one who is signed in: another tab may have changed that, and its cookie is ours. */
+export async function checkUser(user: string): Promise<void> {
+  if ((await session()).user === user) return;
+  whenSignedOut();
+  throw new ProblemError(401, "");
+}
+
 export async function signIn(username: string, password: string): Promise<Session> {
   return (await send("POST", "session", { body: JSON.stringify({ username, password }) })).json();
 }
@@ -135,7 +149,10 @@ export const models = async () => (await get<{ models: Model[] }>("models")).mod
 export const presets = async () => (await get<{ presets: Preset[] }>("presets")).presets;
 
 /** `next` is the address that an earlier page has named, which begins with a slash. */
-export const tasks = (next: string) => get<Page>(next.replace(/^\//, ""));
+export async function tasks(next: string): Promise<Loaded<Task>> {
+  const { tasks: rows, next: following } = await get<{ tasks: Task[]; next?: string }>(next.replace(/^\//, ""));
+  return { rows, next: following };
+}
 
 export const task = (id: string) => get<Task>(`tasks/${id}`);
 
@@ -155,17 +172,6 @@ export interface Peaks { resolutions: { points_per_s: number; stems: Record<stri
 export const peaks = (id: string) => get<Peaks>(`tasks/${id}/peaks.json`);
 
 export const archiveAddress = (id: string) => `tasks/${id}/archive.zip`;
-
-interface Described { components?: { schemas?: Record<string, { properties?: Record<string, unknown> }> } }
-
-let described: Promise<Described> | undefined;
-
-/** Whether a submission to this API may have the field. The API describes itself unless its operator forbids it. */
-export async function takes(field: string): Promise<boolean> {
-  described ??= get<Described>("openapi.json").catch(() => ({}));
-  const schemas = Object.values((await described).components?.schemas ?? {});
-  return schemas.some(({ properties }) => properties && "hook_url" in properties && field in properties);
-}
 
 /** A key for one submission, so that a repetition makes no second task. */
 export function newKey(): string {

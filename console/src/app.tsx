@@ -1,4 +1,4 @@
-import { useEffect, useLayoutEffect, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { AdminPage, isAdminPlace } from "./admin/admin";
 import * as api from "./api";
@@ -6,7 +6,9 @@ import { SignIn } from "./sign_in";
 import { Songs } from "./songs";
 import { Submit } from "./submit";
 import { TaskPage } from "./task";
+import { UnsentNotice, type Unsent } from "./unsent";
 import { Welcome } from "./welcome";
+import { wordsOf } from "./words";
 import { firstLanguage, LANGUAGES, LanguageContext, remember, useSpeech, type Language } from "./texts";
 
 const TASK = /^#\/tasks\/([0-9a-f-]{36})$/;
@@ -45,22 +47,29 @@ function Console({ choose }: { choose: (language: Language) => void }) {
   const [session, setSession] = useState<api.Session>();
   const [wasSignedOut, setWasSignedOut] = useState(false);
   const [isAway, setIsAway] = useState(false);
+  const [problem, setProblem] = useState("");
+  const [unsent, setUnsent] = useState<Unsent>();
+  const timer = useRef(0);
 
+  const askIn = (ms: number) => {
+    clearTimeout(timer.current);
+    timer.current = setTimeout(ask, ms);
+  };
+  const ask = () => {
+    clearTimeout(timer.current);
+    return api.session().then(
+      (found) => {
+        setIsAway(false);
+        setProblem("");
+        setSession(found);
+      },
+      () => {
+        setIsAway(true);
+        askIn(RETRY_MS);
+      },
+    );
+  };
   useEffect(() => {
-    let timer = 0;
-    const ask = () => {
-      clearTimeout(timer);
-      return api.session().then(
-        (found) => {
-          setIsAway(false);
-          setSession(found);
-        },
-        () => {
-          setIsAway(true);
-          timer = setTimeout(ask, RETRY_MS);
-        },
-      );
-    };
     api.onSignedOut(() => {
       setWasSignedOut(true);
       setSession({ user: null, is_admin: false });
@@ -69,18 +78,23 @@ function Console({ choose }: { choose: (language: Language) => void }) {
     // Another tab may have signed in or out meanwhile.
     addEventListener("focus", ask);
     return () => {
-      clearTimeout(timer);
+      clearTimeout(timer.current);
       removeEventListener("focus", ask);
     };
   }, []);
 
+  const stopped = (more: Unsent) =>
+    setUnsent((before) => ({ ...more, names: [...(before?.user === more.user ? before.names : []), ...more.names] }));
   const signOut = async () => {
     try {
       await api.signOut();
-    } catch {
-      return setIsAway(true);
+    } catch (error) {
+      setProblem(wordsOf(error, t, "noAnswerOnce"));
+      // An answer that was lost may have ended the session. The problem stays for as long as the API is away.
+      return askIn(RETRY_MS);
     }
     location.hash = "";
+    setProblem("");
     setWasSignedOut(false);
     setSession({ user: null, is_admin: false });
   };
@@ -99,11 +113,15 @@ function Console({ choose }: { choose: (language: Language) => void }) {
         )}
       </header>
       <main>
-        {isAway && <p class="notice" role="status">{t("noAnswer")}</p>}
+        {isAway && !problem && <p class="notice" role="status">{t("noAnswer")}</p>}
+        {problem && <p class="notice" role="alert">{problem}</p>}
+        {session && unsent && (
+          <UnsentNotice unsent={unsent} user={session.user} dismiss={() => setUnsent(undefined)} />
+        )}
         {!session ? (
           !isAway && <p role="status">{t("loading")}</p>
         ) : session.user ? (
-          <SignedIn key={session.user} session={session} />
+          <SignedIn key={session.user} user={session.user} session={session} stopped={stopped} />
         ) : (
           <SignIn wasSignedOut={wasSignedOut} done={setSession} />
         )}
@@ -112,7 +130,9 @@ function Console({ choose }: { choose: (language: Language) => void }) {
   );
 }
 
-function SignedIn({ session }: { session: api.Session }) {
+interface SignedInProps { user: string; session: api.Session; stopped: (unsent: Unsent) => void }
+
+function SignedIn({ user, session, stopped }: SignedInProps) {
   const place = usePlace();
   const [submitted, setSubmitted] = useState(0);
   const task = TASK.exec(place)?.[1];
@@ -125,7 +145,9 @@ function SignedIn({ session }: { session: api.Session }) {
     <>
       <div hidden={!isFirst}>
         <Submit
+          user={user}
           submitted={() => setSubmitted((count) => count + 1)}
+          stopped={(names) => stopped({ user, names })}
           earlier={earlier}
           demo={session.demo}
           demos={demos}

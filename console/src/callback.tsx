@@ -1,4 +1,4 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import * as api from "./api";
 import { FINAL, duration, momentAfter } from "./format";
@@ -14,16 +14,22 @@ export function Callback({ task, host }: { task: api.Task; host: string }) {
   const { t } = useSpeech();
   const [tries, setTries] = useState<api.Delivery[]>();
   const [looks, setLooks] = useState(0);
+  const [isMissed, setIsMissed] = useState(false);
   const [said, setSaid] = useState("");
+  const isBusy = useRef(false);
   const isOver = FINAL.has(task.state);
 
   useEffect(() => {
-    // Left out where they cannot be had: the next change of the task asks again.
-    api.deliveries(task.task_uuid).then(setTries, () => {});
+    const found = (deliveries: api.Delivery[]) => {
+      setTries(deliveries);
+      setIsMissed(false);
+    };
+    api.deliveries(task.task_uuid).then(found, () => setIsMissed(true));
   }, [task.task_uuid, task.updated_at, looks]);
-  // A task that is over has no events: after a redelivery, and while retries are due, its tries are asked for.
+  // A task that is over has no events: its tries are asked for after a redelivery, while retries are due, and while
+  // the API is away.
   const isWaiting = tries?.at(-1)?.next_try_at !== undefined;
-  const wait_ms = looks % LOOKS ? LOOK_MS : isWaiting ? RARE_MS : 0;
+  const wait_ms = looks % LOOKS ? LOOK_MS : isWaiting || isMissed ? RARE_MS : 0;
   useEffect(() => {
     if (!isOver || !wait_ms) return;
     const timer = setTimeout(() => setLooks((count) => count + (count % LOOKS ? 1 : LOOKS)), wait_ms);
@@ -31,13 +37,17 @@ export function Callback({ task, host }: { task: api.Task; host: string }) {
   }, [isOver, looks, wait_ms]);
 
   const sendAgain = async () => {
+    // A second click would have it sent twice.
+    if (isBusy.current) return;
+    isBusy.current = true;
     try {
       await api.redeliver(task.task_uuid);
       setSaid(t("redelivering"));
-      setLooks((count) => count - (count % LOOKS) + LOOKS + 1);
     } catch (error) {
-      setSaid(wordsOf(error, t));
+      setSaid(wordsOf(error, t, "noAnswerUnclear"));
     }
+    isBusy.current = false;
+    setLooks((count) => count - (count % LOOKS) + LOOKS + 1);
   };
 
   return (

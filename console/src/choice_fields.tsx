@@ -3,10 +3,14 @@ import { useEffect, useState } from "preact/hooks";
 import * as api from "./api";
 import type { Submission } from "./choices";
 import { duration } from "./format";
+import { keepLooking } from "./looking";
 import { MoreFields } from "./more_fields";
 import { useSpeech } from "./texts";
 
 const SONG_S = 240;
+// Processors announce themselves some time after their start, and others may join them later.
+const NONE_MS = 5000;
+const SOME_MS = 60_000;
 
 interface Offers { presets: api.Preset[]; models: api.Model[] }
 
@@ -18,11 +22,17 @@ export function ChoiceFields({ chosen, change }: Props) {
   const [{ presets, models }, setOffers] = useState<Offers>({ presets: [], models: [] });
   const [isOpen, setIsOpen] = useState(false);
   useEffect(() => {
-    // Without offers there is the default, which needs none.
-    Promise.all([api.presets(), api.models()]).then(
-      ([presets, models]) => setOffers({ presets, models }),
-      () => {},
-    );
+    const look = async (isOver: () => boolean) => {
+      try {
+        const [presets, models] = await Promise.all([api.presets(), api.models()]);
+        if (!isOver()) setOffers({ presets, models });
+        return presets.length + models.length ? SOME_MS : NONE_MS;
+      } catch {
+        // Without offers there is the default, which needs none.
+        return NONE_MS;
+      }
+    };
+    return keepLooking(look, NONE_MS);
   }, []);
 
   const cost = (speed?: number) => (speed ? duration(SONG_S / speed, language) : "");

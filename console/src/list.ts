@@ -1,5 +1,6 @@
 /** The list of tasks without its looks: how new pages join it, and which rows are in sight. */
 import type { Task } from "./api";
+import { type Loaded, withNewestPage, withOlderPage } from "./pages.ts";
 
 export interface Filter {
   /** Words of the label, the file's name or the address. */
@@ -39,33 +40,16 @@ export function isAfter(task: Task, other: Task): boolean {
   return task.task_uuid < other.task_uuid;
 }
 
-export interface Loaded { tasks: Task[]; next?: string }
-
-/**
- * Returns the list with its newest page as it is now. Tasks that the page should have and has not are gone.
- *
- * Where the page and the list have no task in common, tasks between the two may be unknown: the list begins anew.
- */
-export function withNewest(known: Loaded | undefined, page: Loaded): Loaded {
-  const last = page.tasks.at(-1);
-  if (!known || !page.next || !last) return page;
-  const newest = known.tasks[0];
-  const meets = newest !== undefined && !isAfter(newest, last);
-  if (!meets) return page;
-  return { tasks: [...page.tasks, ...known.tasks.filter((task) => isAfter(task, last))], next: known.next };
-}
+/** Returns the list with its newest page as it is now. */
+export const withNewest = (known: Loaded<Task> | undefined, page: Loaded<Task>) => withNewestPage(known, page, isAfter);
 
 /** Returns the list with the page that follows it. */
-export function withOlder(known: Loaded, page: Loaded): Loaded {
-  const last = known.tasks.at(-1);
-  const following = last ? page.tasks.filter((task) => isAfter(task, last)) : page.tasks;
-  return { tasks: [...known.tasks, ...following], next: page.next };
-}
+export const withOlder = (known: Loaded<Task>, page: Loaded<Task>) => withOlderPage(known, page, isAfter);
 
 /** Returns the list with newer words of tasks that are in it. */
-export function withChanged(known: Loaded, changed: Task[]): Loaded {
+export function withChanged(known: Loaded<Task>, changed: Task[]): Loaded<Task> {
   const byId = new Map(changed.map((task) => [task.task_uuid, task]));
-  return { ...known, tasks: known.tasks.map((task) => byId.get(task.task_uuid) ?? task) };
+  return { ...known, rows: known.rows.map((task) => byId.get(task.task_uuid) ?? task) };
 }
 
 export interface Rows { first: number; end: number }

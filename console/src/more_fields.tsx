@@ -1,12 +1,13 @@
 import type { ComponentChildren } from "preact";
 import { useEffect, useState } from "preact/hooks";
 
-import * as api from "./api";
 import {
   BITRATES_KBPS, changedOutput, depthsOf, FORMATS, hasBitrate, LOUDNESSES, SAMPLE_RATES, secondsOf, type Output,
   type Submission,
 } from "./choices";
+import { takes } from "./described";
 import { clock } from "./format";
+import { askUntilFound } from "./looking";
 import { useSpeech, type Speech } from "./texts";
 
 interface Props { chosen: Submission; change: (chosen: Submission) => void; stems: string[] }
@@ -15,7 +16,7 @@ interface Props { chosen: Submission; change: (chosen: Submission) => void; stem
 export function MoreFields({ chosen, change, stems }: Props) {
   const { t } = useSpeech();
   const [hasPriority, setHasPriority] = useState(false);
-  useEffect(() => void api.takes("priority").then(setHasPriority), []);
+  useEffect(() => askUntilFound(() => takes("priority"), setHasPriority, () => false), []);
   return (
     <div class="more">
       {stems.length > 0 && <Stems chosen={chosen} change={change} stems={stems} />}

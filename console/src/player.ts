@@ -1,6 +1,7 @@
 /** Plays the stems of a song together: mute, solo, level, place and loop, whatever makes the sound. */
 import { ElementEngine } from "./sound/element_engine";
 import type { Engine, Loop } from "./sound/engine";
+import { changedLoop } from "./sound/loop";
 import { openPieces, type Stem } from "./sound/opening";
 import { PieceEngine } from "./sound/piece_engine";
 
@@ -110,8 +111,7 @@ export class Player {
   }
 
   setLoop(change: Partial<Loop>): void {
-    Object.assign(this.loop, change);
-    if (this.loop.to_s <= this.loop.from_s) this.loop.to_s = this.duration_s;
+    Object.assign(this.loop, changedLoop(this.loop, change, this.duration_s));
     this.changed();
   }
 

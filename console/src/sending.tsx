@@ -1,4 +1,4 @@
-import { useRef, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import * as api from "./api";
 import { useSpeech } from "./texts";
@@ -9,17 +9,25 @@ export interface Sending { key: string; name: string; part: number; waits: boole
 
 const RETRY_MS = 3000;
 const MOST_BROKEN = 3;
-// No answer; a proxy without its API; an API without Kafka or its store.
-const AWAY = new Set([0, 502, 503, 504]);
 
 type Send = (one: Sending, progress: (part: number) => void) => Promise<string>;
 
-/** The songs on their way, and how another one joins them. `submitted` is called for each that is queued. */
-export function useSending(submitted: () => void) {
+/**
+ * The songs on their way as `user`, and how another one joins them. `submitted` is called for each that is queued. When the
+ * caller leaves the page, as at the session's end, nothing more is sent, and `stopped` is called with the names of the rest.
+ */
+export function useSending(user: string, submitted: () => void, stopped: (names: string[]) => void) {
   const { t } = useSpeech();
   const [sending, setSending] = useState<Sending[]>([]);
   const [said, setSaid] = useState("");
   const turn = useRef<Promise<void>>(Promise.resolve());
+  const onWay = useRef(new Set<Sending>());
+  useEffect(() => () => {
+    const rest = [...onWay.current].filter((one) => !one.stop.signal.aborted);
+    // Whoever signs in next would be their user.
+    rest.forEach((one) => one.stop.abort());
+    if (rest.length) stopped(rest.map((one) => one.name));
+  }, []);
 
   const change = (key: string, changed: Partial<Sending>) =>
     setSending((all) => all.map((one) => (one.key === key ? { ...one, ...changed } : one)));
@@ -28,17 +36,26 @@ export function useSending(submitted: () => void) {
   const submit = (name: string, send: Send) => {
     const one: Sending = { key: api.newKey(), name, part: 0, waits: false, problem: "", stop: new AbortController() };
     setSending((all) => [...all, one]);
+    onWay.current.add(one);
+    const sendOne = async () => {
+      await api.checkUser(user);
+      one.stop.signal.throwIfAborted();
+      return send(one, (part) => change(one.key, { part }));
+    };
     // One at a time: several at once would take as long, and all of them would be late.
     turn.current = turn.current.then(async () => {
       try {
-        await untilAnswered(one, () => send(one, (part) => change(one.key, { part })), (waits) => change(one.key, { waits }));
+        await untilAnswered(one, sendOne, (waits) => change(one.key, { waits }));
+        onWay.current.delete(one);
         setSaid(t("queued", { name }));
         dismiss(one.key);
         submitted();
       } catch (error) {
+        // The session is over, and so is this page: the song is one of the rest.
+        if (error instanceof api.ProblemError && error.status === 401) return;
+        onWay.current.delete(one);
         const isStopped = one.stop.signal.aborted;
-        const isBroken = error instanceof api.ProblemError && error.status === 0;
-        const words = isBroken ? t("brokeOff") : wordsOf(error, t);
+        const words = isUnanswered(error) ? t("brokeOff") : wordsOf(error, t);
         change(one.key, { problem: isStopped ? t("stopped", { name }) : `${name}: ${words}` });
       }
     });
@@ -55,9 +72,9 @@ async function untilAnswered(one: Sending, send: () => Promise<string>, tell: (w
       await send();
       return;
     } catch (error) {
-      if (!(error instanceof api.ProblemError) || !AWAY.has(error.status)) throw error;
+      if (!api.isAway(error)) throw error;
       // An API that is there and breaks off refuses what is sent, such as a file that is too large for its proxy.
-      if (error.status === 0 && (await isThere())) broken++;
+      if (isUnanswered(error) && (await isThere())) broken++;
       if (broken === MOST_BROKEN) throw error;
     }
     tell(true);
@@ -67,6 +84,10 @@ async function untilAnswered(one: Sending, send: () => Promise<string>, tell: (w
     });
     tell(false);
   }
+}
+
+function isUnanswered(error: unknown): boolean {
+  return error instanceof api.ProblemError && error.status === 0;
 }
 
 function isThere(): Promise<boolean> {

@@ -19,7 +19,7 @@ export function SignIn({ wasSignedOut, done }: Props) {
       done(await api.signIn(String(form.get("username")), String(form.get("password"))));
     } catch (error) {
       const isWrong = error instanceof api.ProblemError && error.status === 401;
-      setProblem(isWrong ? t("wrongPassword") : wordsOf(error, t));
+      setProblem(isWrong ? t("wrongPassword") : wordsOf(error, t, "noAnswerOnce"));
       setIsBusy(false);
     }
   };

@@ -5,10 +5,10 @@ import * as api from "./api";
 import { Filters } from "./filters";
 import { FINAL, moment, percent, songName } from "./format";
 import {
-  addressOf, isFiltered, NO_FILTER, rowsInSight, withChanged, withNewest, withOlder, type Filter, type Loaded,
-  type Rows,
+  addressOf, isFiltered, NO_FILTER, rowsInSight, withChanged, withNewest, withOlder, type Filter, type Rows,
 } from "./list";
 import { keepLooking } from "./looking";
+import type { Loaded } from "./pages";
 import { useSpeech } from "./texts";
 import { wordsOf } from "./words";
 
@@ -24,11 +24,13 @@ interface Props { session: api.Session; submitted: number; isSeen: boolean; welc
 /** The tasks that were loaded, and how more are. The newest page comes again and again while the list is seen. */
 function useLoaded(filter: Filter, isSeen: boolean, submitted: number) {
   const { t } = useSpeech();
-  const [loaded, setLoaded] = useState<Loaded>();
+  const [loaded, setLoaded] = useState<Loaded<api.Task>>();
   const [problem, setProblem] = useState("");
   const rows = useRef<Rows>({ first: 0, end: 0 });
-  const known = useRef<Loaded | undefined>(undefined);
+  const known = useRef<Loaded<api.Task> | undefined>(undefined);
   const asked = useRef("");
+  const loading = useRef("");
+  const isMissed = useRef(false);
   known.current = loaded;
 
   useEffect(() => {
@@ -41,7 +43,8 @@ function useLoaded(filter: Filter, isSeen: boolean, submitted: number) {
         setProblem("");
         setLoaded((now) => withNewest(asked.current === address ? now && withChanged(now, changed) : undefined, page));
         asked.current = address;
-        return [...page.tasks, ...changed].some((task) => !FINAL.has(task.state)) ? ACTIVE_MS : IDLE_MS;
+        if (isMissed.current) void older();
+        return [...page.rows, ...changed].some((task) => !FINAL.has(task.state)) ? ACTIVE_MS : IDLE_MS;
       } catch (error) {
         if (!isOver()) setProblem(wordsOf(error, t));
         return ACTIVE_MS;
@@ -50,15 +53,16 @@ function useLoaded(filter: Filter, isSeen: boolean, submitted: number) {
     return keepLooking(look, IDLE_MS);
   }, [isSeen, submitted, filter]);
 
-  const loading = useRef("");
   const older = async () => {
     const next = known.current?.next;
     if (!next || loading.current === next) return;
     loading.current = next;
+    isMissed.current = false;
     try {
       const page = await api.tasks(next.replace(/limit=\d+/, `limit=${OLDER}`));
       setLoaded((now) => (now?.next === next ? withOlder(now, page) : now));
     } catch (error) {
+      isMissed.current = true;
       setProblem(wordsOf(error, t));
     }
     loading.current = "";
@@ -67,8 +71,8 @@ function useLoaded(filter: Filter, isSeen: boolean, submitted: number) {
 }
 
 /** Returns the newer words of tasks in sight that are beyond the newest page and not over. */
-async function movingRows(known: Loaded | undefined, { first, end }: Rows): Promise<api.Task[]> {
-  const moving = known?.tasks.slice(Math.max(first, NEWEST), end).filter((task) => !FINAL.has(task.state)) ?? [];
+async function movingRows(known: Loaded<api.Task> | undefined, { first, end }: Rows): Promise<api.Task[]> {
+  const moving = known?.rows.slice(Math.max(first, NEWEST), end).filter((task) => !FINAL.has(task.state)) ?? [];
   return Promise.all(moving.map((task) => api.task(task.task_uuid)));
 }
 
@@ -76,7 +80,7 @@ export function Songs({ session, submitted, isSeen, welcome }: Props) {
   const { t } = useSpeech();
   const [filter, setFilter] = useState<Filter>(NO_FILTER);
   const { loaded, problem, older, rows } = useLoaded(filter, isSeen, submitted);
-  const isEmpty = loaded?.tasks.length === 0;
+  const isEmpty = loaded?.rows.length === 0;
   if (isEmpty && !isFiltered(filter) && !problem) return <>{welcome}</>;
   return (
     <section class="card list" aria-labelledby="songs">
@@ -93,7 +97,7 @@ export function Songs({ session, submitted, isSeen, welcome }: Props) {
 }
 
 interface WindowProps {
-  loaded: Loaded;
+  loaded: Loaded<api.Task>;
   older: () => void;
   rows: { current: Rows };
   isSeen: boolean;
@@ -105,7 +109,7 @@ function Window({ loaded, older, rows, isSeen, withUser }: WindowProps) {
   const list = useRef<HTMLUListElement>(null);
   const [sight, setSight] = useState<Rows>({ first: 0, end: NEWEST });
   const [focused, setFocused] = useState("");
-  const count = loaded.tasks.length;
+  const count = loaded.rows.length;
   useLayoutEffect(() => {
     if (!isSeen) return;
     const measure = () => {
@@ -126,11 +130,11 @@ function Window({ loaded, older, rows, isSeen, withUser }: WindowProps) {
   }, [isSeen, count, loaded.next]);
 
   const { first, end } = sight;
-  const drawn = loaded.tasks.slice(first, end).map((task, place) => ({ task, place: first + place }));
+  const drawn = loaded.rows.slice(first, end).map((task, place) => ({ task, place: first + place }));
   // The row with the focus stays, or the keyboard would lose its place.
-  const held = focused ? loaded.tasks.findIndex((task) => task.task_uuid === focused) : -1;
-  if (held >= 0 && held < first) drawn.unshift({ task: loaded.tasks[held]!, place: held });
-  if (held >= end) drawn.push({ task: loaded.tasks[held]!, place: held });
+  const held = focused ? loaded.rows.findIndex((task) => task.task_uuid === focused) : -1;
+  if (held >= 0 && held < first) drawn.unshift({ task: loaded.rows[held]!, place: held });
+  if (held >= end) drawn.push({ task: loaded.rows[held]!, place: held });
   return (
     <ul class="songs" ref={list} style={{ "--rows": count }} onFocusOut={() => setFocused("")}>
       {drawn.map(({ task, place }) => (

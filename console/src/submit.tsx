@@ -8,15 +8,22 @@ import { Icon } from "./icons";
 import { SendingRow, useSending } from "./sending";
 import { useSpeech } from "./texts";
 
-interface Props { submitted: () => void; earlier?: string; demo?: api.Demo | null; demos: number }
+interface Props {
+  user: string;
+  submitted: () => void;
+  stopped: (names: string[]) => void;
+  earlier?: string;
+  demo?: api.Demo | null;
+  demos: number;
+}
 
 /** `earlier` is the task to begin from. `demo` is sent each time that `demos` rises. */
-export function Submit({ submitted, earlier: id, demo, demos }: Props) {
+export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: Props) {
   const { t } = useSpeech();
   const [chosen, setChosen] = useState<Submission>({});
   const [address, setAddress] = useState("");
   const [isOver, setIsOver] = useState(false);
-  const { sending, said, submit, dismiss } = useSending(submitted);
+  const { sending, said, submit, dismiss } = useSending(user, submitted, stopped);
   const { earlier, problem } = useEarlier(id);
   const heading = useRef<HTMLHeadingElement>(null);
 
@@ -25,22 +32,33 @@ export function Submit({ submitted, earlier: id, demo, demos }: Props) {
     setChosen(earlier.submission);
     setAddress(earlier.link ?? "");
     heading.current?.focus();
+    // What the form had before, for the next song: nothing of the earlier one may be in it unseen.
+    return () => {
+      setChosen(chosen);
+      setAddress(address);
+    };
   }, [earlier]);
 
   const leave = () => {
     if (id) location.hash = "#/";
+    // A name belongs to one song; the other choices may serve for the next.
+    else setChosen(({ label, ...others }) => others);
   };
   const submitFiles = (files: Iterable<File>) => {
     for (const file of files)
       submit(file.name, (one, progress) => api.submitFile(file, chosen, one.key, progress, one.stop.signal));
     leave();
   };
-  const submitAddress = (name: string, audio: string, submission = chosen) => {
-    submit(name, (one) => api.submitLink(audio, submission, one.key));
+  const submitAddress = (name: string, audio: string) => {
+    submit(name, (one) => api.submitLink(audio, chosen, one.key));
     leave();
   };
   useEffect(() => {
-    if (demo && demos) submitAddress(demo.label || demo.url, demo.url, { label: demo.label || undefined });
+    if (!demo || !demos) return;
+    const name = demo.label || demo.url;
+    // A second click comes before the list shows the song.
+    if (sending.some((one) => one.name === name && !one.problem)) return;
+    submit(name, (one) => api.submitLink(demo.url, { label: demo.label || undefined }, one.key));
   }, [demos]);
 
   return (

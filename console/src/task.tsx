@@ -47,12 +47,12 @@ function useTask(id: string) {
       clearTimeout(timer);
     };
   }, [id, round]);
-  return { task, problem, setProblem, again: () => setRound((count) => count + 1) };
+  return { task, problem, again: () => setRound((count) => count + 1) };
 }
 
 export function TaskPage({ id }: { id: string }) {
   const { t } = useSpeech();
-  const { task, problem, setProblem, again } = useTask(id);
+  const { task, problem, again } = useTask(id);
   const heading = useRef<HTMLHeadingElement>(null);
   const isThere = task !== undefined;
   useEffect(() => heading.current?.focus(), [isThere]);
@@ -65,7 +65,7 @@ export function TaskPage({ id }: { id: string }) {
       {task && (
         <>
           <Now task={task} />
-          <Actions task={task} again={again} failed={setProblem} />
+          <Actions task={task} again={again} />
           {task.result && !task.deleted_at && <Stems task={task} result={task.result} />}
           <div class="pair">
             <Course task={task} />
@@ -108,10 +108,11 @@ function Now({ task }: { task: api.Task }) {
   );
 }
 
-function Actions({ task, again, failed }: { task: api.Task; again: () => void; failed: (why: string) => void }) {
+function Actions({ task, again }: { task: api.Task; again: () => void }) {
   const { t } = useSpeech();
   const dialog = useRef<HTMLDialogElement>(null);
   const [isRemoving, setIsRemoving] = useState(false);
+  const [problem, setProblem] = useState("");
   const isOver = FINAL.has(task.state);
   const isDeleted = task.deleted_at !== undefined;
 
@@ -122,12 +123,16 @@ function Actions({ task, again, failed }: { task: api.Task; again: () => void; f
     return () => clearInterval(timer);
   }, [isRemoving, isDeleted]);
 
+  useEffect(() => setProblem(""), [isOver, isDeleted]);
+
   const act = async (ask: (id: string) => Promise<unknown>) => {
+    setProblem("");
     try {
       await ask(task.task_uuid);
       return true;
     } catch (error) {
-      failed(wordsOf(error, t));
+      setProblem(wordsOf(error, t, "noAnswerUnclear"));
+      again();
       return false;
     }
   };
@@ -144,6 +149,7 @@ function Actions({ task, again, failed }: { task: api.Task; again: () => void; f
         <button class="danger" type="button" onClick={() => dialog.current!.showModal()}>{t("remove")}</button>
       )}
       {isRemoving && !isDeleted && <p role="status">{t("removing")}</p>}
+      {problem && <p class="problem" role="alert">{problem}</p>}
       <dialog ref={dialog} aria-labelledby="ask-remove">
         <p id="ask-remove">{t("removeAsk")}</p>
         <div class="actions">

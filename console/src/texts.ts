@@ -38,6 +38,7 @@ export function useSpeech(): Speech {
   const language = useContext(LanguageContext);
   return {
     language,
-    t: (key, values = {}) => TABLES[language][key].replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? "")),
+    // An API may be newer than a page that is still open, and have words that its table does not know.
+    t: (key, values = {}) => (TABLES[language][key] ?? key.replace(/^.*?_/, "")).replace(/\{(\w+)\}/g, (_, name) => String(values[name] ?? "")),
   };
 }

@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import * as api from "./api";
+import { askUntilFound } from "./looking";
 import type { Player } from "./player";
 
 /** The loudness of each stem over time: a byte for each span, 255 for the loudest of all. */
@@ -10,10 +11,8 @@ export type Levels = Record<string, Uint8Array>;
 export function useLevels(id: string): Levels {
   const [levels, setLevels] = useState<Levels>({});
   useEffect(() => {
-    let isWanted = true;
     // Stems of an earlier version have no peaks, and are heard all the same.
-    void api.peaks(id).then((peaks) => isWanted && setLevels(finest(peaks)), () => {});
-    return () => { isWanted = false; };
+    return askUntilFound(async () => finest(await api.peaks(id)), setLevels, (error) => !api.isAway(error));
   }, [id]);
   return levels;
 }

@@ -10,39 +10,39 @@ const task = (number: number, fields = {}): any => ({
   ...fields,
 });
 const tasks = (...numbers: number[]) => numbers.map((number) => task(number));
-const numbers = (loaded: { tasks: any[] }) => loaded.tasks.map((each) => each.submitted_at);
+const numbers = (loaded: { rows: any[] }) => loaded.rows.map((each) => each.submitted_at);
 
 test("a newer page takes the place of what it covers, and what is gone from it is gone", () => {
-  const known = { tasks: tasks(9, 8, 7, 6, 5, 4), next: "older than 4" };
-  const page = { tasks: [task(10), task(9, { state: "failed" }), task(7)], next: "older than 7" };
+  const known = { rows: tasks(9, 8, 7, 6, 5, 4), next: "older than 4" };
+  const page = { rows: [task(10), task(9, { state: "failed" }), task(7)], next: "older than 7" };
   const merged = withNewest(known, page);
   assert.deepEqual(numbers(merged), [10, 9, 7, 6, 5, 4]);
-  assert.equal(merged.tasks[1].state, "failed");
+  assert.equal(merged.rows[1].state, "failed");
   assert.equal(merged.next, "older than 4");
 });
 
 test("a page that does not meet the list begins it anew, since tasks between the two may be unknown", () => {
-  const known = { tasks: tasks(3, 2, 1) };
-  const page = { tasks: tasks(9, 8, 7), next: "older than 7" };
+  const known = { rows: tasks(3, 2, 1) };
+  const page = { rows: tasks(9, 8, 7), next: "older than 7" };
   assert.deepEqual(withNewest(known, page), page);
   assert.deepEqual(withNewest(undefined, page), page);
 });
 
 test("a page that nothing follows is the whole list", () => {
-  assert.deepEqual(withNewest({ tasks: tasks(3, 2, 1), next: "x" }, { tasks: [] }), { tasks: [] });
+  assert.deepEqual(withNewest({ rows: tasks(3, 2, 1), next: "x" }, { rows: [] }), { rows: [] });
 });
 
 test("tasks of one moment are told apart by their ids, and none is listed twice", () => {
   const burst = (...ids: number[]) => ids.map((id) => task(id, { submitted_at: 5 }));
-  const known = withOlder({ tasks: burst(9, 8), next: "a" }, { tasks: burst(8, 7), next: "b" });
-  assert.deepEqual(known.tasks.map((each) => each.task_uuid), ["id-009", "id-008", "id-007"]);
-  const merged = withNewest(known, { tasks: burst(10, 9), next: "c" });
-  assert.deepEqual(merged.tasks.map((each) => each.task_uuid), ["id-010", "id-009", "id-008", "id-007"]);
+  const known = withOlder({ rows: burst(9, 8), next: "a" }, { rows: burst(8, 7), next: "b" });
+  assert.deepEqual(known.rows.map((each) => each.task_uuid), ["id-009", "id-008", "id-007"]);
+  const merged = withNewest(known, { rows: burst(10, 9), next: "c" });
+  assert.deepEqual(merged.rows.map((each) => each.task_uuid), ["id-010", "id-009", "id-008", "id-007"]);
 });
 
 test("a changed task keeps its place", () => {
-  const changed = withChanged({ tasks: tasks(3, 2, 1) }, [task(2, { state: "failed" })]);
-  assert.deepEqual(changed.tasks.map((each) => each.state), ["queued", "failed", "queued"]);
+  const changed = withChanged({ rows: tasks(3, 2, 1) }, [task(2, { state: "failed" })]);
+  assert.deepEqual(changed.rows.map((each) => each.state), ["queued", "failed", "queued"]);
 });
 
 test("rows are drawn where they are seen, whatever the place and the length of the list", () => {

@@ -13,6 +13,7 @@ from processor.child_process import JsonObject
 from processor.engine import starter
 from processor.engine.protocol import EngineConfig, Installed
 from processor.engine.starter import Failure, Started, Starter
+from processor.preparation import decision
 
 log = logging.getLogger(__name__)
 
@@ -174,12 +175,22 @@ class Keeper:
                 continue
             started = self._start("processor.preparation.process", self._arguments(name), _INSTALL_TIMEOUT_S)
             if started is None:
+                self._forget_unfinished()
                 return False
             started.process.wait()
             started.channel.close()
             with self._changed:
                 self._installed[name] = _installed(name, started.message)
         return True
+
+    def _forget_unfinished(self) -> None:
+        """Let the next start prepare the model, if it is we who have ended its preparation by a stop.
+
+        A preparation that memory has ended is not begun again at each start.
+        """
+        begun = self._starter.decision
+        if begun and self._stopping.is_set():
+            decision.forget_unfinished(begun)
 
     def _arguments(self, model: str) -> list[str]:
         config = self._config

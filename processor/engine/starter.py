@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from processor import child_process, memory
 from processor.child_process import JsonObject
@@ -46,6 +47,7 @@ class Starter:
     """Starts one child after another, from the one thread that calls `start`; see child_process.spawn.
 
     `note` gets the progress of a child that starts. Other threads may read `process` and set `stopping`.
+    `decision` is the path of the decision that the child makes, if it has begun to prepare a model.
     """
 
     def __init__(
@@ -56,10 +58,12 @@ class Starter:
     ):
         self._count_oom_kills, self._stopping, self._note = count_oom_kills, stopping, note
         self.process: subprocess.Popen[bytes] | None = None
+        self.decision: Path | None = None
 
     def start(self, module: str, arguments: list[str], timeout_s: float) -> Started | Failure:
         """Start `python -m module`, and wait for its first message that is not progress."""
         oom_kills = memory.OomKills(self._count_oom_kills)
+        self.decision = None
         try:
             process, channel = child_process.spawn(module, arguments, CHILD_ENVIRONMENT)
         except OSError as error:
@@ -87,7 +91,9 @@ class Starter:
         while message := channel.receive(max(0.0, deadline_s - time.monotonic())):
             if message["event"] != "progress":
                 return message
-            log.info("%s", message["detail"])
+            log.log(logging.WARNING if message.get("warning") else logging.INFO, "%s", message["detail"])
+            if begun := message.get("decision"):
+                self.decision = Path(begun)
             self._note(message["detail"])
         return {"reason": f"no answer in {timeout_s:g} s"}
 

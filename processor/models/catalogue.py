@@ -167,6 +167,35 @@ def add_to_list(model_dir: Path, list_name: str, title: str, listed: Mapping[str
     _write(model_dir / LISTS, {**found, list_name: {**found[list_name], title: dict(listed)}})
 
 
+def replace_parameters(
+    model_dir: Path, key: str, architecture: Architecture, parameters: Data | None
+) -> Data | None:
+    """Set an entry of a data file, or remove it where `parameters` is None; return what it was.
+
+    `key` is the model's hash. Call this with the lock held.
+    """
+    file = model_dir / DATA_FILES[architecture]
+    data = _read(file)
+    earlier = cast("Data | None", data.pop(key, None))
+    _write(file, data if parameters is None else {key: parameters} | data)
+    return earlier
+
+
+def lists_title(model_dir: Path, title: str) -> bool:
+    """Tell whether one of the lists in `model_dir` has a model of this title."""
+    return any(title in listed for listed in lists(model_dir).values())
+
+
+def remove_from_lists(model_dir: Path, title: str) -> None:
+    """Remove a model from all lists. Call this with the lock held."""
+    if lists_title(model_dir, title):
+        kept = {
+            name: {other: files for other, files in listed.items() if other != title}
+            for name, listed in lists(model_dir).items()
+        }
+        _write(model_dir / LISTS, kept)
+
+
 def merge(model_dir: Path, other: Path) -> None:
     """Add the entries of the data files in `other` to those in `model_dir`. Call this with the lock held."""
     found, more = lists(model_dir), lists(other)

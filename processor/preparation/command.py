@@ -11,18 +11,29 @@ from typing import get_args
 from processor.models import adding, catalogue, model_files
 from processor.models.catalogue import Entry
 from processor.models.model_files import ModelFiles
-from processor.preparation import decision
+from processor.preparation import decision, terminal
 from processor.preparation.decision import Decision, RequestedPrecision
 from processor.separation.device import DeviceUnavailable, Requested
 
+_CHOICES = {
+    "device": ("DEVICE", get_args(Requested)),
+    "precision": ("PRECISION", get_args(RequestedPrecision)),
+}
+# A network whose weights do not fit names each of them.
+_MAX_REASON_CHARS = 1_000
+
 
 def main(arguments: list[str]) -> int:
-    """Run the command; return its exit code. Raises BrokenPipeError."""
-    options = _parser().parse_args(arguments)
+    """Run the command; return its exit code. Raises BrokenPipeError, and SystemExit on SIGTERM."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    _take_settings(parser, options)
+    terminal.log_in_lines()
     run: Callable[[argparse.Namespace], int] = options.run
     try:
-        return run(options)
-    except model_files.ModelUnavailable as error:
+        with terminal.stopped_in_good_order():
+            return run(options)
+    except (model_files.ModelUnavailable, DeviceUnavailable) as error:
         print(error, file=sys.stderr)
     except json.JSONDecodeError as error:
         print(f"a data file in {options.dir} is not JSON: {error}", file=sys.stderr)
@@ -51,8 +62,8 @@ def _parser() -> argparse.ArgumentParser:
     adding_one.add_argument("--name", help="the model's name; the default is that of the file")
     adding_one.set_defaults(run=_add)
     for command in (fetching, adding_one, preparing):
-        _add_choice(command, "--device", get_args(Requested), "DEVICE")
-        _add_choice(command, "--precision", get_args(RequestedPrecision), "PRECISION")
+        for name, (setting, choices) in _CHOICES.items():
+            command.add_argument(f"--{name}", choices=choices, help=f"the default is that of {setting}")
     checking = commands.add_parser("check", help="compare digests of models that are here")
     checking.add_argument("name", nargs="?", help="the default is all models that are here")
     checking.set_defaults(run=_check)
@@ -61,9 +72,14 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_choice(parser: argparse.ArgumentParser, option: str, choices: tuple[str, ...], setting: str) -> None:
-    default = os.environ.get(setting) or "auto"
-    parser.add_argument(option, choices=choices, default=default, help=f"the default is that of {setting}")
+def _take_settings(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Take the settings for what the arguments leave out. Ends the process where one is wrong."""
+    for name, (setting, choices) in _CHOICES.items():
+        if getattr(options, name, "") is None:  # argparse does not compare a default with the choices
+            value = os.environ.get(setting) or "auto"
+            if value not in choices:
+                parser.error(f"{setting}={value} is wrong: expected one of {', '.join(choices)}")
+            setattr(options, name, value)
 
 
 def _list(options: argparse.Namespace) -> int:
@@ -98,14 +114,21 @@ def _fetch(options: argparse.Namespace) -> int:
 
 
 def _add(options: argparse.Namespace) -> int:
-    files = adding.add(options.file, options.dir, options.name, options.config)
-    print(f"{files.path} is added, {files.architecture}, sha256 {files.sha256}")
+    added = adding.add(options.file, options.dir, options.name, options.config)
+    files = added.files
     try:
-        return _prepared(files, options)
-    except Exception as error:  # noqa: BLE001 (a foreign file may fail in any way, and must not stay then)
-        adding.remove(files)
-        reason = str(error) or type(error).__name__
-        raise model_files.ModelUnavailable(f"{options.file} cannot be loaded: {reason}") from None
+        # It may be of an earlier model with the same name and content, and other parameters.
+        decision.remove(files)
+        made = _made(files, options)
+    except BaseException as error:  # a file that is not known to load must not stay, whatever has happened
+        decision.remove(files)
+        adding.remove(added)
+        if not isinstance(error, _NotPrepared):
+            raise
+        raise model_files.ModelUnavailable(f"{options.file} cannot be loaded: {error}") from None
+    print(f"{files.path} is added, {files.architecture}, sha256 {files.sha256}")
+    print(f"{files.name}: {_description(made)}")
+    return 0
 
 
 def _prepare(options: argparse.Namespace) -> int:
@@ -115,16 +138,36 @@ def _prepare(options: argparse.Namespace) -> int:
 
 
 def _prepared(files: ModelFiles, options: argparse.Namespace) -> int:
+    """Prepare the model and tell how it is computed; return 0 only if it is prepared."""
+    try:
+        made = _made(files, options)
+    except _NotPrepared as error:
+        again = f"python -m processor models prepare {files.name}"
+        raise model_files.ModelUnavailable(
+            f"{files.name} cannot be prepared: {error}: mend the cause, then run `{again}`"
+        ) from None
+    if not made.is_finished:
+        print(f"{files.name}: {decision.unfinished(files.name)}", file=sys.stderr)
+        return 1
+    print(f"{files.name}: {_description(made)}")
+    return 0
+
+
+class _NotPrepared(Exception):
+    """The preparation has failed; the message says why."""
+
+
+def _made(files: ModelFiles, options: argparse.Namespace) -> Decision:
+    """Return how the model is computed, after preparing it if needed. Raises _NotPrepared."""
     # Import it only for work: the import takes seconds.
     from processor.preparation import installation
 
     try:
-        made = installation.prepare(files, options.device, options.precision, _say)
-    except DeviceUnavailable as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{files.name}: {_description(made)}")
-    return 0
+        return installation.prepare(files, options.device, options.precision, _say)
+    except (DeviceUnavailable, BrokenPipeError):
+        raise
+    except Exception as error:  # noqa: BLE001 (a network and its runtime may fail in any way)
+        raise _NotPrepared(" ".join(str(error).split())[:_MAX_REASON_CHARS] or type(error).__name__) from None
 
 
 def _say(step: str) -> None:

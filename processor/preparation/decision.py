@@ -6,6 +6,7 @@ PRECISION that was asked for.
 
 import glob
 import hashlib
+import shutil
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
@@ -35,8 +36,8 @@ class Decision(BaseModel):
     """Says how a model's networks are computed on a device, and why.
 
     `made_with` names the versions of what it depends on: others may convert more, or be faster.
-    `times_real_time` is the speed at the known song, in seconds of audio per second; None where it was not
-    measured. `stems` are those that the song got; empty where it was not separated.
+    `times_real_time` is the speed at the known song, in seconds of audio per second. It is None, and `stems`
+    are empty, while the song was not separated.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -51,6 +52,11 @@ class Decision(BaseModel):
     core_files: tuple[CoreFile, ...] = ()
     times_real_time: float | None = None
     stems: tuple[str, ...] = ()
+
+    @property
+    def is_finished(self) -> bool:
+        """False: the preparation is under way, or has died or failed, and the model works only slower."""
+        return self.times_real_time is not None
 
 
 def directory(files: ModelFiles) -> Path:
@@ -69,13 +75,13 @@ def read(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> 
 
     Raises OSError.
     """
-    found = _parsed(_path(files, machine, requested))
+    found = _parsed(path_of(files, machine, requested))
     return found if found and found.made_with == versions() else None
 
 
 def write(files: ModelFiles, machine: Machine, requested: RequestedPrecision, decision: Decision) -> None:
     """Keep the decision. Raises OSError."""
-    path = _path(files, machine, requested)
+    path = path_of(files, machine, requested)
     path.parent.mkdir(parents=True, exist_ok=True)
     catalogue.write_durably(path, decision.model_dump_json(indent=1, exclude_none=True) + "\n")
 
@@ -96,6 +102,27 @@ def forget(files: ModelFiles) -> None:
     """Remove the decisions, so that the model is prepared anew. The converted networks stay."""
     for path in directory(files).glob("*.json"):
         path.unlink(missing_ok=True)
+
+
+def forget_unfinished(path: Path) -> None:
+    """Remove the decision in `path` if its preparation was stopped: the next start prepares the model.
+
+    Raises OSError.
+    """
+    kept = _parsed(path)
+    if kept and not kept.is_finished:
+        path.unlink(missing_ok=True)
+
+
+def remove(files: ModelFiles) -> None:
+    """Remove all that was prepared for the model. Raises OSError."""
+    if directory(files).exists():
+        shutil.rmtree(directory(files))
+
+
+def unfinished(name: str) -> str:
+    """Return what to do about a model whose preparation has not ended."""
+    return f"its preparation has not ended: `python -m processor models prepare {name}` prepares it again"
 
 
 def plan(files: ModelFiles, decision: Decision) -> Plan | None:
@@ -135,5 +162,6 @@ def _parsed(path: Path) -> Decision | None:
         return None
 
 
-def _path(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> Path:
+def path_of(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> Path:
+    """Return the path of a decision."""
     return directory(files) / f"{machine.key}.{requested}.json"

@@ -3,6 +3,7 @@
 import ctypes
 import logging
 from collections.abc import Callable
+from pathlib import Path
 
 from processor.models.model_files import ModelFiles
 from processor.preparation import decision, machine
@@ -29,7 +30,11 @@ def choose_device(files: ModelFiles, requested: Requested) -> DeviceChoice:
 
 
 def prepare(
-    files: ModelFiles, requested: Requested, precision: RequestedPrecision, report: Callable[[str], None]
+    files: ModelFiles,
+    requested: Requested,
+    precision: RequestedPrecision,
+    report: Callable[[str], None],
+    begin: Callable[[Path], None] = lambda path: None,
 ) -> Decision:
     """Decide how the model is computed on its device, unless that was decided before; see prepare.prepare.
 
@@ -43,7 +48,7 @@ def prepare(
     from processor.preparation.prepare import Target
     from processor.preparation.prepare import prepare as make
 
-    return make(files, Target(choice, where, precision), report)
+    return make(files, Target(choice, where, precision), report, begin)
 
 
 def kept_plan(files: ModelFiles, choice: DeviceChoice, precision: RequestedPrecision) -> Plan | None:

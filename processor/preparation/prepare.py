@@ -26,6 +26,7 @@ from processor.separation.runtimes.core import Plan
 from processor.separation.runtimes.precisions import fast_precision
 
 Report = Callable[[str], None]
+Begin = Callable[[Path], None]
 
 _LONG_TRIAL_S = 5.0
 _MORE_TRIALS = 2
@@ -41,8 +42,11 @@ class Target:
     requested: RequestedPrecision
 
 
-def prepare(files: ModelFiles, target: Target, report: Report) -> Decision:
+def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> Decision:
     """Return the kept decision, or make it now, which takes seconds to minutes. `report` gets each step.
+
+    `begin` gets the path of the decision before it is made: who kills this process in good order calls
+    decision.forget_unfinished with it.
 
     Raises ModelUnavailable where the model cannot be loaded, and OSError.
     """
@@ -52,11 +56,15 @@ def prepare(files: ModelFiles, target: Target, report: Report) -> Decision:
                 return kept
             conversion.discard(files)
         # A preparation that memory or an operator has ended is not begun again at each start.
-        unfinished = "its preparation has not ended: remove this file to prepare the model again"
-        decision.write(
-            files, target.machine, target.requested, _decided(files, target, _own(files), unfinished)
-        )
-        made = _decide(files, target, report)
+        marker = _decided(files, target, _own(files), decision.unfinished(files.name))
+        path = decision.path_of(files, target.machine, target.requested)
+        begin(path)
+        try:
+            decision.write(files, target.machine, target.requested, marker)
+            made = _decide(files, target, report)
+        except (KeyboardInterrupt, SystemExit):  # a stop says nothing against another try
+            decision.forget_unfinished(path)
+            raise
         decision.write(files, target.machine, target.requested, made)
         return made
 

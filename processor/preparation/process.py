@@ -1,7 +1,8 @@
 """Installs a model in a process of its own, because preparing one takes more memory than a job.
 
 Sends {"event": "progress", "detail": …} at each step, then {"event": "done", "model": …} or
-{"event": "failed", "reason": …}.
+{"event": "failed", "reason": …}. Progress may have "warning": true, or the path of a decision that is made
+from then on as "decision".
 """
 
 import logging
@@ -27,6 +28,9 @@ def main(arguments: list[str]) -> None:
     def report(step: str) -> None:
         channel.send({"event": "progress", "detail": step})
 
+    def begin(path: Path) -> None:
+        channel.send({"event": "progress", "detail": f"preparing {name}", "decision": str(path)})
+
     try:
         files = model_files.ensure(name, Path(directory), fetch=True)
     except model_files.ModelUnavailable as error:
@@ -35,15 +39,21 @@ def main(arguments: list[str]) -> None:
     made = None
     try:
         # Import it after the model is here: the import takes seconds.
-        from processor.preparation import advice, installation
+        from processor.preparation import advice, decision, installation
 
         made = installation.prepare(
-            files, cast(Requested, device), cast(RequestedPrecision, precision), report
+            files, cast(Requested, device), cast(RequestedPrecision, precision), report, begin
         )
+        if not made.is_finished:
+            slow = f"the model {name} works, but may be slow: {decision.unfinished(name)}"
+            channel.send({"event": "progress", "detail": slow, "warning": True})
         if advised := advice.better_model(files, made):
             report(advised)
     except Exception as error:
-        logging.getLogger(__name__).warning("%s could not be prepared for this device", name, exc_info=error)
+        logging.getLogger(__name__).warning(
+            "%s could not be prepared for this device: mend the cause, then run "
+            "`python -m processor models prepare %s`", name, name, exc_info=error,
+        )  # fmt: skip
     channel.send({"event": "done", "model": _describe(files, made)})
 
 

@@ -10,6 +10,7 @@ import pytest
 from common.tasks.messages import DeliveryAttempt, State, Status
 from tests.support.api.announcements import worker
 from tests.support.api.api_server import ApiServer, api_server
+from tests.support.api.users import write_users
 from tests.support.browser import Browser, Tab, browser
 from tests.support.console import (
     PATIENCE_S,
@@ -63,8 +64,10 @@ def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
 
 @pytest.mark.slow
 def test_a_song_is_sent_followed_heard_and_deleted(chrome, api, s3_store, tmp_path):
-    api.view.tell(worker())
     tab = signed_in(chrome, api)
+    seen(tab, "No songs yet")
+    api.view.tell(worker())  # which has started after the page was opened
+    tab.run("document.dispatchEvent(new Event('visibilitychange'))")  # the page asks at once
     seen(tab, "Gives vocals, instrumental.")
     tab.click(".choices summary")
     seen(tab, "Sample rate")
@@ -130,6 +133,14 @@ def test_a_song_is_sent_followed_heard_and_deleted(chrome, api, s3_store, tmp_pa
     again = api.publisher.tasks[1]
     assert (again.audio, again.choices.output.format, again.choices.start_s) == (task.audio, "mp3", 0.5)
     wait_for(lambda: tab.run("location.hash") == "#/", PATIENCE_S, "the list")
+    tab.type("#link", "https://example.com/next.mp3")
+    tab.press("Enter")
+    wait_for(lambda: len(api.publisher.tasks) == 3, PATIENCE_S, "third task")
+    new = api.publisher.tasks[2]
+    assert (new.choices.output.format, new.hook_url) == (
+        "flac",
+        task.hook_url,
+    )  # the form's own, not the earlier task's
     tab.run(f"location.hash = '#/tasks/{task.task_uuid}'")
     seen(tab, "Save vocals")
 
@@ -155,19 +166,75 @@ def test_a_wrong_password_is_told_on_the_page(chrome, api):
     seen(tab, "No songs yet")
     tab.run("document.cookie = 'x=y'")
     assert tab.run("document.cookie") == "x=y"  # the session's cookie is no script's
+    tab.network(offline=True)
+    tab.click("header button")
+    seen(tab, "The API does not answer. Please try again.")
+    assert findings(tab) == []
+    tab.network()
+    wait_for(lambda: "The API does not answer." not in tab.text, PATIENCE_S, "the notice to go")
     tab.click("header button")
     seen(tab, "Password")
     assert tab.run("fetch('tasks', {headers: {'X-UVR-CSRF': '1'}}).then(answer => answer.status)") == 401
     assert (complaints(tab), tab.challenges) == ([], [])
 
 
-def test_a_session_that_ends_asks_for_the_password_again(chrome, api):
-    tab = signed_in(chrome, api)
-    seen(tab, "No songs yet")
-    tab.browser.call("Network.clearBrowserCookies", tab.session)
-    tab.run("document.dispatchEvent(new Event('visibilitychange'))")  # the list asks at once
-    seen(tab, "Your session is over. Please sign in again.")
-    assert tab.challenges == []
+def test_a_session_that_ends_asks_for_the_password_again_and_sends_nothing_more(chrome, s3_store, tmp_path):
+    users = write_users(tmp_path / "users", admin="password", bob="password")
+    with api_server(**settings(s3_store, tmp_path), basic_auth_users_file=users) as api:
+        tab = signed_in(chrome, api)
+        seen(tab, "No songs yet")
+        tab.network(upload_bytes_per_s=10_000)
+        tab.choose_files("input[type=file]", song(tmp_path, 5.0), song(tmp_path, 5.0, seed=1))
+        wait_for(lambda: sent(tab) == 1, PATIENCE_S, "the first song on its way")
+        tab.browser.call("Network.clearBrowserCookies", tab.session)
+        tab.run("document.dispatchEvent(new Event('visibilitychange'))")  # the list asks at once
+        seen(tab, "Your session is over. Please sign in again.")
+        seen(tab, "May be missing: 2")
+        assert findings(tab) == []
+        tab.network()
+
+        sign_in(tab, user="bob")
+        seen(tab, "Signed in as bob")
+        seen(tab, "May be missing: 2")
+        assert "song 0.wav" not in tab.text, "the names are no other user's business"
+        tab.type("#link", "https://example.com/song.mp3")
+        tab.press("Enter")
+        wait_for(lambda: api.publisher.tasks, PATIENCE_S, "bob's task")
+        assert [(task.user, task.file_name) for task in api.publisher.tasks] == [("bob", None)]
+        assert sent(tab) == 2
+
+        tab.click("header button")
+        seen(tab, "Password")
+        sign_in(tab)
+        seen(tab, "song 0.wav, song 1.wav")
+        assert findings(tab) == []
+        tab.click(".unsent button")
+        wait_for(lambda: "song 0.wav" not in tab.text, PATIENCE_S, "the notice to go")
+        assert tab.challenges == []
+
+
+@pytest.mark.slow
+def test_songs_on_their_way_are_not_sent_as_the_user_of_another_tab(chrome, s3_store, tmp_path):
+    users = write_users(tmp_path / "users", admin="password", bob="password")
+    with api_server(**settings(s3_store, tmp_path), basic_auth_users_file=users) as api:
+        tab = signed_in(chrome, api)
+        tab.network(offline=True)
+        tab.choose_files("input[type=file]", song(tmp_path))
+        seen(tab, "This page tries again by itself.")
+        other = chrome.open(f"{api.url}/")
+        seen(other, "Signed in as admin")
+        other.click("header button")
+        seen(other, "Password")
+        sign_in(other, user="bob")
+        seen(other, "Signed in as bob")
+        tab.network()
+        seen(tab, "May be missing: 1")
+        assert api.publisher.tasks == []
+
+
+def sent(tab: Tab) -> int:
+    tab.run("0")  # the browser tells what has happened with its next answer
+    return len([url for url in tab.requested if url.endswith("/generate")])
 
 
 def test_what_the_api_refuses_is_told_in_its_words(chrome, api):
@@ -196,6 +263,11 @@ def test_the_page_works_behind_a_path_prefix_and_in_chinese(chrome, s3_store, tm
         tab.click(".songs a")
         seen(tab, "提交时间")
         assert findings(tab) == []
+        tab.network(offline=True)
+        tab.click(".actions > button")
+        seen(tab, "操作可能已执行，也可能未执行")
+        assert findings(tab) == []
+        tab.network()
         tab.click(".actions > button")
         wait_for(lambda: api.publisher.cancels, PATIENCE_S, "cancel")
         tab.click("[href^='#/again']")

@@ -1,6 +1,7 @@
 """The console's player in a real Chromium with a real store. What is heard is taken from the sound itself."""
 
 import base64
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -10,11 +11,12 @@ from uuid import uuid4
 import numpy as np
 import pytest
 
-from common.tasks.messages import Task
+from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
 from tests.support import audio
 from tests.support.api.api_server import ApiServer, api_server
 from tests.support.browser import Browser, Tab, browser
 from tests.support.console import PATIENCE_S, finished, need_console, seen, settings, signed_in
+from tests.support.http_server import Connection, Request, Script, ScriptedServer, serve
 from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
 
@@ -76,6 +78,24 @@ def opened(
     seen(tab, "Save vocals")
     wait_for(lambda: tab.run("window.uvrPlayer?.isReady"), PATIENCE_S, "the player")
     return tab
+
+
+def chrome_tab(chrome: Browser, api: ApiServer) -> Tab:
+    """A page that may ask every host, and that keeps no stems."""
+    tab = signed_in(chrome, api)
+    tab.pass_over_policies()
+    tab.browser.call("Network.setCacheDisabled", tab.session, cacheDisabled=True)
+    tab.visit(f"{api.url}/?anew")
+    seen(tab, "Separate a song")
+    return tab
+
+
+def held(release: threading.Event, script: Script) -> Script:
+    def wait(request: Request, connection: Connection) -> None:
+        assert release.wait(PATIENCE_S)
+        script(request, connection)
+
+    return wait
 
 
 def song_of(seconds: float = _SONG_S) -> np.ndarray:
@@ -142,12 +162,11 @@ def test_play_waits_for_a_network_that_is_away_and_links_that_are_over(chrome, s
         tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, "flac")
         tab.run("uvrPlayer.play()")
         plays_beyond(tab, 4)  # after its links were over
-        cut = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        tab.browser.call("Network.emulateNetworkConditions", tab.session, offline=True, **cut)
+        tab.network(offline=True)
         tab.run("uvrPlayer.seek(40)")
         seen(tab, "Waiting for the stems to arrive.")
         assert tab.run("uvrPlayer.position_s") == 40
-        tab.browser.call("Network.emulateNetworkConditions", tab.session, offline=False, **cut)
+        tab.network()
         plays_beyond(tab, 41)
         wait_for(lambda: "Waiting for" not in tab.text, PATIENCE_S, "the word to go")
 
@@ -178,6 +197,33 @@ def test_other_formats_play_by_media_elements(chrome, api, s3_store, tmp_path):
     plays_beyond(tab, 11)
     wait_for(lambda: tab.run("uvrPlayer.spread_s") < _IN_STEP_S, PATIENCE_S, "the stems to be in step")
     assert tab.run("uvrPlayer.tracks.every(track => uvrPlayer.gainOf(track))"), "no Web Audio"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", ["wav", "mp3"])
+def test_stems_of_a_bucket_that_forbids_the_page_to_read_them_play(chrome, api, tmp_path, format):
+    song, release = audio.noise(5), threading.Event()
+    subtype = {"wav": "PCM_16", "mp3": "MPEG_LAYER_III"}[format]
+    data = audio.write(tmp_path / f"song.{format}", song, subtype).read_bytes()
+    with ScriptedServer() as bucket:
+        names = ("vocals", "instrumental")
+        links = [bucket.on(f"/{name}.{format}", held(release, serve(data))) for name in names]
+        stems = {
+            name: PublishedStem(url=link, sha256="0" * 64, bytes=len(data), duration_s=5.0)
+            for name, link in zip(names, links, strict=True)
+        }
+        began = time.time()
+        done = {"task_uuid": uuid4(), "timestamp": began, "stems": stems, "model": "A", "device": "cpu"}
+        result = SuccessCallback(**done)
+        ended = {"state": State.SUCCEEDED, "submitted_at": began, "at": began, "result": result}
+        api.view.tell(Status(task_uuid=result.task_uuid, user="admin", **ended))
+        tab = chrome_tab(chrome, api)
+        tab.run(f"location.hash = '#/tasks/{result.task_uuid}'")
+        seen(tab, "Save vocals")
+        tab.run("uvrPlayer.seek(2); uvrPlayer.play()")
+        release.set()  # the page is refused only now that it plays
+        plays_beyond(tab, 2.5)
+        assert tab.run("uvrPlayer.tracks.some(track => track.isBroken || uvrPlayer.gainOf(track))") is False
 
 
 def test_a_stem_that_cannot_be_decoded_is_told_and_the_other_plays(chrome, api, s3_store, tmp_path):

@@ -251,3 +251,36 @@ def test_no_child_outlives_its_parent(longest, target, moment):
         assert is_running(pid)
         host.kill()
     wait_for(lambda: not is_running(pid), 30, "end of the engine's process")
+
+
+def preparing(start, models: Path) -> tuple[Engine, Path]:
+    """Returns an engine while it prepares its model, and the decision that says so."""
+    copy(centre_directory(), models)
+    engine = start(config(model_dir=models))
+    kept = wait_for(
+        lambda: next(iter(models.glob("prepared/centre.*/*.json")), None), START_TIMEOUT_S, "a preparation"
+    )
+    return engine, kept
+
+
+@pytest.mark.slow
+def test_a_preparation_that_a_stop_has_ended_is_begun_again(start, ready, tmp_path):
+    engine, kept = preparing(start, tmp_path / "models")
+    engine.stop()
+    assert not kept.exists()
+    ready(config(model_dir=tmp_path / "models"))
+    assert "times_real_time" in kept.read_text()
+
+
+def test_a_preparation_that_was_killed_is_not_begun_again_and_each_start_says_so(
+    start, ready, tmp_path, caplog
+):
+    engine, kept = preparing(start, tmp_path / "models")
+    os.kill(engine.pid, signal.SIGKILL)
+    assert engine.wait_ready(START_TIMEOUT_S).ok
+    engine.stop()
+    ready(config(model_dir=tmp_path / "models"))
+    assert "times_real_time" not in kept.read_text()
+    warned = [record.getMessage() for record in caplog.records if "may be slow" in record.getMessage()]
+    assert len(warned) == 2
+    assert all("`python -m processor models prepare centre`" in text for text in warned)

@@ -3,7 +3,9 @@
 import itertools
 import os
 import pickle
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,10 @@ from processor.models import catalogue, model_files
 from processor.models.model_files import ModelUnavailable, ensure
 from processor.separation import device, loaded_model
 from tests.support.forked_command import ForkedReader, run_forked
+from tests.support.paths import REPOSITORY
+from tests.support.processor.centre_model import write_centre_model
 from tests.support.processor.models import copy, random_directory
+from tests.support.waiting import wait_for
 
 NAMES = ("tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs", "tiny_bag")
 
@@ -229,4 +234,27 @@ def test_a_file_of_an_operator_is_added_and_prepared_or_leaves_nothing(target, t
     refused = command("add", str(files / "empty.ckpt"), *config, directory=target)
     assert refused.returncode == 1
     assert "empty.ckpt cannot be loaded" in refused.stderr
-    assert not list(target.glob("empty*"))
+    assert not list(target.rglob("empty*"))
+    assert "empty" not in (target / catalogue.LISTS).read_text()
+    (files / "tiny_bs_roformer.ckpt").rename(files / "empty.ckpt")
+    again = command("add", str(files / "empty.ckpt"), *config, directory=target)
+    assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_command_that_is_stopped_while_it_prepares_leaves_the_preparation_to_the_next(
+    tmp_path, number, code
+):
+    name = write_centre_model(tmp_path)
+    fetch = [sys.executable, "-m", "processor", "models", "fetch", name, "--dir", str(tmp_path)]
+    environment = os.environ | {"DEVICE": "cpu"}
+    process = subprocess.Popen(fetch, cwd=REPOSITORY, env=environment, stderr=subprocess.PIPE, text=True)
+    kept = wait_for(
+        lambda: next(iter(tmp_path.glob(f"prepared/{name}.*/*.json")), None), 120, "a preparation"
+    )
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert "Traceback" not in errors
+    assert not kept.exists()

@@ -176,6 +176,11 @@ class Tab:
         for kind in ("keyDown", "keyUp"):
             self.browser.call("Input.dispatchKeyEvent", self.session, type=kind, key=key, **text)
 
+    def network(self, offline: bool = False, upload_bytes_per_s: int = -1) -> None:
+        """Takes the tab's network away, or gives it back; -1: as fast as it is."""
+        speed = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": upload_bytes_per_s}
+        self.browser.call("Network.emulateNetworkConditions", self.session, offline=offline, **speed)
+
     def look(self, width: int, theme: str = "light", height: int = 900) -> None:
         """Makes the window so wide and high, in CSS pixels, for a user of a `light` or `dark` theme."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}

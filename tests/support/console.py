@@ -93,9 +93,9 @@ def in_state(tab: Tab, selector: str, state: str) -> None:
     wait_for(lambda: tab.run(script) == state, PATIENCE_S, f"the state {state}")
 
 
-def sign_in(tab: Tab, password: str = "password") -> None:
+def sign_in(tab: Tab, password: str = "password", user: str = "admin") -> None:
     tab.run("document.querySelectorAll('.sign-in input').forEach(field => field.value = '')")
-    tab.type("[name=username]", "admin")
+    tab.type("[name=username]", user)
     tab.type("[name=password]", password)
     tab.press("Enter")
 

@@ -57,7 +57,7 @@ class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     """The port that the api listens on. 0 takes a free one."""
     api_published_host: IPvAnyAddress | None = None
     """In docker compose: the host's address on which the container's port is published."""
-    kafka_ack_timeout_s: Annotated[float, Field(ge=1)] = 10.0
+    kafka_ack_timeout_s: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 10.0
     """How long a request waits for Kafka to confirm its record, in seconds."""
     max_body_bytes: Positive = 64 * 1024
     """The largest request body that is read, in bytes."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, FilePath, SecretStr, field_validator, model_validator
 
 from common.settings.schema.base import CommonSettings
-from common.settings.types import Delays, Positive, split
+from common.settings.types import Delays, Positive, Topic, split
 
 
 class KafkaSettings(CommonSettings):
@@ -14,21 +14,21 @@ class KafkaSettings(CommonSettings):
 
     kafka_bootstrap_servers: str = Field("localhost:9092", pattern=r"^[^\s,]+:\d+(,[^\s,]+:\d+)*$")
     """Brokers as host:port, with commas between them. One that answers is enough to find the others."""
-    kafka_task_topic: str = "uvr_tasks"
+    kafka_task_topic: Topic = "uvr_tasks"
     """The topic of submitted tasks, read by processors. Those of other priorities are named after it."""
-    kafka_result_topic: str = "uvr_results"
+    kafka_result_topic: Topic = "uvr_results"
     """The topic of results and redeliveries, read by uploaders."""
-    kafka_dead_letter_topic: str = "uvr_dead_letters"
+    kafka_dead_letter_topic: Topic = "uvr_dead_letters"
     """The topic of records that were given up."""
-    kafka_delivery_topic: str = "uvr_deliveries"
+    kafka_delivery_topic: Topic = "uvr_deliveries"
     """The topic with one record for each try of a callback."""
-    kafka_status_topic: str = "uvr_status"
+    kafka_status_topic: Topic = "uvr_status"
     """The topic of the tasks' statuses, compacted."""
-    kafka_control_topic: str = "uvr_control"
+    kafka_control_topic: Topic = "uvr_control"
     """The topic of cancels and of the uploaders' stages, compacted."""
-    kafka_models_topic: str = "uvr_models"
+    kafka_models_topic: Topic = "uvr_models"
     """The topic in which processors announce their models, compacted."""
-    kafka_batch_topic: str = "uvr_batches"
+    kafka_batch_topic: Topic = "uvr_batches"
     """The topic of batches, compacted."""
     kafka_topic_partitions: Positive = 12
     """How many partitions a new topic gets."""
@@ -75,6 +75,15 @@ class KafkaSettings(CommonSettings):
         # Kafka removes a record after the retention time, even if its retry is not due yet.
         if self.retry_delays_s[-1] * 1000 >= self.kafka_retention_ms:
             raise ValueError("RETRY_DELAYS_S: expected delays that are shorter than KAFKA_RETENTION_MS")
+        return self
+
+    @model_validator(mode="after")
+    def _topics_differ(self) -> Self:
+        topics = {name: topic for name, topic in self if name.endswith("_topic")}
+        for topic in topics.values():
+            same = [name.upper() for name, other in topics.items() if other == topic]
+            if len(same) > 1:
+                raise ValueError(f"{' and '.join(same)} are both {topic}: name a topic of its own for each")
         return self
 
     @model_validator(mode="after")

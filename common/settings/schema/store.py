@@ -27,7 +27,8 @@ class StoreSettings(CommonSettings):
     """The bucket's region."""
     s3_bucket_name: str | None = Field(None, pattern=BUCKET_NAME)
     """The bucket, which must exist."""
-    s3_prefix: str = Field("", pattern=r"^([A-Za-z0-9!_.*'()-]+/)*$")
+    # Each part has a character that is no dot: clients take . and .. out of addresses.
+    s3_prefix: str = Field("", pattern=r"^([A-Za-z0-9!_.*'()-]*[A-Za-z0-9!_*'()-][A-Za-z0-9!_.*'()-]*/)*$")
     """The beginning of each object's key, such as stems/."""
     s3_endpoint_url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
     """The store's address. Unset, it is Amazon's."""

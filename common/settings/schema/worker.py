@@ -23,7 +23,7 @@ class WorkerSettings(TransactionSettings, AddressSettings):
     """The worker's name, the same after a restart and unique among workers of its kind. Unset: the host's."""
     kafka_session_timeout_ms: Annotated[int, Field(ge=6000)] = 15000
     """How long a silent worker keeps its partitions, in milliseconds."""
-    shutdown_grace_s: Annotated[float, Field(ge=0)] = 30.0
+    shutdown_grace_s: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 30.0
     """How long running jobs may go on after SIGTERM, in seconds."""
     keep_membership: bool = False
     """Whether the worker stays in its group when it stops, for a rolling restart."""

@@ -1,5 +1,6 @@
 /** The endpoints for administrators. Points in time are in seconds since the epoch. */
 import { get, send, type State } from "../api";
+import type { Loaded } from "../pages";
 
 export interface Finished { succeeded: number; failed: number; cancelled: number }
 
@@ -45,7 +46,7 @@ export interface Failures {
 
 export interface UserCounts { user: string; queued: number; running: number; finished: Finished }
 
-export type Kind = "task" | "result" | "callback" | "redelivery" | "deletion" | "undecodable";
+export type Kind = "task" | "result" | "callback" | "redelivery" | "deletion" | "batch" | "hook test" | "undecodable";
 
 export interface Summary {
   id: string;
@@ -71,8 +72,6 @@ export interface Letter extends Summary {
   size_bytes: number;
 }
 
-export interface LetterPage { letters: Summary[]; next?: string }
-
 export interface Replayed {
   id: string;
   result: "replayed" | "would_be_replayed" | "already_replayed" | "outdone" | "refused" | "unknown";
@@ -92,15 +91,19 @@ export const failures = () => get<Failures>("failures");
 
 export const users = () => get<{ users: UserCounts[]; left_out: number }>("users");
 
-export function letters(withReplayed: boolean, code: string): Promise<LetterPage> {
+/** Returns the address of the newest letters. */
+export function lettersAddress(withReplayed: boolean, code: string): string {
   const query = new URLSearchParams({ limit: "50" });
   if (withReplayed) query.set("all", "true");
   if (code) query.set("code", code);
-  return get(`dead-letters?${query}`);
+  return `/dead-letters?${query}`;
 }
 
-/** `next` is the address that an earlier page has named, which begins with a slash. */
-export const olderLetters = (next: string) => get<LetterPage>(next.replace(/^\//, ""));
+/** `next` is an address that `lettersAddress` or an earlier page has named, which begins with a slash. */
+export async function letters(next: string): Promise<Loaded<Summary>> {
+  const { letters: rows, next: following } = await get<{ letters: Summary[]; next?: string }>(next.slice(1));
+  return { rows, next: following };
+}
 
 export const letter = (id: string) => get<Letter>(`dead-letters/${id}`);
 

@@ -2,14 +2,10 @@ import { useRef, useState } from "preact/hooks";
 
 import { moment } from "../format";
 import { useSpeech } from "../texts";
-import { wordsOf } from "../words";
 import { Empty, Heading, Instead } from "./admin";
 import * as api from "./api";
+import { useLetters } from "./letter_list";
 import { ReplayNews, useReplay } from "./replaying";
-import { useWatched } from "./watch";
-
-// Each look reads the whole topic.
-const EVERY_MS = 30000;
 
 const isReplayable = (letter: api.Summary) => letter.replayed_as === undefined && letter.kind !== "undecodable";
 
@@ -19,34 +15,16 @@ export function LettersPage() {
   const [withReplayed, setWithReplayed] = useState(false);
   const [code, setCode] = useState("");
   const [round, setRound] = useState(0);
-  const [older, setOlder] = useState<api.LetterPage>();
-  const [olderProblem, setOlderProblem] = useState("");
   const [chosen, setChosen] = useState<ReadonlySet<string>>(new Set());
   const codes = useRef(new Set<string>());
-  const { found, problem } = useWatched(() => api.letters(withReplayed, code), EVERY_MS, `${withReplayed} ${code} ${round}`);
+  const { loaded, problem, older, olderProblem } = useLetters(withReplayed, code, round);
   const { replay, ...news } = useReplay();
 
-  const first = found?.letters ?? [];
-  const known = new Set(first.map((letter) => letter.id));
-  const list = [...first, ...(older?.letters ?? []).filter((letter) => !known.has(letter.id))];
+  const list = loaded?.rows ?? [];
   list.forEach((letter) => letter.error_code && codes.current.add(letter.error_code));
-  const next = older ? older.next : found?.next;
   const selected = list.filter((letter) => chosen.has(letter.id) && isReplayable(letter));
 
-  const again = () => {
-    setOlder(undefined);
-    setRound((count) => count + 1);
-  };
-  const showOlder = async () => {
-    if (!next) return;
-    try {
-      const page = await api.olderLetters(next);
-      setOlder((before) => ({ letters: [...(before?.letters ?? []), ...page.letters], next: page.next }));
-      setOlderProblem("");
-    } catch (error) {
-      setOlderProblem(wordsOf(error, t));
-    }
-  };
+  const again = () => setRound((count) => count + 1);
   const send = async (ids: string[]) => {
     await replay(ids);
     setChosen(new Set());
@@ -66,7 +44,7 @@ export function LettersPage() {
       <div class="filters">
         <label>
           {t("onlyCode")}
-          <select value={code} onChange={(event) => { setOlder(undefined); setCode(event.currentTarget.value); }}>
+          <select value={code} onChange={(event) => setCode(event.currentTarget.value)}>
             <option value="">{t("anyCode")}</option>
             {[...codes.current].sort().map((one) => <option key={one} value={one}>{one}</option>)}
           </select>
@@ -75,15 +53,15 @@ export function LettersPage() {
           <input
             type="checkbox"
             checked={withReplayed}
-            onChange={(event) => { setOlder(undefined); setWithReplayed(event.currentTarget.checked); }}
+            onChange={(event) => setWithReplayed(event.currentTarget.checked)}
           />
           {t("withReplayed")}
         </label>
         <button type="button" onClick={again}>{t("refresh")}</button>
       </div>
       <ReplayNews {...news} />
-      <Instead isThere={found !== undefined} problem={problem || olderProblem} />
-      {found && list.length === 0 && !next && <Empty title={t("noLetters")} hint={t("noLettersHint")} />}
+      <Instead isThere={loaded !== undefined} problem={problem || olderProblem} />
+      {loaded && list.length === 0 && !loaded.next && <Empty title={t("noLetters")} hint={t("noLettersHint")} />}
       {list.length > 0 && (
         <Toolbar list={list} selected={selected} choose={choose} replay={send} isBusy={news.progress !== undefined} />
       )}
@@ -92,7 +70,7 @@ export function LettersPage() {
           <Letter key={letter.id} letter={letter} isChosen={chosen.has(letter.id)} choose={choose} />
         ))}
       </ul>
-      {next && <button class="older" type="button" onClick={showOlder}>{t("olderLetters")}</button>}
+      {loaded?.next && <button class="older" type="button" onClick={older}>{t("olderLetters")}</button>}
     </article>
   );
 }

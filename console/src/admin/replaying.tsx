@@ -21,7 +21,7 @@ export function useReplay() {
         setProgress((known) => known && { ...known, done: known.done + portion.length });
       });
     } catch (error) {
-      setProblem(wordsOf(error, t));
+      setProblem(wordsOf(error, t, "noAnswerUnclear"));
     }
     setProgress(undefined);
   };

@@ -106,11 +106,7 @@ export class ElementEngine implements Engine {
   }
 
   close(): void {
-    for (const { element } of this.stems) {
-      element.pause();
-      element.removeAttribute("src");
-      element.load();
-    }
+    for (const { element } of this.stems) stop(element);
     void this.context?.close();
   }
 
@@ -139,21 +135,29 @@ export class ElementEngine implements Engine {
     const { element } = stem;
     element.addEventListener("error", () => {
       if (stem.element !== element) return;
-      if (this.usesGains && !this.context) return this.withoutGains();
+      // An element that has data shows that the bucket allows the page to read it: this file is broken.
+      if (this.usesGains && !this.stems.some((one) => one.element.readyState > 0)) return this.withoutGains();
       stem.isBroken = true;
       this.changed();
     });
-    element.addEventListener("ended", () => stem === this.leader && this.ended());
+    element.addEventListener("ended", () => stem.element === element && stem === this.leader && this.ended());
   }
 
+  /** Begins anew with elements that pass no Web Audio, where the song is. It may have been told to play already. */
   private withoutGains(): void {
+    const { position_s, isPlaying } = this;
     this.usesGains = false;
+    void this.context?.close();
+    this.context = undefined;
     for (const stem of this.stems) {
-      stem.element.removeAttribute("src");
+      stop(stem.element);
+      stem.gain = undefined;
       stem.element = this.makeElement(stem.url);
       this.watch(stem);
     }
     this.setLevels();
+    this.seek(position_s);
+    if (isPlaying) this.start();
   }
 
   private connect(): void {
@@ -211,6 +215,12 @@ export class ElementEngine implements Engine {
     const change = Math.max(-most, Math.min(most, 2 * ahead_s));
     element.playbackRate = Math.abs(ahead_s) < IN_STEP_S ? 1 : 1 - change;
   }
+}
+
+function stop(element: HTMLAudioElement): void {
+  element.pause();
+  element.removeAttribute("src");
+  element.load();
 }
 
 function isAtEnd(element: HTMLAudioElement): boolean {

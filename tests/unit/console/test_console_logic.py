@@ -1,13 +1,26 @@
 """The console's own logic, by the test runner of the Node that builds the console."""
 
+import inspect
 import os
+import re
 import subprocess
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from common.deadletter.dead_letter import DeadLetter
 from tests.support.paths import REPOSITORY
+
+
+def test_each_kind_of_dead_letter_has_a_word():
+    kinds = re.findall(
+        '"([a-z ]+)"', inspect.getsource(DeadLetter).partition("def kind")[2].partition("def ")[0]
+    )
+    assert {"task", "callback", "undecodable"} < set(kinds)
+    for language in ("en", "zh"):
+        table = (REPOSITORY / "console" / "src" / "admin" / "texts" / f"{language}.ts").read_text()
+        assert [kind for kind in kinds if not re.search(f'^ *"?kind_{kind}"?: ', table, re.MULTILINE)] == []
 
 
 def test_the_logic_of_the_page():

@@ -80,6 +80,8 @@ export const adminEn = {
   kind_callback: "callback",
   kind_redelivery: "redelivery",
   kind_deletion: "deletion",
+  kind_batch: "batch",
+  "kind_hook test": "hook test",
   kind_undecodable: "not readable",
   task: "Task",
   run: "Run",

@@ -82,6 +82,8 @@ export const adminZh: Record<keyof typeof adminEn, string> = {
   kind_callback: "回调",
   kind_redelivery: "重新发送",
   kind_deletion: "删除",
+  kind_batch: "批次",
+  "kind_hook test": "回调测试",
   kind_undecodable: "无法读取",
   task: "任务",
   run: "运行",

@@ -138,6 +138,9 @@ def test_empty_credentials_are_refused_rather_than_taken_for_the_well_known_ones
         ("MAX_CONNECTIONS", "0"),
         ("MAX_CONNECTIONS_PER_ADDRESS", "0"),
         ("KAFKA_ACK_TIMEOUT_S", "0"),
+        ("KAFKA_TASK_TOPIC", "uvr tasks"),
+        ("KAFKA_TASK_TOPIC", "..."),
+        ("KAFKA_STATUS_TOPIC", "uvr_tasks"),
         ("KAFKA_BOOTSTRAP_SERVERS", "no-port"),
         ("KAFKA_BOOTSTRAP_SERVERS", "a:1, b:2"),
         ("KAFKA_TOPIC_PARTITIONS", "0"),
@@ -167,6 +170,22 @@ def test_a_wrong_setting_is_named(env, name, value):
     env(**{name: value})
     with pytest.raises(BadSettings, match=name):
         load(ApiSettings)
+
+
+SECONDS = [
+    (kind, name)
+    for kind in (ApiSettings, ProcessorSettings, UploaderSettings)
+    for name, setting in kind.model_fields.items()
+    if setting.annotation is float
+]
+
+
+@pytest.mark.parametrize("value", ["inf", "nan", "-inf"])
+@pytest.mark.parametrize(("kind", "name"), SECONDS)
+def test_no_setting_is_infinite_or_no_number(env, kind, name, value):
+    env(**{name.upper(): value, "S3_BUCKET_NAME": "stems"})
+    with pytest.raises(BadSettings, match=name.upper()):
+        load(kind)
 
 
 @pytest.mark.parametrize(
@@ -201,6 +220,8 @@ def test_a_missing_setting_is_named():
         ("S3_PUBLIC_DOMAIN", "https://stems.example.com?token=1"),
         ("S3_PREFIX", "/stems"),
         ("S3_PREFIX", "no-slash"),
+        ("S3_PREFIX", "./"),
+        ("S3_PREFIX", "stems/../"),
         ("S3_URL_EXPIRES_S", "604801"),
     ],
 )

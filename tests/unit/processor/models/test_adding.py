@@ -1,12 +1,13 @@
 """An operator's own model file becomes a model of the directory, with its digest, or nothing stays."""
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
-from processor.models import adding, model_files
+from processor.models import adding, catalogue, model_files
 from processor.models.model_files import ModelUnavailable
 from tests.support.processor.centre_model import MODEL_DATA, write_centre_model
 from tests.support.processor.models import random_directory
@@ -39,7 +40,7 @@ def test_a_file_with_its_configuration_becomes_a_model(files, target, file, arch
     config = (files / file).with_suffix(".yaml")
     added = adding.add(files / file, target, "own", config)
     found = model_files.ensure("own", target, fetch=False)
-    assert found == added
+    assert found == added.files
     assert (found.architecture, found.parameters.get("is_roformer")) == (architecture, roformer)
     assert (target / f"own{Path(file).suffix}.sha256").read_text().strip() == found.sha256
     assert found.path.read_bytes() == (files / file).read_bytes()
@@ -57,6 +58,8 @@ def test_a_file_with_its_configuration_becomes_a_model(files, target, file, arch
         ("mine.onnx", {"config": "mine.yaml", "name": "../x"}, "cannot be a model's name"),
         ("mine.onnx", {"config": "mine.yaml", "name": "spleeter-2stems"}, "there is a model spleeter-2stems"),
         ("mine.onnx", {"config": "tiny_mdx23c.yaml"}, "lacks compensate"),
+        ("mine.onnx", {"config": "mine.yaml", "name": "htdemucs_ft"}, "there is a model htdemucs_ft already"),
+        ("away.onnx", {"config": "mine.yaml"}, "downloads/away.onnx cannot be read: No such file"),
     ],
 )  # fmt: skip
 def test_what_cannot_be_added_leaves_nothing(files, target, file, options, says):
@@ -64,3 +67,89 @@ def test_what_cannot_be_added_leaves_nothing(files, target, file, options, says)
     with pytest.raises(ModelUnavailable, match=says):
         adding.add(files / file, target, options.get("name"), files / config if config else None)
     assert [path.name for path in target.glob("*")] in ([], [".lock"])
+
+
+def contents(target: Path) -> dict[str, object]:
+    """Returns what the directory's files hold, without the data files and lists that hold nothing."""
+    found: dict[str, object] = {}
+    for path in target.glob("[!.]*"):
+        is_json = path.suffix == ".json"
+        value = json.loads(path.read_text()) if is_json else path.read_bytes()
+        if any(value.values()) if is_json else True:
+            found[path.name] = value
+    return found
+
+
+@pytest.mark.parametrize("file", ["mine.onnx", "tiny_bs_roformer.ckpt", "tiny_mdx23c.ckpt"])
+@pytest.mark.parametrize("others", [False, True])
+def test_a_model_that_is_removed_leaves_nothing_and_comes_again_under_its_name(files, target, file, others):
+    config = (files / file).with_suffix(".yaml")
+    if others:
+        write_centre_model(target, "other")
+        adding.add(files / "tiny_mdx23c.ckpt", target, "another", files / "tiny_mdx23c.yaml")
+    before = contents(target) if others else {}
+    adding.remove(adding.add(files / file, target, "own", config))
+    assert contents(target) == before
+    again = adding.add(files / file, target, "own", config)
+    assert model_files.ensure("own", target, fetch=False) == again.files
+
+
+def with_parameters(files: Path, compensate: float) -> Path:
+    path = files / f"{compensate}.yaml"
+    path.write_text(yaml.dump(MODEL_DATA | {"compensate": compensate}))
+    return path
+
+
+def test_the_given_parameters_win_over_those_that_are_left_of_an_earlier_file(files, target):
+    adding.add(files / "mine.onnx", target, config=with_parameters(files, 1.5)).files.path.unlink()
+    left = contents(target)["mdx_model_data.json"]
+    added = adding.add(files / "mine.onnx", target, config=with_parameters(files, 1.25))
+    assert added.files.parameters["compensate"] == 1.25
+    adding.remove(added)
+    assert contents(target)["mdx_model_data.json"] == left
+
+
+def test_the_same_file_under_another_name_keeps_the_parameters_of_the_first(files, target):
+    first = adding.add(files / "mine.onnx", target, "first", with_parameters(files, 1.5))
+    with pytest.raises(ModelUnavailable, match=r"first.onnx is the same file with other parameters"):
+        adding.add(files / "mine.onnx", target, "second", with_parameters(files, 1.25))
+    adding.remove(adding.add(files / "mine.onnx", target, "second", with_parameters(files, 1.5)))
+    assert model_files.ensure("first", target, fetch=False) == first.files
+
+
+def test_parameters_that_the_library_would_not_use_are_refused(files, target, monkeypatch):
+    key = catalogue.model_hash(files / "mine.onnx")
+    packaged = {"mdx_model_data": {key: MODEL_DATA | {"compensate": 1.5}}}
+    real = catalogue._packaged
+    monkeypatch.setattr(
+        catalogue, "_packaged", lambda name: packaged if name == "model-data.json" else real(name)
+    )
+    with pytest.raises(ModelUnavailable, match=r"mine.onnx itself: leave out --config"):
+        adding.add(files / "mine.onnx", target, config=files / "mine.yaml")
+    assert adding.add(files / "mine.onnx", target).files.parameters["compensate"] == 1.5
+
+
+@pytest.mark.parametrize("missing", ["own.ckpt", "own_roformer.yaml"])
+def test_a_model_whose_files_are_gone_is_added_again_even_of_another_kind(files, target, missing):
+    adding.add(files / "tiny_bs_roformer.ckpt", target, "own", files / "tiny_bs_roformer.yaml")
+    (target / missing).unlink()
+    (target / "own.ckpt").unlink(missing_ok=True)
+    again = adding.add(files / "tiny_mdx23c.ckpt", target, "own", files / "tiny_mdx23c.yaml")
+    assert [path.name for path in again.files.parts] == ["own.yaml"]
+    assert model_files.ensure("own", target, fetch=False) == again.files
+
+
+@pytest.mark.parametrize("place", ["own.yaml", "own.ckpt"])
+def test_another_file_in_the_place_of_one_of_the_models_is_refused_and_stays(files, target, place):
+    target.mkdir()
+    (target / place).write_text("of another model")
+    with pytest.raises(ModelUnavailable, match=f"{place} is another file: .* --name"):
+        adding.add(files / "tiny_mdx23c.ckpt", target, "own", files / "tiny_mdx23c.yaml")
+    assert contents(target) == {place: b"of another model"}
+
+
+def test_a_configuration_that_was_here_before_stays_when_the_model_is_removed(files, target):
+    target.mkdir()
+    shutil.copy(files / "tiny_mdx23c.yaml", target / "own.yaml")
+    adding.remove(adding.add(files / "tiny_mdx23c.ckpt", target, "own", files / "tiny_mdx23c.yaml"))
+    assert list(contents(target)) == ["own.yaml"]

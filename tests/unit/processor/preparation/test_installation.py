@@ -1,7 +1,6 @@
 """A model is prepared once for a device; what went wrong meanwhile never keeps it from separating."""
 
 import dataclasses
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,21 +22,7 @@ from tests.support.processor.mixes import as_mix
 
 _MORE_TRIALS, _KNOWN_SONG = prepare._MORE_TRIALS, known_song._DIRECTORY
 
-
-@pytest.fixture(scope="module")
-def short_song(tmp_path_factory) -> Path:
-    """The first 2 s of the known song."""
-    directory = tmp_path_factory.mktemp("known-song")
-    for name, samples in known_song.stems().items():
-        audio.write(directory / f"{name}.flac", samples[: 2 * audio.SAMPLE_RATE], "PCM_16")
-    return directory
-
-
-@pytest.fixture(autouse=True)
-def one_trial(monkeypatch, short_song):
-    """A short song is separated once by each plan: no test here is about how long or how well."""
-    monkeypatch.setattr(prepare, "_MORE_TRIALS", 0)
-    monkeypatch.setattr(known_song, "_DIRECTORY", short_song)
+pytestmark = pytest.mark.usefixtures("one_trial")
 
 
 @pytest.fixture
@@ -83,9 +68,22 @@ def test_a_preparation_that_died_is_not_begun_again_by_itself(files):
     made, steps = prepared(files)
     assert steps == []
     assert (made.runtime, made.precision) == ("onnxruntime", "fp32")
-    assert "has not ended" in made.reason
+    assert not made.is_finished
+    assert made.reason == (
+        "its preparation has not ended: `python -m processor models prepare centre` prepares it again"
+    )
     decision.forget(files)
     assert prepared(files)[0].times_real_time > 0
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit(143)])
+def test_a_preparation_that_was_stopped_is_begun_again(files, stop):
+    def report(step: str) -> None:
+        raise stop
+
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        installation.prepare(files, "cpu", "auto", report)
+    assert prepared(files)[0].is_finished
 
 
 def test_two_that_prepare_at_once_decide_once(files):
@@ -96,8 +94,8 @@ def test_two_that_prepare_at_once_decide_once(files):
         # The other one holds the lock until it has decided.
         assert decision.read(files, target.machine, "auto").times_real_time is None
 
-    seen.append(prepare.prepare(files, target, meanwhile))
-    seen.append(prepare.prepare(files, target, pytest.fail))
+    seen.append(prepare.prepare(files, target, meanwhile, lambda path: None))
+    seen.append(prepare.prepare(files, target, pytest.fail, pytest.fail))
     assert seen[0] == seen[1]
 
 
