@@ -82,9 +82,8 @@ def _given_to_processors(config: LocalConfig) -> dict[str, str]:
     """Returns the processors' keys to a store elsewhere, by the names that boto3 and our settings know."""
     names = service_settings.PROCESSOR_KEYS
     found = {name: config.given[given] for given, name in names.items() if given in config.given}
-    if file := found.get("AWS_SECRET_ACCESS_KEY_FILE"):
-        found["AWS_SECRET_ACCESS_KEY_FILE"] = str(config.root / file)
-    return found
+    files = {name: str(config.root / file) for name, file in found.items() if name.endswith("_FILE")}
+    return found | files
 
 
 def _own_of_processor(config: LocalConfig, name: str, everything: Mapping[str, str]) -> dict[str, str]:

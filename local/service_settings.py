@@ -21,7 +21,11 @@ KINDS = ("api", "processor", "uploader")
 # The processors' keys to a store elsewhere, by the names of the settings that they become.
 PROCESSOR_KEYS = {
     f"PROCESSOR_{name}": name
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE")
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        *("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE"),
+        *("AWS_SESSION_TOKEN", "AWS_SESSION_TOKEN_FILE"),
+    )
 }
 
 _ROOT = Path(__file__).resolve().parents[1]

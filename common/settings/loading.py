@@ -64,6 +64,6 @@ def _explain(item: ErrorDetails) -> str:
     if item["type"] == "missing":
         return f"{name} is not set"
     # The value of a secret is left out. The name decides: a wrong value has not become a SecretStr.
-    secret = re.search("PASSWORD|SECRET|KEY", name)
+    secret = re.search("PASSWORD|SECRET|KEY|TOKEN", name)
     got = "" if secret or name not in os.environ else f" (got {os.environ[name]!r})"
     return f"{name}: {item['msg'].removeprefix('Value error, ')}{got}"

@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 
@@ -60,6 +61,33 @@ def _checked_host(given: str) -> str:
         wanted = "host names without scheme and port, such as uvr.example.com or *.example.com"
         raise ValueError(f"expected {wanted}, got {given!r}")
     return host
+
+
+def checked_proxies(value: str) -> str:
+    """Returns `*`, or addresses and networks with a comma between them. Raises ValueError.
+
+    uvicorn takes anything, and silently believes no proxy by what is neither.
+    """
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if parts != ["*"]:
+        for part in parts:
+            _check_proxy(part)
+    return ",".join(parts)
+
+
+def _check_proxy(given: str) -> None:
+    try:
+        ip_network(given) if "/" in given else ip_address(given)
+    except ValueError:
+        wanted = "* alone, or IP addresses and networks such as 10.0.0.5,172.18.0.0/16"
+        raise ValueError(f"expected {wanted}, got {given!r}{_network_of(given)}") from None
+
+
+def _network_of(given: str) -> str:
+    try:
+        return f": its network is {ip_network(given, strict=False)}"
+    except ValueError:
+        return ""
 
 
 def checked_authorities(path: Path) -> Path:

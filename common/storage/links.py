@@ -61,6 +61,18 @@ class LinkMaker:
         """Returns the key of the object behind a presigned `url`; None if it is in another bucket."""
         parts = urlsplit(url)
         path = unquote(parts.path).removeprefix("/")
-        if (parts.hostname or "").startswith(f"{self._bucket}."):
+        if self._bucket_in_host(parts.hostname or "", path):
             return path
         return path.removeprefix(f"{self._bucket}/") if path.startswith(f"{self._bucket}/") else None
+
+    def _bucket_in_host(self, host: str, path: str) -> bool:
+        """Tells whether the bucket's name in `host` is the bucket, and not the store's own name."""
+        store = host.removeprefix(f"{self._bucket}.")
+        if store == host:
+            return False
+        for endpoint in (self._settings.s3_presign_endpoint_url, self._settings.s3_endpoint_url):
+            known = urlsplit(endpoint or "").hostname
+            if known in (host, store):
+                return known == store
+        # The store has moved from there. Only a store with path style may have been named like the bucket.
+        return self._settings.s3_addressing_style != "path" or not path.startswith(f"{self._bucket}/")

@@ -23,7 +23,7 @@ def make_client(
 
     Without `signs_bodies` no SHA-256 of a body is signed with its request, so neither side computes it.
     """
-    secret = settings.aws_secret_access_key
+    secret, token = settings.aws_secret_access_key, settings.aws_session_token
     unsigned = {} if signs_bodies else {"payload_signing_enabled": False}
     return session.client(
         "s3",
@@ -31,6 +31,7 @@ def make_client(
         endpoint_url=endpoint,
         aws_access_key_id=settings.aws_access_key_id,
         aws_secret_access_key=secret.get_secret_value() if secret else None,
+        aws_session_token=token.get_secret_value() if token else None,
         config=Config(
             signature_version="s3v4",
             # boto3's newer defaults add checksums, which other stores refuse.

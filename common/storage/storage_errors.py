@@ -23,12 +23,26 @@ _TRANSIENT_CODES = {
     "SlowDown",
     "Throttling",
     "ThrottlingException",
-    "ExpiredToken",
     "BadDigest",
     "IncompleteBody",
     "NoSuchUpload",
     "ConditionalRequestConflict",
     "OperationAborted",
+}
+# They fail every job of a service alike until an operator has mended its clock, its keys or the bucket.
+# AccessDenied is none of them: it may concern the one object.
+_FOR_THE_OPERATOR = {
+    "AuthorizationHeaderMalformed",
+    "ExpiredToken",
+    "ExpiredTokenException",
+    "InvalidAccessKeyId",
+    "InvalidToken",
+    "NoSuchBucket",
+    "QuotaExceeded",
+    "RequestExpired",
+    "RequestTimeTooSkewed",
+    "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
 }
 
 
@@ -106,7 +120,8 @@ def bucket_error(error: ClientError, bucket: str, where: str) -> StorageError:
 def _as_job_error(error: BotoCoreError | ClientError, failed: str) -> JobError:
     if isinstance(error, ClientError):
         status, code = status_of(error), code_of(error)
-        permanent = status < 500 and status not in (408, 429) and code not in _TRANSIENT_CODES
+        passing = code in _TRANSIENT_CODES or code in _FOR_THE_OPERATOR
+        permanent = status < 500 and status not in (408, 429) and not passing
     else:
         permanent = isinstance(error, NoCredentialsError | PartialCredentialsError | ParamValidationError)
     kind = PermanentError if permanent else TransientError

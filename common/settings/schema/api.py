@@ -16,6 +16,7 @@ from common.settings.types import (
     Positive,
     checked_hosts,
     checked_origins,
+    checked_proxies,
     checked_public_keys,
     split,
 )
@@ -81,7 +82,7 @@ class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
     max_queued_tasks_per_user: Annotated[int, Field(ge=0)] = 0
     """How many tasks of one user may wait, for their callback too. 0 sets no limit."""
     forwarded_allow_ips: str = ""
-    """Proxies whose X-Forwarded-For is believed, in uvicorn's form. Empty, the header is ignored."""
+    """The addresses and networks of proxies whose X-Forwarded-For is believed, or *. Empty: none is."""
     allowed_hosts: Names = ()
     """The host names that requests may use. Unset: only localhost on a loopback address, else every name."""
     cors_origins: Origins = ()
@@ -93,6 +94,7 @@ class ApiSettings(TransactionSettings, AddressSettings, UploadSettings):
         "admin_usernames", "allowed_hosts", "cors_origins", "webhook_public_keys", mode="before"
     )(split)
     _hosts = field_validator("allowed_hosts")(checked_hosts)
+    _proxies = field_validator("forwarded_allow_ips")(checked_proxies)
     _public_keys = field_validator("webhook_public_keys")(checked_public_keys)
     _cors_origins = field_validator("cors_origins")(checked_origins)
 

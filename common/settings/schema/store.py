@@ -19,6 +19,10 @@ class StoreSettings(CommonSettings):
     """The secret of the access key."""
     aws_secret_access_key_file: Path | None = None
     """A file with that secret, in place of AWS_SECRET_ACCESS_KEY."""
+    aws_session_token: SecretStr | None = None
+    """The session token that belongs to the keys, if they are temporary."""
+    aws_session_token_file: Path | None = None
+    """A file with that token, in place of AWS_SESSION_TOKEN."""
     aws_region: str = "us-east-1"
     """The bucket's region."""
     s3_bucket_name: str | None = Field(None, pattern=BUCKET_NAME)
@@ -45,5 +49,9 @@ class StoreSettings(CommonSettings):
             raise ValueError(
                 "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: expected both, or neither for the "
                 "credentials that boto3 finds by itself"
+            )
+        if self.aws_session_token is not None and self.aws_access_key_id is None:
+            raise ValueError(
+                "AWS_SESSION_TOKEN: expected AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY with it, or no token"
             )
         return self

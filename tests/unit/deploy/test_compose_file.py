@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from api.run import _LAST_ANSWERS_S
-from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
+from common.settings.schema import ApiSettings, CommandSettings, ProcessorSettings, UploaderSettings
 from local import service_settings, store
 from tests.support.deploy import compose
 from tests.support.deploy.compose import COMPOSE_FILE, GPU_FILE, TRIO
@@ -28,12 +28,20 @@ INSIDE = {
     "VIEW_FILE": "/view/view.sqlite3",
     "API_KEYS_FILE": "/keys/api_keys.json",
 }
+# Commands in any container read these, not the service alone. Slots concern a service's own container.
+OF_COMMANDS = {
+    name.upper() for name in CommandSettings.model_fields if name not in ("processor_slots", "uploader_slots")
+}
 # Compose sets these from other variables of .env.
 TOLD = {"API_PUBLISHED_HOST"}
 # A processor gets other keys to the store than the uploader: .env has them under these names.
 PROCESSOR_KEYS = {
     name: f"PROCESSOR_{name}"
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE")
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        *("AWS_SECRET_ACCESS_KEY", "AWS_SECRET_ACCESS_KEY_FILE"),
+        *("AWS_SESSION_TOKEN", "AWS_SESSION_TOKEN_FILE"),
+    )
 }
 NOT_PASSED = INSIDE.keys() | {"LOG_DIR", "API_PORT", "HEALTH_PORT"}
 CERTIFICATES = {"KAFKA_SSL_CAFILE", "KAFKA_SSL_CERTFILE", "KAFKA_SSL_KEYFILE", "OUTBOUND_CA_FILE"}
@@ -43,6 +51,7 @@ SECRET_FILES = {
     "KAFKA_SASL_PASSWORD_FILE",
     "SESSION_KEY_FILE",
     "AWS_SECRET_ACCESS_KEY_FILE",
+    "AWS_SESSION_TOKEN_FILE",
     "WEBHOOK_SECRET_FILE",
     "WEBHOOK_SIGNING_KEY_FILE",
 }
@@ -97,7 +106,7 @@ def test_hadolint_is_content_with_the_dockerfile():
 @pytest.mark.parametrize("service", TRIO)
 def test_a_service_gets_every_setting_that_it_knows_and_no_other(service: str):
     every = dict.fromkeys(compose.variables(), "1")
-    assert environment(service, every).keys() == names_of(service) - NOT_PASSED
+    assert environment(service, every).keys() == (names_of(service) | OF_COMMANDS) - NOT_PASSED
     assert set(KINDS) == set(TRIO)
 
 
@@ -115,6 +124,18 @@ def test_what_dotenv_sets_reaches_the_service_under_its_own_name(service: str):
     assert {name: reached[name] for name in names} == {name: f"my-{in_dotenv[name]}" for name in names}
 
 
+@pytest.mark.parametrize("service", TRIO)
+def test_lag_counts_the_groups_of_dotenv_in_every_container(service: str, monkeypatch: pytest.MonkeyPatch):
+    groups = {"KAFKA_PROCESSOR_GROUP_ID": "my-processors", "KAFKA_UPLOADER_GROUP_ID": "my-uploaders"}
+    for name in service_settings.names():
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment(service, groups).items():
+        monkeypatch.setenv(name, value)
+    settings = CommandSettings()
+    found = settings.kafka_processor_group_id, settings.kafka_uploader_group_id
+    assert found == ("my-processors", "my-uploaders")
+
+
 def test_no_key_of_another_service_reaches_the_processor():
     given = dict.fromkeys(PROCESSOR_KEYS, "theirs")
     assert {environment("processor", given)[name] for name in PROCESSOR_KEYS} == {""}
@@ -126,9 +147,10 @@ def test_no_key_of_another_service_reaches_the_processor():
     }
 
 
-def test_the_processors_secret_key_can_be_a_file_of_the_hosts():
-    found = services({"PROCESSOR_AWS_SECRET_ACCESS_KEY_FILE": "/etc/of-the-host"})["processor"]
-    target = found["environment"]["AWS_SECRET_ACCESS_KEY_FILE"]
+@pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY_FILE", "AWS_SESSION_TOKEN_FILE"])
+def test_the_processors_secret_key_and_token_can_be_files_of_the_hosts(name: str):
+    found = services({f"PROCESSOR_{name}": "/etc/of-the-host"})["processor"]
+    target = found["environment"][name]
     mounts = [m for m in found["volumes"] if isinstance(m, dict) and m["source"] == "/etc/of-the-host"]
     assert [(m["target"], m["read_only"]) for m in mounts] == [(target, True)]
 

@@ -79,12 +79,15 @@ def test_each_service_has_keys_of_the_store_that_do_only_what_it_needs(tmp_path)
 
 def test_a_processor_gets_the_keys_to_a_store_elsewhere_that_are_meant_for_it(tmp_path):
     given = {"AWS_ACCESS_KEY_ID": "theirs", "AWS_SECRET_ACCESS_KEY": "theirs"}
+    given["AWS_SESSION_TOKEN"] = "theirs"
     own = {"PROCESSOR_AWS_ACCESS_KEY_ID": "mine", "PROCESSOR_AWS_SECRET_ACCESS_KEY_FILE": "secret"}
+    own["PROCESSOR_AWS_SESSION_TOKEN_FILE"] = "token"
     stack = loaded(tmp_path, S3_ENDPOINT_URL="https://s3.example", **given, **own)
     env = program_environment.of_program(stack, "processor", stack.environment())
     assert env["AWS_ACCESS_KEY_ID"] == "mine"
     assert env["AWS_SECRET_ACCESS_KEY_FILE"] == str(tmp_path / "secret")
-    assert "AWS_SECRET_ACCESS_KEY" not in env
+    assert env["AWS_SESSION_TOKEN_FILE"] == str(tmp_path / "token")
+    assert not env.keys() & {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
     assert own.keys() <= stack.settings().keys()
 
 

@@ -32,7 +32,7 @@ def one_reading() -> None:
 
 @pytest.fixture(autouse=True)
 def no_credentials_of_the_machine(monkeypatch, tmp_path):
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
@@ -85,6 +85,11 @@ def test_links_lead_to_the_same_objects_and_are_of_now(style):
     assert {n: s.sha256 for n, s in new.stems.items()} == {n: s.sha256 for n, s in old.stems.items()}
 
 
+def test_links_by_temporary_keys_carry_their_session_token():
+    new = ResultLinks(ApiSettings(**STORE | {"aws_session_token": "a/token="})).renewed(callback_of("vocals"))
+    assert parse_qs(urlsplit(new.vocals).query)["X-Amz-Security-Token"] == ["a/token="]
+
+
 def test_a_stem_that_has_no_name_of_its_own_in_the_callback_gets_none():
     new = ResultLinks(ApiSettings(**STORE)).renewed(callback_of("drums"))
     assert (new.vocals, new.instrumental, list(new.stems)) == (None, None, ["drums"])
@@ -104,6 +109,36 @@ def test_what_moved_to_another_address_is_found_there():
 def test_what_is_in_another_bucket_keeps_its_links():
     elsewhere = callback_of("vocals", s3_bucket_name="another", s3_addressing_style="path")
     assert ResultLinks(ApiSettings(**STORE)).renewed(elsewhere) is elsewhere
+
+
+# The bucket's name is "stems". Each store, key and style must survive the way there and back.
+HOSTS = ("https://store.example.com", "https://stems.example.com", "http://stems.stems.example.com:9000")
+KEYS = (f"{TASK_UUID}/1/vocals.wav", f"stems/{TASK_UUID}/1/a b.wav", f"stems/stems/{TASK_UUID}/1/v.wav")
+
+
+@pytest.mark.parametrize("style", ["auto", "path", "virtual"])
+@pytest.mark.parametrize("host", [*HOSTS, None, "http://127.0.0.1:8333"])
+def test_a_key_is_read_from_its_own_link_whatever_the_store_is_called(host, style):
+    changes = {"s3_endpoint_url": host, "s3_addressing_style": style}
+    maker = LinkMaker(ApiSettings(**STORE | changes))
+    assert [maker.key(maker.url(key).url) for key in KEYS] == list(KEYS)
+
+
+@pytest.mark.parametrize("style", ["path", "virtual"])
+@pytest.mark.parametrize("old_host", HOSTS)
+def test_a_key_is_read_from_a_link_to_the_stores_former_or_inner_address(old_host, style):
+    old = LinkMaker(ApiSettings(**STORE | {"s3_endpoint_url": old_host, "s3_addressing_style": style}))
+    urls = [old.url(key).url for key in KEYS]
+    moved = {"s3_endpoint_url": "https://stems.elsewhere.example.com", "s3_addressing_style": style}
+    assert [LinkMaker(ApiSettings(**STORE | moved)).key(url) for url in urls] == list(KEYS)
+    inner = {"s3_endpoint_url": old_host, "s3_presign_endpoint_url": "https://outside.example.com"}
+    assert [LinkMaker(ApiSettings(**STORE | inner)).key(url) for url in urls] == list(KEYS)
+
+
+def test_another_bucket_of_a_store_that_is_called_like_ours_is_another_bucket():
+    changes = {"s3_endpoint_url": "https://stems.example.com", "s3_addressing_style": "path"}
+    other = LinkMaker(ApiSettings(**STORE | changes | {"s3_bucket_name": "another"}))
+    assert LinkMaker(ApiSettings(**STORE | changes)).key(other.url("a.wav").url) is None
 
 
 @pytest.mark.parametrize(

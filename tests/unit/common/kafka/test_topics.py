@@ -1,5 +1,6 @@
 """Topics are created with settings of ours, once, and existing ones are left alone."""
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -8,6 +9,7 @@ from kafka.errors import BrokerResponseError, NoError, TopicAlreadyExistsError, 
 from common.kafka import topics
 from common.settings.loading import load
 from common.settings.schema import KafkaSettings
+from tests.support.paths import REPOSITORY
 
 
 class FakeAdmin:
@@ -57,6 +59,16 @@ def test_missing_topics_are_created_with_our_settings(settings):
         assert (topic.num_partitions, topic.replication_factor) == (12, -1)
         if topic.name not in (*COMPACTED, "uvr_models"):
             assert topic.topic_configs == {"cleanup.policy": "delete", "retention.ms": "604800000"}
+
+
+def test_the_operators_page_lists_every_topic_with_the_configuration_that_we_give_it(settings):
+    admin, listed = FakeAdmin(), {}
+    topics.ensure(admin, settings)
+    page = (REPOSITORY / "docs/production.md").read_text()
+    for names, configuration in re.findall(r"^\| (`uvr_.*) \| (`cleanup\.policy.*) \|$", page, re.MULTILINE):
+        pairs = [pair.split("=") for pair in re.findall(r"`(.+?)`", configuration)]
+        listed |= {name: dict(pairs) for name in re.findall(r"`(.+?)`", names)}
+    assert listed == {topic.name: topic.topic_configs for topic in admin.created}
 
 
 @pytest.mark.parametrize("name", COMPACTED)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from common.settings import schema
 from common.settings.exit_codes import EXIT_BAD_SETTINGS
@@ -86,6 +87,29 @@ def test_lists_are_split_at_commas(env):
     assert settings.trusted_url_prefixes == ("http://127.0.0.1:9000", "https://store.example")
 
 
+@pytest.mark.parametrize(
+    ("given", "believed"),
+    [
+        ("", ()),
+        ("10.0.0.5", ("10.0.0.5",)),
+        ("10.0.0.5, 172.18.0.0/16,", ("10.0.0.5", "172.18.0.1")),
+        ("fd00::1,fe80::/10", ("fd00:0::1", "fe80::2")),
+        (" * ", ("203.0.113.9",)),
+    ],
+)
+def test_each_proxy_that_is_accepted_is_believed_and_no_other(env, given, believed):
+    env(FORWARDED_ALLOW_IPS=given)
+    proxies = ProxyHeadersMiddleware(None, load(ApiSettings).forwarded_allow_ips).trusted_hosts
+    assert all(address in proxies for address in believed)
+    assert ("192.0.2.1" in proxies) == (given.strip() == "*")
+
+
+def test_the_network_of_an_address_in_it_is_named(env):
+    env(FORWARDED_ALLOW_IPS="172.18.0.1/16")
+    with pytest.raises(BadSettings, match=r"172\.18\.0\.1/16.*its network is 172\.18\.0\.0/16"):
+        load(ApiSettings)
+
+
 def test_an_empty_variable_is_as_good_as_none(env):
     env(API_PORT="", KAFKA_REPLICATION_FACTOR="", TRUSTED_URL_PREFIXES="", KAFKA_SSL_CAFILE="")
     settings = load(ApiSettings)
@@ -129,6 +153,15 @@ def test_empty_credentials_are_refused_rather_than_taken_for_the_well_known_ones
         ("TRUSTED_URL_PREFIXES", "http://host/path"),
         ("TRUSTED_URL_PREFIXES", "http://*"),
         ("TRUSTED_URL_PREFIXES", "ftp://host"),
+        ("FORWARDED_ALLOW_IPS", "172.18.0.1/16"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.0/33"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.0/8;172.16.0.0/12"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.5 10.0.0.6"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.5,nginx"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.1:443"),
+        ("FORWARDED_ALLOW_IPS", "[fd00::1]"),
+        ("FORWARDED_ALLOW_IPS", "10.0.0.5,*"),
+        ("FORWARDED_ALLOW_IPS", "10.*"),
         ("LOG_LEVEL", "LOUD"),
         ("LOG_FORMAT", "xml"),
     ],
@@ -220,6 +253,8 @@ SECRETS = [
     (ProcessorSettings, "KAFKA_SASL_PASSWORD"),
     (ApiSettings, "AWS_SECRET_ACCESS_KEY"),
     (UploaderSettings, "AWS_SECRET_ACCESS_KEY"),
+    (ProcessorSettings, "AWS_SESSION_TOKEN"),
+    (UploaderSettings, "AWS_SESSION_TOKEN"),
     (UploaderSettings, "WEBHOOK_SECRET"),
     (UploaderSettings, "WEBHOOK_SIGNING_KEY"),
 ]
@@ -236,6 +271,8 @@ def test_a_secret_is_read_from_its_file_without_the_last_line_end(env, tmp_path,
     env(S3_BUCKET_NAME="stems", **{f"{name}_FILE": str(file)})
     if name == "AWS_SECRET_ACCESS_KEY":
         env(AWS_ACCESS_KEY_ID="its-pair")
+    if name == "AWS_SESSION_TOKEN":
+        env(AWS_ACCESS_KEY_ID="its-pair", AWS_SECRET_ACCESS_KEY="its-secret")
     settings = load(kind)
     assert getattr(settings, name.lower()).get_secret_value() == secret
     assert secret not in repr(settings)
@@ -319,6 +356,13 @@ def test_half_a_pair_of_keys_is_refused_at_start(env, kind, name):
     with pytest.raises(BadSettings, match="AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY") as caught:
         load(kind)
     assert "half" not in str(caught.value)
+
+
+def test_a_session_token_without_its_keys_is_refused_at_start(env):
+    env(S3_BUCKET_NAME="stems", AWS_SESSION_TOKEN="TOPSECRET")
+    with pytest.raises(BadSettings, match=r"^AWS_SESSION_TOKEN: expected AWS_ACCESS_KEY_ID and") as caught:
+        load(UploaderSettings)
+    assert "TOPSECRET" not in str(caught.value)
 
 
 def test_an_api_needs_no_store_and_an_uploader_does():
