@@ -30,6 +30,7 @@ Begin = Callable[[Path], None]
 
 _LONG_TRIAL_S = 5.0
 _MORE_TRIALS = 2
+_REMOVAL_S, _LOOK_S = 5.0, 0.1
 _TRIAL_PREFIX = ".trial-"
 
 
@@ -50,10 +51,8 @@ def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> 
 
     Raises ModelUnavailable where the model cannot be loaded, and OSError.
     """
-    with _lock(files) as has_waited:
-        kept = decision.read(files, target.machine, target.requested)
-        # Who was waited for may have been stopped just now: whoever waits tries once.
-        if kept and (kept.is_finished or not has_waited):
+    with _lock(files, report) as has_waited:
+        if kept := _kept(files, target, has_waited):
             if decision.plan(files, kept):
                 return kept
             conversion.discard(files)
@@ -71,8 +70,22 @@ def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> 
         return made
 
 
+def _kept(files: ModelFiles, target: Target, has_waited: bool) -> Decision | None:
+    """Return the decision that is kept. Call this with the lock held.
+
+    Who stops a preparation removes its marker a moment after its lock has gone. So whoever `has_waited` for
+    that lock looks a while longer before taking the marker for that of a preparation that has died.
+    """
+    end_s = time.monotonic() + (_REMOVAL_S if has_waited else 0.0)
+    while True:
+        kept = decision.read(files, target.machine, target.requested)
+        if kept is None or kept.is_finished or time.monotonic() >= end_s:
+            return kept
+        time.sleep(_LOOK_S)
+
+
 @contextmanager
-def _lock(files: ModelFiles) -> Iterator[bool]:
+def _lock(files: ModelFiles, report: Report) -> Iterator[bool]:
     """Let one process at a time prepare the model: others take over what it has decided.
 
     Yields whether another process had the lock at first.
@@ -85,6 +98,7 @@ def _lock(files: ModelFiles) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             has_waited = True
+            report(f"waiting for another process that prepares {files.name}")
             fcntl.flock(file, fcntl.LOCK_EX)
         for left in directory.glob(f"{_TRIAL_PREFIX}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import fcntl
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,7 +103,10 @@ def test_two_that_prepare_at_once_decide_once(files):
     assert seen[0] == seen[1]
 
 
-def test_who_waits_for_a_preparation_that_is_then_stopped_prepares_the_model(files, monkeypatch):
+@pytest.mark.parametrize("is_stopped", [True, False], ids=["stopped", "died"])
+def test_who_waits_for_a_preparation_prepares_the_model_if_it_was_stopped_and_not_if_it_died(
+    files, monkeypatch, is_stopped
+):
     made: list[Decision] = []
     is_waiting, flock = threading.Event(), fcntl.flock
     waiting = threading.Thread(target=lambda: made.append(prepared(files)[0]))
@@ -115,13 +119,17 @@ def test_who_waits_for_a_preparation_that_is_then_stopped_prepares_the_model(fil
     def be_killed(step: str) -> None:
         waiting.start()
         assert is_waiting.wait(60)
-        raise Killed  # its marker stays, until whoever has killed it removes that
+        raise Killed
 
+    monkeypatch.setattr(prepare, "_REMOVAL_S", 60 if is_stopped else 0.2)
     monkeypatch.setattr(fcntl, "flock", tell)
+    begun: list[Path] = []
     with pytest.raises(Killed):
-        installation.prepare(files, "cpu", "auto", be_killed)
+        installation.prepare(files, "cpu", "auto", be_killed, begun.append)
+    if is_stopped:  # whoever has killed it then removes its marker
+        decision.forget_unfinished(begun[0])
     waiting.join(120)
-    assert [one.is_finished for one in made] == [True]
+    assert [one.is_finished for one in made] == [is_stopped]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
