@@ -63,7 +63,7 @@ def _plain(name: str) -> str:
     # Of a title in other letters nothing may be left but the stem's name and the extension.
     title = re.match(r".*?(?= ?\([^()]*\)\.|\.[^.]*$|$)", plain)
     if title is None or re.search("[A-Za-z0-9]", title[0]):
-        return plain
+        return plain.lstrip(". ")  # NFKD makes dots of an ellipsis, and they would hide the file
     rest = plain[title.end() :]
     return _UNNAMED + rest if rest.startswith((".", " ")) else f"{_UNNAMED} {rest}"
 

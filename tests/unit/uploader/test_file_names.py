@@ -99,6 +99,7 @@ def test_an_uploaded_files_name_is_taken_and_not_its_id():
         ("歌 feat. Ä (no_drums).flac", "feat. A (no_drums).flac"),
         ("(I Can't Get No) Satisfaction (vocals).flac", "(I Can't Get No) Satisfaction (vocals).flac"),
         ("(Än) – Ö.zip", "(An) O.zip"),
+        ("…Baby One More Time (vocals).flac", "Baby One More Time (vocals).flac"),
     ],
 )
 def test_programs_that_read_no_rfc_8187_get_a_name_too(name, expected):
