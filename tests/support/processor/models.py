@@ -62,7 +62,7 @@ def converted(name: str) -> tuple[ModelFiles, Plan]:
     from processor.preparation import conversion, prepare  # imports torch
 
     files = model_files.ensure(name, random_directory(), fetch=False)
-    with prepare._lock(files):
+    with prepare._lock(files, lambda step: None):
         sources = loaded_model.architecture(files).core_sources(files)
         cores = tuple(conversion._core_file(files, source, number) for number, source in enumerate(sources))
     return files, Plan("openvino", "fp32", cores)
