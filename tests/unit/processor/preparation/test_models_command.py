@@ -1,9 +1,11 @@
 """The models command ends with one line and a code that tells whether the model is prepared."""
 
 import errno
+import logging
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -79,8 +81,16 @@ def test_an_addition_that_ends_before_the_model_is_known_to_load_leaves_nothing(
     assert not list(models.glob("**/mine*"))
 
 
+@pytest.fixture
+def root_level() -> Iterator[None]:
+    """OpenVINO's converter raises the root logger's level, and does not lower it again when it is stopped."""
+    before = logging.root.level
+    yield
+    logging.root.setLevel(before)
+
+
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_trial")
+@pytest.mark.usefixtures("one_trial", "root_level")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_stop_that_openvino_swallows_while_it_converts_ends_the_command_all_the_same(
     tmp_path, monkeypatch, number
