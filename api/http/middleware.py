@@ -66,10 +66,8 @@ class EveryRequest:
                 log.exception("unexpected error")
                 if not status:
                     await problem(500, UNEXPECTED_ERROR)(scope, receive, send_with_headers)
-                elif (
-                    not is_head
-                ):  # an answer has begun, and is not complete: the server closes the connection
-                    raise
+                elif not is_head:
+                    raise  # an answer has begun, and is not complete: the server closes the connection
             finally:
                 self._metrics.answered(routed, status)
                 _log(scope, status, (self._clock() - began_s) * 1000)
