@@ -8,6 +8,7 @@ from typing import Any
 from common.tasks.messages import Separated, SeparationFailed
 from soak.batch_checks import wrong_batches
 from soak.disturbances import Kind
+from soak.doubles import doubled
 from soak.evidence import Attempt, Evidence
 from soak.house import SETTINGS, Happened
 from soak.lives import put_back, wrong_deletions
@@ -24,7 +25,7 @@ _SESSION_S = float(SETTINGS["KAFKA_SESSION_TIMEOUT_MS"]) / 1000
 
 def violations(evidence: Evidence) -> list[Violation]:
     """Return all violations in the evidence."""
-    ends = (_course, _fates, _states, _counts, _callbacks, _crashes)
+    ends = (_course, _fates, _states, _counts, doubled, _callbacks, _crashes)
     parts = (*ends, wrong_stems, wrong_choices, wrong_deletions, wrong_batches, intrusions, _leftovers)
     return [violation for part in parts for violation in part(evidence)]
 

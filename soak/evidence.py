@@ -57,6 +57,7 @@ class Evidence:
     unplanned ends of processes. `stage`, `temporary`, `bucket` and `unfinished` are the files, objects and
     uploads that were left. `batches`, `refusals` and `mismatches` are those of a BatchSender, `shown_batches`
     and `intrusions` those of reading.Shown. `refused_requests` are for songs of batches that were refused.
+    `repeated` are the repeats of an Asking.
     """
 
     plan: Plan
@@ -82,6 +83,7 @@ class Evidence:
     mismatches: list[str] = field(default_factory=list)
     refused_requests: list[str] = field(default_factory=list)
     intrusions: list[str] = field(default_factory=list)
+    repeated: Counter[str] = field(default_factory=Counter)
 
 
 def fetch_all(urls: list[str]) -> dict[str, str]:

@@ -148,7 +148,8 @@ def _look(
         mismatches=list(users.batches.mismatches),
         refused_requests=outside.refused_requests(),
         intrusions=shown.intrusions,
+        repeated=asking.repeats,
     )
     violations = checks.violations(found)
-    text = table.render(found, violations, Course(duration_s, rebalances, asking.repeats))
+    text = table.render(found, violations, Course(duration_s, rebalances, asking.repeats.total()))
     return Report(violations, text)
