@@ -14,6 +14,7 @@ from soak.house import SETTINGS, Happened
 from soak.lives import put_back, wrong_deletions
 from soak.plan import LOST_HOOKS, LOST_SONGS, Job, Song
 from soak.stem_checks import wrong_choices, wrong_stems
+from soak.trials import untried
 from soak.user_checks import intrusions
 from soak.violation import Violation
 
@@ -26,7 +27,8 @@ _SESSION_S = float(SETTINGS["KAFKA_SESSION_TIMEOUT_MS"]) / 1000
 def violations(evidence: Evidence) -> list[Violation]:
     """Return all violations in the evidence."""
     ends = (_course, _fates, _states, _counts, doubled, _callbacks, _crashes)
-    parts = (*ends, wrong_stems, wrong_choices, wrong_deletions, wrong_batches, intrusions, _leftovers)
+    others = (wrong_stems, wrong_choices, wrong_deletions, wrong_batches, intrusions, _leftovers, untried)
+    parts = (*ends, *others)
     return [violation for part in parts for violation in part(evidence)]
 
 

@@ -61,7 +61,7 @@ def _rows(evidence: Evidence, found: list[Violation], course: Course) -> Iterato
     yield "callbacks sent", f"{_calls(evidence.callbacks)} ({sent_again(evidence)} again)"
     yield "callbacks of batches", _calls(evidence.batch_callbacks)
     yield "submissions repeated", course.repeated_submissions
-    yield "disturbances", _listed(happened)
+    yield "disturbances", f"{_listed(happened)} of {len(evidence.plan.disturbances)} planned"
     for kind in sorted(happened):
         yield f"  {kind}", _listed(Counter(h.target for h in evidence.happened if h.kind == kind))
     yield "rebalances", _listed(course.rebalances)
