@@ -1,9 +1,12 @@
+import random
+
 import pytest
 
 from bench.lanes import longest_wait
 from bench.part_scaling import steady_rate
 from bench.part_service import busy_share
 from bench.report import Row, Target, compare, table
+from bench.setup import QUICK, Bench
 
 
 def test_a_target_is_met_on_its_limit():
@@ -58,3 +61,14 @@ def test_the_longest_wait_of_a_lane_is_in_starts_and_ends_with_its_own():
     begun = ["p5", "p5", "p1", "p5", "p5", "p5", "p1", "p5"]
     assert longest_wait(begun, "p1") == 4
     assert longest_wait(begun, "p4") == 8
+
+
+def test_how_a_model_is_computed_is_noted_once(tmp_path):
+    bench = Bench(QUICK, tmp_path, tmp_path, random.Random(0), "cpu")
+    for _ in range(2):
+        bench.note_computed("engine", "m", "openvino bf16")
+    bench.note_computed("memory", "m", "onnxruntime fp32")
+    assert bench.notes == [
+        "engine: the engine computes m by openvino bf16",
+        "memory: the engine computes m by onnxruntime fp32",
+    ]
