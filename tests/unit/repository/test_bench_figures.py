@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from bench import part_choices
 from bench.lanes import longest_wait
 from bench.part_scaling import steady_rate
 from bench.part_service import busy_share
@@ -72,3 +73,18 @@ def test_how_a_model_is_computed_is_noted_once(tmp_path):
         "engine: the engine computes m by openvino bf16",
         "memory: the engine computes m by onnxruntime fp32",
     ]
+
+
+def test_an_ensemble_and_its_models_take_turns_and_begin_warm(tmp_path, monkeypatch):
+    monkeypatch.setattr(part_choices, "_measured", lambda work: (work(), (1.0, 2.0))[1])
+    bench = Bench(QUICK, tmp_path, tmp_path, random.Random(0), "cpu")
+    done: list[str] = []
+    found = part_choices.ensemble_turns(
+        bench, lambda songs: done.append("".join(songs)), lambda: done.append("warm"), ["a", "b"], "ab!", 8
+    )
+    assert done[::2] == ["warm"] * 16
+    turns = done[1::2]
+    assert turns.count("ab") == turns.count("ab!") == 8
+    assert {tuple(sorted(turns[at : at + 2])) for at in range(0, 16, 2)} == {("ab", "ab!")}
+    assert set(turns[::2]) == {"ab", "ab!"}
+    assert (found.together_s, found.alone_s, found.together_mb) == ([1.0] * 8, [1.0] * 8, [2.0] * 8)
