@@ -35,6 +35,10 @@ def violations(evidence: Evidence) -> list[Violation]:
 def _course(evidence: Evidence) -> Iterator[Violation]:
     if not evidence.drained:
         yield Violation("not drained", "some records still waited or ran after the time allowed")
+    if not evidence.ledger.commits:
+        yield Violation(
+            "nothing was read", "no commit of an offset was found, so none could be seen to go back"
+        )
 
 
 def _fates(evidence: Evidence) -> Iterator[Violation]:

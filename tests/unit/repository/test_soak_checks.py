@@ -54,6 +54,7 @@ def test_what_ends_as_it_should_is_no_violation():
         ({"ledger": ledger(results=[failed("http_error")] * 2)}, "doubled"),
         ({"ledger": ledger(deliveries=[])}, "lost"),
         ({"ledger": ledger(backward=["from 5 to 3"])}, "offset went back"),
+        ({"ledger": ledger(commits=0)}, "nothing was read"),
         ({"stage": ["stem.wav"]}, "left in the stage"),
         ({"bucket": ["stage/stem.wav"]}, "left in the bucket"),
         ({"temporary": ["input.wav"]}, "left in the temporary directories"),
