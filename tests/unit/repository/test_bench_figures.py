@@ -1,11 +1,14 @@
 import random
+from types import SimpleNamespace
 
 import pytest
 
+from api.view.view import KafkaView
 from bench import part_choices
 from bench.lanes import longest_wait
 from bench.part_scaling import steady_rate
 from bench.part_service import busy_share
+from bench.part_view import left_to_read
 from bench.report import Row, Target, compare, table
 from bench.setup import QUICK, Bench
 
@@ -88,3 +91,11 @@ def test_an_ensemble_and_its_models_take_turns_and_begin_warm(tmp_path, monkeypa
     assert {tuple(sorted(turns[at : at + 2])) for at in range(0, 16, 2)} == {("ab", "ab!")}
     assert set(turns[::2]) == {"ab", "ab!"}
     assert (found.together_s, found.alone_s, found.together_mb) == ([1.0] * 8, [1.0] * 8, [2.0] * 8)
+
+
+def test_the_view_says_how_much_it_has_left_to_read():
+    behind = SimpleNamespace(silent_s=0.0, caught_up=False, behind=1234)
+    view = SimpleNamespace(_read_position=behind, _feed=SimpleNamespace(reason=None))
+    assert left_to_read(KafkaView.check(view).detail) == 1234
+    behind.caught_up = True
+    assert left_to_read(KafkaView.check(view).detail) == left_to_read("") == 0
