@@ -76,7 +76,10 @@ export interface Delivery {
   redelivery_requested_at?: number;
 }
 
-/** An answer that is an error, in the words of the API. `status` is 0 where there was no answer. */
+/**
+ * An answer that is an error, in the words of the API. `status` is 0 where there was no answer. There are no words where a
+ * proxy answered for an API that did not.
+ */
 export class ProblemError extends Error {
   constructor(readonly status: number, detail: string, readonly code?: string) {
     super(detail);
@@ -107,7 +110,8 @@ function problemOf(status: number, text: string): ProblemError {
   } catch {
     // A proxy's own page.
   }
-  return new ProblemError(status, body.detail ?? `HTTP ${status}`, body.error_code);
+  const unsaid = AWAY.has(status) ? "" : `HTTP ${status}`;
+  return new ProblemError(status, body.detail ?? unsaid, body.error_code);
 }
 
 export async function send(method: string, path: string, init: RequestInit = {}): Promise<Response> {
