@@ -45,7 +45,8 @@ _DRAWN_SHARE = """(() => {
 # Signing out is answered so, as by a proxy that is in front of the api or by an api that refuses.
 _ANSWER_SIGNING_OUT = """(status, text) => {
     const real = fetch;
-    fetch = (path, init) => init.method === "DELETE" ? Promise.resolve(new Response(text, { status })) : real(path, init);
+    const answer = async () => new Response(text, { status });
+    fetch = (path, init) => init.method === "DELETE" ? answer() : real(path, init);
 }"""
 _CLICK_IN_THE_MIDDLE = """{
     const wave = document.querySelector(".waveform"), { left, width } = wave.getBoundingClientRect();
