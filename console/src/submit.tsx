@@ -23,7 +23,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
   const [chosen, setChosen] = useState<Submission>({});
   const [address, setAddress] = useState("");
   const [isOver, setIsOver] = useState(false);
-  const { sending, said, submit, dismiss } = useSending(user, submitted, stopped);
+  const { sending, said, submit, again, dismiss } = useSending(user, submitted, stopped);
   const { earlier, problem } = useEarlier(id);
   const heading = useRef<HTMLHeadingElement>(null);
 
@@ -46,11 +46,11 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
   };
   const submitFiles = (files: Iterable<File>) => {
     for (const file of files)
-      submit(file.name, (one, progress) => api.submitFile(file, chosen, one.key, progress, one.stop.signal));
+      submit(file.name, (key, progress, stop) => api.submitFile(file, chosen, key, progress, stop));
     leave();
   };
   const submitAddress = (name: string, audio: string) => {
-    submit(name, (one) => api.submitLink(audio, chosen, one.key));
+    submit(name, (key, _progress, stop) => api.submitLink(audio, chosen, key, stop));
     leave();
   };
   useEffect(() => {
@@ -58,7 +58,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
     const name = demo.label || demo.url;
     // A second click comes before the list shows the song.
     if (sending.some((one) => one.name === name && !one.problem)) return;
-    submit(name, (one) => api.submitLink(demo.url, { label: demo.label || undefined }, one.key));
+    submit(name, (key, _progress, stop) => api.submitLink(demo.url, { label: demo.label || undefined }, key, stop));
   }, [demos]);
 
   return (
@@ -92,7 +92,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
       )}
       <ChoiceFields chosen={chosen} change={setChosen} />
       <ul class="sending">
-        {sending.map((one) => <SendingRow key={one.key} one={one} dismiss={dismiss} />)}
+        {sending.map((one) => <SendingRow key={one.key} one={one} again={again} dismiss={dismiss} />)}
       </ul>
       <p class="said" role="status">{said}</p>
     </section>

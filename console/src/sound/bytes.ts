@@ -1,4 +1,5 @@
 /** Reads parts of a stem's file from the bucket, and waits where the network does not work. */
+import { paused } from "../pause.ts";
 import { type Read, Unplayable } from "./stem_file.ts";
 
 /** The address of a stem, which works for some time only. */
@@ -19,7 +20,7 @@ const TIMEOUT_MS = 60_000;
  *
  * What has been read is there until the next read, which uses the same memory again.
  */
-export function readerOf(link: Link, pause: (ms: number, signal: AbortSignal) => Promise<void> = paused): Read {
+export function readerOf(link: Link, pause = paused): Read {
   const space = new Space();
   return async (from, to, signal) => {
     let isRenewed = false;
@@ -90,14 +91,4 @@ class Space {
     }
     return bytes.subarray(0, length);
   }
-}
-
-function paused(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
 }
