@@ -1,6 +1,7 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import * as api from "./api";
+import { Unreadable } from "./dropped";
 import { momentAfter } from "./format";
 import { useSpeech, type Speech } from "./texts";
 import { mayPass, untilTaken, type Wait } from "./tries";
@@ -92,6 +93,7 @@ export function useSending(user: string, submitted: () => void, stopped: (names:
 }
 
 function failure(error: unknown, name: string, t: Speech["t"]): string {
+  if (error instanceof Unreadable) return t("unreadable", { name });
   return `${name}: ${api.isUnanswered(error) ? t("brokeOff") : wordsOf(error, t)}`;
 }
 
