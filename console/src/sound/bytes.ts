@@ -29,7 +29,7 @@ export function readerOf(link: Link, pause = paused): Read {
       if (bytes) return bytes;
       const mayBeOver: boolean = !isRenewed && REFUSED.includes(status);
       if (isForGood(status) && !mayBeOver) throw new Unplayable(`the store answers HTTP ${status}`);
-      if (!mayBeOver) await pause(Math.min(250 * 2 ** tries, MOST_PAUSE_MS), signal);
+      if (!mayBeOver) await pause(pauseAfter(tries), signal);
       // A refusal that the page may not read looks like a network that does not work.
       const isFresh: boolean = (mayBeOver || tries > 1) && (await renewed(link));
       if (mayBeOver) isRenewed = isFresh;
@@ -38,10 +38,13 @@ export function readerOf(link: Link, pause = paused): Read {
   };
 }
 
+/** Returns the milliseconds to wait after so many tries that failed. */
+export const pauseAfter = (tries: number) => Math.min(250 * 2 ** tries, MOST_PAUSE_MS);
+
 const isForGood = (status: number) => status > 0 && status < 500 && status !== 429;
 
-/** Returns whether the API has answered with a new address. */
-async function renewed(link: Link): Promise<boolean> {
+/** Returns whether the API has answered with a new address. Throws Unplayable where the stem is gone. */
+export async function renewed(link: Link): Promise<boolean> {
   const url = await link.renew().catch(() => null);
   if (url === undefined) throw new Unplayable("the song has no such stem any more");
   link.url = url ?? link.url;
