@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import requests
 
 from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
 from tests.support import audio
@@ -154,21 +155,62 @@ def windows_that_begin_with(song: np.ndarray, first: np.ndarray) -> np.ndarray:
     return (windows == first).all(axis=1)
 
 
+# Browsers read a few megabytes of a compressed stem ahead.
 @pytest.mark.slow
-def test_play_waits_for_a_network_that_is_away_and_links_that_are_over(chrome, s3_store, tmp_path):
-    song = song_of()
+@pytest.mark.parametrize(("form", "song_s"), [(("flac",), 60), (("mp3", "MPEG_LAYER_III"), 600)])
+def test_play_waits_for_a_network_that_is_away_and_links_that_are_over(
+    chrome, s3_store, tmp_path, form, song_s
+):
+    song = song_of(song_s)
     # A link's time begins with a whole second, and a busy machine needs a part of it.
     with api_server(**settings(s3_store, tmp_path), s3_url_expires_s=3) as api:
-        tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, "flac")
+        tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, *form)
         tab.run("uvrPlayer.play()")
         plays_beyond(tab, 4)  # after its links were over
+        tab.run(f"uvrPlayer.seek({song_s / 2})")
+        plays_beyond(tab, song_s / 2 + 1)
         tab.network(offline=True)
-        tab.run("uvrPlayer.seek(40)")
+        far_s = song_s - 20
+        tab.run(f"uvrPlayer.seek({far_s})")
         seen(tab, "Waiting for the stems to arrive.")
-        assert tab.run("uvrPlayer.position_s") == 40
+        assert tab.run("uvrPlayer.position_s") == far_s
         tab.network()
-        plays_beyond(tab, 41)
+        plays_beyond(tab, far_s + 1)
         wait_for(lambda: "Waiting for" not in tab.text, PATIENCE_S, "the word to go")
+        assert tab.run("uvrPlayer.tracks.some(track => track.isBroken)") is False
+
+
+def test_a_link_to_save_that_is_over_does_not_replace_the_page(chrome, s3_store, tmp_path):
+    song = song_of(2)
+    with api_server(**settings(s3_store, tmp_path), s3_url_expires_s=1) as api:
+        tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, "flac")
+        link = tab.run("document.querySelector('.files a').href")
+        wait_for(lambda: requests.get(link, timeout=PATIENCE_S).status_code == 403, PATIENCE_S, "its end")
+        tab.run("window.isSame = true")
+        tab.browser.call("Target.setDiscoverTargets", discover=True)
+        tab.click(".files li:first-child a")
+        wait_for(lambda: _is_open(tab.browser, link), PATIENCE_S, "a tab with the store's answer")
+        assert tab.run("isSame"), "another page has come"
+
+
+def _is_open(chrome: Browser, url: str) -> bool:
+    targets = chrome.call("Target.getTargets")["targetInfos"]
+    return any(target["url"] == url for target in targets)
+
+
+def test_where_no_stem_can_be_played_the_player_stops(chrome, api, s3_store, tmp_path):
+    song = song_of(5)
+    stems = {"vocals": song, "instrumental": song}
+    tab = opened(chrome, api, s3_store, tmp_path, stems, "mp3", "MPEG_LAYER_III")
+    for key in s3_store.object_keys(api.app.state.parts.settings.s3_prefix):
+        s3_store.client().put_object(Bucket=s3_store.bucket, Key=key, Body=b"no song" * 1000)
+    tab.visit(f"{api.url}/?anew{tab.run('location.hash')}")
+    wait_for(lambda: tab.run("window.uvrPlayer?.isReady"), PATIENCE_S, "the player")
+    tab.run("uvrPlayer.play()")
+    for name in stems:
+        seen(tab, f"{name} cannot be played here. Save the file instead.")
+    wait_for(lambda: not tab.run("uvrPlayer.isPlaying"), PATIENCE_S, "the end")
+    assert "Waiting for" not in tab.text
 
 
 @pytest.mark.slow
