@@ -83,11 +83,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
   }, [demos]);
 
   return (
-    <section
-      class={isOver ? "card submit over" : "card submit"}
-      aria-labelledby="new-song"
-      {...events}
-    >
+    <section class={isOver ? "card submit over" : "card submit"} aria-labelledby="new-song" {...events}>
       <h1 id="new-song" ref={heading} tabIndex={-1}>{earlier ? t("againOf", { name: earlier.name }) : t("newSong")}</h1>
       {problem && <p class="problem" role="alert">{problem}</p>}
       {earlier && <EarlierSong earlier={earlier} submit={(audio) => submitAddress(earlier.name, audio)} />}

@@ -1,4 +1,4 @@
-"""Songs on their way from the console to the api, in a real Chromium: what keeps them, and what is not sent."""
+"""Songs on their way from the console to the api, in a real Chromium."""
 
 from collections.abc import Iterator
 from pathlib import Path
