@@ -109,7 +109,7 @@ def test_the_browser_asks_before_songs_on_their_way_are_lost(chrome, api, tmp_pa
     tab.network(upload_bytes_per_s=10_000)
     tab.choose_files(_FILES, song(tmp_path, 5.0))
     seen(tab, "Sending song 0.wav")
-    tab.run("location.reload()")
+    tab.run("void setTimeout(() => location.reload())")  # the page's script stands still while the browser asks
     wait_for(lambda: dialogs(tab) == ["beforeunload"], PATIENCE_S, "the question")
     tab.browser.call("Page.handleJavaScriptDialog", tab.session, accept=False)
     tab.network()
@@ -191,6 +191,7 @@ def test_a_folder_and_a_file_that_is_gone_are_told_and_songs_beside_them_are_sen
     folder, empty, gone = tmp_path / "album", tmp_path / "empty.mp3", song(tmp_path, seed=1)
     folder.mkdir()
     empty.touch()
+    tab.run(_SHORT_WAITS)
     tab.network(offline=True)  # while the file waits, it is moved
     drop(tab, ".drop", (folder, empty, gone, song(tmp_path)))
     seen(tab, "The API does not answer.")
