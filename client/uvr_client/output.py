@@ -10,7 +10,7 @@ from typing import IO, Any
 
 from rich.console import Console, RenderableType
 
-from uvr_client.errors import OutputFailed, UvrError
+from uvr_client.errors import OutputFailed, UvrError, notes
 from uvr_client.view import duration, printable
 
 # The widest table, in columns, where no terminal sets the width.
@@ -60,6 +60,16 @@ class Output:
     def say(self, text: str) -> None:
         """Prints a message to standard error; control characters are escaped."""
         self.err.print(printable(text), soft_wrap=True)
+
+    def error(self, error: BaseException, about: str = "") -> None:
+        """Prints why the command, or a part of it, has failed, and the error's notes below."""
+        self.say(f"error: {about}: {error}" if about else f"error: {error}")
+        self.notes(error)
+
+    def notes(self, error: BaseException) -> None:
+        """Prints the error's notes alone."""
+        for note in notes(error):
+            self.say(note)
 
     def retrying(self, error: UvrError, pause_s: float) -> None:
         """Prints the error that a retry follows in `pause_s`."""

@@ -92,7 +92,7 @@ def test_a_directorys_files_may_have_any_name(api, client, tmp_path, monkeypatch
     """Each is uploaded, and its label is one that the api takes."""
     sent = []
     monkeypatch.setattr(
-        SongSender, "upload", lambda self, path, on_progress: sent.append(path) or SONGS[0]["audio"]
+        SongSender, "upload", lambda self, path, uploads, tell: sent.append(path) or SONGS[0]["audio"]
     )
     songs = tmp_path / "songs"
     songs.mkdir()
