@@ -1,11 +1,13 @@
 """Prints a command's results to standard output and its messages to standard error."""
 
+import codecs
 import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console, RenderableType
@@ -17,6 +19,17 @@ from uvr_client.view import duration, printable
 _NO_TERMINAL_WIDTH = 500
 
 
+def _as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encodes a byte of a file's name, which Python keeps as a lone surrogate, as that byte."""
+    if isinstance(error, UnicodeEncodeError) and "\udc80" <= (c := error.object[error.start]) <= "\udcff":
+        return bytes([ord(c) - 0xDC00]), error.start + 1
+    return codecs.backslashreplace_errors(error)
+
+
+# What the stream's encoding lacks is escaped.
+codecs.register_error("uvr_names", _as_bytes)
+
+
 class Output:
     """Prints for one command. With `as_json` standard output has JSON alone, one object per line."""
 
@@ -25,9 +38,11 @@ class Output:
         # A shell's `>&-` closes a stream, and Python then has none: nobody wants what goes there.
         sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (open to the end)
         sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-        for stream in (sys.stdout, sys.stderr):
+        self._is_read_by_people = sys.stdout.isatty()
+        out_errors = "backslashreplace" if self._is_read_by_people else "uvr_names"
+        for stream, errors in ((sys.stdout, out_errors), (sys.stderr, "backslashreplace")):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
+                stream.reconfigure(errors=errors)
         self.out, self.err = _console(stderr=False), _console(stderr=True)
 
     def result(self, value: Mapping[str, Any], text: RenderableType) -> None:
@@ -53,9 +68,17 @@ class Output:
         with _told(sys.stdout):
             print(json.dumps(value), flush=True)
 
+    def path(self, path: Path) -> str:
+        """Returns the path for `print`: as it is for programs, but escaped on a terminal."""
+        return printable(path) if self._is_read_by_people else str(path)
+
     def print(self, text: RenderableType) -> None:
-        """Prints a result for people."""
-        self.out.print(text, soft_wrap=isinstance(text, str))
+        """Prints a result for people. Text is printed as it is: rich would change tabs and drop CRs."""
+        if not isinstance(text, str):
+            self.out.print(text)
+            return
+        with _told(sys.stdout):
+            print(text, flush=True)
 
     def say(self, text: str) -> None:
         """Prints a message to standard error; control characters are escaped."""
