@@ -32,6 +32,22 @@ def odd(tmp_path) -> Path:
     return tmp_path / ODD
 
 
+@pytest.fixture
+def songs(tmp_path, monkeypatch) -> Path:
+    """A directory of two songs, which are large enough to go straight into the store."""
+    monkeypatch.setattr("uvr_client.songs._DIRECT_BYTES", 1)
+    (tmp_path / "songs").mkdir()
+    for name in ("a.wav", "b.wav"):
+        (tmp_path / "songs" / name).write_bytes(b"la")
+    return tmp_path / "songs"
+
+
+@pytest.fixture
+def client(fake_api):
+    with UvrClient(fake_api.url, "admin", "password", patience=impatient()) as client:
+        yield client
+
+
 def takes_parts(api: FakeApi, store: ScriptedServer, count: int) -> str:
     """Answers `POST /uploads` with `count` parts of one byte. Returns the upload's path."""
     upload_id = str(uuid4())
@@ -109,6 +125,29 @@ def test_a_part_that_fails_ends_the_others_at_once(fake_api, store, tmp_path, mo
     assert [request.method for request in fake_api.requests(upload)] == ["DELETE"]
 
 
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+@pytest.mark.parametrize("number", [1, 2])  # the first part is sent alone
+def test_a_part_whose_refusal_may_pass_is_sent_again(fake_api, store, songs, status, number):
+    pauses_s: list[float] = []
+    fake_api.takes_submissions(task())
+    takes_parts(fake_api, store, 2)
+    busy = serve(b"not now", status, headers=[("Retry-After", "7")])
+    very_busy = serve(b"not now", status, headers=[("Retry-After", "3600")])
+    store.on(f"/{number}", in_turn(busy, very_busy, serve(b"")))
+    with UvrClient(fake_api.url, "admin", "password", patience=impatient(pauses_s)) as client:
+        client.submit(songs / "a.wav")
+    assert (len(store.requests(f"/{number}")), pauses_s) == (3, [7, 15])
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413])
+def test_one_that_is_refused_for_good_is_sent_once(fake_api, store, client, songs, status):
+    takes_parts(fake_api, store, 2)
+    store.on("/2", serve(b"no", status))
+    with pytest.raises(UploadFailed, match=f"status {status}"):
+        client.submit(songs / "a.wav")
+    assert len(store.requests("/2")) == 1
+
+
 def test_an_interrupt_ends_an_upload_whose_parts_the_store_does_not_answer(
     fake_api, store, uvr_environment, tmp_path
 ):
@@ -164,22 +203,6 @@ def nowhere(api: FakeApi) -> str:
     api.on("/uploads", answer(201, begun))
     api.on(f"/uploads/{upload_id}", answer(200, {}))
     return f"/uploads/{upload_id}"
-
-
-@pytest.fixture
-def songs(tmp_path, monkeypatch) -> Path:
-    """A directory of two songs, which are large enough to go straight into the store."""
-    monkeypatch.setattr("uvr_client.songs._DIRECT_BYTES", 1)
-    (tmp_path / "songs").mkdir()
-    for name in ("a.wav", "b.wav"):
-        (tmp_path / "songs" / name).write_bytes(b"la")
-    return tmp_path / "songs"
-
-
-@pytest.fixture
-def client(fake_api):
-    with UvrClient(fake_api.url, "admin", "password", patience=impatient()) as client:
-        yield client
 
 
 def submitted(client: UvrClient, way: str, songs: Path, **options) -> None:
