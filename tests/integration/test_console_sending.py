@@ -81,8 +81,10 @@ def dialogs(tab: Tab) -> list[str]:
     return [event["params"]["type"] for event in tab.browser.events if event["method"] == name]
 
 
-def asks_before_leaving(tab: Tab) -> bool:
-    return not tab.run("dispatchEvent(new Event('beforeunload', { cancelable: true }))")
+def asks_before_leaving(tab: Tab, expected: bool) -> None:
+    """The page knows it soon after it has drawn what is on its way."""
+    script = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    wait_for(lambda: tab.run(script) is not expected, PATIENCE_S, f"question: {expected}")
 
 
 def drop(tab: Tab, selector: str, files: tuple[Path, ...] = (), **items: str) -> None:
@@ -105,7 +107,7 @@ def address(tab: Tab) -> str:
 
 def test_the_browser_asks_before_songs_on_their_way_are_lost(chrome, api, tmp_path):
     tab = signed_in(chrome, api)
-    assert not asks_before_leaving(tab)
+    asks_before_leaving(tab, False)
     tab.network(upload_bytes_per_s=10_000)
     tab.choose_files(_FILES, song(tmp_path, 5.0))
     seen(tab, "Sending song 0.wav")
@@ -117,21 +119,21 @@ def test_the_browser_asks_before_songs_on_their_way_are_lost(chrome, api, tmp_pa
     tab.network()
     has_tasks(api, 1)
     seen(tab, "song 0.wav is queued.")
-    assert not asks_before_leaving(tab)
+    asks_before_leaving(tab, False)
 
 
 def test_songs_wait_until_there_is_room(chrome, narrow_api, tmp_path):
     api, tab = narrow_api, signed_in(chrome, narrow_api)
     tab.choose_files(_FILES, *(song(tmp_path, seed=seed) for seed in range(3)))
     seen(tab, "Not yet: You have 1 task")
-    assert asks_before_leaving(tab)
+    asks_before_leaving(tab, True)
     assert findings(tab) == []
     tab.run("[...document.querySelectorAll('.sending button')].at(-1).click()")  # its turn has not come
     seen(tab, "song 2.wav was not sent: you stopped it.")
     assert findings(tab) == []
     tab.click(".sending li:first-child button")
     seen(tab, "song 1.wav was not sent: you stopped it.")
-    assert not asks_before_leaving(tab)
+    asks_before_leaving(tab, False)
 
     tab.run(_SHORT_WAITS)
     tab.click(".sending .ways button:first-child")  # both again
