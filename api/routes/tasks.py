@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
+from pydantic import AfterValidator
 
 from api.problems import problem
 from api.routes.access import IsAdmin, User, VisibleTask
@@ -25,7 +26,8 @@ from api.routes.models import (
 from api.routes.parts import AppParts, Parts
 from api.routes.responses import answer, answers_about_one_task, answers_about_tasks
 from api.routes.waiting import MAX_WAIT_S, documented, location_of
-from api.view import reader
+from api.view import query
+from api.view.connections import TooMuchToRead
 from api.view.merge import Rank, rank
 from api.view.task_view import ViewUnavailable
 from common.tasks.messages import State, Status
@@ -53,11 +55,23 @@ LabelFilter = Annotated[
     ),
 ]
 
+# Each word is looked for in every task. A whole title may be pasted all the same.
+_MAX_WORDS = 16
+
+
+def _few_words(text: str) -> str:
+    if len(text.split()) > _MAX_WORDS:
+        raise ValueError(f"at most {_MAX_WORDS} words can be searched for; leave some out")
+    return text
+
+
 SearchFilter = Annotated[
     str,
+    AfterValidator(_few_words),
     Query(
         max_length=MAX_LABEL_CHARS,
-        description="words that the label, the file's name or the address has, in any order and case",
+        description="words that the label, the file's name or the address has, in any order and case; at "
+        f"most {_MAX_WORDS}",
     ),
 ]
 
@@ -79,6 +93,12 @@ def install(app: FastAPI) -> None:
     async def on_unavailable(_: Request, error: ViewUnavailable) -> Response:
         detail = f"The api does not know the current state of tasks yet; please try again: {error}"
         return problem(503, detail, headers={"Retry-After": str(_RETRY_AFTER_S)})
+
+    @app.exception_handler(TooMuchToRead)
+    async def on_too_much(_: Request, error: TooMuchToRead) -> Response:
+        detail = f"The request has too many tasks to look through, so {error}: ask for less, by fewer words "
+        detail += "of `search`, a longer `label`, a later `submitted_since`, fewer days or fewer hours"
+        return problem(400, detail, "too_much_to_read")
 
 
 @router.get(
@@ -102,7 +122,7 @@ async def tasks(
 ) -> TaskPage:
     """Return your tasks, the newest first, or all tasks to users in `ADMIN_USERNAMES`."""
     found = await parts.view.page(
-        reader.Query(
+        query.Query(
             user=None if sees_all else user,
             state=state,
             idempotency_key=idempotency_key,

@@ -8,7 +8,8 @@ import pytest
 from kafka import TopicPartition
 
 from api.view import statistics
-from api.view.reader import Position, Query, Reader
+from api.view.query import Position, Query
+from api.view.reader import Reader
 from api.view.store import _ASKED_AT_ONCE, Batch, Store
 from common.tasks.messages import DeliveryAttempt, State, Status
 
