@@ -140,15 +140,15 @@ class EventSender:
 
     def _next(self) -> Event | None:
         with self._changed:
-            while not self._is_stopping:
-                if (event := self._first_free()) is not None:
-                    self._take(event)
-                    self._busy.add(event.receiver)
-                    if event.user in self._waiting:
-                        self._waiting.move_to_end(event.user)
-                    return event
-                self._changed.wait()
-        return None
+            self._changed.wait_for(lambda: self._is_stopping or self._first_free())
+            event = None if self._is_stopping else self._first_free()
+            if event is None:
+                return None
+            self._take(event)
+            self._busy.add(event.receiver)
+            if event.user in self._waiting:
+                self._waiting.move_to_end(event.user)
+            return event
 
     def _first_free(self) -> Event | None:
         calls = Counter(user for _, user in self._busy)

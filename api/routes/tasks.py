@@ -6,7 +6,6 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, FastAPI, Header, Query, Request, Response
 from fastapi.sse import EventSourceResponse, ServerSentEvent
-from pydantic import AfterValidator
 
 from api.problems import problem
 from api.routes.access import IsAdmin, User, VisibleTask
@@ -25,55 +24,15 @@ from api.routes.models import (
 )
 from api.routes.parts import AppParts, Parts
 from api.routes.responses import answer, answers_about_one_task, answers_about_tasks
+from api.routes.task_filters import KeyFilter, LabelFilter, SearchFilter, Seconds
 from api.routes.waiting import MAX_WAIT_S, documented, location_of
 from api.view import query
 from api.view.connections import TooMuchToRead
 from api.view.merge import Rank, rank
 from api.view.task_view import ViewUnavailable
 from common.tasks.messages import State, Status
-from common.tasks.messages.fields import MAX_LABEL_CHARS
 
 _RETRY_AFTER_S = 2
-
-Seconds = Annotated[float | None, Query(allow_inf_nan=False, description="seconds since the epoch")]
-KeyFilter = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
-        description="the key that the task was submitted with",
-    ),
-]
-
-LabelFilter = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=MAX_LABEL_CHARS,
-        description="the beginning of the tasks' labels, upper and lower case told apart",
-    ),
-]
-
-# Each word is looked for in every task. A whole title may be pasted all the same.
-_MAX_WORDS = 16
-
-
-def _few_words(text: str) -> str:
-    if len(text.split()) > _MAX_WORDS:
-        raise ValueError(f"at most {_MAX_WORDS} words can be searched for; leave some out")
-    return text
-
-
-SearchFilter = Annotated[
-    str,
-    AfterValidator(_few_words),
-    Query(
-        max_length=MAX_LABEL_CHARS,
-        description="words that the label, the file's name or the address has, in any order and case; at "
-        f"most {_MAX_WORDS}",
-    ),
-]
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
