@@ -11,7 +11,7 @@ from kafka.structs import OffsetAndMetadata
 from common.jobs.lanes import NO_TICKET, Ticket
 from common.kafka.records import Record
 from common.worker.committed_state import CommittedState, Step
-from common.worker.lease import Assignment, Lease, NotLeased, Wanted
+from common.worker.lease import Assignment, Lease, NotLeased, Steps, Wanted
 from common.worker.quarantine import Quarantine
 from common.worker.running_jobs import RunningJobs
 
@@ -183,18 +183,12 @@ class LeaseTable:
     def proposed(self, steps: Iterable[tuple[Step, Lease]]) -> dict[Assignment, CommittedState]:
         """Return what the committed state would be after `steps`, by assignment."""
         with self._lock:
-            states: dict[Assignment, CommittedState] = {}
-            for step, lease in steps:
-                state = states.get(lease.assignment, lease.assignment.committed_state)
-                states[lease.assignment] = state.after(step, lease.offset)
-            return states
+            return Steps(steps).states
 
     def apply(self, steps: Iterable[tuple[Step, Lease]]) -> None:
         """Note that `steps` are committed. Records that were admitted meanwhile stay in the state."""
         with self._lock:
-            for step, lease in steps:
-                assignment = lease.assignment
-                assignment.committed_state = assignment.committed_state.after(step, lease.offset)
+            Steps(steps).take_over()
 
     def attempts(self, lease: Lease) -> int:
         with self._lock:
