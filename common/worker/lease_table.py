@@ -103,7 +103,7 @@ class LeaseTable:
     def set_aside(self, lease: Lease) -> None:
         """Keep the lease of a record whose job does not run: it waits for a place (waiting_room.py)."""
         with self._lock:
-            lease.holds_slot = False
+            lease.holds_slot = lease.wants_slot = False
             self._running.remove(lease)
 
     def resume(self, lease: Lease) -> bool:
@@ -118,12 +118,12 @@ class LeaseTable:
             return True
 
     def leave_slot(self, lease: Lease) -> None:
-        """Let another job have the slot."""
+        """Let another job have the slot, or have it first."""
         with self._lock:
-            lease.holds_slot = False
+            lease.holds_slot = lease.wants_slot = False
 
     def regain_slot(self, lease: Lease) -> bool:
-        """Say whether a job that left its slot has one again: see `RunningJobs`."""
+        """Say whether a running job has a slot, its own or a new one: see `RunningJobs`."""
         with self._lock:
             return self._running.regain_slot(lease)
 

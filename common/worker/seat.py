@@ -80,9 +80,14 @@ class Seat:
         self._on_slot_free()
 
     def regain_slot(self, check: StopCheck) -> None:
-        """Wait until the job may work again. Raises Cancelled, and what `check` raises."""
+        """Wait until the job may work, with a slot. Raises Cancelled, and what `check` raises."""
         if not self._is_aside:
-            return
+            if self._leases.regain_slot(self._lease):
+                return
+            # The job waited for its place, and began without a slot. It must not wait for one in its turn: a
+            # last attempt that holds the slot may wait for the end of that turn.
+            self._leases.leave_slot(self._lease)  # asks no more, until its attempt is handed back
+            self.leave_slot()
         while not self._leases.regain_slot(self._lease):
             self._lease.cancelled.wait(_TICK_S)
             check()
