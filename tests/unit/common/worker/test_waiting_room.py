@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
@@ -202,6 +203,25 @@ def test_of_two_that_want_their_slot_again_the_one_that_was_begun_first_has_it()
     table.end(third)
     assert not table.regain_slot(second)
     assert table.regain_slot(first)
+
+
+@pytest.mark.parametrize("leave", [LeaseTable.leave_slot, LeaseTable.set_aside, LeaseTable.end])
+def test_a_job_that_leaves_while_it_wants_its_slot_again_wants_it_no_more(leave):
+    table = LeaseTable(slots=1)
+    loaded(table)
+    first, second = leased_without_slot(table, 0), leased_without_slot(table, 1)
+    third = leased(table, 2)
+    assert not table.regain_slot(first)
+    assert not table.regain_slot(second)
+    leave(table, first)
+    table.end(third)
+    assert table.regain_slot(second)
+
+
+def leased_without_slot(table: LeaseTable, offset: int) -> Lease:
+    lease = leased(table, offset)
+    table.leave_slot(lease)
+    return lease
 
 
 def test_of_two_that_want_their_slot_again_the_one_of_the_more_urgent_lane_has_it():
