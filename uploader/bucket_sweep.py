@@ -26,8 +26,10 @@ log = logging.getLogger(__name__)
 
 _FIRST_AFTER_S = 60.0
 _EVERY_S = 3600.0
-# The results of users who wait are behind them in the topic. The next sweep finds the rest.
+# The results of users who wait are behind them in the topic. The next sweep finds the rest, and comes once
+# these may be deleted: an uploader takes a minute or two.
 _MOST_AT_ONCE = 1000
+_GO_ON_AFTER_S = 300.0
 _FLUSH_S = 30.0
 # Where results are kept for ever, so are cache entries of deleted tasks: a year is longer than any cache.
 _CACHE_FOR_S = 365 * 24 * 3600
@@ -76,21 +78,25 @@ class BucketSweep:
         self._last = _Found(0.0)
 
     def run(self, stopping: threading.Event) -> None:
-        """Sweeps a minute after the start, then once an hour, until `stopping` is set."""
+        """Sweeps a minute after the start, then once an hour, until `stopping` is set.
+
+        While a sweep leaves expired results to the next one, that comes after 5 minutes.
+        """
         wait_s = _FIRST_AFTER_S
         while not stopping.wait(wait_s):
             wait_s = _EVERY_S
             try:
-                self.sweep(stopping)
+                if self.sweep(stopping):
+                    wait_s = _GO_ON_AFTER_S
             except Exception:  # the loop's edge: the next sweep makes up for this one
                 log.exception("the bucket could not be looked through")
 
-    def sweep(self, stopping: threading.Event) -> None:
-        """Sweeps once. Raises BotoCoreError and ClientError."""
+    def sweep(self, stopping: threading.Event) -> bool:
+        """Sweeps once. Returns whether results may be left. Raises BotoCoreError and ClientError."""
         found = _Found(self._wall_clock())
         for seen in self._bucket.objects(self._prefix):
             if stopping.is_set():
-                return
+                return False
             self._add(found, seen)
         self._end_task(found)
         self._last = found
@@ -100,6 +106,7 @@ class BucketSweep:
         if found.expired or found.useless:
             counts = len(found.expired), len(found.useless)
             log.info("%d results have expired, and %d traces of deleted ones are removed", *counts)
+        return len(found.expired) >= _MOST_AT_ONCE
 
     def bytes_by_kind(self) -> Numbers:
         """Returns how many bytes the last sweep has found, by kind; nothing before the first one."""

@@ -88,7 +88,7 @@ class UploaderHandler:
         self._redeliverer = Redeliverer(config.s3_prefix, storage, sender)
         self._batch_caller = BatchCaller(config.s3_prefix, storage, sender)
         self._hook_tester = HookTester(sender)
-        self._deleter = Deleter(config.s3_prefix, storage.bucket, statuses.topic, wall_clock)
+        self._deleter = Deleter(config.s3_prefix, storage, statuses.topic, wall_clock)
         self._callback_schedule = RetrySchedule(
             "callback", config.callback_retries, resets=("job", retry.BRIEF)
         )

@@ -7,7 +7,7 @@ it. Nothing waits for these calls, nothing repeats them, and a task's end does n
 
 import logging
 import threading
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -34,12 +34,16 @@ Run = tuple[UUID, int]
 
 @dataclass(frozen=True)
 class Event:
-    """A call that waits. `receiver` is host and user: each has one call under way."""
+    """A call that waits. Each host has one call of a user under way."""
 
     hook_url: str
-    receiver: str
+    user: str
     webhook_id: str
     body: bytes
+
+    @property
+    def receiver(self) -> tuple[str, str]:
+        return host_of_hook(self.hook_url), self.user
 
 
 @dataclass
@@ -87,12 +91,18 @@ class EventPlanner:
 
 
 class EventSender:
-    """Sends events in threads of its own. `put` never blocks; where too many wait, the oldest is dropped."""
+    """Sends events in threads of its own. `put` never blocks.
+
+    Users come in turn, and one has half of the threads at most. Where too many events wait, the oldest one of
+    the user with the most is dropped.
+    """
 
     def __init__(self, network: OutboundNetwork, secrets: Sequence[str], slots: int = SLOTS):
         self._network, self._secrets = network, secrets
-        self._waiting: OrderedDict[str, Event] = OrderedDict()
-        self._busy: set[str] = set()
+        # By user and id. The user whose turn is next comes first; none is without events.
+        self._waiting: OrderedDict[str, OrderedDict[str, Event]] = OrderedDict()
+        self._busy: set[tuple[str, str]] = set()
+        self._most_of_user = max(1, slots // 2)
         self._changed = threading.Condition()
         self._is_stopping = False
         self._threads = [
@@ -111,9 +121,10 @@ class EventSender:
 
     def put(self, event: Event) -> None:
         with self._changed:
-            self._waiting[event.webhook_id] = event
-            if len(self._waiting) > _MOST_WAITING:
-                self._waiting.popitem(last=False)
+            self._waiting.setdefault(event.user, OrderedDict())[event.webhook_id] = event
+            if sum(map(len, self._waiting.values())) > _MOST_WAITING:
+                most = max(self._waiting.values(), key=len)
+                self._take(next(iter(most.values())))
             self._changed.notify()
 
     def _run(self) -> None:
@@ -129,14 +140,30 @@ class EventSender:
 
     def _next(self) -> Event | None:
         with self._changed:
-            while not self._is_stopping:
-                free = (one for one in self._waiting.values() if one.receiver not in self._busy)
+            self._changed.wait_for(lambda: self._is_stopping or self._first_free())
+            event = None if self._is_stopping else self._first_free()
+            if event is None:
+                return None
+            self._take(event)
+            self._busy.add(event.receiver)
+            if event.user in self._waiting:
+                self._waiting.move_to_end(event.user)
+            return event
+
+    def _first_free(self) -> Event | None:
+        calls = Counter(user for _, user in self._busy)
+        for user, events in self._waiting.items():
+            if calls[user] < self._most_of_user:
+                free = (event for event in events.values() if event.receiver not in self._busy)
                 if (event := next(free, None)) is not None:
-                    del self._waiting[event.webhook_id]
-                    self._busy.add(event.receiver)
                     return event
-                self._changed.wait()
         return None
+
+    def _take(self, event: Event) -> None:
+        events = self._waiting[event.user]
+        del events[event.webhook_id]
+        if not events:
+            del self._waiting[event.user]
 
     def _send(self, event: Event) -> None:
         answer = webhook.deliver(
@@ -156,5 +183,4 @@ def _event(status: Status, event: HookEvent, hook_url: str, name: str) -> Event:
         label=status.label,
         metadata=status.metadata,
     )
-    receiver = f"{host_of_hook(hook_url)} {status.user}"
-    return Event(hook_url, receiver, f"{status.task_uuid}.{status.run}.{name}", body.to_bytes())
+    return Event(hook_url, status.user, f"{status.task_uuid}.{status.run}.{name}", body.to_bytes())

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from urllib.parse import quote
+from uuid import UUID
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
@@ -151,6 +152,10 @@ class Storage:
         """Returns the link to `key`, as LinkMaker.url does. Raises JobError (storage_error)."""
         with job_errors("link"):
             return self._links.url(key)
+
+    def prefix(self, url: str, task_uuid: UUID) -> str | None:
+        """Returns the S3_PREFIX of the task's stem behind `url`, as LinkMaker.prefix does."""
+        return self._links.prefix(url, task_uuid)
 
 
 def about(result: Separated | SeparationFailed) -> dict[str, str]:

@@ -61,7 +61,12 @@ class BatchAdmission:
             await self._publish_if_room(batch, tasks)
             return Admitted.NOW
         async with self._key_locks.take(batch.batch_uuid):
-            first = await self._first(batch)
+            try:
+                first = await self._first(batch)
+            except ViewUnavailable:
+                # This may be a repeated request, which is never refused for lack of room.
+                await self._publish(batch, tasks)
+                return Admitted.NOW
             if first is None:
                 await self._publish_if_room(batch, tasks)
                 return Admitted.NOW
@@ -74,11 +79,8 @@ class BatchAdmission:
 
     async def _first(self, batch: TaskBatch) -> TaskBatch | None:
         if not self._view.is_current:
-            return None
-        try:
-            return await self._view.find_batch(batch.batch_uuid, _PATIENCE_S)
-        except ViewUnavailable:
-            return None
+            raise ViewUnavailable
+        return await self._view.find_batch(batch.batch_uuid, _PATIENCE_S)
 
     async def _has_same_songs(self, first: TaskBatch, tasks: Sequence[Task], parsed: ParsedBatch) -> bool:
         """Return whether both are the same but for the ids of uploaded songs. Raise ViewUnavailable."""
@@ -102,6 +104,9 @@ class BatchAdmission:
             _check_each(tasks, self._admission.check_choices)
             await self._admission.check_room(batch.user, len(tasks))
         # No `await` between the check and `enter`: other requests of a burst would find the same room.
+        await self._publish(batch, tasks)
+
+    async def _publish(self, batch: TaskBatch, tasks: Sequence[Task]) -> None:
         for task in tasks:
             self._view.backlog.enter(task.task_uuid, task.user)
         try:

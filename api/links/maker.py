@@ -34,6 +34,12 @@ class ResultLinks:
         expires_at = first_expiry_s(links.values())
         return result.model_copy(update={"stems": stems, "expires_at": expires_at, **named})
 
+    def prefix(self, result: SuccessCallback) -> str | None:
+        """Return the S3_PREFIX under which the stems are; None where that cannot be told."""
+        if self._maker is None or not result.stems:
+            return None
+        return self._maker.prefix(next(iter(result.stems.values())).url, result.task_uuid)
+
     def origin(self) -> str | None:
         """Return scheme, host and port of the links; None where no links can be made."""
         if self._maker is None:

@@ -39,6 +39,14 @@ class LinkRenewer:
         fresh = await asyncio.get_running_loop().run_in_executor(self._thread, self._renew, result)
         return status.model_copy(update={"result": fresh})
 
+    async def prefix(self, result: SuccessCallback) -> str:
+        """Return the S3_PREFIX under which the stems are. Where it cannot be told, it is the present one."""
+        if self._settings.s3_bucket_name is None:
+            return self._settings.s3_prefix
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(self._thread, lambda: self._loaded().prefix(result))
+        return self._settings.s3_prefix if found is None else found
+
     async def origin(self) -> str | None:
         """Return scheme, host and port of the links; None where no links can be made."""
         if self._settings.s3_bucket_name is None:

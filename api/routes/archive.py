@@ -79,7 +79,7 @@ async def archive(status: VisibleTask, user: User, parts: Parts) -> Response:
         headers = {"Retry-After": str(_RETRY_AFTER_S)}
         raise ProblemError(429, _BUSY, error_code=TOO_MANY_ARCHIVES, headers=headers) from None
     try:
-        entries = await _entries(status, result.stems, parts.settings.s3_prefix, parts.archives)
+        entries = await _entries(status, result.stems, await parts.links.prefix(result), parts.archives)
         name = attachment(f"{song_name(status)}.zip")
         headers = {"Content-Disposition": name}
         return _ArchiveResponse(parts.archives, user, blocks_of(entries, result.timestamp), headers)

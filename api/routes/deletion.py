@@ -104,4 +104,5 @@ def _deletion_of(status: Status, user: str, now_s: float) -> Deletion:
         audio_s=audio_s_of(status),
         engine_s=status.engine_s,
         model=model_of(status),
+        stem_url=next((stem.url for stem in status.result.stems.values()), None) if status.result else None,
     )

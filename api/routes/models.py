@@ -10,7 +10,8 @@ from pydantic import BaseModel, Field
 
 from api.problems import ProblemError
 from api.view.merge import Rank, rank
-from api.view.reader import Position, QueuePlace
+from api.view.query import Position
+from api.view.reader import QueuePlace
 from common.outbound.addresses import host_of
 from common.tasks.messages import Choices, DeliveryAttempt, State, Status, SuccessCallback, Times
 

@@ -42,8 +42,8 @@ _ANSWERS: Answers = answers_about_one_task(
 )
 async def peaks(status: VisibleTask, parts: Parts) -> Response:
     """Send the loudness of a task's stems over time, so that a page can draw them without decoding them."""
-    result_of(status)
-    key = RunKeys(parts.settings.s3_prefix, status.task_uuid, status.run).peaks
+    prefix = await parts.links.prefix(result_of(status))
+    key = RunKeys(prefix, status.task_uuid, status.run).peaks
     with bucket_read():
         found = await parts.archives.ask(lambda reader: reader.small(key))
     if found is None:

@@ -24,42 +24,15 @@ from api.routes.models import (
 )
 from api.routes.parts import AppParts, Parts
 from api.routes.responses import answer, answers_about_one_task, answers_about_tasks
+from api.routes.task_filters import KeyFilter, LabelFilter, SearchFilter, Seconds
 from api.routes.waiting import MAX_WAIT_S, documented, location_of
-from api.view import reader
+from api.view import query
+from api.view.connections import TooMuchToRead
 from api.view.merge import Rank, rank
 from api.view.task_view import ViewUnavailable
 from common.tasks.messages import State, Status
-from common.tasks.messages.fields import MAX_LABEL_CHARS
 
 _RETRY_AFTER_S = 2
-
-Seconds = Annotated[float | None, Query(allow_inf_nan=False, description="seconds since the epoch")]
-KeyFilter = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=255,
-        pattern="^[!-~]+$",
-        description="the key that the task was submitted with",
-    ),
-]
-
-LabelFilter = Annotated[
-    str | None,
-    Query(
-        min_length=1,
-        max_length=MAX_LABEL_CHARS,
-        description="the beginning of the tasks' labels, upper and lower case told apart",
-    ),
-]
-
-SearchFilter = Annotated[
-    str,
-    Query(
-        max_length=MAX_LABEL_CHARS,
-        description="words that the label, the file's name or the address has, in any order and case",
-    ),
-]
 
 router = APIRouter(prefix="/tasks", tags=["tasks"])
 
@@ -79,6 +52,12 @@ def install(app: FastAPI) -> None:
     async def on_unavailable(_: Request, error: ViewUnavailable) -> Response:
         detail = f"The api does not know the current state of tasks yet; please try again: {error}"
         return problem(503, detail, headers={"Retry-After": str(_RETRY_AFTER_S)})
+
+    @app.exception_handler(TooMuchToRead)
+    async def on_too_much(_: Request, error: TooMuchToRead) -> Response:
+        detail = f"The request has too many tasks to look through, so {error}: ask for less, by fewer words "
+        detail += "of `search`, a longer `label`, a later `submitted_since`, fewer days or fewer hours"
+        return problem(400, detail, "too_much_to_read")
 
 
 @router.get(
@@ -102,7 +81,7 @@ async def tasks(
 ) -> TaskPage:
     """Return your tasks, the newest first, or all tasks to users in `ADMIN_USERNAMES`."""
     found = await parts.view.page(
-        reader.Query(
+        query.Query(
             user=None if sees_all else user,
             state=state,
             idempotency_key=idempotency_key,

@@ -4,9 +4,9 @@ The same file has another id each time that it is uploaded. So two uploads count
 sha256 of both is known and equal.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from api.metrics import ApiMetrics, TaskRefusal
 from api.problems import ProblemError
@@ -60,17 +60,25 @@ class EarlierSubmissions:
         Raise ProblemError 503 while the store cannot be asked.
         """
         upload_id = upload_id_of(audio)
-        if upload_id is None:
-            return None
-
-        def read(store: "UploadStore") -> str | None:
-            upload = store.uploads.find(user, upload_id)
-            return None if upload is None else upload.sha256
-
-        return await self._uploads.run(read)
+        return None if upload_id is None else await self._uploads.run(_sha256(user, upload_id))
 
     async def are_same(self, user: str, songs: Sequence[str], others: Sequence[str]) -> bool:
         """Return whether each song is the same as the other at its place. Raise as `sha256_of`."""
         pairs = [pair for pair in zip(songs, others, strict=True) if pair[0] != pair[1]]
-        found = await asyncio.gather(*(self.sha256_of(user, song) for pair in pairs for song in pair))
+        uploads = [upload_id_of(song) for pair in pairs for song in pair]
+        asked = [_sha256(user, one) for one in uploads if one is not None]
+        if len(asked) < len(uploads):
+            return False
+        found = await self._uploads.run_all(asked)
+        for failed in found:
+            if isinstance(failed, BaseException):
+                raise failed
         return None not in found and found[::2] == found[1::2]
+
+
+def _sha256(user: str, upload_id: UUID) -> "Callable[[UploadStore], str | None]":
+    def read(store: "UploadStore") -> str | None:
+        upload = store.uploads.find(user, upload_id)
+        return None if upload is None else upload.sha256
+
+    return read

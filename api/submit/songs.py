@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from api.problems import ProblemError
@@ -13,6 +14,9 @@ from common.failpoint import Failpoint
 from common.storage.upload_record import Upload
 from common.tasks.messages import Task
 from common.tasks.messages.task import upload_id_of
+
+if TYPE_CHECKING:
+    from api.uploads.store import UploadStore
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +46,7 @@ class Songs:
         if not wanted:
             yield tasks
             return
-        found = await asyncio.gather(
-            *(self._claim(tasks[i], one) for i, one in wanted), return_exceptions=True
-        )
+        found = await self._uploads.run_all([_claim(tasks[i], one) for i, one in wanted])
         marked = [
             (upload, tasks[index].task_uuid)
             for (index, _), upload in zip(wanted, found, strict=True)
@@ -67,18 +69,27 @@ class Songs:
             await self._take_back(marked)
             raise
 
-    async def _claim(self, task: Task, upload_id: UUID) -> Upload:
-        user, task_uuid = task.user, task.task_uuid
-        upload = await self._uploads.run(lambda store: store.claim(user, upload_id, task_uuid))
+    async def _take_back(self, marked: Sequence[tuple[Upload, UUID]]) -> None:
+        # Shielded: at a stop of the api this request is cancelled, and the marks would stay for a week.
+        await asyncio.shield(self._take_all_back(marked))
+
+    async def _take_all_back(self, marked: Sequence[tuple[Upload, UUID]]) -> None:
+        taken = await self._uploads.run_all([_taken_back(*mark) for mark in marked])
+        for (upload, _), error in zip(marked, taken, strict=True):
+            if isinstance(error, ProblemError):  # the store is away: the uploaders' sweep removes the mark
+                log.warning("upload %s stays marked as used for now: %s", upload.upload_id, error)
+            elif error is not None:
+                raise error
+
+
+def _claim(task: Task, upload_id: UUID) -> "Callable[[UploadStore], Upload]":
+    def claim(store: "UploadStore") -> Upload:
+        upload = store.claim(task.user, upload_id, task.task_uuid)
         Failpoint.API_UPLOAD_MARKED.reach()
         return upload
 
-    async def _take_back(self, marked: Sequence[tuple[Upload, UUID]]) -> None:
-        # Shielded: at a stop of the api this request is cancelled, and the marks would stay for a week.
-        await asyncio.shield(asyncio.gather(*(self._take_one_back(*mark) for mark in marked)))
+    return claim
 
-    async def _take_one_back(self, upload: Upload, task_uuid: UUID) -> None:
-        try:
-            await self._uploads.run(lambda store: store.take_back(upload, task_uuid))
-        except ProblemError as error:  # the store is away: the uploaders' sweep removes the mark
-            log.warning("upload %s stays marked as used for now: %s", upload.upload_id, error)
+
+def _taken_back(upload: Upload, task_uuid: UUID) -> "Callable[[UploadStore], None]":
+    return lambda store: store.take_back(upload, task_uuid)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, TypeVar
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _THREADS = 6
+# A request with many uploads leaves threads to the others.
+_THREADS_OF_REQUEST = 2
 # Each takes up to 20 MB of memory.
 _MOST_FORMS, _MOST_FORMS_OF_USER = 16, 8
 
@@ -48,6 +50,28 @@ class UploadGate:
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="uploads")
         return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, call)
+
+    async def run_all(self, calls: "Sequence[Callable[[UploadStore], T]]") -> list[T | BaseException]:
+        """Returns what each call returns or raises, in their order. They have two threads at most.
+
+        Once the store is away, no further call begins: those that are left get the same problem.
+        """
+        places = asyncio.Semaphore(_THREADS_OF_REQUEST)
+        outage: ProblemError | None = None
+
+        async def one(call: "Callable[[UploadStore], T]") -> T | ProblemError:
+            nonlocal outage
+            async with places:
+                if outage is not None:
+                    return outage
+                try:
+                    return await self.run(call)
+                except ProblemError as error:
+                    if error.error_code == UploadErrorCode.STORE_UNAVAILABLE:
+                        outage = error
+                    return error
+
+        return [*await asyncio.gather(*map(one, calls), return_exceptions=True)]
 
     async def in_order(self, call: Callable[[], T]) -> T:
         """Returns what `call` returns. Calls run in the order in which they were given."""

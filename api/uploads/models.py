@@ -85,6 +85,9 @@ class BegunUpload(UploadStatus):
     """An upload that waits for its bytes."""
 
     url: str | None = Field(None, description="PUT the file to this address, without credentials")
+    url_expires_at: float | None = Field(
+        None, description="the store takes nothing by `url`, or the parts' addresses, from then on"
+    )
     headers: dict[str, str] | None = Field(None, description="the headers that the PUT must have")
     parts: list[UploadPart] | None = Field(
         None, description="PUT each part to its address, and name the ETags that come back at `complete`"
@@ -118,5 +121,6 @@ EXAMPLE_BEGUN = BegunUpload(
     **EXAMPLE.model_dump(exclude={"state", "tasks"}),
     state=UploadState.INCOMPLETE,
     url="https://store.example/uvr-stems/uploads/…/audio?X-Amz-Signature=…",
+    url_expires_at=1764460800.0,
     headers={"Content-Length": "8400000"},
 )

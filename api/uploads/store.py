@@ -69,7 +69,9 @@ class UploadStore:
             upload = upload.model_copy(update={"multipart_id": self.begin_parts(key)})
         self.uploads.save(upload)
         status = self._status(upload, UploadState.INCOMPLETE)
-        fields = status.model_dump()
+        # To the second, as the addresses' own.
+        url_expires_at = float(int(self._wall_clock()) + self._urls_expire_s)
+        fields = status.model_dump() | {"url_expires_at": url_expires_at}
         if not sizes:
             url = self._signed("put_object", key, upload.bytes)
             return BegunUpload(**fields, url=url, headers={"Content-Length": str(upload.bytes)})
@@ -230,6 +232,11 @@ class UploadStore:
     def _signed(self, operation: str, key: str, size_bytes: int, **more: object) -> str:
         """Returns a presigned URL under which the store takes exactly `size_bytes`."""
         target = {"Bucket": self.bucket.name, "Key": key, "ContentLength": size_bytes, **more}
-        expires_s = min(self._settings.upload_retention_s, self._settings.s3_url_expires_s)
-        url: str = self._signer.generate_presigned_url(operation, Params=target, ExpiresIn=expires_s)
+        url: str = self._signer.generate_presigned_url(
+            operation, Params=target, ExpiresIn=self._urls_expire_s
+        )
         return url
+
+    @property
+    def _urls_expire_s(self) -> int:
+        return min(self._settings.upload_retention_s, self._settings.s3_url_expires_s)

@@ -1,49 +1,25 @@
-"""Reads the file. Each thread has its own connection, and never waits for the writer."""
+"""Reads the file, to answer questions about tasks."""
 
-import sqlite3
 import statistics
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from api.view.tables import Row, folded, unpack
+from api.view.connections import Connections
+from api.view.query import Query, terms_of
+from api.view.tables import Row, unpack
 from api.view.usage import AUDIO_S_SINCE, DayUsage, UsageQuery, usage_by_day
 from common.kafka.lanes import DEFAULT_PRIORITY, PRIORITIES, WEIGHTS
 from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch
 
+T = TypeVar("T")
+
 # Counting that many rows takes 2 ms.
 _MAX_COUNT = 20_000
 _RECENT = 20
-
-
-@dataclass(frozen=True)
-class Position:
-    """A task's place in a list that is sorted by time, the newest first."""
-
-    submitted_at: float
-    task_uuid: UUID
-
-
-@dataclass(frozen=True)
-class Query:
-    """A selection of tasks, the newest first. Times are those of submission, in seconds since the epoch.
-
-    `label` is the beginning of the tasks' labels. `search` is words that a task's label, file name or address
-    has, separated by spaces.
-    """
-
-    user: str | None = None
-    state: State | None = None
-    idempotency_key: str | None = None
-    label: str | None = None
-    search: str = ""
-    since: float | None = None
-    until: float | None = None
-    after: Position | None = None
-    limit: int = 50
 
 
 @dataclass(frozen=True)
@@ -58,13 +34,17 @@ class Reader:
     """Reads the file, in several threads at once. Methods raise sqlite3.Error while there is no file."""
 
     def __init__(self, path: Path):
-        self._path = path
+        self._connections = Connections(path)
         self._threads = threading.local()
-        self._generation = 0
 
     def reopen(self) -> None:
         """Let every thread open the file again, because it is a new one."""
-        self._generation += 1
+        self._connections.reopen()
+
+    def within(self, limit_s: float, question: Callable[..., T], *arguments: Any) -> T:
+        """Return the answer of `question`, which asks this reader. Raise TooMuchToRead after `limit_s`."""
+        with self._connections.stopped_after(limit_s):
+            return question(*arguments)
 
     def find(self, task_uuid: UUID, user: str | None = None) -> Status | None:
         """Return the task's status, or None. With a `user`, no row of another user's task is read."""
@@ -99,10 +79,10 @@ class Reader:
         return {UUID(bytes=found): State(state) for found, state in rows}
 
     def page(self, query: Query) -> list[Status]:
-        terms, values = _terms(query)
+        terms, values = terms_of(query)
         where = f"WHERE {' AND '.join(terms)}" if terms else ""
         order = "ORDER BY submitted_at DESC, task_uuid DESC"
-        if query.label is not None or query.search:
+        if query.is_long:
             # Tasks of one label have to be sorted, and many are looked through for a word. So this reads only
             # numbers of rows, which an index holds with the times.
             where = f"WHERE rowid IN (SELECT rowid FROM tasks {where} {order} LIMIT {int(query.limit)})"
@@ -180,7 +160,7 @@ class Reader:
         asks for a queued task needs them.
         """
         version = self._rows("PRAGMA data_version", ())[0][0]
-        mine, key = self._threads, (self._threads.generation, version)
+        mine, key = self._threads, (self._connections.generation, version)
         if getattr(mine, "paced", None) != key:
             mine.pace, mine.paced = self._read_pace(), key
         pace: tuple[float | None, int] = mine.pace
@@ -202,48 +182,4 @@ class Reader:
         return self._rows(sql, values)
 
     def _rows(self, sql: str, values: Row) -> list[Row]:
-        mine = self._threads
-        if getattr(mine, "generation", None) != self._generation:
-            # The number first: a file that is replaced meanwhile must be opened once more.
-            mine.generation = self._generation
-            mine.connection = sqlite3.connect(f"file:{self._path}?mode=ro", uri=True)
-        rows: list[Row] = mine.connection.execute(sql, values).fetchall()
-        return rows
-
-
-def _beyond(beginning: str) -> str | None:
-    """Return the first text after all texts with this beginning, in the order of their UTF-8 bytes.
-
-    None: there is none. A range needs no LIKE, with its wildcards, and is found in an index.
-    """
-    kept = beginning.rstrip("\U0010ffff")
-    if not kept:
-        return None
-    following = ord(kept[-1]) + 1
-    return kept[:-1] + chr(0xE000 if following == 0xD800 else following)  # between them are no characters
-
-
-def _terms(query: Query) -> tuple[list[str], list[Any]]:
-    after = query.after
-    # A key has few tasks: the plus keeps SQLite from an index that leads through all tasks of a user. No row
-    # of another user's task with the same key is read, so that the time reveals nothing of it.
-    plus = "" if query.idempotency_key is None else "+"
-    beyond = None if query.label is None else _beyond(query.label)
-    given: list[tuple[str, Any]] = [
-        ("user = ?", query.user),
-        (f"{plus}state = ?", query.state),
-        ("idempotency_key = ?", query.idempotency_key),
-        ("label >= ?", query.label),
-        ("label < ?", beyond),
-        ("submitted_at >= ?", query.since),
-        ("submitted_at < ?", query.until),
-    ]
-    terms = [(term, value) for term, value in given if value is not None]
-    sql, values = [term for term, _ in terms], [value for _, value in terms]
-    for word in folded(query.search).split():
-        sql.append("instr(words, ?)")
-        values.append(word)
-    if after is not None:
-        sql.append("(submitted_at, task_uuid) < (?, ?)")
-        values += [after.submitted_at, after.task_uuid.bytes]
-    return sql, values
+        return self._connections.rows(sql, values)

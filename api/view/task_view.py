@@ -8,7 +8,8 @@ from uuid import UUID
 from api.view.backlog import Backlog
 from api.view.batch_view import BatchView
 from api.view.changes import TaskWatch
-from api.view.reader import Query, QueuePlace, Reader
+from api.view.query import Query
+from api.view.reader import QueuePlace, Reader
 from api.view.usage import DayUsage, UsageQuery
 from api.view.workers import AnnouncedWorkers
 from common.observability.health import Check

@@ -14,8 +14,10 @@ from kafka.errors import KafkaError
 from api.view.backlog import Backlog
 from api.view.changes import Changes, TaskWatch
 from api.view.feed import Feed, source
+from api.view.long_questions import LongQuestions
+from api.view.query import Query
 from api.view.read_position import ReadPosition
-from api.view.reader import Query, QueuePlace, Reader
+from api.view.reader import QueuePlace, Reader
 from api.view.store import Store
 from api.view.task_view import ViewUnavailable
 from api.view.topic_ends import TopicEnds, ends_client
@@ -31,6 +33,8 @@ T = TypeVar("T")
 _READER_THREADS = 4
 _PATIENCE_S = 5.0
 _STANDS_STILL_S = 75.0
+# An ordinary search takes 0.1 s for 300,000 tasks. A count for administrators may read all of them.
+_SEARCH_S, _COUNT_S = 2.0, 10.0
 
 
 class KafkaView:
@@ -51,6 +55,7 @@ class KafkaView:
         self._feed, self._ends, self._patience_s = feed, ends, patience_s
         self.backlog, self.workers = backlog, workers
         self._threads = ThreadPoolExecutor(_READER_THREADS, thread_name_prefix="view-read")
+        self._long = LongQuestions(reader, patience_s)
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @classmethod
@@ -131,6 +136,8 @@ class KafkaView:
 
     async def page(self, query: Query) -> list[Status]:
         await self._catch_up_in_time()
+        if query.is_long:
+            return await self._ask_long(query.user, _SEARCH_S, self._reader.page, query)
         return await self._ask(self._reader.page, query)
 
     async def announced(self) -> tuple[WorkerSeen, ...]:
@@ -148,15 +155,15 @@ class KafkaView:
 
     async def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
         await self._catch_up_in_time()
-        return await self._ask(self._reader.results_space, user)
+        return await self._ask_long(user, _COUNT_S, self._reader.results_space, user)
 
     async def ask(self, question: Callable[[Reader], T]) -> T:
         await self._catch_up_in_time()
-        return await self._ask(question, self._reader)
+        return await self._ask_long(None, _COUNT_S, question, self._reader)
 
     async def usage(self, query: UsageQuery) -> list[DayUsage]:
         await self._catch_up_in_time()
-        return await self._ask(self._reader.usage, query)
+        return await self._ask_long(query.user, _COUNT_S, self._reader.usage, query)
 
     async def audio_s_since(self, user: str, since: float) -> float:
         return await self._ask(self._reader.audio_s_since, user, since)
@@ -178,6 +185,7 @@ class KafkaView:
         await asyncio.to_thread(self._feed.stop)
         self._ends.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
+        self._long.close()
 
     async def _catch_up_in_time(self) -> None:
         try:
@@ -196,5 +204,19 @@ class KafkaView:
         except sqlite3.Error as error:
             raise ViewUnavailable(f"The view cannot be read: {error}") from error
 
+    async def _ask_long(
+        self, user: str | None, limit_s: float, question: Callable[..., T], *arguments: Any
+    ) -> T:
+        try:
+            return await self._long.ask(user, limit_s, question, *arguments)
+        except TimeoutError:
+            raise ViewUnavailable("earlier searches are still being answered") from None
+        except sqlite3.Error as error:
+            raise ViewUnavailable(f"The view cannot be read: {error}") from error
+
     def _why(self) -> str:
-        return self._feed.reason or f"{self._read_position.behind} records are still to be read"
+        if self._feed.reason:
+            return self._feed.reason
+        if self._read_position.caught_up:
+            return "other requests are still being answered"
+        return f"{self._read_position.behind} records are still to be read"

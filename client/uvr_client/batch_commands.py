@@ -43,7 +43,7 @@ Source = Annotated[
     Path,
     typer.Argument(
         metavar="FILE.jsonl|DIR",
-        help="a submission a line, as JSON; or a directory, whose songs are all submitted",
+        help="a submission a line, as JSON; or a directory, whose songs are all submitted but hidden ones",
     ),
 ]
 
@@ -73,7 +73,7 @@ def batch(
     chosen = {"preset": preset, "model": model, "stems": options.parts(stems), "output": written}
     defaults = {name: value for name, value in chosen.items() if value is not None}
     with context.obj.client(output) as client:
-        items = _items_of(source)
+        items = _items_of(source, output)
         files = sum(file_of(item["audio"]) is not None for item in items)
         if files and not as_json:
             output.say(f"uploading {files} files")
@@ -89,12 +89,11 @@ def batch(
     end(*codes)
 
 
-def _items_of(source: Path) -> Sequence[Mapping[str, Any]]:
+def _items_of(source: Path, output: Output) -> Sequence[Mapping[str, Any]]:
     """Returns the submissions of a file or directory. Raises UploadFailed and BadParameter."""
     try:
         if source.is_dir():
-            songs = sorted(path for path in source.iterdir() if path.suffix.lower() in _SONGS)
-            items = [_of_file(path) for path in songs]
+            items = [_of_file(path) for path in _songs_in(source, output)]
         else:
             # Cut at LF alone: str.splitlines would cut the JSON at U+2028, U+2029 and U+0085.
             lines = source.read_bytes().decode("utf-8-sig").split("\n")
@@ -104,6 +103,23 @@ def _items_of(source: Path) -> Sequence[Mapping[str, Any]]:
     if not 1 <= len(items) <= _MAX_ITEMS:
         raise typer.BadParameter(f"{source} has {len(items)} songs: expected 1 to {_MAX_ITEMS}")
     return items
+
+
+def _songs_in(directory: Path, output: Output) -> Sequence[Path]:
+    """Returns the directory's songs in the order of their names, and says how many entries are left out.
+
+    Beside each song `x.mp3`, a Mac leaves its notes as `._x.mp3` on disks of other systems. Raises OSError.
+    """
+    named = sorted(path for path in directory.iterdir() if path.suffix.lower() in _SONGS)
+    shown = [path for path in named if not path.name.startswith(".")]
+    songs = [path for path in shown if path.is_file()]
+    for why, count in (
+        ("hidden: the name begins with a dot", len(named) - len(shown)),
+        ("no regular file", len(shown) - len(songs)),
+    ):
+        if count:
+            output.say(f"{directory}: skipped {count} ({why})")
+    return songs
 
 
 def _of_file(path: Path) -> dict[str, Any]:

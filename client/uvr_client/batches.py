@@ -1,6 +1,5 @@
 """Has the calls about batches: many songs in one request, which the api takes whole or not at all."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ from uvr_client.parts import Progress
 from uvr_client.songs import SongSender, file_of
 from uvr_client.task_path import task_id
 from uvr_client.transport import Repeat, Transport
+from uvr_client.uploads import CallUploads
 
 # The api accepts these keys, and they are valid as the value of a header.
 _KEY = re.compile(r"[!-~]{1,255}")
@@ -48,15 +48,14 @@ class BatchCalls:
         item's `audio` may be a file's path: such files are uploaded first, one after another, and
         `on_progress` is called meanwhile. `hook_url` is called once, when all tasks have ended.
         Raises BadRequest, whose text names the first wrong item, and what `UvrClient.submit` raises. What was
-        uploaded for a batch that is refused expires by itself.
+        uploaded is removed again unless the batch may have been queued.
         """
         key = checked_key(idempotency_key)
-        sent = [self._with_upload(item, on_progress) for item in items]
         given = {"defaults": defaults, "hook_url": hook_url, "metadata": metadata}
-        body = {"items": sent} | {name: value for name, value in given.items() if value is not None}
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key}
-        content = json.dumps(body)
-        response = self._transport.request("POST", "/batches", Repeat.ANY, content=content, headers=headers)
+        chosen = {name: value for name, value in given.items() if value is not None}
+        with CallUploads(self._transport) as uploads:
+            sent = [self._with_upload(item, uploads, on_progress) for item in items]
+            response = uploads.submit("/batches", {"items": sent, **chosen}, key)
         return answers.read(BatchSubmission, response.content).model_copy(update={"idempotency_key": key})
 
     def batch(self, batch_uuid: UUID | str, offset: int = 0, limit: int = 100) -> Batch:
@@ -80,7 +79,11 @@ class BatchCalls:
         path = f"/batches/{task_id(batch_uuid)}/redeliver"
         return answers.read(Batch, self._transport.request("POST", path, Repeat.UNSENT).content)
 
-    def _with_upload(self, item: Mapping[str, Any], on_progress: Progress) -> dict[str, Any]:
+    def _with_upload(
+        self, item: Mapping[str, Any], uploads: CallUploads, on_progress: Progress
+    ) -> dict[str, Any]:
         audio = item.get("audio")
         path = file_of(audio) if isinstance(audio, str | Path) else None
-        return dict(item) if path is None else {**item, "audio": self._songs.upload(path, on_progress)}
+        return (
+            dict(item) if path is None else {**item, "audio": self._songs.upload(path, uploads, on_progress)}
+        )

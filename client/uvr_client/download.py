@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import httpx
 
+from uvr_client import store_answers
+from uvr_client.answers import retry_after_s
 from uvr_client.errors import DownloadFailed, StemMismatch
 from uvr_client.models import Stem
 from uvr_client.transport import Patience, error_text, http_client
@@ -64,7 +66,8 @@ class Downloader:
                 self._write_once(name, stem, part)
                 return
             except _Temporary as error:
-                self._patience.pause(error, next(pauses_s))
+                pause_s = self._patience.lengthened_s(next(pauses_s), error.retry_after_s)
+                self._patience.pause(error, pause_s)
         self._write_once(name, stem, part)
 
     def _write_once(self, name: str, stem: Stem, part: Path) -> None:
@@ -100,7 +103,11 @@ class Downloader:
 
 
 class _Temporary(DownloadFailed):
-    """The download failed in a way that a retry may mend."""
+    """The download failed in a way that may pass. `retry_after_s` is the pause that the store asks for."""
+
+    def __init__(self, message: str, retry_after_s: float | None = None):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 def file_name(name: str, url: str) -> str:
@@ -115,13 +122,14 @@ def file_name(name: str, url: str) -> str:
 
 
 def _check(name: str, response: httpx.Response) -> None:
-    status = response.status_code
-    if status == 200:
+    if response.status_code == 200:
         return
-    message = f"{name}: the store answers with status {status}"
-    if status in (401, 403):
+    message = f"{name}: the store answers with status {response.status_code}"
+    if store_answers.refuses_link(response):
         raise LinkRefused(message)
-    raise (_Temporary if status in (408, 425, 429) or status >= 500 else DownloadFailed)(message)
+    if store_answers.may_pass(response):
+        raise _Temporary(message, retry_after_s(response))
+    raise DownloadFailed(message)
 
 
 def _has_stem(path: Path, stem: Stem) -> bool:

@@ -1,8 +1,10 @@
 """Defines the exceptions that a call of the client can raise."""
 
+from collections.abc import Sequence
+
 
 class UvrError(Exception):
-    """The call has failed."""
+    """The call has failed. Its notes name the uploads that the call has left in the store."""
 
     def __init__(self, message: str = ""):
         super().__init__(message or (self.__doc__ or "").partition("\n")[0])
@@ -107,3 +109,8 @@ class WebhookForged(WebhookError):
 
 class WebhookKeyInvalid(WebhookError, ValueError):
     """A key for callbacks is not valid, or the package that it needs is not installed."""
+
+
+def notes(error: BaseException) -> Sequence[str]:
+    """Returns what `error.add_note` was called with."""
+    return getattr(error, "__notes__", ())

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from uvr_client import options, usage_view, view
+from uvr_client import options, usage_view
 from uvr_client.client import UvrClient
 from uvr_client.exits import Exit
 from uvr_client.output import Output
@@ -41,7 +41,7 @@ def archive(
     output = Output(as_json)
     with context.obj.client(output) as client:
         path = client.archive(task_uuid, file or Path(f"{task_uuid}.zip"))
-        output.result({"task_uuid": str(task_uuid), "file": str(path)}, view.printable(path))
+        output.result({"task_uuid": str(task_uuid), "file": str(path)}, output.path(path))
 
 
 def usage(

@@ -1,20 +1,33 @@
 """Prints a command's results to standard output and its messages to standard error."""
 
+import codecs
 import io
 import json
 import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import IO, Any
 
 from rich.console import Console, RenderableType
 
-from uvr_client.errors import OutputFailed, UvrError
+from uvr_client.errors import OutputFailed, UvrError, notes
 from uvr_client.view import duration, printable
 
 # The widest table, in columns, where no terminal sets the width.
 _NO_TERMINAL_WIDTH = 500
+
+
+def _as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Encodes a byte of a file's name, which Python keeps as a lone surrogate, as that byte."""
+    if isinstance(error, UnicodeEncodeError) and "\udc80" <= (c := error.object[error.start]) <= "\udcff":
+        return bytes([ord(c) - 0xDC00]), error.start + 1
+    return codecs.backslashreplace_errors(error)
+
+
+# What the stream's encoding lacks is escaped.
+codecs.register_error("uvr_names", _as_bytes)
 
 
 class Output:
@@ -25,9 +38,11 @@ class Output:
         # A shell's `>&-` closes a stream, and Python then has none: nobody wants what goes there.
         sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115 (open to the end)
         sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115
-        for stream in (sys.stdout, sys.stderr):
+        self._is_read_by_people = sys.stdout.isatty()
+        out_errors = "backslashreplace" if self._is_read_by_people else "uvr_names"
+        for stream, errors in ((sys.stdout, out_errors), (sys.stderr, "backslashreplace")):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="backslashreplace")
+                stream.reconfigure(errors=errors)
         self.out, self.err = _console(stderr=False), _console(stderr=True)
 
     def result(self, value: Mapping[str, Any], text: RenderableType) -> None:
@@ -53,13 +68,31 @@ class Output:
         with _told(sys.stdout):
             print(json.dumps(value), flush=True)
 
+    def path(self, path: Path) -> str:
+        """Returns the path for `print`: as it is for programs, but escaped on a terminal."""
+        return printable(path) if self._is_read_by_people else str(path)
+
     def print(self, text: RenderableType) -> None:
-        """Prints a result for people."""
-        self.out.print(text, soft_wrap=isinstance(text, str))
+        """Prints a result for people. Text is printed as it is: rich would change tabs and drop CRs."""
+        if not isinstance(text, str):
+            self.out.print(text)
+            return
+        with _told(sys.stdout):
+            print(text, flush=True)
 
     def say(self, text: str) -> None:
         """Prints a message to standard error; control characters are escaped."""
         self.err.print(printable(text), soft_wrap=True)
+
+    def error(self, error: BaseException, about: str = "") -> None:
+        """Prints why the command, or a part of it, has failed, and the error's notes below."""
+        self.say(f"error: {about}: {error}" if about else f"error: {error}")
+        self.notes(error)
+
+    def notes(self, error: BaseException) -> None:
+        """Prints the error's notes alone."""
+        for note in notes(error):
+            self.say(note)
 
     def retrying(self, error: UvrError, pause_s: float) -> None:
         """Prints the error that a retry follows in `pause_s`."""

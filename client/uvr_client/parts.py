@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 from pydantic import BaseModel
 
+from uvr_client import store_answers
+from uvr_client.answers import retry_after_s
 from uvr_client.errors import Unreachable, UploadFailed, UvrError
 from uvr_client.transport import Patience, error_text
 
@@ -98,7 +100,7 @@ class PartSender:
         pauses_s = self._patience.pauses_s()
         for left in reversed(range(self._patience.tries)):
             self._go_on()
-            sent = _Sent(self._add)
+            sent, pause_s = _Sent(self._add), next(pauses_s)
             try:
                 return {"number": part.number, "etag": self._etag(part, begin, sent)}
             except httpx.RequestError as error:
@@ -109,10 +111,11 @@ class PartSender:
                 raise StoreOutOfReach from error
             except _Busy as busy:
                 failure = UploadFailed(str(busy))
+                pause_s = self._patience.lengthened_s(pause_s, busy.retry_after_s)
             self._add(-sent.taken_bytes)
             if not left:
                 raise failure
-            self._patience.pause(failure, next(pauses_s))
+            self._patience.pause(failure, pause_s)
         raise AssertionError("unreachable")
 
     def _etag(self, part: Part, begin: int, sent: "_Sent") -> str:
@@ -123,7 +126,9 @@ class PartSender:
         if answer.is_success:
             return str(answer.headers.get("ETag", ""))
         message = f"{self._path}: the store answered with status {answer.status_code}"
-        raise (_Busy if answer.status_code >= 500 else UploadFailed)(message)
+        if store_answers.may_pass(answer):
+            raise _Busy(message, retry_after_s(answer))
+        raise UploadFailed(message)
 
     def _go_on(self) -> None:
         """Raises _Stopped once the upload has ended."""
@@ -139,7 +144,11 @@ class PartSender:
 
 
 class _Busy(Exception):
-    """The store has answered with an error that may pass."""
+    """The store has answered with an error that may pass. `retry_after_s` is the pause that it asks for."""
+
+    def __init__(self, message: str, retry_after_s: float | None):
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class _Sent:

@@ -32,13 +32,13 @@ class Connection:
     @contextmanager
     def client(self, output: Output) -> Iterator[UvrClient]:
         """Yields a client. If the body fails, prints why and ends the process with the error's exit code."""
-        with _exiting_when_interrupted():
+        with _exiting_when_interrupted(output):
             try:
                 with self._connect(output) as client:
                     yield client
             except UvrError as error:
                 with suppress(OutputFailed):  # standard error is what failed
-                    output.say(f"error: {error}")
+                    output.error(error)
                 if isinstance(error, OutputFailed):
                     end_at_once(Exit.OUTPUT_FAILED)
                 end(exits.of_error(error))
@@ -51,15 +51,17 @@ class Connection:
                 settings.url, settings.username, settings.password, key=settings.key, patience=patience
             )
         except (BadSettings, ValueError) as error:
-            output.say(f"error: {error}")
+            output.error(error)
             end(Exit.BAD_SETTINGS)
 
 
 @contextmanager
-def _exiting_when_interrupted() -> Iterator[None]:
+def _exiting_when_interrupted(output: Output) -> Iterator[None]:
     try:
         yield
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        with suppress(OutputFailed, BrokenPipeError):
+            output.notes(interrupt)
         end_at_once(Exit.INTERRUPTED)
     except BrokenPipeError:
         end_at_once(Exit.BROKEN_PIPE)  # the reader of the output has gone, such as `head`
@@ -91,6 +93,6 @@ def each(items: Iterable[T], output: Output, call: Callable[[T], None]) -> list[
         try:
             call(item)
         except (BadRequest, NotFound, Conflict, UploadFailed) as error:
-            output.say(f"error: {item}: {error}")
+            output.error(error, str(item))
             codes.append(exits.of_error(error))
     return codes

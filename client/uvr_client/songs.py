@@ -3,31 +3,21 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
-from uuid import UUID
 
 import httpx
-from pydantic import BaseModel
 
-from uvr_client import answers, texts
-from uvr_client.errors import Unreachable, UploadFailed, UvrError
+from uvr_client import texts
+from uvr_client.errors import Unreachable, UploadFailed, UvrError, notes
 from uvr_client.parts import Part, PartSender, Progress, StoreOutOfReach
 from uvr_client.transport import Repeat, Transport, http_client
+from uvr_client.uploads import CallUploads
 
 # From here on a song goes straight into the bucket, in parts: one that breaks off is sent again alone.
 _DIRECT_BYTES = 64 * 1024 * 1024
-# An upload that is given up is removed by the api in time: a user who interrupts need not wait for it.
-_FAREWELL_S = 5.0
-
-
-class _Begun(BaseModel):
-    upload_id: UUID
-    audio: str
-    url: str | None = None
-    parts: tuple[Part, ...] = ()
 
 
 def file_of(audio: str | Path) -> Path | None:
@@ -59,36 +49,29 @@ class SongSender:
         """
         path = file_of(audio)
         if path is None:
-            return self._post_json({"audio": audio, **fields}, key)
-        try:
+            return CallUploads(self._transport).submit("/generate", {"audio": audio, **fields}, key)
+        with _file_errors(path):
             size_bytes, sha256 = _measured(path)
-            if size_bytes >= _DIRECT_BYTES:
-                with suppress(StoreOutOfReach):
-                    upload = self._put_into_store(path, size_bytes, sha256, on_progress)
-                    return self._post_json({"audio": upload, **fields}, key)
+        if size_bytes >= _DIRECT_BYTES:
+            try:
+                # The outer one is CallUploads: its notes are for the error that the caller gets.
+                with CallUploads(self._transport) as uploads, _file_errors(path):
+                    upload = self._put_into_store(path, size_bytes, sha256, uploads, on_progress)
+                    return uploads.submit("/generate", {"audio": upload, **fields}, key)
+            except StoreOutOfReach as error:
+                for note in notes(error):
+                    self._transport.patience.tell(UvrError(note), 0.0)
+        with _file_errors(path):
             return self._post_form(path, size_bytes, {**fields, "sha256": sha256}, key, on_progress)
-        except OSError as error:
-            raise UploadFailed(f"{path}: {error.strerror or error}") from error
 
-    def upload(self, path: Path, on_progress: Progress) -> str:
+    def upload(self, path: Path, uploads: CallUploads, on_progress: Progress) -> str:
         """Returns `upload:ID` of a file, put straight into the store. Raises UvrError as `submit` does."""
         try:
-            return self._put_into_store(path, *_measured(path), on_progress)
+            with _file_errors(path):
+                return self._put_into_store(path, *_measured(path), uploads, on_progress)
         except StoreOutOfReach as error:
             why = "the store's address (S3_PRESIGN_ENDPOINT_URL of the api) cannot be reached from here"
             raise Unreachable(f"{path}: {why}, as a batch's files need it: use `uvr submit`") from error
-        except OSError as error:
-            raise UploadFailed(f"{path}: {error.strerror or error}") from error
-
-    def _post_json(self, body: Mapping[str, Any], key: str) -> httpx.Response:
-        return self._transport.request(
-            "POST",
-            "/generate",
-            Repeat.ANY,
-            # json.dumps writes ASCII: text that is not valid Unicode reaches the api, which names the error.
-            content=json.dumps(body),
-            headers={"Content-Type": "application/json", "Idempotency-Key": key},
-        )
 
     def _post_form(
         self, path: Path, size_bytes: int, fields: Mapping[str, Any], key: str, on_progress: Progress
@@ -105,21 +88,15 @@ class SongSender:
                 headers={"Idempotency-Key": key},
             )
 
-    def _put_into_store(self, path: Path, size_bytes: int, sha256: str, on_progress: Progress) -> str:
+    def _put_into_store(
+        self, path: Path, size_bytes: int, sha256: str, uploads: CallUploads, on_progress: Progress
+    ) -> str:
         """Returns `upload:ID`. Raises StoreOutOfReach."""
-        wanted = {"filename": texts.readable(path.name), "bytes": size_bytes, "sha256": sha256}
-        answer = self._transport.request("POST", "/uploads", Repeat.UNSENT, json=wanted)
-        begun = answers.read(_Begun, answer.content)
-        address = f"/uploads/{begun.upload_id}"
+        begun = uploads.begin({"filename": texts.readable(path.name), "bytes": size_bytes, "sha256": sha256})
         parts = begun.parts or (Part(number=1, url=begun.url or "", bytes=size_bytes),)
-        try:
-            etags = PartSender(self._store, self._transport.patience, path, on_progress).send(parts)
-            body = {"parts": etags if begun.parts else []}
-            self._transport.request("POST", f"{address}/complete", Repeat.ANY, json=body)
-        except BaseException:
-            with suppress(UvrError):
-                self._transport.request("DELETE", address, Repeat.NEVER, timeout=_FAREWELL_S)
-            raise
+        etags = PartSender(self._store, self._transport.patience, path, on_progress).send(parts)
+        body = {"parts": etags if begun.parts else []}
+        self._transport.request("POST", f"/uploads/{begun.upload_id}/complete", Repeat.ANY, json=body)
         return begun.audio
 
 
@@ -155,6 +132,15 @@ def _texts(name: str, value: Any) -> str | list[str]:
         texts.check(name, value)
         return value
     return json.dumps(value)
+
+
+@contextmanager
+def _file_errors(path: Path) -> Iterator[None]:
+    """Raises UploadFailed for a file that cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        raise UploadFailed(f"{path}: {error.strerror or error}") from error
 
 
 def _measured(path: Path) -> tuple[int, str]:

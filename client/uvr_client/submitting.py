@@ -98,7 +98,7 @@ class _Submitter:
         try:
             return each(urls, self._output, submit_next)
         except UvrError as error:
-            self._output.say(f"error: {urls[tried - 1]}: {error}")
+            self._output.error(error, urls[tried - 1])
             self._tell_left(urls[tried:])
             return [exits.of_error(error)]
         except BrokenPipeError:

@@ -56,6 +56,13 @@ class Patience:
             yield pause_s
             pause_s = min(2 * pause_s, self.longest_pause_s)
 
+    def lengthened_s(self, pause_s: float, asked_s: float | None) -> float:
+        """Returns the pause that the store asks for if it is longer, but at most `longest_pause_s`.
+
+        A transfer of hours is worth a try that comes too early; the api's request is not, see `pause`.
+        """
+        return max(pause_s, min(asked_s or 0.0, self.longest_pause_s))
+
     def pause(self, error: UvrError, pause_s: float) -> None:
         """Sleeps for `pause_s`, or for the Retry-After of `error` if that is longer.
 

@@ -1,6 +1,7 @@
 """Formats tasks and deliveries for people. Control characters in the api's text are escaped."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 
@@ -12,11 +13,18 @@ from uvr_client.offers import OfferedModel, OfferedPreset, OnDevice
 # A table of tasks needs this many columns to show addresses.
 _WIDE = 200
 _DEFAULT_PRIORITY = 3
+# They belong to words of Persian and Hindi, and to emojis. Other invisible characters are escaped.
+_JOINERS = "\u200c\u200d"
 
 
 def printable(text: object) -> str:
     """Returns the text with control characters, and those that turn the writing direction, escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+    return "".join(c if _is_harmless(c) else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def _is_harmless(c: str) -> bool:
+    # Zs: the spaces, of which str.isprintable lets only U+0020 pass
+    return c.isprintable() or c in _JOINERS or unicodedata.category(c) == "Zs"
 
 
 def local_time(at: float) -> str:

@@ -100,7 +100,7 @@ class TaskWatcher:
         self._as_text(
             [
                 view.outcome_line(task),
-                *(f"  {view.printable(name):12} {path}" for name, path in files.items()),
+                *(f"  {view.printable(name):12} {self._output.path(path)}" for name, path in files.items()),
             ]
         )
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from common.storage.etags import strong
 from common.storage.multipart import MultipartUploads, if_match, md5
 from common.storage.storage_errors import code_of, status_of
 from common.waiting import StopCheck, go_on
@@ -54,8 +55,7 @@ class Bucket:
         answer = self.client.put_object(
             Bucket=self.name, Key=key, Body=body, ContentMD5=md5(body), **headers or {}
         )
-        etag: str = answer["ETag"]
-        return etag
+        return strong(answer["ETag"])
 
     def create(self, key: str, body: bytes, headers: Mapping[str, Any] | None = None) -> bool:
         """Stores `body` at `key` unless an object is there or being created: then returns False."""
@@ -98,7 +98,7 @@ class Bucket:
             raise
         modified_s = answer["LastModified"].timestamp()
         metadata = answer.get("Metadata", {})
-        return ObjectSeen(key, answer["ContentLength"], answer["ETag"], modified_s, metadata)
+        return ObjectSeen(key, answer["ContentLength"], strong(answer["ETag"]), modified_s, metadata)
 
     def metadata(self, key: str) -> Mapping[str, str]:
         """Returns the metadata of an object, by names in small letters; {} if there is no object."""
@@ -153,7 +153,7 @@ class Bucket:
         for page in pages.paginate(Bucket=self.name, Prefix=prefix):
             for found in page.get("Contents", []):
                 modified_s = found["LastModified"].timestamp()
-                yield ObjectSeen(found["Key"], found["Size"], found["ETag"], modified_s)
+                yield ObjectSeen(found["Key"], found["Size"], strong(found["ETag"]), modified_s)
 
     def remove(self, keys: Iterable[str]) -> None:
         """Removes the objects. Keys without an object are no error."""

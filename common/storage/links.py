@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
+from uuid import UUID
 
 import boto3
 
@@ -48,9 +49,7 @@ class LinkMaker:
         Raises BotoCoreError.
         """
         if self._settings.s3_public_domain:
-            domain = self._settings.s3_public_domain.rstrip("/")
-            base = domain if "://" in domain else f"https://{domain}"
-            return ResultLink(f"{base}/{quote(key)}", None)
+            return ResultLink(f"{self._public_base()}{quote(key)}", None)
         expires_s = self._settings.s3_url_expires_s
         expires_at_s = float(int(self._wall_clock()) + expires_s)
         target = {"Bucket": self._bucket, "Key": key}
@@ -64,6 +63,20 @@ class LinkMaker:
         if self._bucket_in_host(parts.hostname or "", path):
             return path
         return path.removeprefix(f"{self._bucket}/") if path.startswith(f"{self._bucket}/") else None
+
+    def prefix(self, url: str, task_uuid: UUID) -> str | None:
+        """Returns what precedes the task's id in the key of its stem behind `url`: its S3_PREFIX.
+
+        None if the stem is in another bucket, or may be.
+        """
+        is_public = self._settings.s3_public_domain and url.startswith(self._public_base())
+        key = unquote(url.removeprefix(self._public_base())) if is_public else self.key(url)
+        prefix, found, _ = (key or "").partition(f"{task_uuid}/")
+        return prefix if found else None
+
+    def _public_base(self) -> str:
+        domain = (self._settings.s3_public_domain or "").rstrip("/")
+        return f"{domain}/" if "://" in domain else f"https://{domain}/"
 
     def _bucket_in_host(self, host: str, path: str) -> bool:
         """Tells whether the bucket's name in `host` is the bucket, and not the store's own name."""

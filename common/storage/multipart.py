@@ -9,6 +9,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from common.failpoint import Failpoint
+from common.storage.etags import strong
 from common.storage.storage_errors import code_of
 from common.storage.verified import VerifiedFile
 from common.waiting import StopCheck, go_on
@@ -62,8 +63,7 @@ class MultipartUploads:
         except BaseException:
             self._abort(target)
             raise
-        etag: str = done["ETag"]
-        return etag
+        return strong(done["ETag"])
 
     def copy(
         self,
@@ -161,7 +161,7 @@ class MultipartUploads:
 
 def if_match(etag: str | None) -> dict[str, str]:
     """Returns the field by which a store copies no source with another ETag."""
-    return {} if etag is None else {"CopySourceIfMatch": etag}
+    return {} if etag is None else {"CopySourceIfMatch": strong(etag)}
 
 
 def md5(body: bytes) -> str:

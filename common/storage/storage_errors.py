@@ -16,33 +16,30 @@ from common.errors import ErrorCode, JobError, PermanentError, TransientError
 
 log = logging.getLogger(__name__)
 
-# Codes worth another try, beside the statuses 408, 429 and 5xx.
-# NoSuchUpload: another try of the same job has aborted our upload.
-_TRANSIENT_CODES = {
-    "RequestTimeout",
-    "SlowDown",
-    "Throttling",
-    "ThrottlingException",
-    "BadDigest",
-    "IncompleteBody",
-    "NoSuchUpload",
-    "ConditionalRequestConflict",
-    "OperationAborted",
-}
-# They fail every job of a service alike until an operator has mended its clock, its keys or the bucket.
-# AccessDenied is none of them: it may concern the one object.
-_FOR_THE_OPERATOR = {
-    "AuthorizationHeaderMalformed",
-    "ExpiredToken",
-    "ExpiredTokenException",
-    "InvalidAccessKeyId",
-    "InvalidToken",
-    "NoSuchBucket",
-    "QuotaExceeded",
-    "RequestExpired",
-    "RequestTimeTooSkewed",
-    "SignatureDoesNotMatch",
-    "TokenRefreshRequired",
+# The codes that are about the one object or the one request, which no wait changes. Every other one is worth
+# another try, whatever its status and whoever has made it up: of a full quota, a disabled KMS key, a blocked
+# account, wrong keys or a wrong clock each job of a service fails alike, until an operator has mended it.
+# AccessDenied is among them, since a policy may forbid the one object.
+_PERMANENT_CODES = {
+    "AccessDenied",
+    "EntityTooLarge",
+    "EntityTooSmall",
+    "InvalidArgument",
+    "InvalidDigest",
+    "InvalidObjectState",
+    "InvalidPart",
+    "InvalidPartOrder",
+    "InvalidRange",
+    "InvalidRequest",
+    "InvalidURI",
+    "KeyTooLongError",
+    "MalformedXML",
+    "MetadataTooLarge",
+    "MethodNotAllowed",
+    "MissingContentLength",
+    "NoSuchKey",
+    "NoSuchVersion",
+    "PreconditionFailed",
 }
 
 
@@ -119,9 +116,7 @@ def bucket_error(error: ClientError, bucket: str, where: str) -> StorageError:
 
 def _as_job_error(error: BotoCoreError | ClientError, failed: str) -> JobError:
     if isinstance(error, ClientError):
-        status, code = status_of(error), code_of(error)
-        passing = code in _TRANSIENT_CODES or code in _FOR_THE_OPERATOR
-        permanent = status < 500 and status not in (408, 429) and not passing
+        permanent = code_of(error) in _PERMANENT_CODES and status_of(error) < 500
     else:
         permanent = isinstance(error, NoCredentialsError | PartialCredentialsError | ParamValidationError)
     kind = PermanentError if permanent else TransientError

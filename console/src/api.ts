@@ -1,7 +1,10 @@
 /** The public API, from the page's own origin. Addresses are relative to the page, which may be below a prefix. */
-import { bodyOf, fieldsOf, type Choices, type Submission } from "./choices";
-import { EventReader } from "./event_reader";
-import type { Loaded } from "./pages";
+import { bodyOf, fieldsOf, type Choices, type Submission } from "./choices.ts";
+import { EventReader } from "./event_reader.ts";
+import type { Loaded } from "./pages.ts";
+import { ProblemError, problemOf, said } from "./problem.ts";
+
+export { isAway, isUnanswered, ProblemError } from "./problem.ts";
 
 export type State =
   | "queued" | "downloading" | "preparing" | "separating" | "uploading" | "delivering"
@@ -76,21 +79,6 @@ export interface Delivery {
   redelivery_requested_at?: number;
 }
 
-/** An answer that is an error, in the words of the API. `status` is 0 where there was no answer. */
-export class ProblemError extends Error {
-  constructor(readonly status: number, detail: string, readonly code?: string) {
-    super(detail);
-  }
-}
-
-// No answer; a proxy without its API; an API without Kafka or its store.
-const AWAY = new Set([0, 502, 503, 504]);
-
-/** Whether the API may answer the same request later. */
-export function isAway(error: unknown): boolean {
-  return error instanceof ProblemError && AWAY.has(error.status);
-}
-
 // Other origins cannot send this header. With it, a 401 opens no window of the browser.
 const OURS = { "X-UVR-CSRF": "1" };
 
@@ -98,16 +86,6 @@ let whenSignedOut = () => {};
 
 export function onSignedOut(then: () => void): void {
   whenSignedOut = then;
-}
-
-function problemOf(status: number, text: string): ProblemError {
-  let body: { detail?: string; error_code?: string } = {};
-  try {
-    body = JSON.parse(text);
-  } catch {
-    // A proxy's own page.
-  }
-  return new ProblemError(status, body.detail ?? `HTTP ${status}`, body.error_code);
 }
 
 export async function send(method: string, path: string, init: RequestInit = {}): Promise<Response> {
@@ -120,14 +98,22 @@ export async function send(method: string, path: string, init: RequestInit = {})
   }
   if (answer.ok) return answer;
   if (answer.status === 401 && path !== "session") whenSignedOut();
-  throw problemOf(answer.status, await answer.text());
+  throw problemOf(answer.status, await textOf(answer), answer.headers.get("Retry-After"));
 }
 
-export async function get<T>(path: string): Promise<T> {
-  return (await send("GET", path)).json() as Promise<T>;
+/** Throws as for no answer where the connection breaks off within it. */
+function textOf(answer: Response): Promise<string> {
+  return answer.text().catch(() => Promise.reject(new ProblemError(0, "")));
 }
 
-export const session = () => get<Session>("session");
+/** Returns what a success says, which has the field `named`. */
+export async function ask<T>(method: string, path: string, named?: keyof T, init?: RequestInit): Promise<T> {
+  return said<T>(await textOf(await send(method, path, init)), named);
+}
+
+export const get = <T>(path: string, named?: keyof T) => ask<T>("GET", path, named);
+
+export const session = () => get<Session>("session", "user");
 
 /** Throws unless `user` is still the one who is signed in: another tab may have changed that, and its cookie is ours. */
 export async function checkUser(user: string): Promise<void> {
@@ -136,9 +122,8 @@ export async function checkUser(user: string): Promise<void> {
   throw new ProblemError(401, "");
 }
 
-export async function signIn(username: string, password: string): Promise<Session> {
-  return (await send("POST", "session", { body: JSON.stringify({ username, password }) })).json();
-}
+export const signIn = (username: string, password: string) =>
+  ask<Session>("POST", "session", "user", { body: JSON.stringify({ username, password }) });
 
 export async function signOut(): Promise<void> {
   await send("DELETE", "session");
@@ -179,13 +164,15 @@ export function newKey(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-export async function submitLink(audio: string, submission: Submission, key: string): Promise<string> {
-  const init = { body: bodyOf(audio, submission), headers: { "Idempotency-Key": key } };
-  return ((await (await send("POST", "generate", init)).json()) as { task_uuid: string }).task_uuid;
+interface Submitted { task_uuid: string }
+
+export async function submitLink(audio: string, submission: Submission, key: string, signal: AbortSignal): Promise<string> {
+  const init = { body: bodyOf(audio, submission), headers: { "Idempotency-Key": key }, signal };
+  return (await ask<Submitted>("POST", "generate", "task_uuid", init)).task_uuid;
 }
 
-/** `progress` is called with 0 to 1. `fetch` does not tell how much has been sent. */
-export function submitFile(
+/** `progress` is called with 0 to 1. */
+export async function submitFile(
   file: File,
   submission: Submission,
   key: string,
@@ -195,16 +182,26 @@ export function submitFile(
   const form = new FormData();
   for (const [name, value] of fieldsOf(submission)) form.append(name, value);
   form.append("audio", file);
+  const { status, text, retryAfter } = await posted(form, key, progress, signal);
+  if (status === 401) whenSignedOut();
+  if (status !== 200) throw problemOf(status, text, retryAfter);
+  return said<Submitted>(text, "task_uuid").task_uuid;
+}
+
+interface Answer { status: number; text: string; retryAfter: string | null }
+
+/** `fetch` does not tell how much has been sent. */
+function posted(form: FormData, key: string, progress: (part: number) => void, signal: AbortSignal): Promise<Answer> {
   return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
     const request = new XMLHttpRequest();
     request.open("POST", "generate");
     request.setRequestHeader("X-UVR-CSRF", "1");
     request.setRequestHeader("Idempotency-Key", key);
     request.upload.onprogress = (event) => event.lengthComputable && progress(event.loaded / event.total);
     request.onload = () => {
-      if (request.status === 200) return resolve(JSON.parse(request.responseText).task_uuid);
-      if (request.status === 401) whenSignedOut();
-      reject(problemOf(request.status, request.responseText));
+      const { status, responseText: text } = request;
+      resolve({ status, text, retryAfter: request.getResponseHeader("Retry-After") });
     };
     request.onerror = () => reject(new ProblemError(0, ""));
     request.onabort = () => reject(new DOMException("given up", "AbortError"));

@@ -90,8 +90,9 @@ function Console({ choose }: { choose: (language: Language) => void }) {
       await api.signOut();
     } catch (error) {
       setProblem(wordsOf(error, t, "noAnswerOnce"));
-      // An answer that was lost may have ended the session. The problem stays for as long as the API is away.
-      return askIn(RETRY_MS);
+      // An answer that was lost may have ended the session. The problem stays for as long as the API is away. The session
+      // of an API that refuses goes on.
+      return api.isAway(error) ? askIn(RETRY_MS) : undefined;
     }
     location.hash = "";
     setProblem("");

@@ -24,7 +24,7 @@ export function Callback({ task, host }: { task: api.Task; host: string }) {
       setTries(deliveries);
       setIsMissed(false);
     };
-    api.deliveries(task.task_uuid).then(found, () => setIsMissed(true));
+    api.deliveries(task.task_uuid).then(found, (error) => setIsMissed(api.isAway(error)));
   }, [task.task_uuid, task.updated_at, looks]);
   // A task that is over has no events: its tries are asked for after a redelivery, while retries are due, and while
   // the API is away.

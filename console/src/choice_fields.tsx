@@ -1,7 +1,7 @@
 import { useEffect, useState } from "preact/hooks";
 
 import * as api from "./api";
-import type { Submission } from "./choices";
+import type { Submission, Unread } from "./choices";
 import { duration } from "./format";
 import { keepLooking } from "./looking";
 import { MoreFields } from "./more_fields";
@@ -14,10 +14,15 @@ const SOME_MS = 60_000;
 
 interface Offers { presets: api.Preset[]; models: api.Model[] }
 
-interface Props { chosen: Submission; change: (chosen: Submission) => void }
+interface Props {
+  chosen: Submission;
+  change: (chosen: Submission) => void;
+  unread: Unread;
+  changeUnread: (unread: Unread) => void;
+}
 
 /** What separates the song, with its cost here, and all other choices behind one click. */
-export function ChoiceFields({ chosen, change }: Props) {
+export function ChoiceFields({ chosen, change, unread, changeUnread }: Props) {
   const { t, language } = useSpeech();
   const [{ presets, models }, setOffers] = useState<Offers>({ presets: [], models: [] });
   const [isOpen, setIsOpen] = useState(false);
@@ -34,6 +39,11 @@ export function ChoiceFields({ chosen, change }: Props) {
     };
     return keepLooking(look, NONE_MS);
   }, []);
+
+  // What cannot be read must be seen.
+  useEffect(() => {
+    if (unread.refusals) setIsOpen(true);
+  }, [unread.refusals]);
 
   const cost = (speed?: number) => (speed ? duration(SONG_S / speed, language) : "");
   const named = (name: string, speed?: number) => (speed ? t("costOf", { name, time: cost(speed) }) : name);
@@ -74,9 +84,17 @@ export function ChoiceFields({ chosen, change }: Props) {
         {used && `${t("givesStems", { stems: used.stems.join(", ") })} `}
         {used?.speed && t("presetCost", { time: cost(used.speed) })}
       </p>
-      <details onToggle={(event) => setIsOpen(event.currentTarget.open)}>
+      <details open={isOpen} onToggle={(event) => setIsOpen(event.currentTarget.open)}>
         <summary>{t("more")}</summary>
-        {isOpen && <MoreFields chosen={chosen} change={change} stems={used?.stems ?? chosen.stems ?? []} />}
+        {isOpen && (
+          <MoreFields
+            chosen={chosen}
+            change={change}
+            stems={used?.stems ?? chosen.stems ?? []}
+            unread={unread}
+            changeUnread={changeUnread}
+          />
+        )}
       </details>
     </div>
   );

@@ -1,4 +1,5 @@
 /** What a submission says beside the song, in the words of the API, and what fits together. */
+import { clock } from "./format.ts";
 
 export interface Output {
   format?: string;
@@ -75,10 +76,38 @@ export function fieldsOf(submission: Submission): [name: string, value: string][
   ]);
 }
 
-/** Reads `90`, `1:30`, `1:00:05` or `12.5` as seconds. Returns undefined for other text. */
+/** Reads `90`, `1:30`, `1 : 30`, `1:00:05`, `12.5` or `１：３０` as seconds. Returns undefined for other text. */
 export function secondsOf(text: string): number | undefined {
-  if (!/^\d+(:[0-5]?\d){0,2}([.,]\d+)?$/.test(text.trim())) return undefined;
-  return text.trim().replace(",", ".").split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
+  // Digits and colons of Chinese keyboards may be as wide as other characters.
+  const plain = text.normalize("NFKC").trim().replace(/\s*:\s*/g, ":");
+  if (!/^\d+(:[0-5]?\d){0,2}([.,]\d+)?$/.test(plain)) return undefined;
+  const seconds = plain.replace(",", ".").split(":").reduce((sum, part) => 60 * sum + Number(part), 0);
+  return Number.isFinite(seconds) ? seconds : undefined;
+}
+
+/** Returns the text that is read as these seconds. */
+export function timeOf(seconds: number): string {
+  const ms = Math.round(1000 * seconds);
+  return clock(Math.floor(ms / 1000)) + String((ms % 1000) / 1000).slice(1);
+}
+
+export type Time = "start_s" | "duration_s";
+
+/** The texts of a form that are no times, and how often sending was refused for them. */
+export interface Unread { texts: Partial<Record<Time, string>>; refusals: number }
+
+export const ALL_READ: Unread = { texts: {}, refusals: 0 };
+
+/** Returns what cannot be read once a field has this text. An empty field has nothing to read. */
+export function afterTyping({ texts, refusals }: Unread, field: Time, text: string): Unread {
+  const { [field]: _, ...others } = texts;
+  if (text.trim() && secondsOf(text) === undefined) return { texts: { ...others, [field]: text }, refusals };
+  return Object.keys(others).length ? { texts: others, refusals } : ALL_READ;
+}
+
+/** Returns the first field of the form that cannot be read. */
+export function firstUnread({ texts }: Unread): Time | undefined {
+  return (["start_s", "duration_s"] as const).find((field) => texts[field] !== undefined);
 }
 
 /** What was chosen for a task, as the form has it. The callback's address is not told to anybody. */

@@ -1,19 +1,22 @@
 import type { ComponentChildren } from "preact";
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 
 import {
-  BITRATES_KBPS, changedOutput, depthsOf, FORMATS, hasBitrate, LOUDNESSES, SAMPLE_RATES, secondsOf, type Output,
-  type Submission,
+  afterTyping, BITRATES_KBPS, changedOutput, depthsOf, firstUnread, FORMATS, hasBitrate, LOUDNESSES, SAMPLE_RATES,
+  secondsOf, timeOf, type Output, type Submission, type Time, type Unread,
 } from "./choices";
 import { takes } from "./described";
-import { clock } from "./format";
 import { askUntilFound } from "./looking";
 import { useSpeech, type Speech } from "./texts";
 
+const PROBLEM = "no-time";
+
 interface Props { chosen: Submission; change: (chosen: Submission) => void; stems: string[] }
 
+interface FieldsProps extends Props { unread: Unread; changeUnread: (unread: Unread) => void }
+
 /** All that a submission may choose beside its models. A field that is left alone is the operator's setting. */
-export function MoreFields({ chosen, change, stems }: Props) {
+export function MoreFields({ chosen, change, stems, unread, changeUnread }: FieldsProps) {
   const { t } = useSpeech();
   const [hasPriority, setHasPriority] = useState(false);
   useEffect(() => askUntilFound(() => takes("priority"), setHasPriority, () => false), []);
@@ -21,16 +24,7 @@ export function MoreFields({ chosen, change, stems }: Props) {
     <div class="more">
       {stems.length > 0 && <Stems chosen={chosen} change={change} stems={stems} />}
       <OutputFields output={chosen.output} change={(output) => change({ ...chosen, output })} />
-      <fieldset>
-        <legend>{t("part")}</legend>
-        <Seconds label={t("startAt")} value={chosen.start_s} change={(start_s) => change({ ...chosen, start_s })} />
-        <Seconds
-          label={t("partLength")}
-          value={chosen.duration_s}
-          change={(duration_s) => change({ ...chosen, duration_s })}
-        />
-        <p class="hint">{t("partHint")}</p>
-      </fieldset>
+      <Part chosen={chosen} change={change} unread={unread} changeUnread={changeUnread} />
       <fieldset>
         <legend>{t("others")}</legend>
         <label class="wide">
@@ -176,26 +170,74 @@ function Choice({ label, value, choose, options }: ChoiceProps) {
   );
 }
 
-function Seconds({ label, value, change }: { label: string; value?: number; change: (value?: number) => void }) {
+type PartProps = Omit<FieldsProps, "stems">;
+
+/** The part of the song that is separated. */
+function Part({ chosen, change, unread, changeUnread }: PartProps) {
   const { t } = useSpeech();
-  const [text, setText] = useState(value === undefined ? "" : clock(value));
+  const wrong = firstUnread(unread);
+  const isRefused = wrong !== undefined && unread.refusals > 0;
+  const field = (name: Time, label: string) => (
+    <Seconds
+      label={label}
+      value={chosen[name]}
+      unread={unread.texts[name]}
+      problem={isRefused ? PROBLEM : undefined}
+      asked={name === wrong ? unread.refusals : 0}
+      type={(text) => {
+        change({ ...chosen, [name]: secondsOf(text) });
+        changeUnread(afterTyping(unread, name, text));
+      }}
+    />
+  );
+  return (
+    <fieldset>
+      <legend>{t("part")}</legend>
+      {field("start_s", t("startAt"))}
+      {field("duration_s", t("partLength"))}
+      {isRefused && <p class="problem" role="alert" id={PROBLEM}>{t("noTime", { text: unread.texts[wrong]! })}</p>}
+      <p class="hint">{t("partHint")}</p>
+    </fieldset>
+  );
+}
+
+interface SecondsProps {
+  label: string;
+  value?: number;
+  /** The field's text, where it cannot be read. */
+  unread?: string;
+  /** The element that says what is wrong. */
+  problem?: string;
+  /** How often the user was asked to mend it. */
+  asked: number;
+  type: (text: string) => void;
+}
+
+function Seconds({ label, value, unread, problem, asked, type }: SecondsProps) {
+  const { t } = useSpeech();
+  const [typed, setTyped] = useState("");
+  const field = useRef<HTMLInputElement>(null);
   useEffect(() => {
-    if (secondsOf(text) !== value) setText(value === undefined ? "" : clock(value));
-  }, [value]);
-  const isWrong = text.trim() !== "" && secondsOf(text) === undefined;
+    if (asked) field.current!.focus();
+  }, [asked]);
+  const own = value === undefined ? "" : timeOf(value);
+  const isWrong = unread !== undefined;
   return (
     <label>
       {label}
       <input
+        ref={field}
         inputMode="numeric"
         placeholder="0:00"
         size={8}
-        value={text}
+        // As it was typed, unless the form has got another value since.
+        value={unread ?? (value !== undefined && secondsOf(typed) === value ? typed : own)}
         aria-invalid={isWrong}
+        aria-describedby={isWrong ? problem : undefined}
         title={isWrong ? t("partHint") : undefined}
         onInput={(event) => {
-          setText(event.currentTarget.value);
-          change(secondsOf(event.currentTarget.value));
+          setTyped(event.currentTarget.value);
+          type(event.currentTarget.value);
         }}
       />
     </label>

@@ -75,7 +75,13 @@ export class Player {
     return this.engine?.gainOf(this.tracks.indexOf(track));
   }
 
+  /** Whether no stem can be played any more. */
+  private get isSilent(): boolean {
+    return this.tracks.every((track) => track.isBroken);
+  }
+
   play(): void {
+    if (this.isSilent) return;
     this.isPlaying = true;
     this.moved_ms = performance.now();
     if (this.position_s >= this.duration_s - 0.05) this.seek(0);
@@ -132,7 +138,7 @@ export class Player {
     const changed = () => this.seen();
     this.engine = files
       ? new PieceEngine(files, this.duration_s, changed)
-      : new ElementEngine(stems.map(({ url }) => url), changed, () => this.ended());
+      : new ElementEngine(stems, changed, () => this.ended());
     this.setLevels();
     this.engine.seek(this.wanted_s);
     if (this.isPlaying) this.engine.play();
@@ -141,6 +147,7 @@ export class Player {
 
   private seen(): void {
     this.tracks.forEach((track, place) => { track.isBroken = this.engine!.isBroken(place); });
+    if (this.isPlaying && this.isSilent) return this.pause();
     this.changed();
   }
 

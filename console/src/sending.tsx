@@ -1,16 +1,28 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import * as api from "./api";
-import { useSpeech } from "./texts";
+import { Unreadable } from "./dropped";
+import { momentAfter } from "./format";
+import { useSpeech, type Speech } from "./texts";
+import { mayPass, untilTaken, type Wait } from "./tries";
 import { wordsOf } from "./words";
 
+/** Returns once the API has the song. `progress` is called with 0 to 1. */
+export type Send = (key: string, progress: (part: number) => void, stop: AbortSignal) => Promise<unknown>;
+
 /** A song on its way to the API. It leaves the list once it is queued. */
-export interface Sending { key: string; name: string; part: number; waits: boolean; problem: string; stop: AbortController }
-
-const RETRY_MS = 3000;
-const MOST_BROKEN = 3;
-
-type Send = (one: Sending, progress: (part: number) => void) => Promise<string>;
+export interface Sending {
+  /** Makes one task of all that arrives with it. */
+  key: string;
+  name: string;
+  part: number;
+  wait?: Wait;
+  problem: string;
+  /** Whether sending it again may help. */
+  mayPass: boolean;
+  stop: AbortController;
+  send: Send;
+}
 
 /**
  * The songs on their way as `user`, and how another one joins them. `submitted` is called for each that is queued. When the
@@ -29,86 +41,108 @@ export function useSending(user: string, submitted: () => void, stopped: (names:
     if (rest.length) stopped(rest.map((one) => one.name));
   }, []);
 
+  const isSending = sending.some((one) => !one.problem);
+  useEffect(() => (isSending ? askBeforeLeaving() : undefined), [isSending]);
+
   const change = (key: string, changed: Partial<Sending>) =>
     setSending((all) => all.map((one) => (one.key === key ? { ...one, ...changed } : one)));
   const dismiss = (key: string) => setSending((all) => all.filter((one) => one.key !== key));
 
-  const submit = (name: string, send: Send) => {
-    const one: Sending = { key: api.newKey(), name, part: 0, waits: false, problem: "", stop: new AbortController() };
-    setSending((all) => [...all, one]);
-    onWay.current.add(one);
-    const sendOne = async () => {
+  const run = async (one: Sending, turn: Promise<unknown>) => {
+    const { key, name, stop } = one;
+    const send = async () => {
       await api.checkUser(user);
-      one.stop.signal.throwIfAborted();
-      return send(one, (part) => change(one.key, { part }));
+      stop.signal.throwIfAborted();
+      return one.send(key, (part) => change(key, { part }), stop.signal);
     };
-    // One at a time: several at once would take as long, and all of them would be late.
-    turn.current = turn.current.then(async () => {
-      try {
-        await untilAnswered(one, sendOne, (waits) => change(one.key, { waits }));
-        onWay.current.delete(one);
-        setSaid(t("queued", { name }));
-        dismiss(one.key);
-        submitted();
-      } catch (error) {
-        // The session is over, and so is this page: the song is one of the rest.
-        if (error instanceof api.ProblemError && error.status === 401) return;
-        onWay.current.delete(one);
-        const isStopped = one.stop.signal.aborted;
-        const words = isUnanswered(error) ? t("brokeOff") : wordsOf(error, t);
-        change(one.key, { problem: isStopped ? t("stopped", { name }) : `${name}: ${words}` });
-      }
-    });
-  };
-  return { sending, said, submit, dismiss };
-}
-
-/** Sends again while the API is away or starts. The key makes one task of all that arrive. Throws what else goes wrong. */
-async function untilAnswered(one: Sending, send: () => Promise<string>, tell: (waits: boolean) => void): Promise<void> {
-  let broken = 0;
-  for (;;) {
-    one.stop.signal.throwIfAborted();
     try {
-      await send();
-      return;
+      await Promise.race([turn, untilStopped(stop.signal)]);
+      await untilTaken(send, { stop: stop.signal, tell: (wait) => change(key, { wait }), isThere });
+      onWay.current.delete(one);
+      setSaid(t("queued", { name }));
+      dismiss(key);
+      submitted();
     } catch (error) {
-      if (!api.isAway(error)) throw error;
-      // An API that is there and breaks off refuses what is sent, such as a file that is too large for its proxy.
-      if (isUnanswered(error) && (await isThere())) broken++;
-      if (broken === MOST_BROKEN) throw error;
+      // The session is over, and so is this page: the song is one of the rest.
+      if (error instanceof api.ProblemError && error.status === 401) return;
+      onWay.current.delete(one);
+      const isStopped = stop.signal.aborted;
+      const problem = isStopped ? t("stopped", { name }) : failure(error, name, t);
+      change(key, { problem, mayPass: isStopped || mayPass(error) });
     }
-    tell(true);
-    await new Promise<void>((resolve) => {
-      setTimeout(resolve, RETRY_MS);
-      one.stop.signal.addEventListener("abort", () => resolve());
-    });
-    tell(false);
-  }
+  };
+  const start = (name: string, send: Send, key: string) => {
+    const one: Sending = { key, name, part: 0, problem: "", mayPass: false, stop: new AbortController(), send };
+    onWay.current.add(one);
+    // One at a time: several at once would take as long, and all of them would be late.
+    const before = turn.current;
+    const done = run(one, before);
+    turn.current = before.then(() => done);
+    return one;
+  };
+  const submit = (name: string, send: Send) => {
+    const one = start(name, send, api.newKey());
+    setSending((all) => [...all, one]);
+  };
+  /** Sends with the key of before, as the song may have arrived after all. */
+  const again = ({ name, send, key }: Sending) => {
+    const one = start(name, send, key);
+    setSending((all) => all.map((other) => (other.key === key ? one : other)));
+  };
+  return { sending, said, submit, again, dismiss };
 }
 
-function isUnanswered(error: unknown): boolean {
-  return error instanceof api.ProblemError && error.status === 0;
+function failure(error: unknown, name: string, t: Speech["t"]): string {
+  if (error instanceof Unreadable) return t("unreadable", { name });
+  return `${name}: ${api.isUnanswered(error) ? t("brokeOff") : wordsOf(error, t)}`;
+}
+
+/** Rejects once the song is stopped, which may be long before its turn. */
+function untilStopped(stop: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => stop.addEventListener("abort", () => reject(stop.reason), { once: true }));
+}
+
+/** Has the browser ask before the page is left, until the returned function is called. */
+function askBeforeLeaving(): () => void {
+  const ask = (event: BeforeUnloadEvent) => {
+    event.preventDefault();
+    event.returnValue = true; // for browsers that ask for this only
+  };
+  addEventListener("beforeunload", ask);
+  return () => removeEventListener("beforeunload", ask);
 }
 
 function isThere(): Promise<boolean> {
   return api.session().then(() => true, () => false);
 }
 
-export function SendingRow({ one, dismiss }: { one: Sending; dismiss: (key: string) => void }) {
+interface RowProps { one: Sending; again: (one: Sending) => void; dismiss: (key: string) => void }
+
+export function SendingRow({ one, again, dismiss }: RowProps) {
   const { t } = useSpeech();
   if (one.problem)
     return (
       <li>
         <p class="problem" role="alert">{one.problem}</p>
-        <button type="button" onClick={() => dismiss(one.key)}>{t("dismiss")}</button>
+        <span class="ways">
+          {one.mayPass && <button type="button" onClick={() => again(one)}>{t("sendAgain")}</button>}
+          <button type="button" onClick={() => dismiss(one.key)}>{t("dismiss")}</button>
+        </span>
       </li>
     );
   const name = t("sending", { name: one.name });
   return (
     <li>
       <span class="name">{name}</span>
-      {one.waits ? <p role="status">{t("noAnswer")}</p> : <progress aria-label={name} max={1} value={one.part} />}
+      {one.wait ? <Waiting wait={one.wait} /> : <progress aria-label={name} max={1} value={one.part} />}
       <button type="button" onClick={() => one.stop.abort()}>{t("stop")}</button>
     </li>
   );
+}
+
+function Waiting({ wait: { words, until_s } }: { wait: Wait }) {
+  const { t, language } = useSpeech();
+  if (until_s === undefined) return <p role="status">{t("noAnswer")}</p>;
+  const time = momentAfter(until_s, Date.now() / 1000, language);
+  return <p role="status">{t("noRoom", { problem: words, time })}</p>;
 }

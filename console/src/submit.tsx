@@ -3,7 +3,9 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { useEarlier, type Earlier } from "./again";
 import * as api from "./api";
 import { ChoiceFields } from "./choice_fields";
-import type { Submission } from "./choices";
+import { ALL_READ, firstUnread, type Submission } from "./choices";
+import { checkReadable } from "./dropped";
+import { useDropping } from "./dropping";
 import { Icon } from "./icons";
 import { SendingRow, useSending } from "./sending";
 import { useSpeech } from "./texts";
@@ -22,8 +24,8 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
   const { t } = useSpeech();
   const [chosen, setChosen] = useState<Submission>({});
   const [address, setAddress] = useState("");
-  const [isOver, setIsOver] = useState(false);
-  const { sending, said, submit, dismiss } = useSending(user, submitted, stopped);
+  const [unread, setUnread] = useState(ALL_READ);
+  const { sending, said, submit, again, dismiss } = useSending(user, submitted, stopped);
   const { earlier, problem } = useEarlier(id);
   const heading = useRef<HTMLHeadingElement>(null);
 
@@ -31,11 +33,13 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
     if (!earlier) return;
     setChosen(earlier.submission);
     setAddress(earlier.link ?? "");
+    setUnread(ALL_READ);
     heading.current?.focus();
     // What the form had before, for the next song: nothing of the earlier one may be in it unseen.
     return () => {
       setChosen(chosen);
       setAddress(address);
+      setUnread(unread);
     };
   }, [earlier]);
 
@@ -44,38 +48,42 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
     // A name belongs to one song; the other choices may serve for the next.
     else setChosen(({ label, ...others }) => others);
   };
-  const submitFiles = (files: Iterable<File>) => {
+  /** Whether nothing can be sent, because what the form says is not understood. The user is told. */
+  const isRefused = () => {
+    if (!firstUnread(unread)) return false;
+    setUnread({ ...unread, refusals: unread.refusals + 1 });
+    return true;
+  };
+  const submitFiles = (files: FileList) => {
+    if (!files.length || isRefused()) return;
     for (const file of files)
-      submit(file.name, (one, progress) => api.submitFile(file, chosen, one.key, progress, one.stop.signal));
+      submit(file.name, async (key, progress, stop) => {
+        await checkReadable(file);
+        return api.submitFile(file, chosen, key, progress, stop);
+      });
     leave();
   };
   const submitAddress = (name: string, audio: string) => {
-    submit(name, (one) => api.submitLink(audio, chosen, one.key));
+    if (isRefused()) return false;
+    submit(name, (key, _progress, stop) => api.submitLink(audio, chosen, key, stop));
     leave();
+    return true;
   };
+  const takeAddress = (dropped: string) => {
+    setAddress(dropped);
+    document.getElementById("link")?.focus();
+  };
+  const { isOver, events } = useDropping(submitFiles, earlier?.upload ? undefined : takeAddress);
   useEffect(() => {
     if (!demo || !demos) return;
     const name = demo.label || demo.url;
     // A second click comes before the list shows the song.
     if (sending.some((one) => one.name === name && !one.problem)) return;
-    submit(name, (one) => api.submitLink(demo.url, { label: demo.label || undefined }, one.key));
+    submit(name, (key, _progress, stop) => api.submitLink(demo.url, { label: demo.label || undefined }, key, stop));
   }, [demos]);
 
   return (
-    <section
-      class={isOver ? "card submit over" : "card submit"}
-      aria-labelledby="new-song"
-      onDragOver={(event) => {
-        event.preventDefault();
-        setIsOver(true);
-      }}
-      onDragLeave={() => setIsOver(false)}
-      onDrop={(event) => {
-        event.preventDefault();
-        setIsOver(false);
-        submitFiles(event.dataTransfer?.files ?? []);
-      }}
-    >
+    <section class={isOver ? "card submit over" : "card submit"} aria-labelledby="new-song" {...events}>
       <h1 id="new-song" ref={heading} tabIndex={-1}>{earlier ? t("againOf", { name: earlier.name }) : t("newSong")}</h1>
       {problem && <p class="problem" role="alert">{problem}</p>}
       {earlier && <EarlierSong earlier={earlier} submit={(audio) => submitAddress(earlier.name, audio)} />}
@@ -85,14 +93,13 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
           address={address}
           change={setAddress}
           submit={(given) => {
-            submitAddress(given, given);
-            setAddress("");
+            if (submitAddress(given, given)) setAddress("");
           }}
         />
       )}
-      <ChoiceFields chosen={chosen} change={setChosen} />
+      <ChoiceFields chosen={chosen} change={setChosen} unread={unread} changeUnread={setUnread} />
       <ul class="sending">
-        {sending.map((one) => <SendingRow key={one.key} one={one} dismiss={dismiss} />)}
+        {sending.map((one) => <SendingRow key={one.key} one={one} again={again} dismiss={dismiss} />)}
       </ul>
       <p class="said" role="status">{said}</p>
     </section>

@@ -172,7 +172,8 @@ function Stems({ task, result }: { task: api.Task; result: api.Result }) {
       <ul class="files">
         {stems.map(([name, stem]) => (
           <li key={name}>
-            <a class="button" href={stem.url} rel="noreferrer" download>
+            {/* The bucket is another host, for which browsers ignore `download`: its error page must not replace this one. */}
+            <a class="button" href={stem.url} target="_blank" rel="noopener noreferrer" download>
               <Icon name="save" />
               {t("save", { stem: name })}
             </a>
@@ -180,7 +181,7 @@ function Stems({ task, result }: { task: api.Task; result: api.Result }) {
           </li>
         ))}
         <li>
-          <a class="button" href={api.archiveAddress(task.task_uuid)} download>
+          <a class="button" href={api.archiveAddress(task.task_uuid)} target="_blank" rel="noopener" download>
             <Icon name="save" />
             {t("saveAll")}
           </a>

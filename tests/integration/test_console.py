@@ -42,6 +42,12 @@ _DRAWN_SHARE = """(() => {
     const pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
     return pixels.filter((byte, index) => index % 4 === 3 && byte > 0).length / (width * height);
 })()"""
+# Signing out is answered so, as by a proxy that is in front of the api or by an api that refuses.
+_ANSWER_SIGNING_OUT = """(status, text) => {
+    const real = fetch;
+    const answer = async () => new Response(text, { status });
+    fetch = (path, init) => init.method === "DELETE" ? answer() : real(path, init);
+}"""
 _CLICK_IN_THE_MIDDLE = """{
     const wave = document.querySelector(".waveform"), { left, width } = wave.getBoundingClientRect();
     wave.dispatchEvent(new MouseEvent("click", { bubbles: true, clientX: left + width / 2 }));
@@ -245,6 +251,33 @@ def test_what_the_api_refuses_is_told_in_its_words(chrome, api):
     wait_for(lambda: tab.run("!!document.querySelector('.sending .problem')"), PATIENCE_S, "the problem")
     assert findings(tab) == []
     assert api.publisher.tasks == []
+
+
+@pytest.mark.parametrize("status", [502, 503, 504])
+def test_a_proxy_that_answers_for_an_api_that_is_away_is_told_as_no_answer(chrome, api, status):
+    tab = signed_in(chrome, api)
+    tab.run(f"({_ANSWER_SIGNING_OUT})({status}, '<h1>Bad Gateway</h1>')")
+    tab.click("header button")
+    seen(tab, "The API does not answer. Please try again.")
+    wait_for(lambda: "The API does not answer." not in tab.text, PATIENCE_S, "the notice to go")
+
+
+def test_a_refusal_to_sign_out_stays_on_the_page(chrome, api):
+    tab = signed_in(chrome, api)
+    seen(tab, "No songs yet")
+    tab.run(f"({_ANSWER_SIGNING_OUT})(500, JSON.stringify({{detail: 'It is broken.'}}))")
+    tab.run("{const real = setTimeout; setTimeout = (what, wait_ms) => real(what, wait_ms / 50)}")
+    tab.listen()
+    tab.click("header button")
+    seen(tab, "It is broken.")
+    tab.run("document.dispatchEvent(new Event('visibilitychange'))")
+    # The list of songs is asked for less often than the session of an api that was away.
+    wait_for(lambda: tab.run("1") and _times(tab, "/tasks?") > 2, PATIENCE_S, "looks at the list")
+    assert "It is broken." in tab.text
+
+
+def _times(tab: Tab, part: str) -> int:
+    return len([url for url in tab.requested if part in url])
 
 
 def test_the_page_works_behind_a_path_prefix_and_in_chinese(chrome, s3_store, tmp_path):

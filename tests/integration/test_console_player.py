@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import numpy as np
 import pytest
+import requests
 
 from common.tasks.messages import PublishedStem, State, Status, SuccessCallback, Task
 from tests.support import audio
@@ -70,11 +71,19 @@ def opened(
     *form: str,
 ) -> Tab:
     """The page of a song with these stems, ready to play."""
-    task = Task(task_uuid=uuid4(), audio="https://example.com/a.mp3", user="admin", submitted_at=time.time())
     prefix = api.app.state.parts.settings.s3_prefix
-    api.view.tell(finished(task, store, prefix, directory, stems, *form))
+    return shown(chrome, api, finished(task_now(), store, prefix, directory, stems, *form))
+
+
+def task_now() -> Task:
+    return Task(task_uuid=uuid4(), audio="https://example.com/a.mp3", user="admin", submitted_at=time.time())
+
+
+def shown(chrome: Browser, api: ApiServer, done: Status) -> Tab:
+    """The page of a song, ready to play."""
+    api.view.tell(done)
     tab = signed_in(chrome, api)
-    tab.run(f"location.hash = '#/tasks/{task.task_uuid}'")
+    tab.run(f"location.hash = '#/tasks/{done.task_uuid}'")
     seen(tab, "Save vocals")
     wait_for(lambda: tab.run("window.uvrPlayer?.isReady"), PATIENCE_S, "the player")
     return tab
@@ -154,21 +163,85 @@ def windows_that_begin_with(song: np.ndarray, first: np.ndarray) -> np.ndarray:
     return (windows == first).all(axis=1)
 
 
+def flac_song(api: ApiServer, store: S3Store, directory: Path) -> Status:
+    song, prefix = song_of(), api.app.state.parts.settings.s3_prefix
+    return finished(task_now(), store, prefix, directory, {"vocals": song, "instrumental": song}, "flac")
+
+
+def mp3_song(api: ApiServer, store: S3Store, directory: Path) -> Status:
+    """Four minutes, of which browsers read one ahead. Frames of one size can be repeated."""
+    prefix, piece_s, pieces = api.app.state.parts.settings.s3_prefix, 20, 12
+    piece = {"options": {"write_xing": "0"}, "bit_rate": 320_000}
+    data = audio.encode(directory / "a.mp3", audio.noise(piece_s), "libmp3lame", **piece).read_bytes()
+    short = audio.noise(1)
+    stems = {"vocals": short, "instrumental": short}
+    done = finished(task_now(), store, prefix, directory, stems, "mp3", "MPEG_LAYER_III")
+    assert done.result is not None
+    put_all(store, prefix, ".mp3", data * pieces)
+    known = {"bytes": len(data) * pieces, "duration_s": float(piece_s * pieces)}
+    whole = {name: stem.model_copy(update=known) for name, stem in done.result.stems.items()}
+    return done.model_copy(update={"result": done.result.model_copy(update={"stems": whole})})
+
+
+def put_all(store: S3Store, prefix: str, ending: str, data: bytes) -> None:
+    """Put `data` in place of all objects with this ending."""
+    for key in store.object_keys(prefix):
+        if key.endswith(ending):
+            store.client().put_object(Bucket=store.bucket, Key=key, Body=data)
+
+
 @pytest.mark.slow
-def test_play_waits_for_a_network_that_is_away_and_links_that_are_over(chrome, s3_store, tmp_path):
-    song = song_of()
+@pytest.mark.parametrize(("song", "middle_s", "far_s"), [(flac_song, 20, 45), (mp3_song, 110, 220)])
+def test_play_waits_for_a_network_that_is_away_and_links_that_are_over(
+    chrome, s3_store, tmp_path, song, middle_s, far_s
+):
     # A link's time begins with a whole second, and a busy machine needs a part of it.
     with api_server(**settings(s3_store, tmp_path), s3_url_expires_s=3) as api:
-        tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, "flac")
+        tab = shown(chrome, api, song(api, s3_store, tmp_path))
         tab.run("uvrPlayer.play()")
         plays_beyond(tab, 4)  # after its links were over
+        tab.run(f"uvrPlayer.seek({middle_s})")
+        plays_beyond(tab, middle_s + 1)
         tab.network(offline=True)
-        tab.run("uvrPlayer.seek(40)")
+        tab.run(f"uvrPlayer.seek({far_s})")
         seen(tab, "Waiting for the stems to arrive.")
-        assert tab.run("uvrPlayer.position_s") == 40
+        assert tab.run("uvrPlayer.position_s") == far_s
         tab.network()
-        plays_beyond(tab, 41)
+        plays_beyond(tab, far_s + 1)
         wait_for(lambda: "Waiting for" not in tab.text, PATIENCE_S, "the word to go")
+        assert tab.run("uvrPlayer.tracks.some(track => track.isBroken)") is False
+
+
+def test_a_link_to_save_that_is_over_does_not_replace_the_page(chrome, s3_store, tmp_path):
+    song = song_of(2)
+    with api_server(**settings(s3_store, tmp_path), s3_url_expires_s=1) as api:
+        tab = opened(chrome, api, s3_store, tmp_path, {"vocals": song, "instrumental": song}, "flac")
+        link = tab.run("document.querySelector('.files a').href")
+        wait_for(lambda: requests.get(link, timeout=PATIENCE_S).status_code == 403, PATIENCE_S, "its end")
+        tab.run("window.isSame = true")
+        tab.browser.call("Target.setDiscoverTargets", discover=True)
+        tab.click(".files li:first-child a")
+        wait_for(lambda: _is_open(tab.browser, link), PATIENCE_S, "a tab with the store's answer")
+        assert tab.run("isSame"), "another page has come"
+
+
+def _is_open(chrome: Browser, url: str) -> bool:
+    targets = chrome.call("Target.getTargets")["targetInfos"]
+    return any(target["url"] == url for target in targets)
+
+
+def test_where_no_stem_can_be_played_the_player_stops(chrome, api, s3_store, tmp_path):
+    song = song_of(5)
+    stems = {"vocals": song, "instrumental": song}
+    tab = opened(chrome, api, s3_store, tmp_path, stems, "mp3", "MPEG_LAYER_III")
+    put_all(s3_store, api.app.state.parts.settings.s3_prefix, ".mp3", b"no song" * 1000)
+    tab.visit(f"{api.url}/?anew{tab.run('location.hash')}")
+    wait_for(lambda: tab.run("window.uvrPlayer?.isReady"), PATIENCE_S, "the player")
+    tab.run("uvrPlayer.play()")
+    for name in stems:
+        seen(tab, f"{name} cannot be played here. Save the file instead.")
+    wait_for(lambda: not tab.run("uvrPlayer.isPlaying"), PATIENCE_S, "the end")
+    assert "Waiting for" not in tab.text
 
 
 @pytest.mark.slow

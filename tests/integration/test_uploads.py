@@ -20,7 +20,7 @@ from tests.support.api.api_server import ApiServer, api_server
 from tests.support.ports import take_port
 from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
-from uvr_client import Conflict, Patience, UvrClient
+from uvr_client import BadRequest, Conflict, Patience, UvrClient
 from uvr_client.command import app
 
 pytestmark = pytest.mark.network
@@ -456,6 +456,25 @@ def test_uvr_repeats_a_batch_of_files_with_its_key_and_gets_the_same_batch(desk,
     (songs / "b.wav").write_bytes(SONG)
     other = batch()
     assert (other.exit_code, "another body" in other.stderr.replace("\n", " ")) == (6, True)
+
+
+@pytest.mark.parametrize("key", [None, "order-20"])  # the api refuses the second for its other body
+def test_what_the_api_refuses_leaves_nothing_in_the_bucket(desk, tmp_path, monkeypatch, key):
+    monkeypatch.setattr("uvr_client.songs._DIRECT_BYTES", 1)
+    path = tmp_path / "song.wav"
+    path.write_bytes(SONG)
+    song = "https://example.com/song.mp3"
+    with UvrClient(desk.server.url, *AUTH) as client:
+        if key:
+            client.submit(song, idempotency_key=key)
+            client.submit_batch([{"audio": song}], idempotency_key=key)
+        label = "right" if key else "\n"
+        refused = Conflict if key else BadRequest
+        with pytest.raises(refused):
+            client.submit(path, idempotency_key=key, label=label)
+        with pytest.raises(refused):
+            client.submit_batch([{"audio": path}, {"audio": path, "label": label}], idempotency_key=key)
+    assert desk.keys == []
 
 
 @pytest.mark.parametrize("direct", [(True, True), (True, False), (False, True)])

@@ -144,7 +144,8 @@ class Deletion(MessageModel):
     `user` asked for it, by the request `request_id`, at `requested_at` in seconds since the epoch; without a
     user the results have expired. `audio` is the task's, in case it is an upload. What stays of the task is
     its `owner`, when it was submitted, the `state` and `times` of the run, and what is accounted: `audio_s`,
-    `engine_s` and `model`.
+    `engine_s` and `model`. `stem_url` is the link to one of its stems, and tells where they are: the setting
+    S3_PREFIX may have been changed since then.
     """
 
     schema_version: Literal[1] = SCHEMA_VERSION
@@ -162,6 +163,7 @@ class Deletion(MessageModel):
     audio_s: Duration | None = None
     engine_s: Duration | None = None
     model: str | None = None
+    stem_url: str | None = None
 
 
 Result = Annotated[Separated | SeparationFailed, Field(discriminator="status")]

@@ -1,5 +1,5 @@
 /** The endpoints for administrators. Points in time are in seconds since the epoch. */
-import { get, send, type State } from "../api";
+import { ask, get, type State } from "../api";
 import type { Loaded } from "../pages";
 
 export interface Finished { succeeded: number; failed: number; cancelled: number }
@@ -111,7 +111,6 @@ export const letter = (id: string) => get<Letter>(`dead-letters/${id}`);
 export async function replay(ids: string[], again: boolean, done: (told: Replayed[]) => void): Promise<void> {
   for (let from = 0; from < ids.length; from += AT_ONCE) {
     const body = JSON.stringify({ ids: ids.slice(from, from + AT_ONCE), again });
-    const answer = await send("POST", "dead-letters/replay", { body });
-    done(((await answer.json()) as { letters: Replayed[] }).letters);
+    done((await ask<{ letters: Replayed[] }>("POST", "dead-letters/replay", "letters", { body })).letters);
   }
 }

@@ -1,4 +1,5 @@
 /** Reads parts of a stem's file from the bucket, and waits where the network does not work. */
+import { paused } from "../pause.ts";
 import { type Read, Unplayable } from "./stem_file.ts";
 
 /** The address of a stem, which works for some time only. */
@@ -19,7 +20,7 @@ const TIMEOUT_MS = 60_000;
  *
  * What has been read is there until the next read, which uses the same memory again.
  */
-export function readerOf(link: Link, pause: (ms: number, signal: AbortSignal) => Promise<void> = paused): Read {
+export function readerOf(link: Link, pause = paused): Read {
   const space = new Space();
   return async (from, to, signal) => {
     let isRenewed = false;
@@ -28,7 +29,7 @@ export function readerOf(link: Link, pause: (ms: number, signal: AbortSignal) =>
       if (bytes) return bytes;
       const mayBeOver: boolean = !isRenewed && REFUSED.includes(status);
       if (isForGood(status) && !mayBeOver) throw new Unplayable(`the store answers HTTP ${status}`);
-      if (!mayBeOver) await pause(Math.min(250 * 2 ** tries, MOST_PAUSE_MS), signal);
+      if (!mayBeOver) await pause(pauseAfter(tries), signal);
       // A refusal that the page may not read looks like a network that does not work.
       const isFresh: boolean = (mayBeOver || tries > 1) && (await renewed(link));
       if (mayBeOver) isRenewed = isFresh;
@@ -37,10 +38,13 @@ export function readerOf(link: Link, pause: (ms: number, signal: AbortSignal) =>
   };
 }
 
+/** Returns the milliseconds to wait after so many tries that failed. */
+export const pauseAfter = (tries: number) => Math.min(250 * 2 ** tries, MOST_PAUSE_MS);
+
 const isForGood = (status: number) => status > 0 && status < 500 && status !== 429;
 
-/** Returns whether the API has answered with a new address. */
-async function renewed(link: Link): Promise<boolean> {
+/** Returns whether the API has answered with a new address. Throws Unplayable where the stem is gone. */
+export async function renewed(link: Link): Promise<boolean> {
   const url = await link.renew().catch(() => null);
   if (url === undefined) throw new Unplayable("the song has no such stem any more");
   link.url = url ?? link.url;
@@ -90,14 +94,4 @@ class Space {
     }
     return bytes.subarray(0, length);
   }
-}
-
-function paused(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(resolve, ms);
-    signal.addEventListener("abort", () => {
-      clearTimeout(timer);
-      reject(signal.reason);
-    });
-  });
 }

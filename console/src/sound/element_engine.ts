@@ -1,15 +1,8 @@
 /** Plays stems by a media element for each. The first one that works leads, and the others are kept in step with it. */
+import type { paused } from "../pause.ts";
+import type { Link } from "./bytes.ts";
 import type { Changed, Engine, Loop } from "./engine.ts";
-
-interface Stem {
-  url: string;
-  element: HTMLAudioElement;
-  gain?: GainNode;
-  level: number;
-  isBroken: boolean;
-  /** Whether the stem is so far from the leader that people would hear it twice. It is silent until it is back. */
-  isApart: boolean;
-}
+import { StemElement } from "./stem_element.ts";
 
 // Below this difference nobody hears two stems apart, and the clocks of media elements are no finer.
 const IN_STEP_S = 0.005;
@@ -26,7 +19,8 @@ const MOST_SILENT_RATE_CHANGE = 0.25;
  * elements' own volume is set.
  */
 export class ElementEngine implements Engine {
-  private stems: Stem[];
+  private readonly stems: StemElement[];
+  private readonly changed: Changed;
   private isPlaying = false;
   /** Whether all stems stand still until the last one has data. */
   private isHeld = false;
@@ -34,10 +28,13 @@ export class ElementEngine implements Engine {
   private usesGains = true;
 
   /** `ended` is called when the leader has come to its end. */
-  constructor(urls: string[], private changed: Changed, private ended: () => void) {
-    const first = { level: 1, isBroken: false, isApart: false };
-    this.stems = urls.map((url) => ({ ...first, url, element: this.makeElement(url) }));
-    this.stems.forEach((stem) => this.watch(stem));
+  constructor(links: Link[], changed: Changed, ended: () => void, pause?: typeof paused) {
+    this.changed = changed;
+    this.stems = links.map((link, place) => {
+      const isRefused = () => this.isRefused();
+      const heard = { isRefused, changed, ended: () => this.stems[place] === this.leader && ended() };
+      return new StemElement(link, this.usesGains, heard, pause);
+    });
   }
 
   get position_s(): number {
@@ -93,7 +90,7 @@ export class ElementEngine implements Engine {
   check({ isOn, from_s, to_s }: Loop): void {
     if (!this.isPlaying) return;
     if (isOn && this.position_s >= to_s) this.seek(from_s);
-    if (this.whole.some(({ element }) => hasNoData(element))) {
+    if (this.whole.some((stem) => stem.hasNoData)) {
       this.isHeld = true;
       for (const { element } of this.whole) element.pause();
       return;
@@ -106,41 +103,28 @@ export class ElementEngine implements Engine {
   }
 
   close(): void {
-    for (const { element } of this.stems) stop(element);
+    for (const stem of this.stems) stem.close();
     void this.context?.close();
   }
 
-  private get whole(): Stem[] {
+  private get whole(): StemElement[] {
     return this.stems.filter((stem) => !stem.isBroken);
   }
 
-  private get leader(): Stem | undefined {
+  private get leader(): StemElement | undefined {
     return this.whole[0];
   }
 
-  private spreadOf(stems: Stem[]): number {
+  private spreadOf(stems: StemElement[]): number {
     return Math.max(0, ...stems.map(({ element }) => Math.abs(element.currentTime - this.position_s)));
   }
 
-  private makeElement(url: string): HTMLAudioElement {
-    const element = new Audio();
-    if (this.usesGains) element.crossOrigin = "anonymous";
-    element.preload = "metadata";
-    element.preservesPitch = false; // the pitch of 1 % of speed is not heard, its correction is
-    element.src = url;
-    return element;
-  }
-
-  private watch(stem: Stem): void {
-    const { element } = stem;
-    element.addEventListener("error", () => {
-      if (stem.element !== element) return;
-      // An element that has data shows that the bucket allows the page to read it: this file is broken.
-      if (this.usesGains && !this.stems.some((one) => one.element.readyState > 0)) return this.withoutGains();
-      stem.isBroken = true;
-      this.changed();
-    });
-    element.addEventListener("ended", () => stem.element === element && stem === this.leader && this.ended());
+  /** Whether the bucket does not let pages read its files, as the stems' first errors are taken. Goes on without that. */
+  private isRefused(): boolean {
+    // An element that has had data shows that the bucket allows the page to read it.
+    if (!this.usesGains || this.stems.some((one) => one.hasCome)) return false;
+    this.withoutGains();
+    return true;
   }
 
   /** Begins anew with elements that pass no Web Audio, where the song is. It may have been told to play already. */
@@ -149,12 +133,7 @@ export class ElementEngine implements Engine {
     this.usesGains = false;
     void this.context?.close();
     this.context = undefined;
-    for (const stem of this.stems) {
-      stop(stem.element);
-      stem.gain = undefined;
-      stem.element = this.makeElement(stem.url);
-      this.watch(stem);
-    }
+    for (const stem of this.stems) stem.replace(false);
     this.setLevels();
     this.seek(position_s);
     if (isPlaying) this.start();
@@ -181,8 +160,8 @@ export class ElementEngine implements Engine {
 
   private start(): void {
     this.isHeld = false;
-    for (const { element } of this.whole)
-      if (element.paused && !isAtEnd(element)) void element.play().catch(() => this.changed());
+    for (const { element, isAtEnd } of this.whole)
+      if (element.paused && !isAtEnd) void element.play().catch(() => this.changed());
   }
 
   /** Puts all stems where the leader is. Returns whether one of them has to find its place first. */
@@ -197,9 +176,9 @@ export class ElementEngine implements Engine {
     return apart.length > 0;
   }
 
-  private keepInStep(stem: Stem): void {
+  private keepInStep(stem: StemElement): void {
     const { element } = stem;
-    if (isAtEnd(element)) return;
+    if (stem.isAtEnd) return;
     const ahead_s = element.currentTime - this.position_s;
     const isApart = Math.abs(ahead_s) > APART_S;
     if (isApart !== stem.isApart) {
@@ -215,18 +194,4 @@ export class ElementEngine implements Engine {
     const change = Math.max(-most, Math.min(most, 2 * ahead_s));
     element.playbackRate = Math.abs(ahead_s) < IN_STEP_S ? 1 : 1 - change;
   }
-}
-
-function stop(element: HTMLAudioElement): void {
-  element.pause();
-  element.removeAttribute("src");
-  element.load();
-}
-
-function isAtEnd(element: HTMLAudioElement): boolean {
-  return element.ended || element.currentTime >= element.duration;
-}
-
-function hasNoData(element: HTMLAudioElement): boolean {
-  return element.seeking || (element.readyState < HTMLMediaElement.HAVE_FUTURE_DATA && !isAtEnd(element));
 }

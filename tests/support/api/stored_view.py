@@ -84,6 +84,7 @@ class StoredView(KafkaView):
     def release(self) -> None:
         """Its files. FastAPI keeps apps for ever, and with a thousand files open no decoder starts."""
         self._threads.shutdown()
+        self._long.close()
         self.store.close()
         self._directory.cleanup()
 

@@ -11,6 +11,8 @@ class MemoryBucket:
     `modified_s` has the time of an object's last change, in seconds since the epoch; 0 where nothing is set.
     """
 
+    name = "bucket"
+
     def __init__(self) -> None:
         self.bodies: dict[str, bytes] = {}
         self.headers: dict[str, Mapping[str, object]] = {}

@@ -4,7 +4,7 @@ import hashlib
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from common.errors import JobError
 from common.jobs.outcome import Done, Failed, Outcome
@@ -96,6 +96,10 @@ class FakeStorage:
 
     def url(self, key: str) -> ResultLink:
         return ResultLink(f"https://store.example/{key}", 1234.0)
+
+    def prefix(self, url: str, task_uuid: UUID) -> str | None:
+        key, is_here = url.removeprefix("https://store.example/"), url.startswith("https://store.example/")
+        return key.partition(f"{task_uuid}/")[0] if is_here else None
 
     def copy(
         self,

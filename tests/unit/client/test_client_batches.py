@@ -1,11 +1,13 @@
 """A batch by UvrClient and by `uvr batch`, against the real api's code."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
-from tests.support.api.api_server import api_server
+from tests.support.api.api_server import ApiServer, api_server
 from tests.support.client.impatient import impatient
 from tests.support.client.uvr import UvrCommand
 from uvr_client import BadRequest, Conflict, NotFound, State, UvrClient
@@ -88,19 +90,60 @@ def test_lines_of_a_file_end_at_lf_alone_and_a_mark_of_utf_8_may_come_first(api,
     assert [item.label for item in client.batch(done.stdout.strip()).items] == labels
 
 
-def test_a_directorys_files_may_have_any_name(api, client, tmp_path, monkeypatch):
-    """Each is uploaded, and its label is one that the api takes."""
+@pytest.fixture
+def sent(monkeypatch) -> list[str]:
+    """The names of the files that would be uploaded: the api here has no store."""
     sent = []
     monkeypatch.setattr(
-        SongSender, "upload", lambda self, path, on_progress: sent.append(path) or SONGS[0]["audio"]
+        SongSender, "upload", lambda self, path, uploads, tell: sent.append(path.name) or SONGS[0]["audio"]
     )
-    songs = tmp_path / "songs"
-    songs.mkdir()
+    return sent
+
+
+@pytest.fixture
+def songs(tmp_path) -> Path:
+    (tmp_path / "songs").mkdir()
+    return tmp_path / "songs"
+
+
+def submit_all_of(songs: Path, api: ApiServer, *options: str) -> Result:
+    environment = {"UVR_URL": api.url, "UVR_USERNAME": "admin", "UVR_PASSWORD": "password"}
+    return CliRunner().invoke(app, ["batch", str(songs), *options], env=environment)
+
+
+def test_a_directorys_files_may_have_any_name(api, client, songs, sent):
+    """Each is uploaded, and its label is one that the api takes."""
     names = ["\n.mp3", " .mp3", "a\tb.mp3", "caf\udce9.mp3", "\u3000\u2028.mp3", f"{'x' * 230}.mp3"]
     for name in names:
         (songs / name).write_bytes(b"la")
-    environment = {"UVR_URL": api.url, "UVR_USERNAME": "admin", "UVR_PASSWORD": "password"}
-    done = CliRunner().invoke(app, ["batch", str(songs)], env=environment)
-    assert (done.exit_code, [path.name for path in sent]) == (0, sorted(names))
+    done = submit_all_of(songs, api)
+    assert (done.exit_code, sent) == (0, sorted(names))
     labels = {item.label for item in client.batch(done.stdout.strip()).items}
     assert labels == {"\ufffd", None, "a\ufffdb", "caf\ufffd", "x" * 200}
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+def test_of_a_directory_only_its_visible_files_are_songs(api, songs, sent, options):
+    """A link counts as what it leads to."""
+    (songs.parent / "elsewhere").write_bytes(b"la")
+    (songs / "song.mp3").write_bytes(b"la")
+    (songs / "link.mp3").symlink_to(songs.parent / "elsewhere")
+    for name in ("._song.mp3", ".hidden.wav", "cover.jpg", ".DS_Store"):
+        (songs / name).write_bytes(b"la")
+    (songs / "stems.wav").mkdir()
+    (songs / "to_a_directory.wav").symlink_to(songs / "stems.wav")
+    (songs / "nowhere.wav").symlink_to("gone.wav")
+    os.mkfifo(songs / "pipe.wav")
+    done = submit_all_of(songs, api, *options)
+    assert (done.exit_code, sent) == (0, ["link.mp3", "song.mp3"])
+    skipped = [line for line in done.stderr.splitlines() if "skipped" in line]
+    assert skipped == [
+        f"{songs}: skipped 2 (hidden: the name begins with a dot)",
+        f"{songs}: skipped 4 (no regular file)",
+    ]
+
+
+def test_a_directory_of_hidden_files_alone_has_no_songs(api, songs, sent):
+    (songs / "._song.mp3").write_bytes(b"la")
+    done = submit_all_of(songs, api)
+    assert (done.exit_code, sent, "skipped 1" in done.stderr) == (2, [], True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import signal
 from uuid import uuid4
 
@@ -34,6 +35,15 @@ def done(fake_api):
         status = task("succeeded", progress=1.0, result=result)
         fake_api.takes_submissions(status)
         yield status
+
+
+@pytest.mark.parametrize("name", ["曲\u3000名", "caf\udce9", "a\tb"])
+def test_the_paths_of_downloaded_stems_are_their_own(uvr, done, tmp_path, name):
+    directory = tmp_path / name
+    printed = uvr("watch", done["task_uuid"], "--download", str(directory)).stdout_bytes
+    path = os.fsencode(directory / done["task_uuid"] / "vocals.wav")
+    assert os.path.exists(path)
+    assert printed.endswith(b"\n  vocals       " + path + b"\n")
 
 
 def test_submit_prints_the_id_and_nothing_else(fake_api, uvr):

@@ -96,19 +96,37 @@ def test_a_download_that_broke_off_is_begun_again(client, store, tmp_path):
     assert os.listdir(tmp_path) == ["vocals.wav"]
 
 
-def test_a_link_that_has_expired_is_asked_for_anew(client, api, store, tmp_path):
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 503])
+def test_an_answer_that_may_pass_is_followed_by_another_try(client, store, tmp_path, status):
+    link = store.on("/v.wav", in_turn(serve(b"not now", status), serve(VOCALS)))
+    assert client.download(with_stems(vocals=link), tmp_path)["vocals"].read_bytes() == VOCALS
+
+
+@pytest.mark.parametrize(("asked", "pause_s"), [("7", 7), ("3600", 15), ("0", 0.5), ("soon", 0.5)])
+def test_the_store_may_ask_for_a_pause_but_for_none_that_is_endless(api, store, tmp_path, asked, pause_s):
+    pauses_s: list[float] = []
+    busy = serve(b"not now", 429, headers=[("Retry-After", asked)])
+    link = store.on("/v.wav", in_turn(busy, serve(VOCALS)))
+    with UvrClient(api.url, "admin", "password", patience=impatient(pauses_s)) as client:
+        client.download(with_stems(vocals=link), tmp_path)
+    assert pauses_s == [pause_s]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 410])
+def test_a_link_that_has_expired_is_asked_for_anew(client, api, store, tmp_path, status):
     fresh = succeeded(vocals=store.on("/fresh.wav", serve(VOCALS)))
     api.add(fresh)
-    old = {**fresh, **succeeded(vocals=store.on("/old.wav", serve(b"expired", 403)))}
+    old = {**fresh, **succeeded(vocals=store.on("/old.wav", serve(b"expired", status)))}
     old["task_uuid"] = fresh["task_uuid"]
     files = client.download(Task.model_validate(old), tmp_path)
     assert files["vocals"].read_bytes() == VOCALS
 
 
-def test_a_link_that_is_refused_again_is_told(client, api, store, tmp_path):
-    refused = succeeded(vocals=store.on("/v.wav", serve(b"no", 403)))
+@pytest.mark.parametrize("status", [400, 401, 403, 410])
+def test_a_link_that_is_refused_again_is_told(client, api, store, tmp_path, status):
+    refused = succeeded(vocals=store.on("/v.wav", serve(b"no", status)))
     api.add(refused)
-    with pytest.raises(DownloadFailed, match="vocals: the store answers with status 403"):
+    with pytest.raises(DownloadFailed, match=f"vocals: the store answers with status {status}"):
         client.download(Task.model_validate(refused), tmp_path)
     assert len(store.requests()) == 2
     assert os.listdir(tmp_path) == []

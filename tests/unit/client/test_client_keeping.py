@@ -2,15 +2,20 @@
 
 import io
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
 import zipfile
 from uuid import uuid4
 
 import pytest
 
 from tests.support.client.fake_api import answer, problem, task
-from tests.support.client.impatient import impatient
+from tests.support.client.impatient import impatient, process
 from tests.support.http_server import serve
+from tests.support.paths import REPOSITORY
 from uvr_client import Conflict, DownloadFailed, NotFound, Unreachable, UvrClient
 
 pytestmark = pytest.mark.network
@@ -130,6 +135,47 @@ def test_the_command_names_the_archive_by_its_task(fake_api, uvr, tmp_path, monk
     result = uvr("archive", task_uuid, "--output", "b.zip", "--json")
     assert json.loads(result.stdout) == {"task_uuid": task_uuid, "file": "b.zip"}
     assert {path.name for path in tmp_path.glob("*.zip")} == {f"{task_uuid}.zip", "b.zip"}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["曲\u3000名", "a\u00a0b", "👩\u200d🎤", "a\tb\rc\x1b[1m", "a\nb", "caf\udce9", "a\u202eb", "[bold]"],
+)
+def test_the_printed_path_is_the_archives_own(fake_api, uvr, tmp_path, name):
+    task_uuid, target = str(uuid4()), tmp_path / f"{name}.zip"
+    fake_api.on(f"/tasks/{task_uuid}/archive.zip", serve(zipped(), 200, "application/zip"))
+    printed = uvr("archive", task_uuid, "--output", str(target)).stdout_bytes
+    assert printed == os.fsencode(target) + b"\n"
+    assert os.path.exists(printed[:-1])
+    as_json = json.loads(uvr("archive", task_uuid, "--output", str(target), "--json").stdout)
+    assert as_json["file"] == str(target)
+
+
+def test_a_shell_finds_the_archive_by_what_was_printed(fake_api, uvr_environment, tmp_path):
+    task_uuid = str(uuid4())
+    fake_api.on(f"/tasks/{task_uuid}/archive.zip", serve(zipped(), 200, "application/zip"))
+    script = 'file=$("$@") && test -s "$file"'
+    target = str(tmp_path / "曲\u3000caf\udce9.zip")
+    command = [sys.executable, "-m", "uvr_client", "archive", task_uuid, "--output", target]
+    found = subprocess.run(
+        ["sh", "-c", script, "sh", *command],
+        cwd=REPOSITORY / "client",
+        env=os.environ | uvr_environment,
+        timeout=60,
+    )
+    assert found.returncode == 0
+
+
+def test_on_a_terminal_a_path_controls_nothing(fake_api, uvr_environment, tmp_path):
+    task_uuid, target = str(uuid4()), tmp_path / "曲\u3000\x1b[1m\udce9.zip"
+    fake_api.on(f"/tasks/{task_uuid}/archive.zip", serve(zipped(), 200, "application/zip"))
+    terminal, standard_output = pty.openpty()
+    running = process(uvr_environment, "archive", task_uuid, "--output", str(target), stdout=standard_output)
+    os.close(standard_output)
+    shown = os.read(terminal, 1 << 16)
+    running.communicate(timeout=60)
+    os.close(terminal)
+    assert shown.decode() == f"{tmp_path}/曲\u3000\\x1b[1m\\udce9.zip\r\n"
 
 
 def test_usage_has_a_row_for_each_day_and_model(fake_api, uvr):

@@ -94,8 +94,24 @@ def test_a_time_that_is_none_is_shown_as_it_is():
     assert local_time(1e300) == "1e+300"
 
 
-def test_what_is_shown_controls_nothing():
-    assert printable("a\tb\x00\x7f\u200f\ud800 é") == r"a\tb\x00\x7f\u200f\ud800 é"
+@pytest.mark.parametrize(
+    "character",
+    [
+        *"\t\n\r\x00\x1b\x7f\x9b",  # controls
+        *"\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069",  # directions
+        *"\u2028\u2029\u00ad\u200b\u2060\ufeff\ud800\udce9",  # lines, invisible characters, surrogates
+    ],
+)
+def test_what_is_shown_controls_nothing(character):
+    shown = printable(f"a{character}é")
+    assert (shown.isprintable(), shown) == (True, f"a{character.encode('unicode_escape').decode()}é")
+
+
+@pytest.mark.parametrize(
+    "text", ["宇多田\u3000ヒカル", "Beyoncé\u00a0– Halo", "12\u202f000", "می\u200cخواهم", "👩\u200d🎤"]
+)
+def test_names_of_songs_are_shown_as_they_are_written(text):
+    assert printable(text) == text
 
 
 @pytest.mark.parametrize(

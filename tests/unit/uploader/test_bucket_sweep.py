@@ -107,6 +107,38 @@ def test_no_sweep_lets_go_of_more_than_so_many_and_the_next_one_finds_the_rest(l
     assert len(lab.expired) == 2
 
 
+class Waits:
+    """Notes the waits between sweeps, and ends after three."""
+
+    def __init__(self):
+        self.seconds: list[float] = []
+
+    def wait(self, seconds: float) -> bool:
+        self.seconds.append(seconds)
+        return len(self.seconds) > 3
+
+    def is_set(self) -> bool:
+        return False
+
+
+def test_while_results_are_left_the_next_sweep_comes_soon(lab, monkeypatch):
+    monkeypatch.setattr(bucket_sweep, "_MOST_AT_ONCE", 2)
+    lab.now_s = NOW_S + 11 * DAY_S
+    body = lab.bucket.bodies[f"out/{TASK_UUID}/1/manifest.json"]
+    for number in range(3):
+        lab.put(f"out/{UUID(int=number)}/1/manifest.json", body, 11 * DAY_S)
+    waits = Waits()
+
+    def expire(deletions):
+        for deletion in deletions:
+            lab.harness.work(record(deletion))
+        lab.expired.extend(deletions)
+
+    BucketSweep(lab.bucket, "out/", 10 * DAY_S, expire, lambda: lab.now_s).run(waits)
+    assert len(lab.expired) == 4
+    assert waits.seconds == [60.0, 300.0, 300.0, 3600.0]
+
+
 def test_traces_of_deleted_results_go_when_nobody_can_know_of_the_task_any_more(lab):
     tombstone = Tombstone(deleted_at=1764374400.123).to_bytes()
     old, young = f"out/{OTHER}/1/manifest.json", f"out/{UUID(int=10)}/1/manifest.json"

@@ -156,6 +156,47 @@ def test_all_earlier_runs_go_with_the_last(harness):
     assert bodies(harness).keys() == {MANIFEST, f"out/{TASK_UUID}/2/manifest.json"}
 
 
+OLD = f"old/{TASK_UUID}/"
+
+
+@pytest.mark.parametrize("run", [1, 2])
+def test_stems_under_an_earlier_prefix_are_deleted_where_their_link_says(harness, run):
+    harness.work_out(harness.staged())
+    harness.work_out(harness.staged(offset=6, run=2))
+    upload = UploadKeys("old/", "alice", UPLOAD.upload_id)
+    bodies(harness).update({upload.record: b"{}", upload.audio: b"x", upload.use(TASK_UUID): b""})
+    for key in [key for key in bodies(harness) if key.startswith("out/")]:
+        bodies(harness)[key.replace("out/", "old/", 1)] = bodies(harness).pop(key)
+    later = {key for key in bodies(harness) if key.startswith(f"{OLD}2/")} if run == 1 else set()
+    link = f"https://store.example/{OLD}{run}/vocals.wav"
+    wanted = record(deletion(run=run, stem_url=link, audio=f"upload:{UPLOAD.upload_id}"))
+    settled = harness.work(wanted)
+    assert [status.deleted_at is not None for status in settled.statuses] == ([True] * 2 if run == 2 else [])
+    runs = range(1, run + 1)
+    tombstones = {f"{prefix}{TASK_UUID}/{n}/manifest.json" for n in runs for prefix in ("old/", "out/")}
+    assert bodies(harness).keys() == tombstones | later
+    assert harness.work(wanted).done.messages == settled.done.messages
+
+
+def test_stems_in_another_bucket_are_not_said_to_be_deleted(harness):
+    link = f"https://elsewhere.example/{RUN}vocals.wav"
+    (only,) = harness.work_out(record(deletion(stem_url=link)))
+    assert only.statuses == []
+    (letter,) = only.letters
+    assert any(b"Give an uploader the S3 settings of that time" in value for _, value in letter.headers)
+    assert bodies(harness) == {}
+    harness.work_out(harness.staged())  # as the uploader with those settings finds it
+    again = harness.work(as_record(letter))
+    assert again.statuses[0].deleted_at
+    assert bodies(harness).keys() == {MANIFEST}
+
+
+def test_stems_that_a_rule_of_the_bucket_has_removed_are_deleted(harness):
+    settled = harness.work(record(deletion(stem_url=f"https://store.example/{RUN}vocals.wav")))
+    assert settled.statuses[0].deleted_at
+    assert bodies(harness).keys() == {MANIFEST}
+
+
 @pytest.mark.parametrize("marked", ["before", "meanwhile"])
 def test_an_upload_that_another_task_uses_stays(harness, marked):
     other = UPLOAD.use(UUID(int=8))

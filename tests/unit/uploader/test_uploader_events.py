@@ -1,5 +1,6 @@
 """What a receiver is told on the way, and which ends it is not told of."""
 
+from contextlib import ExitStack
 from uuid import uuid4
 
 import pytest
@@ -9,7 +10,7 @@ from common.outbound.guarded_session import OutboundNetwork
 from common.tasks.messages import HookEvent, State, Status
 from tests.support.http_server import CallbackReceiver, stall
 from tests.support.uploader.uploader_harness import UploaderHarness
-from uploader.hook_events import EventPlanner, EventSender
+from uploader.hook_events import Event, EventPlanner, EventSender
 
 RUN = uuid4()
 BOTH = (HookEvent.STARTED, HookEvent.PROGRESS)
@@ -68,6 +69,59 @@ def test_a_receiver_that_hangs_holds_up_no_other(receiver):
         **{"task_uuid": str(RUN), "status": "started", "timestamp": 1.0},
         **{"state": "separating", "progress": 0.1},
     }
+
+
+def event(user: str, number: int = 1, hook_url: str = "https://example.com/hook") -> Event:
+    return Event(hook_url, user, f"{user}.{number}", b"{}")
+
+
+def test_the_slow_receivers_of_one_user_hold_up_nobody_else(receiver):
+    with ExitStack() as stack:
+        hanging = [stack.enter_context(CallbackReceiver()) for _ in range(5)]
+        for one in hanging:
+            one.on("/hook", stall())
+        trusted = frozenset(parse_origin(one.origin) for one in (receiver, *hanging))
+        sender = EventSender(OutboundNetwork(AddressPolicy(frozenset({80}), trusted)), (), slots=4)
+        for number in range(100):
+            sender.put(event("mallory", number, hanging[number % 5].hook_url))
+        for number in range(4):
+            sender.put(event("alice", number, receiver.hook_url))
+        sender.start()
+        receiver.wait_for_callbacks(4)
+        sender.stop()
+
+
+@pytest.fixture
+def idle() -> EventSender:
+    """A sender whose threads are not started: the test takes what they would."""
+    return EventSender(OutboundNetwork(AddressPolicy(frozenset(), frozenset())), (), slots=4)
+
+
+def test_users_come_in_turn(idle):
+    for number in range(3):
+        idle.put(event("mallory", number, f"https://{number}.example.com/hook"))
+    idle.put(event("alice"))
+    idle.put(event("bob"))
+    taken = [idle._next() for _ in range(4)]
+    assert [one.user for one in taken] == ["mallory", "alice", "bob", "mallory"]
+    assert idle._first_free() is None, "two of four threads are a user's most"
+    idle._busy.discard(taken[0].receiver)
+    assert idle._first_free().user == "mallory"
+
+
+def test_where_too_many_wait_the_user_who_has_most_loses_the_oldest(idle):
+    idle.put(event("alice"))
+    for number in range(1500):
+        idle.put(event("mallory", number, f"https://{number}.example.com/hook"))
+    idle.put(event("bob"))
+    assert {user: len(waiting) for user, waiting in idle._waiting.items()} == {
+        "alice": 1,
+        "mallory": 998,
+        "bob": 1,
+    }
+    assert next(iter(idle._waiting["mallory"])) == "mallory.502"
+    taken = [idle._next() for _ in range(3)]
+    assert [one.webhook_id for one in taken] == ["alice.1", "mallory.502", "bob.1"]
 
 
 @pytest.mark.parametrize("kind", ["success", "failed"])

@@ -106,6 +106,21 @@ def test_what_moved_to_another_address_is_found_there():
     assert new.expires_at is None
 
 
+@pytest.mark.parametrize("public", [None, "cdn.example.com", "https://cdn.example.com/uvr/"])
+@pytest.mark.parametrize("style", ["path", "virtual"])
+@pytest.mark.parametrize("prefix", ["", "old/", "a b/c/"])
+def test_the_prefix_of_that_time_is_told_by_a_link(prefix, style, public):
+    settings = ApiSettings(**STORE | {"s3_addressing_style": style, "s3_public_domain": public})
+    maker = LinkMaker(settings)
+    url = maker.url(f"{prefix}{TASK_UUID}/1/vocals.wav").url
+    assert maker.prefix(url, TASK_UUID) == prefix
+    assert maker.prefix(url, UUID(int=2)) is None
+    other = LinkMaker(
+        settings.model_copy(update={"s3_bucket_name": "others", "s3_public_domain": "x.example"})
+    )
+    assert other.prefix(url, TASK_UUID) is None
+
+
 def test_what_is_in_another_bucket_keeps_its_links():
     elsewhere = callback_of("vocals", s3_bucket_name="another", s3_addressing_style="path")
     assert ResultLinks(ApiSettings(**STORE)).renewed(elsewhere) is elsewhere

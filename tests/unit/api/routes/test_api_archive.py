@@ -68,6 +68,17 @@ def get(client: ApiClient, user=ALICE, path: str = PATH) -> Answer:
     return client.request("GET", path, user)
 
 
+def test_stems_under_an_earlier_prefix_come_too(client, reader):
+    reader.objects = {f"old/{key}": body for key, body in reader.objects.items()}
+    status = succeeded()
+    stems = {
+        name: stem.model_copy(update={"url": f"https://s.example/bucket/old/{KEYS[name]}?X=1"})
+        for name, stem in status.result.stems.items()
+    }
+    client.view.tell(status.model_copy(update={"result": status.result.model_copy(update={"stems": stems})}))
+    assert get(client).status == 200
+
+
 def test_all_stems_come_in_one_file_with_names_for_people(client):
     client.view.tell(succeeded())
     answer = get(client)

@@ -17,6 +17,7 @@ from common.tasks.messages import (
     DeliveryAttempt,
     State,
     Status,
+    Task,
     TaskBatch,
     WorkerSeen,
     decode_batch,
@@ -26,6 +27,7 @@ from common.tasks.messages import (
 )
 from tests.support.api.api_client import ApiClient, basic
 from tests.support.api.memory_uploads import memory_gate
+from tests.support.api.stored_view import StoredView
 from tests.support.memory_s3 import MemoryS3
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
@@ -177,6 +179,19 @@ def test_a_batch_needs_room_for_all_its_songs(three_users):
     refused = post(client, {"items": SONGS})
     assert (refused.status, refused.json()["error_code"]) == (429, "too_many_queued_by_user")
     assert post(client, {"items": SONGS[:2]}).status == 200
+
+
+@pytest.mark.parametrize("trouble", ["the ends come late", "the view is behind"])
+def test_what_may_be_a_repeat_is_not_refused_for_lack_of_room(three_users, trouble):
+    view = StoredView(caught_up=trouble != "the view is behind")
+    client = ApiClient(view=view, basic_auth_users_file=three_users, max_queued_tasks=2)
+    view.tell(*(of_task(Task(task_uuid=uuid4(), audio="a", submitted_at=1.0, user="bob")) for _ in range(2)))
+    view.ends.away = True
+    assert post(client, {"items": SONGS}, Idempotency_Key="order-1").status == 200
+    assert len(client.together.transactions) == 1
+    view.ends.away = False
+    if view.is_current:
+        assert post(client, {"items": SONGS}, Idempotency_Key="order-2").status == 429
 
 
 def test_a_choice_that_nobody_has_names_its_item(client, monkeypatch):

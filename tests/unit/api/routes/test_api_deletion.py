@@ -5,7 +5,7 @@ from uuid import UUID
 import pytest
 
 from api.view.merge import of_task
-from common.tasks.messages import Deletion, State, Status, Task
+from common.tasks.messages import Deletion, PublishedStem, State, Status, SuccessCallback, Task
 from tests.support.api.api_client import Answer, ApiClient, MemoryPublisher, basic
 
 ALICE, BOB, ROOT = (basic(name, "password") for name in ("alice", "bob", "root"))
@@ -65,6 +65,15 @@ def test_a_deletion_is_asked_for_with_all_that_is_to_stay(client):
         state=State.SUCCEEDED,
         times={State.QUEUED: 1.0, State.SUCCEEDED: 9.0},
     )
+
+
+def test_a_deletion_says_where_the_stems_are(client):
+    url = f"https://store.example/old/{TASK_UUID}/1/vocals.wav?X-Amz-Signature=x"
+    stems = {"vocals": PublishedStem(url=url, sha256="a", bytes=4, duration_s=1)}
+    result = SuccessCallback(task_uuid=TASK_UUID, timestamp=9.0, stems=stems, model="m", device="cpu")
+    client.view.tell(ended(result=result))
+    assert delete(client).status == 202
+    assert client.publisher.deletions[0].stem_url == url
 
 
 @pytest.mark.parametrize("state", [state for state in State if not state.is_final])

@@ -144,7 +144,8 @@ def test_tasks_are_found_by_words_of_their_names_and_addresses(client):
 @pytest.mark.parametrize(
     "query",
     ["limit=0", "limit=201", "limit=x", "state=lost", "cursor=x", "cursor=%F0%9F%8E%B5", "cursor=",
-     "submitted_since=nan", "label=", f"label={201 * 'x'}", f"search={201 * 'x'}", "submitted_before=inf"],
+     "submitted_since=nan", "label=", f"label={201 * 'x'}", f"search={201 * 'x'}",
+     f"search={17 * 'x+'}", "submitted_before=inf"],
 )  # fmt: skip
 def test_a_parameter_that_is_wrong_is_named(client, query):
     answer = ask(client, f"/tasks?{query}")

@@ -1,11 +1,14 @@
 """Of a submission that was not queued for certain no song stays, and no mark at an upload."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ConnectTimeoutError
 
 from api.view.merge import of_task
 from common.storage.bucket import Bucket
@@ -154,6 +157,45 @@ def test_a_batch_with_a_song_that_cannot_be_had_keeps_none_of_the_others(desk, w
     )
     assert desk.client.together.transactions == []
     assert desk.marks(good) == 0
+
+
+def test_no_further_upload_is_asked_for_once_the_store_is_away(desk):
+    uploads = [desk.uploaded() for _ in range(40)]
+    asked = []
+
+    def fail(operation: str, key: str) -> Exception | None:
+        asked.append(key)
+        return ConnectTimeoutError(endpoint_url="http://store.example") if len(asked) > 20 else None
+
+    desk.s3.fail = fail
+    answer = desk.batch(*uploads)
+    assert (answer.status, answer.json()["error_code"]) == (503, "store_unavailable")
+    # Two were under way when the store went away. One more is tried to take the marks back.
+    assert len(asked) <= 20 + 2 + 2
+    desk.s3.fail = lambda operation, key: None
+    assert desk.batch(*uploads).status == 200
+
+
+def test_a_batch_leaves_threads_to_others():
+    s3, go_on, begun = MemoryS3(), threading.Event(), []
+
+    def stand_still(store) -> int:
+        begun.append(store)
+        go_on.wait(60)
+        return len(begun)
+
+    async def scenario() -> tuple[str, int]:
+        with closing(memory_gate(s3)) as gate:
+            batches = [asyncio.create_task(gate.run_all([stand_still] * 100)) for _ in range(2)]
+            while len(begun) < 4:
+                await asyncio.sleep(0)
+            answer = await gate.run(lambda store: "answered")
+            count = len(begun)
+            go_on.set()
+            await asyncio.gather(*batches)
+        return answer, count
+
+    assert asyncio.run(scenario()) == ("answered", 4)
 
 
 def test_a_mark_that_cannot_be_taken_back_changes_no_answer(desk, caplog):

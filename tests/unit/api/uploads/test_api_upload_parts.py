@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -105,3 +106,18 @@ def test_the_parts_are_the_song_and_few(size_bytes):
     assert len({*sizes[:-1]}) == 1
     assert sizes[-1] <= sizes[0]
     assert part_sizes(64 * MIB - 1) == ()
+
+
+@pytest.mark.parametrize("size_bytes", [5, 3 * MIB + 5], ids=["whole", "parts"])
+@pytest.mark.parametrize(
+    ("urls_s", "kept_s", "expected_s"), [(300, 86_400, 300), (604_800, 900, 900), (86_400, 86_400, 86_400)]
+)
+def test_the_end_of_the_addresses_is_told(desk, size_bytes, urls_s, kept_s, expected_s):
+    settings = {"s3_url_expires_s": urls_s, "upload_retention_s": kept_s}
+    with closing(memory_gate(desk.s3, **settings)) as gate:
+        desk.client = ApiClient(uploads=gate, **BUCKET, **settings)
+        begun = desk.call("POST", "", {"filename": "a.wav", "bytes": size_bytes}).json()
+    signed = parse_qs(urlsplit(begun["url"] if "url" in begun else begun["parts"][0]["url"]).query)
+    assert signed["X-Amz-Expires"] == [str(expected_s)]
+    assert begun["url_expires_at"] == int(begun["created_at"]) + expected_s
+    assert begun["url_expires_at"] <= begun["expires_at"]

@@ -5,7 +5,8 @@ from uuid import UUID
 import pytest
 
 from api.view.backlog import Backlog, Queued
-from api.view.reader import Query, Reader
+from api.view.query import Query
+from api.view.reader import Reader
 from api.view.store import Batch, Store
 from common.tasks.messages import State, Status
 

@@ -12,8 +12,9 @@ from kafka.errors import KafkaConnectionError
 
 from api.view.changes import Changes
 from api.view.feed import _LONG_REST_S, _MANY_RECORDS, _REST_S, Feed
+from api.view.query import Query
 from api.view.read_position import ReadPosition
-from api.view.reader import Query, Reader
+from api.view.reader import Reader
 from api.view.store import Store
 from api.view.workers import AnnouncedWorkers
 from common.kafka import lanes

@@ -2,13 +2,15 @@
 
 import sqlite3
 import time
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from kafka import TopicPartition
 
 from api.view import statistics
-from api.view.reader import Position, Query, Reader
+from api.view.query import Position, Query
+from api.view.reader import Reader
 from api.view.store import _ASKED_AT_ONCE, Batch, Store
 from common.tasks.messages import DeliveryAttempt, State, Status
 
@@ -54,6 +56,19 @@ def test_a_store_that_is_opened_again_is_where_it_was(store, path):
     assert store.offsets() == offsets
     assert Reader(path).find(UUID(int=1)) == status(1)
     assert Reader(path).deliveries(UUID(int=1)) == [delivery(1)]
+
+
+@pytest.mark.parametrize("name", ["a #?%41", "c#", "what?", "100%25", "50%", "my music", "ä", "a&mode=rw"])
+def test_the_file_may_lie_in_a_directory_of_any_name(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    for path in (tmp_path / name / "view #1.sqlite3", Path(name) / "view?.sqlite3"):
+        store, reader = Store(path), Reader(path)
+        store.open("here")
+        store.apply(Batch([status(1)]))
+        assert reader.find(UUID(int=1)) == status(1)
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.select("DELETE FROM tasks")
+        store.close()
 
 
 def test_nobody_else_can_read_the_file(store, path):

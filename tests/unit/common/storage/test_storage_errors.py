@@ -19,9 +19,37 @@ FOR_THE_OPERATOR = [
     ("TokenRefreshRequired", 400),
     ("NoSuchBucket", 404),
     ("QuotaExceeded", 403),
+    ("XMinioAdminBucketQuotaExceeded", 400),
+    ("KMS.DisabledException", 400),
+    ("KMS.KMSInvalidStateException", 400),
+    ("KMS.NotFoundException", 400),
+    ("AccountProblem", 403),
+    ("AllAccessDisabled", 403),
+    ("NotSignedUp", 403),
+    ("PermanentRedirect", 301),
 ]
-PASSING = [("SlowDown", 503), ("InternalError", 500), ("XMinioStorageFull", 507), ("Unknown", 429)]
-FOR_GOOD = [("AccessDenied", 403), ("EntityTooLarge", 400), ("InvalidRequest", 400)]
+PASSING = [
+    ("SlowDown", 503),
+    ("InternalError", 500),
+    ("XMinioStorageFull", 507),
+    ("Unknown", 429),
+    ("Throttling", 400),
+    ("BadDigest", 400),
+    ("NoSuchUpload", 404),
+    ("OperationAborted", 409),
+]
+# Nobody can list all codes of all stores. HEAD has a status alone.
+UNHEARD_OF = [
+    (code, status) for code in ("MadeUpByAStore", "unknown", "403") for status in (400, 403, 409, 0)
+]
+FOR_GOOD = [
+    ("AccessDenied", 403),
+    ("EntityTooLarge", 400),
+    ("InvalidRequest", 400),
+    ("InvalidArgument", 400),
+    ("KeyTooLongError", 400),
+    ("NoSuchKey", 404),
+]
 
 
 def job_error(code: str, status: int) -> JobError:
@@ -32,7 +60,7 @@ def job_error(code: str, status: int) -> JobError:
     return caught.value
 
 
-@pytest.mark.parametrize(("code", "status"), FOR_THE_OPERATOR + PASSING)
+@pytest.mark.parametrize(("code", "status"), FOR_THE_OPERATOR + PASSING + UNHEARD_OF)
 def test_what_passes_or_an_operator_can_mend_is_tried_again(code, status):
     assert isinstance(job_error(code, status), TransientError)
 

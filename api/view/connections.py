@@ -1,0 +1,64 @@
+"""Opens the view's file for reading: each thread has its own connection, and never waits for the writer."""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from api.view.tables import Row
+
+# SQLite's steps from one look at the clock to the next: less than 10 ms.
+_STEPS = 10_000
+
+
+class TooMuchToRead(Exception):
+    """A question was stopped, because it had not read everything within its time."""
+
+
+class Connections:
+    """Reads the file, in several threads at once. Methods raise sqlite3.Error while there is no file."""
+
+    def __init__(self, path: Path):
+        # As a URI, because that alone opens a file for reading only: its path may have `#`, `?` or `%`.
+        self._uri = f"{path.absolute().as_uri()}?mode=ro"
+        self._threads = threading.local()
+        self._generation = 0
+
+    def reopen(self) -> None:
+        """Let every thread open the file again, because it is a new one."""
+        self._generation += 1
+
+    @property
+    def generation(self) -> int:
+        """The number of the file that this thread has open, counted from the first."""
+        opened: int = self._threads.generation
+        return opened
+
+    @contextmanager
+    def stopped_after(self, limit_s: float) -> Iterator[None]:
+        """Stop what this thread reads meanwhile once `limit_s` are over. Raise TooMuchToRead."""
+        connection, ends_at = self._opened(), time.monotonic() + limit_s
+        connection.set_progress_handler(lambda: time.monotonic() >= ends_at, _STEPS)
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise TooMuchToRead(f"it was stopped after {limit_s:g} s") from None
+            raise
+        finally:
+            connection.set_progress_handler(None, 0)
+
+    def rows(self, sql: str, values: Row) -> list[Row]:
+        rows: list[Row] = self._opened().execute(sql, values).fetchall()
+        return rows
+
+    def _opened(self) -> sqlite3.Connection:
+        mine = self._threads
+        if getattr(mine, "generation", None) != self._generation:
+            # The number first: a file that is replaced meanwhile must be opened once more.
+            mine.generation = self._generation
+            mine.connection = sqlite3.connect(self._uri, uri=True)
+        connection: sqlite3.Connection = mine.connection
+        return connection

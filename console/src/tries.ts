@@ -1,0 +1,58 @@
+/** Sends a song again while the API is away, starts or has no room. */
+import { paused } from "./pause.ts";
+import { isAway, isUnanswered, ProblemError } from "./problem.ts";
+
+const RETRY_MS = 3000;
+const MOST_BROKEN = 3;
+// An API that has no room says when to ask again. It may err, and a proxy in front of it as well.
+const LEAST_FULL_S = 3;
+const MOST_FULL_S = 3600;
+const UNSAID_FULL_S = 30;
+
+/** Why a song waits. Where the API has no room, `words` are its own, and `until_s` is in seconds since the epoch. */
+export interface Wait { words: string; until_s?: number }
+
+interface Way {
+  stop: AbortSignal;
+  /** Hears why the song waits; undefined once it is sent again. */
+  tell: (wait?: Wait) => void;
+  /** Whether the API answers another question. */
+  isThere: () => Promise<boolean>;
+  pause?: typeof paused;
+}
+
+/** The caller's key makes one task of all that arrive. Throws what no repetition can mend, and the reason of `stop`. */
+export async function untilTaken(send: () => Promise<unknown>, { stop, tell, isThere, pause = paused }: Way): Promise<void> {
+  let broken = 0;
+  for (;;) {
+    stop.throwIfAborted();
+    try {
+      await send();
+      return;
+    } catch (error) {
+      const full_s = untilRoom_s(error);
+      if (full_s === undefined && !isAway(error)) throw error;
+      // An API that is there and breaks off refuses what is sent, such as a file that is too large for its proxy.
+      if (isUnanswered(error) && (await isThere())) broken++;
+      if (broken === MOST_BROKEN) throw error;
+      tell(full_s === undefined ? { words: "" } : { words: wordsOf(error), until_s: Date.now() / 1000 + full_s });
+      await pause(full_s === undefined ? RETRY_MS : 1000 * full_s, stop);
+      tell();
+    }
+  }
+}
+
+/** Whether a song that failed so may be taken when its user sends it again. */
+export function mayPass(error: unknown): boolean {
+  if (!(error instanceof ProblemError)) return false;
+  return error.status === 0 || error.status === 408 || (error.status >= 500 && error.status !== 501);
+}
+
+/** Returns the seconds until a song is sent again for which there is no room; undefined where that is not the problem. */
+function untilRoom_s(error: unknown): number | undefined {
+  if (!(error instanceof ProblemError) || error.status !== 429) return undefined;
+  return Math.min(Math.max(error.retryAfter_s ?? UNSAID_FULL_S, LEAST_FULL_S), MOST_FULL_S);
+}
+
+/** Returns the error's words without the full stop, for a sentence that goes on. */
+const wordsOf = (error: unknown) => (error as Error).message.replace(/\.$/, "");
