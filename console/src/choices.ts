@@ -93,16 +93,24 @@ export function timeOf(seconds: number): string {
 
 export type Time = "start_s" | "duration_s";
 
-/** The texts of a form that are no times, and how often sending was refused for them. */
-export interface Unread { texts: Partial<Record<Time, string>>; refusals: number }
+/**
+ * The texts of a form that are no times, how often sending was refused for them, and the field that was asked for the last
+ * time. Typing changes neither of the two, so that the focus stays where it is.
+ */
+export interface Unread { texts: Partial<Record<Time, string>>; refusals: number; asked?: Time }
 
 export const ALL_READ: Unread = { texts: {}, refusals: 0 };
 
 /** Returns what cannot be read once a field has this text. An empty field has nothing to read. */
-export function afterTyping({ texts, refusals }: Unread, field: Time, text: string): Unread {
-  const { [field]: _, ...others } = texts;
-  if (text.trim() && secondsOf(text) === undefined) return { texts: { ...others, [field]: text }, refusals };
-  return Object.keys(others).length ? { texts: others, refusals } : ALL_READ;
+export function afterTyping(unread: Unread, field: Time, text: string): Unread {
+  const { [field]: _, ...others } = unread.texts;
+  if (text.trim() && secondsOf(text) === undefined) return { ...unread, texts: { ...others, [field]: text } };
+  return Object.keys(others).length ? { ...unread, texts: others } : ALL_READ;
+}
+
+/** Returns what cannot be read once sending was refused for it: the user is asked for the first such field. */
+export function afterRefusal(unread: Unread): Unread {
+  return { ...unread, refusals: unread.refusals + 1, asked: firstUnread(unread) };
 }
 
 /** Returns the first field of the form that cannot be read. */

@@ -183,7 +183,7 @@ function Part({ chosen, change, unread, changeUnread }: PartProps) {
       value={chosen[name]}
       unread={unread.texts[name]}
       problem={isRefused ? PROBLEM : undefined}
-      asked={name === wrong ? unread.refusals : 0}
+      asked={name === unread.asked ? unread.refusals : 0}
       type={(text) => {
         change({ ...chosen, [name]: secondsOf(text) });
         changeUnread(afterTyping(unread, name, text));

@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { useEarlier, type Earlier } from "./again";
 import * as api from "./api";
 import { ChoiceFields } from "./choice_fields";
-import { ALL_READ, firstUnread, type Submission } from "./choices";
+import { afterRefusal, ALL_READ, firstUnread, type Submission } from "./choices";
 import { checkReadable } from "./dropped";
 import { useDropping } from "./dropping";
 import { Icon } from "./icons";
@@ -39,7 +39,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
     return () => {
       setChosen(chosen);
       setAddress(address);
-      setUnread(unread);
+      setUnread({ ...unread, refusals: 0 }); // asks for no field again
     };
   }, [earlier]);
 
@@ -51,7 +51,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
   /** Whether nothing can be sent, because what the form says is not understood. The user is told. */
   const isRefused = () => {
     if (!firstUnread(unread)) return false;
-    setUnread({ ...unread, refusals: unread.refusals + 1 });
+    setUnread(afterRefusal(unread));
     return true;
   };
   const submitFiles = (files: FileList) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import {
-  afterTyping, ALL_READ, bodyOf, changedOutput, fieldsOf, firstUnread, secondsOf, submissionOf, timeOf, withoutEmpty,
+  afterRefusal, afterTyping, ALL_READ, bodyOf, changedOutput, fieldsOf, firstUnread, secondsOf, submissionOf, timeOf, withoutEmpty,
 } from "../src/choices.ts";
 
 test("what a format does not have is left out when the format changes", () => {
@@ -49,6 +49,17 @@ test("a text that is no time is kept until it is mended or taken away", () => {
   assert.deepEqual([half, firstUnread(half)], [{ texts: { duration_s: "90s" }, refusals: 1 }, "duration_s"]);
   for (const text of ["1:30", "", " "]) assert.equal(afterTyping(half, "duration_s", text), ALL_READ);
   assert.equal(firstUnread(ALL_READ), undefined);
+});
+
+test("a refusal asks for the first field that cannot be read, and typing asks for none", () => {
+  const refused = afterRefusal(afterTyping(afterTyping(ALL_READ, "duration_s", "90s"), "start_s", "0:75"));
+  assert.deepEqual([refused.refusals, refused.asked], [1, "start_s"]);
+  for (const [field, text] of [["start_s", "1"], ["start_s", "x"], ["duration_s", "1"], ["duration_s", "x"]] as const) {
+    const { refusals, asked } = afterTyping(refused, field, text);
+    assert.deepEqual([refusals, asked], [1, "start_s"], `${field} ${text}`);
+  }
+  const again = afterRefusal(afterTyping(refused, "start_s", "1"));
+  assert.deepEqual([again.refusals, again.asked], [2, "duration_s"]);
 });
 
 test("the form is filled with what an earlier task has chosen", () => {

@@ -101,6 +101,13 @@ def drop(tab: Tab, selector: str, files: tuple[Path, ...] = (), **items: str) ->
         tab.browser.call("Input.dispatchDragEvent", tab.session, type=kind, x=x, y=y, data=data)
 
 
+def drawn(tab: Tab) -> None:
+    """Waits until the page has drawn what has changed, and has run the effects of that."""
+    frame = "new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)))"
+    for _ in range(2):
+        tab.run(frame)
+
+
 def address(tab: Tab) -> str:
     return tab.run("document.querySelector('#link').value")
 
@@ -207,6 +214,28 @@ def test_a_folder_and_a_file_that_is_gone_are_told_and_songs_beside_them_are_sen
     rows = [row.partition(" Choose")[0] for row in problem_rows(tab)]
     assert rows == [f"{name} {why}" for name in names]
     assert findings(tab) == []
+
+
+@pytest.mark.parametrize("first, other", [(_BEGIN, _LENGTH), (_LENGTH, _BEGIN)])
+def test_who_types_a_time_stays_in_its_field_while_the_other_one_is_refused(chrome, api, first, other):
+    tab = signed_in(chrome, api)
+    tab.click(".choices summary")
+    seen(tab, "Sample rate")
+    fill(tab, _BEGIN, "abc")
+    fill(tab, _LENGTH, "xyz")
+    tab.type("#link", _LINK)
+    tab.press("Enter")
+    is_focused = f"document.activeElement === document.querySelector({_BEGIN!r})"
+    wait_for(lambda: tab.run(is_focused), PATIENCE_S, "the focus on the first refused field")
+    # On its way each text can be read for a while, and cannot for another.
+    texts = {first: "1:30", other: "2:05"}
+    for field, text in texts.items():
+        tab.run(f"document.querySelector({field!r}).select()")
+        for key in text:
+            tab.browser.call("Input.insertText", tab.session, text=key)
+            drawn(tab)
+    assert {field: tab.run(f"document.querySelector({field!r}).value") for field in texts} == texts
+    assert "Nothing was sent" not in tab.text
 
 
 @pytest.mark.parametrize("field", [_BEGIN, _LENGTH])
