@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import * as api from "./api";
 import { Unreadable } from "./dropped";
 import { momentAfter } from "./format";
+import { unlessStopped } from "./pause";
 import { useSpeech, type Speech } from "./texts";
 import { mayPass, untilTaken, type Wait } from "./tries";
 import { wordsOf } from "./words";
@@ -56,7 +57,7 @@ export function useSending(user: string, submitted: () => void, stopped: (names:
       return one.send(key, (part) => change(key, { part }), stop.signal);
     };
     try {
-      await Promise.race([turn, untilStopped(stop.signal)]);
+      await unlessStopped(turn, stop.signal);
       await untilTaken(send, { stop: stop.signal, tell: (wait) => change(key, { wait }), isThere });
       onWay.current.delete(one);
       setSaid(t("queued", { name }));
@@ -95,11 +96,6 @@ export function useSending(user: string, submitted: () => void, stopped: (names:
 function failure(error: unknown, name: string, t: Speech["t"]): string {
   if (error instanceof Unreadable) return t("unreadable", { name });
   return `${name}: ${api.isUnanswered(error) ? t("brokeOff") : wordsOf(error, t)}`;
-}
-
-/** Rejects once the song is stopped, which may be long before its turn. */
-function untilStopped(stop: AbortSignal): Promise<never> {
-  return new Promise((_, reject) => stop.addEventListener("abort", () => reject(stop.reason), { once: true }));
 }
 
 /** Has the browser ask before the page is left, until the returned function is called. */

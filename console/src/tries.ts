@@ -1,5 +1,5 @@
 /** Sends a song again while the API is away, starts or has no room. */
-import { paused } from "./pause.ts";
+import { paused, unlessStopped } from "./pause.ts";
 import { isAway, isUnanswered, ProblemError } from "./problem.ts";
 
 const RETRY_MS = 3000;
@@ -27,13 +27,13 @@ export async function untilTaken(send: () => Promise<unknown>, { stop, tell, isT
   for (;;) {
     stop.throwIfAborted();
     try {
-      await send();
+      await unlessStopped(send(), stop);
       return;
     } catch (error) {
       const full_s = untilRoom_s(error);
       if (full_s === undefined && !isAway(error)) throw error;
       // An API that is there and breaks off refuses what is sent, such as a file that is too large for its proxy.
-      if (isUnanswered(error) && (await isThere())) broken++;
+      if (isUnanswered(error) && (await unlessStopped(isThere(), stop))) broken++;
       if (broken === MOST_BROKEN) throw error;
       tell(full_s === undefined ? { words: "" } : { words: wordsOf(error), until_s: Date.now() / 1000 + full_s });
       await pause(full_s === undefined ? RETRY_MS : 1000 * full_s, stop);

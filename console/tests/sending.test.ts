@@ -111,6 +111,16 @@ test("who stops a song that waits is obeyed at once", async () => {
   }
 });
 
+test("who stops a song is obeyed at once also where no answer ever comes", async () => {
+  const hangs = () => new Promise<never>(() => {});
+  const ways = [[hangs, hangs], [() => Promise.reject(lost), hangs]] as const;
+  for (const [send, isThere] of ways) {
+    const stop = new AbortController();
+    setTimeout(() => stop.abort());
+    await assert.rejects(untilTaken(send, { stop: stop.signal, tell() {}, isThere }), { name: "AbortError" });
+  }
+});
+
 test("a song is sent again by a click only where that may help", () => {
   const again = (status: number) => mayPass(new api.ProblemError(status, ""));
   assert.deepEqual([0, 408, 500, 503].map(again), Array(4).fill(true));
