@@ -175,7 +175,8 @@ ANSWERS: Answers = {
     ),
     413: problem_answer(
         413,
-        "The body is larger than MAX_BODY_BYTES, or the song than MAX_AUDIO_BYTES (`too_large`)",
+        "The body is larger than MAX_BODY_BYTES, or the song than MAX_AUDIO_BYTES or "
+        "MAX_UPLOAD_BYTES_PER_USER (`too_large`)",
         "The body is larger than 65536 bytes, the limit by MAX_BODY_BYTES",
     ),
     415: problem_answer(415, "The body is a bare file: it must be JSON, or a form with the file", NOT_JSON),

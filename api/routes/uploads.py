@@ -90,7 +90,8 @@ _WITH_BODY: Answers = _COMMON | {
     ),
     413: problem_answer(
         413,
-        "The song is larger than MAX_AUDIO_BYTES (`too_large`), or the body than MAX_BODY_BYTES",
+        "The song is larger than MAX_AUDIO_BYTES or MAX_UPLOAD_BYTES_PER_USER (`too_large`), "
+        "or the body than MAX_BODY_BYTES",
         "The song is larger than 2147483648 bytes, the limit by MAX_AUDIO_BYTES",
         error_code=UploadErrorCode.TOO_LARGE,
     ),

@@ -7,10 +7,11 @@ from api.problems import ProblemError
 from api.uploads.models import UploadErrorCode
 
 
-def too_large(max_bytes: int) -> ProblemError:
+def too_large(max_bytes: int, limit: str = "MAX_AUDIO_BYTES") -> ProblemError:
+    """The problem of a song that is larger than the setting `limit` allows for any."""
     return ProblemError(
         413,
-        f"The song is larger than {max_bytes} bytes, the limit by MAX_AUDIO_BYTES",
+        f"The song is larger than {max_bytes} bytes, the limit by {limit}",
         error_code=UploadErrorCode.TOO_LARGE,
     )
 

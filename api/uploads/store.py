@@ -128,6 +128,8 @@ class UploadStore:
         most = self._settings.max_upload_bytes_per_user
         if not most:
             return
+        if more_bytes > most:  # no deletion would help
+            raise refusals.too_large(most, "MAX_UPLOAD_BYTES_PER_USER")
         usage = Usage()
         for found in self.bucket.objects(uploads_of(self.uploads.prefix, user)):
             usage.add(found.key, found.size_bytes)

@@ -335,6 +335,10 @@ def test_what_a_user_may_hold_is_limited(s3_store, tmp_path):
         assert error_of(refused) == (429, "too_many_uploaded_bytes")
         assert error_of(desk.form(b"x" * (MIB + 1))) == (429, "too_many_uploaded_bytes")
         assert desk.form(SONG).status_code == 200
+        never = desk.call("POST", "/uploads", json={"filename": "a", "bytes": 3 * MIB + 1})
+        assert error_of(never) == (413, "too_large")
+        assert "MAX_UPLOAD_BYTES_PER_USER" in never.text
+        assert error_of(desk.form(b"x" * (3 * MIB + 1))) == (413, "too_large")
 
 
 @pytest.mark.slow
