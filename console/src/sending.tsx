@@ -16,6 +16,8 @@ export interface Sending {
   /** Makes one task of all that arrives with it. */
   key: string;
   name: string;
+  /** The size of the song's file; 0 for a link. */
+  bytes: number;
   part: number;
   wait?: Wait;
   problem: string;
@@ -50,7 +52,7 @@ export function useSending(user: string, submitted: () => void, stopped: (names:
   const dismiss = (key: string) => setSending((all) => all.filter((one) => one.key !== key));
 
   const run = async (one: Sending, turn: Promise<unknown>) => {
-    const { key, name, stop } = one;
+    const { key, name, bytes, stop } = one;
     const send = async () => {
       await api.checkUser(user);
       stop.signal.throwIfAborted();
@@ -58,7 +60,7 @@ export function useSending(user: string, submitted: () => void, stopped: (names:
     };
     try {
       await unlessStopped(turn, stop.signal);
-      await untilTaken(send, { stop: stop.signal, tell: (wait) => change(key, { wait }), isThere });
+      await untilTaken(send, { bytes, stop: stop.signal, tell: (wait) => change(key, { wait }), isThere });
       onWay.current.delete(one);
       setSaid(t("queued", { name }));
       dismiss(key);
@@ -72,8 +74,8 @@ export function useSending(user: string, submitted: () => void, stopped: (names:
       change(key, { problem, mayPass: isStopped || mayPass(error) });
     }
   };
-  const start = (name: string, send: Send, key: string) => {
-    const one: Sending = { key, name, part: 0, problem: "", mayPass: false, stop: new AbortController(), send };
+  const start = (name: string, bytes: number, send: Send, key: string) => {
+    const one: Sending = { key, name, bytes, part: 0, problem: "", mayPass: false, stop: new AbortController(), send };
     onWay.current.add(one);
     // One at a time: several at once would take as long, and all of them would be late.
     const before = turn.current;
@@ -81,13 +83,13 @@ export function useSending(user: string, submitted: () => void, stopped: (names:
     turn.current = before.then(() => done);
     return one;
   };
-  const submit = (name: string, send: Send) => {
-    const one = start(name, send, api.newKey());
+  const submit = (name: string, bytes: number, send: Send) => {
+    const one = start(name, bytes, send, api.newKey());
     setSending((all) => [...all, one]);
   };
   /** Sends with the key of before, as the song may have arrived after all. */
-  const again = ({ name, send, key }: Sending) => {
-    const one = start(name, send, key);
+  const again = ({ name, bytes, send, key }: Sending) => {
+    const one = start(name, bytes, send, key);
     setSending((all) => all.map((other) => (other.key === key ? one : other)));
   };
   return { sending, said, submit, again, dismiss };

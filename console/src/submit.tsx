@@ -57,7 +57,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
   const submitFiles = (files: FileList) => {
     if (!files.length || isRefused()) return;
     for (const file of files)
-      submit(file.name, async (key, progress, stop) => {
+      submit(file.name, file.size, async (key, progress, stop) => {
         await checkReadable(file);
         return api.submitFile(file, chosen, key, progress, stop);
       });
@@ -65,7 +65,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
   };
   const submitAddress = (name: string, audio: string) => {
     if (isRefused()) return false;
-    submit(name, (key, _progress, stop) => api.submitLink(audio, chosen, key, stop));
+    submit(name, 0, (key, _progress, stop) => api.submitLink(audio, chosen, key, stop));
     leave();
     return true;
   };
@@ -79,7 +79,7 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
     const name = demo.label || demo.url;
     // A second click comes before the list shows the song.
     if (sending.some((one) => one.name === name && !one.problem)) return;
-    submit(name, (key, _progress, stop) => api.submitLink(demo.url, { label: demo.label || undefined }, key, stop));
+    submit(name, 0, (key, _progress, stop) => api.submitLink(demo.url, { label: demo.label || undefined }, key, stop));
   }, [demos]);
 
   return (

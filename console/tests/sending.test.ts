@@ -68,7 +68,7 @@ test("an answer without room says when to ask again, in seconds or as a date", a
 });
 
 /** Sends with these outcomes, one after the other; the last one is success. Returns the waits. */
-async function taken(outcomes: unknown[], isThere = true) {
+async function taken(outcomes: unknown[], isThere = true, bytes = 0) {
   const pauses: number[] = [];
   const told: (Wait | undefined)[] = [];
   const rest = [...outcomes];
@@ -76,7 +76,8 @@ async function taken(outcomes: unknown[], isThere = true) {
     if (rest.length) throw rest.shift();
   };
   const pause = async (ms: number) => void pauses.push(ms);
-  await untilTaken(send, { stop: never, tell: (wait) => told.push(wait), isThere: async () => isThere, pause });
+  const tell = (wait?: Wait) => told.push(wait);
+  await untilTaken(send, { bytes, stop: never, tell, isThere: async () => isThere, pause });
   return { pauses, told };
 }
 
@@ -84,11 +85,21 @@ const full = (retryAfter_s?: number) => new api.ProblemError(429, "Full.", { ret
 const lost = new api.ProblemError(0, "");
 
 test("a song for which there is no room waits as long as the API says, within bounds", async () => {
-  const { pauses, told } = await taken([full(7), full(0), full(1e9), full()]);
-  assert.deepEqual(pauses, [7000, 3000, 3_600_000, 30_000]);
-  assert.deepEqual(told.map((wait) => wait?.words), Array(4).fill(["Full", undefined]).flat());
+  const { pauses, told } = await taken([full(47), full(7), full(0), full(1e9), full()], true, 20e6);
+  assert.deepEqual(pauses, [47_000, 30_000, 30_000, 3_600_000, 30_000]);
+  assert.deepEqual(told.map((wait) => wait?.words), Array(5).fill(["Full", undefined]).flat());
   const soon_s = told[0]!.until_s! - Date.now() / 1000;
-  assert.ok(5 < soon_s && soon_s <= 7);
+  assert.ok(45 < soon_s && soon_s <= 47);
+});
+
+test("without room a large song, or one for whose bytes there is none, waits for its user alone", async () => {
+  const usedUp = new api.ProblemError(429, "Full.", { code: "too_many_uploaded_bytes", retryAfter_s: 60 });
+  for (const [error, bytes] of [[full(7), 20e6 + 1], [full(), 1e9], [usedUp, 1], [usedUp, 1e9]] as const) {
+    await assert.rejects(taken([error], true, bytes), (thrown) => thrown === error);
+    assert.ok(mayPass(error));
+  }
+  const away = new api.ProblemError(503, "");
+  assert.deepEqual((await taken([away], true, 1e9)).pauses, [3000]);
 });
 
 test("a song waits for an API that is away, and is given up where only the song has no answer", async () => {
@@ -105,7 +116,7 @@ test("who stops a song that waits is obeyed at once", async () => {
   for (const error of [full(3000), lost]) {
     const stop = new AbortController();
     const tell = (wait?: Wait) => void (wait && setTimeout(() => stop.abort()));
-    const way = { stop: stop.signal, tell, isThere: async () => false };
+    const way = { bytes: 0, stop: stop.signal, tell, isThere: async () => false };
     await assert.rejects(untilTaken(() => Promise.reject(error), way), { name: "AbortError" });
     await assert.rejects(untilTaken(async () => assert.fail(), way), { name: "AbortError" });
   }
@@ -117,12 +128,12 @@ test("who stops a song is obeyed at once also where no answer ever comes", async
   for (const [send, isThere] of ways) {
     const stop = new AbortController();
     setTimeout(() => stop.abort());
-    await assert.rejects(untilTaken(send, { stop: stop.signal, tell() {}, isThere }), { name: "AbortError" });
+    await assert.rejects(untilTaken(send, { bytes: 0, stop: stop.signal, tell() {}, isThere }), { name: "AbortError" });
   }
 });
 
 test("a song is sent again by a click only where that may help", () => {
   const again = (status: number) => mayPass(new api.ProblemError(status, ""));
-  assert.deepEqual([0, 408, 500, 503].map(again), Array(4).fill(true));
+  assert.deepEqual([0, 408, 429, 500, 503].map(again), Array(5).fill(true));
   assert.deepEqual([400, 403, 413, 422, 501].map(again), Array(5).fill(false));
 });

@@ -153,6 +153,23 @@ def test_songs_wait_until_there_is_room(chrome, narrow_api, tmp_path):
     assert complaints(tab) == []
 
 
+def test_a_song_for_whose_bytes_there_is_no_room_lets_the_next_one_have_its_turn(chrome, s3_store, tmp_path):
+    first, other, too_large = song(tmp_path, 5.0), song(tmp_path, 5.0, seed=1), song(tmp_path, 20.0, seed=2)
+    small = song(tmp_path, 0.5, seed=3)
+    # A stored song counts as 1 MiB at least.
+    room_bytes = 1024**2 + 300_000
+    with api_server(**settings(s3_store, tmp_path), max_upload_bytes_per_user=room_bytes) as api:
+        tab = signed_in(chrome, api)
+        tab.choose_files(_FILES, first, other, too_large, small)
+        has_tasks(api, 2)
+        wait_for(lambda: len(problem_rows(tab)) == 2, PATIENCE_S, "two songs that were refused")
+        full, never = problem_rows(tab)
+        assert full.startswith("song 1.wav: Your uploads hold")
+        assert never.startswith(f"song 2.wav: The song is larger than {room_bytes} bytes")
+        assert tab.run("[...document.querySelectorAll('.sending .ways')].map(ways => ways.children.length)") == [2, 1]
+        assert [task.file_name for task in api.publisher.tasks] == ["song 0.wav", "song 3.wav"]
+
+
 def test_a_proxys_page_to_sign_in_is_waited_for(chrome, api, tmp_path):
     tab = signed_in(chrome, api)
     tab.run(_SHORT_WAITS + _SIGN_IN_TO_PROXY)
