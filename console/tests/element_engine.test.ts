@@ -150,8 +150,59 @@ test("a stem that cannot be decoded, or is gone, is broken for good; the other o
   }
 });
 
+test("a stem whose data come under no new link is broken, and the other one plays", async () => {
+  for (const code of [NETWORK, UNSUPPORTED])
+    for (const hasMetadata of [true, false]) {
+      let asked = 0;
+      const { engine, broken, elements } = playing(async () => `new${++asked}.mp3`);
+      const second = elements()[1]!;
+      for (let fails = 0; fails < 20 && !broken()[1]; fails++) {
+        second.fail(code);
+        await settled();
+        // Of a file that was cut short, the beginning still comes.
+        if (hasMetadata) second.dispatchEvent(new Event("loadedmetadata"));
+      }
+      engine.check(OFF);
+      assert.deepEqual([asked, broken(), engine.isWaiting, engine.position_s], [5, [false, true], false, 60]);
+    }
+});
+
+test("new links that work, and answers that never came, count for nothing", async () => {
+  let renew: () => Promise<string | undefined> = fresh;
+  const { broken, elements } = playing(() => renew());
+  const [first, second] = elements();
+  for (let times = 0; times < 20; times++) {
+    first!.fail(NETWORK);
+    renew = times % 2 ? fresh : away;
+    second!.fail(NETWORK);
+    await settled();
+    if (times % 2) elements().forEach((one) => one.come());
+  }
+  assert.deepEqual(broken(), [false, false]);
+});
+
+test("while nobody plays, the API is asked for no link", async () => {
+  let asked = 0;
+  const { engine, broken, elements } = playing(async () => `new${++asked}.mp3`);
+  const [first, second] = elements();
+  second!.fail(NETWORK);
+  engine.pause();
+  for (let times = 0; times < 3; times++) await settled();
+  engine.seek(100);
+  await settled();
+  assert.deepEqual([asked, broken()], [0, [false, false]]);
+  engine.play();
+  await settled();
+  assert.deepEqual([asked, second!.src, second!.currentTime], [1, "new1.mp3", 100]);
+  elements().forEach((one) => one.come());
+  engine.check(OFF);
+  engine.check(OFF);
+  assert.deepEqual([engine.isWaiting, first!.paused, second!.paused], [false, false, false]);
+});
+
 test("a bucket that refuses pages is asked without that, and only then for another link", async () => {
-  const { broken, elements } = made(fresh);
+  const { engine, broken, elements } = made(fresh);
+  engine.play();
   elements()[0]!.fail(UNSUPPORTED);
   assert.equal(FakeAudio.made.length, 4);
   assert.deepEqual(elements().map((one) => one.crossOrigin), [undefined, undefined]);
@@ -159,13 +210,12 @@ test("a bucket that refuses pages is asked without that, and only then for anoth
   elements()[0]!.fail(UNSUPPORTED);
   await settled();
   assert.deepEqual([broken(), elements()[0]!.src], [[false, false], "new.mp3"]);
-  elements()[0]!.fail(UNSUPPORTED);
-  assert.deepEqual(broken(), [true, false]);
 });
 
 test("before the first data the network may be away for long", async () => {
   let renew: () => Promise<string | undefined> = away;
-  const { broken, elements } = made(() => renew());
+  const { engine, broken, elements } = made(() => renew());
+  engine.play();
   elements().forEach((one) => one.fail(UNSUPPORTED));
   for (let tries = 0; tries < 5; tries++) {
     elements().forEach((one) => one.fail(UNSUPPORTED));

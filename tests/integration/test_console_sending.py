@@ -166,7 +166,8 @@ def test_a_song_for_whose_bytes_there_is_no_room_lets_the_next_one_have_its_turn
         full, never = problem_rows(tab)
         assert full.startswith("song 1.wav: Your uploads hold")
         assert never.startswith(f"song 2.wav: The song is larger than {room_bytes} bytes")
-        assert tab.run("[...document.querySelectorAll('.sending .ways')].map(ways => ways.children.length)") == [2, 1]
+        buttons = "[...document.querySelectorAll('.sending .ways')].map(ways => ways.children.length)"
+        assert tab.run(buttons) == [2, 1]
         assert [task.file_name for task in api.publisher.tasks] == ["song 0.wav", "song 3.wav"]
 
 
@@ -233,7 +234,7 @@ def test_a_folder_and_a_file_that_is_gone_are_told_and_songs_beside_them_are_sen
     assert findings(tab) == []
 
 
-@pytest.mark.parametrize("first, other", [(_BEGIN, _LENGTH), (_LENGTH, _BEGIN)])
+@pytest.mark.parametrize(("first", "other"), [(_BEGIN, _LENGTH), (_LENGTH, _BEGIN)])
 def test_who_types_a_time_stays_in_its_field_while_the_other_one_is_refused(chrome, api, first, other):
     tab = signed_in(chrome, api)
     tab.click(".choices summary")

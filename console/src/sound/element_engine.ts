@@ -22,6 +22,8 @@ export class ElementEngine implements Engine {
   private readonly stems: StemElement[];
   private readonly changed: Changed;
   private isPlaying = false;
+  /** Called at the next play. */
+  private whenPlayed: (() => void)[] = [];
   /** Whether all stems stand still until the last one has data. */
   private isHeld = false;
   private context?: AudioContext;
@@ -32,7 +34,8 @@ export class ElementEngine implements Engine {
     this.changed = changed;
     this.stems = links.map((link, place) => {
       const isRefused = () => this.isRefused();
-      const heard = { isRefused, changed, ended: () => this.stems[place] === this.leader && ended() };
+      const untilPlayed = () => this.untilPlayed();
+      const heard = { untilPlayed, isRefused, changed, ended: () => this.stems[place] === this.leader && ended() };
       return new StemElement(link, this.usesGains, heard, pause);
     });
   }
@@ -67,6 +70,9 @@ export class ElementEngine implements Engine {
     // At once, because browsers allow it only while they handle what the user did.
     this.start();
     void this.context?.resume();
+    // A stem that has failed meanwhile gets another link, which stops it: all are started together then.
+    if (this.whenPlayed.length) this.isHeld = true;
+    for (const go of this.whenPlayed.splice(0)) go();
   }
 
   pause(): void {
@@ -117,6 +123,10 @@ export class ElementEngine implements Engine {
 
   private spreadOf(stems: StemElement[]): number {
     return Math.max(0, ...stems.map(({ element }) => Math.abs(element.currentTime - this.position_s)));
+  }
+
+  private untilPlayed(): Promise<void> {
+    return new Promise((resolve) => (this.isPlaying ? resolve() : this.whenPlayed.push(resolve)));
   }
 
   /** Whether the bucket does not let pages read its files, as the stems' first errors are taken. Goes on without that. */

@@ -2,7 +2,12 @@
 import { paused } from "../pause.ts";
 import { type Link, pauseAfter, renewed } from "./bytes.ts";
 
+// So often new links give no data before the file counts as gone. With the pauses between, a store has 15 s to start again.
+const MOST_RENEWALS = 5;
+
 export interface Heard {
+  /** Resolves while the song plays, or once it does again. */
+  untilPlayed: () => Promise<void>;
   /** Whether the bucket has just been found to refuse pages, and the stem's element will be replaced. */
   isRefused: () => boolean;
   /** Whether the stem can no longer be played has changed. */
@@ -25,8 +30,9 @@ export class StemElement {
   private readonly closing = new AbortController();
   /** Whether the element has failed, and does not try again yet. */
   private isAway = false;
-  private isFresh = false;
   private tries = 0;
+  /** How many new links the API has given since data last came. */
+  private renewals = 0;
 
   /** `isOpen`: whether the page asks to read the data, as Web Audio needs. */
   constructor(link: Link, isOpen: boolean, heard: Heard, pause = paused) {
@@ -65,11 +71,11 @@ export class StemElement {
     element.preload = "metadata";
     element.preservesPitch = false; // the pitch of 1 % of speed is not heard, its correction is
     element.src = this.link.url;
-    element.addEventListener("loadedmetadata", () => {
-      this.hasCome = true;
-      this.isFresh = false;
+    element.addEventListener("loadedmetadata", () => { this.hasCome = true; });
+    element.addEventListener("canplay", () => {
+      this.tries = 0;
+      this.renewals = 0;
     });
-    element.addEventListener("canplay", () => { this.tries = 0; });
     element.addEventListener("error", () => element === this.element && this.failed());
     element.addEventListener("ended", () => element === this.element && this.heard.ended());
     return element;
@@ -77,9 +83,8 @@ export class StemElement {
 
   private failed(): void {
     if (this.heard.isRefused()) return;
-    // A link that has just been renewed and has never worked is no matter of time.
-    const isOver = !this.hasCome && this.isFresh;
-    if (this.element.error?.code === MediaError.MEDIA_ERR_DECODE || isOver) return this.breakDown();
+    const isGone = this.renewals === MOST_RENEWALS;
+    if (this.element.error?.code === MediaError.MEDIA_ERR_DECODE || isGone) return this.breakDown();
     void this.loadAnew();
   }
 
@@ -88,7 +93,7 @@ export class StemElement {
     this.heard.changed();
   }
 
-  /** Asks for the data anew where the stem is, once a while has passed. The link's time may be over. */
+  /** Asks for the data anew where the stem is, once a while has passed and the song plays. The link's time may be over. */
   private async loadAnew(): Promise<void> {
     const { element, link } = this;
     const { signal } = this.closing;
@@ -96,7 +101,8 @@ export class StemElement {
     this.tries += 1;
     try {
       await this.pause(pauseAfter(this.tries), signal);
-      this.isFresh = await renewed(link);
+      await this.heard.untilPlayed();
+      if (await renewed(link)) this.renewals += 1;
     } catch {
       // The player is closed, or the stem is gone.
       if (!signal.aborted) this.breakDown();
