@@ -84,7 +84,7 @@ class BucketSweep:
         """Sweeps a minute after the start, then once an hour, until `stopping` is set.
 
         While a sweep leaves expired results to the next one, that comes after 5 minutes. It comes after an
-        hour where none of the last sweep's results are deleted yet: to order them again would only add records.
+        hour where nothing was deleted meanwhile: to order the same again would only add records.
         """
         wait_s = _FIRST_AFTER_S
         while not stopping.wait(wait_s):

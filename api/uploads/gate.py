@@ -56,8 +56,8 @@ class UploadGate:
     ) -> list[T | BaseException]:
         """Returns what each call returns or raises, in their order. Requests take turns.
 
-        After the first call that cannot use the store, no further one begins: those that are left get the same
-        problem. With `tries_each` that needs several calls in a row without any answer.
+        After the first call that cannot use the store, no further one begins: those that are left get the
+        same problem. With `tries_each` that needs several calls in a row without any answer.
         """
         if self._batch_threads is None:
             self._batch_threads = ThreadPoolExecutor(_BATCH_THREADS, thread_name_prefix="uploads-batch")
