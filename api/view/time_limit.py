@@ -1,6 +1,6 @@
 """Stops a question to SQLite that takes too long, without any Python while SQLite reads.
 
-SQLite's progress handler would be Python: beside other busy threads each call waits 5 ms for the GIL, or more.
+SQLite's progress handler would be Python: beside busy threads each call waits 5 ms for the GIL, or more.
 """
 
 import sqlite3
