@@ -226,9 +226,8 @@ def settings_of(harness: UploaderHarness, monkeypatch, **changes: str) -> LinkMa
 def test_a_bucket_of_the_same_name_at_another_store_is_another_bucket(
     harness, monkeypatch, was, style, prefix
 ):
-    link = settings_of(harness, monkeypatch, s3_endpoint_url=was, s3_addressing_style=style).url(
-        f"{prefix}{TASK_UUID}/1/vocals.wav"
-    )
+    earlier = settings_of(harness, monkeypatch, s3_endpoint_url=was, s3_addressing_style=style)
+    link = earlier.url(f"{prefix}{TASK_UUID}/1/vocals.wav")
     settings_of(harness, monkeypatch, s3_addressing_style=style)
     (only,) = harness.work_out(record(deletion(stem_url=link.url)))
     assert only.statuses == []
