@@ -12,6 +12,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 from bench import report
@@ -43,6 +44,26 @@ PARTS = (
 
 
 def main() -> int:
+    options = _options()
+    options.results.mkdir(parents=True, exist_ok=True)
+    print(report.machine(), flush=True)
+    with tempfile.TemporaryDirectory(prefix="uvr-bench-") as directory:
+        sizes = QUICK if options.quick else FULL
+        sizes = dataclasses.replace(sizes, repeats=options.repeats or sizes.repeats)
+        bench = Bench(
+            sizes,
+            Path(directory),
+            options.results,
+            random.Random(options.seed),
+            options.device,
+            options.architectures,
+            options.models,
+        )
+        _run_parts(bench, options.only)
+    return _conclude(bench)
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=__doc__,
@@ -66,34 +87,22 @@ def main() -> int:
         "--models", type=Path, help="where the networks of part architectures are kept (default: nowhere)"
     )
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="for both sides")
-    options = parser.parse_args()
-    options.results.mkdir(parents=True, exist_ok=True)
-    print(report.machine(), flush=True)
-    with tempfile.TemporaryDirectory(prefix="uvr-bench-") as directory:
-        sizes = QUICK if options.quick else FULL
-        sizes = dataclasses.replace(sizes, repeats=options.repeats or sizes.repeats)
-        bench = Bench(
-            sizes,
-            Path(directory),
-            options.results,
-            random.Random(options.seed),
-            options.device,
-            options.architectures,
-            options.models,
-        )
-        for part in options.only:
-            began_s = time.monotonic()
-            print(f"{part} …", flush=True)
-            try:
-                importlib.import_module(f"bench.part_{part}").run(bench)
-            except KeyboardInterrupt:
-                bench.fail(f"interrupted during {part}")
-                break
-            except Exception as error:  # noqa: BLE001 (keep the figures of the other parts, which took long)
-                traceback.print_exc()
-                bench.fail(f"{part} failed: {type(error).__name__}: {error}")
-            bench.note(f"{part} took {time.monotonic() - began_s:.0f} s")
-    return _conclude(bench)
+    return parser.parse_args()
+
+
+def _run_parts(bench: Bench, parts: Iterable[str]) -> None:
+    for part in parts:
+        began_s = time.monotonic()
+        print(f"{part} …", flush=True)
+        try:
+            importlib.import_module(f"bench.part_{part}").run(bench)
+        except KeyboardInterrupt:
+            bench.fail(f"interrupted during {part}")
+            break
+        except Exception as error:  # noqa: BLE001 (keep the figures of the other parts, which took long)
+            traceback.print_exc()
+            bench.fail(f"{part} failed: {type(error).__name__}: {error}")
+        bench.note(f"{part} took {time.monotonic() - began_s:.0f} s")
 
 
 def _parts(text: str) -> tuple[str, ...]:

@@ -5,7 +5,8 @@ The jobs take no time. While all workers are held up by a job at a gate, the bac
 
 import itertools
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.report import Row, Target
@@ -46,7 +47,7 @@ def measure(bench: Bench, bootstrap: str) -> None:
 
 def _before_urgent(bench: Bench, bootstrap: str, count: int) -> int:
     """Return how many jobs a worker begins, at most, before its urgent one that came last."""
-    with _HeldUp(bench, bootstrap, count) as held:
+    with held_up(bench, bootstrap, count) as held:
         held.feed(3, range(WAITING))
         held.feed(HIGHEST, range(URGENT, URGENT + PARTITIONS))
         held.wait_until_ready({HIGHEST: PARTITIONS})
@@ -54,7 +55,7 @@ def _before_urgent(bench: Bench, bootstrap: str, count: int) -> int:
         return max(_position_of_urgent(held, worker) for worker in held.names)
 
 
-def _position_of_urgent(held: "_HeldUp", worker: str) -> int:
+def _position_of_urgent(held: "HeldUp", worker: str) -> int:
     def position() -> int | None:
         numbers = [start["i"] for start in held.starts_of(worker)]
         return next((at + 1 for at, number in enumerate(numbers) if number >= URGENT), None)
@@ -64,7 +65,7 @@ def _position_of_urgent(held: "_HeldUp", worker: str) -> int:
 
 def _shares(bench: Bench, bootstrap: str, count: int) -> tuple[float, int]:
     """Return the largest deviation of a lane's share, and the longest wait of the lowest lane in starts."""
-    with _HeldUp(bench, bootstrap, count) as held:
+    with held_up(bench, bootstrap, count) as held:
         for priority, waiting in BACKLOG.items():
             held.feed(priority, range(waiting))
         held.wait_until_ready({priority: PARTITIONS for priority in PRIORITIES})
@@ -85,21 +86,31 @@ def longest_wait(begun: Sequence[str], lowest: str) -> int:
     return max(later - earlier for earlier, later in itertools.pairwise(at))
 
 
-class _HeldUp:
+@contextmanager
+def held_up(bench: Bench, bootstrap: str, count: int) -> Iterator["HeldUp"]:
+    """Start workers, and end them also where their start fails or is interrupted."""
+    stack = Stack(bench.scratch("lanes"))
+    try:
+        held = HeldUp(stack, bootstrap, count)
+        held.start()
+        yield held
+    finally:
+        stack.kill_all()
+
+
+class HeldUp:
     """Workers with one slot each, in which a job waits at a gate."""
 
-    def __init__(self, bench: Bench, bootstrap: str, count: int):
-        directory = bench.scratch("lanes")
+    def __init__(self, stack: Stack, bootstrap: str, count: int):
         self.lab = Lab(bootstrap, PARTITIONS)
-        self._gate: Path = directory / "gate"
-        self._stack = Stack(directory)
-        self._sleepers = Sleepers(self._stack, self.lab, PROCESSOR_SLOTS="1")
+        self._gate: Path = stack.directory / "gate"
+        self._sleepers = Sleepers(stack, self.lab, PROCESSOR_SLOTS="1")
         self.names = [f"w{number}" for number in range(count)]
         topic = self.lab.settings.kafka_task_topic
         self.priority_of = {lanes.topic(topic, priority): priority for priority in PRIORITIES}
         self._services: list[Service] = []
 
-    def __enter__(self) -> "_HeldUp":
+    def start(self) -> None:
         self.lab.feed(job(-1, 0, gate=str(self._gate)) for _ in range(PARTITIONS))
         self._services = [self._sleepers.start(name, wait=False) for name in self.names]
         for service in self._services:
@@ -107,10 +118,6 @@ class _HeldUp:
         wait_for(
             lambda: {s["worker"] for s in self._sleepers.starts()} == set(self.names), 60, "busy workers"
         )
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._stack.kill_all()
 
     def feed(self, priority: int, numbers: Iterable[int]) -> None:
         self.lab.feed((job(number, 0, p=priority) for number in numbers), priority=priority)

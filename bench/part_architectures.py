@@ -49,7 +49,7 @@ def _compare(bench: Bench, name: str) -> None:
         bench.separating("engine", model, model_dir) as engine,
         bench.separating("library", model, model_dir) as library,
     ):
-        bench.note(f"{catalogue_name}: the engine computes by {engine.computed}")
+        bench.note_computed(_PART, catalogue_name, engine.computed)
         sides = {"engine": engine, "library": library}
         runs = _in_turn(bench, sides, chosen)
     _add_speed(bench, catalogue_name, architecture, chosen, runs)
@@ -149,7 +149,9 @@ def _measure_growth(bench: Bench) -> None:
     for write in WRITERS.values():
         model = write(model_dir)
         peaks_mb = {
-            seconds: engine_peak_mb(bench, model, model_dir, song(bench.directory, seconds, prepared=True))
+            seconds: engine_peak_mb(
+                bench, _PART, model, model_dir, song(bench.directory, seconds, prepared=True)
+            )
             for seconds in bench.sizes.architecture_memory_s
         }
         add_growth(bench, _PART, f"peak RSS, {model}", peaks_mb)

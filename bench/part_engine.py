@@ -25,15 +25,16 @@ OTHER = "one loaded Separator"
 
 def run(bench: Bench) -> None:
     _measure_start(bench)
-    with both_sides(bench, MODEL) as sides:
+    with both_sides(bench, "engine", MODEL) as sides:
         for seconds in bench.sizes.engine_songs_s:
             _compare(bench, sides, seconds)
 
 
 @contextlib.contextmanager
-def both_sides(bench: Bench, model: str) -> Iterator[dict[str, Separating]]:
+def both_sides(bench: Bench, part: str, model: str) -> Iterator[dict[str, Separating]]:
     """Yield the engine and the library, each with the model loaded."""
     with bench.separating("engine", model) as engine, bench.separating("library", model) as loaded:
+        bench.note_computed(part, model, engine.computed)
         yield {"engine": engine, "library": loaded}
 
 
@@ -76,7 +77,7 @@ def _compare(bench: Bench, sides: dict[str, Separating], seconds: float) -> None
         )
 
     add("wall time", "wall_s")
-    # The run calls do the same work on both sides, so a difference in them is mostly the machine's.
+    # The engine may compute by another runtime and in another precision than the library; a note says which.
     add("in run calls", "run_s")
     add("beside run calls", "beside_s", Target("at most", 0.25) if seconds >= _LONG_S else None)
     add("CPU time", "cpu_s")

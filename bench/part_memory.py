@@ -17,7 +17,7 @@ def run(bench: Bench) -> None:
     ours: dict[float, float] = {}
     for seconds in bench.sizes.memory_s:
         source = song(bench.directory, seconds, prepared=True)
-        ours[seconds] = engine_peak_mb(bench, MODEL, bench.model_dir, source)
+        ours[seconds] = engine_peak_mb(bench, "memory", MODEL, bench.model_dir, source)
         theirs = None
         if seconds in bench.sizes.library_memory_s:
             theirs = _library_peak_mb(bench, source)
@@ -29,7 +29,7 @@ def run(bench: Bench) -> None:
     add_growth(bench, "memory", "peak RSS", ours)
 
 
-def engine_peak_mb(bench: Bench, model: str, model_dir: Path, source: Path) -> float:
+def engine_peak_mb(bench: Bench, part: str, model: str, model_dir: Path, source: Path) -> float:
     """Return the peak RSS in MB of a new engine's child after one song."""
     engine = Engine(EngineConfig(model, model_dir, bench.device, fetch_model=False))
     engine.start()
@@ -37,11 +37,12 @@ def engine_peak_mb(bench: Bench, model: str, model_dir: Path, source: Path) -> f
         state = engine.wait_ready(_READY_TIMEOUT_S)
         if not state.ok:
             raise RuntimeError(state.detail)
-        stems = engine.separate(source, bench.scratch("stems"), lambda: None, lambda fraction: None).stems
+        made = engine.separate(source, bench.scratch("stems"), lambda: None, lambda fraction: None)
         peak = peak_bytes(engine.pid)
     finally:
         engine.stop()
-    for stem in stems.values():
+    bench.note_computed(part, model, f"{made.computed.runtime} {made.computed.precision}")
+    for stem in made.stems.values():
         stem.path.unlink()
     return peak / _MB
 

@@ -35,8 +35,8 @@ def run(bench: Bench) -> None:
 class _Service:
     """The three services, with the record of when the engine worked."""
 
-    def __init__(self, trio: Trio, noted: Path):
-        self._trio, self._noted = trio, noted
+    def __init__(self, bench: Bench, trio: Trio, noted: Path):
+        self._bench, self._trio, self._noted = bench, trio, noted
 
     def separate(self, source: Path, count: int) -> tuple[float, list[Span]]:
         """Submit `count` songs at once; return the seconds to the last callback and the engine's spans."""
@@ -47,6 +47,7 @@ class _Service:
             body = self._trio.wait_for_callback(task_uuid, _TIMEOUT_S).json
             if body["status"] != "success":
                 raise RuntimeError(f"a job of the bench failed: {body}")
+            self._bench.note_computed("service", MODEL, f"{body.get('runtime')} {body.get('precision')}")
         return time.monotonic() - began_s, spans(self._noted)[before:]
 
 
@@ -59,7 +60,7 @@ def _service(bench: Bench) -> Iterator[_Service]:
         trio = Trio(stack, bootstrap, s3, bench.model_dir, **settings)
         try:
             trio.start("api", MEASURED_PROCESSOR, "uploader")
-            yield _Service(trio, noted)
+            yield _Service(bench, trio, noted)
         finally:
             stack.kill_all()
             trio.close()

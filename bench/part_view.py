@@ -6,6 +6,7 @@ Half of the tasks have ended, and their records hold a result.
 import contextlib
 import http.client
 import random
+import re
 import time
 from collections.abc import Iterator
 from uuid import UUID
@@ -32,16 +33,20 @@ def run(bench: Bench) -> None:
     with kafka(bench) as bootstrap, contextlib.closing(_Api(stack, api_settings(bootstrap))) as api:
         api.make_topics()
         records = api.fill(count)
-        took_s = api.read_all()
-        target = Target("at least", 5000)
-        bench.add(
-            Row("view", f"{records} records read", "/s", records / took_s, records / took_s, target=target)
-        )
+        read, took_s = api.read_all(records)
+        rate, target = read / took_s, Target("at least", 5000)
+        bench.add(Row("view", f"{read} of {records} records read", "/s", rate, rate, target=target))
         for what, paths in (("a task", api.tasks()), ("a page of 50", api.pages(count))):
             p99_ms = api.ask(paths)
             bench.add(Row("view", f"{what}, p99", "ms", p99_ms, p99_ms, target=Target("at most", 10)))
         mib = api.peak_mib()
         bench.add(Row("view", f"api with {count} tasks", "MiB", mib, mib, target=Target("at most", 300)))
+
+
+def left_to_read(detail: str) -> int:
+    """Return how many records the api says that its view is behind; 0 if it says something else."""
+    found = re.fullmatch(r"catching up: (\d+) records behind", detail)
+    return int(found[1]) if found else 0
 
 
 class _Api:
@@ -82,12 +87,20 @@ class _Api:
         producer.close()
         return records
 
-    def read_all(self) -> float:
-        """Start an api; return the seconds until its view has caught up."""
+    def read_all(self, records: int) -> tuple[int, float]:
+        """Start an api; return how many of the records its view still had to read, and in how many seconds.
+
+        The view begins to read before the api answers. So only what is left at the first answer counts, or
+        everything since the process's start where nothing is left by then.
+        """
+        started_s = time.monotonic()
         self._service = self._stack.start("api", self._settings)
-        began_s = time.monotonic()
+        detail, began_s = self._view_detail(), time.monotonic()
         wait_for(self._is_read, _PATIENCE_S, "end of the topics")
-        return time.monotonic() - began_s
+        ended_s = time.monotonic()
+        if left := left_to_read(detail):
+            return left, ended_s - began_s
+        return records, ended_s - started_s
 
     def tasks(self) -> Iterator[str]:
         return (f"/tasks/{self._random.choice(self._uuids)}" for _ in range(_ASKED))
@@ -121,8 +134,11 @@ class _Api:
 
     def _is_read(self) -> bool:
         time.sleep(0.5)  # each question slows the reading
+        return self._view_detail() == "caught up"
+
+    def _view_detail(self) -> str:
         answer = self._service.get("/readyz")
-        return answer is not None and answer[1]["checks"]["view"]["detail"] == "caught up"
+        return answer[1]["checks"]["view"]["detail"] if answer else ""
 
     def _over(self, task: Task) -> Status:
         links = {

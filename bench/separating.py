@@ -38,8 +38,9 @@ SEGMENT_SIZE = 512
 class Measured:
     """The cost of one separation: `run_s` is the time of all run calls of the model.
 
-    CPU times are those of all threads. `peak_bytes` is the peak RSS of the process since its start. `stages`
-    has the seconds of each stage where a profile was asked for; then `run_s` leaves out transforms.
+    `cpu_s` is the CPU time of all threads, and `run_cpu_s` that of the run calls as RunCpu counts it.
+    `peak_bytes` is the peak RSS of the process since its start. `stages` has the seconds of each stage where
+    a profile was asked for; then `run_s` leaves out transforms.
     """
 
     wall_s: float

@@ -135,6 +135,12 @@ class Bench:
         self.notes.append(text)
         print(f"  {text}", flush=True)
 
+    def note_computed(self, part: str, model: str, computed: str) -> None:
+        """Note, once, by which runtime and in which precision our side computes a model in a part."""
+        text = f"{part}: the engine computes {model} by {computed}"
+        if text not in self.notes:
+            self.note(text)
+
     def fail(self, text: str) -> None:
         self.failures.append(text)
         self.note(text)

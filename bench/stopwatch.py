@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
+from bench.run_cpu import RunCpu
+
 NETWORK = "network"
 READING, STFT, INVERSE_STFT = "reading", "STFT", "inverse STFT"
 OVERLAP_ADD, WRITING = "overlap-add", "writing"
@@ -81,13 +83,18 @@ class Stopwatch:
         self.reset()
 
     def reset(self) -> None:
-        self.runs, self.run_cpu_s = 0, 0.0
+        self.runs, self._run_cpu = 0, RunCpu()
         self._times_s: Counter[str] = Counter()
 
     @property
     def run_s(self) -> float:
         """The time of the network's runs so far, without transforms within them where stages are timed."""
         return self._times_s[NETWORK]
+
+    @property
+    def run_cpu_s(self) -> float:
+        """The CPU time of the network's runs so far."""
+        return self._run_cpu.cpu_s
 
     @property
     def stages(self) -> dict[str, float]:
@@ -147,16 +154,17 @@ class Stopwatch:
         stages = self._open_stages()
         self._switch()
         stages.append(stage)
-        began_cpu_s = time.process_time()
+        if stage == NETWORK:
+            self._run_cpu.begin()
         try:
             yield
         finally:
             self._switch()
             stages.pop()
             if stage == NETWORK:
+                self._run_cpu.end()
                 with self._lock:
                     self.runs += runs
-                    self.run_cpu_s += time.process_time() - began_cpu_s
 
     def _switch(self) -> None:
         """Count the time since the last switch of this thread for the innermost stage."""

@@ -6,6 +6,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -24,8 +25,8 @@ AWAY = (OSError, ValueError, http.client.HTTPException)
 class Asking:
     """Asks the api at `url` until `stop`. Thread-safe.
 
-    `repeats` counts the requests that were sent again, `repeated_forms` those of them that had a song's
-    bytes, and `refusals` tells of each that was refused.
+    `repeats` counts the requests that were sent again, by what was asked for; `repeated_forms` those of them
+    that had a song's bytes. `refusals` tells of each that was refused.
     """
 
     def __init__(self, url: str, sign_ins: SignIns):
@@ -33,7 +34,8 @@ class Asking:
         self.stopping = threading.Event()
         # Guards the two counts.
         self._lock = threading.Lock()
-        self.repeats = self.repeated_forms = 0
+        self.repeats: Counter[str] = Counter()
+        self.repeated_forms = 0
         self.refusals: list[str] = []
 
     def header(self, user: str, number: int = 0) -> dict[str, str]:
@@ -85,7 +87,7 @@ class Asking:
             except AWAY:
                 pass
             with self._lock:
-                self.repeats += 1
+                self.repeats[what] += 1
                 self.repeated_forms += is_form
             self.stopping.wait(_PAUSE_S)
         return None

@@ -8,11 +8,13 @@ from typing import Any
 from common.tasks.messages import Separated, SeparationFailed
 from soak.batch_checks import wrong_batches
 from soak.disturbances import Kind
+from soak.doubles import doubled
 from soak.evidence import Attempt, Evidence
 from soak.house import SETTINGS, Happened
 from soak.lives import put_back, wrong_deletions
 from soak.plan import LOST_HOOKS, LOST_SONGS, Job, Song
 from soak.stem_checks import wrong_choices, wrong_stems
+from soak.trials import untried
 from soak.user_checks import intrusions
 from soak.violation import Violation
 
@@ -24,14 +26,19 @@ _SESSION_S = float(SETTINGS["KAFKA_SESSION_TIMEOUT_MS"]) / 1000
 
 def violations(evidence: Evidence) -> list[Violation]:
     """Return all violations in the evidence."""
-    ends = (_course, _fates, _states, _counts, _callbacks, _crashes)
-    parts = (*ends, wrong_stems, wrong_choices, wrong_deletions, wrong_batches, intrusions, _leftovers)
+    ends = (_course, _fates, _states, _counts, doubled, _callbacks, _crashes)
+    others = (wrong_stems, wrong_choices, wrong_deletions, wrong_batches, intrusions, _leftovers, untried)
+    parts = (*ends, *others)
     return [violation for part in parts for violation in part(evidence)]
 
 
 def _course(evidence: Evidence) -> Iterator[Violation]:
     if not evidence.drained:
         yield Violation("not drained", "some records still waited or ran after the time allowed")
+    if not evidence.ledger.commits:
+        yield Violation(
+            "nothing was read", "no commit of an offset was found, so none could be seen to go back"
+        )
 
 
 def _fates(evidence: Evidence) -> Iterator[Violation]:

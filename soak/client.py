@@ -18,7 +18,8 @@ _STILL_RUNS = 409
 class Users:
     """Submits all from threads of its own, and deletes those songs that are to be deleted once they are over.
 
-    `task_uuids` has each job's id once the api has answered.
+    `task_uuids` has each job's id once the api has answered, and `sent_at_s` when each job was first sent, in
+    seconds since the epoch.
     """
 
     def __init__(self, asking: Asking, plan: Plan, outside: Outside):
@@ -36,6 +37,7 @@ class Users:
         self._threads.append(threading.Thread(target=self._delete_ended, daemon=True))
         self._began_s = 0.0
         self.task_uuids: dict[int, str] = {}
+        self.sent_at_s: dict[int, float] = {}
 
     def start(self) -> None:
         self._began_s = time.monotonic()
@@ -54,6 +56,7 @@ class Users:
             self._asking.stopping.wait(max(0.0, self._began_s + part.at_s - time.monotonic()))
             match part:
                 case Job():
+                    self.sent_at_s[part.number] = time.time()
                     self._note(part, self._songs.submit(part))
                 case Batch():
                     self._submit_batch(part)
@@ -67,6 +70,7 @@ class Users:
             return self._waiting.pop() if self._waiting and not self._asking.stopping.is_set() else None
 
     def _submit_batch(self, batch: Batch) -> None:
+        self.sent_at_s |= dict.fromkeys(batch.jobs, time.time())
         taken = self.batches.submit(batch)
         if taken is None:
             return

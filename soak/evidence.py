@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -22,12 +21,6 @@ from tests.support.waiting import below
 _ATTEMPT = re.compile(r"^(\S+ \S+) .*\[([0-9a-f-]{36})\] task taken, attempt (\d+)(?: request_id=\S+)?$")
 _GRACE_IS_OVER = re.compile(r"^(\S+ \S+) .*grace is over: \d+ jobs cancelled")
 _GETTERS = 8
-_RESULT = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})/\d+/[^/]+")
-# The keys of the bucket that may stay beside the results of the soak's own tasks, such as the stage's marker.
-_MAY_STAY = (re.compile(r"stage/\.uvr-stage"), re.compile(r"cache/[^/]+/[0-9a-f]{64}\.json"))
-# A batch's callback stays there for 30 days, with the mark that it was delivered.
-_BATCH = re.compile(r"batches/([0-9a-f-]{36})/(?:callback|delivered)\.json")
-_TOMBSTONE = re.compile(r"[0-9a-f-]{36}/\d+/manifest\.json")
 
 
 @dataclass(frozen=True)
@@ -57,6 +50,7 @@ class Evidence:
     unplanned ends of processes. `stage`, `temporary`, `bucket` and `unfinished` are the files, objects and
     uploads that were left. `batches`, `refusals` and `mismatches` are those of a BatchSender, `shown_batches`
     and `intrusions` those of reading.Shown. `refused_requests` are for songs of batches that were refused.
+    `repeated` are the repeats of an Asking.
     """
 
     plan: Plan
@@ -82,6 +76,7 @@ class Evidence:
     mismatches: list[str] = field(default_factory=list)
     refused_requests: list[str] = field(default_factory=list)
     intrusions: list[str] = field(default_factory=list)
+    repeated: Counter[str] = field(default_factory=Counter)
 
 
 def fetch_all(urls: list[str]) -> dict[str, str]:
@@ -107,26 +102,6 @@ def unfinished_uploads(house: House) -> list[str]:
     address = house.store.address
     answer = address.client().list_multipart_uploads(Bucket=address.bucket)
     return [upload["Key"] for upload in answer.get("Uploads", [])]
-
-
-def left_in_bucket(
-    house: House, task_uuids: Iterable[str], deleted: Iterable[str], batch_uuids: Iterable[str]
-) -> list[str]:
-    """Return the keys of all objects that are no results of these tasks and batches and may not stay either.
-
-    Of a `deleted` task only the tombstone may stay.
-    """
-    ours, gone, batches = set(task_uuids), set(deleted), set(batch_uuids)
-
-    def may_stay(key: str) -> bool:
-        result = _RESULT.fullmatch(key)
-        is_ours = result is not None and result[1] in ours and result[1] not in gone
-        is_tombstone = result is not None and result[1] in gone and bool(_TOMBSTONE.fullmatch(key))
-        batch = _BATCH.fullmatch(key)
-        is_batch = batch is not None and batch[1] in batches
-        return is_ours or is_tombstone or is_batch or any(kind.fullmatch(key) for kind in _MAY_STAY)
-
-    return [key for key in house.store.address.object_keys() if not may_stay(key)]
 
 
 def files_below(directory: Path) -> list[str]:

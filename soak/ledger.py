@@ -22,9 +22,8 @@ from common.tasks.messages import (
     TaskBatch,
 )
 from common.worker import committed_state
-from tests.support.common.kafka.group import read_all
+from tests.support.common.kafka.group import OFFSETS_TOPIC, read_all
 
-_OFFSETS_TOPIC = "__consumer_offsets"
 _OFFSET_KEY_VERSIONS = (0, 1)
 
 
@@ -84,7 +83,7 @@ def read(settings: KafkaSettings) -> Ledger:
             retried[base] += len(records(topic))
     found = [messages.decode_result_record(r.value) for r in records(settings.kafka_result_topic)]
     # Read every offset ever committed: looking now and then would miss some.
-    backward, commits = backward_steps(records(_OFFSETS_TOPIC))
+    backward, commits = backward_steps(records(OFFSETS_TOPIC))
     return Ledger(
         tasks=[
             messages.decode_task(r.value)

@@ -28,6 +28,7 @@ class Callback:
     """One POST to a hook of a job or of a batch, accepted or not.
 
     `about` is the id of the task or the batch. `place` counts all POSTs, in the order in which they came.
+    `at_s` is in seconds since the epoch.
     """
 
     about: str
@@ -35,6 +36,7 @@ class Callback:
     body: bytes
     is_signed: bool = True
     place: int = 0
+    at_s: float = 0.0
 
 
 class Outside:
@@ -90,7 +92,8 @@ class Outside:
             told = json.loads(request.body)
             about = told.get("task_uuid") or told["batch_uuid"]
             webhook_id, is_signed = request.headers.get("webhook-id", ""), signing.is_signed(request)
-            found[int(number)].append(Callback(about, webhook_id, request.body, is_signed, place))
+            call = Callback(about, webhook_id, request.body, is_signed, place, request.at_s)
+            found[int(number)].append(call)
         return dict(found)
 
     def close(self) -> None:

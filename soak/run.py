@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from soak.asking import Asking
 from soak.client import Users
 from soak.evidence import Evidence
 from soak.house import STAND_IN_PROCESSOR, House
-from soak.outside import Outside
+from soak.leftovers import strays
+from soak.outside import Callback, Outside
 from soak.plan import Options, Plan
 from soak.planning import make_plan
 from soak.table import Course
-from soak.tidying import await_tidiness, sweep_downloads, sweep_stage, sweep_uploads
+from soak.tidying import Life, await_tidiness, sweep_downloads, sweep_stage, sweep_uploads
 from soak.violation import Violation
 
 log = logging.getLogger(__name__)
@@ -107,13 +109,11 @@ def _drain(options: Options, house: House, users: Users, outside: Outside) -> bo
 def _look(
     plan: Plan, house: House, outside: Outside, users: Users, asking: Asking, drained: bool, duration_s: float
 ) -> Report:
-    ours, batches = set(users.task_uuids.values()), users.batches.taken
-    batch_uuids = {taken.batch_uuid for taken in batches.values()}
-    deleted = {uuid for job in plan.jobs if job.is_deleted and (uuid := users.task_uuids.get(job.number))}
-    await_tidiness(house, ours, deleted, batch_uuids)
-    swept = sweep_stage(plan, house) + sweep_uploads(house, asking.repeated_forms)
-    house.tick()
+    batches = users.batches.taken
+    await_tidiness(house, lambda: _left_in_bucket(plan, house, outside, users))
     callbacks = outside.callbacks()
+    swept = sweep_stage(plan, house) + sweep_uploads(house, _lives(users, callbacks), asking.repeated_forms)
+    house.tick()
     bodies = [json.loads(c.body) for found in callbacks.values() for c in found]
     attempts, overstays, rebalances = evidence.read_logs(house)
     assert attempts, "the logs have no attempt, so kills cannot be matched to attempts"
@@ -134,7 +134,7 @@ def _look(
         objects=evidence.fetch_all(evidence.announced_urls(bodies)),
         unfinished=evidence.unfinished_uploads(house),
         stage=stage,
-        bucket=evidence.left_in_bucket(house, ours, deleted, batch_uuids),
+        bucket=_left_in_bucket(plan, house, outside, users),
         temporary=temporary,
         attempts=attempts,
         overstays=overstays,
@@ -148,7 +148,25 @@ def _look(
         mismatches=list(users.batches.mismatches),
         refused_requests=outside.refused_requests(),
         intrusions=shown.intrusions,
+        repeated=asking.repeats,
     )
     violations = checks.violations(found)
-    text = table.render(found, violations, Course(duration_s, rebalances, asking.repeats))
+    text = table.render(found, violations, Course(duration_s, rebalances, asking.repeats.total()))
     return Report(violations, text)
+
+
+def _left_in_bucket(plan: Plan, house: House, outside: Outside, users: Users) -> list[str]:
+    told = [json.loads(calls[-1].body) for calls in outside.callbacks().values()]
+    deleted = {users.task_uuids.get(job.number, "") for job in plan.jobs if job.is_deleted}
+    taken = users.batches.taken
+    called = [taken[b.number].batch_uuid for b in plan.batches if b.hook is not None and b.number in taken]
+    store = house.store.address
+    return strays(store.object_keys(), store.bucket, told, deleted, called)
+
+
+def _lives(users: Users, callbacks: Mapping[int, Sequence[Callback]]) -> dict[str, Life]:
+    return {
+        task_uuid: Life(users.sent_at_s[number], callbacks[number][-1].at_s)
+        for number, task_uuid in users.task_uuids.items()
+        if number in callbacks
+    }

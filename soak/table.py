@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from soak.doubles import sent_again
 from soak.evidence import Evidence
 from soak.lives import from_cache, put_back
 from soak.outside import Callback
@@ -57,10 +58,10 @@ def _rows(evidence: Evidence, found: list[Violation], course: Course) -> Iterato
     yield "retried", _listed(ledger.retried)
     yield "attempts begun again", again
     yield "dead-lettered", _listed(Counter(letter.error_code for letter in ledger.letters))
-    yield "callbacks sent", _calls(evidence.callbacks)
+    yield "callbacks sent", f"{_calls(evidence.callbacks)} ({sent_again(evidence)} again)"
     yield "callbacks of batches", _calls(evidence.batch_callbacks)
     yield "submissions repeated", course.repeated_submissions
-    yield "disturbances", _listed(happened)
+    yield "disturbances", f"{_listed(happened)} of {len(evidence.plan.disturbances)} planned"
     for kind in sorted(happened):
         yield f"  {kind}", _listed(Counter(h.target for h in evidence.happened if h.kind == kind))
     yield "rebalances", _listed(course.rebalances)

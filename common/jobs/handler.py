@@ -61,10 +61,10 @@ class JobContext(Protocol):
         """
 
     def regain_slot(self, check: StopCheck | None = None) -> None:
-        """Waits for a slot, ahead of every record that has not begun.
+        """Waits for a slot unless the job has one, ahead of every record that has not begun.
 
-        Calls `check` (the context's own if None) several times a second. Raises Cancelled, and what `check`
-        raises.
+        A job that waited for its place begins without a slot. Calls `check` (the context's own if None)
+        several times a second. Raises Cancelled, and what `check` raises.
         """
 
 

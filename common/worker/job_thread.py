@@ -148,6 +148,8 @@ class JobThread:
 
     def _attempt(self) -> None:
         if not self._committer.begin(self._lease):
+            # The broker may have the attempt all the same, if the end of its commit is unknown.
+            self._committer.hand_back(self._lease)
             return
         context = self._context()
         settlement = self._settlement(context)
@@ -198,11 +200,11 @@ class JobThread:
         that failure cannot be written either, a dead letter without the record's bytes says where it lies.
         """
         done = settlement.settle(outcome)
-        if not self._lease.live and not self._seat.is_handed_back:
+        if not self._lease.live:
             # Hand back whatever the outcome is: an engine may die of the same signal that stops its job.
             # Hand back only here: once a result was sent, that could revive a record that is done.
             # Hand back only a job that was stopped: one that drops itself is no better than a crash, and may
-            # not be read again for ever.
+            # not be read again for ever. An attempt that does not count is left as it is (lease.Steps).
             self._committer.hand_back(self._lease)
         try:
             return self._commit(done)

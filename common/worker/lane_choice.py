@@ -24,7 +24,7 @@ class _Lane:
 
 
 class LaneChoice:
-    """Counts what each lane has had. Not thread-safe: the worker's poll thread owns it.
+    """Counts what each lane has had. Not thread-safe: whoever makes one guards it.
 
     - While all lanes have records, they get shares as their weights.
     - The most urgent lane is next when records come into it after it had none and had had its share.

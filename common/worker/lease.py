@@ -7,6 +7,7 @@ refuses an old generation.
 
 import logging
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -15,7 +16,7 @@ from kafka.structs import OffsetAndMetadata
 
 from common.jobs.lanes import NO_TICKET, Ticket
 from common.kafka.records import Record
-from common.worker.committed_state import CommittedState, decode
+from common.worker.committed_state import CommittedState, Step, decode
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +154,9 @@ class Lease:
         self.holds_slot = False
         # Guarded by the table's lock. The job has left its slot and waits for one again.
         self.wants_slot = False
+        # Guarded by the table's lock. An attempt was begun under this lease and counts: it was
+        # not handed back. Earlier attempts ended in crashes, and no step of this lease takes those back.
+        self.attempt_counts = False
 
     @property
     def offset(self) -> int:
@@ -169,6 +173,46 @@ class Lease:
     def __repr__(self) -> str:
         partition = self.assignment.partition
         return f"{partition.topic}[{partition.partition}]@{self.offset}"
+
+
+# whether an attempt must count before the step
+_COUNTS_BEFORE = {Step.HAND_BACK: True, Step.RESUME: False}
+
+
+class Steps:
+    """The effect of some steps: the states of assignments, and which leases have an attempt that counts.
+
+    Used under the table's lock.
+    """
+
+    def __init__(self, steps: Iterable[tuple[Step, Lease]]):
+        self.states: dict[Assignment, CommittedState] = {}
+        self._counting: dict[Lease, bool] = {}
+        for step, lease in steps:
+            self._add(step, lease)
+
+    def take_over(self) -> None:
+        """Note that the steps are committed."""
+        for assignment, state in self.states.items():
+            assignment.committed_state = state
+        for lease, counts in self._counting.items():
+            lease.attempt_counts = counts
+
+    def _add(self, step: Step, lease: Lease) -> None:
+        """Add a step. HAND_BACK changes nothing unless an attempt of this lease counts; RESUME if one does.
+
+        A job and, when its partition is revoked, the client's I/O thread may both hand one attempt back. Or
+        no attempt has begun, since the record waits for its turn: its earlier attempts are those of crashes.
+        """
+        assignment = lease.assignment
+        state = self.states.get(assignment, assignment.committed_state)
+        counts = self._counting.get(lease, lease.attempt_counts)
+        if counts is _COUNTS_BEFORE.get(step, counts):
+            state = state.after(step, lease.offset)
+        # An unchanged state is committed too: the broker may have a BEGIN whose end is unknown here and whose
+        # job never began.
+        self.states[assignment] = state
+        self._counting[lease] = step in (Step.BEGIN, Step.RESUME)
 
 
 class NotLeased(Enum):

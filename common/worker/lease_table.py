@@ -11,7 +11,7 @@ from kafka.structs import OffsetAndMetadata
 from common.jobs.lanes import NO_TICKET, Ticket
 from common.kafka.records import Record
 from common.worker.committed_state import CommittedState, Step
-from common.worker.lease import Assignment, Lease, NotLeased, Wanted
+from common.worker.lease import Assignment, Lease, NotLeased, Steps, Wanted
 from common.worker.quarantine import Quarantine
 from common.worker.running_jobs import RunningJobs
 
@@ -103,7 +103,7 @@ class LeaseTable:
     def set_aside(self, lease: Lease) -> None:
         """Keep the lease of a record whose job does not run: it waits for a place (waiting_room.py)."""
         with self._lock:
-            lease.holds_slot = False
+            lease.holds_slot = lease.wants_slot = False
             self._running.remove(lease)
 
     def resume(self, lease: Lease) -> bool:
@@ -118,12 +118,12 @@ class LeaseTable:
             return True
 
     def leave_slot(self, lease: Lease) -> None:
-        """Let another job have the slot."""
+        """Let another job have the slot, or have it first."""
         with self._lock:
-            lease.holds_slot = False
+            lease.holds_slot = lease.wants_slot = False
 
     def regain_slot(self, lease: Lease) -> bool:
-        """Say whether a job that left its slot has one again: see `RunningJobs`."""
+        """Say whether a running job has a slot, its own or a new one: see `RunningJobs`."""
         with self._lock:
             return self._running.regain_slot(lease)
 
@@ -183,18 +183,12 @@ class LeaseTable:
     def proposed(self, steps: Iterable[tuple[Step, Lease]]) -> dict[Assignment, CommittedState]:
         """Return what the committed state would be after `steps`, by assignment."""
         with self._lock:
-            states: dict[Assignment, CommittedState] = {}
-            for step, lease in steps:
-                state = states.get(lease.assignment, lease.assignment.committed_state)
-                states[lease.assignment] = state.after(step, lease.offset)
-            return states
+            return Steps(steps).states
 
     def apply(self, steps: Iterable[tuple[Step, Lease]]) -> None:
         """Note that `steps` are committed. Records that were admitted meanwhile stay in the state."""
         with self._lock:
-            for step, lease in steps:
-                assignment = lease.assignment
-                assignment.committed_state = assignment.committed_state.after(step, lease.offset)
+            Steps(steps).take_over()
 
     def attempts(self, lease: Lease) -> int:
         with self._lock:

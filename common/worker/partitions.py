@@ -1,25 +1,25 @@
 """The partitions that the group gives a worker and takes from it: loaded, read or paused, given up.
 
-A newly assigned partition is read once a loader thread has learnt what the broker has committed for it.
+A newly assigned partition is read once it is known what the broker has committed for it (loaders.py).
 """
 
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from kafka import TopicPartition
 
 from common.kafka.consumer import Consumer
 from common.kafka.partition_names import partition_names
-from common.observability.repeats import Repeats
 from common.worker.committer import Committer
-from common.worker.lease import Assignment, Lease
+from common.worker.lease import Lease
 from common.worker.lease_table import LeaseTable
+from common.worker.loaders import Loaders
 from common.worker.metrics import WorkerMetrics
 
 log = logging.getLogger(__name__)
 
-_LOAD_TIMEOUT_MS = 10000
 # The client's I/O stands still during this time.
 _REVOKED_GRACE_S = 1.0
 
@@ -44,13 +44,13 @@ class Partitions:
         self._consumer = consumer
         self._stopping = stopping
         self._metrics = metrics
-        self._repeats = Repeats()  # thread-safe
         # Owned by the client's I/O thread.
         self._assigned_before = False
 
     def subscribe(self, consumer: Consumer, topics: Iterable[str]) -> None:
         """Join the group, and hear of every rebalance of this consumer. On the poll thread."""
-        consumer.subscribe(list(topics), self._assigned, self._revoked, self._drop)
+        assigned = partial(self._assigned, Loaders(self._leases, consumer, self._stopping))
+        consumer.subscribe(list(topics), assigned, self._revoked, self._drop)
 
     def steer(self) -> None:
         """Seek, pause and resume as the leases want it. On the poll thread."""
@@ -63,7 +63,7 @@ class Partitions:
         """Put a polled record back. On the poll thread."""
         self._consumer().read_again(partition, offset)
 
-    def _assigned(self, partitions: Iterable[TopicPartition]) -> None:
+    def _assigned(self, loaders: Loaders, partitions: Iterable[TopicPartition]) -> None:
         """On the client's I/O thread."""
         partitions = list(partitions)
         event = "rebalance: assigned" if self._assigned_before else "first assignment:"
@@ -71,8 +71,7 @@ class Partitions:
         if self._assigned_before:
             self._metrics.rebalanced("assigned")
         self._assigned_before = True
-        for assignment in self._leases.assign(partitions):
-            threading.Thread(target=self._load, args=(assignment,), name="loader", daemon=True).start()
+        loaders.add(self._leases.assign(partitions))
 
     def _revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """On the client's I/O thread."""
@@ -89,16 +88,3 @@ class Partitions:
             log.warning("rebalance: lost or revoked %s", partition_names(partitions))
             self._metrics.rebalanced("revoked")
         return self._leases.drop(partitions, revoked_in)
-
-    def _load(self, assignment: Assignment) -> None:
-        """On a loader thread of the assignment's own."""
-        while assignment.live:
-            try:
-                committed = self._consumer().fresh_committed(assignment.partition, _LOAD_TIMEOUT_MS)
-            except Exception as error:  # noqa: BLE001 - the loop's edge: a partition must be loaded to be read
-                if self._repeats.is_news("load", error):
-                    log.info("cannot read what is committed for %s: %r", assignment.partition, error)
-                self._stopping.wait(0.1)
-                continue
-            self._leases.load(assignment, committed)
-            return

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from kafka import TopicPartition
 
+from common.worker.lane_choice import LaneChoice
 from common.worker.lease import Lease
 
 RecordKey = tuple[TopicPartition, int]
@@ -16,6 +17,7 @@ class RunningJobs:
     def __init__(self, slots: int):
         self._slots = slots
         self._leases: dict[RecordKey, Lease] = {}  # the one that was begun first comes first
+        self._lanes = LaneChoice()
 
     def __contains__(self, key: tuple[TopicPartition, int | None]) -> bool:
         return key in self._leases
@@ -45,15 +47,17 @@ class RunningJobs:
         self._leases.pop(_key(lease), None)
 
     def regain_slot(self, lease: Lease) -> bool:
-        """Say whether a job that left its slot has one again.
+        """Say whether the job has a slot. If it has none, it asks for one from now on.
 
-        Of several that ask, the one of the most urgent lane is next, and of one lane the oldest.
+        Of several that ask, the lanes' weights say whose turn it is, and of one lane the oldest is next. Each
+        free slot is given at once, also if its job asks again only later.
         """
         lease.wants_slot = not lease.holds_slot
-        asking = (other for other in self if other.wants_slot)
-        first = max(asking, key=lambda other: other.ticket.priority, default=None)
-        if first is lease and sum(other.holds_slot for other in self) < self._slots:
-            lease.holds_slot, lease.wants_slot = True, False
+        while lease.wants_slot and sum(other.holds_slot for other in self) < self._slots:
+            asking = [other for other in self if other.wants_slot]
+            lane = self._lanes.next({other.ticket.priority for other in asking})
+            first = next(other for other in asking if other.ticket.priority == lane)
+            first.holds_slot, first.wants_slot = True, False
         return lease.holds_slot
 
 

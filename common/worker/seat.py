@@ -80,12 +80,15 @@ class Seat:
         self._on_slot_free()
 
     def regain_slot(self, check: StopCheck) -> None:
-        """Wait until the job may work again. Raises Cancelled, and what `check` raises."""
+        """Wait until the job may work, with a slot. Raises Cancelled, and what `check` raises."""
         if not self._is_aside:
-            return
-        while not self._leases.regain_slot(self._lease):
-            self._lease.cancelled.wait(_TICK_S)
-            check()
+            if self._leases.regain_slot(self._lease):
+                return
+            # The job waited for its place, and began without a slot. It must not wait for one in its turn: a
+            # last attempt that holds the slot may wait for the end of that turn.
+            self._leases.leave_slot(self._lease)  # asks no more, until its attempt is handed back
+            self.leave_slot()
+        self._wait_for_slot(check)
         counted = self._leases.counted_attempts(self._lease)
         alone = self._is_last(counted if self.is_handed_back else counted - 1)
         self._leases.quarantine.come_back(alone, lambda: self._lease.live)
@@ -94,6 +97,18 @@ class Seat:
             if not self._committer.resume(self._lease):
                 raise Cancelled
             self.is_handed_back = False
+
+    def _wait_for_slot(self, check: StopCheck) -> None:
+        try:
+            while not self._leases.regain_slot(self._lease):
+                self._lease.cancelled.wait(_TICK_S)
+                check()
+        except BaseException:
+            # Whoever asks keeps others from the slots. This job asks no more, and its end may take as long as
+            # an outage.
+            self._leases.leave_slot(self._lease)
+            self._on_slot_free()
+            raise
 
     def _is_last(self, earlier_attempts: int) -> bool:
         return 0 < earlier_attempts == self._max_attempts - 1

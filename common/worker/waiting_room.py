@@ -3,7 +3,8 @@
 A record that is read while its user's places are taken waits here. It holds no slot and was not begun.
 So a worker's death does not count against the record, and the committed state names it as unfinished. When a
 place is given back, the next job is started at once. Of the users who wait, the one with the fewest places is
-next. Of one user the most urgent job is next, and of equal ones the job that came first.
+next. Of one user's jobs the lanes' weights choose the lane (lane_choice.py), and the lane's first
+job is next.
 """
 
 import threading
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 
 from common.jobs.places import Claim, Limits, Places
 from common.kafka.records import Record
+from common.worker.lane_choice import LaneChoice
 from common.worker.lease import Lease
 
 # Each waiting record is named in its partition's committed metadata, for which brokers allow 4096 bytes.
@@ -35,7 +37,7 @@ NO_PLACES = PlaceRules(Limits(), lambda record: None)
 class WaitingRoom:
     """Gives places to jobs and keeps the leases that wait for one. Thread-safe.
 
-    `_lock` guards `_places` and `_waiting`.
+    `_lock` guards `_places`, `_waiting` and `_choices`.
     """
 
     def __init__(self, limits: Limits, start: Callable[[Lease, Claim], bool]):
@@ -45,6 +47,8 @@ class WaitingRoom:
         self._freed = threading.Condition(self._lock)
         self._places = Places(limits)
         self._waiting: list[tuple[Lease, Claim]] = []
+        # of each user whose jobs wait
+        self._choices: dict[str, LaneChoice] = {}
 
     def take(self, claim: Claim, patience_s: float = 0.0) -> bool:
         """Take a place if one is free in time. A place that a waiting job could have is never free."""
@@ -100,14 +104,18 @@ class WaitingRoom:
             # Of equal users `min` returns the first entry, whose job came first.
             first = min(fitting, key=lambda entry: self._places.taken_by(entry[1].user))
             # Only among one user's own jobs: urgent jobs of others must not starve this user.
-            own = [entry for entry in fitting if entry[1].user == first[1].user]
-            chosen = max(own, key=lambda entry: entry[0].ticket.priority)
+            user = first[1].user
+            own = [entry for entry in fitting if entry[1].user == user]
+            lane = self._choices.setdefault(user, LaneChoice()).next({e[0].ticket.priority for e in own})
+            chosen = next(entry for entry in own if entry[0].ticket.priority == lane)
             self._waiting.remove(chosen)
             self._places.take(chosen[1])
             return chosen
 
     def _forget_ended(self) -> None:
         self._waiting = [entry for entry in self._waiting if entry[0].live]
+        users = {claim.user for _, claim in self._waiting}
+        self._choices = {user: choice for user, choice in self._choices.items() if user in users}
 
 
 def no_waiting_room() -> WaitingRoom:

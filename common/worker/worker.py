@@ -1,7 +1,7 @@
 """The worker: one thread that only polls, job threads beside it, and one thread that commits.
 
     poll thread      polls, begins jobs while a slot is free; before each poll it seeks, pauses, resumes
-    loader threads   one for each new partition: reads what the broker has committed (partitions.py)
+    loader threads   at most 8, for new partitions: read what the broker has committed (loaders.py)
     job threads      attempt, work, outcome (job_thread.py)
     committer        every transaction (committer.py)
 

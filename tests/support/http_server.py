@@ -12,6 +12,7 @@ import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -19,12 +20,16 @@ from types import TracebackType
 
 @dataclass(frozen=True)
 class Request:
-    """`headers` has lower-case names; `target` is path and query as they were sent."""
+    """`headers` has lower-case names; `target` is path and query as they were sent.
+
+    `at_s` is when the whole request had come, in seconds since the epoch.
+    """
 
     method: str
     target: str
     headers: dict[str, str]
     body: bytes
+    at_s: float = 0.0
 
     def json(self) -> dict:
         return json.loads(self.body)
@@ -273,7 +278,8 @@ def _read_request(sock: socket.socket) -> Request:
         while line := stream.readline().decode("latin-1").strip():
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
-        return Request(method, target, headers, stream.read(int(headers.get("content-length", 0))))
+        body = stream.read(int(headers.get("content-length", 0)))
+        return Request(method, target, headers, body, time.time())
 
 
 def _hang_up(sock: socket.socket) -> None:

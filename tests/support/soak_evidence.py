@@ -55,7 +55,7 @@ def evidence(code: str = "http_error", **changes) -> Evidence:
         plan=Plan(Options(jobs=1), (JOB,), ()),
         task_uuids={0: str(UUID_1)},
         callbacks={0: [Callback(str(UUID_1), f"{UUID_1}.1", body(code))]},
-        ledger=Ledger([task], [failed(code)], [delivery], [], Counter()),
+        ledger=Ledger([task], [failed(code)], [delivery], [], Counter(), commits=1),
         states={str(UUID_1): "failed"},
         deleted=set(),
         objects={},

@@ -1,5 +1,6 @@
 """Downloads beside separation: the place that each needs, and when a slow one gives up its slot."""
 
+import threading
 from uuid import UUID
 
 import pytest
@@ -10,10 +11,13 @@ from common.jobs.places import Claim
 from common.kafka.records import Record
 from common.settings.schema import ProcessorSettings
 from common.tasks.messages import Task, decode_task
+from common.worker.waiting_room import PlaceRules
 from processor.places import claim_of, download_limits, lane_rules
 from tests.support.common.worker.fakes import FakeContext, run
+from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.http_server import ScriptedServer, drip
 from tests.support.processor.processor_harness import FakeEngine, ProcessorHarness
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -76,3 +80,32 @@ def test_a_slow_download_leaves_its_slot_and_has_it_again_before_the_song_is_pre
     assert isinstance(run(harness.handler(), harness.record("/slow.wav"), context), Done)
     assert context.steps[0] == "leave_slot"
     assert context.steps[-2:] == ["leave_place", "regain_slot"]
+
+
+@pytest.mark.slow
+def test_songs_that_waited_for_a_place_are_separated_in_the_slots_like_any_other(harness):
+    """Their downloads are fast, and so they never left a slot: they had none."""
+    harness.server.on("/slow.wav", drip(harness.song, 1.0))
+    go_on, lock, in_engine = threading.Event(), threading.Lock(), []
+
+    def separate() -> None:
+        with lock:
+            in_engine.append(1)
+        assert go_on.wait(60)
+        with lock:
+            in_engine.pop()
+
+    handler = harness.handler(FakeEngine(then=separate))
+    log = [harness.record("/slow.wav").value] * 2 + [harness.record("/song.wav").value] * 4
+    rules = PlaceRules(download_limits(ProcessorSettings(slots=2)), claim_of)
+    worker = WorkerHarness(lambda record, context: run(handler, record, context), log=log, places=rules)
+    running = worker.start()
+    wait_for(lambda: worker.worker.waiting_count == 4, 20, "songs that wait for a place")
+    wait_for(lambda: len(harness.server.requests("/song.wav")) == 4, 20, "their downloads")
+    wait_for(lambda: len(in_engine) == 2, 20, "two songs in the engine")
+    wait_for(lambda: sum(lease.wants_slot for lease in worker.worker._leases._running) == 4, 20, "the others")
+    assert len(in_engine) == 2
+    go_on.set()
+    wait_for(lambda: worker.worker.running_count == 0, 20, "all songs' ends")
+    worker.worker.stop()
+    running.result()

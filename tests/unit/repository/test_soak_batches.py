@@ -1,6 +1,7 @@
 """The soak's batches and users, and what its checks make of evidence about them."""
 
 import dataclasses
+from collections import Counter
 
 import pytest
 
@@ -8,6 +9,8 @@ from api.submit.submission import batch_uuid
 from common.tasks.messages import Separated, item_uuids
 from soak import checks
 from soak.batch_sender import TakenBatch, refused_key
+from soak.disturbances import Kind
+from soak.house import Happened
 from soak.ledger import Letter
 from soak.plan import Hook, Options, Plan, RefusedBatch, Wrong
 from soak.planning import make_plan
@@ -53,9 +56,27 @@ def test_a_batch_that_is_as_it_should_be_is_no_violation(hook):
     assert not checks.violations(found)
 
 
-def test_a_batch_that_is_queued_twice_as_a_whole_is_no_violation():
+def test_a_batch_that_was_sent_and_queued_twice_as_a_whole_is_no_violation():
     twice = batch_ledger(tasks_of=(*ITEMS, *ITEMS), submitted=2)
-    assert not checks.violations(batch_evidence(ledger=twice))
+    assert not checks.violations(batch_evidence(ledger=twice, repeated=Counter({"batch 0": 1})))
+    assert kinds(batch_evidence(ledger=twice)) == {"doubled"}
+    assert kinds(batch_evidence(ledger=twice, repeated=Counter({"job 0": 1}))) == {"doubled"}
+
+
+def test_a_batch_whose_answer_was_lost_was_sent_three_times():
+    found = batch_evidence(ledger=batch_ledger(tasks_of=tuple(ITEMS) * 3, submitted=3))
+    (batch,) = found.plan.batches
+    lost = dataclasses.replace(found.plan, batches=(dataclasses.replace(batch, is_answer_lost=True),))
+    assert not checks.violations(dataclasses.replace(found, plan=lost))
+    four = batch_ledger(tasks_of=tuple(ITEMS) * 4, submitted=4)
+    assert kinds(dataclasses.replace(found, plan=lost, ledger=four)) == {"doubled"}
+
+
+def test_a_batch_that_is_called_again_without_a_reason_is_named():
+    twice = {0: [batch_call(), batch_call(place=10)]}
+    assert kinds(batch_evidence(batch_callbacks=twice)) == {"doubled"}
+    outage = Happened("store", Kind.KILL, at_s=0, until_s=1)
+    assert not kinds(batch_evidence(batch_callbacks=twice, happened=[outage]))
 
 
 @pytest.mark.parametrize(

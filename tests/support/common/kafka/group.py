@@ -158,6 +158,10 @@ def read_all(bootstrap: str, topic: str) -> list:
         return reader.read()
 
 
+# The broker's own topic, which a client does not list.
+OFFSETS_TOPIC = "__consumer_offsets"
+
+
 class Reader:
     """Reads the topics with some names as a reader of committed records sees them, and reads on each time."""
 
@@ -173,7 +177,7 @@ class Reader:
         self._consumer.assign(
             [
                 TopicPartition(topic, number)
-                for topic in filter(wanted, self._consumer.topics())
+                for topic in filter(wanted, {*self._consumer.topics(), OFFSETS_TOPIC})
                 for number in self._consumer.partitions_for_topic(topic) or ()
             ]
         )

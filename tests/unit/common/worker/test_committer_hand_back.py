@@ -1,11 +1,16 @@
 """The committer and attempts that were stopped: what is handed back, and what is not."""
 
+import pytest
 from kafka.coordinator.base import ConsumerGroupMetadata
 from kafka.errors import KafkaTimeoutError
 
+from common.jobs.outcome import Done
 from common.worker.commit_request import CommitResult
+from common.worker.committed_state import CommittedState
+from common.worker.job_thread import JobThread
 from tests.support.common.worker.committer_harness import RESULT, Gate
-from tests.support.common.worker.fakes import InThread
+from tests.support.common.worker.fakes import FakeHandler, InThread, leased, partition, rules
+from tests.support.waiting import wait_for
 
 
 def test_a_stopped_attempt_is_handed_back_although_its_job_may_publish_nothing_more(harness):
@@ -36,6 +41,55 @@ def test_an_attempt_is_handed_back_once_however_often_its_transaction_fails(harn
     b.script.next_time(committed=KafkaTimeoutError())
     b.committer.hand_back(lease)
     assert b.committed.counted_attempts(0) == b.table.counted_attempts(lease) == 1
+
+
+def crashed_before(b, deaths: int):
+    """A record whose earlier attempts ended in crashes, leased and not begun here."""
+    b.table.load(b.assignment, CommittedState(1, {0: deaths}).encode())
+    b.table.wanted({partition()})
+    return leased(b.table, 0)
+
+
+@pytest.mark.parametrize("revoked", [True, False])
+@pytest.mark.parametrize("steps", ["", "begin back", "begin back resume back", "begin back begin back back"])
+def test_what_counts_are_the_crashes_however_often_an_attempt_is_handed_back(harness, steps, revoked):
+    b = harness()
+    lease = crashed_before(b, deaths=2)
+    calls = {"begin": b.committer.begin, "back": b.committer.hand_back, "resume": b.committer.resume}
+    for step in steps.split():
+        calls[step](lease)
+    if revoked:
+        b.committer.end_revoked(b.table.drop(), 1, 10)
+    else:
+        b.table.cancel_all()
+        b.committer.hand_back(lease)
+    assert b.committed.counted_attempts(0) == 2
+
+
+def test_a_resume_of_an_attempt_that_still_counts_takes_no_earlier_hand_back_away(harness):
+    b = harness()
+    lease = crashed_before(b, deaths=1)
+    assert b.committer.begin(lease)
+    b.committer.hand_back(lease)
+    assert b.committer.begin(lease)
+    assert b.committer.resume(lease)
+    assert b.committed.counted_attempts(0) == 2
+
+
+def test_an_attempt_that_a_stop_kept_from_its_beginning_does_not_count(harness):
+    """The broker has it, and its worker has not heard of that."""
+
+    def unclear(step: str) -> None:
+        if step == "committed" and lease.live:
+            b.table.cancel_all()
+            raise KafkaTimeoutError
+
+    b = harness(unclear)
+    lease = leased(b.table, 0)
+    JobThread(lease, FakeHandler(lambda *_: Done()), b.committer, b.table, rules(), lambda: None).start()
+    wait_for(lambda: b.table.running_count == 0, 20, "the job's end")
+    assert b.broker.transactions
+    assert b.committed.counted_attempts(0) == 0
 
 
 def test_without_the_partition_nothing_is_handed_back(harness):

@@ -99,6 +99,33 @@ def test_a_job_that_is_stopped_while_it_waits_for_its_slot_drops_its_work():
     assert desk.assignment.committed_state.counted_attempts(0) == 0
 
 
+@pytest.mark.parametrize("begun_with_slot", [True, False])
+def test_a_job_that_no_longer_asks_for_its_slot_keeps_it_from_nobody(begun_with_slot):
+    """A cancelled job may then work at its end for long: its transaction waits for Kafka."""
+    desk, seen = Desk(), []
+
+    def check() -> None:
+        raise Cancelled
+
+    def run(record, context):
+        if begun_with_slot:
+            context.leave_slot()
+        else:
+            desk.table.leave_slot(desk.assignment.leases[0])  # as one that has waited for its place
+        others = [leased(desk.table, offset) for offset in (1, 2)]
+        with pytest.raises(Cancelled):
+            context.regain_slot(check)
+        for lease in others:
+            desk.table.leave_slot(lease)
+        seen.append([desk.table.regain_slot(lease) for lease in others])
+        for lease in others:
+            desk.table.end(lease)
+        return Done((RESULT,))
+
+    assert desk.run(FakeHandler(run)) == [RESULT]
+    assert seen == [[True, True]]
+
+
 def test_a_job_that_waits_for_its_slot_hears_what_its_own_check_says():
     desk, raised = Desk(), []
 

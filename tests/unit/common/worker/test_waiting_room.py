@@ -2,14 +2,16 @@
 
 import json
 
+import pytest
 from kafka import TopicPartition
 from kafka.structs import OffsetAndMetadata
 
-from common.jobs.lanes import Ticket
+from common.jobs.lanes import NO_TICKET, Ticket
 from common.jobs.outcome import Deferred, Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message
 from common.worker.committed_state import Step
+from common.worker.lane_choice import MOST_STARTS
 from common.worker.lease import MOST_OPEN, Lease, NotLeased
 from common.worker.lease_table import LeaseTable
 from common.worker.waiting_room import HeldPlace, PlaceRules, WaitingRoom
@@ -37,10 +39,11 @@ class Room:
         self.started.append(lease.offset)
         return True
 
-    def enter(self, claim: Claim) -> int:
+    def enter(self, claim: Claim, ticket: Ticket = NO_TICKET) -> int:
         """The offset of a record that waits for this place."""
         offset = next(self._offsets)
-        lease = leased(self.table, offset)
+        lease = admitted(self.table, offset, ticket=ticket)
+        assert self.table.begin(lease)
         self.table.set_aside(lease)
         self.room.enter(lease, claim)
         return offset
@@ -112,6 +115,36 @@ def test_of_several_users_the_one_with_the_fewest_places_is_next():
     late = r.enter(b)
     r.room.give_back(a)
     assert r.started == [late]
+
+
+@pytest.mark.parametrize("lanes", [(1,), (1, 2), (1, 2, 3, 4)], ids=str)
+@pytest.mark.parametrize("per_user", [1, 2])
+def test_a_users_urgent_songs_pass_each_that_waits_for_a_place_thirty_times_at_most(per_user, lanes):
+    r = Room(Limits(total=4, per_user=per_user))
+    a = Claim("a")
+    for _ in range(per_user):
+        assert r.room.take(a)
+    slow = {r.enter(a, Ticket(priority, "a")): priority for priority in lanes}
+    r.enter(a, Ticket(5, "a"))
+    for _ in range(40):  # each download that ends lets one song begin, and one more urgent song comes
+        r.room.give_back(a)
+        r.enter(a, Ticket(5, "a"))
+    assert r.started[0] not in slow
+    turns = {slow[offset]: turn for turn, offset in enumerate(r.started, 1) if offset in slow}
+    assert set(turns) == set(lanes)
+    assert turns[1] <= MOST_STARTS
+
+
+def test_users_songs_are_counted_apart_and_only_while_they_wait():
+    r = Room(Limits(total=1))
+    for user in map(str, range(50)):
+        assert r.room.take(Claim(user))
+        r.enter(Claim(user), Ticket(1, user))
+        r.enter(Claim(user), Ticket(5, user))
+        for _ in range(3):
+            r.room.give_back(Claim(user))
+    assert r.room.count == 0
+    assert not r.room._choices
 
 
 def test_a_place_of_a_lease_that_has_ended_goes_to_the_next():
@@ -204,6 +237,26 @@ def test_of_two_that_want_their_slot_again_the_one_that_was_begun_first_has_it()
     assert table.regain_slot(first)
 
 
+@pytest.mark.parametrize("leave", [LeaseTable.leave_slot, LeaseTable.set_aside, LeaseTable.end])
+def test_a_job_that_leaves_while_it_wants_its_slot_again_wants_it_no_more(leave):
+    table = LeaseTable(slots=1)
+    loaded(table)
+    first, second = leased_without_slot(table, 0), leased_without_slot(table, 1)
+    third = leased(table, 2)
+    assert not table.regain_slot(first)
+    assert not table.regain_slot(second)
+    leave(table, first)
+    table.end(third)
+    assert table.regain_slot(second)
+
+
+def leased_without_slot(table: LeaseTable, offset: int, priority: int = 3) -> Lease:
+    lease = admitted(table, offset, ticket=Ticket(priority))
+    lease.is_ready = False
+    table.resume(lease)
+    return lease
+
+
 def test_of_two_that_want_their_slot_again_the_one_of_the_more_urgent_lane_has_it():
     table = LeaseTable(slots=1)
     loaded(table)
@@ -214,6 +267,39 @@ def test_of_two_that_want_their_slot_again_the_one_of_the_more_urgent_lane_has_i
     assert [table.regain_slot(lease) for lease in leases] == [True, False, False]
     leases[0].holds_slot = False
     assert [table.regain_slot(lease) for lease in leases] == [False, True, False]
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+def test_urgent_jobs_pass_each_that_wants_its_slot_again_thirty_times_at_most(slots):
+    table = LeaseTable(slots=slots)
+    loaded(table)
+    working = [leased_without_slot(table, offset, 5) for offset in range(slots)]
+    assert all(table.regain_slot(lease) for lease in working)
+    slow = leased_without_slot(table, slots, 1)
+    asking = [leased_without_slot(table, slots + 1, 5)]
+    for turn in range(1, 100):
+        assert not any(table.regain_slot(lease) for lease in (slow, *asking))
+        table.apply([(Step.FINISH, working[0])])
+        table.end(working.pop(0))  # one slot is free, and one more urgent job comes that wants it
+        asking.append(leased_without_slot(table, slots + 1 + turn, 5))
+        given = [lease for lease in (*asking, slow) if table.regain_slot(lease)]
+        assert len(given) == 1
+        if given == [slow]:
+            break
+        asking.remove(given[0])
+        working += given
+    assert 1 < turn <= MOST_STARTS
+
+
+def test_of_two_free_slots_both_are_given_at_once():
+    table = LeaseTable(slots=3)
+    loaded(table)
+    first, second = leased_without_slot(table, 0), leased_without_slot(table, 1, 5)
+    third = leased(table, 2)
+    first.wants_slot = second.wants_slot = True
+    assert table.regain_slot(first)
+    assert table.regain_slot(second)
+    assert third.holds_slot
 
 
 # In a worker
