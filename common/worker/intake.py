@@ -74,9 +74,8 @@ class Intake:
         Jobs that began without a slot, when they got their place, take turns with the records.
         """
         while not (self._leases.slots_full or self._leases.draining or self._leases.paused):
-            lease = self._ready.take_next(
-                self._leases.running_by_user, self._leases.held_back, self._leases.newcomers
-            )
+            newcomers, running = self._leases.newcomers()
+            lease = self._ready.take_next(running, self._leases.held_back, newcomers)
             if lease is None:
                 return
             if not lease.is_ready:

@@ -44,13 +44,11 @@ class RunningJobs:
         """The jobs that want their first slot, beside the records that have not begun."""
         return [lease for lease in self if lease.wants_slot and not lease.had_slot]
 
-    def give_slot(self, newcomer: Lease) -> bool:
-        """Give a newcomer its first slot. False: there is none, or it does not want one any more."""
-        if not newcomer.wants_slot or self.slots_full:
-            return False
-        newcomer.holds_slot = newcomer.had_slot = True
-        newcomer.wants_slot = False
-        return True
+    def give_slot(self, newcomer: Lease) -> None:
+        """Give a newcomer its first slot, if it still wants one and there is one."""
+        if newcomer.wants_slot and not self.slots_full:
+            newcomer.holds_slot = newcomer.had_slot = True
+            newcomer.wants_slot = False
 
     def has(self, lease: Lease) -> bool:
         return self._leases.get(_key(lease)) is lease

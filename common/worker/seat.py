@@ -39,6 +39,8 @@ class Seat:
         # whether the turn is that of a job that works alone; None: the job has no turn
         self._alone: bool | None = None
         self._is_aside = False
+        # The job comes from the waiting room. Nobody changes the lease's field before it asks for a slot.
+        self._began_without_slot = not lease.had_slot
 
     def begin_turn(self, may_wait: Callable[[], bool]) -> None:
         """Wait for the turn. Raises Cancelled once `may_wait` says no."""
@@ -82,8 +84,9 @@ class Seat:
     def regain_slot(self, check: StopCheck) -> None:
         """Wait until the job may work, with a slot. Raises Cancelled, and what `check` raises."""
         if not self._is_aside:
-            if self._leases.has_slot(self._lease):
+            if not self._began_without_slot:
                 return
+            self._began_without_slot = False
             # The job waited for its place, and began without a slot. It must not wait for one in its turn: a
             # last attempt that holds the slot may wait for the end of that turn.
             self.leave_slot()

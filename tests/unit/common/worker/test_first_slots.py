@@ -59,7 +59,7 @@ class Songs:
     def wait_for_newcomers(self) -> None:
         wait_for(lambda: self.worker.waiting_count == SONGS - SLOTS, PATIENCE_S, "songs without a place")
         self.downloaded.set()
-        wait_for(lambda: len(self.worker._leases.newcomers) == 2, PATIENCE_S, "songs that want a slot")
+        wait_for(lambda: len(self.worker._leases.newcomers()[0]) == 2, PATIENCE_S, "songs that want a slot")
 
     def wait_for_working(self, count: int) -> None:
         wait_for(lambda: len(self.working) >= count, PATIENCE_S, "the next song")
