@@ -3,10 +3,9 @@
 import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
-import httpx
 from pydantic import BaseModel
 
 from uvr_client import answers
@@ -17,6 +16,8 @@ from uvr_client.transport import Repeat, Transport
 # A user who interrupts need not wait for an api that does not answer.
 _FAREWELL_S = 5.0
 _REMOVAL = "DELETE /uploads/ID of the api"
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class BegunUpload(BaseModel):
@@ -61,13 +62,17 @@ class CallUploads:
         self._ids.append(begun.upload_id)
         return begun
 
-    def submit(self, path: str, body: Mapping[str, Any], key: str) -> httpx.Response:
-        """Returns the answer to the submission, which may name the uploads. Raises UvrError."""
+    def submit(self, model: type[M], path: str, body: Mapping[str, Any], key: str) -> M:
+        """Returns the answer to the submission, which may name the uploads. Raises UvrError.
+
+        An answer that is no `model` counts as lost: a proxy may have given it though the api took the task.
+        """
         # json.dumps writes ASCII: text that is not valid Unicode reaches the api, which names the error.
         content = json.dumps(body)
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         self._is_sent = True
-        return self._transport.request("POST", path, Repeat.ANY, content=content, headers=headers)
+        answer = self._transport.request("POST", path, Repeat.ANY, content=content, headers=headers)
+        return answers.read(model, answer.content)
 
     def _remove_all(self, error: BaseException) -> None:
         """Removes the uploads. A note of `error` names those that stay, and tells why."""

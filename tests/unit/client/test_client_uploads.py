@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.client.fake_api import FakeApi, answer, problem, task
 from tests.support.client.impatient import impatient, process
-from tests.support.http_server import ScriptedServer, in_turn, reset, serve, stall
+from tests.support.http_server import ScriptedServer, in_turn, redirect, reset, serve, stall
 from tests.support.ports import take_port
 from uvr_client import RequestError, UploadFailed, UvrClient, UvrError
 from uvr_client.exits import Exit
@@ -273,7 +273,16 @@ def test_a_submission_that_is_taken_keeps_its_uploads(fake_api, store, client, s
 
 
 @WAYS
-@pytest.mark.parametrize("lost", [problem(503, "please submit it again"), problem(500, "?"), reset()])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        problem(503, "please submit it again"),
+        problem(500, "?"),
+        reset(),
+        redirect("/sign-in"),
+        *(serve(other) for other in (b"<html>sign in</html>", b"", b"{}", b"\xff")),
+    ],
+)
 def test_so_does_one_that_may_have_been_taken_and_they_are_named(
     fake_api, store, client, songs, way, count, lost
 ):
