@@ -90,7 +90,8 @@ class LeaseTable:
         with self._lock:
             if not lease.live or self._must_wait(lease) or self._running.slots_full:
                 return False
-            lease.is_ready, lease.holds_slot = False, True
+            lease.is_ready = False
+            lease.holds_slot = lease.had_slot = True
             self._running.add(lease)
             return True
 
@@ -103,7 +104,7 @@ class LeaseTable:
     def set_aside(self, lease: Lease) -> None:
         """Keep the lease of a record whose job does not run: it waits for a place (waiting_room.py)."""
         with self._lock:
-            lease.holds_slot = lease.wants_slot = False
+            lease.holds_slot = lease.wants_slot = lease.had_slot = False
             self._running.remove(lease)
 
     def resume(self, lease: Lease) -> bool:
@@ -125,7 +126,24 @@ class LeaseTable:
     def regain_slot(self, lease: Lease) -> bool:
         """Say whether a running job has a slot, its own or a new one: see `RunningJobs`."""
         with self._lock:
+            if self._begins_nothing():
+                lease.had_slot = True  # no record competes with it, and whoever stops waits for its end
             return self._running.regain_slot(lease)
+
+    def has_slot(self, lease: Lease) -> bool:
+        with self._lock:
+            return lease.holds_slot
+
+    @property
+    def newcomers(self) -> list[Lease]:
+        """The running jobs that want their first slot: see `RunningJobs`."""
+        with self._lock:
+            return self._running.newcomers
+
+    def give_slot(self, newcomer: Lease) -> bool:
+        """Give a newcomer its first slot. False: there is none, or it does not want one any more."""
+        with self._lock:
+            return self._running.give_slot(newcomer)
 
     def wanted(self, assigned: Set[TopicPartition]) -> Wanted:
         """Return the seeks that are due (each given once) and the `assigned` partitions not to be read."""
