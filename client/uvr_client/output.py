@@ -28,7 +28,7 @@ def _as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
     return codecs.backslashreplace_errors(error)
 
 
-# What the stream's encoding lacks is escaped: in UTF-16 and UTF-32, which have no single bytes, such a byte too.
+# What the encoding lacks is escaped: such a byte too in UTF-16 and UTF-32, where no byte stands alone.
 codecs.register_error("uvr_names", _as_bytes)
 
 
