@@ -182,8 +182,9 @@ class ProcessorHandler:
             status.enter(State.DOWNLOADING)
             with timed(Phase.DOWNLOAD):
                 fetched = self._fetcher.fetch(task, directory, context, status)
-            context.leave_place()
+            # In this order: songs that are downloaded and wait for a slot fill the disk.
             context.regain_slot()
+            context.leave_place()
             song = self._cache.recall(plan, fetched.path, context.check) if self._cache else None
             known = song.stems if song else None
             if cached := self._cached(task, known, status):

@@ -54,6 +54,9 @@ class _Found:
     expired: list[Deletion] = field(default_factory=list)
     useless: list[str] = field(default_factory=list)
 
+    def tasks(self) -> set[UUID]:
+        return {deletion.task_uuid for deletion in self.expired}
+
 
 class BucketSweep:
     """Sweeps in a thread of its own. Several uploaders may sweep at once: a deletion can be repeated."""
@@ -80,7 +83,8 @@ class BucketSweep:
     def run(self, stopping: threading.Event) -> None:
         """Sweeps a minute after the start, then once an hour, until `stopping` is set.
 
-        While a sweep leaves expired results to the next one, that comes after 5 minutes.
+        While a sweep leaves expired results to the next one, that comes after 5 minutes. It comes after an
+        hour where nothing was deleted meanwhile: to order the same again would only add records.
         """
         wait_s = _FIRST_AFTER_S
         while not stopping.wait(wait_s):
@@ -92,13 +96,17 @@ class BucketSweep:
                 log.exception("the bucket could not be looked through")
 
     def sweep(self, stopping: threading.Event) -> bool:
-        """Sweeps once. Returns whether results may be left. Raises BotoCoreError and ClientError."""
+        """Sweeps once. Returns whether to go on soon: results may be left, and deletions get on.
+
+        Raises BotoCoreError and ClientError.
+        """
         found = _Found(self._wall_clock())
         for seen in self._bucket.objects(self._prefix):
             if stopping.is_set():
                 return False
             self._add(found, seen)
         self._end_task(found)
+        gets_on = found.tasks() != self._last.tasks()
         self._last = found
         self._bucket.remove(found.useless)
         if found.expired:
@@ -106,7 +114,7 @@ class BucketSweep:
         if found.expired or found.useless:
             counts = len(found.expired), len(found.useless)
             log.info("%d results have expired, and %d traces of deleted ones are removed", *counts)
-        return len(found.expired) >= _MOST_AT_ONCE
+        return gets_on and len(found.expired) >= _MOST_AT_ONCE
 
     def bytes_by_kind(self) -> Numbers:
         """Returns how many bytes the last sweep has found, by kind; nothing before the first one."""

@@ -36,7 +36,7 @@ class Deleter:
     def run(self, deletion: Deletion, context: JobContext) -> Done:
         """Deletes the runs up to the deletion's own. Raises JobError (storage_error) and what `check` raises.
 
-        A PermanentError is raised where the stems are in another bucket: nothing is deleted then.
+        A PermanentError is raised where the stems are in another bucket, or may be: nothing is deleted then.
 
         Where a later run has results, they stay, and the task's status stays that run's.
         """
@@ -57,16 +57,21 @@ class Deleter:
         """Returns the prefix that the stems have by their link, and the present one, which may be another."""
         if deletion.stem_url is None:
             return (self._prefix,)
-        prefix = self._storage.prefix(deletion.stem_url, deletion.task_uuid)
-        if prefix is not None:
-            return tuple(dict.fromkeys((prefix, self._prefix)))
-        if self._bucket.seen(RunKeys(self._prefix, deletion.task_uuid, deletion.run).manifest):
-            return (self._prefix,)  # the store has got another name, or the bucket was copied
-        host = urlsplit(deletion.stem_url).hostname
+        url, task_uuid = deletion.stem_url, deletion.task_uuid
+        is_here, prefix = self._storage.leads_here(url), self._storage.prefix(url, task_uuid)
+        prefixes = (self._prefix,) if prefix is None else tuple(dict.fromkeys((prefix, self._prefix)))
+        manifests = [RunKeys(one, task_uuid, deletion.run).manifest for one in prefixes]
+        # Else the store may have got another name, or the bucket was copied. Then a manifest is here, or the
+        # tombstone of an earlier try.
+        if (is_here and prefix is not None) or any(map(self._bucket.seen, manifests)):
+            return prefixes
+        host = urlsplit(url).netloc
+        why = f"leads to another bucket at {host}" if is_here else f"is of {host}, which no S3 setting names"
         raise PermanentError(
             ErrorCode.STORAGE_ERROR,
-            f"The stems are not deleted: they were stored at {host}, and are not in the bucket "
-            f"{self._bucket.name}. Give an uploader the S3 settings of that time and replay this letter",
+            f"The stems are not deleted: their link {why}, and the bucket {self._bucket.name} has no "
+            f"manifest of them at {' or '.join(manifests)}. Give an uploader the S3 settings of that time, "
+            "S3_PUBLIC_DOMAIN among them, and replay this letter",
         )
 
     def _bury(self, deletion: Deletion, prefixes: tuple[str, ...], context: JobContext) -> float:

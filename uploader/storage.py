@@ -157,6 +157,10 @@ class Storage:
         """Returns the S3_PREFIX of the task's stem behind `url`, as LinkMaker.prefix does."""
         return self._links.prefix(url, task_uuid)
 
+    def leads_here(self, url: str) -> bool:
+        """Tells whether the settings name the host of `url`, as LinkMaker.leads_here does."""
+        return self._links.leads_here(url)
+
 
 def about(result: Separated | SeparationFailed) -> dict[str, str]:
     """Returns the metadata of a result's manifest: its user, its submission, its entry in the cache."""

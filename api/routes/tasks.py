@@ -27,9 +27,9 @@ from api.routes.responses import answer, answers_about_one_task, answers_about_t
 from api.routes.task_filters import KeyFilter, LabelFilter, SearchFilter, Seconds
 from api.routes.waiting import MAX_WAIT_S, documented, location_of
 from api.view import query
-from api.view.connections import TooMuchToRead
 from api.view.merge import Rank, rank
 from api.view.task_view import ViewUnavailable
+from api.view.time_limit import TooMuchToRead
 from common.tasks.messages import State, Status
 
 _RETRY_AFTER_S = 2
@@ -55,8 +55,8 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(TooMuchToRead)
     async def on_too_much(_: Request, error: TooMuchToRead) -> Response:
-        detail = f"The request has too many tasks to look through, so {error}: ask for less, by fewer words "
-        detail += "of `search`, a longer `label`, a later `submitted_since`, fewer days or fewer hours"
+        detail = f"The search has too many tasks to look through, so {error}: ask for less, by fewer words "
+        detail += "of `search`, a longer `label` or a later `submitted_since`"
         return problem(400, detail, "too_much_to_read")
 
 

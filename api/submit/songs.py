@@ -74,7 +74,7 @@ class Songs:
         await asyncio.shield(self._take_all_back(marked))
 
     async def _take_all_back(self, marked: Sequence[tuple[Upload, UUID]]) -> None:
-        taken = await self._uploads.run_all([_taken_back(*mark) for mark in marked])
+        taken = await self._uploads.run_all([_taken_back(*mark) for mark in marked], tries_each=True)
         for (upload, _), error in zip(marked, taken, strict=True):
             if isinstance(error, ProblemError):  # the store is away: the uploaders' sweep removes the mark
                 log.warning("upload %s stays marked as used for now: %s", upload.upload_id, error)

@@ -19,9 +19,10 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_THREADS = 6
-# A request with many uploads leaves threads to the others.
-_THREADS_OF_REQUEST = 2
+# Single calls never wait for those of a batch. The store's client has 16 connections.
+_THREADS, _BATCH_THREADS = 6, 8
+# So many calls in a row without an answer mean that the store is away: each takes minutes to fail.
+_MOST_UNANSWERED = 3
 # Each takes up to 20 MB of memory.
 _MOST_FORMS, _MOST_FORMS_OF_USER = 16, 8
 
@@ -41,37 +42,51 @@ class UploadGate:
         self._store: UploadStore | None = None
         self._loader: ThreadPoolExecutor | None = None
         self._threads: ThreadPoolExecutor | None = None
+        self._batch_threads: ThreadPoolExecutor | None = None
         self._forms: Counter[str] = Counter()
 
     async def run(self, call: "Callable[[UploadStore], T]") -> T:
         """Returns what `call` returns. Raises ProblemError: what it raises, 501 or 503 about the store."""
-        if self._store is None:
-            await self.in_order(self._open)
         if self._threads is None:
             self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="uploads")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._guarded, call)
+        return await self._run_in(self._threads, call)
 
-    async def run_all(self, calls: "Sequence[Callable[[UploadStore], T]]") -> list[T | BaseException]:
-        """Returns what each call returns or raises, in their order. They have two threads at most.
+    async def run_all(
+        self, calls: "Sequence[Callable[[UploadStore], T]]", tries_each: bool = False
+    ) -> list[T | BaseException]:
+        """Returns what each call returns or raises, in their order. Requests take turns.
 
-        Once the store is away, no further call begins: those that are left get the same problem.
+        After the first call that cannot use the store, no further one begins: those that are left get the
+        same problem. With `tries_each` that needs several calls in a row without any answer.
         """
-        places = asyncio.Semaphore(_THREADS_OF_REQUEST)
+        if self._batch_threads is None:
+            self._batch_threads = ThreadPoolExecutor(_BATCH_THREADS, thread_name_prefix="uploads-batch")
+        threads, places = self._batch_threads, asyncio.Semaphore(_BATCH_THREADS)
         outage: ProblemError | None = None
+        unanswered = 0
 
         async def one(call: "Callable[[UploadStore], T]") -> T | ProblemError:
-            nonlocal outage
+            nonlocal outage, unanswered
             async with places:
                 if outage is not None:
                     return outage
                 try:
-                    return await self.run(call)
+                    done = await self._run_in(threads, call)
                 except ProblemError as error:
-                    if error.error_code == UploadErrorCode.STORE_UNAVAILABLE:
+                    unanswered = unanswered + 1 if _is_unanswered(error) else 0
+                    is_away = error.error_code == UploadErrorCode.STORE_UNAVAILABLE
+                    if unanswered >= _MOST_UNANSWERED if tries_each else is_away:
                         outage = error
                     return error
+                unanswered = 0
+                return done
 
         return [*await asyncio.gather(*map(one, calls), return_exceptions=True)]
+
+    async def _run_in(self, threads: ThreadPoolExecutor, call: "Callable[[UploadStore], T]") -> T:
+        if self._store is None:
+            await self.in_order(self._open)
+        return await asyncio.get_running_loop().run_in_executor(threads, self._guarded, call)
 
     async def in_order(self, call: Callable[[], T]) -> T:
         """Returns what `call` returns. Calls run in the order in which they were given."""
@@ -98,10 +113,10 @@ class UploadGate:
 
     def close(self) -> None:
         """Ends the threads. A later call would start others."""
-        for threads in (self._loader, self._threads):
+        for threads in (self._loader, self._threads, self._batch_threads):
             if threads is not None:
                 threads.shutdown(wait=False, cancel_futures=True)
-        self._loader = self._threads = None
+        self._loader = self._threads = self._batch_threads = None
 
     def _open(self) -> None:
         if self._store is None:
@@ -121,3 +136,9 @@ class UploadGate:
                 error_code=UploadErrorCode.STORE_UNAVAILABLE,
                 headers={"Retry-After": "5"},
             ) from error
+
+
+def _is_unanswered(error: ProblemError) -> bool:
+    from botocore.exceptions import BotoCoreError
+
+    return isinstance(error.__cause__, BotoCoreError)

@@ -2,19 +2,11 @@
 
 import sqlite3
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from api.view.tables import Row
-
-# SQLite's steps from one look at the clock to the next: less than 10 ms.
-_STEPS = 10_000
-
-
-class TooMuchToRead(Exception):
-    """A question was stopped, because it had not read everything within its time."""
+from api.view.time_limit import limited
 
 
 class Connections:
@@ -36,19 +28,9 @@ class Connections:
         opened: int = self._threads.generation
         return opened
 
-    @contextmanager
-    def stopped_after(self, limit_s: float) -> Iterator[None]:
-        """Stop what this thread reads meanwhile once `limit_s` are over. Raise TooMuchToRead."""
-        connection, ends_at = self._opened(), time.monotonic() + limit_s
-        connection.set_progress_handler(lambda: time.monotonic() >= ends_at, _STEPS)
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
-                raise TooMuchToRead(f"it was stopped after {limit_s:g} s") from None
-            raise
-        finally:
-            connection.set_progress_handler(None, 0)
+    def limited(self, cpu_s: float) -> AbstractContextManager[None]:
+        """Stop what this thread reads meanwhile: see `time_limit`."""
+        return limited(self._opened(), cpu_s)
 
     def rows(self, sql: str, values: Row) -> list[Row]:
         rows: list[Row] = self._opened().execute(sql, values).fetchall()

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
 from api.view.reader import Reader
+from api.view.time_limit import LONGEST_S
 
 T = TypeVar("T")
 
@@ -22,17 +23,16 @@ class LongQuestions:
         # A lock exists only while somebody holds it or waits for it.
         self._users: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def ask(self, user: str | None, limit_s: float, question: Callable[..., T], *arguments: Any) -> T:
-        """Return the answer. Raise TooMuchToRead after `limit_s`, TimeoutError if others come before it.
+    async def ask(self, user: str | None, cpu_s: float, question: Callable[..., T], *arguments: Any) -> T:
+        """Return the answer. Raise TooMuchToRead after `cpu_s` of CPU time, MachineBusy after LONGEST_S.
 
+        Raise TimeoutError if others come before it for so long.
         `user` None stands for the administrators together.
         """
         turn = self._users.setdefault(user or "", asyncio.Lock())
         loop = asyncio.get_running_loop()
-        async with asyncio.timeout(self._patience_s + limit_s), turn:
-            return await loop.run_in_executor(
-                self._threads, self._reader.within, limit_s, question, *arguments
-            )
+        async with asyncio.timeout(self._patience_s + LONGEST_S), turn:
+            return await loop.run_in_executor(self._threads, self._reader.within, cpu_s, question, *arguments)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -41,9 +41,9 @@ class Reader:
         """Let every thread open the file again, because it is a new one."""
         self._connections.reopen()
 
-    def within(self, limit_s: float, question: Callable[..., T], *arguments: Any) -> T:
-        """Return the answer of `question`, which asks this reader. Raise TooMuchToRead after `limit_s`."""
-        with self._connections.stopped_after(limit_s):
+    def within(self, cpu_s: float, question: Callable[..., T], *arguments: Any) -> T:
+        """Return the answer of `question`, which asks this reader. Raise TooMuchToRead and MachineBusy."""
+        with self._connections.limited(cpu_s):
             return question(*arguments)
 
     def find(self, task_uuid: UUID, user: str | None = None) -> Status | None:

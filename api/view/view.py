@@ -20,6 +20,7 @@ from api.view.read_position import ReadPosition
 from api.view.reader import QueuePlace, Reader
 from api.view.store import Store
 from api.view.task_view import ViewUnavailable
+from api.view.time_limit import MachineBusy, TooMuchToRead
 from api.view.topic_ends import TopicEnds, ends_client
 from api.view.usage import DayUsage, UsageQuery
 from api.view.workers import AnnouncedWorkers
@@ -33,7 +34,7 @@ T = TypeVar("T")
 _READER_THREADS = 4
 _PATIENCE_S = 5.0
 _STANDS_STILL_S = 75.0
-# An ordinary search takes 0.1 s for 300,000 tasks. A count for administrators may read all of them.
+# Of CPU time. An ordinary search takes 0.1 s for 300,000 tasks. A count may read all of them.
 _SEARCH_S, _COUNT_S = 2.0, 10.0
 
 
@@ -155,15 +156,15 @@ class KafkaView:
 
     async def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
         await self._catch_up_in_time()
-        return await self._ask_long(user, _COUNT_S, self._reader.results_space, user)
+        return await self._count(user, self._reader.results_space, user)
 
     async def ask(self, question: Callable[[Reader], T]) -> T:
         await self._catch_up_in_time()
-        return await self._ask_long(None, _COUNT_S, question, self._reader)
+        return await self._count(None, question, self._reader)
 
     async def usage(self, query: UsageQuery) -> list[DayUsage]:
         await self._catch_up_in_time()
-        return await self._ask_long(query.user, _COUNT_S, self._reader.usage, query)
+        return await self._count(query.user, self._reader.usage, query)
 
     async def audio_s_since(self, user: str, since: float) -> float:
         return await self._ask(self._reader.audio_s_since, user, since)
@@ -204,11 +205,19 @@ class KafkaView:
         except sqlite3.Error as error:
             raise ViewUnavailable(f"The view cannot be read: {error}") from error
 
+    async def _count(self, user: str | None, question: Callable[..., T], *arguments: Any) -> T:
+        try:
+            return await self._ask_long(user, _COUNT_S, question, *arguments)
+        except TooMuchToRead as error:  # unlike a search, a count cannot ask for less
+            raise ViewUnavailable(f"there is much to count, and {error}") from None
+
     async def _ask_long(
-        self, user: str | None, limit_s: float, question: Callable[..., T], *arguments: Any
+        self, user: str | None, cpu_s: float, question: Callable[..., T], *arguments: Any
     ) -> T:
         try:
-            return await self._long.ask(user, limit_s, question, *arguments)
+            return await self._long.ask(user, cpu_s, question, *arguments)
+        except MachineBusy as error:
+            raise ViewUnavailable(str(error)) from None
         except TimeoutError:
             raise ViewUnavailable("earlier searches are still being answered") from None
         except sqlite3.Error as error:

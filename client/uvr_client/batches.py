@@ -55,8 +55,8 @@ class BatchCalls:
         chosen = {name: value for name, value in given.items() if value is not None}
         with CallUploads(self._transport) as uploads:
             sent = [self._with_upload(item, uploads, on_progress) for item in items]
-            response = uploads.submit("/batches", {"items": sent, **chosen}, key)
-        return answers.read(BatchSubmission, response.content).model_copy(update={"idempotency_key": key})
+            queued = uploads.submit(BatchSubmission, "/batches", {"items": sent, **chosen}, key)
+        return queued.model_copy(update={"idempotency_key": key})
 
     def batch(self, batch_uuid: UUID | str, offset: int = 0, limit: int = 100) -> Batch:
         """Returns the batch with the number of tasks in each state, and `limit` tasks from `offset` on.

@@ -7,8 +7,6 @@ from types import TracebackType
 from typing import Self, Unpack
 from uuid import UUID
 
-from pydantic import BaseModel
-
 from uvr_client import answers, events, texts
 from uvr_client.batches import BatchCalls, checked_key
 from uvr_client.choices import Choices, fields_of
@@ -87,8 +85,7 @@ class UvrClient(KeepingCalls, BatchCalls):
         key = checked_key(idempotency_key)
         given = {"hook_url": hook_url, "cancel_after_s": cancel_after_s, **fields_of(choices)}
         fields = {name: value for name, value in given.items() if value is not None}
-        response = self._songs.submit(audio, fields, key, on_progress)
-        queued = answers.read(_Queued, response.content)
+        queued = self._songs.submit(audio, fields, key, on_progress)
         return Submission(**queued.model_dump(), idempotency_key=key)
 
     def status(self, task_uuid: UUID | str) -> Task:
@@ -224,10 +221,3 @@ class UvrClient(KeepingCalls, BatchCalls):
                 raise ServerError(
                     response.status_code, "not an answer of the api: `next` is not a page of tasks"
                 )
-
-
-class _Queued(BaseModel):
-    task_uuid: UUID
-    status: str
-    message: str
-    ignored: tuple[str, ...] = ()

@@ -21,12 +21,14 @@ _NO_TERMINAL_WIDTH = 500
 
 def _as_bytes(error: UnicodeError) -> tuple[str | bytes, int]:
     """Encodes a byte of a file's name, which Python keeps as a lone surrogate, as that byte."""
-    if isinstance(error, UnicodeEncodeError) and "\udc80" <= (c := error.object[error.start]) <= "\udcff":
-        return bytes([ord(c) - 0xDC00]), error.start + 1
+    if isinstance(error, UnicodeEncodeError) and not error.encoding.startswith(("utf-16", "utf-32")):
+        c = error.object[error.start]
+        if "\udc80" <= c <= "\udcff":
+            return bytes([ord(c) - 0xDC00]), error.start + 1
     return codecs.backslashreplace_errors(error)
 
 
-# What the stream's encoding lacks is escaped.
+# What the encoding lacks is escaped: such a byte too in UTF-16 and UTF-32, where no byte stands alone.
 codecs.register_error("uvr_names", _as_bytes)
 
 

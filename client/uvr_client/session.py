@@ -46,7 +46,7 @@ class Connection:
     def _connect(self, output: Output) -> UvrClient:
         try:
             settings = load(self.flags, os.environ, self.file, output.say)
-            patience = replace(self.patience, tell=output.retrying)
+            patience = replace(self.patience, tell=output.retrying, say=output.say)
             return UvrClient(
                 settings.url, settings.username, settings.password, key=settings.key, patience=patience
             )

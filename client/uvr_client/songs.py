@@ -7,10 +7,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
+from uuid import UUID
 
-import httpx
+from pydantic import BaseModel
 
-from uvr_client import texts
+from uvr_client import answers, texts
 from uvr_client.errors import Unreachable, UploadFailed, UvrError, notes
 from uvr_client.parts import Part, PartSender, Progress, StoreOutOfReach
 from uvr_client.transport import Repeat, Transport, http_client
@@ -27,6 +28,15 @@ def file_of(audio: str | Path) -> Path | None:
     return None if "://" in audio or audio.startswith("upload:") else Path(audio)
 
 
+class Queued(BaseModel):
+    """The api's answer to a submission."""
+
+    task_uuid: UUID
+    status: str
+    message: str
+    ignored: tuple[str, ...] = ()
+
+
 class SongSender:
     """Submits songs to one api. Threads may share it."""
 
@@ -39,9 +49,7 @@ class SongSender:
     def close(self) -> None:
         self._store.close()
 
-    def submit(
-        self, audio: str | Path, fields: Mapping[str, Any], key: str, on_progress: Progress
-    ) -> httpx.Response:
+    def submit(self, audio: str | Path, fields: Mapping[str, Any], key: str, on_progress: Progress) -> Queued:
         """Returns the api's answer to the submission. `fields` has the others of the body, without None.
 
         Raises UploadFailed if the file cannot be read, or the store does not take it, and the errors of
@@ -49,7 +57,7 @@ class SongSender:
         """
         path = file_of(audio)
         if path is None:
-            return CallUploads(self._transport).submit("/generate", {"audio": audio, **fields}, key)
+            return CallUploads(self._transport).submit(Queued, "/generate", {"audio": audio, **fields}, key)
         with _file_errors(path):
             size_bytes, sha256 = _measured(path)
         if size_bytes >= _DIRECT_BYTES:
@@ -57,7 +65,7 @@ class SongSender:
                 # The outer one is CallUploads: its notes are for the error that the caller gets.
                 with CallUploads(self._transport) as uploads, _file_errors(path):
                     upload = self._put_into_store(path, size_bytes, sha256, uploads, on_progress)
-                    return uploads.submit("/generate", {"audio": upload, **fields}, key)
+                    return uploads.submit(Queued, "/generate", {"audio": upload, **fields}, key)
             except StoreOutOfReach as error:
                 for note in notes(error):
                     self._transport.patience.tell(UvrError(note), 0.0)
@@ -75,11 +83,11 @@ class SongSender:
 
     def _post_form(
         self, path: Path, size_bytes: int, fields: Mapping[str, Any], key: str, on_progress: Progress
-    ) -> httpx.Response:
+    ) -> Queued:
         written = {name: _texts(name, value) for name, value in fields.items()}
         with path.open("rb") as file:
             song = _Watched(file, size_bytes, on_progress)
-            return self._transport.request(
+            answer = self._transport.request(
                 "POST",
                 "/generate",
                 Repeat.ANY,
@@ -87,6 +95,7 @@ class SongSender:
                 files={"audio": (texts.readable(path.name), cast(BinaryIO, song))},
                 headers={"Idempotency-Key": key},
             )
+        return answers.read(Queued, answer.content)
 
     def _put_into_store(
         self, path: Path, size_bytes: int, sha256: str, uploads: CallUploads, on_progress: Progress

@@ -37,8 +37,9 @@ class Repeat(Enum):
 class Patience:
     """Limits the tries of a request and sets the pauses between them.
 
-    `tell` is called with each error that a retry follows, and the seconds until the retry. `outage_s` is how
-    long a stream of events may give no sign of life before its follower raises the error.
+    `tell` is called with each error that a retry follows, and the seconds until the retry. `say` is called
+    with what else takes time before a call returns. `outage_s` is how long a stream of events may give no
+    sign of life before its follower raises the error.
     """
 
     tries: int = 4
@@ -48,6 +49,7 @@ class Patience:
     tell: Callable[[UvrError, float], None] = lambda error, pause_s: None
     sleep: Callable[[float], None] = time.sleep
     clock: Callable[[], float] = time.monotonic
+    say: Callable[[str], None] = lambda text: None
 
     def pauses_s(self) -> Iterator[float]:
         """Yields pauses without end; each is twice the one before, up to `longest_pause_s`."""

@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from uuid import UUID
 
-import httpx
 from pydantic import BaseModel
 
 from uvr_client import answers
@@ -14,9 +14,12 @@ from uvr_client.errors import Conflict, NotFound, RequestError, UvrError
 from uvr_client.parts import Part
 from uvr_client.transport import Repeat, Transport
 
-# A user who interrupts need not wait for an api that does not answer.
-_FAREWELL_S = 5.0
+# One removal's limit, and after how long none begins any more. A user who interrupts need not wait for an api
+# that is slow or does not answer.
+_REMOVAL_S, _REMOVALS_S, _INTERRUPTED_REMOVALS_S = 5.0, 60.0, 5.0
 _REMOVAL = "DELETE /uploads/ID of the api"
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class BegunUpload(BaseModel):
@@ -61,27 +64,35 @@ class CallUploads:
         self._ids.append(begun.upload_id)
         return begun
 
-    def submit(self, path: str, body: Mapping[str, Any], key: str) -> httpx.Response:
-        """Returns the answer to the submission, which may name the uploads. Raises UvrError."""
+    def submit(self, model: type[M], path: str, body: Mapping[str, Any], key: str) -> M:
+        """Returns the answer to the submission, which may name the uploads. Raises UvrError.
+
+        An answer that is no `model` counts as lost: a proxy may have given it though the api took the task.
+        """
         # json.dumps writes ASCII: text that is not valid Unicode reaches the api, which names the error.
         content = json.dumps(body)
         headers = {"Content-Type": "application/json", "Idempotency-Key": key}
         self._is_sent = True
-        return self._transport.request("POST", path, Repeat.ANY, content=content, headers=headers)
+        answer = self._transport.request("POST", path, Repeat.ANY, content=content, headers=headers)
+        return answers.read(model, answer.content)
 
     def _remove_all(self, error: BaseException) -> None:
-        """Removes the uploads. A note of `error` names those that stay, and tells why."""
+        """Removes uploads until the time is up. A note of `error` names those that stay, and tells why."""
         left, used = list(self._ids), list[UUID]()
-        why = "interrupted"
+        why = "removing them takes too long"
+        clock = self._transport.patience.clock
+        end_s = clock() + (_REMOVALS_S if isinstance(error, Exception) else _INTERRUPTED_REMOVALS_S)
         try:
-            while left:
+            if len(left) > 1:
+                self._announce(len(left))
+            while left and clock() < end_s:
                 if not self._remove(left[0]):
                     used.append(left[0])
                 del left[0]
         except UvrError as failure:  # it would meet the others too
             why = str(failure)
         except KeyboardInterrupt as interrupt:
-            error = interrupt
+            error, why = interrupt, "interrupted"
             raise
         finally:
             if left:
@@ -89,10 +100,14 @@ class CallUploads:
             if used:
                 error.add_note(_not_removed(used, "a task needs them, or the api keeps them for one"))
 
+    def _announce(self, count: int) -> None:
+        with suppress(UvrError, OSError):  # nobody reads it: they are removed nevertheless
+            self._transport.patience.say(f"removing {count} uploads from the store; Ctrl-C leaves them there")
+
     def _remove(self, upload_id: UUID) -> bool:
         """Removes an upload. Returns False if the api says that a task needs it. Raises UvrError."""
         try:
-            self._transport.request("DELETE", f"/uploads/{upload_id}", Repeat.NEVER, timeout=_FAREWELL_S)
+            self._transport.request("DELETE", f"/uploads/{upload_id}", Repeat.NEVER, timeout=_REMOVAL_S)
         except NotFound:
             pass
         except Conflict:

@@ -64,6 +64,15 @@ class LinkMaker:
             return path
         return path.removeprefix(f"{self._bucket}/") if path.startswith(f"{self._bucket}/") else None
 
+    def leads_here(self, url: str) -> bool:
+        """Tells whether the settings name the host of `url`. A bucket elsewhere may be another one."""
+        if self._settings.s3_public_domain and url.startswith(self._public_base()):
+            return True
+        endpoints = (self._signer.meta.endpoint_url, self._settings.s3_endpoint_url)
+        known = {_place(endpoint) for endpoint in endpoints if endpoint}
+        host, port = _place(url)
+        return not known.isdisjoint({(host, port), (host.removeprefix(f"{self._bucket}."), port)})
+
     def prefix(self, url: str, task_uuid: UUID) -> str | None:
         """Returns what precedes the task's id in the key of its stem behind `url`: its S3_PREFIX.
 
@@ -89,3 +98,8 @@ class LinkMaker:
                 return known == store
         # The store has moved from there. Only a store with path style may have been named like the bucket.
         return self._settings.s3_addressing_style != "path" or not path.startswith(f"{self._bucket}/")
+
+
+def _place(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    return parts.hostname or "", parts.port or (80 if parts.scheme == "http" else 443)

@@ -69,12 +69,18 @@ class Intake:
                 )
 
     def begin(self) -> None:
-        """Begin jobs while a slot is free and a record may have it. On the poll thread."""
+        """Begin jobs while a slot is free and a record may have it. On the poll thread.
+
+        Jobs that began without a slot, when they got their place, take turns with the records.
+        """
         while not (self._leases.slots_full or self._leases.draining or self._leases.paused):
-            lease = self._ready.take_next(self._leases.running_by_user, self._leases.held_back)
+            newcomers, running = self._leases.newcomers()
+            lease = self._ready.take_next(running, self._leases.held_back, newcomers)
             if lease is None:
                 return
-            if self._leases.begin(lease):
+            if not lease.is_ready:
+                self._leases.give_slot(lease)
+            elif self._leases.begin(lease):
                 self._on_start(lease.ticket.priority)
                 self._seat(lease)
             elif lease.live:  # another thread has just held its partition back

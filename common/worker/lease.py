@@ -152,8 +152,10 @@ class Lease:
         # Guarded by the table's lock. A job holds its slot until its work is done. Then it only waits for its
         # transaction, and the next record's attempt can be committed in the very same transaction.
         self.holds_slot = False
-        # Guarded by the table's lock. The job has left its slot and waits for one again.
+        # Guarded by the table's lock. The job waits for a slot.
         self.wants_slot = False
+        # Guarded by the table's lock. The job has had a slot, so the next one is its own by right.
+        self.had_slot = False
         # Guarded by the table's lock. An attempt was begun under this lease and counts: it was
         # not handed back. Earlier attempts ended in crashes, and no step of this lease takes those back.
         self.attempt_counts = False

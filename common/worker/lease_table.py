@@ -90,7 +90,7 @@ class LeaseTable:
         with self._lock:
             if not lease.live or self._must_wait(lease) or self._running.slots_full:
                 return False
-            lease.is_ready, lease.holds_slot = False, True
+            lease.is_ready, lease.holds_slot, lease.had_slot = False, True, True
             self._running.add(lease)
             return True
 
@@ -103,7 +103,7 @@ class LeaseTable:
     def set_aside(self, lease: Lease) -> None:
         """Keep the lease of a record whose job does not run: it waits for a place (waiting_room.py)."""
         with self._lock:
-            lease.holds_slot = lease.wants_slot = False
+            lease.holds_slot = lease.wants_slot = lease.had_slot = False
             self._running.remove(lease)
 
     def resume(self, lease: Lease) -> bool:
@@ -125,7 +125,13 @@ class LeaseTable:
     def regain_slot(self, lease: Lease) -> bool:
         """Say whether a running job has a slot, its own or a new one: see `RunningJobs`."""
         with self._lock:
+            lease.had_slot |= self._begins_nothing()  # no record competes with it, and a stop waits for it
             return self._running.regain_slot(lease)
+
+    def give_slot(self, newcomer: Lease) -> None:
+        """Give one of the `newcomers` its first slot, if it still wants one and there is one."""
+        with self._lock:
+            self._running.give_slot(newcomer)
 
     def wanted(self, assigned: Set[TopicPartition]) -> Wanted:
         """Return the seeks that are due (each given once) and the `assigned` partitions not to be read."""
@@ -199,10 +205,10 @@ class LeaseTable:
         with self._lock:
             return lease.assignment.committed_state.counted_attempts(lease.offset)
 
-    @property
-    def running_by_user(self) -> Counter[str]:
+    def newcomers(self) -> tuple[list[Lease], Counter[str]]:
+        """Return the running jobs that want their first slot, and how many others run by user."""
         with self._lock:
-            return self._running.by_user
+            return self._running.newcomers, self._running.by_user
 
     @property
     def ready(self) -> list[Lease]:

@@ -6,7 +6,7 @@ So newcomers pass nobody who waited before they came. Of one user the record tha
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Set
 
 from kafka import TopicPartition
 
@@ -31,13 +31,18 @@ class ReadyRecords:
     def add(self, lease: Lease) -> None:
         self._entries.append((lease, self._starts))
 
-    def take_next(self, running: Mapping[str, int], held_back: Set[TopicPartition]) -> Lease | None:
-        """Take out the lease whose job begins next; None if there is none.
+    def take_next(
+        self, running: Mapping[str, int], held_back: Set[TopicPartition], newcomers: Iterable[Lease] = ()
+    ) -> Lease | None:
+        """Take out the lease that gets the next slot; None if there is none.
 
-        `running` has the number of running jobs by user. On the partitions `held_back` nothing begins.
+        `running` has the number of running jobs by user. On the partitions `held_back` nothing begins. The
+        `newcomers` run already and want their first slot.
         """
         self._entries = [entry for entry in self._entries if entry[0].live]
         lanes: dict[int, list[tuple[Lease, int]]] = defaultdict(list)
+        for lease in newcomers:
+            lanes[lease.ticket.priority].append((lease, 0))
         for lease, read_at in self._entries:
             if lease.assignment.partition not in held_back:
                 lanes[lease.ticket.priority].append((lease, read_at))
@@ -49,7 +54,7 @@ class ReadyRecords:
             return running.get(user, 0), max(entry[1], self._last_start.get(user, 0))
 
         chosen = min(lanes[self._choice.next(lanes)], key=turn)  # of equal ones the first, read first
-        self._entries.remove(chosen)
+        self._entries = [entry for entry in self._entries if entry[0] is not chosen[0]]
         self._note_start(chosen[0].ticket.user)
         return chosen[0]
 

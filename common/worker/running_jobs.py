@@ -31,11 +31,24 @@ class RunningJobs:
 
     @property
     def by_user(self) -> Counter[str]:
-        return Counter(lease.ticket.user for lease in self)
+        """The number of jobs by user, without those that have not had a slot yet."""
+        return Counter(lease.ticket.user for lease in self if lease.had_slot)
 
     @property
     def slots_full(self) -> bool:
-        return sum(lease.holds_slot or lease.wants_slot for lease in self) >= self._slots
+        """Whether nothing may begin. Who left a slot has the next one by right."""
+        return sum(j.holds_slot or (j.wants_slot and j.had_slot) for j in self) >= self._slots
+
+    @property
+    def newcomers(self) -> list[Lease]:
+        """The jobs that want their first slot, beside the records that have not begun."""
+        return [lease for lease in self if lease.wants_slot and not lease.had_slot]
+
+    def give_slot(self, newcomer: Lease) -> None:
+        """Give a newcomer its first slot, if it still wants one and there is one."""
+        if newcomer.wants_slot and not self.slots_full:
+            newcomer.holds_slot = newcomer.had_slot = True
+            newcomer.wants_slot = False
 
     def has(self, lease: Lease) -> bool:
         return self._leases.get(_key(lease)) is lease
@@ -49,12 +62,14 @@ class RunningJobs:
     def regain_slot(self, lease: Lease) -> bool:
         """Say whether the job has a slot. If it has none, it asks for one from now on.
 
-        Of several that ask, the lanes' weights say whose turn it is, and of one lane the oldest is next. Each
-        free slot is given at once, also if its job asks again only later.
+        Of several that left a slot, the lanes' weights say whose turn it is, and of one lane the oldest is
+        next. Each free slot is given at once, also if its job asks again only later. A newcomer gets its slot
+        by `give_slot`.
         """
         lease.wants_slot = not lease.holds_slot
-        while lease.wants_slot and sum(other.holds_slot for other in self) < self._slots:
-            asking = [other for other in self if other.wants_slot]
+        by_right = lease.had_slot
+        while by_right and lease.wants_slot and sum(other.holds_slot for other in self) < self._slots:
+            asking = [other for other in self if other.wants_slot and other.had_slot]
             lane = self._lanes.next({other.ticket.priority for other in asking})
             first = next(other for other in asking if other.ticket.priority == lane)
             first.holds_slot, first.wants_slot = True, False

@@ -39,6 +39,8 @@ class Seat:
         # whether the turn is that of a job that works alone; None: the job has no turn
         self._alone: bool | None = None
         self._is_aside = False
+        # The job comes from the waiting room. Nobody changes the lease's field before it asks for a slot.
+        self._began_without_slot = not lease.had_slot
 
     def begin_turn(self, may_wait: Callable[[], bool]) -> None:
         """Wait for the turn. Raises Cancelled once `may_wait` says no."""
@@ -82,11 +84,11 @@ class Seat:
     def regain_slot(self, check: StopCheck) -> None:
         """Wait until the job may work, with a slot. Raises Cancelled, and what `check` raises."""
         if not self._is_aside:
-            if self._leases.regain_slot(self._lease):
+            if not self._began_without_slot:
                 return
+            self._began_without_slot = False
             # The job waited for its place, and began without a slot. It must not wait for one in its turn: a
             # last attempt that holds the slot may wait for the end of that turn.
-            self._leases.leave_slot(self._lease)  # asks no more, until its attempt is handed back
             self.leave_slot()
         self._wait_for_slot(check)
         counted = self._leases.counted_attempts(self._lease)
@@ -100,6 +102,9 @@ class Seat:
 
     def _wait_for_slot(self, check: StopCheck) -> None:
         try:
+            if self._leases.regain_slot(self._lease):
+                return
+            self._on_slot_free()  # the first slot of a job is given by the poll thread
             while not self._leases.regain_slot(self._lease):
                 self._lease.cancelled.wait(_TICK_S)
                 check()

@@ -97,9 +97,12 @@ class FakeStorage:
     def url(self, key: str) -> ResultLink:
         return ResultLink(f"https://store.example/{key}", 1234.0)
 
+    def leads_here(self, url: str) -> bool:
+        return url.startswith("https://store.example/")
+
     def prefix(self, url: str, task_uuid: UUID) -> str | None:
-        key, is_here = url.removeprefix("https://store.example/"), url.startswith("https://store.example/")
-        return key.partition(f"{task_uuid}/")[0] if is_here else None
+        key = url.removeprefix("https://store.example/")
+        return key.partition(f"{task_uuid}/")[0] if self.leads_here(url) else None
 
     def copy(
         self,

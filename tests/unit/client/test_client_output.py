@@ -1,8 +1,10 @@
 """Tests how `uvr` ends where its output, or its messages, cannot be written or are read by nobody."""
 
+import io
 import os
 import subprocess
 import sys
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -12,6 +14,7 @@ from tests.support.client.impatient import process
 from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 from uvr_client.exits import Exit
+from uvr_client.output import Output
 from uvr_client.waiting import follow_all
 
 pytestmark = pytest.mark.network
@@ -102,6 +105,17 @@ def test_an_output_that_the_shell_has_closed_is_no_error(fake_api, uvr_environme
     command = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", sys.executable, "-m", "uvr_client", "watch", task_uuid]
     ended = subprocess.run(command, cwd=REPOSITORY / "client", env=os.environ | uvr_environment, timeout=60)
     assert ended.returncode == Exit.FAILED
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "ascii", "latin-1", "cp037", "utf-16", "utf-16-le", "utf-32"])
+def test_a_path_that_is_no_text_is_printed_in_any_encoding(monkeypatch, encoding):
+    printed = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(printed, encoding=encoding))
+    output = Output(as_json=False)
+    output.print(output.path(Path("caf\udce9.zip")))
+    is_wide = encoding.startswith(("utf-16", "utf-32"))  # no single byte is valid there
+    name = "caf\\udce9.zip".encode(encoding) if is_wide else "caf".encode(encoding) + b"\xe9"
+    assert printed.getvalue().startswith(name)
 
 
 @pytest.mark.parametrize("command", [("list",), ("watch",), ("cancel", "--json")])

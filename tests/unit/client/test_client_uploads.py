@@ -1,6 +1,7 @@
 """Tests the upload of songs: odd names, parts that fail or are interrupted, and what is left in the store."""
 
 import signal
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,9 +9,10 @@ import pytest
 
 from tests.support.client.fake_api import FakeApi, answer, problem, task
 from tests.support.client.impatient import impatient, process
-from tests.support.http_server import ScriptedServer, in_turn, reset, serve, stall
+from tests.support.http_server import ScriptedServer, in_turn, redirect, reset, serve, stall
 from tests.support.ports import take_port
 from uvr_client import RequestError, UploadFailed, UvrClient, UvrError
+from uvr_client.errors import OutputFailed
 from uvr_client.exits import Exit
 
 pytestmark = pytest.mark.network
@@ -273,7 +275,16 @@ def test_a_submission_that_is_taken_keeps_its_uploads(fake_api, store, client, s
 
 
 @WAYS
-@pytest.mark.parametrize("lost", [problem(503, "please submit it again"), problem(500, "?"), reset()])
+@pytest.mark.parametrize(
+    "lost",
+    [
+        problem(503, "please submit it again"),
+        problem(500, "?"),
+        reset(),
+        redirect("/sign-in"),
+        *(serve(other) for other in (b"<html>sign in</html>", b"", b"{}", b"\xff")),
+    ],
+)
 def test_so_does_one_that_may_have_been_taken_and_they_are_named(
     fake_api, store, client, songs, way, count, lost
 ):
@@ -314,6 +325,48 @@ def test_uploads_that_cannot_be_removed_are_named(fake_api, store, client, songs
     assert note.startswith(f"still in the store until it expires: {names(paths)} (")
     assert why in note
     assert removals(fake_api, paths) == asked
+
+
+class Interrupted:
+    """Progress of uploads, which Ctrl-C interrupts at the end of the `number`th one."""
+
+    def __init__(self, number: int):
+        self._left = number
+
+    def __call__(self, sent_bytes: int, size_bytes: int) -> None:
+        self._left -= sent_bytes == size_bytes
+        if not self._left:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("kind", ["interrupt", "failure"])
+def test_what_a_slow_api_cannot_remove_in_time_is_named(fake_api, store, client, songs, kind):
+    # A second passes each time that the client's clock is read: between two removals.
+    count, in_time = (12, 4) if kind == "interrupt" else (70, 59)
+    paths = takes_uploads(fake_api, store, count)
+    fake_api.on("/batches", problem(400, "items[0]: wrong"))
+    on_progress = Interrupted(count) if kind == "interrupt" else Interrupted(-1)
+    with pytest.raises(KeyboardInterrupt if kind == "interrupt" else RequestError) as caught:
+        client.submit_batch([{"audio": songs / "a.wav"}] * count, on_progress=on_progress)
+    (note,) = notes_of(caught.value)
+    assert removals(fake_api, paths) == [1] * in_time + [0] * (count - in_time)
+    assert f"expires: {names(paths[in_time:])} (removing them takes too long)" in note
+
+
+@pytest.mark.parametrize("error", [OutputFailed("full"), BrokenPipeError()])
+def test_uploads_are_removed_though_nobody_can_be_told(fake_api, store, songs, error):
+    def say(text: str) -> None:
+        raise error
+
+    paths = takes_uploads(fake_api, store, 2)
+    fake_api.on("/batches", problem(400, "items[0]: wrong"))
+    patience = replace(impatient(), say=say)
+    with (
+        UvrClient(fake_api.url, "admin", "password", patience=patience) as client,
+        pytest.raises(RequestError, match="wrong"),
+    ):
+        submitted(client, "/batches", songs)
+    assert removals(fake_api, paths) == [1, 1]
 
 
 def test_an_upload_that_is_gone_already_is_not_named(fake_api, store, client, songs):
@@ -367,6 +420,7 @@ def test_an_interrupt_before_the_submission_removes_the_uploads(fake_api, store,
     paths = takes_uploads(fake_api, store, 2)
     err = interrupted(store, paths[1].removeprefix("/uploads"))
     assert (removals(fake_api, paths), "upload:" in err) == ([1, 1], False)
+    assert "\nremoving 2 uploads from the store; Ctrl-C leaves them there\n" in err
 
 
 def test_one_after_it_keeps_and_names_them(fake_api, store, interrupted):

@@ -139,6 +139,22 @@ def test_while_results_are_left_the_next_sweep_comes_soon(lab, monkeypatch):
     assert waits.seconds == [60.0, 300.0, 300.0, 3600.0]
 
 
+@pytest.mark.parametrize("deleted", [0, 1, 2])
+def test_deletions_that_do_not_get_on_are_ordered_again_an_hour_later(lab, monkeypatch, deleted):
+    monkeypatch.setattr(bucket_sweep, "_MOST_AT_ONCE", 2)
+    body = lab.bucket.bodies[f"out/{TASK_UUID}/1/manifest.json"]
+    for number in range(8):
+        lab.put(f"out/{UUID(int=number)}/1/manifest.json", body, 11 * DAY_S)
+    waits = Waits()
+
+    def expire(deletions):
+        for deletion in deletions[:deleted]:
+            lab.harness.work(record(deletion))
+
+    BucketSweep(lab.bucket, "out/", 10 * DAY_S, expire, lambda: lab.now_s).run(waits)
+    assert waits.seconds == [60.0, 300.0, *([300.0, 300.0] if deleted else [3600.0, 3600.0])]
+
+
 def test_traces_of_deleted_results_go_when_nobody_can_know_of_the_task_any_more(lab):
     tombstone = Tombstone(deleted_at=1764374400.123).to_bytes()
     old, young = f"out/{OTHER}/1/manifest.json", f"out/{UUID(int=10)}/1/manifest.json"

@@ -6,10 +6,13 @@ from uuid import UUID
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
+from common.settings.schema import ApiSettings
 from common.storage.bucket_keys import UploadKeys
+from common.storage.links import LinkMaker
 from common.tasks.messages import Deletion, Redelivery, State
 from common.tasks.messages.manifest import MAX_TOMBSTONE_BYTES
 from tests.support.http_server import CallbackReceiver
+from tests.support.s3_descriptions import keep_descriptions
 from tests.support.uploader.uploader_harness import TASK_UUID, Killed, UploaderHarness, as_record, record
 
 RUN = f"out/{TASK_UUID}/1/"
@@ -194,6 +197,72 @@ def test_stems_in_another_bucket_are_not_said_to_be_deleted(harness):
 def test_stems_that_a_rule_of_the_bucket_has_removed_are_deleted(harness):
     settled = harness.work(record(deletion(stem_url=f"https://store.example/{RUN}vocals.wav")))
     assert settled.statuses[0].deleted_at
+    assert bodies(harness).keys() == {MANIFEST}
+
+
+SETTINGS = {
+    "s3_bucket_name": "stems",
+    "s3_endpoint_url": "http://store.example:8333",
+    "s3_addressing_style": "path",
+    "aws_access_key_id": "key",
+    "aws_secret_access_key": "secret",
+}
+
+
+def settings_of(harness: UploaderHarness, monkeypatch, **changes: str) -> LinkMaker:
+    """Lets links be read as an uploader with these settings does."""
+    keep_descriptions()
+    maker = LinkMaker(ApiSettings(**SETTINGS | changes))
+    monkeypatch.setattr(harness.storage, "prefix", maker.prefix)
+    monkeypatch.setattr(harness.storage, "leads_here", maker.leads_here)
+    return maker
+
+
+@pytest.mark.parametrize("prefix", ["out/", "old/"])
+@pytest.mark.parametrize("style", ["path", "virtual"])
+@pytest.mark.parametrize(
+    "was", ["http://other.example:8333", "http://store.example:9000", "https://store.example"]
+)
+def test_a_bucket_of_the_same_name_at_another_store_is_another_bucket(
+    harness, monkeypatch, was, style, prefix
+):
+    earlier = settings_of(harness, monkeypatch, s3_endpoint_url=was, s3_addressing_style=style)
+    link = earlier.url(f"{prefix}{TASK_UUID}/1/vocals.wav")
+    settings_of(harness, monkeypatch, s3_addressing_style=style)
+    (only,) = harness.work_out(record(deletion(stem_url=link.url)))
+    assert only.statuses == []
+    assert len(only.letters) == 1
+    assert bodies(harness) == {}
+
+
+@pytest.mark.parametrize("prefix", ["out/", "old/"])
+def test_a_store_that_moved_with_its_objects_deletes_them(harness, monkeypatch, prefix):
+    harness.work_out(harness.staged())
+    for key in list(bodies(harness)):
+        bodies(harness)[key.replace("out/", prefix, 1)] = bodies(harness).pop(key)
+    was = settings_of(harness, monkeypatch, s3_endpoint_url="http://other.example:8333")
+    link = was.url(f"{prefix}{TASK_UUID}/1/vocals.wav").url
+    settings_of(harness, monkeypatch)
+    for _ in range(2):  # the second one finds tombstones
+        settled = harness.work(record(deletion(stem_url=link)))
+        assert settled.statuses[0].deleted_at
+        assert bodies(harness).keys() == {MANIFEST, f"{prefix}{TASK_UUID}/1/manifest.json"}
+
+
+@pytest.mark.parametrize("setting", ["s3_public_domain", "s3_presign_endpoint_url"])
+def test_a_letter_says_which_earlier_setting_is_needed_where_a_rule_has_removed_the_stems(
+    harness, monkeypatch, setting
+):
+    earlier, now = ({setting: f"https://{host}.example"} for host in ("a", "b"))
+    link = settings_of(harness, monkeypatch, **earlier).url(f"{RUN}vocals.wav").url
+    settings_of(harness, monkeypatch, **now)
+    (only,) = harness.work_out(record(deletion(stem_url=link)))
+    (letter,) = only.letters
+    said = b"".join(value for _, value in letter.headers).decode()
+    assert "their link is of a.example, which no S3 setting names" in said
+    assert f"the bucket bucket has no manifest of them at {MANIFEST}" in said
+    settings_of(harness, monkeypatch, **earlier)
+    assert harness.work(as_record(letter)).statuses[0].deleted_at
     assert bodies(harness).keys() == {MANIFEST}
 
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ConnectTimeoutError
 
+from api.uploads.gate import _BATCH_THREADS, _MOST_UNANSWERED
 from api.view.merge import of_task
 from common.storage.bucket import Bucket
 from common.storage.upload_record import Upload
@@ -170,32 +171,38 @@ def test_no_further_upload_is_asked_for_once_the_store_is_away(desk):
     desk.s3.fail = fail
     answer = desk.batch(*uploads)
     assert (answer.status, answer.json()["error_code"]) == (503, "store_unavailable")
-    # Two were under way when the store went away. One more is tried to take the marks back.
-    assert len(asked) <= 20 + 2 + 2
+    # Some were under way when the store went away, and some are tried to take the marks back.
+    assert len(asked) <= 20 + 2 * _BATCH_THREADS + _MOST_UNANSWERED
     desk.s3.fail = lambda operation, key: None
     assert desk.batch(*uploads).status == 200
 
 
-def test_a_batch_leaves_threads_to_others():
-    s3, go_on, begun = MemoryS3(), threading.Event(), []
+def test_a_batch_has_many_threads_and_leaves_others_to_single_calls_and_turns_to_other_batches():
+    go_on, begun = threading.Event(), []
 
-    def stand_still(store) -> int:
-        begun.append(store)
-        go_on.wait(60)
-        return len(begun)
+    def stand_still(batch: str):
+        def call(store) -> None:
+            begun.append(batch)
+            go_on.wait(60)
 
-    async def scenario() -> tuple[str, int]:
-        with closing(memory_gate(s3)) as gate:
-            batches = [asyncio.create_task(gate.run_all([stand_still] * 100)) for _ in range(2)]
-            while len(begun) < 4:
+        return call
+
+    async def scenario() -> tuple[list[str], list[str]]:
+        with closing(memory_gate(MemoryS3())) as gate:
+            first = asyncio.create_task(gate.run_all([stand_still("first")] * 100))
+            while len(begun) < _BATCH_THREADS:
                 await asyncio.sleep(0)
-            answer = await gate.run(lambda store: "answered")
-            count = len(begun)
+            second = asyncio.create_task(gate.run_all([stand_still("second")] * 100))
+            singles = [gate.run(lambda store: "answered") for _ in range(20)]
+            answers = await asyncio.gather(*singles)
+            before = [*begun]
             go_on.set()
-            await asyncio.gather(*batches)
-        return answer, count
+            await asyncio.gather(first, second)
+        return before, answers
 
-    assert asyncio.run(scenario()) == ("answered", 4)
+    assert asyncio.run(scenario()) == (["first"] * _BATCH_THREADS, ["answered"] * 20)
+    assert _BATCH_THREADS > 2
+    assert "first" in begun[begun.index("second") + 2 * _BATCH_THREADS :], "the second did not wait for all"
 
 
 def test_a_mark_that_cannot_be_taken_back_changes_no_answer(desk, caplog):
@@ -205,3 +212,38 @@ def test_a_mark_that_cannot_be_taken_back_changes_no_answer(desk, caplog):
     assert desk.client.generate({"audio": audio(upload)}).status == 503
     assert f"upload {upload.upload_id} stays marked" in caplog.text
     assert desk.marks(upload) == 1
+
+
+@pytest.mark.parametrize("failures", [1, 12])
+def test_a_mark_that_the_store_refuses_to_take_back_leaves_no_other(desk, failures):
+    uploads = [desk.uploaded() for _ in range(20)]
+    refused: list[str] = []
+
+    def fail(operation: str, key: str) -> Exception | None:
+        if operation != "delete_object" or len(refused) == failures:
+            return None
+        refused.append(key)
+        return error("SlowDown", 503)
+
+    desk.kafka("away")
+    desk.s3.fail = fail
+    assert desk.batch(*uploads).status == 503
+    assert sum(map(desk.marks, uploads)) == failures
+
+
+def test_marks_are_left_once_several_in_a_row_had_no_answer(desk):
+    uploads = [desk.uploaded() for _ in range(60)]
+    tried: list[str] = []
+
+    def fail(operation: str, key: str) -> Exception | None:
+        if operation != "delete_object":
+            return None
+        tried.append(key)
+        return ConnectTimeoutError(endpoint_url="http://store.example")
+
+    desk.kafka("away")
+    desk.s3.fail = fail
+    assert desk.batch(*uploads).status == 503
+    assert _MOST_UNANSWERED <= len(tried) <= _MOST_UNANSWERED + _BATCH_THREADS
+    desk.s3.fail = lambda operation, key: None
+    assert sum(map(desk.marks, uploads)) == 60

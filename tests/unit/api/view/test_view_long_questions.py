@@ -7,11 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from api.view.connections import TooMuchToRead
+from api.view import time_limit
 from api.view.merge import of_task
 from api.view.query import Query
 from api.view.reader import Reader
 from api.view.task_view import ViewUnavailable
+from api.view.time_limit import TooMuchToRead
 from api.view.usage import UsageQuery
 from common.tasks.messages import Task
 from tests.support.api.api_client import ApiClient, MemoryPublisher, basic
@@ -24,6 +25,10 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
 INSERT INTO tasks
 SELECT randomblob(16), 'bob', i, 'succeeded', i, NULL, NULL, 0, 'label', 1, 3, 'a song', '{}' FROM n
 """
+
+# Counts to the number, and for ever.
+FINITE = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT {}) SELECT count(*) FROM n"
+ENDLESS = FINITE.format(-1)
 
 QUESTIONS = {
     "a search": lambda view: view.page(Query(user="bob", search="word")),
@@ -103,7 +108,7 @@ def test_another_users_search_is_answered_too(monkeypatch):
 
 def test_who_waits_too_long_for_earlier_searches_is_told(held):
     view = StoredView()
-    view._long._patience_s = -2.0
+    view._long._patience_s = -time_limit.LONGEST_S
 
     async def scenario():
         with pytest.raises(ViewUnavailable, match="earlier searches are still being answered"):
@@ -115,30 +120,77 @@ def test_who_waits_too_long_for_earlier_searches_is_told(held):
     assert asyncio.run(scenario()) == []
 
 
-def test_a_question_is_stopped_at_its_limit_and_the_next_one_is_answered():
+def test_a_question_that_reads_too_much_is_stopped_and_the_next_ones_are_answered():
     view = StoredView()
     with view.store._connection as connection:
         connection.execute(MANY)
     reader, search = view._reader, Query(user="bob", search="zzz")
-    for question in (
-        lambda: reader.page(search),
-        lambda: reader.page(Query(label="l", limit=20_000)),
-        lambda: reader.select("SELECT sum(a.at) FROM tasks a WHERE a.words LIKE '%z%'"),
-    ):
-        with pytest.raises(TooMuchToRead, match="stopped after 0 s"):
-            reader.within(0.0, question)
+    for _ in range(2):
+        with pytest.raises(TooMuchToRead, match=r"stopped after 0 s of CPU time"):
+            reader.within(0.0, reader.select, ENDLESS)
         assert reader.within(60.0, reader.page, search) == reader.page(search) == []
 
 
-def test_a_search_that_takes_too_long_says_how_to_narrow_it(monkeypatch, three_users):
-    def too_much(self, limit_s, question, *arguments):
-        raise TooMuchToRead(f"it was stopped after {limit_s:g} s")
+def test_a_question_of_several_statements_is_stopped_in_any_of_them():
+    view = StoredView()
+    reader = view._reader
 
+    def count() -> None:
+        while True:
+            reader.select(FINITE.format(100_000))
+
+    with pytest.raises(TooMuchToRead):
+        reader.within(0.0, count)
+
+
+@pytest.mark.parametrize("kind", QUESTIONS)
+def test_a_question_that_gets_no_cpu_time_is_told_to_come_again(kind, monkeypatch):
+    monkeypatch.setattr(time_limit, "LONGEST_S", 0.0)
+    within = Reader.within
+    monkeypatch.setattr(Reader, "within", lambda self, cpu_s, *_: within(self, 60.0, self.select, ENDLESS))
+    with pytest.raises(ViewUnavailable, match="the machine is busy"):
+        asyncio.run(QUESTIONS[kind](StoredView()))
+
+
+def test_a_question_is_answered_beside_busy_threads_if_it_needs_little_cpu_time():
+    view, over = StoredView(), threading.Event()
+    reader = view._reader
+
+    def spin() -> None:
+        while not over.is_set():
+            sum(range(200))
+
+    threads = [threading.Thread(target=spin) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        # It takes 0.05 s of CPU time, in 2 million of SQLite's steps.
+        assert reader.within(0.5, reader.select, FINITE.format(150_000)) == [(150_000,)]
+    finally:
+        over.set()
+        for thread in threads:
+            thread.join()
+
+
+def too_much(self, cpu_s, question, *arguments):
+    raise TooMuchToRead(f"it was stopped after {cpu_s:g} s of CPU time")
+
+
+def test_a_search_that_takes_too_long_says_how_to_narrow_it(monkeypatch, three_users):
     monkeypatch.setattr(Reader, "within", too_much)
     client = ApiClient(basic_auth_users_file=three_users)
     answer = client.request("GET", "/tasks?search=word", ALICE)
     assert (answer.status, answer.json()["error_code"]) == (400, "too_much_to_read")
     assert "fewer words of `search`" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/usage", "/queue", "/failures", "/users"])
+def test_a_count_that_takes_too_long_is_no_fault_of_the_request(path, monkeypatch, three_users):
+    monkeypatch.setattr(Reader, "within", too_much)
+    client = ApiClient(basic_auth_users_file=three_users, admin_usernames="alice")
+    answer = client.request("GET", path, ALICE)
+    assert (answer.status, answer.headers["retry-after"]) == (503, "2")
+    assert "stopped after 10 s of CPU time" in answer.json()["error"]
 
 
 def test_a_request_that_has_to_wait_is_not_told_of_records_to_read():

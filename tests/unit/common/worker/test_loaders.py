@@ -1,10 +1,11 @@
 """However many partitions are assigned, and whatever the broker answers: a few threads load them all."""
 
 import threading
+from collections import defaultdict
 
 import pytest
 from kafka import TopicPartition
-from kafka.errors import KafkaConnectionError
+from kafka.errors import KafkaConnectionError, KafkaTimeoutError
 
 from common.worker.committed_state import CommittedState
 from common.worker.lease_table import LeaseTable
@@ -17,10 +18,16 @@ MOST_THREADS = 8
 
 
 class Group:
-    """A consumer whose answers can be held back, and fail for the partitions of `failing`."""
+    """A consumer whose answers can be held back, and fail for the partitions of `failing`.
+
+    There is no answer in time for those of `open`, which have a transaction.
+    """
 
     def __init__(self) -> None:
         self.answering, self.failing = threading.Event(), set()
+        self.open: set[TopicPartition] = set()
+        self.closed = threading.Event()
+        self.waited_ms: dict[TopicPartition, list[int]] = defaultdict(list)
         self.asked: list[TopicPartition] = []
         self.table, self.stopping = LeaseTable(slots=1), threading.Event()
         metrics = WorkerMetrics.create("worker")
@@ -33,6 +40,10 @@ class Group:
     def fresh_committed(self, partition: TopicPartition, timeout_ms: int):
         self.asked.append(partition)
         assert self.answering.wait(60)
+        if partition in self.open:
+            self.waited_ms[partition].append(timeout_ms)
+            if not self.closed.wait(timeout_ms / 10_000):  # ten times as fast as time
+                raise KafkaTimeoutError
         if partition in self.failing:
             raise KafkaConnectionError
         return CommittedState(partition.partition + 1).encode()
@@ -85,6 +96,17 @@ def test_partitions_whose_state_cannot_be_read_hold_up_no_others(group):
     wait_for(lambda: len(group.loaded) == 12, 20, "the others")
     group.failing = set()
     wait_for(lambda: len(group.loaded) == 22, 20, "all partitions")
+
+
+def test_partitions_with_an_open_transaction_go_behind_the_others_and_get_more_time(group):
+    group.open = set(partitions(*range(3 * MOST_THREADS)))
+    group.answering.set()
+    group.assigned(partitions(*range(100)))
+    wait_for(lambda: len(group.loaded) == 100 - 3 * MOST_THREADS, 20, "the others")
+    wait_for(lambda: all(10_000 in group.waited_ms[p] for p in group.open), 60, "the longest time")
+    assert all(waited_ms[0] <= 500 for waited_ms in group.waited_ms.values())
+    group.closed.set()
+    wait_for(lambda: len(group.loaded) == 100, 20, "all partitions")
 
 
 def test_a_partition_that_has_left_meanwhile_is_not_asked_for(group):

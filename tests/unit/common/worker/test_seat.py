@@ -99,8 +99,7 @@ def test_a_job_that_is_stopped_while_it_waits_for_its_slot_drops_its_work():
     assert desk.assignment.committed_state.counted_attempts(0) == 0
 
 
-@pytest.mark.parametrize("begun_with_slot", [True, False])
-def test_a_job_that_no_longer_asks_for_its_slot_keeps_it_from_nobody(begun_with_slot):
+def test_a_job_that_no_longer_asks_for_its_slot_keeps_it_from_nobody():
     """A cancelled job may then work at its end for long: its transaction waits for Kafka."""
     desk, seen = Desk(), []
 
@@ -108,10 +107,7 @@ def test_a_job_that_no_longer_asks_for_its_slot_keeps_it_from_nobody(begun_with_
         raise Cancelled
 
     def run(record, context):
-        if begun_with_slot:
-            context.leave_slot()
-        else:
-            desk.table.leave_slot(desk.assignment.leases[0])  # as one that has waited for its place
+        context.leave_slot()
         others = [leased(desk.table, offset) for offset in (1, 2)]
         with pytest.raises(Cancelled):
             context.regain_slot(check)

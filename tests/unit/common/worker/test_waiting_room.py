@@ -254,6 +254,7 @@ def leased_without_slot(table: LeaseTable, offset: int, priority: int = 3) -> Le
     lease = admitted(table, offset, ticket=Ticket(priority))
     lease.is_ready = False
     table.resume(lease)
+    lease.had_slot = True  # and has left it
     return lease
 
 

@@ -1,0 +1,115 @@
+"""Jobs that began without a slot, when they got their place, take turns for one with what has not begun."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from common.jobs.lanes import Ticket
+from common.jobs.outcome import Done
+from common.jobs.places import Claim, Limits
+from common.kafka.records import Message, Record
+from common.worker.lane_choice import MOST_STARTS
+from common.worker.waiting_room import PlaceRules
+from tests.support.common.worker.worker_harness import WorkerHarness
+from tests.support.waiting import wait_for
+
+SLOTS, SONGS, PATIENCE_S = 2, 40, 20
+TWO_PLACES_EACH = Limits(total=8, per_user=2)
+
+
+@dataclass
+class Songs:
+    """Two of user A's songs, with slow downloads, hold A's places. The others wait for one of these."""
+
+    lane_of_a: int = 3
+    lane_of_b: int = 3
+    downloaded: threading.Event = field(default_factory=threading.Event)
+    may_end: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+    begun: int = 0
+    most_ahead: int = 0
+    working: list[bytes] = field(default_factory=list)  # in the order in which they began to
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        log = [b"A%d" % number for number in range(SONGS)]
+        places = PlaceRules(TWO_PLACES_EACH, lambda record: Claim(user_of(record)))
+        self.harness = WorkerHarness(self._run, log=log, slots=SLOTS, places=places)
+        self.worker = self.harness.worker
+        lanes = {"A": self.lane_of_a, "B": self.lane_of_b}
+        self.worker._intake._ticket_of = lambda record: Ticket(lanes[user_of(record)], user_of(record))
+
+    def _run(self, record: Record, context) -> Done:
+        with self.lock:
+            self.begun += 1
+            self.most_ahead = max(self.most_ahead, self.begun - len(self.working))
+        if record.offset < SLOTS:
+            context.leave_slot()
+            assert self.downloaded.wait(PATIENCE_S)
+        context.regain_slot()
+        context.leave_place()
+        with self.lock:
+            self.working.append(record.value)
+        while not self.may_end.acquire(timeout=0.01):
+            context.check()
+        return Done((Message("results", b"k", record.value),))
+
+    def wait_for_newcomers(self) -> None:
+        wait_for(lambda: self.worker.waiting_count == SONGS - SLOTS, PATIENCE_S, "songs without a place")
+        self.downloaded.set()
+        wait_for(lambda: len(self.worker._leases.newcomers()[0]) == 2, PATIENCE_S, "songs that want a slot")
+
+    def wait_for_working(self, count: int) -> None:
+        wait_for(lambda: len(self.working) >= count, PATIENCE_S, "the next song")
+
+
+def user_of(record: Record) -> str:
+    return record.value[:1].decode()
+
+
+@pytest.fixture
+def songs() -> Iterator[Songs]:
+    with running(Songs()) as songs:
+        yield songs
+
+
+@contextmanager
+def running(songs: Songs) -> Iterator[Songs]:
+    run = songs.harness.start()
+    songs.wait_for_newcomers()
+    yield songs
+    songs.may_end.release(10 * SONGS)
+    songs.worker.stop()
+    run.result()
+
+
+# the urgent song, one of an equal lane, and one that must not starve; and how many may work before it
+@pytest.mark.parametrize(("lane_of_a", "lane_of_b", "most"), [(1, 5, 1), (3, 3, 1), (5, 1, MOST_STARTS - 1)])
+def test_songs_of_one_user_that_waited_for_a_place_pass_anothers_song_in_its_turn_only(
+    lane_of_a, lane_of_b, most
+):
+    with running(Songs(lane_of_a, lane_of_b)) as songs:
+        songs.harness.log.append(b"B")
+        wait_for(lambda: songs.worker._intake._ready._entries, PATIENCE_S, "the other user's song")
+        before = len(songs.working)
+        for number in range(before + 1, before + 1 + MOST_STARTS):
+            songs.may_end.release()
+            songs.wait_for_working(number)
+        assert songs.working.index(b"B") - before <= most
+
+
+def test_no_more_songs_are_downloaded_ahead_than_there_are_places(songs):
+    songs.may_end.release(SONGS)
+    songs.harness.wait_for_results(SONGS)
+    assert SLOTS < songs.most_ahead <= SLOTS + TWO_PLACES_EACH.per_user
+
+
+def test_a_stop_ends_songs_that_want_their_first_slot_like_any_other_that_runs(songs):
+    begun = songs.begun
+    songs.worker.stop()
+    wait_for(lambda: songs.worker._leases.draining, PATIENCE_S, "the stop")
+    songs.may_end.release(SONGS)
+    songs.harness.wait_for_results(begun)
+    assert sorted(songs.working) == sorted(b"A%d" % number for number in range(begun))
