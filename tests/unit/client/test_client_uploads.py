@@ -133,12 +133,14 @@ def test_a_part_whose_refusal_may_pass_is_sent_again(fake_api, store, songs, sta
     pauses_s: list[float] = []
     fake_api.takes_submissions(task())
     takes_parts(fake_api, store, 2)
-    busy = serve(b"not now", status, headers=[("Retry-After", "7")])
-    very_busy = serve(b"not now", status, headers=[("Retry-After", "3600")])
+    # Else the next try might be sent on a connection that the server is about to close.
+    ends = ("Connection", "close")
+    busy = serve(b"not now", status, headers=[("Retry-After", "7"), ends])
+    very_busy = serve(b"not now", status, headers=[("Retry-After", "3600"), ends])
     store.on(f"/{number}", in_turn(busy, very_busy, serve(b"")))
     with UvrClient(fake_api.url, "admin", "password", patience=impatient(pauses_s)) as client:
         client.submit(songs / "a.wav")
-    # Where the server closes a connection while the next try is sent on it, that try's pause is a short one.
+    # A request that meets the end of its server's connection is repeated after a short pause.
     asked_s = [pause_s for pause_s in pauses_s if pause_s >= 7]
     assert (len(store.requests(f"/{number}")), asked_s) == (3, [7, 15])
 
