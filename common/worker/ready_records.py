@@ -2,7 +2,7 @@
 
 The lane is chosen first, by weight (lane_choice.py). Within the lane the user with the fewest running jobs
 comes first, then the user who has waited for the longest: since the last start, or since the record was read.
-So newcomers pass nobody who waited before they came. Of one user the record that was read first comes first.
+So new users pass nobody who waited before they came. Of one user the record that was read first comes first.
 """
 
 from collections import defaultdict

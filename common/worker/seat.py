@@ -39,8 +39,9 @@ class Seat:
         # whether the turn is that of a job that works alone; None: the job has no turn
         self._alone: bool | None = None
         self._is_aside = False
-        # The job comes from the waiting room. Nobody changes the lease's field before it asks for a slot.
-        self._began_without_slot = not lease.had_slot
+        # The job has its turn without a slot: it comes from the waiting room, or has waited for its place.
+        # Nobody changes the lease's field before the job asks for a slot.
+        self._lacks_slot = not lease.had_slot
 
     def begin_turn(self, may_wait: Callable[[], bool]) -> None:
         """Wait for the turn. Raises Cancelled once `may_wait` says no."""
@@ -65,6 +66,7 @@ class Seat:
         """Take the place, after a moment's wait without the slot if need be. False: there is none."""
         if self.place.take(claim):
             return True
+        self._lacks_slot = True
         self._leases.leave_slot(self._lease)
         self._on_slot_free()
         return self.place.take(claim, _PATIENCE_S)
@@ -84,11 +86,11 @@ class Seat:
     def regain_slot(self, check: StopCheck) -> None:
         """Wait until the job may work, with a slot. Raises Cancelled, and what `check` raises."""
         if not self._is_aside:
-            if not self._began_without_slot:
+            if not self._lacks_slot:
                 return
-            self._began_without_slot = False
-            # The job waited for its place, and began without a slot. It must not wait for one in its turn: a
-            # last attempt that holds the slot may wait for the end of that turn.
+            self._lacks_slot = False
+            # It must not wait for a slot in its turn: a last attempt that holds the slot may wait for the end
+            # of that turn.
             self.leave_slot()
         self._wait_for_slot(check)
         counted = self._leases.counted_attempts(self._lease)

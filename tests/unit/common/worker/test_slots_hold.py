@@ -23,15 +23,15 @@ ONE_PLACE_EACH = PlaceRules(Limits(total=4, per_user=2), lambda record: Claim(re
 class Engine:
     """Counts the jobs that work at once. Each stays for a moment, in which others could come."""
 
-    def __init__(self) -> None:
-        self._lock, self._now, self.most = threading.Lock(), 0, 0
+    def __init__(self, work_s: float = 0.005) -> None:
+        self._lock, self._now, self.most, self.work_s = threading.Lock(), 0, 0, work_s
 
     def work(self, context) -> None:
         with self._lock:
             self._now += 1
             self.most = max(self.most, self._now)
         try:
-            context.wait(0.005)
+            context.wait(self.work_s)
         finally:
             with self._lock:
                 self._now -= 1
@@ -50,8 +50,8 @@ def test_no_more_jobs_work_than_there_are_slots_also_of_those_that_waited_for_a_
         if record.value.startswith(SLOW):
             context.leave_slot()
             context.wait(0.01)
-        context.leave_place()
         context.regain_slot(check if record.value.startswith(CANCELLED) else None)
+        context.leave_place()
         engine.work(context)
         return Done((Message("results", b"k", record.value),))
 
@@ -66,3 +66,33 @@ def test_no_more_jobs_work_than_there_are_slots_also_of_those_that_waited_for_a_
     harness.worker.stop()
     running.result()
     assert engine.most <= slots
+
+
+def test_a_job_that_took_its_place_itself_after_a_wait_needs_a_slot_again():
+    engine, has_slot_of_waiting, may_go_on = Engine(0.2), threading.Event(), threading.Event()
+    claim = Claim("a")
+
+    def run(record, context):
+        if record.value == b"holds the place":
+            assert context.take_place(claim)
+            assert has_slot_of_waiting.wait(20)
+            context.leave_place()
+            assert may_go_on.wait(20)
+        elif record.value == b"waits":
+            while not context.take_place(claim):
+                pass
+            may_go_on.set()
+        else:
+            has_slot_of_waiting.set()
+            assert may_go_on.wait(20)
+        context.regain_slot()
+        engine.work(context)
+        return Done((Message("results", b"k", record.value),))
+
+    places = PlaceRules(Limits(per_user=1), lambda record: None)
+    harness = WorkerHarness(run, log=[b"holds the place", b"waits", b"has its slot"], slots=2, places=places)
+    running = harness.start()
+    harness.wait_for_results(3)
+    harness.worker.stop()
+    running.result()
+    assert engine.most <= 2
