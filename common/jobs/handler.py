@@ -63,8 +63,8 @@ class JobContext(Protocol):
     def regain_slot(self, check: StopCheck | None = None) -> None:
         """Waits for a slot unless the job has one, ahead of every record that has not begun.
 
-        A job that waited for its place begins without a slot. Calls `check` (the context's own if None)
-        several times a second. Raises Cancelled, and what `check` raises.
+        A job that waited for its place begins without a slot, and takes turns for it with these. Calls
+        `check` (the context's own if None) several times a second. Raises Cancelled, and what `check` raises.
         """
 
 

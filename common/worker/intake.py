@@ -42,7 +42,7 @@ class Intake:
         on_start: Callable[[int], None],
         on_outcome: OnOutcome,
     ):
-        """`on_start` is called with the priority of each record that is given a slot, on the poll thread."""
+        """`on_start` is called on the poll thread for each job with its first slot, with its priority."""
         self._handler, self._committer = handler, committer
         self._leases, self._partitions = leases, partitions
         self._rules, self._claim_of, self._ticket_of = rules, places.claim_of, lanes.ticket_of
@@ -79,9 +79,9 @@ class Intake:
             if lease is None:
                 return
             if not lease.is_ready:
-                self._leases.give_slot(lease)
+                if self._leases.give_slot(lease):
+                    self._on_start(lease.ticket.priority)
             elif self._leases.begin(lease):
-                self._on_start(lease.ticket.priority)
                 self._seat(lease)
             elif lease.live:  # another thread has just held its partition back
                 self._ready.add(lease)
@@ -90,6 +90,7 @@ class Intake:
         """Start the record's job with the place that it needs, or let it wait for that place."""
         claim = self._claim_of(lease.record)
         if claim is None or self._room.take(claim):
+            self._on_start(lease.ticket.priority)
             self._job(lease, claim).start()
         elif self._room.has_room(lease, claim):
             self._leases.set_aside(lease)

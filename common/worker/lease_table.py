@@ -125,13 +125,13 @@ class LeaseTable:
     def regain_slot(self, lease: Lease) -> bool:
         """Say whether a running job has a slot, its own or a new one: see `RunningJobs`."""
         with self._lock:
-            lease.had_slot |= self._begins_nothing()  # no record competes with it, and a stop waits for it
+            lease.had_slot |= self._must_wait(lease)  # a stop, or another worker, waits for the job's end
             return self._running.regain_slot(lease)
 
-    def give_slot(self, newcomer: Lease) -> None:
-        """Give one of the `newcomers` its first slot, if it still wants one and there is one."""
+    def give_slot(self, newcomer: Lease) -> bool:
+        """Give one of the `newcomers` its first slot. False: there is none, or it wants none any more."""
         with self._lock:
-            self._running.give_slot(newcomer)
+            return self._running.give_slot(newcomer)
 
     def wanted(self, assigned: Set[TopicPartition]) -> Wanted:
         """Return the seeks that are due (each given once) and the `assigned` partitions not to be read."""

@@ -1,8 +1,8 @@
 """Keeps the records that are read and not begun, and says which of them gets the next free slot.
 
-The lane is chosen first, by weight (lane_choice.py). Within the lane the user with the fewest running jobs
-comes first, then the user who has waited for the longest: since the last start, or since the record was read.
-So new users pass nobody who waited before they came. Of one user the record that was read first comes first.
+The lane is chosen first, by weight (lane_choice.py). Within the lane the user with the fewest slots comes
+first, then the user who has waited for the longest: since the last start, or since the record was read. So new
+users pass nobody who waited before they came. Of one user the record that was read first comes first.
 """
 
 from collections import defaultdict
@@ -36,7 +36,7 @@ class ReadyRecords:
     ) -> Lease | None:
         """Take out the lease that gets the next slot; None if there is none.
 
-        `running` has the number of running jobs by user. On the partitions `held_back` nothing begins. The
+        `running` has the number of slots by user. On the partitions `held_back` nothing begins. The
         `newcomers` run already and want their first slot.
         """
         self._entries = [entry for entry in self._entries if entry[0].live]

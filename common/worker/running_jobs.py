@@ -31,24 +31,30 @@ class RunningJobs:
 
     @property
     def by_user(self) -> Counter[str]:
-        """The number of jobs by user, without those that have not had a slot yet."""
-        return Counter(lease.ticket.user for lease in self if lease.had_slot)
+        """The number of jobs by user that have a slot, or have the next one by right."""
+        return Counter(lease.ticket.user for lease in self if self._counts(lease))
 
     @property
     def slots_full(self) -> bool:
         """Whether nothing may begin. Who left a slot has the next one by right."""
-        return sum(j.holds_slot or (j.wants_slot and j.had_slot) for j in self) >= self._slots
+        return sum(map(self._counts, self)) >= self._slots
+
+    @staticmethod
+    def _counts(lease: Lease) -> bool:
+        return lease.holds_slot or (lease.wants_slot and lease.had_slot)
 
     @property
     def newcomers(self) -> list[Lease]:
         """The jobs that want their first slot, beside the records that have not begun."""
         return [lease for lease in self if lease.wants_slot and not lease.had_slot]
 
-    def give_slot(self, newcomer: Lease) -> None:
-        """Give a newcomer its first slot, if it still wants one and there is one."""
-        if newcomer.wants_slot and not self.slots_full:
-            newcomer.holds_slot = newcomer.had_slot = True
-            newcomer.wants_slot = False
+    def give_slot(self, newcomer: Lease) -> bool:
+        """Give a newcomer its first slot. False: there is none, or it wants none any more."""
+        if not newcomer.wants_slot or self.slots_full:
+            return False
+        newcomer.holds_slot = newcomer.had_slot = True
+        newcomer.wants_slot = False
+        return True
 
     def has(self, lease: Lease) -> bool:
         return self._leases.get(_key(lease)) is lease

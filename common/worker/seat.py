@@ -76,7 +76,7 @@ class Seat:
         if self._alone is None:
             return
         self._leases.quarantine.step_aside(self._alone)
-        self._alone, self._is_aside = None, True
+        self._alone, self._is_aside, self._lacks_slot = None, True, False
         if self._leases.counted_attempts(self._lease) > 1:
             self._committer.hand_back(self._lease)
             self.is_handed_back = True
@@ -88,7 +88,6 @@ class Seat:
         if not self._is_aside:
             if not self._lacks_slot:
                 return
-            self._lacks_slot = False
             # It must not wait for a slot in its turn: a last attempt that holds the slot may wait for the end
             # of that turn.
             self.leave_slot()

@@ -11,8 +11,13 @@ from common.jobs.lanes import Ticket
 from common.jobs.outcome import Done
 from common.jobs.places import Claim, Limits
 from common.kafka.records import Message, Record
+from common.worker.committed_state import Step
 from common.worker.lane_choice import MOST_STARTS
+from common.worker.lease import Lease
+from common.worker.lease_table import LeaseTable
+from common.worker.ready_records import ReadyRecords
 from common.worker.waiting_room import PlaceRules
+from tests.support.common.worker.fakes import admitted, leased, loaded, partition
 from tests.support.common.worker.worker_harness import WorkerHarness
 from tests.support.waiting import wait_for
 
@@ -106,6 +111,17 @@ def test_no_more_songs_are_downloaded_ahead_than_there_are_places(songs):
     assert SLOTS < songs.most_ahead <= SLOTS + TWO_PLACES_EACH.per_user
 
 
+def test_each_song_is_counted_as_given_a_slot_once_it_has_its_first_one(songs):
+    def starts() -> float:
+        metrics = songs.harness.metrics
+        return metrics.starts.labels(metrics.service, str(songs.lane_of_a))._value.get()
+
+    assert starts() == len(songs.working) == SLOTS
+    songs.may_end.release(SONGS)
+    songs.harness.wait_for_results(SONGS)
+    assert starts() == SONGS
+
+
 def test_a_stop_ends_songs_that_want_their_first_slot_like_any_other_that_runs(songs):
     begun = songs.begun
     songs.worker.stop()
@@ -113,3 +129,45 @@ def test_a_stop_ends_songs_that_want_their_first_slot_like_any_other_that_runs(s
     songs.may_end.release(SONGS)
     songs.harness.wait_for_results(begun)
     assert sorted(songs.working) == sorted(b"A%d" % number for number in range(begun))
+
+
+def newcomer(table: LeaseTable, offset: int, number: int = 0, user: str = "A") -> Lease:
+    """Returns the lease of a job that began without a slot and wants its first one."""
+    lease = admitted(table, offset, number, ticket=Ticket(3, user))
+    lease.is_ready = False
+    assert table.resume(lease)
+    assert not table.regain_slot(lease)
+    return lease
+
+
+def test_on_a_partition_that_is_to_move_a_job_has_its_first_slot_before_records_of_others():
+    table = LeaseTable(slots=1)
+    loaded(table, 0)
+    loaded(table, 1)
+    works = leased(table, 0, 1)
+    stays = newcomer(table, 0)
+    table.hold_back({partition(0)})
+    assert not table.regain_slot(stays)
+    works.holds_slot = False
+    assert not table.begin(admitted(table, 1, 1))
+    assert table.regain_slot(stays)
+
+
+def test_a_user_with_a_download_that_never_ends_has_turns_beside_many_others():
+    table, ready = LeaseTable(slots=1), ReadyRecords()
+    loaded(table)
+    aside = admitted(table, 0, ticket=Ticket(3, "A"))
+    assert table.begin(aside)
+    table.leave_slot(aside)
+    wants = newcomer(table, 1)
+    for offset in range(2, 30):
+        ready.add(admitted(table, offset, ticket=Ticket(3, "BCD"[offset % 3])))
+    for _ in range(6):
+        newcomers, running = table.newcomers()
+        chosen = ready.take_next(running, frozenset(), newcomers)
+        if chosen is wants:
+            break
+        assert table.begin(chosen)
+        table.apply([(Step.BEGIN, chosen), (Step.FINISH, chosen)])
+        table.end(chosen)
+    assert chosen is wants
