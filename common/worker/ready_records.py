@@ -1,8 +1,8 @@
 """Keeps the records that are read and not begun, and says which of them gets the next free slot.
 
 The lane is chosen first, by weight (lane_choice.py). Within the lane the user with the fewest slots comes
-first, then the user who has waited for the longest: since the last start, or since the record was read. So new
-users pass nobody who waited before they came. Of one user the record that was read first comes first.
+first, then the user who has waited for the longest: since the last start, or since the record was read. So
+new users pass nobody who waited before they came. Of one user the record that was read first comes first.
 """
 
 from collections import defaultdict
