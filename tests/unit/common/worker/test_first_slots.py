@@ -32,6 +32,8 @@ class Songs:
     lane_of_a: int = 3
     lane_of_b: int = 3
     downloaded: threading.Event = field(default_factory=threading.Event)
+    # Before both have their slots again no place is free for a song that wants its first one.
+    both_work: threading.Barrier = field(default_factory=lambda: threading.Barrier(SLOTS))
     may_end: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     begun: int = 0
     most_ahead: int = 0
@@ -54,6 +56,8 @@ class Songs:
             context.leave_slot()
             assert self.downloaded.wait(PATIENCE_S)
         context.regain_slot()
+        if record.offset < SLOTS:
+            self.both_work.wait(PATIENCE_S)
         context.leave_place()
         with self.lock:
             self.working.append(record.value)
