@@ -56,11 +56,11 @@ class Songs:
             context.leave_slot()
             assert self.downloaded.wait(PATIENCE_S)
         context.regain_slot()
+        with self.lock:
+            self.working.append(record.value)
         if record.offset < SLOTS:
             self.both_work.wait(PATIENCE_S)
         context.leave_place()
-        with self.lock:
-            self.working.append(record.value)
         while not self.may_end.acquire(timeout=0.01):
             context.check()
         return Done((Message("results", b"k", record.value),))
