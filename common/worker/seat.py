@@ -35,7 +35,7 @@ class Seat:
         self._lease, self._leases, self._committer = lease, leases, committer
         self._max_attempts, self._on_slot_free = max_attempts, on_slot_free
         self.place = place
-        self.is_handed_back = False
+        self._is_handed_back = False
         # whether the turn is that of a job that works alone; None: the job has no turn
         self._alone: bool | None = None
         self._is_aside = False
@@ -79,7 +79,7 @@ class Seat:
         self._alone, self._is_aside, self._lacks_slot = None, True, False
         if self._leases.counted_attempts(self._lease) > 1:
             self._committer.hand_back(self._lease)
-            self.is_handed_back = True
+            self._is_handed_back = True
         self._leases.leave_slot(self._lease)
         self._on_slot_free()
 
@@ -93,13 +93,13 @@ class Seat:
             self.leave_slot()
         self._wait_for_slot(check)
         counted = self._leases.counted_attempts(self._lease)
-        alone = self._is_last(counted if self.is_handed_back else counted - 1)
+        alone = self._is_last(counted if self._is_handed_back else counted - 1)
         self._leases.quarantine.come_back(alone, lambda: self._lease.live)
         self._alone, self._is_aside = alone, False
-        if self.is_handed_back:
+        if self._is_handed_back:
             if not self._committer.resume(self._lease):
                 raise Cancelled
-            self.is_handed_back = False
+            self._is_handed_back = False
 
     def _wait_for_slot(self, check: StopCheck) -> None:
         try:
