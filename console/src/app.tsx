@@ -18,7 +18,9 @@ const RETRY_MS = 3000;
 /** Returns the part of the address behind `#`: the place within the page. */
 function usePlace(): string {
   const [place, setPlace] = useState(location.hash);
-  useEffect(() => {
+  // An effect of the layout: any other begins some time after the page is seen, and a link that is followed meanwhile
+  // would be lost.
+  useLayoutEffect(() => {
     const moved = () => setPlace(location.hash);
     addEventListener("hashchange", moved);
     return () => removeEventListener("hashchange", moved);

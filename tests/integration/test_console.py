@@ -48,6 +48,14 @@ _ANSWER_SIGNING_OUT = """(status, text) => {
     const answer = async () => new Response(text, { status });
     fetch = (path, init) => init.method === "DELETE" ? answer() : real(path, init);
 }"""
+_FOLLOW_AT_ONCE = """{
+    const watch = new MutationObserver(() => {
+        if (!document.querySelector(".submit")) return;
+        watch.disconnect();
+        location.hash = "PLACE";
+    });
+    watch.observe(document, { childList: true, subtree: true });
+}"""
 _CLICK_IN_THE_MIDDLE = """{
     const wave = document.querySelector(".waveform"), { left, width } = wave.getBoundingClientRect();
     wave.dispatchEvent(new MouseEvent("click", { bubbles: true, clientX: left + width / 2 }));
@@ -308,6 +316,22 @@ def test_the_page_works_behind_a_path_prefix_and_in_chinese(chrome, s3_store, tm
         wait_for(lambda: tab.run(again) == demo["demo_song_url"], PATIENCE_S, "the link")
         tab.run("localStorage.clear()")
         assert (complaints(tab), tab.challenges) == ([], [])
+
+
+def test_a_link_that_is_followed_as_soon_as_the_list_is_there_leads_to_its_page(chrome, api):
+    """What a page that has just been drawn is asked must not be lost, however late its effects come."""
+    task = Status(
+        task_uuid=uuid4(), user="admin", submitted_at=1.0, state=State.FAILED, at=2.0, label="my song"
+    )
+    api.view.tell(task)
+    tab = opened(chrome, api)
+    tab.run(_FOLLOW_AT_ONCE.replace("PLACE", f"#/tasks/{task.task_uuid}"))
+    sign_in(tab)
+    wait_for(
+        lambda: tab.run("document.querySelector('article h1')?.textContent") == "my song",
+        PATIENCE_S,
+        "the song",
+    )
 
 
 def rows(tab: Tab) -> list[str]:
