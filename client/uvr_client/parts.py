@@ -126,7 +126,7 @@ class PartSender:
         if answer.is_success:
             return str(answer.headers.get("ETag", ""))
         message = f"{self._path}: the store answered with status {answer.status_code}"
-        if store_answers.may_pass(answer):
+        if store_answers.may_pass(answer) or store_answers.came_too_slowly(answer):
             raise _Busy(message, retry_after_s(answer))
         raise UploadFailed(message)
 

@@ -145,6 +145,15 @@ def test_a_part_whose_refusal_may_pass_is_sent_again(fake_api, store, songs, sta
     assert (len(store.requests(f"/{number}")), asked_s) == (3, [7, 15])
 
 
+def test_one_that_came_too_slowly_is_sent_again(fake_api, store, client, songs):
+    fake_api.takes_submissions(task())
+    takes_parts(fake_api, store, 2)
+    slow = b"<?xml version='1.0'?><Error><Code>RequestTimeout</Code><Message>Your socket</Message></Error>"
+    store.on("/2", in_turn(serve(slow, 400, headers=[("Connection", "close")]), serve(b"")))
+    client.submit(songs / "a.wav")
+    assert len(store.requests("/2")) == 2
+
+
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410, 413])
 def test_one_that_is_refused_for_good_is_sent_once(fake_api, store, client, songs, status):
     takes_parts(fake_api, store, 2)
