@@ -80,7 +80,7 @@ class UvrClient(KeepingCalls, BatchCalls):
         `choices` are further keyword arguments, which Choices describes. The api checks them: it raises
         BadRequest, whose text lists what is possible.
         Raises Conflict when another submission had the same key, TooManyRequests when the queue is full, and
-        UploadFailed for a file that cannot be read or stored.
+        UploadFailed for a file that cannot be read or stored, or that changes while it is uploaded.
         """
         key = checked_key(idempotency_key)
         given = {"hook_url": hook_url, "cancel_after_s": cancel_after_s, **fields_of(choices)}

@@ -80,7 +80,7 @@ class DownloadFailed(UvrError):
 
 
 class UploadFailed(UvrError):
-    """A song's file could not be read, or the store does not take it."""
+    """A song's file cannot be read or has changed, or the store does not take it."""
 
 
 class OutputFailed(UvrError):

@@ -2,7 +2,6 @@
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -12,6 +11,7 @@ from pydantic import BaseModel
 from uvr_client import store_answers
 from uvr_client.answers import retry_after_s
 from uvr_client.errors import Unreachable, UploadFailed, UvrError
+from uvr_client.song_file import SongFile
 from uvr_client.transport import Patience, error_text
 
 Progress = Callable[[int, int], None]
@@ -42,8 +42,8 @@ class _Stopped(Exception):
 class PartSender:
     """Sends the parts of one file. Use it once."""
 
-    def __init__(self, store: httpx.Client, patience: Patience, path: Path, on_progress: Progress):
-        self._store, self._patience, self._path = store, patience, path
+    def __init__(self, store: httpx.Client, patience: Patience, song: SongFile, on_progress: Progress):
+        self._store, self._patience, self._song = store, patience, song
         self._on_progress, self._sent_bytes, self._size_bytes = on_progress, 0, 0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
@@ -52,7 +52,7 @@ class PartSender:
         """Returns each part's number and ETag. A part that fails is sent again, as the patience says.
 
         Whatever ends the call, an interrupt too, ends it at once: parts under way stop at their next piece.
-        Raises UvrError, StoreOutOfReach, and OSError for a file that cannot be read.
+        Raises StoreOutOfReach and UvrError, such as UploadFailed for a file that has changed.
         """
         self._size_bytes = sum(part.bytes for part in parts)
         begins = [sum(part.bytes for part in parts[:index]) for index in range(len(parts))]
@@ -121,11 +121,11 @@ class PartSender:
     def _etag(self, part: Part, begin: int, sent: "_Sent") -> str:
         """Sends the part once. Raises _Busy for an answer that a retry may mend."""
         length = {"Content-Length": str(part.bytes)}
-        pieces = sent.pieces(self._path, begin, part.bytes)
+        pieces = sent.pieces(self._song, begin, part.bytes)
         answer = self._store.put(part.url, content=pieces, headers=length)
         if answer.is_success:
             return str(answer.headers.get("ETag", ""))
-        message = f"{self._path}: the store answered with status {answer.status_code}"
+        message = f"{self._song.path}: the store answered with status {answer.status_code}"
         if store_answers.may_pass(answer) or store_answers.came_too_slowly(answer):
             raise _Busy(message, retry_after_s(answer))
         raise UploadFailed(message)
@@ -157,14 +157,15 @@ class _Sent:
     def __init__(self, add: Callable[[int], None]):
         self._add, self.taken_bytes = add, 0
 
-    def pieces(self, path: Path, begin: int, size_bytes: int) -> Iterator[bytes]:
-        """Yields `size_bytes` of the file, from `begin` on. Raises _Stopped once the upload has ended."""
-        with path.open("rb") as file:
+    def pieces(self, song: SongFile, begin: int, size_bytes: int) -> Iterator[bytes]:
+        """Yields `size_bytes` of the file, from `begin` on.
+
+        Raises UploadFailed for a file that has changed, and _Stopped once the upload has ended.
+        """
+        with song.open() as file:
             file.seek(begin)
             while self.taken_bytes < size_bytes:
-                piece = file.read(min(_CHUNK_BYTES, size_bytes - self.taken_bytes))
-                if not piece:
-                    return
+                piece = song.read(file, min(_CHUNK_BYTES, size_bytes - self.taken_bytes))
                 yield piece
                 self.taken_bytes += len(piece)
                 self._add(len(piece))

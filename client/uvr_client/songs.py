@@ -1,10 +1,9 @@
 """Submits songs: by their address, or the files themselves through the api or straight into its bucket."""
 
-import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from io import BufferedReader
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from uuid import UUID
@@ -12,8 +11,9 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from uvr_client import answers, texts
-from uvr_client.errors import Unreachable, UploadFailed, UvrError, notes
+from uvr_client.errors import Unreachable, UvrError, notes
 from uvr_client.parts import Part, PartSender, Progress, StoreOutOfReach
+from uvr_client.song_file import SongFile
 from uvr_client.transport import Repeat, Transport, http_client
 from uvr_client.uploads import CallUploads
 
@@ -52,82 +52,78 @@ class SongSender:
     def submit(self, audio: str | Path, fields: Mapping[str, Any], key: str, on_progress: Progress) -> Queued:
         """Returns the api's answer to the submission. `fields` has the others of the body, without None.
 
-        Raises UploadFailed if the file cannot be read, or the store does not take it, and the errors of
-        Transport.request.
+        Raises UploadFailed if the file cannot be read or changes meanwhile, or the store does not take it.
+        Raises the errors of Transport.request.
         """
         path = file_of(audio)
         if path is None:
             return CallUploads(self._transport).submit(Queued, "/generate", {"audio": audio, **fields}, key)
-        with _file_errors(path):
-            size_bytes, sha256 = _measured(path)
-        if size_bytes >= _DIRECT_BYTES:
+        song = SongFile.measured(path)
+        if song.size_bytes >= _DIRECT_BYTES:
             try:
-                # The outer one is CallUploads: its notes are for the error that the caller gets.
-                with CallUploads(self._transport) as uploads, _file_errors(path):
-                    upload = self._put_into_store(path, size_bytes, sha256, uploads, on_progress)
+                with CallUploads(self._transport) as uploads:
+                    upload = self._put_into_store(song, uploads, on_progress)
                     return uploads.submit(Queued, "/generate", {"audio": upload, **fields}, key)
             except StoreOutOfReach as error:
                 for note in notes(error):
                     self._transport.patience.tell(UvrError(note), 0.0)
-        with _file_errors(path):
-            return self._post_form(path, size_bytes, {**fields, "sha256": sha256}, key, on_progress)
+        return self._post_form(song, {**fields, "sha256": song.sha256}, key, on_progress)
 
     def upload(self, path: Path, uploads: CallUploads, on_progress: Progress) -> str:
         """Returns `upload:ID` of a file, put straight into the store. Raises UvrError as `submit` does."""
         try:
-            with _file_errors(path):
-                return self._put_into_store(path, *_measured(path), uploads, on_progress)
+            return self._put_into_store(SongFile.measured(path), uploads, on_progress)
         except StoreOutOfReach as error:
             why = "the store's address (S3_PRESIGN_ENDPOINT_URL of the api) cannot be reached from here"
             raise Unreachable(f"{path}: {why}, as a batch's files need it: use `uvr submit`") from error
 
     def _post_form(
-        self, path: Path, size_bytes: int, fields: Mapping[str, Any], key: str, on_progress: Progress
+        self, song: SongFile, fields: Mapping[str, Any], key: str, on_progress: Progress
     ) -> Queued:
         written = {name: _texts(name, value) for name, value in fields.items()}
-        with path.open("rb") as file:
-            song = _Watched(file, size_bytes, on_progress)
+        with song.open() as file:
+            watched = _Watched(song, file, on_progress)
             answer = self._transport.request(
                 "POST",
                 "/generate",
                 Repeat.ANY,
                 data=written,
-                files={"audio": (texts.readable(path.name), cast(BinaryIO, song))},
+                files={"audio": (texts.readable(song.path.name), cast(BinaryIO, watched))},
                 headers={"Idempotency-Key": key},
             )
         return answers.read(Queued, answer.content)
 
-    def _put_into_store(
-        self, path: Path, size_bytes: int, sha256: str, uploads: CallUploads, on_progress: Progress
-    ) -> str:
+    def _put_into_store(self, song: SongFile, uploads: CallUploads, on_progress: Progress) -> str:
         """Returns `upload:ID`. Raises StoreOutOfReach."""
-        begun = uploads.begin({"filename": texts.readable(path.name), "bytes": size_bytes, "sha256": sha256})
-        parts = begun.parts or (Part(number=1, url=begun.url or "", bytes=size_bytes),)
-        etags = PartSender(self._store, self._transport.patience, path, on_progress).send(parts)
+        named = {"filename": texts.readable(song.path.name), "bytes": song.size_bytes}
+        begun = uploads.begin({**named, "sha256": song.sha256})
+        parts = begun.parts or (Part(number=1, url=begun.url or "", bytes=song.size_bytes),)
+        etags = PartSender(self._store, self._transport.patience, song, on_progress).send(parts)
         body = {"parts": etags if begun.parts else []}
         self._transport.request("POST", f"/uploads/{begun.upload_id}/complete", Repeat.ANY, json=body)
         return begun.audio
 
 
 class _Watched:
-    """A file that tells how much of it was read."""
+    """A song's open file, as httpx reads it for a form. It tells how much of it was read."""
 
-    def __init__(self, file: BinaryIO, size_bytes: int, on_progress: Progress):
-        self._file, self._size_bytes, self._on_progress = file, size_bytes, on_progress
+    def __init__(self, song: SongFile, file: BufferedReader, on_progress: Progress):
+        self._song, self._file, self._on_progress = song, file, on_progress
 
-    def read(self, size: int = -1) -> bytes:
-        piece = self._file.read(size)
-        self._on_progress(self._file.tell(), self._size_bytes)
+    def read(self, size: int) -> bytes:
+        """Returns no more than the size that was announced. Raises UploadFailed."""
+        left_bytes = self._song.size_bytes - self._file.tell()
+        piece = self._song.read(self._file, min(size, left_bytes))
+        self._on_progress(self._file.tell(), self._song.size_bytes)
         return piece
 
-    def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset, whence)
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Ends the file at its announced size: without a fileno, httpx takes the form's length from here."""
+        end_bytes = self._song.size_bytes
+        return self._file.seek(end_bytes + offset if whence == os.SEEK_END else offset)
 
     def tell(self) -> int:
         return self._file.tell()
-
-    def fileno(self) -> int:
-        return self._file.fileno()
 
 
 def _texts(name: str, value: Any) -> str | list[str]:
@@ -141,21 +137,3 @@ def _texts(name: str, value: Any) -> str | list[str]:
         texts.check(name, value)
         return value
     return json.dumps(value)
-
-
-@contextmanager
-def _file_errors(path: Path) -> Iterator[None]:
-    """Raises UploadFailed for a file that cannot be read."""
-    try:
-        yield
-    except OSError as error:
-        raise UploadFailed(f"{path}: {error.strerror or error}") from error
-
-
-def _measured(path: Path) -> tuple[int, str]:
-    """Returns the file's size in bytes and its sha256. Raises OSError, and UploadFailed for a wrong path."""
-    try:
-        with path.open("rb") as file:
-            return os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest()
-    except ValueError as error:  # of a NUL or a lone surrogate in the path
-        raise UploadFailed(f"{path}: this is not the path of a file: {error}") from None

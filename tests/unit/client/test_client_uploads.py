@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from tests.support.client.direct_uploads import takes_parts
 from tests.support.client.fake_api import FakeApi, answer, problem, task
 from tests.support.client.impatient import impatient, process
 from tests.support.http_server import ScriptedServer, in_turn, redirect, reset, serve, stall
@@ -48,19 +49,6 @@ def songs(tmp_path, monkeypatch) -> Path:
 def client(fake_api):
     with UvrClient(fake_api.url, "admin", "password", patience=impatient()) as client:
         yield client
-
-
-def takes_parts(api: FakeApi, store: ScriptedServer, count: int) -> str:
-    """Answers `POST /uploads` with `count` parts of one byte. Returns the upload's path."""
-    upload_id = str(uuid4())
-    parts = [
-        {"number": number, "url": store.on(f"/{number}", serve(b"")), "bytes": 1}
-        for number in range(1, count + 1)
-    ]
-    api.on("/uploads", answer(201, {"upload_id": upload_id, "audio": f"upload:{upload_id}", "parts": parts}))
-    api.on(f"/uploads/{upload_id}", answer(200, {}))
-    api.on(f"/uploads/{upload_id}/complete", answer(200, {}))
-    return f"/uploads/{upload_id}"
 
 
 def test_a_file_whose_name_is_no_text_is_uploaded_by_a_readable_one(fake_api, uvr, odd):
