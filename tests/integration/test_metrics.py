@@ -44,7 +44,9 @@ def after_a_song(trio: Trio, tmp_path_factory) -> dict[str, Exposition]:
         found = {name: shown(trio.services[name]) for name in SERVICES}
         done = found["uploader"].value("uvr_jobs_total", outcome="succeeded")
         lag = sum(found[name].value("uvr_consumer_lag_records") for name in SERVICES)
-        return found if done and not lag else None
+        # Workers are asked now and then, so this may come a moment later.
+        ready = all(found[name].value("uvr_ready") for name in SERVICES)
+        return found if done and not lag and ready else None
 
     return wait_for(all_done, 30, "end of the job, and of the lag")
 
