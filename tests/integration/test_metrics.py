@@ -88,9 +88,9 @@ def test_each_is_ready_and_shows_its_process(after_a_song, name):
 def test_disks_are_those_that_a_service_writes_to(after_a_song):
     directories = {
         name: {labels["directory"] for labels in after_a_song[name].labels("uvr_disk_free_bytes")}
-        for name in ("processor", "uploader")
+        for name in SERVICES
     }
-    assert directories == {"processor": {"temp", "output"}, "uploader": {"output"}}
+    assert directories == {"api": {"view"}, "processor": {"temp", "output"}, "uploader": {"output"}}
 
 
 def test_lag_is_shown_for_each_topic_that_is_read(trio: Trio, after_a_song):
