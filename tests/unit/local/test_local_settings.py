@@ -118,6 +118,11 @@ def test_a_dotenv_file_of_another_editor_is_read_alike(tmp_path):
     assert env_file.read(file) == {"A": "1", "B": "two\nlines", "C": "it's"}
 
 
+def test_a_line_for_docker_compose_alone_does_not_disturb_the_local_start(tmp_path):
+    (tmp_path / ".env").write_text("COMPOSE_FILE=docker-compose.yml:docker-compose.gpu.yml\nAPI_PORT=8100\n")
+    assert config.load(tmp_path, {}).ports["API_PORT"] == 8100
+
+
 def test_the_environment_wins_over_the_file(tmp_path):
     (tmp_path / ".env").write_text("API_PORT=8100\nDEMO_PORT=8200\n")
     loaded = config.load(tmp_path, {"API_PORT": "8300"})
