@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
+from local import __main__ as local_main
 from local import config, env_file, lifecycle, service_settings
 from local.errors import LocalError
 from tests.support.paths import REPOSITORY
@@ -79,6 +80,28 @@ def test_a_dotenv_file_has_plain_lines_quotes_and_comments(tmp_path):
         "DOUBLE": "x=y",
         "DOLLAR": "$HOME",
     }
+
+
+def test_a_dollar_that_compose_would_expand_is_warned_of_by_name_alone(tmp_path, monkeypatch, capsys):
+    lines = (
+        "TWO=Pa$$w0rd",
+        "NAMED=a$b",
+        'DOUBLE="a${b}"',
+        "SINGLE='Pa$$w0rd'",
+        "export SPACED = 'a$b' # it costs $x",
+        "LAST=a$",
+        "ALONE=5$ 6$7",
+        "COMMENT=a # $b",
+    )
+    (tmp_path / ".env").write_text("\n".join(lines))
+    monkeypatch.setattr(local_main, "_ROOT", tmp_path)
+    monkeypatch.setattr(lifecycle, "up", lambda given: given)
+    assert local_main.run(["up"]) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"^Warning: \.env: (\w+) ", said, re.M) == ["TWO", "NAMED", "DOUBLE"]
+    assert "single quotes" in said
+    assert "w0rd" not in said
+    assert env_file.read(tmp_path / ".env")["SINGLE"] == "Pa$$w0rd"
 
 
 def test_a_line_that_is_none_is_named(tmp_path):
