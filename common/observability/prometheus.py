@@ -1,7 +1,8 @@
 """Metrics for `GET /metrics`, in Prometheus' text format.
 
 Names and units follow Prometheus' conventions. Each label has few values, all known at the start, so that
-every counter starts at 0: a rate would miss the first event of a counter that starts at 1.
+every counter starts at 0: a rate would miss the first event of a counter that starts at 1. The exception is
+`uvr_http_requests_total`: its series begin with the first request of a route and status.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
