@@ -22,6 +22,7 @@ from api.publishing.kafka_session import KafkaSession
 from api.publishing.publisher import KafkaPublisher
 from api.view.view import KafkaView
 from common.observability import log
+from common.observability.disk_metrics import register_disks
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
 from common.settings.schema import ApiSettings
 
@@ -59,6 +60,7 @@ def main() -> None:
         metrics.connection_ended,
     )
     listener.prepare(connections)
+    register_disks(metrics.registry, "api", {"view": settings.view_file.parent})
     metrics.count_connections(lambda: connections.open)
     config = uvicorn.Config(
         app,

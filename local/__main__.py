@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from local import config as configuration
-from local import demo, execute, leftovers, lifecycle
+from local import demo, env_file, execute, leftovers, lifecycle
 from local.config import DEMO_HOST, LocalConfig
 from local.errors import LocalError
 from local.lifecycle import say
@@ -83,6 +83,8 @@ def run(arguments: list[str]) -> int:
     if rest and command != "logs":
         raise LocalError(f"{command} takes no argument (got {rest[0]!r})")
     config = configuration.load(_ROOT, os.environ)
+    if command in ("up", "demo"):
+        _warn_of_dollars()
     if command == "up":
         lifecycle.up(config)
         return 0
@@ -96,6 +98,14 @@ def run(arguments: list[str]) -> int:
     if command == "demo":
         return demo.run(lifecycle.up(config))
     raise LocalError(f"there is no command {command!r}: expected up, demo, status, logs, exec or stop")
+
+
+def _warn_of_dollars() -> None:
+    for name in env_file.expanded_by_compose(_ROOT / ".env"):
+        say(
+            f"Warning: .env: {name} contains $, which docker compose would expand and this start does not. "
+            "Put its value into single quotes, and both read it alike."
+        )
 
 
 def main() -> int:

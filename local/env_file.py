@@ -9,6 +9,8 @@ from dotenv.parser import Binding, parse_stream
 from local.errors import LocalError
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# `$$`, `$NAME` and `${NAME}`; any other `$` stays as it is.
+_EXPANDED = re.compile(r"\$[$\{A-Za-z_]")
 
 
 def read(path: Path) -> dict[str, str]:
@@ -16,16 +18,30 @@ def read(path: Path) -> dict[str, str]:
 
     No value is expanded: `$HOME` stays `$HOME`.
     """
-    if not path.exists():
-        return {}
     values = {}
-    for binding in parse_stream(io.StringIO(path.read_text(encoding="utf-8-sig"))):
-        if _is_blank(binding):
-            continue
+    for binding in _bindings(path):
         if binding.error or binding.value is None or not _NAME.fullmatch(binding.key or ""):
             raise LocalError(f"{path.name}, line {_line_of(binding)}: expected KEY=VALUE")
         values[str(binding.key)] = binding.value
     return values
+
+
+def expanded_by_compose(path: Path) -> list[str]:
+    """Return the names of settings whose `$` docker compose would expand. In single quotes it does not."""
+    return [str(binding.key) for binding in _bindings(path) if _has_dollar(binding)]
+
+
+def _has_dollar(binding: Binding) -> bool:
+    is_single_quoted = binding.original.string.partition("=")[2].lstrip().startswith("'")
+    return not is_single_quoted and _EXPANDED.search(binding.value or "") is not None
+
+
+def _bindings(path: Path) -> list[Binding]:
+    """Return the lines that set something, or that are at fault."""
+    if not path.exists():
+        return []
+    found = parse_stream(io.StringIO(path.read_text(encoding="utf-8-sig")))
+    return [binding for binding in found if not _is_blank(binding)]
 
 
 def _is_blank(binding: Binding) -> bool:

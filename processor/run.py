@@ -4,13 +4,13 @@ import threading
 from collections.abc import Callable
 
 from common.observability import log
+from common.observability.disk_metrics import register_disks
 from common.settings.loading import exit_if_unusable, load_or_exit
 from common.settings.schema import ProcessorSettings
 from common.tasks.cancel_reader import control_reader
 from common.tasks.cancels import Cancels
 from common.tasks.stage_news import StageWatch
 from common.tasks.status_outbox import KafkaOutbox, status_producer
-from common.worker.disk_metrics import register_disks
 from common.worker.service import EXIT_OK, PlaceRules, Service
 from processor.assembly import (
     engine_config,
@@ -86,7 +86,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
 def _make_metrics(settings: ProcessorSettings, engine: EngineRoom) -> ProcessorMetrics:
     metrics = ProcessorMetrics.create()
     metrics.read_engine(lambda: engine.busy_s)
-    register_disks(metrics.worker, own_directories(settings))
+    register_disks(metrics.worker.registry, metrics.worker.service, own_directories(settings))
     return metrics
 
 

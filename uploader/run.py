@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from common.kafka.shared_news import news_consumer
 from common.kafka.topics import status_retention_s
 from common.observability import log
+from common.observability.disk_metrics import register_disks
 from common.outbound.addresses import AddressPolicy
 from common.outbound.guarded_session import OutboundNetwork
 from common.settings.loading import exit_for_bad_settings, exit_if_unusable, load_or_exit
@@ -21,7 +22,6 @@ from common.tasks.cancels import Cancels
 from common.tasks.job_status import Outbox, Statuses
 from common.tasks.stage_news import StageAnnouncer
 from common.tasks.status_outbox import KafkaOutbox, status_producer
-from common.worker.disk_metrics import register_disks
 from common.worker.service import PlaceRules, Service
 from uploader.bucket_sweep import BucketSweep, expire_by
 from uploader.config import UploaderConfig
@@ -46,7 +46,8 @@ def main() -> int:
     storage, secrets = _storage_and_secrets(settings)
     stage = _open_stage(settings, storage)
     metrics = UploaderMetrics.create()
-    register_disks(metrics.worker, {"output": settings.output_dir} if stage.mode == "path" else {})
+    directories = {"output": settings.output_dir} if stage.mode == "path" else {}
+    register_disks(metrics.worker.registry, metrics.worker.service, directories)
     songs = _song_keeper(settings, storage)
     outbox = KafkaOutbox(lambda: status_producer(settings))
     cancels = Cancels.of(settings)

@@ -6,7 +6,6 @@ Only this thread writes the file.
 
 import contextlib
 import logging
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -16,6 +15,7 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from api.view.changes import Changes
+from api.view.file_errors import NOT_TAKEN, is_damage
 from api.view.merge import of_task
 from api.view.read_position import ReadPosition
 from api.view.reader import Reader
@@ -46,17 +46,6 @@ _PRUNE_EVERY_S = 3600.0
 _FIRST_BACKOFF_S, _LAST_BACKOFF_S = 0.2, 5.0
 _TIMEOUT_MS = 10_000
 _JOIN_TIMEOUT_S = 3.0
-# Errors that a record's values can cause. Other errors of SQLite concern the file.
-_NOT_TAKEN = (
-    ValueError,
-    TypeError,
-    ArithmeticError,
-    LookupError,
-    sqlite3.DataError,
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-)
 
 
 class Feed:
@@ -118,6 +107,8 @@ class Feed:
             known = isinstance(error, KafkaError | TopicMissing)
             log.warning("the view is not fed: %s", reason, exc_info=None if known else error)
         self.reason = reason
+        if is_damage(error):
+            self._store.remove()
 
     def _read_until_change(self, source: Source) -> None:
         partitions = partitions_of(source, self._topics)
@@ -200,7 +191,7 @@ class Feed:
         """Store the batch. If that fails, store its records one by one, and skip those that fail."""
         try:
             self._changes.tell(self._store.apply(batch))
-        except _NOT_TAKEN:
+        except NOT_TAKEN:
             for single in batch.singles():
                 self._apply_single(single)
             self._store.apply(Batch(offsets=batch.offsets))
@@ -208,7 +199,7 @@ class Feed:
     def _apply_single(self, single: Batch) -> None:
         try:
             self._changes.tell(self._store.apply(single))
-        except _NOT_TAKEN as error:
+        except NOT_TAKEN as error:
             self._skip(single.kind, f"a record of the view: {error!r}")
 
     def _skip(self, kind: str, what: str) -> None:

@@ -99,7 +99,8 @@ def is_made_for(connection: sqlite3.Connection, origin: str) -> bool:
     """Return whether the file has the tables of this version, filled from the topics that `origin` names."""
     if connection.execute("PRAGMA user_version").fetchone() != (SCHEMA_VERSION,):
         return False
-    return bool(connection.execute("SELECT name FROM origin").fetchone()[0] == origin)
+    # A crash while the file was made may have left the tables without their origin.
+    return bool(connection.execute("SELECT name FROM origin").fetchone() == (origin,))
 
 
 def pack(status: Status) -> bytes:

@@ -1,7 +1,8 @@
 """Metrics for `GET /metrics`, in Prometheus' text format.
 
 Names and units follow Prometheus' conventions. Each label has few values, all known at the start, so that
-every counter starts at 0: a rate would miss the first event of a counter that starts at 1.
+every counter starts at 0: a rate would miss the first event of a counter that starts at 1. The exception is
+`uvr_http_requests_total`: its series begin with the first request of a route and status.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +19,6 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from common import __version__
-from common.observability import health
-from common.observability.health import Checks
 
 # Each number by the values of its labels.
 Numbers = Mapping[tuple[str, ...], float]
@@ -42,7 +41,10 @@ def exposition(registry: CollectorRegistry) -> tuple[str, bytes]:
 
 
 class Reading(Collector):
-    """A metric whose numbers are read only when `/metrics` is asked for."""
+    """A metric whose numbers are read only when `/metrics` is asked for.
+
+    `read` must return at once: a store that hangs must not take all metrics away. See `Refreshed`.
+    """
 
     def __init__(
         self,
@@ -62,11 +64,11 @@ class Reading(Collector):
         yield family
 
 
-def register_readiness(registry: CollectorRegistry, service: str, checks: Checks) -> None:
-    """Registers what `/readyz` says, so that an alert can see it."""
+def register_readiness(registry: CollectorRegistry, service: str, is_ready: Callable[[], bool]) -> None:
+    """Registers what `/readyz` says, so that an alert can see it. `is_ready` must not wait for anything."""
 
     def numbers() -> Numbers:
-        return {(service,): float(health.is_ready(checks))}
+        return {(service,): float(is_ready())}
 
     documentation = "1 if /readyz answers 200, else 0."
     registry.register(Reading(GaugeMetricFamily, "uvr_ready", documentation, ["service"], numbers))

@@ -19,8 +19,9 @@ from common.kafka.consumer import Consumer
 from common.kafka.fencing import Fenced
 from common.kafka.lanes import PRIORITIES
 from common.kafka.transaction import TransactionalProducer
-from common.observability.health import Check, Checks, Exposition, HealthServer
+from common.observability.health import Check, Checks, Exposition, HealthServer, is_ready
 from common.observability.prometheus import Numbers, exposition, register_readiness
+from common.observability.refreshed import Refreshed
 from common.observability.repeats import Repeats
 from common.settings.exit_codes import EXIT_FENCED
 from common.settings.loading import exit_for_bad_settings
@@ -85,10 +86,12 @@ class Service:
             lanes=lanes,
         )
         all_checks = {"kafka": self._worker.check, **checks}
-        self._register_gauges(metrics, all_checks)
+        # Checks ask stores and disks.
+        self._readiness = Refreshed(partial(is_ready, all_checks))
+        self._register_gauges(metrics)
         self._health = _health_server(settings, all_checks, partial(exposition, metrics.registry))
 
-    def _register_gauges(self, metrics: WorkerMetrics, checks: Checks) -> None:
+    def _register_gauges(self, metrics: WorkerMetrics) -> None:
         def lag() -> Numbers:
             return {(topic,): float(count) for topic, count in self._worker.lag().items()}
 
@@ -102,7 +105,7 @@ class Service:
             counts = self._worker.ready_counts
             return {(str(priority),): float(counts[priority]) for priority in PRIORITIES}
 
-        register_readiness(metrics.registry, metrics.service, checks)
+        register_readiness(metrics.registry, metrics.service, lambda: self._readiness.last() is True)
         metrics.register_gauge("uvr_jobs_running", "Jobs under way.", (), running)
         metrics.register_gauge(
             "uvr_jobs_held", "Jobs that wait for a place of their user or receiver.", (), held
@@ -122,11 +125,21 @@ class Service:
         """The number of records that jobs work on."""
         return self._worker.running_count
 
+    @property
+    def health_port(self) -> int:
+        """Where probes and `/metrics` are answered."""
+        return self._health.port
+
+    def serve_probes(self) -> None:
+        """Begin to answer probes and `/metrics`. Part of `run`."""
+        self._readiness.start("readiness")
+        self._health.start()
+
     def run(self, prepare: Callable[[threading.Event], None]) -> int:
         """Serve until a signal, once `prepare(stopping)` has returned. Returns the exit code."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
-        self._health.start()
+        self.serve_probes()
         try:
             prepare(self.stopping)
             if existing := self._ensure_topics():

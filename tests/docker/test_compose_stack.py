@@ -186,15 +186,19 @@ def test_an_upgrade_leaves_kafka_and_the_store(stack: Stack, tmp_path: Path):
         found = {name: stack.project.inspect(name)[0] for name in (*SERVERS, *TRIO)}
         return {name: (of["Id"], of["State"]["StartedAt"], of["Image"]) for name, of in found.items()}
 
+    def view() -> str:
+        return stack.project.compose("exec", "-T", "api", "stat", "-c", "%i %U %a", "/view/view.sqlite3")
+
     samples = audio.feelings(0.9).mix[: 44100 * 5]
     in_directory = stack.callback(stack.submit_file(samples, tmp_path))
-    before = started()
+    before, view_before = started(), view()
     with (stack.project.directory / "common" / "errors.py").open("a") as file:
         file.write("\n# a change\n")
     stack.up("--build", STAGE="s3")
     after = started()
     assert {name for name in before if before[name] == after[name]} == set(SERVERS)
     assert {name for name in before if before[name][2] != after[name][2]} == set(TRIO)
+    assert view() == view_before, "the view is not made anew with its container"
     assert len(stack.project.containers("processor")) == 1
     in_bucket = stack.callback(stack.submit_file(samples, tmp_path))
     assert in_bucket["status"] == "success", in_bucket

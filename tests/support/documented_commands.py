@@ -135,9 +135,6 @@ LOCAL = {
 
 DOCKER = {
     "docker compose up -d --build --wait": RunBy(IN_COMPOSE_STORY, 'made.up("--build")'),
-    "docker compose -f docker-compose.yml -f docker-compose.gpu.yml up -d --build --wait": NotRun(
-        f"{_GPU}; test_compose_file.py checks the file"
-    ),
     "docker compose ps": IN_COMPOSE,
     "docker compose logs processor": IN_COMPOSE,
     "docker compose exec -T processor grep rebalance logs/processor.log": RunBy(
@@ -196,7 +193,7 @@ PRODUCTION = {
     "$acls --topic uvr_ --operation Create --operation Read --operation Write": _RIGHTS,
     "$acls --group uvr_ --operation Read": _RIGHTS,
     "$acls --transactional-id uvr_ --operation Write": _RIGHTS,
-    "docker compose -f docker-compose.yml -f docker-compose.gpu.yml up -d --scale processor=2": NotRun(_GPU),
+    "docker compose up -d --scale processor=2": NotRun(_GPU),
     "./start_local.sh exec env WORKER_ID=second HEALTH_PORT=8111 LOG_DIR=logs/second CUDA_VISIBLE_DEVICES=1 "
     "python -m processor": RunBy(
         LOCAL_COMMANDS, 'documents.command("docs/production.md", "WORKER_ID=second")'
@@ -207,6 +204,8 @@ PRODUCTION = {
     'uvr_$v:/from:ro -v "$PWD/backup":/to uvr-uploader tar cSzf /to/$v.tgz -C /from . done': _BACKUP,
     "docker compose up -d --wait": _BACKUP,
     "docker compose create --build": _RESTORE,
+    'docker run --rm --user 0 --network none -v uvr_view:/view uvr-uploader find /view -name "view.sqlite3*" '
+    "-delete": _RESTORE,
     "for v in kafka-data seaweedfs-data store-keys user-keys; do docker run --rm --user 0 --network none "
     '-v uvr_$v:/to -v "$PWD/backup":/from:ro uvr-uploader sh -c "find /to -mindepth 1 -delete && '
     'tar xzf /from/$v.tgz --numeric-owner -C /to" done': _RESTORE,

@@ -239,6 +239,16 @@ def test_directories_are_volumes_or_the_hosts_own():
     assert "/mnt/stage:/outputs" in found["uploader"]["volumes"]
 
 
+def test_what_grows_with_every_task_lies_on_a_disk():
+    """A limit in memory would fill up: 30 days of tasks have no known number."""
+    found = compose.load({})
+    of_service = found["services"]["api"]
+    mounted = {v.split(":")[1]: v.split(":")[0] for v in of_service["volumes"] if isinstance(v, str)}
+    directory = str(Path(INSIDE["VIEW_FILE"]).parent)
+    assert mounted[directory] in found["volumes"]
+    assert directory not in {entry.split(":")[0] for entry in of_service["tmpfs"]}
+
+
 def test_ports_are_published_on_loopback_alone():
     published = [port for service in services().values() for port in service.get("ports", ())]
     assert sorted(published) == ["127.0.0.1:8000:8000", "127.0.0.1:8333:8333"]

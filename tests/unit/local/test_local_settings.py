@@ -6,6 +6,7 @@ import shlex
 import pytest
 
 from common.settings.schema import ApiSettings, ProcessorSettings, UploaderSettings
+from local import __main__ as local_main
 from local import config, env_file, lifecycle, service_settings
 from local.errors import LocalError
 from tests.support.paths import REPOSITORY
@@ -81,6 +82,28 @@ def test_a_dotenv_file_has_plain_lines_quotes_and_comments(tmp_path):
     }
 
 
+def test_a_dollar_that_compose_would_expand_is_warned_of_by_name_alone(tmp_path, monkeypatch, capsys):
+    lines = (
+        "TWO=Pa$$w0rd",
+        "NAMED=a$b",
+        'DOUBLE="a${b}"',
+        "SINGLE='Pa$$w0rd'",
+        "export SPACED = 'a$b' # it costs $x",
+        "LAST=a$",
+        "ALONE=5$ 6$7",
+        "COMMENT=a # $b",
+    )
+    (tmp_path / ".env").write_text("\n".join(lines))
+    monkeypatch.setattr(local_main, "_ROOT", tmp_path)
+    monkeypatch.setattr(lifecycle, "up", lambda given: given)
+    assert local_main.run(["up"]) == 0
+    said = capsys.readouterr().out
+    assert re.findall(r"^Warning: \.env: (\w+) ", said, re.M) == ["TWO", "NAMED", "DOUBLE"]
+    assert "single quotes" in said
+    assert "w0rd" not in said
+    assert env_file.read(tmp_path / ".env")["SINGLE"] == "Pa$$w0rd"
+
+
 def test_a_line_that_is_none_is_named(tmp_path):
     file = tmp_path / ".env"
     file.write_text("A=1\nwhat is this\n")
@@ -116,6 +139,11 @@ def test_a_dotenv_file_of_another_editor_is_read_alike(tmp_path):
     file = tmp_path / ".env"
     file.write_bytes("\ufeffA=1\r\n\r\nB = \"two\\nlines\" \r\nC='it\\'s'".encode())
     assert env_file.read(file) == {"A": "1", "B": "two\nlines", "C": "it's"}
+
+
+def test_a_line_for_docker_compose_alone_does_not_disturb_the_local_start(tmp_path):
+    (tmp_path / ".env").write_text("COMPOSE_FILE=docker-compose.yml:docker-compose.gpu.yml\nAPI_PORT=8100\n")
+    assert config.load(tmp_path, {}).ports["API_PORT"] == 8100
 
 
 def test_the_environment_wins_over_the_file(tmp_path):

@@ -64,6 +64,12 @@ def test_a_claim_without_its_test_is_found(claim: RunBy):
     assert not is_run(claim)
 
 
+def test_no_command_of_compose_names_its_files():
+    """The next command, such as an upgrade, would not name them, and make the service anew without them."""
+    pages = {page: (REPOSITORY / page).read_text() for page in (*PAGES, "docker-compose.gpu.yml")}
+    assert [page for page, text in pages.items() if re.search(r"docker compose (-f|--file)\b", text)] == []
+
+
 def test_a_reason_is_a_sentence():
     reasons = [claim.why for claim in (CLAIMS | TRANSCRIPTS).values() if isinstance(claim, NotRun)]
     assert reasons

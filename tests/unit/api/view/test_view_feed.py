@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import sqlite3
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -90,9 +91,15 @@ def path(tmp_path):
 
 
 @pytest.fixture
-def start(path):
+def feeds():
     feeds: list[Feed] = []
+    yield feeds
+    for feed in feeds:
+        feed.stop()
 
+
+@pytest.fixture
+def start(path, feeds):
     def begin(
         log: Log, skipped: list[str] | None = None, workers: AnnouncedWorkers | None = None
     ) -> ReadPosition:
@@ -107,9 +114,7 @@ def start(path):
         wait_for(lambda: read_position.caught_up, 20, "end of the topics")
         return read_position
 
-    yield begin
-    for feed in feeds:
-        feed.stop()
+    return begin
 
 
 def known(path) -> list[int]:
@@ -171,6 +176,23 @@ def test_a_record_that_the_file_does_not_take_is_passed_over_alone(start, path, 
     assert skipped == ["statuses"]
     start(log)
     assert log.begins[-1] == 3
+
+
+@pytest.mark.parametrize("part", ["tasks", "tasks_by_user_and_state"])
+def test_a_file_that_turns_out_to_be_damaged_is_read_again_from_the_topics(start, feeds, path, part):
+    log = Log()
+    log.records[TASKS] = [task(1), task(2)]
+    start(log)
+    feeds[-1].stop()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        root = "SELECT rootpage, page_size FROM sqlite_master, pragma_page_size WHERE name = ?"
+        page, size = connection.execute(root, (part,)).fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    log.records[TASKS].append(task(3))
+    start(log)
+    assert known(path) == [1, 2, 3]
 
 
 def test_a_feed_that_stands_still_is_seen_by_its_read_position():

@@ -96,7 +96,7 @@ def test_rows_and_offsets_change_together_or_not_at_all(store, path):
     assert store.offsets() == {}
 
 
-@pytest.mark.parametrize("damage", ["garbage", "schema", "origin", "gone"])
+@pytest.mark.parametrize("damage", ["garbage", "schema", "origin", "no origin", "gone"])
 def test_a_file_that_is_not_ours_is_made_anew(store, path, damage):
     store.apply(Batch([status(1)], [], {TopicPartition("tasks", 1): 7}))
     store.close_file()
@@ -105,6 +105,9 @@ def test_a_file_that_is_not_ours_is_made_anew(store, path, damage):
     elif damage == "schema":
         with sqlite3.connect(path) as connection:
             connection.execute("PRAGMA user_version = 999")
+    elif damage == "no origin":
+        with sqlite3.connect(path) as connection:
+            connection.execute("DELETE FROM origin")
     elif damage == "gone":
         store.remove()
     store.open("there" if damage == "origin" else "here")
