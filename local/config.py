@@ -222,9 +222,8 @@ def load(root: Path, environ: Mapping[str, str]) -> LocalConfig:
     every = {**env_file.read(root / ".env"), **environ}
     given = {name: value for name, value in every.items() if value or name in _NEVER_EMPTY}
     if "S3_ENDPOINT_URL" not in given:
-        # They name an identity that the local store does not know, or a profile that may not exist.
-        for name in ("AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_SESSION_TOKEN", "AWS_SESSION_TOKEN_FILE"):
-            given.pop(name, None)
+        # They describe another store, and may refuse this one: AWS_PROFILE, AWS_USE_FIPS_ENDPOINT.
+        given = {name: value for name, value in given.items() if not name.startswith("AWS_")}
     # A proxy of the environment cannot reach this machine's own addresses.
     for name in ("NO_PROXY", "no_proxy"):
         given[name] = ",".join(filter(None, (given.get(name, ""), "127.0.0.1", "localhost")))

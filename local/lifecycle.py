@@ -177,17 +177,13 @@ def _start_all(config: LocalConfig, supervisor: Supervisor) -> None:
     if config.runs_kafka:
         waiter.wait("kafka", lambda: ports.answers(config.ports["KAFKA_PORT"]), _SERVER_TIMEOUT_S)
     if config.runs_store:
-        waiter.wait("store", lambda: _store_is_ready(config), _SERVER_TIMEOUT_S)
+        waiter.wait_store(_SERVER_TIMEOUT_S)
     if config.has_demo:
         waiter.wait(DEMO_HOST, lambda: ports.answers(config.ports["DEMO_PORT"]), _SERVER_TIMEOUT_S)
     for name in config.services:
         supervisor.start(name)
     for name in config.services:
         waiter.wait_service(name, _SERVICE_TIMEOUT_S)
-
-
-def _store_is_ready(config: LocalConfig) -> bool:
-    return store.is_ready(config.store_dir, config.ports["S3_PORT"], config.bucket)
 
 
 def _stop(config: LocalConfig, supervisor: Supervisor) -> None:

@@ -3,10 +3,9 @@
     python -m local.store DATA_DIR S3_PORT BUCKET [S3_PREFIX]
 
 This command runs the store in the foreground until SIGTERM; its data survives SIGKILL. The store's keys are
-in DATA_DIR/keys.json. `create_bucket` makes the bucket once the store answers.
+in DATA_DIR/keys.json. local/store_client.py makes the bucket once the store answers.
 """
 
-import functools
 import json
 import os
 import secrets
@@ -14,14 +13,12 @@ import sys
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_actions
-from local.ports import answers, free_ports, is_free
+from local.ports import free_ports, is_free
 from local.private_files import UMASK, write_private
 
 REGION = "us-east-1"
-_TRIAL_KEY = ".writable"
 WEED = Path(sysconfig.get_path("scripts")) / "weed"
 
 
@@ -147,64 +144,6 @@ def _server_options(spec: StoreSpec, identities: Path) -> list[str]:
 def _identity(name: str, keys: Keys, actions: list[str]) -> dict[str, object]:
     credentials = [{"accessKey": keys.access_key, "secretKey": keys.secret_key}]
     return {"name": name, "credentials": credentials, "actions": actions}
-
-
-def create_bucket(endpoint_url: str, keys: Keys, bucket: str) -> None:
-    """Makes the bucket unless it exists. Raises BotoCoreError or ClientError, also while the store starts."""
-    from botocore.exceptions import ClientError
-
-    s3 = _kept_client(endpoint_url, keys)
-    try:
-        s3.head_bucket(Bucket=bucket)
-    except ClientError as error:
-        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
-            raise
-        s3.create_bucket(Bucket=bucket)
-
-
-def client(endpoint_url: str, keys: Keys) -> Any:
-    """Returns a boto3 client that fails fast, for loops that retry."""
-    # Importing boto3 takes 0.2 s, and most commands of the local stack ask no store.
-    import boto3
-    from botocore.config import Config
-
-    config = Config(
-        connect_timeout=2, read_timeout=10, retries={"max_attempts": 0}, s3={"addressing_style": "path"}
-    )
-    return boto3.client(
-        "s3",
-        endpoint_url=endpoint_url,
-        aws_access_key_id=keys.access_key,
-        aws_secret_access_key=keys.secret_key,
-        region_name=REGION,
-        config=config,
-    )
-
-
-# Who waits for the store asks five times a second, and making a client takes longer than asking.
-_kept_client = functools.cache(client)
-
-
-def is_ready(data_dir: Path, port: int, bucket: str) -> bool:
-    """Returns True if the store accepts objects. Makes the bucket if it is missing."""
-    if not answers(port):  # before the import, which takes 0.2 s
-        return False
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        url, keys = f"http://127.0.0.1:{port}", load_keys(data_dir / "keys.json")
-        create_bucket(url, keys, bucket)
-        _try_a_write(url, keys, bucket)
-        return True
-    except (BotoCoreError, ClientError, OSError, ValueError):
-        return False
-
-
-def _try_a_write(endpoint_url: str, keys: Keys, bucket: str) -> None:
-    """Writes an object: after a restart the bucket exists some seconds before its volumes can be written."""
-    s3 = _kept_client(endpoint_url, keys)
-    s3.put_object(Bucket=bucket, Key=_TRIAL_KEY, Body=b"x")
-    s3.delete_object(Bucket=bucket, Key=_TRIAL_KEY)
 
 
 def remove_sockets(data_dir: Path, port: int) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from local import ports
+from local import ports, store_client
 from local.config import LocalConfig
 from local.errors import LocalError
 from local.supervision import NOT_RESTARTED, Program, Supervisor
@@ -54,11 +54,20 @@ class StartWaiter:
 
     def wait_service(self, name: str, timeout_s: float) -> None:
         """Waits for the service's `/readyz`. Raises LocalError when it has ended, or after `timeout_s`."""
+        self._wait_told(name, lambda: readiness(self._config.health_url(name)), timeout_s)
+
+    def wait_store(self, timeout_s: float) -> None:
+        """Waits until the stack's own store accepts objects. Raises LocalError as `wait_service` does."""
+        config = self._config
+        place = (config.store_dir, config.ports["S3_PORT"], config.bucket)
+        self._wait_told("store", lambda: store_client.readiness(*place), timeout_s)
+
+    def _wait_told(self, name: str, look: Callable[[], tuple[bool, str]], timeout_s: float) -> None:
         details = "no answer yet"
 
         def ready() -> bool:
             nonlocal details
-            is_ready, details = readiness(self._config.health_url(name))
+            is_ready, details = look()
             return is_ready
 
         self.wait(name, ready, timeout_s, lambda: details)

@@ -8,7 +8,7 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from local import store
+from local import store, store_client
 from tests.support.servers import SeaweedServer
 
 pytestmark = pytest.mark.network
@@ -71,8 +71,8 @@ def test_a_service_can_do_with_its_keys_what_it_needs_and_no_more(server):
     keys = ("uploads/o/i/audio", "stage/t/x.wav", "cache/o/d.json", "result/1/vocals.wav")
     for key in keys:
         server.address.client().put_object(Bucket=bucket, Key=key, Body=b"x")
-    api = store.client(url, store.load_api_keys(data_dir))
-    processor = store.client(url, store.load_processor_keys(data_dir))
+    api = store_client.client(url, store.load_api_keys(data_dir))
+    processor = store_client.client(url, store.load_processor_keys(data_dir))
     assert [_allowed(api.get_object, bucket, key) for key in keys] == [True, True, True, True]
     assert [_allowed(api.put_object, bucket, key) for key in keys] == [True, False, False, False]
     assert [_allowed(processor.get_object, bucket, key) for key in keys] == [True, True, True, False]
@@ -107,3 +107,34 @@ def _listening_addresses(pid: int) -> set[str]:
             if fields[3] == "0A" and f"socket:[{fields[9]}]" in held:
                 found.add(fields[1].partition(":")[0])
     return found
+
+
+MEANT_FOR_OTHERS = {
+    "HTTP_PROXY": "http://127.0.0.1:9",
+    "AWS_PROFILE": "made-elsewhere",
+    "AWS_RETRY_MODE": "none of them",
+    "AWS_MAX_ATTEMPTS": "many",
+    "AWS_DEFAULTS_MODE": "none of them",
+    "AWS_CONFIG_FILE": "{files}/config",
+    "AWS_S3_US_EAST_1_REGIONAL_ENDPOINT": "none of them",
+}
+
+
+@pytest.mark.parametrize("name", MEANT_FOR_OTHERS)
+def test_a_variable_that_is_meant_for_another_store_keeps_nobody_from_this_one(
+    server, tmp_path, monkeypatch, name
+):
+    (tmp_path / "config").write_text("[default]\nretry_mode = none of them\n")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv(name, MEANT_FOR_OTHERS[name].format(files=tmp_path))
+    store_client._kept_client.cache_clear()
+    spec = server.spec
+    assert store_client.readiness(spec.data_dir, spec.port, spec.bucket) == (True, "")
+
+
+def test_why_the_store_is_not_ready_is_told(server, tmp_path):
+    spec = server.spec
+    with_other_keys = store_client.readiness(tmp_path, spec.port, spec.bucket)
+    assert with_other_keys[0] is False
+    assert "403" in with_other_keys[1]

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from local import broker, store
+from local import broker, store, store_client
 from local.ports import answers
 from tests.support.ports import take_port, take_ports
 from tests.support.processes import ManagedProcess
@@ -65,7 +65,7 @@ class S3Store:
 
     def client(self):
         """A boto3 client with these keys."""
-        return store.client(self.endpoint_url, store.Keys(self.access_key, self.secret_key))
+        return store_client.client(self.endpoint_url, store.Keys(self.access_key, self.secret_key))
 
     def object_keys(self, prefix: str = "") -> list[str]:
         """The keys of all objects that begin with `prefix`, in order."""
@@ -103,12 +103,12 @@ class SeaweedServer:
 
     def _ready(self) -> bool:
         assert self.process.returncode is None, f"the store ended: {self.process.output()[-2000:]}"
-        return store.is_ready(self.spec.data_dir, self.spec.port, self.spec.bucket)
+        return store_client.readiness(self.spec.data_dir, self.spec.port, self.spec.bucket)[0]
 
 
 def given_store(endpoint_url: str) -> S3Store:
     """The store of TEST_S3_ENDPOINT_URL, with the usual AWS variables and TEST_S3_BUCKET."""
     keys = store.Keys(os.environ["AWS_ACCESS_KEY_ID"], os.environ["AWS_SECRET_ACCESS_KEY"])
     bucket = os.environ.get("TEST_S3_BUCKET", "uvr-test")
-    store.create_bucket(endpoint_url, keys, bucket)
+    store_client.create_bucket(endpoint_url, keys, bucket)
     return S3Store(endpoint_url, keys.access_key, keys.secret_key, bucket)
