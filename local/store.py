@@ -19,6 +19,7 @@ from local.ports import free_ports, is_free
 from local.private_files import UMASK, write_private
 
 REGION = "us-east-1"
+_IDENTITIES = "identities.json"
 WEED = Path(sysconfig.get_path("scripts")) / "weed"
 
 
@@ -94,21 +95,22 @@ def prepare(spec: StoreSpec) -> list[str]:
     from local import store_locks
 
     data_dir = spec.data_dir.resolve()
-    identities = data_dir / "identities.json"
     users = [
         _identity("uvr", spec.keys, UPLOADER_ACTIONS),
         _identity("api", load_api_keys(data_dir), api_actions(spec.bucket, spec.prefix)),
         _identity("processor", load_processor_keys(data_dir), processor_actions(spec.bucket, spec.prefix)),
     ]
-    write_private(identities, json.dumps({"identities": users}))
+    write_private(data_dir / _IDENTITIES, json.dumps({"identities": users}))
     # SeaweedFS looks for security.toml in its working directory before anywhere else.
     store_locks.write_locks(data_dir)
-    log_dir, objects_dir = _made(data_dir / "weed-logs"), _made(data_dir / "data")
-    command = [str(WEED), f"-logdir={log_dir}", "server", f"-dir={objects_dir}"]
-    return [*command, *_server_options(spec, identities)]
+    for name in ("weed-logs", "data"):
+        (data_dir / name).mkdir(parents=True, exist_ok=True)
+    # Names in the working directory: a comma in -dir separates two directories.
+    command = [str(WEED), "-logdir=weed-logs", "server", "-dir=data"]
+    return [*command, *_server_options(spec)]
 
 
-def _server_options(spec: StoreSpec, identities: Path) -> list[str]:
+def _server_options(spec: StoreSpec) -> list[str]:
     s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = spec.inner_ports
     return [
         "-ip=127.0.0.1",
@@ -132,7 +134,7 @@ def _server_options(spec: StoreSpec, identities: Path) -> list[str]:
         "-s3",
         f"-s3.port={spec.port}",
         f"-s3.port.grpc={s3_grpc}",
-        f"-s3.config={identities}",
+        f"-s3.config={_IDENTITIES}",
         "-s3.iam=false",
         "-s3.port.iceberg=0",
         "-s3.port.lance=0",
@@ -151,11 +153,6 @@ def remove_sockets(data_dir: Path, port: int) -> None:
     for number in (port, *inner_ports(data_dir)):
         for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
             path.unlink(missing_ok=True)
-
-
-def _made(directory: Path) -> Path:
-    directory.mkdir(parents=True, exist_ok=True)
-    return directory
 
 
 def main() -> None:

@@ -37,7 +37,7 @@ def write_locks(directory: Path) -> None:
     files = {"authority.pem": made.authority, "certificate.pem": made.certificate, "key.pem": made.key}
     for name, text in files.items():
         write_private(directory / name, text)
-    write_private(directory / "security.toml", _configuration(directory))
+    write_private(directory / "security.toml", _configuration())
 
 
 def make_certificates() -> Certificates:
@@ -58,19 +58,15 @@ def make_certificates() -> Certificates:
     )
 
 
-def _configuration(directory: Path) -> str:
+def _configuration() -> str:
+    """Returns the text of `security.toml`. The files in it are found from the store's working directory."""
     lines = [f'[{section}]\nkey = "{secrets.token_urlsafe(30)}"' for section in _JWT_KEYS]
-    lines.append(f"[grpc]\nca = {_quoted(directory / 'authority.pem')}")
+    lines.append('[grpc]\nca = "authority.pem"')
     for part in _GRPC_PARTS:
         lines.append(f"[grpc.{part}]")
-        lines.append(f"cert = {_quoted(directory / 'certificate.pem')}")
-        lines.append(f"key = {_quoted(directory / 'key.pem')}")
+        lines.append('cert = "certificate.pem"')
+        lines.append('key = "key.pem"')
     return "\n".join(lines) + "\n"
-
-
-def _quoted(path: Path) -> str:
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _name(text: str) -> x509.Name:

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -50,6 +51,13 @@ def socket_path(config: LocalConfig) -> Path:
     return Path(tempfile.gettempdir()) / f"uvr-{os.getuid()}-{digest}" / "supervisor.sock"
 
 
+def check_log_dir(config: LocalConfig) -> None:
+    """Raises LocalError for a LOG_DIR that supervisord's configuration cannot name."""
+    text = _from_root(config, config.log_dir)
+    if re.search(r"\s[;#]|[\r\n]", text) or text != text.strip():
+        raise LocalError(f"LOG_DIR: expected no line break, and no ; or # after a blank (got {text!r})")
+
+
 def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
     """Starts supervisord without starting a program. Raises LocalError.
 
@@ -80,16 +88,20 @@ def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
 
 
 def configuration(config: LocalConfig) -> str:
-    """Returns the text of supervisord's configuration."""
+    """Returns the text of supervisord's configuration.
+
+    supervisord runs in the checkout, whose path may have any characters. So paths there are relative: the
+    file's format has no escape for a comment sign after a blank.
+    """
     sections: list[tuple[str, Mapping[str, object]]] = [
-        ("unix_http_server", {"file": socket_path(config), "chmod": "0700"}),
+        ("unix_http_server", {"file": _from_root(config, socket_path(config)), "chmod": "0700"}),
         (
             "supervisord",
             {
-                "logfile": config.log_dir / "supervisord.log",
+                "logfile": _from_root(config, config.log_dir / "supervisord.log"),
                 "logfile_maxbytes": "5MB",
                 "logfile_backups": "2",
-                "pidfile": config.run_dir / "supervisord.pid",
+                "pidfile": _from_root(config, config.run_dir / "supervisord.pid"),
                 "umask": f"{UMASK:03o}",
             },
         ),
@@ -108,10 +120,9 @@ def configuration(config: LocalConfig) -> str:
 
 
 def _program(config: LocalConfig, name: str) -> dict[str, object]:
-    log = config.log_dir / f"{name}.out.log"
     values = {
-        "command": shlex.join(_command(config, name)),
-        "directory": config.root,
+        # An empty string in quotes keeps a blank and a comment sign apart.
+        "command": re.sub(r"(?<=\s)(?=[;#])", "''", shlex.join(_command(config, name))),
         "autostart": "false",
         "autorestart": "unexpected",
         "exitcodes": ",".join(map(str, NOT_RESTARTED)),
@@ -120,7 +131,7 @@ def _program(config: LocalConfig, name: str) -> dict[str, object]:
         "stopwaitsecs": _STOP_WAIT_S.get(name) or _grace_s(config) + 15,
         "killasgroup": "true",
         "redirect_stderr": "true",
-        "stdout_logfile": log,
+        "stdout_logfile": _from_root(config, config.log_dir / f"{name}.out.log"),
         "stdout_logfile_maxbytes": "10MB",
         "stdout_logfile_backups": "3",
     }
@@ -131,21 +142,29 @@ def _program(config: LocalConfig, name: str) -> dict[str, object]:
 
 
 def _command(config: LocalConfig, name: str) -> list[str]:
-    launch = [sys.executable, "-m", "local.launch", str(program_environment.file_of(config, name))]
-    return [*launch, sys.executable, "-m", *_module(config, name)]
+    python = _from_root(config, Path(sys.executable))
+    environment = _from_root(config, program_environment.file_of(config, name))
+    return [python, "-m", "local.launch", environment, python, "-m", *_module(config, name)]
 
 
 def _module(config: LocalConfig, name: str) -> list[str]:
     """Returns the program's module and arguments."""
     if name == "kafka":
         spec = config.broker
-        return ["local.broker", str(spec.data_dir), str(spec.port), str(spec.controller_port)]
+        data_dir = _from_root(config, spec.data_dir)
+        return ["local.broker", data_dir, str(spec.port), str(spec.controller_port)]
     if name == "store":
         port, prefix = str(config.ports["S3_PORT"]), config.given.get("S3_PREFIX", "")
-        return ["local.store", str(config.store_dir), port, config.bucket, *filter(None, [prefix])]
+        data_dir = _from_root(config, config.store_dir)
+        return ["local.store", data_dir, port, config.bucket, *filter(None, [prefix])]
     if name == DEMO_HOST:
-        return ["local.demo_host", str(config.ports["DEMO_PORT"]), str(config.demo_dir)]
+        return ["local.demo_host", str(config.ports["DEMO_PORT"]), _from_root(config, config.demo_dir)]
     return [kind_of(name)]
+
+
+def _from_root(config: LocalConfig, path: Path) -> str:
+    """Returns the path from the checkout on, or the whole path if it leads elsewhere."""
+    return str(path.relative_to(config.root) if path.is_relative_to(config.root) else path)
 
 
 def _grace_s(config: LocalConfig) -> int:

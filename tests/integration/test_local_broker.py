@@ -1,12 +1,19 @@
 """Tests that the broker of the local stack keeps the records that it acknowledged."""
 
 import contextlib
+import os
+import sys
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient, NewTopic
 
 from local import broker
+from local.ports import answers
+from tests.support.local.checkout import ODD_NAME
+from tests.support.paths import REPOSITORY
+from tests.support.ports import take_ports
+from tests.support.processes import ManagedProcess
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
@@ -44,6 +51,31 @@ def test_acknowledged_records_survive_a_sigkill_of_the_broker(own_kafka):
     producer.close(1)
     server.start()
     assert _read(server.bootstrap, "kept", 50) == [str(number).encode() for number in range(50)]
+
+
+def test_the_broker_runs_in_any_directory_and_locale_and_writes_nowhere_else(tmp_path):
+    data_dir = tmp_path / ODD_NAME / "kafka"
+    port, controller_port = take_ports(2)
+    command = [sys.executable, "-m", "local.broker", str(data_dir), str(port), str(controller_port)]
+    process = ManagedProcess(
+        command, tmp_path / "broker.log", env={**os.environ, "LC_ALL": "C"}, cwd=REPOSITORY
+    )
+    try:
+        process.start()
+        _create_once_it_answers(process, port)
+    finally:
+        process.kill()
+    assert {path.name for path in tmp_path.iterdir()} == {ODD_NAME, "broker.log"}
+    assert (data_dir / "log" / "meta.properties").is_file()
+
+
+def _create_once_it_answers(process: ManagedProcess, port: int) -> None:
+    def ready() -> bool:
+        assert process.returncode is None, process.output()[-2000:]
+        return answers(port)
+
+    wait_for(ready, 90, "Kafka")
+    _create(f"127.0.0.1:{port}", "odd")
 
 
 def test_topics_are_not_created_by_use(kafka):

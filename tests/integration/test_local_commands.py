@@ -19,7 +19,7 @@ from local import leftovers
 from local.ports import answers
 from tests.support import documents
 from tests.support.documented_commands import CLAIMS, IN_THE_STACK, documented, in_the_stack
-from tests.support.local.checkout import Checkout
+from tests.support.local.checkout import ODD_NAME, Checkout
 from tests.support.ports import take_port
 from tests.support.waiting import wait_for
 
@@ -76,7 +76,7 @@ class Stack(Checkout):
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    made = Stack(tmp_path_factory.mktemp("commands") / "uvr api")
+    made = Stack(tmp_path_factory.mktemp("commands") / ODD_NAME)
     try:
         started = made.run("demo")
         assert started.returncode == 0, started.stdout

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local import store_locks
+from tests.support.local.checkout import ODD_NAME
 from tests.support.servers import SeaweedServer
 
 pytestmark = pytest.mark.network
@@ -22,8 +23,7 @@ GRPC_PARTS = ("s3_grpc", "master_grpc", "volume_grpc", "filer_grpc")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SeaweedServer]:
-    # With a space and quotes, because the configuration contains the path.
-    server = SeaweedServer(tmp_path_factory.mktemp('the "store" of') / "a user")
+    server = SeaweedServer(tmp_path_factory.mktemp("locks") / ODD_NAME)
     try:
         server.start()
         server.address.client().put_object(Bucket=server.address.bucket, Key="1/vocals.wav", Body=STEM)

@@ -67,7 +67,9 @@ def _make(directory: Path) -> None:
     spec = broker.BrokerSpec(directory / "data", port, controller_port, broker.default_cache())
     java, *rest = broker.prepare(spec)
     made = directory / "kafka.aot"
-    process = ManagedProcess([java, f"-XX:AOTCacheOutput={made}", *rest], directory / "broker.log")
+    process = ManagedProcess(
+        [java, f"-XX:AOTCacheOutput={made}", *rest], directory / "broker.log", cwd=spec.data_dir
+    )
     try:
         process.start()
         wait_for(lambda: answers(port), _PATIENCE_S, "Kafka")

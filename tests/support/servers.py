@@ -29,7 +29,7 @@ class KafkaServer:
         self.bootstrap = self.spec.bootstrap
         self.address = KafkaAddress(self.bootstrap)
         argv = broker.prepare(self.spec)
-        self.process = ManagedProcess(argv, data_dir / "broker.log")
+        self.process = ManagedProcess(argv, data_dir / "broker.log", cwd=data_dir)
 
     def start(self) -> None:
         """Returns once it takes connections."""

@@ -38,6 +38,8 @@ KEPT = (
     "UV_DEFAULT_INDEX",
 )
 
+# Characters with a meaning in the files that the local start writes for its programs.
+ODD_NAME = """100% of my uvr, it's "é\\u" #1 ;2"""
 
 # Only at the top: `processor/models` is code.
 NOT_COPIED_FROM_THE_TOP = ("logs", "models", "outputs", "temp", "tests")

@@ -1,7 +1,10 @@
-"""Tests local/bootstrap.sh: uv gets the package index that pip is configured with."""
+"""Tests local/bootstrap.sh: where it refuses to work, and how it calls uv."""
 
+import shutil
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from tests.support.paths import REPOSITORY
 
@@ -56,3 +59,16 @@ def test_the_environment_wins_over_the_file_and_uv_over_pip(tmp_path):
         UV_DEFAULT_INDEX="https://uv.example/simple",
     )
     assert of_uv["UV_DEFAULT_INDEX"] == "https://uv.example/simple"
+
+
+@pytest.mark.parametrize("name", ["uvr: api", "uvr\napi"])
+def test_a_path_that_no_list_of_paths_can_hold_is_refused_before_anything_is_made(tmp_path, name):
+    root = tmp_path / name
+    shutil.copytree(
+        REPOSITORY / "local", root / "local", ignore=shutil.ignore_patterns("*.py", "__pycache__")
+    )
+    shutil.copy(REPOSITORY / "start_local.sh", root)
+    done = subprocess.run([str(root / "start_local.sh")], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: UVR API cannot run in a directory whose path has a colon")
+    assert {path.name for path in root.iterdir()} == {"local", "start_local.sh"}

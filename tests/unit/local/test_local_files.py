@@ -2,12 +2,17 @@
 
 import configparser
 import re
+import shlex
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from supervisor.options import UnhosedConfigParser
 
 from local import config, supervision
+from local.errors import LocalError
+from tests.support.local.checkout import ODD_NAME
 from tests.support.paths import REPOSITORY
 
 REQUIREMENTS = sorted(REPOSITORY.glob("requirements*.txt"))
@@ -77,10 +82,31 @@ def test_no_secret_is_written_into_the_configuration(tmp_path):
     assert "hunter2" not in supervision.configuration(loaded)
 
 
-def test_a_path_with_blanks_and_percent_signs_is_no_problem(tmp_path):
-    parsed = _parsed(config.load(tmp_path / "100% my stuff", {}))
-    command = parsed["program:kafka"]["command"].replace("%%", "%")
-    assert f"'{tmp_path}/100% my stuff/.local/data/kafka'" in command
+def test_a_checkouts_path_may_have_any_characters(tmp_path):
+    loaded = config.load(tmp_path / ODD_NAME, {"S3_PREFIX": "a ;b %c", "LOG_DIR": "100% logs"})
+    parser = UnhosedConfigParser()
+    parser.read_string(supervision.configuration(loaded))
+    values = {key: value % {} for key, value in parser.items("program:store")}
+    assert values["stdout_logfile"] == "100% logs/store.out.log"
+    *_, module, data_dir, port, bucket, prefix = shlex.split(values["command"])
+    assert (module, data_dir, port) == ("local.store", ".local/data/store", "8333")
+    assert (bucket, prefix) == ("uvr-stems", "a ;b %c")
+    assert loaded.root.name not in supervision.configuration(loaded)
+
+
+def test_an_environment_elsewhere_may_have_any_characters_in_its_path(tmp_path, monkeypatch):
+    python = str(tmp_path / ODD_NAME / "bin" / "python")
+    monkeypatch.setattr(sys, "executable", python)
+    parser = UnhosedConfigParser()
+    parser.read_string(supervision.configuration(config.load(tmp_path / "uvr", {})))
+    command = shlex.split(parser.get("program:api", "command") % {})
+    assert (command[0], command[-1]) == (python, "api")
+
+
+@pytest.mark.parametrize("log_dir", ["my ;logs", "a\t#b", "two\nlines"])
+def test_a_log_directory_that_supervisord_cannot_name_is_refused(tmp_path, log_dir):
+    with pytest.raises(LocalError, match=r"LOG_DIR: expected no line break, and no ; or # after a blank"):
+        supervision.check_log_dir(config.load(tmp_path, {"LOG_DIR": log_dir}))
 
 
 def test_a_long_path_moves_the_socket_to_the_temporary_directory(tmp_path):
