@@ -216,11 +216,7 @@ def _clean_up(config: LocalConfig) -> None:
 
 
 def _remove_run_files(config: LocalConfig) -> None:
-    socket = socket_path(config)
-    socket.unlink(missing_ok=True)
-    if socket.parent != config.run_dir:  # a directory below the temporary one, for this socket alone
-        with contextlib.suppress(OSError):
-            socket.parent.rmdir()
+    socket_path(config).unlink(missing_ok=True)
     (config.run_dir / "supervisord.pid").unlink(missing_ok=True)
     if config.runs_store:
         store.remove_sockets(config.store_dir, config.ports["S3_PORT"])

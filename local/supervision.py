@@ -1,12 +1,10 @@
 """Runs the stack's programs under supervisord: configures it, starts it, and is its client."""
 
-import hashlib
 import os
 import re
 import shlex
 import subprocess
 import sys
-import tempfile
 import time
 import xmlrpc.client
 from collections.abc import Mapping
@@ -25,8 +23,6 @@ from local.private_files import UMASK
 
 # After these exit codes supervisord does not restart a program, since it would end in the same way.
 NOT_RESTARTED = (0, EXIT_BAD_SETTINGS, EXIT_FENCED)
-# supervisord binds a temporary name, some ten characters longer; the kernel's limit is 107 characters.
-_MAX_SOCKET_PATH = 90
 _STOP_WAIT_S = {"store": 5, "kafka": 30}
 _LOOK_EVERY_S = 0.1
 
@@ -43,12 +39,8 @@ class Program:
 
 
 def socket_path(config: LocalConfig) -> Path:
-    """Returns the socket in `.local/run`, or below the temporary directory if that path is too long."""
-    path = config.run_dir / "supervisor.sock"
-    if len(os.fsencode(path)) <= _MAX_SOCKET_PATH:
-        return path
-    digest = hashlib.sha256(os.fsencode(config.root)).hexdigest()[:12]
-    return Path(tempfile.gettempdir()) / f"uvr-{os.getuid()}-{digest}" / "supervisor.sock"
+    """Returns the path of supervisord's socket."""
+    return config.run_dir / "supervisor.sock"
 
 
 def check_log_dir(config: LocalConfig) -> None:
@@ -65,10 +57,6 @@ def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
     """
     config.run_dir.mkdir(parents=True, exist_ok=True)
     config.log_dir.mkdir(parents=True, exist_ok=True)
-    directory = socket_path(config).parent
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if directory.stat().st_uid != os.getuid():
-        raise LocalError(f"{directory} belongs to another user: remove it")
     env = {**env, MARKER: str(config.root)}
     program_environment.write_all(config, env)
     conf = config.run_dir / "supervisord.conf"
@@ -93,8 +81,10 @@ def configuration(config: LocalConfig) -> str:
     supervisord runs in the checkout, whose path may have any characters. So paths there are relative: the
     file's format has no escape for a comment sign after a blank.
     """
+    socket = socket_path(config)
     sections: list[tuple[str, Mapping[str, object]]] = [
-        ("unix_http_server", {"file": _from_root(config, socket_path(config)), "chmod": "0700"}),
+        # supervisord makes the path absolute, and the kernel takes no more than 107 bytes.
+        ("unix_http_server", {"file": f"/proc/self/cwd/{_from_root(config, socket)}", "chmod": "0700"}),
         (
             "supervisord",
             {
@@ -178,7 +168,9 @@ class Supervisor:
     """A client of the running supervisord."""
 
     def __init__(self, config: LocalConfig):
-        self._url = f"unix://{socket_path(config)}"
+        # start_local.sh runs in the checkout, and the kernel takes no more than 107 bytes.
+        path = str(socket_path(config))
+        self._url = f"unix://{min(path, os.path.relpath(path), key=len)}"
 
     @property
     def _rpc(self) -> Any:

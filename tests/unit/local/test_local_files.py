@@ -1,19 +1,21 @@
 """Tests that scripts parse, that requirements are pinned, and that supervisord's configuration is right."""
 
 import configparser
+import os
 import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
+import tempfile
 
 import pytest
 from supervisor.options import UnhosedConfigParser
 
-from local import config, supervision
+from local import config, leftovers, supervision
 from local.errors import LocalError
 from tests.support.local.checkout import ODD_NAME
 from tests.support.paths import REPOSITORY
+from tests.support.waiting import wait_for
 
 REQUIREMENTS = sorted(REPOSITORY.glob("requirements*.txt"))
 
@@ -109,11 +111,23 @@ def test_a_log_directory_that_supervisord_cannot_name_is_refused(tmp_path, log_d
         supervision.check_log_dir(config.load(tmp_path, {"LOG_DIR": log_dir}))
 
 
-def test_a_long_path_moves_the_socket_to_the_temporary_directory(tmp_path):
-    deep = config.load(tmp_path / ("x" * 100), {})
-    assert len(str(supervision.socket_path(deep))) <= 107
-    near = config.load(Path("/srv/uvr"), {})
-    assert supervision.socket_path(near) == Path("/srv/uvr/.local/run/supervisor.sock")
+def test_a_supervisor_below_a_long_path_is_found_whatever_the_temporary_directory_is(tmp_path, monkeypatch):
+    deep = config.load(tmp_path / ("x" * 100) / ("y" * 100), {"PATH": os.environ["PATH"]})
+    deep.run_dir.mkdir(parents=True)
+    monkeypatch.chdir(deep.root)  # as start_local.sh does
+    supervision.start_daemon(deep, deep.environment() | {"PYTHONPATH": str(REPOSITORY)})
+    supervisor = supervision.Supervisor(deep)
+    try:
+        supervisor.wait_running(20)
+        temporary = tmp_path / "temporary"
+        temporary.mkdir()
+        monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+        assert supervision.Supervisor(deep).is_running()
+        assert set(supervision.Supervisor(deep).programs()) == set(deep.supervised)
+    finally:
+        supervisor.shut_down()
+        wait_for(lambda: not leftovers.find(deep.root), 20, "end of supervisord")
+    assert not (deep.run_dir / "supervisor.sock").exists()
 
 
 def _parsed(loaded: config.LocalConfig) -> configparser.RawConfigParser:
