@@ -7,6 +7,11 @@
 VENV=${UVR_VENV:-.venv}
 NEEDED_GB=9 # 7.3 GB were measured, with uv's cache on the same disk; the rest is for running
 
+# The first file tells `uninstall` that it may remove the environment, wherever it is.
+OUR_MARK=.made-by-uvr-api
+UNFINISHED=.unfinished
+INSTALLING=.installing
+
 say() { printf '%s\n' "$*" >&2; }
 fail() {
   printf 'error: %s\n' "$*" >&2
@@ -59,7 +64,7 @@ one_at_a_time() {
   }
 }
 
-venv_works() { [[ -x $VENV/bin/python ]] && fits "$VENV/bin/python"; }
+venv_works() { [[ -x $VENV/bin/python && ! -e $VENV/$UNFINISHED ]] && fits "$VENV/bin/python"; }
 
 fits() {
   "$1" -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) or sys.maxsize < 2**32)' 2>/dev/null
@@ -69,7 +74,8 @@ has_pip() { "$1" -c 'import pip' 2>/dev/null; }
 has_venv_module() { "$1" -c 'import venv, ensurepip' 2>/dev/null; }
 
 make_venv() {
-  [[ ! -e $VENV || -e $VENV/pyvenv.cfg ]] || fail "$VENV exists but is no virtual environment: move it away, or set UVR_VENV"
+  [[ ! -e $VENV || -e $VENV/pyvenv.cfg || -e $VENV/$OUR_MARK || -z $(ls -A "$VENV") ]] ||
+    fail "$VENV exists but is no virtual environment: move it away, or set UVR_VENV"
   local python without_venv='' candidates=(python3.12 python3.11 python3 python)
   [[ -z ${UVR_PYTHON:-} ]] || candidates=("$UVR_PYTHON")
   for python in "${candidates[@]}"; do
@@ -77,8 +83,9 @@ make_venv() {
     if has_venv_module "$python"; then
       check_disk
       say "making the virtual environment $VENV with $("$python" --version)"
-      "$python" -m venv --clear "$VENV" || fail "cannot make the virtual environment $VENV with $python: see above"
-      mark_as_ours
+      begin_venv
+      "$python" -m venv "$VENV" || fail "cannot make the virtual environment $VENV with $python: see above"
+      rm "$VENV/$UNFINISHED"
       return
     fi
     without_venv=$python
@@ -93,7 +100,9 @@ make_venv_with_uv() {
   found=$("${UVR_PYTHON:-python3}" --version 2>/dev/null || true)
   if uv=$(find_uv); then
     say "no Python 3.11 or 3.12 with its venv module was found; uv makes the environment with $wanted"
-    "$uv" venv --clear --seed --python "$wanted" "$VENV" 2>.local/uv.log && mark_as_ours && return
+    begin_venv
+    "$uv" venv --allow-existing --seed --python "$wanted" "$VENV" 2>.local/uv.log &&
+      rm "$VENV/$UNFINISHED" && return
     say "uv failed: see .local/uv.log"
   fi
   [[ -z $without_venv ]] ||
@@ -101,8 +110,13 @@ make_venv_with_uv() {
   fail "Python 3.11 or 3.12 is needed, found ${found:-none}: install one, or set UVR_PYTHON to where it is"
 }
 
-# The mark tells `uninstall` that it may remove the environment, wherever it is.
-mark_as_ours() { pwd -P >"$VENV/.made-by-uvr-api"; }
+# Empties the directory, and marks it before anything is in it: a start may be killed at any time.
+begin_venv() {
+  mkdir -p "$VENV"
+  pwd -P >"$VENV/$OUR_MARK"
+  touch "$VENV/$UNFINISHED"
+  find -H "$VENV" -mindepth 1 ! -name "$OUR_MARK" ! -name "$UNFINISHED" -delete
+}
 
 find_uv() {
   command -v uv && return
@@ -113,8 +127,9 @@ find_uv() {
 }
 
 pip_install_uv() {
+  # --ignore-installed: what an interrupted installation has left must not count.
   "$1/bin/python" -m pip install --quiet --no-input --no-cache-dir --disable-pip-version-check \
-    --require-hashes --only-binary :all: -r requirements-uv.txt
+    --ignore-installed --require-hashes --only-binary :all: -r requirements-uv.txt
 }
 
 stamp_of() { echo "$VENV/.installed-$1"; }
@@ -144,8 +159,12 @@ check_free() { # directory, GB
 }
 
 install() {
-  local file files=() uv=$VENV/bin/uv
-  for file in "$@"; do files+=(-r "$file"); done
+  local file files=() again=() uv=$VENV/bin/uv
+  for file in "$@"; do
+    files+=(-r "$file")
+    # An earlier version's stamp stays, without its digest: `check_disk` looks whether there is one.
+    [[ ! -f $(stamp_of "$file") ]] || : >"$(stamp_of "$file")"
+  done
   if [[ ! -x $uv ]]; then
     if has_pip "$VENV/bin/python"; then pip_install_uv "$VENV"; else uv=$(find_uv); fi ||
       fail "cannot install uv with pip, see above: check the network and PIP_INDEX_URL"
@@ -153,9 +172,13 @@ install() {
   local note=""
   [[ " $* " != *" requirements.txt "* ]] || note=" (the first time about 3 GB are downloaded, which takes some minutes)"
   say "installing $*$note"
+  # uv takes a package for complete of which an interrupted installation has left the description.
+  [[ ! -e $VENV/$INSTALLING ]] || again=(--reinstall)
+  touch "$VENV/$INSTALLING"
   # --no-deps: the files are complete. They leave out diffq on purpose, which is not free for commercial use.
   with_pip_settings "$uv" pip install --python "$VENV/bin/python" --no-deps --require-hashes \
-    --only-binary :all: "${files[@]}" || fail "cannot install $*: see above"
+    --only-binary :all: "${again[@]}" "${files[@]}" || fail "cannot install $*: see above"
+  rm "$VENV/$INSTALLING"
   for file in "$@"; do sha256sum "$file" >"$(stamp_of "$file")"; done
 }
 

@@ -1,8 +1,10 @@
 # Sourced by start_local.sh: removes everything that the set-up has put on this machine, and nothing else.
 
+OUR_DIRECTORIES=(.local api/console/assets models logs)
+
 # uninstall [--yes]: lists the directories, asks, stops the stack, removes the directories.
 uninstall() {
-  local agreed='' paths=()
+  local agreed='' paths=() left=()
   case ${1:-} in
     --yes) agreed=yes ;;
     '') ;;
@@ -17,30 +19,47 @@ uninstall() {
     printf 'There is nothing to remove.\n'
     return
   fi
+  mapfile -t left < <(what_stays)
   describe "${paths[@]}"
   [[ -n $agreed ]] || ask
   stop_what_runs
   rm -rf -- "${paths[@]}"
   find . -name __pycache__ -prune -exec rm -rf -- {} +
-  printf 'Removed. Only this checkout is left. To remove it too: rm -r %q\n' "$PWD"
+  if ((${#left[@]} == 0)); then
+    printf 'Removed. Only this checkout is left. To remove it too: rm -r %q\n' "$PWD"
+  else
+    printf 'Removed. Left are this checkout and:\n'
+    printf '  %s\n' "${left[@]}"
+    printf 'To remove the checkout too: rm -r %q\n' "$PWD"
+  fi
 }
 
 # Prints the paths, one per line. Directories that a setting has put elsewhere belong to the user.
 what_is_ours() {
   local path
-  if [[ -d $VENV ]] && is_our_venv; then printf '%s\n' "$VENV"; fi
-  for path in .local api/console/assets models logs; do
+  if [[ -d $VENV ]] && is_our_venv; then
+    [[ ! -L $VENV ]] || realpath "$VENV"
+    printf '%s\n' "$VENV"
+  fi
+  for path in "${OUR_DIRECTORIES[@]}"; do
     [[ ! -e $path && ! -L $path ]] || printf '%s\n' "$path"
   done
 }
 
+# Prints what is left of the set-up, one per line: an environment of the user, and what links lead to.
+what_stays() {
+  local path
+  if [[ -d $VENV ]] && ! is_our_venv; then printf '%s, which the set-up has not made\n' "$(realpath "$VENV")"; fi
+  for path in "${OUR_DIRECTORIES[@]}"; do
+    [[ ! -L $path || ! -e $path ]] || printf '%s, to which %s was a link\n' "$(realpath "$path")" "$path"
+  done
+}
+
 is_our_venv() {
-  local mark=$VENV/.made-by-uvr-api
-  if [[ -f $mark ]]; then
-    [[ $(<"$mark") == "$(pwd -P)" ]]
-  else # made by a version that wrote no marks
-    [[ $(realpath "$VENV") == "$(pwd -P)/.venv" && -f $(stamp_of requirements.txt) ]]
-  fi
+  local mark=$VENV/$OUR_MARK
+  if [[ -f $mark && $(<"$mark") == "$(pwd -P)" ]]; then return; fi
+  # The mark names another directory if the checkout was moved. Versions before the marks left only the stamps.
+  [[ $(realpath "$VENV") == "$(pwd -P)/.venv" ]] && [[ -f $mark || -f $(stamp_of requirements.txt) ]]
 }
 
 describe() {
@@ -63,7 +82,7 @@ readable() { # KiB
 
 purpose() {
   case $1 in
-    "$VENV") echo "the Python environment" ;;
+    "$VENV" | "$(realpath "$VENV")") echo "the Python environment" ;;
     .local) echo "tasks, stems, the demo's files, Kafka, downloads, caches$(cache_note)" ;;
     api/console/assets) echo "the console" ;;
     models) echo "models" ;;

@@ -1,7 +1,9 @@
 """Tests local/bootstrap.sh: where it refuses to work, and how it calls uv."""
 
 import shutil
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,3 +74,87 @@ def test_a_path_that_no_list_of_paths_can_hold_is_refused_before_anything_is_mad
     assert done.returncode == 1
     assert done.stderr.startswith("error: UVR API cannot run in a directory whose path has a colon")
     assert {path.name for path in root.iterdir()} == {"local", "start_local.sh"}
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    root = tmp_path / "uvr api"
+    (root / "local").mkdir(parents=True)
+    for script in (REPOSITORY / "local").glob("*.sh"):
+        shutil.copy(script, root / "local")
+    shutil.copy(REPOSITORY / "start_local.sh", root)
+    (root / "requirements-a.txt").write_text("a==1\n")
+    return root
+
+
+def _bash(root: Path, commands: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f". local/bootstrap.sh; {commands}"],
+        cwd=root,
+        env={"PATH": "/usr/bin:/bin", "HOME": str(root.parent), **env},
+        capture_output=True,
+        text=True,
+    )
+
+
+def _script(path: Path, body: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/bash\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+MAKE = "mkdir -p .local; venv_works || make_venv"
+
+
+def _killed_while_it_is_made(root: Path, tmp_path: Path) -> None:
+    half = f"mkdir -p .venv/bin; ln -s {sys.executable} .venv/bin/python; kill -KILL $PPID; exit"
+    python = _script(
+        tmp_path / "python", f'[[ $* != "-m venv "* ]] || {{ {half}; }}; exec {sys.executable} "$@"'
+    )
+    assert _bash(root, MAKE, UVR_PYTHON=str(python)).returncode == -signal.SIGKILL
+    assert (root / ".venv" / "bin" / "python").exists()
+
+
+def test_an_environment_whose_making_was_killed_is_made_anew(checkout, tmp_path):
+    _killed_while_it_is_made(checkout, tmp_path)
+    again = _bash(checkout, MAKE, UVR_PYTHON=sys.executable)
+    assert again.returncode == 0, again.stderr
+    assert _bash(checkout, 'has_pip "$VENV/bin/python"').returncode == 0
+    made = (checkout / ".venv" / "pyvenv.cfg").stat()
+    assert _bash(checkout, MAKE, UVR_PYTHON="/bin/false").returncode == 0
+    assert (checkout / ".venv" / "pyvenv.cfg").stat() == made
+
+
+def test_an_environment_whose_making_was_killed_is_uninstalled(checkout, tmp_path):
+    _killed_while_it_is_made(checkout, tmp_path)
+    done = subprocess.run(
+        [str(checkout / "start_local.sh"), "uninstall", "--yes"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (checkout / ".venv").exists()
+
+
+def test_an_environment_of_somebody_else_is_left_alone(checkout):
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / "mine").write_text("")
+    done = _bash(checkout, MAKE, UVR_PYTHON=sys.executable)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: .venv exists but is no virtual environment")
+    assert (checkout / ".venv" / "mine").exists()
+
+
+def test_packages_are_installed_anew_after_an_installation_that_was_killed(checkout, tmp_path):
+    install = "is_installed requirements-a.txt || install requirements-a.txt"
+    calls = tmp_path / "calls"
+    _script(checkout / ".venv" / "bin" / "python", "exit 1")
+    uv = checkout / ".venv" / "bin" / "uv"
+    finishes, dies = f'echo "$@" >>"{calls}"', "kill -KILL $PPID"
+    for body, code in ((finishes, 0), (dies, -signal.SIGKILL), (finishes, 0), (finishes, 0)):
+        _script(uv, body)
+        if body == dies:  # an upgrade, which is taken back afterwards
+            (checkout / "requirements-a.txt").write_text("a==2\n")
+        assert _bash(checkout, install).returncode == code
+        (checkout / "requirements-a.txt").write_text("a==1\n")
+    first, second = calls.read_text().splitlines()
+    assert ("--reinstall" in first, "--reinstall" in second) == (False, True)

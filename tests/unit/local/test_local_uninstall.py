@@ -109,6 +109,43 @@ def test_an_environment_that_it_has_made_elsewhere_goes(checkout, tmp_path):
     assert not elsewhere.exists()
 
 
+def test_the_environment_of_a_checkout_that_was_moved_goes(checkout, tmp_path):
+    moved = tmp_path / "moved"
+    checkout.rename(moved)
+    done = uninstall(moved, "--yes")
+    assert names(moved) == OWN
+    assert "Only this checkout is left." in done.stdout
+
+
+def test_an_environment_that_a_link_leads_to_goes(checkout, tmp_path):
+    elsewhere = tmp_path / "bigger disk"
+    (checkout / ".venv").rename(elsewhere)
+    (checkout / ".venv").symlink_to(elsewhere)
+    done = uninstall(checkout, "--yes")
+    assert names(checkout) == OWN
+    assert not elsewhere.exists(), done.stdout
+
+
+def test_the_end_names_an_environment_that_stays(checkout):
+    (checkout / ".venv" / ".made-by-uvr-api").unlink()
+    done = uninstall(checkout, "--yes")
+    assert names(checkout) == OWN | {".venv"}
+    assert "Only this checkout is left" not in done.stdout
+    assert f"{checkout}/.venv" in done.stdout.splitlines()[-2]
+
+
+@pytest.mark.parametrize("name", [".local", "models", "logs"])
+def test_the_end_names_what_a_link_leads_to(checkout, tmp_path, name):
+    elsewhere = tmp_path / "bigger disk"
+    (checkout / name).rename(elsewhere)
+    (checkout / name).symlink_to(elsewhere)
+    done = uninstall(checkout, "--yes")
+    assert done.returncode == 0, done.stdout
+    assert elsewhere.exists()
+    assert "Only this checkout is left" not in done.stdout
+    assert str(elsewhere) in done.stdout.splitlines()[-2]
+
+
 def test_links_go_and_what_they_lead_to_stays(checkout, tmp_path):
     shared = tmp_path / "shared models"
     shared.mkdir()
