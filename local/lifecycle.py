@@ -50,6 +50,7 @@ def stop(config: LocalConfig) -> None:
     with _alone(config):
         supervisor = Supervisor(config)
         if not supervisor.is_running() and not leftovers.find(config.root):
+            _remove_run_files(config.running())
             say("UVR API is not running.")
             return
         _stop(config.running(), supervisor)
@@ -140,8 +141,9 @@ def _alone(config: LocalConfig) -> Iterator[None]:
 
 def _start(config: LocalConfig, supervisor: Supervisor) -> None:
     check_log_dir(config)
-    _clean_up(config)
+    _end_leftovers(config)
     _check_ports(config)
+    _remove_run_files(config)
     _check_disk(config.root)
     preparing.link_commands(config)
     if not config.runs_store:
@@ -206,13 +208,12 @@ def _wait_gone(supervisor: Supervisor) -> None:
         time.sleep(0.05)
 
 
-def _clean_up(config: LocalConfig) -> None:
+def _end_leftovers(config: LocalConfig) -> None:
     """Ends the processes that a killed supervisor has left."""
     found = leftovers.find(config.root)
     if found:
         say(f"ending processes of an earlier start: {', '.join(map(leftovers.describe, found))}")
         leftovers.end(config.root, grace_s=10)
-    _remove_run_files(config)
 
 
 def _remove_run_files(config: LocalConfig) -> None:
@@ -226,6 +227,11 @@ def _check_ports(config: LocalConfig) -> None:
     taken = [(name, port) for name, port in config.used_ports().items() if not ports.is_free(port)]
     if taken:
         raise LocalError("; ".join(_port_taken(name, port) for name, port in taken))
+    for path in store.sockets_of_others(config.ports["S3_PORT"]) if config.runs_store else ():
+        raise LocalError(
+            f"{path} belongs to another user and keeps the store from its port: "
+            "remove the file, or set S3_PORT to another port"
+        )
 
 
 def _port_taken(name: str, port: int) -> str:

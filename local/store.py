@@ -9,6 +9,7 @@ in DATA_DIR/keys.json. local/store_client.py makes the bucket once the store ans
 import json
 import os
 import secrets
+import socket
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -73,7 +74,7 @@ def make_spec(data_dir: Path, bucket: str, port: int, prefix: str = "") -> Store
     """Describes a store on `port`. Its other ports are those of the last start, unless one is taken."""
     keys = load_keys(data_dir / "keys.json")
     inner = inner_ports(data_dir)
-    if not inner or not all(map(is_free, inner)):
+    if not inner or not all(is_free(number) and not sockets_of_others(number) for number in inner):
         inner = tuple(number for number in free_ports(8) if number != port)[:7]
         write_private(data_dir / "ports.json", json.dumps(inner))
     return StoreSpec(data_dir, bucket, port, inner, keys, prefix)
@@ -149,10 +150,41 @@ def _identity(name: str, keys: Keys, actions: list[str]) -> dict[str, object]:
 
 
 def remove_sockets(data_dir: Path, port: int) -> None:
-    """Removes the sockets of a killed store. SeaweedFS always puts them in /tmp."""
+    """Removes the sockets of a killed store, and leaves those of other users and of running stores."""
     for number in (port, *inner_ports(data_dir)):
-        for path in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):
-            path.unlink(missing_ok=True)
+        for path in _sockets(number):
+            if not _is_of_another_user(path) and not _accepts(path):
+                path.unlink(missing_ok=True)
+
+
+def sockets_of_others(port: int) -> list[Path]:
+    """Returns the sockets that keep a store from this port: SeaweedFS ends where it cannot remove one."""
+    return [path for path in _sockets(port) if _is_of_another_user(path)]
+
+
+def _sockets(port: int) -> list[Path]:
+    """Returns the sockets that stores with this port have made. SeaweedFS always puts them in /tmp."""
+    return list(Path("/tmp").glob(f"seaweedfs-*-{port}.sock"))
+
+
+def _is_of_another_user(path: Path) -> bool:
+    try:
+        return os.geteuid() not in (0, path.lstat().st_uid)
+    except FileNotFoundError:
+        return False
+
+
+def _accepts(path: Path) -> bool:
+    """Returns False if nobody listens on the socket any more."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:  # somebody listens, and is busy
+            return True
+        return True
 
 
 def main() -> None:
