@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 
 from local import config as configuration
-from local import demo, env_file, execute, leftovers, lifecycle
+from local import demo, env_file, execute, last_start, leftovers, lifecycle
 from local.config import DEMO_HOST, LocalConfig
 from local.errors import LocalError
 from local.lifecycle import say
@@ -82,12 +82,12 @@ def run(arguments: list[str]) -> int:
         return execute.run(configuration.load(_ROOT, os.environ), rest)
     if rest and command != "logs":
         raise LocalError(f"{command} takes no argument (got {rest[0]!r})")
-    config = configuration.load(_ROOT, os.environ)
     if command in ("up", "demo"):
+        config = configuration.load(_ROOT, os.environ)
         _warn_of_dollars()
-    if command == "up":
-        lifecycle.up(config)
-        return 0
+        config = lifecycle.up(config)
+        return demo.run(config) if command == "demo" else 0
+    config = last_start.load(_ROOT, os.environ)
     if command == "stop":
         lifecycle.stop(config)
         return 0
@@ -95,8 +95,6 @@ def run(arguments: list[str]) -> int:
         return status(config)
     if command == "logs":
         return logs(config, rest)
-    if command == "demo":
-        return demo.run(lifecycle.up(config))
     raise LocalError(f"there is no command {command!r}: expected up, demo, status, logs, exec or stop")
 
 

@@ -40,8 +40,20 @@ def _bindings(path: Path) -> list[Binding]:
     """Return the lines that set something, or that are at fault."""
     if not path.exists():
         return []
-    found = parse_stream(io.StringIO(path.read_text(encoding="utf-8-sig")))
+    found = parse_stream(io.StringIO(_text(path)))
     return [binding for binding in found if not _is_blank(binding)]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = 1 + error.object.count(b"\n", 0, error.start)
+        raise LocalError(
+            f"{path.name}, line {line}: expected UTF-8: save the file in that encoding"
+        ) from None
+    except OSError as error:
+        raise LocalError(f"{path.name}: {error.strerror}") from None
 
 
 def _is_blank(binding: Binding) -> bool:

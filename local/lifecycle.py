@@ -17,7 +17,7 @@ from local import credentials, demo_host, leftovers, ports, preparing, program_e
 from local.config import DEMO_HOST, LocalConfig
 from local.errors import LocalError
 from local.private_files import make_private
-from local.supervision import Supervisor, check_log_dir, socket_path, start_daemon
+from local.supervision import Supervisor, make_log_dir, socket_path, start_daemon
 from local.watch import StartWaiter
 
 _FALLBACK_MODEL = "spleeter-2stems"
@@ -140,7 +140,7 @@ def _alone(config: LocalConfig) -> Iterator[None]:
 
 
 def _start(config: LocalConfig, supervisor: Supervisor) -> None:
-    check_log_dir(config)
+    make_log_dir(config)
     _end_leftovers(config)
     _check_ports(config)
     _remove_run_files(config)

@@ -47,6 +47,8 @@ def prepare_broker(config: LocalConfig, say: Callable[[str], None]) -> None:
         broker.prepare(config.broker, progress=_at_intervals(say))
     except broker.BrokerError as error:
         raise LocalError(str(error)) from error
+    except OSError as error:
+        raise LocalError(f"Kafka cannot be prepared: {error}") from error
 
 
 def _at_intervals(say: Callable[[str], None], every_s: float = 2) -> Callable[[str], None]:

@@ -43,11 +43,15 @@ def socket_path(config: LocalConfig) -> Path:
     return config.run_dir / "supervisor.sock"
 
 
-def check_log_dir(config: LocalConfig) -> None:
-    """Raises LocalError for a LOG_DIR that supervisord's configuration cannot name."""
+def make_log_dir(config: LocalConfig) -> None:
+    """Makes LOG_DIR. Raises LocalError if that fails, or supervisord's configuration cannot name it."""
     text = _from_root(config, config.log_dir)
     if re.search(r"\s[;#]|[\r\n]", text) or text != text.strip():
         raise LocalError(f"LOG_DIR: expected no line break, and no ; or # after a blank (got {text!r})")
+    try:
+        config.log_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LocalError(f"LOG_DIR: {error.strerror}: {config.log_dir}") from None
 
 
 def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
@@ -56,7 +60,7 @@ def start_daemon(config: LocalConfig, env: dict[str, str]) -> None:
     `env` is the environment of the whole stack; each program gets the variables that it needs.
     """
     config.run_dir.mkdir(parents=True, exist_ok=True)
-    config.log_dir.mkdir(parents=True, exist_ok=True)
+    make_log_dir(config)
     env = {**env, MARKER: str(config.root)}
     program_environment.write_all(config, env)
     conf = config.run_dir / "supervisord.conf"
@@ -160,7 +164,7 @@ def _from_root(config: LocalConfig, path: Path) -> str:
 def _grace_s(config: LocalConfig) -> int:
     try:
         return int(float(config.given.get("SHUTDOWN_GRACE_S", "30")))
-    except ValueError:  # the service reports the wrong setting when it starts
+    except (ValueError, OverflowError):  # the service reports the wrong setting when it starts
         return 30
 
 

@@ -73,6 +73,12 @@ def test_supervision_restarts_a_crash_and_not_a_bad_setting(tmp_path):
         assert section["startsecs"] == "0"
 
 
+@pytest.mark.parametrize("wrong", ["inf", "nan", "soon"])
+def test_a_wrong_time_to_end_is_left_to_the_service_to_name(tmp_path, wrong):
+    parsed = _parsed(config.load(tmp_path, {"SHUTDOWN_GRACE_S": wrong}))
+    assert parsed["program:api"]["stopwaitsecs"] == "45"
+
+
 def test_each_service_gets_a_health_port_of_its_own(tmp_path):
     parsed = _parsed(config.load(tmp_path, {"UPLOADER_HEALTH_PORT": "8102"}))
     assert parsed["program:processor"]["environment"] == 'HEALTH_PORT="8001"'
@@ -108,7 +114,7 @@ def test_an_environment_elsewhere_may_have_any_characters_in_its_path(tmp_path, 
 @pytest.mark.parametrize("log_dir", ["my ;logs", "a\t#b", "two\nlines"])
 def test_a_log_directory_that_supervisord_cannot_name_is_refused(tmp_path, log_dir):
     with pytest.raises(LocalError, match=r"LOG_DIR: expected no line break, and no ; or # after a blank"):
-        supervision.check_log_dir(config.load(tmp_path, {"LOG_DIR": log_dir}))
+        supervision.make_log_dir(config.load(tmp_path, {"LOG_DIR": log_dir}))
 
 
 def test_a_supervisor_below_a_long_path_is_found_whatever_the_temporary_directory_is(tmp_path, monkeypatch):

@@ -43,6 +43,17 @@ def _port_of(path: Path) -> int:
     return int(path.stem.rpartition("-")[2])
 
 
+@pytest.mark.parametrize(
+    ("setting", "told"), [("LOG_DIR", "LOG_DIR: "), ("UVR_CACHE_DIR", "Kafka cannot be prepared: ")]
+)
+def test_a_directory_that_cannot_be_made_is_named(stack, setting, told):
+    (stack.root / "a file").write_text("")
+    wrong = stack.root / "a file" / "below"
+    given = {**stack.given, setting: str(wrong)}
+    with pytest.raises(LocalError, match=rf"^{told}.*{wrong}"):
+        lifecycle.up(config.LocalConfig(stack.root, given, stack.ports))
+
+
 @contextlib.contextmanager
 def _listening(path: Path) -> Iterator[None]:
     path.unlink()

@@ -111,6 +111,19 @@ def test_a_line_that_is_none_is_named(tmp_path):
         env_file.read(file)
 
 
+def test_a_file_that_is_no_utf8_is_named_with_the_line(tmp_path):
+    file = tmp_path / ".env"
+    file.write_bytes("\ufeffA=1\n# Größe\n".encode() + "# Größe\n".encode("latin-1"))
+    with pytest.raises(LocalError, match=r"\.env, line 3: expected UTF-8"):
+        env_file.read(file)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / ".env").mkdir()
+    with pytest.raises(LocalError, match=r"\.env: Is a directory"):
+        env_file.read(tmp_path / ".env")
+
+
 @pytest.mark.parametrize(
     ("text", "line"),
     [
@@ -166,6 +179,11 @@ def test_a_port_that_is_none_or_taken_twice_is_named(tmp_path):
         config.load(tmp_path, {"S3_PORT": "http"})
     with pytest.raises(LocalError, match="API_PORT and S3_PORT are both 8333"):
         config.load(tmp_path, {"API_PORT": "8333"})
+
+
+def test_a_port_of_a_further_processor_that_is_none_is_named(tmp_path):
+    with pytest.raises(LocalError, match=r"PROCESSOR_HEALTH_PORT \+ 10: .* from 1 to 65535 \(got 65540\)"):
+        config.load(tmp_path, {"PROCESSOR_HEALTH_PORT": "65530", "PROCESSORS": "2"})
 
 
 def test_own_servers_give_way_to_given_ones(tmp_path):
