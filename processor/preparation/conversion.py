@@ -92,12 +92,13 @@ def _core_file(files: ModelFiles, source: Source, number: int) -> Path:
     if isinstance(source, OnnxSource):
         return source.path
     directory = decision.directory(files)
-    version = f"{openvino_network.VERSION}.{NETWORKS_VERSION}"
+    # The name of the directory tells the file that names the model, but not its other files.
+    version = f"{openvino_network.VERSION}.{NETWORKS_VERSION}.{files.rest_sha256[:12]}"
     path = directory / f"{_CORE}{number}.openvino-{version}.xml"
     if not path.exists():
         _write_core(source, directory / f"{_PARTIAL}{number}.xml", path)
         for other in directory.glob(f"{_CORE}{number}.openvino-*"):
-            if other.stem != path.stem:  # of an earlier version, which no decision names any more
+            if other.stem != path.stem:  # of an earlier version, which no decision counts for any more
                 other.unlink()
     return path
 

@@ -35,7 +35,8 @@ class CoreFile(BaseModel):
 class Decision(BaseModel):
     """Says how a model's networks are computed on a device, and why.
 
-    `made_with` names the versions of what it depends on: others may convert more, or be faster.
+    `made_with` names the versions of what it depends on: others may convert more, or be faster. `rest_sha256`
+    is that of the model: other parameters or networks may give other stems.
     `times_real_time` is the speed at the known song, in seconds of audio per second. It is None, and `stems`
     are empty, while the song was not separated.
     """
@@ -46,6 +47,7 @@ class Decision(BaseModel):
     device: Device
     machine: str
     made_with: str
+    rest_sha256: str = ""
     runtime: Runtime
     precision: Precision
     reason: str
@@ -71,12 +73,13 @@ def versions() -> str:
 
 
 def read(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> Decision | None:
-    """Return the decision that was kept; None where there is none, or it is of other versions.
+    """Return the decision that was kept; None where there is none, or it is of other versions or parameters.
 
     Raises OSError.
     """
     found = _parsed(path_of(files, machine, requested))
-    return found if found and found.made_with == versions() else None
+    depends_on = (versions(), files.rest_sha256)
+    return found if found and (found.made_with, found.rest_sha256) == depends_on else None
 
 
 def write(files: ModelFiles, machine: Machine, requested: RequestedPrecision, decision: Decision) -> None:

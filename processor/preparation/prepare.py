@@ -187,6 +187,7 @@ def _decided(
         device=target.device.torch_device,
         machine=target.machine.name,
         made_with=decision.versions(),
+        rest_sha256=files.rest_sha256,
         runtime=plan.runtime,
         precision=plan.precision,
         reason=reason,

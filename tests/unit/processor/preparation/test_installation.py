@@ -11,7 +11,7 @@ import pytest
 import soundfile
 
 from common.errors import ErrorCode, TransientError
-from processor.models import model_files
+from processor.models import catalogue, model_files
 from processor.models.model_files import ModelFiles
 from processor.preparation import conversion, decision, installation, known_song, machine, prepare
 from processor.preparation.decision import Decision, RequestedPrecision
@@ -229,6 +229,28 @@ def test_networks_of_an_earlier_openvino_are_removed_when_a_network_is_converted
     prepared(model, "fp32")
     assert sorted(path.suffix for path in directory.glob("core-*")) == [".bin", ".xml"]
     assert not list(directory.glob("*2025*"))
+
+
+def test_the_stems_are_those_of_the_parameters_that_an_operator_has_changed(files):
+    assert prepared(files)[0].stems == ("vocals", "instrumental")
+    data = files.parameters | {"primary_stem": "Drums"}
+    catalogue.replace_parameters(files.directory, catalogue.model_hash(files.path), "MDX", data)
+    changed = model_files.ensure(files.name, files.directory, fetch=False)
+    assert prepared(changed)[0].stems == ("drums", "no_drums")
+
+
+def test_a_bag_whose_network_was_trained_anew_is_converted_anew(tmp_path):
+    cores = []
+    for channels in (8, 16):
+        size = random_checkpoints._DEMUCS_SIZE | {"channels": channels}
+        name = random_checkpoints.write_demucs(tmp_path, size=size)
+        bag = model_files.ensure(name, tmp_path, fetch=False)
+        decision.directory(bag).mkdir(parents=True, exist_ok=True)
+        cores += conversion.convert(bag, lambda step: None).core_files
+    old, new = cores
+    assert old.parent == new.parent
+    assert old != new
+    assert sorted(old.parent.glob("*.xml")) == [new]
 
 
 @pytest.fixture
