@@ -62,10 +62,8 @@ def ensure(name: str, model_dir: Path, fetch: bool, download: "hub.Download | No
     """
     try:
         return _ensure(name, model_dir, fetch, download)
-    except checks.BadModel as error:
+    except (checks.BadModel, catalogue.BadData) as error:
         raise ModelUnavailable(str(error)) from None
-    except json.JSONDecodeError as error:
-        raise ModelUnavailable(f"a data file in {model_dir} is not JSON: {error}") from None
     except OSError as error:
         raise ModelUnavailable(f"the model directory {model_dir} cannot be used: {error}") from None
 

@@ -20,6 +20,7 @@ from processor.separation.device import Device
 from processor.separation.runtimes.core import NETWORKS_VERSION, Plan, Precision, Runtime
 
 RequestedPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+_DIGEST_CHARS = 12
 _PACKAGES = ("openvino", "torch", "onnxruntime-gpu")
 
 
@@ -63,7 +64,7 @@ class Decision(BaseModel):
 
 def directory(files: ModelFiles) -> Path:
     """Return the directory of what was prepared for the model."""
-    return files.directory / "prepared" / f"{files.path.stem}.{files.sha256[:12]}"
+    return files.directory / "prepared" / f"{files.path.stem}.{files.sha256[:_DIGEST_CHARS]}"
 
 
 def versions() -> str:
@@ -94,7 +95,9 @@ def newest(model_dir: Path, filename: str) -> Decision | None:
 
     Raises OSError.
     """
-    kept = model_dir.glob(f"prepared/{glob.escape(Path(filename).stem)}.*/*.json")
+    # Another model's name may begin with this one's and a dot.
+    digest = "[0-9a-f]" * _DIGEST_CHARS
+    kept = model_dir.glob(f"prepared/{glob.escape(Path(filename).stem)}.{digest}/*.json")
     for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True):
         if found := _parsed(path):
             return found

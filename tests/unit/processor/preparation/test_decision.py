@@ -85,6 +85,14 @@ def test_a_model_of_the_same_name_and_other_bytes_has_no_decision(files, tmp_pat
     assert decision.read(changed, HERE, "auto") is None
 
 
+def test_the_newest_decision_is_of_no_model_whose_name_only_begins_alike(files):
+    write_centre_model(files.directory, f"{files.name}.v2")
+    other = model_files.ensure(f"{files.name}.v2", files.directory, fetch=False)
+    decision.write(other, HERE, "auto", made(other))
+    assert decision.newest(files.directory, files.path.name) is None
+    assert decision.newest(files.directory, other.path.name) == made(other)
+
+
 def test_other_parameters_decide_anew(files):
     decision.write(files, HERE, "auto", made(files))
     data = files.parameters | {"primary_stem": "Drums"}
