@@ -117,7 +117,9 @@ class ResultCache:
         """Return all that the stems depend on but the song; None where a model's own digest is unknown."""
         by_name = {model.name: model for model in self._installed()}
         models = [by_name.get(name) for name in plan.recipe.models]
-        known = [[m.sha256, m.runtime, m.precision] for m in models if m is not None and m.sha256]
+        known = [
+            [m.sha256, m.rest_sha256, m.runtime, m.precision] for m in models if m is not None and m.sha256
+        ]
         if len(known) < len(models):
             return None
         return {

@@ -54,6 +54,7 @@ class Computed:
 class Installed:
     """A model that was fetched, checked and prepared. `stems` are the stems that it gives.
 
+    `sha256` is the digest of the model's file, and `rest_sha256` one of its parameters and other files.
     `speed` is in seconds of audio for each second on this device, which `machine` names for people; None if
     not measured.
     """
@@ -66,6 +67,7 @@ class Installed:
     precision: str | None = None
     speed: float | None = None
     machine: str | None = None
+    rest_sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,9 @@
 A frame is a Hann window of 2048 samples, and the next one begins 1024 samples later. The stem is padded with
 silence. Each 1024 samples of the answer are the sum of one frame's end and the next one's beginning. They are
 divided by the sum of both windows' squares. Source: librosa 0.10, `core/spectrum.py`.
+
+The end that fills no 1024 samples has one frame more than librosa's. With a single frame it would be divided
+by the square of a window that falls to zero, and what the combination changes there would become a click.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,8 +22,7 @@ _FRAME = 2 * HOP
 _HOPS_AT_ONCE = 32
 # Computed as scipy does, to the bit: where two models have nearly the same magnitude, rounding decides.
 _WINDOW = 0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, _FRAME + 1)[:-1])
-_RISING, _FALLING = _WINDOW[:HOP], _WINDOW[HOP:]
-_BOTH = _RISING**2 + _FALLING**2
+_BOTH = _WINDOW[:HOP] ** 2 + _WINDOW[HOP:] ** 2
 
 
 def combined(
@@ -30,7 +32,7 @@ def combined(
 
     `combine` takes the models' spectra, complex64 [model, hop, channel, bin], and returns one of them.
     """
-    hops = frames // HOP + 1
+    hops = -(-frames // HOP) + 1
     before = [np.zeros((HOP, CHANNELS), np.float32) for _ in readers]
     end: npt.NDArray[np.float64] | None = None  # the second half of the last frame, without its division
     done = 0
@@ -45,12 +47,9 @@ def combined(
         ends = halves[:, 1] if end is None else np.concatenate([end[None], halves[:, 1]])
         begins = halves[1:, 0] if end is None else halves[:, 0]
         end = ends[-1]
-        found = ((ends[:-1] + begins) / _BOTH[:, None]).reshape(-1, CHANNELS)
+        found = ((ends[:-1] + begins) / _BOTH[:, None]).reshape(-1, CHANNELS)[: frames - done]
         done += len(found)
         yield found.astype(np.float32)
-    if end is not None and done < frames:
-        # No further frame overlaps the last one.
-        yield (end / _FALLING[:, None] ** 2)[: frames - done].astype(np.float32)
 
 
 def _spectra(samples: Samples) -> Values:

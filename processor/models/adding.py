@@ -1,11 +1,13 @@
 """Adds a model file that the catalogue does not know to the model directory."""
 
 import filecmp
+import json
 import re
 import shutil
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from processor.models import catalogue, checks, model_files
 from processor.models.catalogue import Architecture, Data, Entry
@@ -35,6 +37,15 @@ class _Traces:
 
 
 @dataclass(frozen=True)
+class _Config:
+    """The model's YAML file, which was read once: `path` may be a pipe."""
+
+    path: Path
+    content: bytes
+    found: Data
+
+
+@dataclass(frozen=True)
 class Added:
     """A model that was added, with what `remove` needs."""
 
@@ -45,12 +56,13 @@ class Added:
 def add(source: Path, model_dir: Path, name: str | None = None, config: Path | None = None) -> Added:
     """Copy the model in `source` with a record of its digest; return its files after checking them.
 
-    Its name is `name`, or that of the file. `config` is the model's YAML file: the configuration of a .ckpt
-    file, or the parameters of an .onnx or .pth file that the library does not know.
+    Its name is `name`, which may have the file's ending, or that of the file. `config` is the model's YAML
+    file: the configuration of a .ckpt file, or the parameters of an .onnx or .pth file that the library does
+    not know.
 
-    Raises ModelUnavailable and OSError.
+    Raises ModelUnavailable, BadData and OSError.
     """
-    name = name or source.stem
+    name = (name or source.name).removesuffix(source.suffix)
     architecture = _ARCHITECTURES.get(source.suffix)
     if architecture is None:
         known = ", ".join(_ARCHITECTURES)
@@ -64,7 +76,8 @@ def add(source: Path, model_dir: Path, name: str | None = None, config: Path | N
         if _is_taken(name, model_dir):
             raise ModelUnavailable(f"there is a model {name} already: give another name with --name")
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=model_dir) as directory:
-            return _install(source, Path(directory), model_dir, name, architecture, config)
+            given = _read(config) if config else None
+            return _install(source, Path(directory), model_dir, name, architecture, given)
 
 
 def remove(added: Added) -> None:
@@ -103,24 +116,33 @@ def _check_readable(source: Path) -> None:
 
 
 def _install(
-    source: Path, temporary: Path, model_dir: Path, name: str, architecture: Architecture, config: Path | None
+    source: Path,
+    temporary: Path,
+    model_dir: Path,
+    name: str,
+    architecture: Architecture,
+    config: _Config | None,
 ) -> Added:
     path = temporary / f"{name}{source.suffix}"
     shutil.copyfile(source, path)
-    found = _read(config) if config else None
+    found = None
     if architecture == "MDXC":
-        entry, list_name = _configured(path, config, found or {}, temporary)
+        entry, list_name = _configured(path, config, temporary)
     else:
         entry, list_name = Entry(architecture, path.name, (path.name,)), None
-        if found:
+        if config:
+            found = _as_json(config)
             catalogue.add_parameters(temporary, path, architecture, found)
     try:
         checked = model_files.checked(name, entry, temporary)
     except checks.BadModel as error:
         hint = "" if config else "; give its parameters with --config"
-        # The user's file, not its copy, which is gone when the message is read.
-        raise ModelUnavailable(f"{error}{hint}".replace(str(path), str(source))) from None
-    if found and list_name is None and checked.parameters != found:
+        # The user's files, not their copies, which are gone when the message is read.
+        message = f"{error}{hint}".replace(str(path), str(source))
+        if config:
+            message = message.replace(str(temporary / entry.files[0]), str(config.path))
+        raise ModelUnavailable(message) from None
+    if found and checked.parameters != found:
         raise ModelUnavailable(f"the library has other parameters for {source} itself: leave out --config")
     _refuse_other_files(entry, temporary, model_dir)
     traces = _Traces(model_dir, _title(name), architecture)
@@ -168,21 +190,31 @@ def _write_parameters(traces: _Traces, path: Path, found: Data) -> None:
     traces.written = found
 
 
-def _configured(path: Path, config: Path | None, found: Data, directory: Path) -> tuple[Entry, str]:
+def _configured(path: Path, config: _Config | None, directory: Path) -> tuple[Entry, str]:
     """Copy the model's configuration; return its entry, and the name of the list that it belongs to."""
     assert config is not None, "`add` has refused a .ckpt file without its configuration"
-    is_roformer = any(key in (found.get("model") or {}) for key in _ROFORMER)
+    model = config.found.get("model")
+    is_roformer = isinstance(model, dict) and any(key in model for key in _ROFORMER)
     # The library tells Roformers by the name of this file.
     configuration = directory / f"{path.stem}{'_roformer' if is_roformer else ''}.yaml"
-    shutil.copyfile(config, configuration)
+    configuration.write_bytes(config.content)
     list_name = "roformer_download_list" if is_roformer else "mdx23c_download_list"
     return Entry("MDXC", path.name, (configuration.name, path.name)), list_name
 
 
-def _read(config: Path) -> Data:
+def _read(config: Path) -> _Config:
     try:
-        return checks.read_yaml(config)
+        content = config.read_bytes()
+        return _Config(config, content, checks.parse_yaml(config, content))
     except checks.BadModel as error:
         raise ModelUnavailable(str(error)) from None
     except OSError as error:
         raise ModelUnavailable(f"{config} cannot be read: {error.strerror}") from None
+
+
+def _as_json(config: _Config) -> Data:
+    """Return the parameters as a data file will hold them."""
+    try:
+        return cast(Data, json.loads(json.dumps(config.found)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelUnavailable(f"{config.path} has a value that no data file can hold: {error}") from None

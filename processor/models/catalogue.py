@@ -38,6 +38,10 @@ DATA_FILES: dict[Architecture, str] = {"MDX": MDX_DATA, "VR": VR_DATA}
 _HASHED_BYTES = 10_240_000
 
 
+class BadData(Exception):
+    """A data file in the model directory holds something else than a JSON object; the message names it."""
+
+
 @dataclass(frozen=True)
 class Entry:
     """A model of the catalogue.
@@ -140,9 +144,11 @@ def _listed(known: Data) -> Iterator[tuple[Architecture, tuple[str, ...]]]:
 
 
 def _files(listed: str | Mapping[str, str]) -> tuple[str, ...]:
-    """Return the files of one model, `listed` as FILE, {CHECKPOINT: CONFIGURATION} or {FILE: URL}."""
+    """Return the files of one model, `listed` as FILE, {CHECKPOINT: CONFIGURATION} or {FILE: URL}, or ()."""
     if isinstance(listed, str):
         return (listed,)
+    if not isinstance(listed, dict) or not all(isinstance(value, str) for value in listed.values()):
+        return ()
     names = [name.rpartition("/")[2] for name in listed]
     if yamls := [name for name in names if name.endswith(".yaml")]:
         return (*(name for name in names if name != yamls[0]), yamls[0])
@@ -222,18 +228,19 @@ def write_durably(path: Path, text: str) -> None:
 
 @functools.cache
 def _packaged(name: str) -> Data:
-    return _parsed(resources.files("audio_separator").joinpath(name).read_text(encoding="utf-8"))
+    return cast(Data, json.loads(resources.files("audio_separator").joinpath(name).read_text("utf-8")))
 
 
 def _read(path: Path) -> Data:
     try:
-        return _parsed(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-
-
-def _parsed(text: str) -> Data:
-    return cast(Data, json.loads(text))
+    except (ValueError, RecursionError) as error:
+        raise BadData(f"{path} is not JSON: {error}: mend it, or remove it") from None
+    if not isinstance(found, dict):
+        raise BadData(f"{path} is not an object of JSON: mend it, or remove it")
+    return found
 
 
 def _write(path: Path, value: Data) -> None:

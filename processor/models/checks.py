@@ -58,6 +58,8 @@ def _data(architecture: Architecture, model_dir: Path, path: Path) -> Data:
             f"{path} is not a model that {name} knows (key {catalogue.model_hash(path)}): "
             "it is damaged, or its entry is missing"
         )
+    if not isinstance(found, dict):
+        raise BadModel(f"the entry of {path.name} in {name} is not an object of JSON")
     if missing := [key for key in _REQUIRED[architecture] if key not in found]:
         raise BadModel(f"the entry of {path.name} in {name} lacks {', '.join(missing)}")
     if architecture == "VR":
@@ -72,7 +74,7 @@ def _check_bag(path: Path, parts: Sequence[Path]) -> None:
     if not isinstance(signatures, list) or not signatures:
         raise BadModel(f"{path} is damaged: it names no networks")
     here = {part.stem.partition("-")[0] for part in parts}
-    if absent := [str(signature) for signature in signatures if signature not in here]:
+    if absent := [str(signature) for signature in signatures if str(signature) not in here]:
         raise BadModel(f"{path} names networks that are not among the model's files: {', '.join(absent)}")
 
 
@@ -89,10 +91,15 @@ def _configuration(path: Path) -> Data:
 
 def read_yaml(path: Path) -> Data:
     """Return the mapping in a YAML file. Raises BadModel and OSError."""
+    return parse_yaml(path, path.read_bytes())
+
+
+def parse_yaml(path: Path, content: bytes) -> Data:
+    """Return the mapping in the content of the YAML file `path`. Raises BadModel."""
     try:
         # The library's loader: configurations hold Python tuples, which the safe loader refuses.
-        found = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.FullLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        found = yaml.load(content.decode("utf-8"), Loader=yaml.FullLoader)
+    except Exception as error:  # noqa: BLE001 (a value that its tag does not allow raises whatever Python does)
         raise BadModel(f"{path} is damaged: {error}") from None
     if not isinstance(found, dict):
         raise BadModel(f"{path} is damaged: it is no configuration")

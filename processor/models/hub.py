@@ -52,6 +52,10 @@ def fetch(name: str, directory: Path, download: Download) -> None:
         raise HubError(
             f"the catalogue that was downloaded is not JSON ({error}): it may be a proxy's page"
         ) from None
+    except (AttributeError, TypeError) as error:
+        raise HubError(
+            f"the catalogue that was downloaded has another form ({error}): it may be a proxy's answer"
+        ) from None
     except (KeyError, ValueError, RuntimeError, FileNotFoundError) as error:
         raise HubError(str(error)) from None
 

@@ -42,7 +42,7 @@ class ModelFiles:
     """A complete model: `path` is the file that names it, `parts` are its other files.
 
     `parameters` is the entry in the data files for MDX and VR, and the configuration for MDXC. `sha256` is
-    the digest of `path` in hexadecimal.
+    the digest of `path` in hexadecimal, and `rest_sha256` one of the parameters and `parts`.
     """
 
     name: str
@@ -52,6 +52,7 @@ class ModelFiles:
     parameters: Data
     sha256: str
     parts: tuple[Path, ...] = ()
+    rest_sha256: str = ""
 
 
 def ensure(name: str, model_dir: Path, fetch: bool, download: "hub.Download | None" = None) -> ModelFiles:
@@ -61,10 +62,8 @@ def ensure(name: str, model_dir: Path, fetch: bool, download: "hub.Download | No
     """
     try:
         return _ensure(name, model_dir, fetch, download)
-    except checks.BadModel as error:
+    except (checks.BadModel, catalogue.BadData) as error:
         raise ModelUnavailable(str(error)) from None
-    except json.JSONDecodeError as error:
-        raise ModelUnavailable(f"a data file in {model_dir} is not JSON: {error}") from None
     except OSError as error:
         raise ModelUnavailable(f"the model directory {model_dir} cannot be used: {error}") from None
 
@@ -121,11 +120,19 @@ def _missing(name: str, entry: Entry | None, model_dir: Path) -> str:
 def checked(name: str, entry: Entry, model_dir: Path) -> ModelFiles:
     """Return the files of a model after checking them. Raises ModelUnavailable, BadModel and OSError."""
     *parts, path = (model_dir / file for file in entry.files)
+    digests = []
     for file in (*parts, path):
-        digest = _checked_digest(file)
-        checks.check_name(file, digest, known=record(file).exists())
+        digests.append(_checked_digest(file))
+        checks.check_name(file, digests[-1], known=record(file).exists())
     parameters = checks.parameters(entry.architecture, model_dir, path, parts)
-    return ModelFiles(name, entry.architecture, model_dir, path, parameters, digest, tuple(parts))
+    rest = _rest_sha256(entry.architecture, parameters, digests[:-1])
+    return ModelFiles(name, entry.architecture, model_dir, path, parameters, digests[-1], tuple(parts), rest)
+
+
+def _rest_sha256(architecture: Architecture, parameters: Data, parts: list[str]) -> str:
+    # Elsewhere the parameters are in the files themselves, and may be no JSON.
+    own = parameters if architecture in catalogue.DATA_FILES else None
+    return hashlib.sha256(json.dumps([own, parts], sort_keys=True).encode()).hexdigest()
 
 
 def _checked_digest(path: Path) -> str:

@@ -1,7 +1,6 @@
 """Runs `python -m processor models`: lists, fetches, adds, prepares and checks models."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -33,10 +32,8 @@ def main(arguments: list[str]) -> int:
     try:
         with terminal.stopped_in_good_order() as options.check_stop:
             return run(options)
-    except (model_files.ModelUnavailable, DeviceUnavailable) as error:
+    except (model_files.ModelUnavailable, catalogue.BadData, DeviceUnavailable) as error:
         print(error, file=sys.stderr)
-    except json.JSONDecodeError as error:
-        print(f"a data file in {options.dir} is not JSON: {error}", file=sys.stderr)
     except BrokenPipeError:  # the reader of our output has ended; see command_line.run
         raise
     except OSError as error:

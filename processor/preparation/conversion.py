@@ -1,6 +1,7 @@
 """Converts a model's networks for OpenVINO, and compares its speed with that of the model's own runtime."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from common.errors import ErrorCode, TransientError, is_disk_full
 from processor.models.model_files import ModelFiles
 from processor.preparation import decision
 from processor.separation.device import CPU
@@ -17,6 +19,7 @@ from processor.separation.runtimes import openvino_core, openvino_network
 from processor.separation.runtimes.core import (
     NETWORKS_VERSION,
     CannotConvert,
+    CoreSource,
     OnnxSource,
     Plan,
     RunCore,
@@ -29,7 +32,9 @@ log = logging.getLogger(__name__)
 _MOST_SLOWER = 1.05
 _LONG_RUN_S = 2.0
 _RUNS = 5
-_CORE = "core-"
+_CORE, _PARTIAL = "core-", "partial-"
+# More than OpenVINO frees when it removes the description of a network that it could not write.
+_PROBE_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class Converted:
 def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
     """Convert the model's networks where they are not converted yet, and compare the speed.
 
-    Raises ModelUnavailable where the model cannot be loaded.
+    Raises ModelUnavailable where the model cannot be loaded, and TransientError (disk_full).
     """
     try:
         sources: tuple[Source, ...] = architecture(files).core_sources(files)
@@ -59,6 +64,8 @@ def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
         paths = tuple(_core_file(files, source, number) for number, source in enumerate(sources))
         ours = Plan("openvino", "fp32", paths)
         cores = open_cores(sources, ours, CPU)
+    except TransientError:
+        raise
     except Exception as error:  # a converter may raise anything, and the model runs without it
         log.warning("%s is not converted for OpenVINO", files.name, exc_info=error)
         return Converted((), None, f"OpenVINO refuses the networks ({type(error).__name__})")
@@ -74,23 +81,56 @@ def discard(files: ModelFiles) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_partial(files: ModelFiles) -> None:
+    """Remove what a conversion that was killed has left. No other process may convert the model meanwhile."""
+    for path in decision.directory(files).glob(f"{_PARTIAL}*"):
+        path.unlink(missing_ok=True)
+
+
 def _core_file(files: ModelFiles, source: Source, number: int) -> Path:
     """Return a file that OpenVINO reads, after converting the network into it if needed."""
     if isinstance(source, OnnxSource):
         return source.path
     directory = decision.directory(files)
-    version = f"{openvino_network.VERSION}.{NETWORKS_VERSION}"
+    # The name of the directory tells the file that names the model, but not its other files.
+    version = f"{openvino_network.VERSION}.{NETWORKS_VERSION}.{files.rest_sha256[:12]}"
     path = directory / f"{_CORE}{number}.openvino-{version}.xml"
-    # Write under temporary names. The weights get their name first: the network is complete only with them.
     if not path.exists():
-        partial = directory / f"partial-{number}.xml"
-        openvino_core.convert(source, partial)
-        partial.with_suffix(".bin").rename(path.with_suffix(".bin"))
-        partial.rename(path)
+        _write_core(source, directory / f"{_PARTIAL}{number}.xml", path)
         for other in directory.glob(f"{_CORE}{number}.openvino-*"):
-            if other.stem != path.stem:  # of an earlier version, which no decision names any more
+            if other.stem != path.stem:  # of an earlier version, which no decision counts for any more
                 other.unlink()
     return path
+
+
+def _write_core(source: CoreSource, partial: Path, path: Path) -> None:
+    """Convert the network into `path`. Raises TransientError (disk_full), and what OpenVINO raises."""
+    weights = partial.with_suffix(".bin")
+    try:
+        openvino_core.convert(source, partial)
+        # The weights get their name first: the network is complete only with them.
+        weights.rename(path.with_suffix(".bin"))
+        partial.rename(path)
+    except Exception as error:
+        if is_disk_full(error) or _is_full(weights):
+            message = f"Disk full: {path.parent} has no room for a converted network: free some"
+            raise TransientError(ErrorCode.DISK_FULL, message) from error
+        raise
+    finally:
+        partial.unlink(missing_ok=True)
+        weights.unlink(missing_ok=True)
+
+
+def _is_full(path: Path) -> bool:
+    """Tell whether a file has no room to grow: OpenVINO does not tell why a write failed."""
+    try:
+        with path.open("ab") as file:
+            file.write(bytes(_PROBE_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return is_disk_full(error)
+    return False
 
 
 def _times_as_long(sources: Sequence[Source], ours: Sequence[RunCore], own: Sequence[RunCore]) -> float:

@@ -20,6 +20,7 @@ from processor.separation.device import Device
 from processor.separation.runtimes.core import NETWORKS_VERSION, Plan, Precision, Runtime
 
 RequestedPrecision = Literal["auto", "fp32", "bf16", "fp16"]
+_DIGEST_CHARS = 12
 _PACKAGES = ("openvino", "torch", "onnxruntime-gpu")
 
 
@@ -35,7 +36,8 @@ class CoreFile(BaseModel):
 class Decision(BaseModel):
     """Says how a model's networks are computed on a device, and why.
 
-    `made_with` names the versions of what it depends on: others may convert more, or be faster.
+    `made_with` names the versions of what it depends on: others may convert more, or be faster. `rest_sha256`
+    is that of the model: other parameters or networks may give other stems.
     `times_real_time` is the speed at the known song, in seconds of audio per second. It is None, and `stems`
     are empty, while the song was not separated.
     """
@@ -46,6 +48,7 @@ class Decision(BaseModel):
     device: Device
     machine: str
     made_with: str
+    rest_sha256: str = ""
     runtime: Runtime
     precision: Precision
     reason: str
@@ -61,7 +64,7 @@ class Decision(BaseModel):
 
 def directory(files: ModelFiles) -> Path:
     """Return the directory of what was prepared for the model."""
-    return files.directory / "prepared" / f"{files.path.stem}.{files.sha256[:12]}"
+    return files.directory / "prepared" / f"{files.path.stem}.{files.sha256[:_DIGEST_CHARS]}"
 
 
 def versions() -> str:
@@ -71,12 +74,13 @@ def versions() -> str:
 
 
 def read(files: ModelFiles, machine: Machine, requested: RequestedPrecision) -> Decision | None:
-    """Return the decision that was kept; None where there is none, or it is of other versions.
+    """Return the decision that was kept; None where there is none, or it is of other versions or parameters.
 
     Raises OSError.
     """
     found = _parsed(path_of(files, machine, requested))
-    return found if found and found.made_with == versions() else None
+    depends_on = (versions(), files.rest_sha256)
+    return found if found and (found.made_with, found.rest_sha256) == depends_on else None
 
 
 def write(files: ModelFiles, machine: Machine, requested: RequestedPrecision, decision: Decision) -> None:
@@ -91,7 +95,9 @@ def newest(model_dir: Path, filename: str) -> Decision | None:
 
     Raises OSError.
     """
-    kept = model_dir.glob(f"prepared/{glob.escape(Path(filename).stem)}.*/*.json")
+    # Another model's name may begin with this one's and a dot.
+    digest = "[0-9a-f]" * _DIGEST_CHARS
+    kept = model_dir.glob(f"prepared/{glob.escape(Path(filename).stem)}.{digest}/*.json")
     for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True):
         if found := _parsed(path):
             return found

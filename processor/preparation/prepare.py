@@ -13,17 +13,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.errors import JobError
+import soundfile
+
 from processor.models.model_files import ModelFiles
 from processor.preparation import conversion, decision, gate, known_song
 from processor.preparation.decision import CoreFile, Decision, RequestedPrecision
 from processor.preparation.gate import Trial
 from processor.preparation.machine import Machine
 from processor.separation import loaded_model, streaming
+from processor.separation.batches import is_out_of_memory
 from processor.separation.device import CPU, DeviceChoice
 from processor.separation.loaded_model import LoadedModel
 from processor.separation.runtimes.core import Plan
 from processor.separation.runtimes.precisions import fast_precision
+from processor.separation.streaming import NotFinite
 
 Report = Callable[[str], None]
 Begin = Callable[[Path], None]
@@ -49,7 +52,8 @@ def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> 
     `begin` gets the path of the decision before it is made: who kills this process in good order calls
     decision.forget_unfinished with it.
 
-    Raises ModelUnavailable where the model cannot be loaded, and OSError.
+    Raises ModelUnavailable where the model cannot be loaded, JobError where disk or memory are full, and
+    OSError.
     """
     with _lock(files, report) as has_waited:
         if kept := _kept(files, target, has_waited):
@@ -102,6 +106,7 @@ def _lock(files: ModelFiles, report: Report) -> Iterator[bool]:
             fcntl.flock(file, fcntl.LOCK_EX)
         for left in directory.glob(f"{_TRIAL_PREFIX}*"):  # of a process that was killed
             shutil.rmtree(left, ignore_errors=True)
+        conversion.remove_partial(files)
         yield has_waited
 
 
@@ -122,11 +127,17 @@ def _decide(files: ModelFiles, target: Target, report: Report) -> Decision:
 
 
 def _judged(files: ModelFiles, target: Target, plans: tuple[Plan, Plan], why: str) -> Decision:
-    """Return the decision between a plan in float32 and one in a faster precision."""
+    """Return the decision between a plan in float32 and one in a faster precision.
+
+    Raises what says nothing about the precision, such as a full disk: another try may end otherwise.
+    """
     exact, fast = plans
     try:
         exact_trial, fast_trial = _trials(files, target, exact, fast)
-    except (JobError, RuntimeError) as error:  # RuntimeError: the device lacks an operation in this precision
+    except (NotFinite, RuntimeError) as error:
+        # RuntimeError: the device lacks an operation in this precision.
+        if is_out_of_memory(error) or isinstance(error, soundfile.SoundFileError):
+            raise
         reason = f"{why}; not {fast.precision}: {error}"
         return _decided(files, target, exact, reason, *_trials(files, target, exact))
     if target.requested == fast.precision:
@@ -176,6 +187,7 @@ def _decided(
         device=target.device.torch_device,
         machine=target.machine.name,
         made_with=decision.versions(),
+        rest_sha256=files.rest_sha256,
         runtime=plan.runtime,
         precision=plan.precision,
         reason=reason,

@@ -63,6 +63,7 @@ def _describe(files: ModelFiles, made: Decision | None) -> JsonObject:
         "architecture": files.architecture,
         "stems": (made.stems if made else ()) or known_stems.of(files),
         "sha256": files.sha256,
+        "rest_sha256": files.rest_sha256,
         "runtime": made.runtime if made else None,
         "precision": made.precision if made else None,
         "speed": made.times_real_time if made else None,

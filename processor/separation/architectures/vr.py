@@ -98,7 +98,9 @@ class _Song:
         """Yield [2, 2, n]: the primary and the secondary stem."""
         maximum = max(float(np.abs(block.own()).max()) for block in self._blocks())
         for block in self._blocks():
-            yield self._answer(block, maximum or 1.0)
+            # The last block may hold only the frame that is centred on the song's end.
+            if math.floor(block.begin * self._hop) < self._mix.frames:
+                yield self._answer(block, maximum or 1.0)
 
     def _blocks(self) -> Iterator["_Block"]:
         window = overlap_add.Window(self._mix.open())
@@ -142,5 +144,5 @@ class _Song:
         """Return the block's own samples, [2, n], from a masked spectrogram of the frames of `near`."""
         wave = self._bands.samples(np.nan_to_num(spectrum, nan=0.0, posinf=0.0, neginf=0.0))
         start = int(near.begin * self._hop)
-        end = self._mix.frames if block.end == self._frames else math.floor(block.end * self._hop)
+        end = min(self._mix.frames, math.floor(block.end * self._hop))
         return wave[:, math.floor(block.begin * self._hop) - start : end - start].astype(np.float32)

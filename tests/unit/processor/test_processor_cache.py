@@ -162,7 +162,12 @@ def test_what_the_stems_depend_on_tells_songs_apart(lab, monkeypatch):
     digests.append(lab.work("/other.wav").cache_digest)
     for choices in (Choices(stems=("vocals",)), Choices(start_s=0.05)):
         digests.append(lab.work(choices=choices).cache_digest)
-    for changed in ({"sha256": "c" * 64}, {"precision": "bf16"}, {"runtime": "torch"}):
+    for changed in (
+        {"sha256": "c" * 64},
+        {"rest_sha256": "d" * 64},
+        {"precision": "bf16"},
+        {"runtime": "torch"},
+    ):
         lab.models = [replace(MODEL, **changed)]
         digests.append(lab.work().cache_digest)
     lab.models = [MODEL]

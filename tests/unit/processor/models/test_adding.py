@@ -1,7 +1,9 @@
 """An operator's own model file becomes a model of the directory, with its digest, or nothing stays."""
 
 import json
+import os
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -67,6 +69,60 @@ def test_what_cannot_be_added_leaves_nothing(files, target, file, options, says)
     with pytest.raises(ModelUnavailable, match=says):
         adding.add(files / file, target, options.get("name"), files / config if config else None)
     assert [path.name for path in target.glob("*")] in ([], [".lock"])
+
+
+BROKEN = {
+    "a date that is none": "date: 2024-13-45",
+    "3000 lists in one another": "a: " + "[" * 3000 + "]" * 3000,
+    "an empty number": "a: !!int ''",
+    "a truth that is none": "a: !!bool x",
+    "no UTF-8": b"a: \xff",
+    "a model that is a number": "{audio: {}, model: 5, training: {instruments: [a]}, inference: {}}",
+}
+
+
+@pytest.mark.parametrize("content", BROKEN.values(), ids=BROKEN)
+@pytest.mark.parametrize("file", ["mine.onnx", "tiny_mdx23c.ckpt"])
+def test_a_configuration_that_is_broken_is_named(files, target, file, content):
+    config = files / "broken.yaml"
+    config.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(ModelUnavailable, match=r"broken\.yaml|entry of own\.onnx"):
+        adding.add(files / file, target, "own", config)
+    assert [path.name for path in target.glob("*")] in ([], [".lock"])
+
+
+@pytest.mark.parametrize("value", ["2024-01-02", "&a [*a]"])
+def test_parameters_that_json_cannot_hold_are_refused(files, target, value):
+    config = files / "mine.yaml"
+    config.write_text(yaml.dump(MODEL_DATA) + f"more: {value}\n")
+    with pytest.raises(ModelUnavailable, match=r"mine\.yaml has a value that no data file can hold"):
+        adding.add(files / "mine.onnx", target, config=config)
+
+
+def test_parameters_are_taken_as_json_holds_them(files, target):
+    (files / "mine.yaml").write_text(yaml.dump(MODEL_DATA) + "more: {1: !!python/tuple [2, 3]}\n")
+    added = adding.add(files / "mine.onnx", target, config=files / "mine.yaml")
+    assert added.files.parameters == MODEL_DATA | {"more": {"1": [2, 3]}}
+
+
+def test_a_configuration_may_come_by_a_pipe(files, target):
+    config = files / "pipe"
+    os.mkfifo(config)
+    content = (files / "tiny_mdx23c.yaml").read_bytes()
+    writer = threading.Thread(target=config.write_bytes, args=[content])
+    writer.start()
+    added = adding.add(files / "tiny_mdx23c.ckpt", target, "own", config)
+    writer.join()
+    assert added.files.parts[0].read_bytes() == content
+
+
+@pytest.mark.parametrize("file", ["mine.onnx", "tiny_mdx23c.ckpt"])
+def test_a_name_may_have_the_files_ending(files, target, file):
+    config = (files / file).with_suffix(".yaml")
+    added = adding.add(files / file, target, f"own{Path(file).suffix}", config)
+    assert added.files.path.name == f"own{Path(file).suffix}"
+    with pytest.raises(ModelUnavailable, match="'' cannot be a model's name"):
+        adding.add(files / file, target, Path(file).suffix, config)
 
 
 def contents(target: Path) -> dict[str, object]:

@@ -84,7 +84,7 @@ def test_an_unknown_name_gets_its_nearest(source, target):
         ensure("fetchd", target, fetch=True, download=FakeHub(source))
 
 
-@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b"{}"])
+@pytest.mark.parametrize("page", [b"<html>Please log in</html>", b"{}", b"[]"])
 def test_a_proxys_page_is_not_taken_for_the_catalogue(source, target, page):
     served = FakeHub(source, **{"download_checks.json": page})
     with pytest.raises(ModelUnavailable, match="model fetched cannot be fetched"):
@@ -110,6 +110,29 @@ def test_a_file_that_changed_since_is_refused_and_named(source, target):
 def test_an_operators_own_model_needs_no_catalogue(tmp_path):
     write_centre_model(tmp_path, name="mine")
     assert ensure("mine", tmp_path, fetch=True, download=no_network).parameters == MODEL_DATA
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"[" * 100_000, b"\xff", b"5"])
+@pytest.mark.parametrize("name", [catalogue.LISTS, catalogue.MDX_DATA])
+def test_a_data_file_that_is_broken_is_named(tmp_path, name, content):
+    write_centre_model(tmp_path, name="mine")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelUnavailable, match=f"{tmp_path / name} "):
+        ensure("mine", tmp_path, fetch=False)
+
+
+def test_an_entry_that_is_no_object_is_refused(tmp_path):
+    path = tmp_path / f"{write_centre_model(tmp_path, name='mine')}.onnx"
+    (tmp_path / catalogue.MDX_DATA).write_text(json.dumps({catalogue.model_hash(path): 5}))
+    with pytest.raises(ModelUnavailable, match=f"entry of mine.onnx in {catalogue.MDX_DATA}"):
+        ensure("mine", tmp_path, fetch=False)
+
+
+def test_an_entry_of_the_lists_that_names_no_files_is_no_model(tmp_path):
+    write_centre_model(tmp_path, name="mine")
+    bad = {"A": 5, "B": ["x.onnx"], "C": {"x.ckpt": 5}, "D": None}
+    (tmp_path / catalogue.LISTS).write_text(json.dumps({"mdx_download_list": bad}))
+    assert ensure("mine", tmp_path, fetch=False).parameters == MODEL_DATA
 
 
 def test_an_operators_model_without_its_entry_is_refused(tmp_path):

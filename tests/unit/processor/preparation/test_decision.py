@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.models import model_files
+from processor.models import catalogue, model_files
 from processor.models.model_files import ModelFiles
 from processor.preparation import decision, machine
 from processor.preparation.decision import CoreFile, Decision
@@ -26,6 +26,7 @@ def made(files: ModelFiles, **changes: object) -> Decision:
         "device": "cpu",
         "machine": HERE.name,
         "made_with": decision.versions(),
+        "rest_sha256": files.rest_sha256,
         "runtime": "openvino",
         "precision": "bf16",
         "reason": "a test",
@@ -82,6 +83,23 @@ def test_a_model_of_the_same_name_and_other_bytes_has_no_decision(files, tmp_pat
     name = write_centre_model(other, "louder", compensate=2.0)
     changed = model_files.ensure(name, other, fetch=False)
     assert decision.read(changed, HERE, "auto") is None
+
+
+def test_the_newest_decision_is_of_no_model_whose_name_only_begins_alike(files):
+    write_centre_model(files.directory, f"{files.name}.v2")
+    other = model_files.ensure(f"{files.name}.v2", files.directory, fetch=False)
+    decision.write(other, HERE, "auto", made(other))
+    assert decision.newest(files.directory, files.path.name) is None
+    assert decision.newest(files.directory, other.path.name) == made(other)
+
+
+def test_other_parameters_decide_anew(files):
+    decision.write(files, HERE, "auto", made(files))
+    data = files.parameters | {"primary_stem": "Drums"}
+    catalogue.replace_parameters(files.directory, catalogue.model_hash(files.path), "MDX", data)
+    changed = model_files.ensure(files.name, files.directory, fetch=False)
+    assert decision.read(changed, HERE, "auto") is None
+    assert decision.read(files, HERE, "auto") is not None
 
 
 def cpuinfo(path: Path, model: str, flags: str) -> Path:

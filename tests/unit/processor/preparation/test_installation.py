@@ -1,23 +1,27 @@
 """A model is prepared once for a device; what went wrong meanwhile never keeps it from separating."""
 
 import dataclasses
+import errno
 import fcntl
 import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from common.errors import ErrorCode, TransientError
-from processor.models import model_files
+from processor.models import catalogue, model_files
 from processor.models.model_files import ModelFiles
-from processor.preparation import decision, installation, known_song, machine, prepare
+from processor.preparation import conversion, decision, installation, known_song, machine, prepare
 from processor.preparation.decision import Decision, RequestedPrecision
 from processor.preparation.prepare import Target
 from processor.separation import device, loaded_model
 from processor.separation.device import DeviceChoice
 from processor.separation.loaded_model import LoadedModel
+from processor.separation.runtimes import openvino_core
 from processor.separation.runtimes.core import Plan
+from processor.separation.streaming import NotFinite
 from tests.support import audio
 from tests.support.processor import random_checkpoints
 from tests.support.processor.centre_model import write_centre_model
@@ -155,21 +159,18 @@ def test_a_directory_that_cannot_be_written_keeps_no_decision(files, tmp_path):
     assert installation.kept_plan(files, device.CPU, "auto") is None
 
 
-def test_what_is_left_of_a_killed_trial_is_removed(files):
-    left = decision.directory(files) / ".trial-left"
-    left.mkdir(parents=True)
+def test_what_is_left_of_a_killed_preparation_is_removed(files):
+    trial = decision.directory(files) / ".trial-left"
+    trial.mkdir(parents=True)
+    converted = [decision.directory(files) / f"partial-7{suffix}" for suffix in (".bin", ".xml")]
+    for path in converted:
+        path.touch()
     prepared(files)
-    assert not left.exists()
+    assert not any(path.exists() for path in (trial, *converted))
 
 
-@pytest.mark.parametrize(
-    "error",
-    [
-        RuntimeError("not implemented for 'Half'"),
-        TransientError(ErrorCode.OUT_OF_MEMORY, "out of memory with 1 chunks at once"),
-    ],
-)
-def test_a_fast_precision_that_fails_leaves_float32(files, monkeypatch, error):
+def fail_in_bf16(monkeypatch, error: Exception) -> None:
+    """Let separations in bfloat16 fail."""
     load = loaded_model.load
 
     def failing(files: ModelFiles, choice: DeviceChoice, plan: Plan) -> LoadedModel:
@@ -184,10 +185,32 @@ def test_a_fast_precision_that_fails_leaves_float32(files, monkeypatch, error):
 
     monkeypatch.setattr(prepare, "fast_precision", lambda plan, choice: "bf16")
     monkeypatch.setattr(loaded_model, "load", failing)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("not implemented for 'Half'"), NotFinite()])
+def test_a_fast_precision_that_fails_leaves_float32(files, monkeypatch, error):
+    fail_in_bf16(monkeypatch, error)
     made, _ = prepared(files)
     assert made.precision == "fp32"
     assert made.times_real_time > 0
     assert f"not bf16: {error}" in made.reason
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        TransientError(ErrorCode.DISK_FULL, "Disk full: x"),
+        TransientError(ErrorCode.OUT_OF_MEMORY, "out of memory with 1 chunks at once"),
+        RuntimeError("CUDA out of memory"),
+        OSError(errno.ENOSPC, "No space left on device"),
+        soundfile.LibsndfileError(2),
+    ],
+)
+def test_a_failure_that_may_pass_says_nothing_about_the_fast_precision(files, monkeypatch, error):
+    fail_in_bf16(monkeypatch, error)
+    with pytest.raises(type(error)):
+        prepared(files)
+    assert not decision.read(files, machine.cpu(), "auto").is_finished
 
 
 def test_a_precision_that_the_device_lacks_is_told_and_float32_is_used(files):
@@ -206,3 +229,53 @@ def test_networks_of_an_earlier_openvino_are_removed_when_a_network_is_converted
     prepared(model, "fp32")
     assert sorted(path.suffix for path in directory.glob("core-*")) == [".bin", ".xml"]
     assert not list(directory.glob("*2025*"))
+
+
+def test_the_stems_are_those_of_the_parameters_that_an_operator_has_changed(files):
+    assert prepared(files)[0].stems == ("vocals", "instrumental")
+    data = files.parameters | {"primary_stem": "Drums"}
+    catalogue.replace_parameters(files.directory, catalogue.model_hash(files.path), "MDX", data)
+    changed = model_files.ensure(files.name, files.directory, fetch=False)
+    assert prepared(changed)[0].stems == ("drums", "no_drums")
+
+
+def test_a_bag_whose_network_was_trained_anew_is_converted_anew(tmp_path):
+    cores = []
+    for channels in (8, 16):
+        size = random_checkpoints._DEMUCS_SIZE | {"channels": channels}
+        name = random_checkpoints.write_demucs(tmp_path, size=size)
+        bag = model_files.ensure(name, tmp_path, fetch=False)
+        decision.directory(bag).mkdir(parents=True, exist_ok=True)
+        cores += conversion.convert(bag, lambda step: None).core_files
+    old, new = cores
+    assert old.parent == new.parent
+    assert old != new
+    assert sorted(old.parent.glob("*.xml")) == [new]
+
+
+@pytest.fixture
+def convertible(tmp_path) -> ModelFiles:
+    name = random_checkpoints.write_mdx23c(tmp_path)
+    found = model_files.ensure(name, tmp_path, fetch=False)
+    decision.directory(found).mkdir(parents=True)
+    return found
+
+
+def test_a_full_disk_is_no_network_that_openvino_refuses(convertible):
+    directory = decision.directory(convertible)
+    (directory / "partial-0.bin").symlink_to("/dev/full")
+    with pytest.raises(TransientError, match=f"Disk full: {directory} has no room") as caught:
+        conversion.convert(convertible, lambda step: None)
+    assert caught.value.code == ErrorCode.DISK_FULL
+    assert not list(directory.iterdir())
+
+
+def test_a_network_that_openvino_refuses_leaves_no_part_of_it(convertible, monkeypatch):
+    def refuse(source, path: Path) -> None:
+        path.with_suffix(".bin").write_bytes(b"weights")
+        raise RuntimeError("no such operation")
+
+    monkeypatch.setattr(openvino_core, "convert", refuse)
+    converted = conversion.convert(convertible, lambda step: None)
+    assert converted.reason == "OpenVINO refuses the networks (RuntimeError)"
+    assert not list(decision.directory(convertible).iterdir())

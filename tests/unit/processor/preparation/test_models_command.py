@@ -160,6 +160,18 @@ def test_a_fetch_is_no_success_while_the_preparation_is_unfinished(models, monke
     assert decision.read(files, machine.cpu(), "auto").is_finished
 
 
+@pytest.mark.parametrize("content", ["{", "[]"])
+@pytest.mark.parametrize("arguments", [["list"], ["check"], ["fetch", NAME], ["add", "mine.onnx"]])
+def test_a_data_file_that_is_broken_is_told_in_one_line(
+    models, foreign, monkeypatch, capsys, arguments, content
+):
+    monkeypatch.chdir(foreign.parent)
+    (models / "download_checks.json").write_text(content)
+    assert command.main(arguments) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{models}/download_checks.json ")
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "expected"),
     [("DEVICE", "CPU", "auto, cuda, cpu"), ("PRECISION", "int8", "auto, fp32, bf16, fp16")],
