@@ -4,6 +4,7 @@ import * as api from "./api";
 import { Callback } from "./callback";
 import { Course } from "./course";
 import { Used } from "./details";
+import { keepFollowing } from "./following";
 import { Icon } from "./icons";
 import { bytes, clock, duration, FINAL, moment, percent, songName } from "./format";
 import { PlayerView } from "./player_view";
@@ -12,40 +13,30 @@ import { wordsOf } from "./words";
 
 const RETRY_MS = 2000;
 
-/** Returns the task, kept up to date, and what went wrong. `again` asks anew. */
+/** Returns the task, kept up to date while the page is seen, and what went wrong. `again` asks anew. */
 function useTask(id: string) {
   const { t } = useSpeech();
   const [task, setTask] = useState<api.Task>();
   const [problem, setProblem] = useState("");
   const [round, setRound] = useState(0);
   useEffect(() => {
-    const stop = new AbortController();
-    let timer = 0;
-    let isFinal = false;
-    const look = async () => {
+    const look = async (signal: AbortSignal) => {
+      let isOver = false;
+      const found = (seen: api.Task) => {
+        isOver = FINAL.has(seen.state);
+        setProblem("");
+        setTask(seen);
+      };
       try {
-        await api.follow(
-          id,
-          (seen) => {
-            isFinal = FINAL.has(seen.state);
-            setProblem("");
-            setTask(seen);
-          },
-          stop.signal,
-        );
+        await api.follow(id, found, signal);
       } catch (error) {
-        if (stop.signal.aborted) return;
-        const isGone = error instanceof api.ProblemError && [401, 404].includes(error.status);
-        setProblem(isGone ? t("noSuchPage") : wordsOf(error, t));
-        if (isGone) return;
+        if (signal.aborted) return false;
+        isOver = error instanceof api.ProblemError && [401, 404].includes(error.status);
+        setProblem(isOver ? t("noSuchPage") : wordsOf(error, t));
       }
-      if (!isFinal && !stop.signal.aborted) timer = setTimeout(look, RETRY_MS);
+      return !isOver;
     };
-    void look();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
+    return keepFollowing(look, RETRY_MS);
   }, [id, round]);
   return { task, problem, again: () => setRound((count) => count + 1) };
 }
