@@ -45,8 +45,7 @@ export function TaskPage({ id }: { id: string }) {
   const { t } = useSpeech();
   const { task, problem, again } = useTask(id);
   const heading = useRef<HTMLHeadingElement>(null);
-  const isThere = task !== undefined;
-  useEffect(() => heading.current?.focus(), [isThere]);
+  useEffect(() => heading.current?.focus(), []);
   return (
     <article>
       <p class="back"><a href="#/">← {t("back")}</a></p>
