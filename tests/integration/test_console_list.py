@@ -25,6 +25,18 @@ _IS_ROW_IN_SIGHT = f"!!{_ROW_IN_SIGHT}"
 # Follows the link, and tells where it leads.
 _FOLLOW_A_ROW = f"(row => {{ row.click(); return row.hash; }})({_ROW_IN_SIGHT})"
 
+# The pause after typing ends when `endPause` is called.
+_HOLD_PAUSE = """{
+    const real = setTimeout;
+    setTimeout = (what, wait_ms) => wait_ms === 250 ? (window.endPause = what, 0) : real(what, wait_ms);
+}"""
+_CHOOSE_AS_THE_PAUSE_ENDS = """{
+    const states = document.querySelector(".filters select");
+    states.value = "failed";
+    states.dispatchEvent(new Event("change", { bubbles: true }));
+    endPause();
+}"""
+
 
 @pytest.fixture(scope="module")
 def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
@@ -87,3 +99,17 @@ def test_the_form_of_an_earlier_song_is_in_sight_above_a_long_list(chrome, api):
     seen(tab, "Again: song")
     assert tab.run("document.activeElement.id") == "new-song"
     assert tab.run("document.activeElement.getBoundingClientRect().top") >= 0
+
+
+def test_a_state_that_is_chosen_just_after_typing_is_kept(chrome, api):
+    tell_songs(api)
+    tab = signed_in(chrome, api)
+    seen(tab, "song 299")
+    tab.run(_HOLD_PAUSE)
+    tab.type(".filters [type=search]", "song 10")
+    wait_for(lambda: tab.run("!!window.endPause"), PATIENCE_S, "the pause after typing")
+    tab.run(_CHOOSE_AS_THE_PAUSE_ENDS)
+    wait_for(lambda: "song 299" not in tab.text, PATIENCE_S, "the songs that were searched for")
+    links = "[...document.querySelectorAll('.songs a')].map(link => link.textContent)"
+    assert tab.run(links) == [f"song {number}" for number in (109, 107, 105, 103, 101)]
+    assert tab.run("document.querySelector('.filters select').value") == "failed"
