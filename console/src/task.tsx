@@ -13,17 +13,21 @@ import { wordsOf } from "./words";
 
 const RETRY_MS = 2000;
 
-/** Returns the task, kept up to date while the page is seen, and what went wrong. `again` asks anew. */
+/**
+ * Returns the task, kept up to date while the page is seen, and what went wrong. `again` asks anew. A task that is over
+ * changes no more, except that `isRemoving` says that its deletion is to come.
+ */
 function useTask(id: string) {
   const { t } = useSpeech();
   const [task, setTask] = useState<api.Task>();
   const [problem, setProblem] = useState("");
   const [round, setRound] = useState(0);
+  const [isRemoving, setIsRemoving] = useState(false);
   useEffect(() => {
     const look = async (signal: AbortSignal) => {
       let isOver = false;
       const found = (seen: api.Task) => {
-        isOver = FINAL.has(seen.state);
+        isOver = isRemoving ? seen.deleted_at !== undefined : FINAL.has(seen.state);
         setProblem("");
         setTask(seen);
       };
@@ -37,13 +41,13 @@ function useTask(id: string) {
       return !isOver;
     };
     return keepFollowing(look, RETRY_MS);
-  }, [id, round]);
-  return { task, problem, again: () => setRound((count) => count + 1) };
+  }, [id, round, isRemoving]);
+  return { task, problem, again: () => setRound((count) => count + 1), isRemoving, setIsRemoving };
 }
 
 export function TaskPage({ id }: { id: string }) {
   const { t } = useSpeech();
-  const { task, problem, again } = useTask(id);
+  const { task, problem, ...asking } = useTask(id);
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => heading.current?.focus(), []);
   return (
@@ -55,7 +59,7 @@ export function TaskPage({ id }: { id: string }) {
       {task && (
         <>
           <Now task={task} />
-          <Actions task={task} again={again} />
+          <Actions task={task} {...asking} />
           {task.result && !task.deleted_at && <Stems task={task} result={task.result} />}
           <div class="pair">
             <Course task={task} />
@@ -98,20 +102,19 @@ function Now({ task }: { task: api.Task }) {
   );
 }
 
-function Actions({ task, again }: { task: api.Task; again: () => void }) {
+interface ActionsProps {
+  task: api.Task;
+  again: () => void;
+  isRemoving: boolean;
+  setIsRemoving: (isRemoving: boolean) => void;
+}
+
+function Actions({ task, again, isRemoving, setIsRemoving }: ActionsProps) {
   const { t } = useSpeech();
   const dialog = useRef<HTMLDialogElement>(null);
-  const [isRemoving, setIsRemoving] = useState(false);
   const [problem, setProblem] = useState("");
   const isOver = FINAL.has(task.state);
   const isDeleted = task.deleted_at !== undefined;
-
-  // A task that is over has no events any more: ask until its deletion is seen.
-  useEffect(() => {
-    if (!isRemoving || isDeleted) return;
-    const timer = setInterval(again, RETRY_MS);
-    return () => clearInterval(timer);
-  }, [isRemoving, isDeleted]);
 
   useEffect(() => setProblem(""), [isOver, isDeleted]);
 
