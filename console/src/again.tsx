@@ -8,11 +8,11 @@ import { useSpeech } from "./texts";
 import { wordsOf } from "./words";
 
 /** An earlier task from which a new one is made. `upload` is absent where its song is a link, or is gone. */
-export interface Earlier { name: string; submission: Submission; link?: string; upload?: string; isGone: boolean }
+export interface Earlier { id: string; name: string; submission: Submission; link?: string; upload?: string; isGone: boolean }
 
 async function earlierOf(id: string): Promise<Earlier> {
   const task = await api.task(id);
-  const found = { name: songName(task), submission: submissionOf(task), isGone: false };
+  const found = { id, name: songName(task), submission: submissionOf(task), isGone: false };
   if (!task.audio?.startsWith("upload:")) return { ...found, link: task.audio };
   try {
     const { state } = await api.upload(task.audio.slice("upload:".length));
@@ -41,5 +41,17 @@ export function useEarlier(id: string | undefined): { earlier?: Earlier; problem
       return !api.isAway(error);
     });
   }, [id]);
-  return { earlier, problem };
+  // After a change of `id` the task of before is still there for a moment.
+  return { earlier: earlier?.id === id ? earlier : undefined, problem };
+}
+
+/** Stands in place of the form until the earlier task is known: a song must not be sent with other choices than its. */
+export function AwaitedChoices({ problem }: { problem: string }) {
+  const { t } = useSpeech();
+  return (
+    <div class="earlier">
+      {problem ? <p class="problem" role="alert">{problem}</p> : <p role="status">{t("againAwaited")}</p>}
+      <a href="#/">{t("againNot")}</a>
+    </div>
+  );
 }

@@ -88,7 +88,16 @@ export function onSignedOut(then: () => void): void {
   whenSignedOut = then;
 }
 
+let signIns = 0;
+
+/** Returns a function that tells of the session's end, unless somebody signs in before: that is another session. */
+function sessionNow(): () => void {
+  const begun = signIns;
+  return () => begun === signIns && whenSignedOut();
+}
+
 export async function send(method: string, path: string, init: RequestInit = {}): Promise<Response> {
+  const tellEnd = sessionNow();
   let answer: Response;
   try {
     answer = await fetch(path, { ...init, method, headers: { ...OURS, ...init.headers } });
@@ -97,7 +106,7 @@ export async function send(method: string, path: string, init: RequestInit = {})
     throw new ProblemError(0, "");
   }
   if (answer.ok) return answer;
-  if (answer.status === 401 && path !== "session") whenSignedOut();
+  if (answer.status === 401 && path !== "session") tellEnd();
   throw problemOf(answer.status, await textOf(answer), answer.headers.get("Retry-After"));
 }
 
@@ -117,13 +126,17 @@ export const session = () => get<Session>("session", "user");
 
 /** Throws unless `user` is still the one who is signed in: another tab may have changed that, and its cookie is ours. */
 export async function checkUser(user: string): Promise<void> {
+  const tellEnd = sessionNow();
   if ((await session()).user === user) return;
-  whenSignedOut();
+  tellEnd();
   throw new ProblemError(401, "");
 }
 
-export const signIn = (username: string, password: string) =>
-  ask<Session>("POST", "session", "user", { body: JSON.stringify({ username, password }) });
+export async function signIn(username: string, password: string): Promise<Session> {
+  const found = await ask<Session>("POST", "session", "user", { body: JSON.stringify({ username, password }) });
+  signIns++;
+  return found;
+}
 
 export async function signOut(): Promise<void> {
   await send("DELETE", "session");
@@ -182,8 +195,9 @@ export async function submitFile(
   const form = new FormData();
   for (const [name, value] of fieldsOf(submission)) form.append(name, value);
   form.append("audio", file);
+  const tellEnd = sessionNow();
   const { status, text, retryAfter } = await posted(form, key, progress, signal);
-  if (status === 401) whenSignedOut();
+  if (status === 401) tellEnd();
   if (status !== 200) throw problemOf(status, text, retryAfter);
   return said<Submitted>(text, "task_uuid").task_uuid;
 }

@@ -2,6 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { AdminPage, isAdminPlace } from "./admin/admin";
 import * as api from "./api";
+import { useKeptPlace } from "./kept_place";
 import { SignIn } from "./sign_in";
 import { Songs } from "./songs";
 import { Submit } from "./submit";
@@ -14,6 +15,7 @@ import { firstLanguage, LANGUAGES, LanguageContext, remember, useSpeech, type La
 const TASK = /^#\/tasks\/([0-9a-f-]{36})$/;
 const AGAIN = /^#\/again\/([0-9a-f-]{36})$/;
 const RETRY_MS = 3000;
+const NOBODY: api.Session = { user: null, is_admin: false };
 
 /** Returns the part of the address behind `#`: the place within the page. */
 function usePlace(): string {
@@ -52,29 +54,44 @@ function Console({ choose }: { choose: (language: Language) => void }) {
   const [problem, setProblem] = useState("");
   const [unsent, setUnsent] = useState<Unsent>();
   const timer = useRef(0);
+  const questions = useRef(0);
 
   const askIn = (ms: number) => {
     clearTimeout(timer.current);
     timer.current = setTimeout(ask, ms);
   };
-  const ask = () => {
+  /** Returns a function that says whether an answer has come too late: something newer is known or was asked. */
+  const begun = () => {
     clearTimeout(timer.current);
+    const question = ++questions.current;
+    return () => question !== questions.current;
+  };
+  const ask = () => {
+    const isOld = begun();
     return api.session().then(
       (found) => {
+        if (isOld()) return;
         setIsAway(false);
         setProblem("");
         setSession(found);
       },
       () => {
+        if (isOld()) return;
         setIsAway(true);
         askIn(RETRY_MS);
       },
     );
   };
+  /** Takes what the API has just said; what it is asked on the way is older. */
+  const become = (known: api.Session) => {
+    begun();
+    setIsAway(false);
+    setSession(known);
+  };
   useEffect(() => {
     api.onSignedOut(() => {
       setWasSignedOut(true);
-      setSession({ user: null, is_admin: false });
+      become(NOBODY);
     });
     void ask();
     // Another tab may have signed in or out meanwhile.
@@ -99,7 +116,7 @@ function Console({ choose }: { choose: (language: Language) => void }) {
     location.hash = "";
     setProblem("");
     setWasSignedOut(false);
-    setSession({ user: null, is_admin: false });
+    become(NOBODY);
   };
 
   return (
@@ -126,7 +143,7 @@ function Console({ choose }: { choose: (language: Language) => void }) {
         ) : session.user ? (
           <SignedIn key={session.user} user={session.user} session={session} stopped={stopped} />
         ) : (
-          <SignIn wasSignedOut={wasSignedOut} done={setSession} />
+          <SignIn wasSignedOut={wasSignedOut} done={become} />
         )}
       </main>
     </>
@@ -143,6 +160,7 @@ function SignedIn({ user, session, stopped }: SignedInProps) {
   const [demos, setDemos] = useState(0);
   const isAdmin = session.is_admin && isAdminPlace(place);
   const isFirst = task === undefined && !isAdmin;
+  useKeptPlace(isFirst, task, earlier !== undefined);
   // The first view stays while a task is looked at, so that songs on their way go on being sent.
   return (
     <>

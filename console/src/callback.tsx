@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import * as api from "./api";
 import { FINAL, duration, momentAfter } from "./format";
+import { keepLooking } from "./looking";
 import { useSpeech } from "./texts";
 import { wordsOf } from "./words";
 
@@ -13,28 +14,33 @@ const RARE_MS = 15_000;
 export function Callback({ task, host }: { task: api.Task; host: string }) {
   const { t } = useSpeech();
   const [tries, setTries] = useState<api.Delivery[]>();
-  const [looks, setLooks] = useState(0);
-  const [isMissed, setIsMissed] = useState(false);
+  const [redeliveries, setRedeliveries] = useState(0);
   const [said, setSaid] = useState("");
   const isBusy = useRef(false);
   const isOver = FINAL.has(task.state);
 
+  // A task that is over has no events, and its tries may become known after its end. They are asked for until the run has
+  // one and after a redelivery, for a minute each, while retries are due, and while the API is away.
   useEffect(() => {
-    const found = (deliveries: api.Delivery[]) => {
-      setTries(deliveries);
-      setIsMissed(false);
+    let looks = 0;
+    const waitAfter_ms = (found: api.Delivery[]) => {
+      const isExpected = redeliveries > 0 || !found.some((one) => one.run === task.run);
+      if (isExpected && looks < LOOKS) return LOOK_MS;
+      return found.at(-1)?.next_try_at === undefined ? undefined : RARE_MS;
     };
-    api.deliveries(task.task_uuid).then(found, (error) => setIsMissed(api.isAway(error)));
-  }, [task.task_uuid, task.updated_at, looks]);
-  // A task that is over has no events: its tries are asked for after a redelivery, while retries are due, and while
-  // the API is away.
-  const isWaiting = tries?.at(-1)?.next_try_at !== undefined;
-  const wait_ms = looks % LOOKS ? LOOK_MS : isWaiting || isMissed ? RARE_MS : 0;
-  useEffect(() => {
-    if (!isOver || !wait_ms) return;
-    const timer = setTimeout(() => setLooks((count) => count + (count % LOOKS ? 1 : LOOKS)), wait_ms);
-    return () => clearTimeout(timer);
-  }, [isOver, looks, wait_ms]);
+    const look = async (isLeft: () => boolean) => {
+      looks++;
+      try {
+        const found = await api.deliveries(task.task_uuid);
+        if (isLeft()) return undefined;
+        setTries(found);
+        return isOver ? waitAfter_ms(found) : undefined;
+      } catch (error) {
+        return isOver && api.isAway(error) ? RARE_MS : undefined;
+      }
+    };
+    return keepLooking(look, RARE_MS);
+  }, [task.task_uuid, task.updated_at, redeliveries]);
 
   const sendAgain = async () => {
     // A second click would have it sent twice.
@@ -47,7 +53,7 @@ export function Callback({ task, host }: { task: api.Task; host: string }) {
       setSaid(wordsOf(error, t, "noAnswerUnclear"));
     }
     isBusy.current = false;
-    setLooks((count) => count - (count % LOOKS) + LOOKS + 1);
+    setRedeliveries((count) => count + 1);
   };
 
   return (

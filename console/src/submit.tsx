@@ -1,6 +1,6 @@
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
-import { useEarlier, type Earlier } from "./again";
+import { AwaitedChoices, useEarlier, type Earlier } from "./again";
 import * as api from "./api";
 import { ChoiceFields } from "./choice_fields";
 import { afterRefusal, ALL_READ, firstUnread, type Submission } from "./choices";
@@ -27,14 +27,18 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
   const [unread, setUnread] = useState(ALL_READ);
   const { sending, said, submit, again, dismiss } = useSending(user, submitted, stopped);
   const { earlier, problem } = useEarlier(id);
+  const isAwaited = id !== undefined && !earlier;
   const heading = useRef<HTMLHeadingElement>(null);
 
   useEffect(() => {
+    if (id) heading.current?.focus();
+  }, [id]);
+  // An effect of the layout: until any other runs, the form would have the ordinary choices.
+  useLayoutEffect(() => {
     if (!earlier) return;
     setChosen(earlier.submission);
     setAddress(earlier.link ?? "");
     setUnread(ALL_READ);
-    heading.current?.focus();
     // What the form had before, for the next song: nothing of the earlier one may be in it unseen.
     return () => {
       setChosen(chosen);
@@ -73,7 +77,8 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
     setAddress(dropped);
     document.getElementById("link")?.focus();
   };
-  const { isOver, events } = useDropping(submitFiles, earlier?.upload ? undefined : takeAddress);
+  const takesSongs = !isAwaited && !earlier?.upload;
+  const { isOver, events } = useDropping(isAwaited ? undefined : submitFiles, takesSongs ? takeAddress : undefined);
   useEffect(() => {
     if (!demo || !demos) return;
     const name = demo.label || demo.url;
@@ -84,20 +89,27 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
 
   return (
     <section class={isOver ? "card submit over" : "card submit"} aria-labelledby="new-song" {...events}>
-      <h1 id="new-song" ref={heading} tabIndex={-1}>{earlier ? t("againOf", { name: earlier.name }) : t("newSong")}</h1>
-      {problem && <p class="problem" role="alert">{problem}</p>}
+      <h1 id="new-song" ref={heading} tabIndex={-1}>
+        {earlier ? t("againOf", { name: earlier.name }) : t(id ? "again" : "newSong")}
+      </h1>
+      {isAwaited && <AwaitedChoices problem={problem} />}
       {earlier && <EarlierSong earlier={earlier} submit={(audio) => submitAddress(earlier.name, audio)} />}
-      {!earlier?.upload && <Chooser choose={submitFiles} />}
-      {!earlier?.upload && (
-        <Link
-          address={address}
-          change={setAddress}
-          submit={(given) => {
-            if (submitAddress(given, given)) setAddress("");
-          }}
-        />
+      {takesSongs && (
+        <>
+          <Chooser choose={submitFiles} />
+          <Link
+            address={address}
+            change={setAddress}
+            submit={(given) => {
+              if (submitAddress(given, given)) setAddress("");
+            }}
+          />
+        </>
       )}
-      <ChoiceFields chosen={chosen} change={setChosen} unread={unread} changeUnread={setUnread} />
+      {/* It stays, so that it is as open as its user has left it. */}
+      <div hidden={isAwaited}>
+        <ChoiceFields chosen={chosen} change={setChosen} unread={unread} changeUnread={setUnread} />
+      </div>
       <ul class="sending">
         {sending.map((one) => <SendingRow key={one.key} one={one} again={again} dismiss={dismiss} />)}
       </ul>

@@ -4,6 +4,7 @@ import * as api from "./api";
 import { Callback } from "./callback";
 import { Course } from "./course";
 import { Used } from "./details";
+import { keepFollowing } from "./following";
 import { Icon } from "./icons";
 import { bytes, clock, duration, FINAL, moment, percent, songName } from "./format";
 import { PlayerView } from "./player_view";
@@ -12,50 +13,43 @@ import { wordsOf } from "./words";
 
 const RETRY_MS = 2000;
 
-/** Returns the task, kept up to date, and what went wrong. `again` asks anew. */
+/**
+ * Returns the task, kept up to date while the page is seen, and what went wrong. `again` asks anew. A task that is over
+ * changes no more, except that `isRemoving` says that its deletion is to come.
+ */
 function useTask(id: string) {
   const { t } = useSpeech();
   const [task, setTask] = useState<api.Task>();
   const [problem, setProblem] = useState("");
   const [round, setRound] = useState(0);
+  const [isRemoving, setIsRemoving] = useState(false);
   useEffect(() => {
-    const stop = new AbortController();
-    let timer = 0;
-    let isFinal = false;
-    const look = async () => {
+    const look = async (signal: AbortSignal) => {
+      let isOver = false;
+      const found = (seen: api.Task) => {
+        isOver = isRemoving ? seen.deleted_at !== undefined : FINAL.has(seen.state);
+        setProblem("");
+        setTask(seen);
+      };
       try {
-        await api.follow(
-          id,
-          (seen) => {
-            isFinal = FINAL.has(seen.state);
-            setProblem("");
-            setTask(seen);
-          },
-          stop.signal,
-        );
+        await api.follow(id, found, signal);
       } catch (error) {
-        if (stop.signal.aborted) return;
-        const isGone = error instanceof api.ProblemError && [401, 404].includes(error.status);
-        setProblem(isGone ? t("noSuchPage") : wordsOf(error, t));
-        if (isGone) return;
+        if (signal.aborted) return false;
+        isOver = error instanceof api.ProblemError && [401, 404].includes(error.status);
+        setProblem(isOver ? t("noSuchPage") : wordsOf(error, t));
       }
-      if (!isFinal && !stop.signal.aborted) timer = setTimeout(look, RETRY_MS);
+      return !isOver;
     };
-    void look();
-    return () => {
-      stop.abort();
-      clearTimeout(timer);
-    };
-  }, [id, round]);
-  return { task, problem, again: () => setRound((count) => count + 1) };
+    return keepFollowing(look, RETRY_MS);
+  }, [id, round, isRemoving]);
+  return { task, problem, again: () => setRound((count) => count + 1), isRemoving, setIsRemoving };
 }
 
 export function TaskPage({ id }: { id: string }) {
   const { t } = useSpeech();
-  const { task, problem, again } = useTask(id);
+  const { task, problem, ...asking } = useTask(id);
   const heading = useRef<HTMLHeadingElement>(null);
-  const isThere = task !== undefined;
-  useEffect(() => heading.current?.focus(), [isThere]);
+  useEffect(() => heading.current?.focus(), []);
   return (
     <article>
       <p class="back"><a href="#/">← {t("back")}</a></p>
@@ -65,7 +59,7 @@ export function TaskPage({ id }: { id: string }) {
       {task && (
         <>
           <Now task={task} />
-          <Actions task={task} again={again} />
+          <Actions task={task} {...asking} />
           {task.result && !task.deleted_at && <Stems task={task} result={task.result} />}
           <div class="pair">
             <Course task={task} />
@@ -108,20 +102,19 @@ function Now({ task }: { task: api.Task }) {
   );
 }
 
-function Actions({ task, again }: { task: api.Task; again: () => void }) {
+interface ActionsProps {
+  task: api.Task;
+  again: () => void;
+  isRemoving: boolean;
+  setIsRemoving: (isRemoving: boolean) => void;
+}
+
+function Actions({ task, again, isRemoving, setIsRemoving }: ActionsProps) {
   const { t } = useSpeech();
   const dialog = useRef<HTMLDialogElement>(null);
-  const [isRemoving, setIsRemoving] = useState(false);
   const [problem, setProblem] = useState("");
   const isOver = FINAL.has(task.state);
   const isDeleted = task.deleted_at !== undefined;
-
-  // A task that is over has no events any more: ask until its deletion is seen.
-  useEffect(() => {
-    if (!isRemoving || isDeleted) return;
-    const timer = setInterval(again, RETRY_MS);
-    return () => clearInterval(timer);
-  }, [isRemoving, isDeleted]);
 
   useEffect(() => setProblem(""), [isOver, isDeleted]);
 

@@ -312,7 +312,7 @@ def test_the_page_works_behind_a_path_prefix_and_in_chinese(chrome, s3_store, tm
         tab.click(".actions > button")
         wait_for(lambda: api.publisher.cancels, PATIENCE_S, "cancel")
         tab.click("[href^='#/again']")
-        again = "document.querySelector('#link').value"
+        again = "document.querySelector('#link')?.value"
         wait_for(lambda: tab.run(again) == demo["demo_song_url"], PATIENCE_S, "the link")
         tab.run("localStorage.clear()")
         assert (complaints(tab), tab.challenges) == ([], [])

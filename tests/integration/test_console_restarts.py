@@ -54,6 +54,7 @@ def test_open_pages_go_on_by_themselves_after_restarts(trio, broker, tmp_path: P
         other = chrome.open(f"{api.url}/")
         seen(other, "song.wav")
 
+        page.show()
         api.kill()
         broker.kill()
         seen(page, "The API does not answer.")
@@ -65,6 +66,7 @@ def test_open_pages_go_on_by_themselves_after_restarts(trio, broker, tmp_path: P
 
         seen(page, "Save vocals")
         assert "The API does not answer." not in page.text
+        other.show()
         wait_for(lambda: states(other) == ["done", "done"], PATIENCE_S, "both songs")
         assert "The API does not answer." not in other.text
         assert complaints(page) == []

@@ -12,6 +12,8 @@ from tests.support.browser import Browser, Tab, browser
 from tests.support.console import (
     PATIENCE_S,
     complaints,
+    drawn,
+    drop,
     fill,
     findings,
     need_console,
@@ -85,27 +87,6 @@ def asks_before_leaving(tab: Tab, expected: bool) -> None:
     """The page knows it soon after it has drawn what is on its way."""
     script = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
     wait_for(lambda: tab.run(script) is not expected, PATIENCE_S, f"question: {expected}")
-
-
-def drop(tab: Tab, selector: str, files: tuple[Path, ...] = (), **items: str) -> None:
-    """Drags files, or texts by the names of their types, over what `selector` finds, and lets them go."""
-    place = f"document.querySelector({selector!r}).getBoundingClientRect()"
-    x, y = tab.run(f"(({{ x, y, width, height }}) => [x + width / 2, y + height / 2])({place})")
-    types = {"link": "text/uri-list", "text": "text/plain"}
-    data = {
-        "items": [{"mimeType": types[kind], "data": text} for kind, text in items.items()],
-        "files": [str(file) for file in files],
-        "dragOperationsMask": 1,
-    }
-    for kind in ("dragEnter", "dragOver", "drop"):
-        tab.browser.call("Input.dispatchDragEvent", tab.session, type=kind, x=x, y=y, data=data)
-
-
-def drawn(tab: Tab) -> None:
-    """Waits until the page has drawn what has changed, and has run the effects of that."""
-    frame = "new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)))"
-    for _ in range(2):
-        tab.run(frame)
 
 
 def address(tab: Tab) -> str:

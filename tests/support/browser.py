@@ -195,6 +195,10 @@ class Tab:
         )
         file.write_bytes(base64.b64decode(answer["data"]))
 
+    def show(self) -> None:
+        """Brings the tab to the front, as a click on it does. The others are hidden then."""
+        self.browser.call("Page.bringToFront", self.session)
+
     def pass_over_policies(self) -> None:
         """The page's content security policy no longer keeps a test's script from making requests."""
         self.browser.call("Page.setBypassCSP", self.session, enabled=True)

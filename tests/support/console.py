@@ -24,6 +24,16 @@ from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
 
 PATIENCE_S = 60
+# The page gets the next answer of such an address once `letGo` is called.
+_HOLD_NEXT_ANSWER = """(ending) => {
+    const real = fetch;
+    delete window.letGo;
+    fetch = async (path, init) => {
+        const answer = await real(path, init);
+        if (path.endsWith(ending) && !window.letGo) await new Promise((go) => (window.letGo = go));
+        return answer;
+    };
+}"""
 
 
 class HasUrl(Protocol):
@@ -147,6 +157,41 @@ def finished(
     done = {"state": State.SUCCEEDED, "at": task.submitted_at + 30, "progress": 1.0, "result": result}
     times[State.SUCCEEDED] = task.submitted_at + 30
     return of_task(task).model_copy(update=done | {"times": times})
+
+
+def hold_next_answer(tab: Tab, ending: str) -> None:
+    """Keeps the next answer of an address with this ending from the page. The api has answered by then."""
+    tab.run(f"({_HOLD_NEXT_ANSWER})({json.dumps(ending)})")
+
+
+def is_held(tab: Tab) -> None:
+    wait_for(lambda: tab.run("!!window.letGo"), PATIENCE_S, "the answer")
+
+
+def let_go(tab: Tab) -> None:
+    """Hands the page the answer that was held."""
+    tab.run("letGo()")
+
+
+def drawn(tab: Tab) -> None:
+    """Waits until the page has drawn what has changed, and has run the effects of that."""
+    frame = "new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)))"
+    for _ in range(2):
+        tab.run(frame)
+
+
+def drop(tab: Tab, selector: str, files: tuple[Path, ...] = (), **items: str) -> None:
+    """Drags files, or texts by the names of their types, over what `selector` finds, and lets them go."""
+    place = f"document.querySelector({selector!r}).getBoundingClientRect()"
+    x, y = tab.run(f"(({{ x, y, width, height }}) => [x + width / 2, y + height / 2])({place})")
+    types = {"link": "text/uri-list", "text": "text/plain"}
+    data = {
+        "items": [{"mimeType": types[kind], "data": text} for kind, text in items.items()],
+        "files": [str(file) for file in files],
+        "dragOperationsMask": 1,
+    }
+    for kind in ("dragEnter", "dragOver", "drop"):
+        tab.browser.call("Input.dispatchDragEvent", tab.session, type=kind, x=x, y=y, data=data)
 
 
 def complaints(tab: Tab) -> list[str]:

@@ -17,6 +17,7 @@ export const en = {
   orLink: "or paste a link",
   link: "Address of a song",
   againOf: "Again: {name}",
+  againAwaited: "Loading the choices of the earlier song. Add files once they are here.",
   againUpload: "The song is still in the store. Change the choices, and separate it again.",
   againGone: "The song's file is no longer in the store. Choose it once more; the choices below are those of then.",
   againLink: "The link is shown without its query and password: complete it if it had one.",

@@ -19,6 +19,7 @@ export const zh: Words = {
   orLink: "或粘贴链接",
   link: "歌曲地址",
   againOf: "再来一次：{name}",
+  againAwaited: "正在加载之前歌曲的选项，加载完成后再添加文件。",
   againUpload: "歌曲仍在存储中。修改选项，然后再次分离。",
   againGone: "歌曲文件已不在存储中，请重新选择文件。下方是当时的选项。",
   againLink: "链接不含查询参数和密码，如有需要请补全。",

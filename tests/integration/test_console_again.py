@@ -1,0 +1,106 @@
+"""A song that is separated again with other choices, on a form that begins from an earlier task."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from common.tasks.messages import Choices, State, Status
+from tests.support.api.api_server import ApiServer, api_server
+from tests.support.browser import Browser, Tab, browser
+from tests.support.console import (
+    PATIENCE_S,
+    complaints,
+    drawn,
+    drop,
+    findings,
+    hold_next_answer,
+    is_held,
+    let_go,
+    need_console,
+    seen,
+    settings,
+    signed_in,
+    song,
+)
+from tests.support.servers import S3Store
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.network
+
+_FILES = "input[type=file]"
+_HAS_FOCUS = "document.activeElement === document.querySelector('.language')"
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    need_console()
+    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,1600", "--lang=en") as started:
+        yield started
+
+
+@pytest.fixture
+def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(**settings(s3_store, tmp_path)) as server:
+        yield server
+
+
+@pytest.fixture
+def earlier(api: ApiServer) -> Status:
+    link = "https://example.com/first.mp3"
+    known = {"audio": link, "label": "first", "choices": Choices(start_s=60.0)}
+    task = Status(task_uuid=uuid4(), user="admin", submitted_at=1.0, at=2.0, state=State.FAILED, **known)
+    api.view.tell(task)
+    return task
+
+
+def form(tab: Tab) -> list[str]:
+    """The parts of the form by which a song can be sent, or its choices made."""
+    parts = [_FILES, "#link", ".choices"]
+    seen_script = "document.querySelector({!r})?.checkVisibility()"
+    return [part for part in parts if tab.run(seen_script.format(f".submit {part}"))]
+
+
+def test_nothing_is_sent_before_the_choices_of_the_earlier_song_are_there(chrome, api, earlier, tmp_path):
+    tab = signed_in(chrome, api)
+    hold_next_answer(tab, str(earlier.task_uuid))
+    tab.run(f"location.hash = '#/again/{earlier.task_uuid}'")
+    is_held(tab)
+    seen(tab, "Loading the choices of the earlier song.")
+    assert (form(tab), findings(tab)) == ([], [])
+    drop(tab, ".submit", (song(tmp_path),))
+    tab.run("document.querySelector('.language').focus()")
+    let_go(tab)
+    seen(tab, "Again: first")
+    drawn(tab)
+    assert tab.run(_HAS_FOCUS), "the late answer has moved the focus"
+    tab.choose_files(_FILES, song(tmp_path, seed=1))
+    wait_for(lambda: api.publisher.tasks, PATIENCE_S, "task")
+    sent = [(task.file_name, task.choices.start_s) for task in api.publisher.tasks]
+    assert sent == [("song 1.wav", 60.0)]
+    assert complaints(tab) == []
+
+
+def test_an_earlier_song_that_is_unknown_is_told_with_a_way_to_the_ordinary_form(chrome, api):
+    tab = signed_in(chrome, api)
+    tab.run(f"location.hash = '#/again/{uuid4()}'")
+    wait_for(lambda: tab.run("!!document.querySelector('.submit [role=alert]')"), PATIENCE_S, "the problem")
+    assert (form(tab), findings(tab)) == ([], [])
+    tab.click(".earlier a")
+    wait_for(lambda: len(form(tab)) == 3, PATIENCE_S, "the ordinary form")
+    assert complaints(tab) == []
+
+
+def test_a_song_that_arrives_late_on_its_page_leaves_the_focus_where_it_is(chrome, api, earlier):
+    tab = signed_in(chrome, api)
+    hold_next_answer(tab, f"{earlier.task_uuid}/events")
+    tab.run(f"location.hash = '#/tasks/{earlier.task_uuid}'")
+    is_held(tab)
+    wait_for(lambda: tab.run("document.activeElement.tagName") == "H1", PATIENCE_S, "focus on the heading")
+    tab.run("document.querySelector('.language').focus()")
+    let_go(tab)
+    seen(tab, "first")
+    seen(tab, "Course")
+    drawn(tab)
+    assert tab.run(_HAS_FOCUS), "the late answer has moved the focus"

@@ -1,0 +1,113 @@
+"""What a song's page in the console shows of a song that is over: its callback's tries, and its removal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from common.tasks.messages import DeliveryAttempt, State, Status
+from tests.support.api.api_server import ApiServer, api_server
+from tests.support.browser import Browser, Tab, browser
+from tests.support.console import (
+    PATIENCE_S,
+    complaints,
+    drawn,
+    hold_next_answer,
+    in_state,
+    is_held,
+    let_go,
+    need_console,
+    seen,
+    settings,
+    signed_in,
+)
+from tests.support.servers import S3Store
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.network
+
+_HOOK = "https://example.com/hook"
+# The page's own waits are 50 times as short, and shorter than the api takes to answer.
+_ANSWER_LATE = """{
+    const [later, every, ask] = [setTimeout, setInterval, fetch];
+    setTimeout = (what, wait_ms) => later(what, wait_ms / 50);
+    setInterval = (what, wait_ms) => every(what, wait_ms / 50);
+    fetch = async (path, init) => {
+        const answer = await ask(path, init);
+        if (path.endsWith("/events")) await new Promise((go) => later(go, 200));
+        return answer;
+    };
+}"""
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    need_console()
+    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,900", "--lang=en") as started:
+        yield started
+
+
+@pytest.fixture
+def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(**settings(s3_store, tmp_path)) as server:
+        yield server
+
+
+def song(state: State) -> Status:
+    return Status(task_uuid=uuid4(), user="admin", submitted_at=1.0, at=2.0, state=state, hook_url=_HOOK)
+
+
+def tried(task: Status, status: int) -> DeliveryAttempt:
+    fields = {"try_number": 1, "started_at": 3.0, "took_s": 0.1, "status": status}
+    return DeliveryAttempt(task_uuid=task.task_uuid, run=1, hook_url=_HOOK, **fields)
+
+
+def show(tab: Tab, task: Status) -> None:
+    tab.run(f"location.hash = '#/tasks/{task.task_uuid}'")
+
+
+def shows_try(tab: Tab, status: str) -> None:
+    script = "document.querySelector('#callback ~ .scroll td:nth-of-type(3)')?.textContent"
+    wait_for(lambda: tab.run(script) == status, PATIENCE_S, f"a try with the answer {status}")
+
+
+def test_a_try_that_becomes_known_after_the_songs_end_is_shown(chrome, api):
+    task = song(State.FAILED)
+    api.view.tell(task)
+    tab = signed_in(chrome, api)
+    show(tab, task)
+    seen(tab, "No try yet.")
+    api.view.tell(tried(task, 410))
+    shows_try(tab, "410")
+    assert complaints(tab) == []
+
+
+def test_an_older_answer_hides_no_try(chrome, api):
+    task = song(State.DELIVERING)
+    api.view.tell(task)
+    tab = signed_in(chrome, api)
+    hold_next_answer(tab, "/deliveries")
+    show(tab, task)
+    is_held(tab)
+    api.view.tell(tried(task, 200), task.model_copy(update={"state": State.FAILED, "at": 4.0}))
+    shows_try(tab, "200")
+    let_go(tab)
+    drawn(tab)
+    assert "No try yet." not in tab.text
+    assert complaints(tab) == []
+
+
+def test_a_removal_is_seen_at_its_end_however_slowly_the_api_answers(chrome, api):
+    task = song(State.FAILED)
+    api.view.tell(task)
+    tab = signed_in(chrome, api)
+    show(tab, task)
+    wait_for(lambda: tab.run("!!document.querySelector('dialog .danger')"), PATIENCE_S, "the song")
+    tab.run(_ANSWER_LATE)
+    tab.click("dialog .danger")
+    wait_for(lambda: api.publisher.deletions, PATIENCE_S, "deletion")
+    seen(tab, "The stems are being removed.")
+    api.view.tell(task.model_copy(update={"deleted_at": 5.0, "at": 5.0}))
+    in_state(tab, ".now .state", "deleted")
+    assert complaints(tab) == []

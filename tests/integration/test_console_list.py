@@ -1,0 +1,115 @@
+"""The console's list of songs when it is seen again after another page, and while it is filtered."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from common.tasks.messages import State, Status
+from tests.support.api.api_server import ApiServer, api_server
+from tests.support.browser import Browser, Tab, browser
+from tests.support.console import PATIENCE_S, complaints, drawn, need_console, seen, settings, signed_in
+from tests.support.servers import S3Store
+from tests.support.waiting import wait_for
+
+pytestmark = pytest.mark.network
+
+_COUNT = 300
+_AGAIN = "article [href^='#/again']"
+_ROW_IN_SIGHT = """[...document.querySelectorAll(".songs a")].find((link) => {
+    const { top, bottom } = link.getBoundingClientRect();
+    return top > 100 && bottom < innerHeight;
+})"""
+_IS_ROW_IN_SIGHT = f"!!{_ROW_IN_SIGHT}"
+# Follows the link, and tells where it leads.
+_FOLLOW_A_ROW = f"(row => {{ row.click(); return row.hash; }})({_ROW_IN_SIGHT})"
+
+# The pause after typing ends when `endPause` is called.
+_HOLD_PAUSE = """{
+    const real = setTimeout;
+    setTimeout = (what, wait_ms) => wait_ms === 250 ? (window.endPause = what, 0) : real(what, wait_ms);
+}"""
+_CHOOSE_AS_THE_PAUSE_ENDS = """{
+    const states = document.querySelector(".filters select");
+    states.value = "failed";
+    states.dispatchEvent(new Event("change", { bubbles: true }));
+    endPause();
+}"""
+
+
+@pytest.fixture(scope="module")
+def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    need_console()
+    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,900", "--lang=en") as started:
+        yield started
+
+
+@pytest.fixture
+def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
+    with api_server(**settings(s3_store, tmp_path)) as server:
+        yield server
+
+
+def tell_songs(api: ApiServer) -> None:
+    for number in range(_COUNT):
+        state = State.FAILED if number % 2 else State.CANCELLED
+        fields = {"submitted_at": number + 1.0, "at": number + 2.0, "label": f"song {number}"}
+        api.view.tell(Status(task_uuid=UUID(int=number), user="admin", state=state, **fields))
+
+
+def scroll(tab: Tab, top_px: int) -> None:
+    """Scrolls to a place that may be loaded only as its user comes near."""
+    script = f"scrollTo(0, {top_px}), scrollY === {top_px} && {_IS_ROW_IN_SIGHT}"
+    wait_for(lambda: tab.run(script), PATIENCE_S, f"rows at {top_px} px")
+    drawn(tab)
+
+
+def is_at(tab: Tab, top_px: int, focus: str) -> None:
+    where = "[scrollY, document.activeElement.hash]"
+    wait_for(
+        lambda: tab.run(where) == [top_px, focus], PATIENCE_S, f"place {top_px} with the focus on {focus}"
+    )
+
+
+@pytest.mark.parametrize("back", ["history.back()", "document.querySelector('.back a').click()"])
+def test_the_list_is_where_it_was_left_when_a_songs_page_is_left(chrome, api, back):
+    tell_songs(api)
+    tab = signed_in(chrome, api)
+    seen(tab, "song 299")
+    for top_px in (3000, 9000):
+        scroll(tab, top_px)
+        row = tab.run(_FOLLOW_A_ROW)
+        wait_for(lambda: tab.run("document.activeElement.tagName") == "H1", PATIENCE_S, "the song's page")
+        assert tab.run("scrollY") < top_px
+        tab.run(back)
+        is_at(tab, top_px, row)
+    assert complaints(tab) == []
+
+
+def test_the_form_of_an_earlier_song_is_in_sight_above_a_long_list(chrome, api):
+    tell_songs(api)
+    tab = signed_in(chrome, api)
+    seen(tab, "song 299")
+    scroll(tab, 3000)
+    tab.run(_FOLLOW_A_ROW)
+    wait_for(lambda: tab.run("document.activeElement.tagName") == "H1", PATIENCE_S, "the song's page")
+    wait_for(lambda: tab.run(f"!!document.querySelector({_AGAIN!r})"), PATIENCE_S, "the link to the form")
+    tab.click(_AGAIN)
+    seen(tab, "Again: song")
+    assert tab.run("document.activeElement.id") == "new-song"
+    assert tab.run("document.activeElement.getBoundingClientRect().top") >= 0
+
+
+def test_a_state_that_is_chosen_just_after_typing_is_kept(chrome, api):
+    tell_songs(api)
+    tab = signed_in(chrome, api)
+    seen(tab, "song 299")
+    tab.run(_HOLD_PAUSE)
+    tab.type(".filters [type=search]", "song 10")
+    wait_for(lambda: tab.run("!!window.endPause"), PATIENCE_S, "the pause after typing")
+    tab.run(_CHOOSE_AS_THE_PAUSE_ENDS)
+    wait_for(lambda: "song 299" not in tab.text, PATIENCE_S, "the songs that were searched for")
+    links = "[...document.querySelectorAll('.songs a')].map(link => link.textContent)"
+    assert tab.run(links) == [f"song {number}" for number in (109, 107, 105, 103, 101)]
+    assert tab.run("document.querySelector('.filters select').value") == "failed"
