@@ -171,8 +171,8 @@ class _Song:
         else:
             declared = declared_length.declared_s(container, stream, part.view)
             self._missing_bytes += missing_bytes(container.format.name, part.view)
-        longest = max(declared or 0, declared_length.span_s(stream) or 0)
-        if self._window.length_s(self._declared_s + longest) > self._limits.max_duration_s:
+        longest = max(declared or 0, declared_length.span_s(container, stream) or 0)
+        if self._window.length_s(self._declared_s + longest) > self._limits.max_duration_s + _TOLERANCE_S:
             raise self._files.too_long()
         rates = SAMPLE_RATE + (stream.codec_context.sample_rate if self._with_own else 0)
         _require_space(self._directory, min(longest, self._window.length_s(self._found_s + longest)), rates)

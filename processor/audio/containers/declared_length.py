@@ -44,8 +44,13 @@ def wav_s(wav: wav_header.WavFile, found_s: Fraction) -> Fraction | None:
     return found_s * Fraction(wav.declared, wav.present) if wav.present else None
 
 
-def span_s(stream: AudioStream) -> Fraction | None:
-    """Return the seconds that the stream lasts by its DURATION tag, gaps included; no song is longer."""
+def span_s(container: InputContainer, stream: AudioStream) -> Fraction | None:
+    """Return the seconds that a Matroska stream lasts by its DURATION tag, gaps included; no song is longer.
+
+    Elsewhere the tag may be that of a longer file: FFmpeg copies it from Matroska to Ogg with a cut.
+    """
+    if not container.format.name.startswith("matroska"):
+        return None
     try:
         hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
         end_s = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)
