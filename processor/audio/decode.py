@@ -153,10 +153,14 @@ class _Song:
         if is_mp4 or (container.format.name == "mp3" and declared):
             rest = declared - at_s if declared else None
             blocks = stereo.without_padding(blocks, lambda found_s: rest or found_s - packets.padding_s)
+        found_before_s = self._found_s
         self._found_s += at_s
         self._write(blocks)
         if part.wav is not None and not part.wav.header:
             declared = declared_length.wav_s(part.wav, self._found_s)
+        if container.format.name == "flac" and declared and packets.are_gapless:
+            found_s = self._found_s - found_before_s
+            declared = declared_length.flac_s(declared, found_s, packets.last_bytes)
         self._declared_s += declared or 0
         self._good += packets.good
         self._bad += packets.bad

@@ -9,7 +9,7 @@ from fractions import Fraction
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from processor.audio.containers import mp4_boxes, mpeg_frames, wav_header
+from processor.audio.containers import flac_frame, mp4_boxes, mpeg_frames, wav_header
 from processor.audio.containers.byte_view import ByteView
 
 # Formats whose length FFmpeg takes from a count of samples in the file's header.
@@ -42,6 +42,15 @@ def wav_s(wav: wav_header.WavFile, found_s: Fraction) -> Fraction | None:
         return Fraction(wav.declared // wav.frame_bytes, wav.rate)
     # Compressed blocks have no fixed length, so scale the length found.
     return found_s * Fraction(wav.declared, wav.present) if wav.present else None
+
+
+def flac_s(declared: Fraction, found_s: Fraction, last_frame: bytes) -> Fraction:
+    """Return the length in seconds of a FLAC file of whose frames none is missing between two others.
+
+    A program that copies a part of a file without encoding leaves the sample count as it is. Such a part ends
+    with a whole frame, and a file that was cut off hardly ever does.
+    """
+    return found_s if found_s < declared and flac_frame.is_whole(last_frame) else declared
 
 
 def span_s(container: InputContainer, stream: AudioStream) -> Fraction | None:
