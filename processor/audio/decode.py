@@ -146,7 +146,7 @@ class _Song:
         packets = audio_stream.Packets(container, stream)
         at_s, frames = Fraction(0), packets.frames()
         start_s = Fraction(self._window.start_s) - self._found_s
-        if may_seek and seeking.is_worth_it(container, declared, start_s):
+        if may_seek and seeking.is_worth_it(container, stream, declared, start_s):
             at_s, frames = seeking.frames_before(container, stream, packets, start_s)
         blocks = stereo.stereo(frames, self._limits.max_channels)
         is_mp4 = container.format.name.startswith("mov")

@@ -91,6 +91,13 @@ def test_a_window_has_the_samples_of_the_whole_song(tmp_path, decoded_frames, fo
     assert sum(decoded_frames) <= end - (start if seeks else 0) + 4 * RATE
 
 
+@pytest.mark.parametrize("rate", [8000, 24000, 48000])
+def test_a_window_of_opus_in_mp4_has_the_samples_of_the_whole_song(tmp_path, rate):
+    path = file(tmp_path / "song", encoded("libopus", "mp4", songs.music(SECONDS, rate), rate))
+    whole, samples = cut(path, Window()), cut(path, Window(13.1, 1))
+    assert audio.sdr_db(whole[round(13.1 * 48000) :][:48000], samples) > 60
+
+
 def test_a_window_reaches_over_joined_songs(tmp_path):
     other = songs.music(12, seed=5)
     path = file(
