@@ -203,13 +203,17 @@ class _Song:
         if not self._found_s or (not frames and self._window.is_whole):
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
         if not frames:
-            message = f"Nothing of the song is left: it lasts {float(self._found_s):.2f} s, and start_s is "
-            raise PermanentError(ErrorCode.WINDOW_EMPTY, f"{message}{self._window.start_s:g}")
+            raise PermanentError(ErrorCode.WINDOW_EMPTY, f"Nothing of the song is left: {self._why_empty()}")
         # Random bytes look like MP3 frames now and then. Junk after a declared length is harmless.
         if self._bad > self._good and not self._declared_s:
             raise not_audio("most of it cannot be decoded")
         if 2 * self._strange_samples > self._samples:
             raise not_audio("most of its samples are NaN or infinite")
+
+    def _why_empty(self) -> str:
+        if self.is_over:
+            return f"duration_s is {self._window.duration_s:g}, which is shorter than one sample"
+        return f"it lasts {float(self._found_s):.2f} s, and start_s is {self._window.start_s:g}"
 
     def _check_end(self) -> None:
         """Check that the song was decoded to its end. Raises PermanentError (truncated_audio)."""

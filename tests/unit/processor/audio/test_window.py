@@ -116,7 +116,7 @@ def test_a_window_beyond_the_songs_end_is_empty(tmp_path, format, start_s):
 
 
 def test_a_window_without_a_sample_is_empty(tmp_path):
-    with pytest.raises(PermanentError) as caught:
+    with pytest.raises(PermanentError, match="duration_s is 1e-09, which is shorter than one sam") as caught:
         cut(file(tmp_path / "song", FORMATS["wav"]), Window(1, 1e-9))
     assert caught.value.code == ErrorCode.WINDOW_EMPTY
 
