@@ -85,7 +85,10 @@ class Packets:
     def __init__(self, container: InputContainer, stream: AudioStream):
         self._container, self._stream = container, stream
         self.good = self.bad = 0
+        self._ended: av.Packet[AudioStream] | None = None
         self._last: tuple[av.Packet[AudioStream], list[AudioFrame]] | None = None
+        self._first_s: Fraction | None = None
+        self._found_s = Fraction(0)
 
     @property
     def padding_s(self) -> Fraction:
@@ -95,12 +98,26 @@ class Packets:
         packet, frames = self._last
         if not packet.duration or packet.time_base is None:
             return Fraction(0)
-        length_s = sum(Fraction(frame.samples, frame.sample_rate) for frame in frames)
-        return max(Fraction(0), length_s - packet.duration * packet.time_base)
+        return max(Fraction(0), _length_s(frames) - packet.duration * packet.time_base)
+
+    @property
+    def last_bytes(self) -> bytes:
+        """The content of the last packet, good or bad."""
+        return bytes(self._ended) if self._ended is not None else b""
+
+    @property
+    def are_gapless(self) -> bool:
+        """True where the container's times say that no sound is missing between the packets."""
+        if self._last is None or self._first_s is None:
+            return False
+        packet, frames = self._last
+        at_s = _begin_s(packet)
+        return at_s is not None and at_s + _length_s(frames) - self._first_s == self._found_s
 
     def frames(self) -> Iterator[AudioFrame]:
         """Yield the decoded frames. Raises av.error.FFmpegError where the container cannot be read on."""
         for packet in self._container.demux(self._stream):
+            self._ended = packet if packet.size else self._ended  # FFmpeg's last packet is empty
             try:
                 frames = packet.decode()
             except (av.error.InvalidDataError, av.error.EOFError):
@@ -108,5 +125,15 @@ class Packets:
             else:
                 self.good += 1
                 if frames:
+                    self._first_s = _begin_s(packet) if self._last is None else self._first_s
+                    self._found_s += _length_s(frames)
                     self._last = packet, frames
                 yield from frames
+
+
+def _begin_s(packet: "av.Packet[AudioStream]") -> Fraction | None:
+    return None if packet.pts is None or packet.time_base is None else packet.pts * packet.time_base
+
+
+def _length_s(frames: list[AudioFrame]) -> Fraction:
+    return sum((Fraction(frame.samples, frame.sample_rate) for frame in frames), Fraction(0))

@@ -146,17 +146,21 @@ class _Song:
         packets = audio_stream.Packets(container, stream)
         at_s, frames = Fraction(0), packets.frames()
         start_s = Fraction(self._window.start_s) - self._found_s
-        if may_seek and seeking.is_worth_it(container, declared, start_s):
+        if may_seek and seeking.is_worth_it(container, stream, declared, start_s):
             at_s, frames = seeking.frames_before(container, stream, packets, start_s)
         blocks = stereo.stereo(frames, self._limits.max_channels)
         is_mp4 = container.format.name.startswith("mov")
         if is_mp4 or (container.format.name == "mp3" and declared):
             rest = declared - at_s if declared else None
             blocks = stereo.without_padding(blocks, lambda found_s: rest or found_s - packets.padding_s)
+        found_before_s = self._found_s
         self._found_s += at_s
         self._write(blocks)
         if part.wav is not None and not part.wav.header:
             declared = declared_length.wav_s(part.wav, self._found_s)
+        if container.format.name == "flac" and declared and packets.are_gapless:
+            found_s = self._found_s - found_before_s
+            declared = declared_length.flac_s(declared, found_s, packets.last_bytes)
         self._declared_s += declared or 0
         self._good += packets.good
         self._bad += packets.bad
@@ -171,8 +175,8 @@ class _Song:
         else:
             declared = declared_length.declared_s(container, stream, part.view)
             self._missing_bytes += missing_bytes(container.format.name, part.view)
-        longest = max(declared or 0, declared_length.span_s(stream) or 0)
-        if self._window.length_s(self._declared_s + longest) > self._limits.max_duration_s:
+        longest = max(declared or 0, declared_length.span_s(container, stream) or 0)
+        if self._window.length_s(self._declared_s + longest) > self._limits.max_duration_s + _TOLERANCE_S:
             raise self._files.too_long()
         rates = SAMPLE_RATE + (stream.codec_context.sample_rate if self._with_own else 0)
         _require_space(self._directory, min(longest, self._window.length_s(self._found_s + longest)), rates)
@@ -199,13 +203,17 @@ class _Song:
         if not self._found_s or (not frames and self._window.is_whole):
             raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
         if not frames:
-            message = f"Nothing of the song is left: it lasts {float(self._found_s):.2f} s, and start_s is "
-            raise PermanentError(ErrorCode.WINDOW_EMPTY, f"{message}{self._window.start_s:g}")
+            raise PermanentError(ErrorCode.WINDOW_EMPTY, f"Nothing of the song is left: {self._why_empty()}")
         # Random bytes look like MP3 frames now and then. Junk after a declared length is harmless.
         if self._bad > self._good and not self._declared_s:
             raise not_audio("most of it cannot be decoded")
         if 2 * self._strange_samples > self._samples:
             raise not_audio("most of its samples are NaN or infinite")
+
+    def _why_empty(self) -> str:
+        if self.is_over:
+            return f"duration_s is {self._window.duration_s:g}, which is shorter than one sample"
+        return f"it lasts {float(self._found_s):.2f} s, and start_s is {self._window.start_s:g}"
 
     def _check_end(self) -> None:
         """Check that the song was decoded to its end. Raises PermanentError (truncated_audio)."""

@@ -67,8 +67,8 @@ class PreparedSource:
     cover: Cover | None = None
 
     def frames_at(self, rate: int) -> int:
-        """Return how many frames the song has at `rate` in Hz: as many as it lasts, rounded."""
-        return (2 * self.frames * rate + self.rate) // (2 * self.rate)
+        """Return how many frames the song has at `rate` in Hz: its length, rounded, and at least one."""
+        return max(1, (2 * self.frames * rate + self.rate) // (2 * self.rate))
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,14 @@ class Unseekable(Exception):
     """The place cannot be found exactly, so the song must be decoded from its beginning."""
 
 
-def is_worth_it(container: InputContainer, declared_s: Fraction | None, start_s: Fraction) -> bool:
+def is_worth_it(
+    container: InputContainer, stream: AudioStream, declared_s: Fraction | None, start_s: Fraction
+) -> bool:
     """Tell whether a song of this exact length should be entered shortly before `start_s`."""
     is_exact = container.format.name in _EXACT or container.format.name.startswith("mov")
+    # Opus of another rate than 48 kHz can have times in that rate. FFmpeg then decodes the song's beginning
+    # with too many samples, and a place in the middle would not be that of the whole song.
+    is_exact = is_exact and (stream.time_base or 1) * stream.codec_context.sample_rate <= 1
     return is_exact and declared_s is not None and _WORTH_S < start_s < declared_s
 
 

@@ -100,5 +100,9 @@ def _options(job: WritingJob) -> dict[str, str]:
 
 
 def _leading_silence(frames: int) -> int:
-    """Return how many silent samples make the song end with a frame of AAC."""
-    return -frames % _AAC_FRAME
+    """Return how many silent samples make the song end with a frame of AAC.
+
+    FFmpeg plays nothing of a song that begins in the second half of the last frame. So a song of half a frame
+    or less begins with a frame, and many players play the silence behind it.
+    """
+    return -frames % _AAC_FRAME if frames > _AAC_FRAME // 2 else 0

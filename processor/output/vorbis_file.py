@@ -86,7 +86,9 @@ class VorbisFile:
                 made = stack.enter_context(av.open(file, "w", format="ogg", container_options=options))
                 stream = made.add_stream_from_template(given.streams.audio[0])
                 file_tags.write(made, self._tags, self._cover)
-                for packet in _timed(given.demux(given.streams.audio[0]), self._frames):
+                sound = given.streams.audio[0]
+                sizes = _block_sizes(sound.codec_context.extradata or b"")
+                for packet in _timed(given.demux(sound), sizes, self._frames):
                     packet.stream = stream
                     made.mux(packet)
             copy.rename(self._path)
@@ -94,21 +96,38 @@ class VorbisFile:
             copy.unlink(missing_ok=True)
 
 
-def _timed(packets: "Iterator[Packet[AudioStream]]", frames: int) -> "Iterator[Packet[AudioStream]]":
+def _block_sizes(headers: bytes) -> tuple[int, int]:
+    """Return the samples of a short and of a long block, by the identification header.
+
+    The header is described in section 4.2.2 of the Vorbis I specification.
+    """
+    powers = headers[headers.index(b"\x01vorbis") + 28]
+    return 1 << (powers & 15), 1 << (powers >> 4)
+
+
+def _timed(
+    packets: "Iterator[Packet[AudioStream]]", sizes: tuple[int, int], frames: int
+) -> "Iterator[Packet[AudioStream]]":
     """Yield the packets of a song of `frames` with their true times.
 
-    FFmpeg cannot see where a song ends whose packets are all in one page, and gives all of them wrong times.
-    The first packet gives no sound, so it lies before the song.
+    FFmpeg's own times are wrong where all packets are in one page, or a short block follows a long one. By
+    section 4.3.8 of the specification, a packet gives a quarter of its block and of the block before. The
+    first packet gives no sound, so it lies before the song.
     """
-    position: int | None = None
+    position, before = 0, None
     for packet in packets:
         if not packet.size:  # the end of the file
             continue
-        position = -(packet.duration or 0) if position is None else position
+        # libvorbis's mode 0 has short blocks and mode 1 long ones. The second bit tells the mode.
+        block = sizes[bytes(packet)[0] >> 1 & 1]
+        if before is None:
+            position = -block // 2
+        duration = ((before or block) + block) // 4
+        before = block
         left = frames - position
         if left > 0:
             packet.pts = packet.dts = position
-            packet.duration = min(packet.duration or left, left)
+            packet.duration = min(duration, left)
             position += packet.duration
             yield packet
 

@@ -9,7 +9,7 @@ from fractions import Fraction
 from av.audio.stream import AudioStream
 from av.container import InputContainer
 
-from processor.audio.containers import mp4_boxes, mpeg_frames, wav_header
+from processor.audio.containers import flac_frame, mp4_boxes, mpeg_frames, wav_header
 from processor.audio.containers.byte_view import ByteView
 
 # Formats whose length FFmpeg takes from a count of samples in the file's header.
@@ -44,8 +44,22 @@ def wav_s(wav: wav_header.WavFile, found_s: Fraction) -> Fraction | None:
     return found_s * Fraction(wav.declared, wav.present) if wav.present else None
 
 
-def span_s(stream: AudioStream) -> Fraction | None:
-    """Return the seconds that the stream lasts by its DURATION tag, gaps included; no song is longer."""
+def flac_s(declared: Fraction, found_s: Fraction, last_frame: bytes) -> Fraction:
+    """Return the length in seconds of a FLAC file of whose frames none is missing between two others.
+
+    A program that copies a part of a file without encoding leaves the sample count as it is. Such a part ends
+    with a whole frame, and a file that was cut off hardly ever does.
+    """
+    return found_s if found_s < declared and flac_frame.is_whole(last_frame) else declared
+
+
+def span_s(container: InputContainer, stream: AudioStream) -> Fraction | None:
+    """Return the seconds that a Matroska stream lasts by its DURATION tag, gaps included; no song is longer.
+
+    Elsewhere the tag may be that of a longer file: FFmpeg copies it from Matroska to Ogg with a cut.
+    """
+    if not container.format.name.startswith("matroska"):
+        return None
     try:
         hours, minutes, seconds = stream.metadata.get("DURATION", "").split(":")
         end_s = 3600 * int(hours) + 60 * int(minutes) + Fraction(seconds)

@@ -7,11 +7,12 @@ samples of 24 bits, as in WAV files.
 import struct
 
 from processor.audio.containers.byte_view import ByteView
+from processor.audio.containers.piped_size import is_piped
 
 _HEAD_BYTES = 65_536
 _MAX_CHUNKS = 1_000
-# Programs that write into a pipe leave the largest size they know of, or 0.
-_PIPED_SIZE = 0x7FFFF000
+# A larger file from a pipe is left as it is.
+_MOST_AIFF_BYTES = 0x7FFFF000
 _EXTENSIBLE = 0xFFFE
 _AIFF_WIDTHS = {
     b"alaw": 1,
@@ -47,7 +48,7 @@ def _aiff(head: bytearray, view: ByteView) -> None:
         if name == b"COMM":
             common = place + 8
         elif name == b"SSND":
-            if common is not None and (size == 0 or size >= _PIPED_SIZE):
+            if common is not None and (size == 0 or is_piped(size)):
                 _write_aiff_sizes(head, view.size, common, place)
             return
         place += 8 + size + size % 2
@@ -58,7 +59,7 @@ def _write_aiff_sizes(head: bytearray, file_bytes: int, common: int, sound: int)
     kind = bytes(head[common + 18 : common + 22]) if head[8:12] == b"AIFC" else b"NONE"
     width = _AIFF_WIDTHS.get(kind, (bits + 7) // 8 if kind in _AIFF_LINEAR else 0)
     size = file_bytes - sound - 8
-    if not channels * width or not 8 <= size < _PIPED_SIZE:
+    if not channels * width or not 8 <= size < _MOST_AIFF_BYTES:
         return
     struct.pack_into(">I", head, 4, file_bytes - 8)
     struct.pack_into(">I", head, common + 2, (size - 8) // (channels * width))

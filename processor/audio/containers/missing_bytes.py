@@ -4,11 +4,11 @@ import struct
 
 from processor.audio.containers import mp4_boxes
 from processor.audio.containers.byte_view import ByteView
+from processor.audio.containers.piped_size import is_piped
 
 _SEGMENT = b"\x18\x53\x80\x67"
 _MAX_EBML_BYTES = 4096
 _MAX_CHUNKS = 10_000
-_PIPED_SIZE = 0x7FFFF000
 
 
 def missing_bytes(name: str, view: ByteView) -> int:
@@ -52,9 +52,9 @@ def _end_of_caf(view: ByteView) -> int:
 
 def _end_of_avi(view: ByteView) -> int:
     size = int.from_bytes(view.read_at(4, 4), "little")
-    return 8 + size if size < _PIPED_SIZE else 0
+    return 0 if is_piped(size) else 8 + size
 
 
 def _end_of_au(view: ByteView) -> int:
     start, size = struct.unpack(">II", view.read_at(4, 8).ljust(8, b"\0"))
-    return start + size if size < _PIPED_SIZE else 0
+    return 0 if is_piped(size) else start + size

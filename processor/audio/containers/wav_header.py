@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from processor.audio.containers.audio_kind import W64_RIFF, not_audio
 from processor.audio.containers.byte_view import ByteView
+from processor.audio.containers.piped_size import is_piped
 
 PCM, FLOAT, ALAW, MULAW, EXTENSIBLE = 1, 3, 6, 7, 0xFFFE
 # The sizes in bytes that a sample of each format can have.
 _WIDTHS = {PCM: (1, 2, 3, 4, 8), FLOAT: (4, 8), ALAW: (1,), MULAW: (1,)}
 _AU_ENCODINGS = {(PCM, 2): 3, (PCM, 3): 4, (PCM, 4): 5, (FLOAT, 4): 6, (FLOAT, 8): 7}
 _UNKNOWN = 0xFFFFFFFF
-# Programs that write into a pipe leave a very large size in the header.
-_PIPED_SIZE = 0x7FFFF000
+# Programs that write W64 into a pipe leave a very large size in the header.
 _PIPED_SIZE_64 = 1 << 62
 _MAX_CHUNKS = 1_000_000
 _MAX_TRAILING_CHUNKS = 1_000
@@ -136,8 +136,8 @@ def _declared(view: ByteView, data: _Chunk) -> int | None:
         # empty, the RIFF header has the file's length.
         order = ">" if view.read_at(0, 4) == b"RIFX" else "<"
         whole = 8 + struct.unpack(order + "I", view.read_at(4, 4))[0]
-        return 0 if view.size <= whole < _PIPED_SIZE else None
-    return data.size if data.size < _PIPED_SIZE else None
+        return 0 if view.size <= whole and not is_piped(whole) else None
+    return None if is_piped(data.size) else data.size
 
 
 def _chunks(view: ByteView, order: str) -> Iterator[_Chunk]:

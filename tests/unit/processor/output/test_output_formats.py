@@ -8,6 +8,7 @@ import soundfile
 
 from common.errors import ErrorCode, PermanentError
 from common.tasks.messages.choices import BITRATES_KBPS, SAMPLE_RATES_HZ, Output
+from processor.audio import decode
 from processor.audio.prepare import PreparedSource
 from processor.output.finish import FloatStems
 from processor.output.resolved import has_rate, resolve
@@ -50,6 +51,26 @@ def test_an_odd_number_of_samples_is_kept(tmp_path, format, rate):
     for frames in (10_400, 10_409, 11_520, 12_288, 12_289):
         done = finished(tmp_path, *made_up(tmp_path, rate, frames), format=format, sample_rate="source")
         assert len(by_ffmpeg(done.stems["vocals"].path)[0]) == frames
+
+
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+def test_an_m4a_of_few_samples_is_heard(tmp_path, rate):
+    for frames in (3, 300, 512, 513, 1023, 1024, 1025):
+        done = finished(tmp_path, *made_up(tmp_path, rate, frames), format="m4a", sample_rate="source")
+        path = done.stems["vocals"].path
+        # PyAV's FFmpeg plays the last frame to its end.
+        assert len(by_ffmpeg(path)[0]) == (frames if frames > 512 else 1024)
+        found = decode.decode(path, tmp_path / "mix.wav", 60, 2, own=tmp_path / "again.wav")
+        assert found.own_frames == frames
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_song_of_one_sample_has_one_at_a_lower_rate(tmp_path, format):
+    stems, source = made_up(tmp_path, 44100, 1)
+    done = finished(tmp_path, stems, source, format=format, sample_rate=16000)
+    assert done.stems["vocals"].frames == 1
+    if format != "mp3":  # FFmpeg takes no MP3 of a single frame
+        assert len(by_ffmpeg(done.stems["vocals"].path)[0]) in (1, 1024)
 
 
 @pytest.mark.parametrize("format", FORMATS)
