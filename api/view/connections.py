@@ -40,7 +40,8 @@ class Connections:
         mine = self._threads
         if getattr(mine, "generation", None) != self._generation:
             # The number first: a file that is replaced meanwhile must be opened once more.
-            mine.generation = self._generation
-            mine.connection = sqlite3.connect(self._uri, uri=True)
-        connection: sqlite3.Connection = mine.connection
-        return connection
+            generation = self._generation
+            connection = sqlite3.connect(self._uri, uri=True)
+            mine.generation, mine.connection = generation, connection
+        opened: sqlite3.Connection = mine.connection
+        return opened

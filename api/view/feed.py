@@ -15,17 +15,17 @@ from kafka import KafkaConsumer, TopicPartition
 from kafka.errors import KafkaError
 
 from api.view.changes import Changes
-from api.view.file_errors import NOT_TAKEN, is_damage
-from api.view.merge import of_task
+from api.view.file_errors import NOT_TAKEN, DamagedRow, is_damage
 from api.view.read_position import ReadPosition
 from api.view.reader import Reader
-from api.view.store import Batch, Store
+from api.view.records import Batch
+from api.view.repair import Repair
+from api.view.store import Store
 from common.kafka import lanes
 from common.kafka.groupless import Source, TopicMissing, partitions_of, topic_source
 from common.kafka.topics import status_retention_s
 from common.observability.repeats import Repeats
 from common.settings.schema import KafkaSettings
-from common.tasks import messages
 from common.tasks.messages import UndecodableMessage
 from common.waiting import Backoff
 
@@ -76,6 +76,8 @@ class Feed:
         self._store, self._reader, self._read_position, self._changes = store, reader, read_position, changes
         self._connect, self._wall_clock, self._skipped = connect, wall_clock, skipped
         self._repeats = Repeats()
+        # Whoever meets damage in the file reports it here.
+        self.repair = Repair()
         # At the last look: where each partition was read up to, and where it ended.
         self._seen: tuple[Mapping[TopicPartition, int], Mapping[TopicPartition, int]] | None = None
         self._stuck: list[TopicPartition] = []
@@ -108,7 +110,7 @@ class Feed:
             log.warning("the view is not fed: %s", reason, exc_info=None if known else error)
         self.reason = reason
         if is_damage(error):
-            self._store.remove()
+            self.repair.require()
 
     def _read_until_change(self, source: Source) -> None:
         partitions = partitions_of(source, self._topics)
@@ -117,7 +119,7 @@ class Feed:
         looked_s = pruned_s = time.monotonic()
         self._prune()
         log.info("reading %d partitions, %d records behind", len(partitions), self._read_position.behind)
-        while not self._stopping.is_set() and self._store.is_there:
+        while not self._stopping.is_set() and self._store.is_there and not self.repair.is_due:
             self._read(source, partitions)
             now_s = time.monotonic()
             if now_s - looked_s >= _LOOK_AROUND_S:
@@ -129,13 +131,16 @@ class Feed:
                 pruned_s = now_s
                 self._prune()
         if not self._stopping.is_set():
-            log.warning("the view's file is gone: it is read again from %d records", sum(ends.values()))
+            what = "damaged" if self.repair.is_due else "gone"
+            log.warning("the view's file is %s: it is read again from %d records", what, sum(ends.values()))
 
     def _begin(self, source: Source, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, int]:
-        """Open the file, and seek to the offsets in it. Return the ends of the partitions."""
+        """Open the file, or make a damaged one anew, and seek to the offsets in it. Return the ends."""
         source.assign(partitions)
         first, ends = source.beginning_offsets(partitions), source.end_offsets(partitions)
         origin = " ".join((self._bootstrap, *self._topics))
+        if self.repair.is_due:
+            self._store.remove()
         self._store.open(origin)
         offsets = self._store.offsets()
         if any(offsets.get(partition, 0) > end for partition, end in ends.items()):
@@ -149,6 +154,7 @@ class Feed:
         # Before the readers open the new file: a task that is missing there may only be unread yet.
         self._read_position.begin(ends, is_new=not offsets)
         self._reader.reopen()
+        self.repair.opened()
         self._read_position.reach(positions)
         if not self._stuck and all(positions[p] >= end for p, end in ends.items()):
             self._read_position.heard()
@@ -191,7 +197,7 @@ class Feed:
         """Store the batch. If that fails, store its records one by one, and skip those that fail."""
         try:
             self._changes.tell(self._store.apply(batch))
-        except NOT_TAKEN:
+        except self._passed_over:
             for single in batch.singles():
                 self._apply_single(single)
             self._store.apply(Batch(offsets=batch.offsets))
@@ -199,8 +205,13 @@ class Feed:
     def _apply_single(self, single: Batch) -> None:
         try:
             self._changes.tell(self._store.apply(single))
-        except NOT_TAKEN as error:
+        except self._passed_over as error:
             self._skip(single.kind, f"a record of the view: {error!r}")
+
+    @property
+    def _passed_over(self) -> tuple[type[Exception], ...]:
+        """The errors for which a record is skipped: a damaged row only where a repair has not helped."""
+        return NOT_TAKEN if self.repair.is_allowed else (*NOT_TAKEN, DamagedRow)
 
     def _skip(self, kind: str, what: str) -> None:
         self._skipped(kind)
@@ -212,25 +223,12 @@ class Feed:
         for partition, found in records.items():
             for record in found:
                 try:
-                    self._add(batch, partition.topic, record.value)
+                    batch.add(self._kinds[partition.topic], record.value)
                 except UndecodableMessage as error:
                     where = f"{'/'.join(map(str, partition))}@{record.offset}"
                     self._skip(self._kinds[partition.topic], f"{where}: {error}")
             batch.offsets[partition] = found[-1].offset + 1
         return batch
-
-    def _add(self, batch: Batch, topic: str, value: bytes | None) -> None:
-        match self._kinds[topic]:
-            case "tasks":
-                batch.statuses.append(of_task(messages.decode_task(value)))
-            case "statuses":
-                batch.statuses.append(messages.decode_status(value))
-            case "deliveries":
-                batch.deliveries.append(messages.decode_delivery(value))
-            case "batches":
-                batch.batches.append(messages.decode_batch(value))
-            case _:
-                batch.workers.append(messages.decode_worker_seen(value))
 
     def _prune(self) -> None:
         self._store.prune(self._wall_clock() - self._retention_s)

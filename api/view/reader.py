@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from api.view.connections import Connections
+from api.view.file_errors import decoded
 from api.view.query import Query, terms_of
 from api.view.tables import Row, unpack
 from api.view.usage import AUDIO_S_SINCE, DayUsage, UsageQuery, usage_by_day
@@ -30,8 +31,15 @@ class QueuePlace:
     eta_s: float | None
 
 
+def _states(rows: list[Row]) -> dict[UUID, State]:
+    return {UUID(bytes=found): State(state) for found, state in rows}
+
+
 class Reader:
-    """Reads the file, in several threads at once. Methods raise sqlite3.Error while there is no file."""
+    """Reads the file, in several threads at once. Methods raise sqlite3.Error while there is no file.
+
+    Of a row that cannot be decoded they raise DamagedRow.
+    """
 
     def __init__(self, path: Path):
         self._connections = Connections(path)
@@ -57,12 +65,12 @@ class Reader:
         whose, values = ("", ()) if user is None else (" AND user = ?", (user,))
         sql = f"SELECT batch FROM batches WHERE batch_uuid = ?{whose}"
         row = self._rows(sql, (batch_uuid.bytes, *values))
-        return TaskBatch.model_validate_json(row[0][0]) if row else None
+        return decoded(TaskBatch.model_validate_json, row[0][0]) if row else None
 
     def open_batches(self) -> list[TaskBatch]:
         """Return the batches whose `hook_url` is still to be called, the oldest first."""
         rows = self._rows("SELECT batch FROM batches WHERE is_open ORDER BY submitted_at", ())
-        return [TaskBatch.model_validate_json(batch) for (batch,) in rows]
+        return [decoded(TaskBatch.model_validate_json, batch) for (batch,) in rows]
 
     def statuses(self, task_uuids: Sequence[UUID]) -> Mapping[UUID, Status]:
         """Return the statuses of at most 1,000 tasks, without those that are not known."""
@@ -76,7 +84,7 @@ class Reader:
         marks = ",".join("?" * len(task_uuids))
         sql = f"SELECT task_uuid, state FROM tasks WHERE task_uuid IN ({marks})"
         rows = self._rows(sql, tuple(one.bytes for one in task_uuids))
-        return {UUID(bytes=found): State(state) for found, state in rows}
+        return decoded(_states, rows)
 
     def page(self, query: Query) -> list[Status]:
         terms, values = terms_of(query)
@@ -95,7 +103,7 @@ class Reader:
             "SELECT delivery FROM deliveries WHERE task_uuid = ? ORDER BY run, started_at, try_number",
             (task_uuid.bytes,),
         )
-        return [DeliveryAttempt.model_validate_json(delivery) for (delivery,) in rows]
+        return [decoded(DeliveryAttempt.model_validate_json, delivery) for (delivery,) in rows]
 
     def queue_place(self, queued_at: float, priority: int = DEFAULT_PRIORITY) -> QueuePlace:
         """Return the place of a task that was queued at `queued_at`. At most 20,000 tasks are counted.

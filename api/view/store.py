@@ -5,9 +5,8 @@ import logging
 import os
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
@@ -15,12 +14,15 @@ from kafka import TopicPartition
 
 from api.view import outcomes
 from api.view.backlog import Backlog
+from api.view.file_errors import decoded, is_damage, is_of_other_tables
 from api.view.merge import merged
+from api.view.records import Batch
 from api.view.tables import (
     SET_FIXED,
     UPSERT_BATCH,
     UPSERT_TASK,
     WORKED_ON,
+    Row,
     awaits_callback,
     batch_row,
     connect,
@@ -40,39 +42,11 @@ from api.view.usage import (
     usage_row,
 )
 from api.view.workers import AnnouncedWorkers
-from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch, WorkerSeen, decode_worker_seen
+from common.tasks.messages import State, Status, decode_worker_seen
 
 log = logging.getLogger(__name__)
 
 _ASKED_AT_ONCE = 500
-
-
-@dataclass
-class Batch:
-    """The records of a poll, and the offsets from which the next poll reads."""
-
-    statuses: list[Status] = field(default_factory=list)
-    deliveries: list[DeliveryAttempt] = field(default_factory=list)
-    offsets: dict[TopicPartition, int] = field(default_factory=dict)
-    workers: list[WorkerSeen] = field(default_factory=list)
-    batches: list[TaskBatch] = field(default_factory=list)
-
-    @property
-    def count(self) -> int:
-        return len(self.statuses) + len(self.deliveries) + len(self.workers) + len(self.batches)
-
-    @property
-    def kind(self) -> str:
-        """The kind of a single record: `statuses`, `deliveries`, `batches` or `workers`."""
-        kinds = {"statuses": self.statuses, "deliveries": self.deliveries, "batches": self.batches}
-        return next((kind for kind, records in kinds.items() if records), "workers")
-
-    def singles(self) -> Iterator["Batch"]:
-        """Return a batch for each record, without offsets."""
-        yield from (Batch([status]) for status in self.statuses)
-        yield from (Batch([], [delivery]) for delivery in self.deliveries)
-        yield from (Batch(workers=[worker]) for worker in self.workers)
-        yield from (Batch(batches=[batch]) for batch in self.batches)
 
 
 class Store:
@@ -95,22 +69,28 @@ class Store:
         self._inode = 0
 
     def open(self, origin: str) -> None:
-        """Open the file, or create it anew unless it fits `origin`. Raise sqlite3.Error, OSError."""
+        """Open the file; make it anew if it is damaged or not of `origin`. Raise sqlite3.Error, OSError.
+
+        A new file has no rows. So a row that this version writes and cannot read back costs one new file for
+        each opening, and the feed's pauses bound how often it opens the file.
+        """
         self.close_file()
         try:
-            self._connection = self._opened(origin)
+            is_open = self._open_sound(origin)
         except sqlite3.DatabaseError as error:
+            self.close_file()
+            if not (is_damage(error) or is_of_other_tables(error)):
+                raise  # such as a full disk: the file is sound
             log.warning("%s cannot be read and is made anew: %s", self.path, error)
-        if self._connection is None:
+            is_open = False
+        if not is_open:
             self.remove()
             # For this user alone: anybody who reads the file can use the links in it.
             os.close(os.open(self.path, os.O_CREAT | os.O_WRONLY, 0o600))
             self._connection = connect(self.path)
             create(self._connection, origin)
+            self._count()
         self._inode = os.stat(self.path).st_ino
-        self._count_backlog()
-        announced = self._connection.execute("SELECT announcement FROM workers")
-        self._workers.reset(decode_worker_seen(value) for (value,) in announced)
 
     def remove(self) -> None:
         self.close_file()
@@ -127,8 +107,8 @@ class Store:
             return False
 
     def offsets(self) -> dict[TopicPartition, int]:
-        rows = self._open_file.execute("SELECT topic, partition, next FROM offsets")
-        return {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
+        rows = self._open_file.execute("SELECT topic, partition, next FROM offsets").fetchall()
+        return decoded(_offsets, rows)
 
     def apply(self, batch: Batch) -> list[Status]:
         """Store the batch, and return the statuses that have changed. If it raises, nothing is stored."""
@@ -200,16 +180,18 @@ class Store:
             raise sqlite3.OperationalError("the view's file is not open")
         return self._connection
 
-    def _opened(self, origin: str) -> sqlite3.Connection | None:
-        connection = connect(self.path)
-        try:
-            if is_made_for(connection, origin):
-                return connection
-        except BaseException:
-            connection.close()
-            raise
-        connection.close()
-        return None
+    def _open_sound(self, origin: str) -> bool:
+        """Open the file, and read what is kept in memory. Return False if it is not made for `origin`."""
+        self._connection = connect(self.path)
+        if not is_made_for(self._connection, origin):
+            return False
+        self._count()
+        return True
+
+    def _count(self) -> None:
+        self._count_backlog()
+        announced = self._open_file.execute("SELECT announcement FROM workers")
+        self._workers.reset(decoded(decode_worker_seen, value) for (value,) in announced)
 
     def _count_backlog(self) -> None:
         # The other index by state, which SQLite would choose, does not hold the user: each row would be read.
@@ -231,6 +213,10 @@ class Store:
             for key, status in self._open_file.execute(sql, some):
                 found[by_bytes[key]] = unpack(status)
         return found
+
+
+def _offsets(rows: list[Row]) -> dict[TopicPartition, int]:
+    return {TopicPartition(topic, int(partition)): int(offset) for topic, partition, offset in rows}
 
 
 def _queued_by_user(statuses: Iterable[Status]) -> Counter[str]:

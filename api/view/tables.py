@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from api.view import outcomes
+from api.view.file_errors import decoded
 from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch, WorkerSeen
 
 Row = tuple[Any, ...]
@@ -78,13 +79,18 @@ _CHECKPOINT_PAGES = 8192
 
 
 def connect(path: Path) -> sqlite3.Connection:
-    """Open the file for writing."""
+    """Open the file for writing. Raise sqlite3.Error."""
     connection = sqlite3.connect(path, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode=WAL")
-    # A crash of the machine may lose the last transactions, which Kafka still has, but damages no file.
-    connection.execute("PRAGMA synchronous=NORMAL")
-    connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-    connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+    try:
+        connection.execute("PRAGMA journal_mode=WAL")
+        # A crash of the machine may lose the last transactions, which Kafka still has, but damages no file.
+        connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
+        connection.execute(f"PRAGMA cache_size=-{_CACHE_KB}")
+    except BaseException:
+        # The error's traceback would keep the file open, and its space in use after it is removed.
+        connection.close()
+        raise
     return connection
 
 
@@ -113,6 +119,11 @@ def pack(status: Status) -> bytes:
 
 
 def unpack(packed: bytes) -> Status:
+    """Return the status that `pack` has packed. Raise DamagedRow."""
+    return decoded(_unpacked, packed)
+
+
+def _unpacked(packed: bytes) -> Status:
     return Status.model_validate_json(packed if packed.startswith(b"{") else zlib.decompress(packed))
 
 

@@ -3,9 +3,9 @@
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Self, TypeVar
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from kafka.errors import KafkaError
 from api.view.backlog import Backlog
 from api.view.changes import Changes, TaskWatch
 from api.view.feed import Feed, source
+from api.view.file_errors import is_damage
 from api.view.long_questions import LongQuestions
 from api.view.query import Query
 from api.view.read_position import ReadPosition
@@ -200,10 +201,8 @@ class KafkaView:
             await self._read_position.wait_until_caught_up()
 
     async def _ask(self, question: Callable[..., T], *arguments: Any) -> T:
-        try:
+        with self._file_is_read():
             return await asyncio.get_running_loop().run_in_executor(self._threads, question, *arguments)
-        except sqlite3.Error as error:
-            raise ViewUnavailable(f"The view cannot be read: {error}") from error
 
     async def _count(self, user: str | None, question: Callable[..., T], *arguments: Any) -> T:
         try:
@@ -215,12 +214,22 @@ class KafkaView:
         self, user: str | None, cpu_s: float, question: Callable[..., T], *arguments: Any
     ) -> T:
         try:
-            return await self._long.ask(user, cpu_s, question, *arguments)
+            with self._file_is_read():
+                return await self._long.ask(user, cpu_s, question, *arguments)
         except MachineBusy as error:
             raise ViewUnavailable(str(error)) from None
         except TimeoutError:
             raise ViewUnavailable("earlier searches are still being answered") from None
+
+    @contextmanager
+    def _file_is_read(self) -> Iterator[None]:
+        """Raise ViewUnavailable where the file cannot be read. Report damage, for the feed to repair."""
+        file = self._feed.repair.file
+        try:
+            yield
         except sqlite3.Error as error:
+            if is_damage(error):
+                self._feed.repair.report(file)
             raise ViewUnavailable(f"The view cannot be read: {error}") from error
 
     def _why(self) -> str:

@@ -204,8 +204,8 @@ PRODUCTION = {
     'uvr_$v:/from:ro -v "$PWD/backup":/to uvr-uploader tar cSzf /to/$v.tgz -C /from . done': _BACKUP,
     "docker compose up -d --wait": _BACKUP,
     "docker compose create --build": _RESTORE,
-    'docker run --rm --user 0 --network none -v uvr_view:/view uvr-uploader find /view -name "view.sqlite3*" '
-    "-delete": _RESTORE,
+    'for v in $(docker volume ls -q | grep "^uvr_view"); do docker run --rm --user 0 --network none '
+    '-v $v:/view uvr-uploader find /view -name "view.sqlite3*" -delete done': _RESTORE,
     "for v in kafka-data seaweedfs-data store-keys user-keys; do docker run --rm --user 0 --network none "
     '-v uvr_$v:/to -v "$PWD/backup":/from:ro uvr-uploader sh -c "find /to -mindepth 1 -delete && '
     'tar xzf /from/$v.tgz --numeric-owner -C /to" done': _RESTORE,

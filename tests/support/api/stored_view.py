@@ -13,7 +13,9 @@ from api.view.backlog import Backlog
 from api.view.changes import Changes
 from api.view.read_position import Offsets, ReadPosition
 from api.view.reader import Reader
-from api.view.store import Batch, Store
+from api.view.records import Batch
+from api.view.repair import Repair
+from api.view.store import Store
 from api.view.view import KafkaView
 from api.view.workers import AnnouncedWorkers
 from common.tasks.messages import DeliveryAttempt, Status, TaskBatch, WorkerSeen
@@ -21,6 +23,9 @@ from common.tasks.messages import DeliveryAttempt, Status, TaskBatch, WorkerSeen
 
 class _NoFeed:
     reason = ""
+
+    def __init__(self) -> None:
+        self.repair = Repair()
 
     def start(self) -> None: ...
 

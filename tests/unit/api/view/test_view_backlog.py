@@ -7,7 +7,8 @@ import pytest
 from api.view.backlog import Backlog, Queued
 from api.view.query import Query
 from api.view.reader import Reader
-from api.view.store import Batch, Store
+from api.view.records import Batch
+from api.view.store import Store
 from common.tasks.messages import State, Status
 
 

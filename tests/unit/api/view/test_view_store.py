@@ -11,7 +11,8 @@ from kafka import TopicPartition
 from api.view import statistics
 from api.view.query import Position, Query
 from api.view.reader import Reader
-from api.view.store import _ASKED_AT_ONCE, Batch, Store
+from api.view.records import Batch
+from api.view.store import _ASKED_AT_ONCE, Store
 from common.tasks.messages import DeliveryAttempt, State, Status
 
 WEEK_S = 7 * 24 * 3600

@@ -2,7 +2,8 @@
 
 import pytest
 
-from api.view.store import Batch, Store
+from api.view.records import Batch
+from api.view.store import Store
 from api.view.workers import AnnouncedWorkers
 from common.tasks.messages.worker import MAX_AGE_S
 from tests.support.api.announcements import worker
