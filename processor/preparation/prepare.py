@@ -59,7 +59,7 @@ def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> 
         if kept := _kept(files, target, has_waited):
             if decision.plan(files, kept):
                 return kept
-            conversion.discard(files)
+            conversion.discard(files, kept)
         # A preparation that memory or an operator has ended is not begun again at each start.
         marker = _decided(files, target, _own(files), decision.unfinished(files.name))
         path = decision.path_of(files, target.machine, target.requested)
