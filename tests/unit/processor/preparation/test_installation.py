@@ -6,6 +6,7 @@ import fcntl
 import os
 import shutil
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +214,26 @@ def test_a_failure_that_may_pass_says_nothing_about_the_fast_precision(files, mo
     with pytest.raises(type(error)):
         prepared(files)
     assert not decision.read(files, machine.cpu(), "auto").is_finished
+
+
+def test_networks_of_which_memory_holds_one_alone_are_compared_one_after_the_other(files, monkeypatch):
+    load = loaded_model.load
+    loaded: weakref.WeakSet[LoadedModel] = weakref.WeakSet()
+    precisions: list[str] = []
+
+    def load_one(files: ModelFiles, choice: DeviceChoice, plan: Plan) -> LoadedModel:
+        if loaded:
+            raise RuntimeError("CUDA out of memory")
+        model = load(files, choice, plan)
+        loaded.add(model)
+        precisions.append(plan.precision)
+        return model
+
+    monkeypatch.setattr(prepare, "fast_precision", lambda plan, choice: "bf16")
+    monkeypatch.setattr(loaded_model, "load", load_one)
+    made, _ = prepared(files)
+    assert made.is_finished
+    assert precisions == ["fp32", "fp32", "bf16"]
 
 
 def test_a_precision_that_the_device_lacks_is_told_and_float32_is_used(files):
