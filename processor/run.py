@@ -53,7 +53,7 @@ def main(make_engine: Callable[[EngineConfig], EngineRoom] = EngineRoom) -> int:
         {"engine": engine.state, "stage": stages.check},
         metrics.worker,
         PlaceRules(download_limits(settings), claim_of),
-        may_begin=lambda: stages.ok,
+        may_begin=lambda: stages.ok and not engine.is_outdated,
         lanes=lane_rules(settings),
     )
     announcer = make_announcer(settings, engine, recipes, outbox, lambda: service.running_count)

@@ -155,9 +155,16 @@ class Keeper:
         if started is None:
             return None
         message = started.message
-        running = Running(
-            started.process, started.channel, message["model"], message["device"], message["sha256"]
-        )
+        sha256, _ = digests = tuple(message["digests"])
+        if digests != (self._installed_digests() or digests):
+            child_process.kill(started.process)
+            started.channel.close()
+            reason = (
+                f"the model {config.model_name} was changed after its installation: restart the processor"
+            )
+            self._not_ready(Failure(reason, is_changed=True))
+            return None
+        running = Running(started.process, started.channel, message["model"], message["device"], sha256)
         log.info(
             "engine ready: model %s on device %s, computed by %s in %s",
             running.model, running.device, message["runtime"], message["precision"],
@@ -166,6 +173,11 @@ class Keeper:
             self._running, self._failure = running, None
             self._changed.notify_all()
         return running
+
+    def _installed_digests(self) -> tuple[str, str] | None:
+        """Return the digests of the model as it was installed; None where no engine has installed it."""
+        found = self._installed.get(self._config.model_name)
+        return found.digests if found else self._config.digests
 
     def _install(self) -> bool:
         """Install all models that are not installed yet; return whether all are."""

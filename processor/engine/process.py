@@ -20,6 +20,7 @@ from processor.separation.device import Requested
 if TYPE_CHECKING:
     from processor.audio.stem_writer import Format
     from processor.engine.warm_model import WarmModel
+    from processor.models.model_files import ModelFiles
     from processor.preparation.decision import RequestedPrecision
 
 log = logging.getLogger(__name__)
@@ -41,11 +42,11 @@ def main(arguments: list[str]) -> None:
     child_process.serve(channel, on_message)
     logging.basicConfig(level="WARNING", format="%(asctime)s %(levelname)s engine: %(message)s")
     try:
-        model, sha256 = _warm_up(*rest)
+        model, files = _warm_up(*rest)
     except Exception as error:  # noqa: BLE001 (the parent shows it in its health check)
         channel.send({"event": "failed", **_start_failure(error)})
         sys.exit(1)
-    channel.send({"event": "ready", **model.describe(), "sha256": sha256})
+    channel.send({"event": "ready", **model.describe(), "digests": [files.sha256, files.rest_sha256]})
 
     def report(fraction: float) -> None:
         channel.send({"event": "progress", "fraction": fraction})
@@ -70,8 +71,8 @@ def main(arguments: list[str]) -> None:
 
 def _warm_up(
     model_name: str, model_dir: str, device: str, precision: str, output_format: str
-) -> "tuple[WarmModel, str]":
-    """Return the loaded model and the digest of its file. Raises ModelUnavailable and DeviceUnavailable."""
+) -> "tuple[WarmModel, ModelFiles]":
+    """Return the loaded model and its files. Raises ModelUnavailable and DeviceUnavailable."""
     from processor.models import model_files
 
     files = model_files.ensure(model_name, Path(model_dir), fetch=False)
@@ -84,7 +85,7 @@ def _warm_up(
         cast("RequestedPrecision", precision),
         cast("Format", output_format),
     )
-    return model, files.sha256
+    return model, files
 
 
 def _start_failure(error: Exception) -> JsonObject:

@@ -16,7 +16,8 @@ class EngineConfig:
 
     `precision` is that of the networks; `auto` takes what was decided when the model was installed. After
     `max_jobs` songs the child process is replaced. A song may take `job_timeout_s` seconds. A job may name
-    `model_name` or one of `more_models`; at most `warm_models` of them are loaded at once.
+    `model_name` or one of `more_models`; at most `warm_models` of them are loaded at once. `digests` are
+    those of a model that another engine has installed.
     """
 
     model_name: str
@@ -29,6 +30,7 @@ class EngineConfig:
     fetch_model: bool = True
     more_models: tuple[str, ...] = ()
     warm_models: int = 2
+    digests: tuple[str, str] | None = None
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -68,6 +70,11 @@ class Installed:
     speed: float | None = None
     machine: str | None = None
     rest_sha256: str = ""
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        """The digests of the model's file, and of the rest."""
+        return self.sha256, self.rest_sha256
 
 
 @dataclass(frozen=True)

@@ -57,12 +57,23 @@ class EngineRoom:
     def state(self) -> Check:
         """Return whether an engine is ready; the detail has the warm models, or why there is none.
 
-        A processor that changes from one model to another is ready.
+        A processor that changes from one model to another is ready. One with an outdated model is not.
         """
+        if outdated := self._outdated():
+            return Check(False, outdated)
         ready = [state.detail for engine in self._known().values() if (state := engine.state()).ok]
         if not ready and self._loading:
             return Check(True, f"loading {self._loading}")
         return Check(True, ", ".join(ready)) if ready else self._latest.state()
+
+    @property
+    def is_outdated(self) -> bool:
+        """Tell whether a model was changed after its installation: what is known of its stems is wrong."""
+        return self._outdated() is not None
+
+    def _outdated(self) -> str | None:
+        failures = (engine.failure for engine in self._known().values())
+        return next((failure.reason for failure in failures if failure and failure.is_changed), None)
 
     def wait_ready(self, timeout_s: float) -> Check:
         """Wait until an engine is ready, at most `timeout_s`; return the state."""
@@ -164,7 +175,9 @@ class EngineRoom:
 
     def _start(self, model: str) -> Engine:
         log.info("loading the model %s", model)
-        engine = self.make_engine(replace(self._config, model_name=model, more_models=(), fetch_model=False))
+        digests = next((found.digests for found in self.installed if found.name == model), None)
+        config = replace(self._config, model_name=model, more_models=(), fetch_model=False, digests=digests)
+        engine = self.make_engine(config)
         engine.start()
         self._use(model, engine)
         if self._stopped:  # stop() may have run before this engine was known
@@ -182,6 +195,10 @@ class EngineRoom:
         while not engine.wait_ready(_TICK_S).ok and not self._stopped and time.monotonic() < end_s:
             check()  # a job that is called off leaves the model loading, for the next one
             if failure := engine.failure:
+                if failure.is_changed:  # its keeper goes on trying: the change may be taken back
+                    raise TransientError(
+                        ErrorCode.ENGINE_UNAVAILABLE, f"The engine is not ready: {failure.reason}"
+                    )
                 if model == self._default and not failure.out_of_memory:
                     return  # its keeper goes on trying, and the readiness says what is wrong
                 self._end(model, failure.reason)

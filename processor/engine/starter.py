@@ -28,10 +28,15 @@ CHILD_ENVIRONMENT = {
 
 @dataclass(frozen=True)
 class Failure:
-    """Says why a child did not start; `out_of_memory`: the kernel ended the child for lack of memory."""
+    """Says why a child did not start.
+
+    `out_of_memory`: the kernel ended the child for lack of memory. `is_changed`: the model is another one
+    than the installed one.
+    """
 
     reason: str
     out_of_memory: bool = False
+    is_changed: bool = False
 
 
 @dataclass(frozen=True)

@@ -73,8 +73,9 @@ def add(source: Path, model_dir: Path, name: str | None = None, config: Path | N
         raise ModelUnavailable(f"{source} needs its configuration: give the YAML file with --config")
     _check_readable(source)
     with catalogue.lock(model_dir):
-        if _is_taken(name, model_dir):
-            raise ModelUnavailable(f"there is a model {name} already: give another name with --name")
+        for called in (name, f"{name}{source.suffix}"):
+            if _is_taken(called, model_dir):
+                raise ModelUnavailable(f"there is a model {called} already: give another name with --name")
         with tempfile.TemporaryDirectory(prefix=".fetch-", dir=model_dir) as directory:
             given = _read(config) if config else None
             return _install(source, Path(directory), model_dir, name, architecture, given)

@@ -46,7 +46,7 @@ def _fast_enough(model_dir: Path, machine: str, names: Iterable[str]) -> dict[st
     """Return the speeds of those models that were measured on `machine` and are fast enough, by file name."""
     found = {}
     for name in names:
-        kept = decision.newest(model_dir, name)
+        kept = decision.newest_of(model_dir, name)
         speed = kept.times_real_time if kept and kept.machine == machine else None
         if speed is not None and speed >= FAST_ENOUGH_TIMES_REAL_TIME:
             found[name] = speed

@@ -84,7 +84,7 @@ def _list(options: argparse.Namespace) -> int:
     for entry in _known(options.dir):
         is_here = model_files.is_here(entry, options.dir)
         if is_here or not options.here:
-            speed = _speed(decision.newest(options.dir, entry.filename)) if is_here else ""
+            speed = _speed(decision.newest_of(options.dir, entry.filename)) if is_here else ""
             here = "yes" if is_here else "-"
             stems = ", ".join(entry.stems) or "-"
             rows.append((entry.name, entry.architecture, here, speed or "-", stems, _scores(entry)))
@@ -198,7 +198,7 @@ def _check(options: argparse.Namespace) -> int:
             print(f"{name}: {error}")
         else:
             print(f"{name}: ok, {files.architecture}, sha256 {files.sha256}")
-            if made := decision.newest(options.dir, files.path.name):
+            if made := decision.newest(files):
                 print(f"  {_description(made)}")
     if not names:
         print(f"no models in {options.dir}")

@@ -13,6 +13,8 @@ from torch import Tensor
 from common.errors import ErrorCode, TransientError, is_disk_full
 from processor.models.model_files import ModelFiles
 from processor.preparation import decision
+from processor.preparation.decision import Decision
+from processor.separation.batches import is_out_of_memory
 from processor.separation.device import CPU
 from processor.separation.loaded_model import architecture
 from processor.separation.runtimes import openvino_core, openvino_network
@@ -32,9 +34,10 @@ log = logging.getLogger(__name__)
 _MOST_SLOWER = 1.05
 _LONG_RUN_S = 2.0
 _RUNS = 5
+_FLOAT_BYTES = 4
 _CORE, _PARTIAL = "core-", "partial-"
-# More than OpenVINO frees when it removes the description of a network that it could not write.
-_PROBE_BYTES = 16 << 20
+# More than the description of a network takes beside its weights.
+_DESCRIPTION_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,8 @@ class Converted:
 def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
     """Convert the model's networks where they are not converted yet, and compare the speed.
 
-    Raises ModelUnavailable where the model cannot be loaded, and TransientError (disk_full).
+    Raises ModelUnavailable where the model cannot be loaded, TransientError (disk_full), and what is raised
+    where memory runs out.
     """
     try:
         sources: tuple[Source, ...] = architecture(files).core_sources(files)
@@ -67,6 +71,8 @@ def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
     except TransientError:
         raise
     except Exception as error:  # a converter may raise anything, and the model runs without it
+        if is_out_of_memory(error):
+            raise
         log.warning("%s is not converted for OpenVINO", files.name, exc_info=error)
         return Converted((), None, f"OpenVINO refuses the networks ({type(error).__name__})")
     report(f"comparing the speed of the runtimes for {files.name}")
@@ -75,10 +81,16 @@ def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
     return Converted(paths, ours if ratio <= _MOST_SLOWER else None, reason)
 
 
-def discard(files: ModelFiles) -> None:
-    """Remove the converted networks, so that they are converted anew."""
-    for path in decision.directory(files).glob(f"{_CORE}*"):
-        path.unlink(missing_ok=True)
+def discard(files: ModelFiles, made: Decision) -> None:
+    """Remove the converted networks that the decision names, so that they are converted anew.
+
+    Those of another version stay: processors of that version may share the directory.
+    """
+    for core in made.core_files:
+        path = decision.core_path(files, core.name)
+        if path != files.path:
+            path.unlink(missing_ok=True)
+            path.with_suffix(".bin").unlink(missing_ok=True)
 
 
 def remove_partial(files: ModelFiles) -> None:
@@ -112,7 +124,7 @@ def _write_core(source: CoreSource, partial: Path, path: Path) -> None:
         weights.rename(path.with_suffix(".bin"))
         partial.rename(path)
     except Exception as error:
-        if is_disk_full(error) or _is_full(weights):
+        if is_disk_full(error) or (not is_out_of_memory(error) and not _has_room(source, weights)):
             message = f"Disk full: {path.parent} has no room for a converted network: free some"
             raise TransientError(ErrorCode.DISK_FULL, message) from error
         raise
@@ -121,16 +133,19 @@ def _write_core(source: CoreSource, partial: Path, path: Path) -> None:
         weights.unlink(missing_ok=True)
 
 
-def _is_full(path: Path) -> bool:
-    """Tell whether a file has no room to grow: OpenVINO does not tell why a write failed."""
+def _has_room(source: CoreSource, path: Path) -> bool:
+    """Tell whether the network's weights fit into `path`, which is overwritten.
+
+    OpenVINO does not tell why a write failed, and removes what it has written.
+    """
+    module = source.module()
+    weights = sum(tensor.numel() for tensor in (*module.parameters(), *module.buffers()))
     try:
-        with path.open("ab") as file:
-            file.write(bytes(_PROBE_BYTES))
-            file.flush()
-            os.fsync(file.fileno())
+        with path.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, _FLOAT_BYTES * weights + _DESCRIPTION_BYTES)
     except OSError as error:
-        return is_disk_full(error)
-    return False
+        return not is_disk_full(error)
+    return True
 
 
 def _times_as_long(sources: Sequence[Source], ours: Sequence[RunCore], own: Sequence[RunCore]) -> float:

@@ -7,13 +7,14 @@ PRECISION that was asked for.
 import glob
 import hashlib
 import shutil
+from collections.abc import Iterable, Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from processor.models import catalogue
+from processor.models import catalogue, model_files
 from processor.models.model_files import ModelFiles
 from processor.preparation.machine import Machine
 from processor.separation.device import Device
@@ -90,18 +91,37 @@ def write(files: ModelFiles, machine: Machine, requested: RequestedPrecision, de
     catalogue.write_durably(path, decision.model_dump_json(indent=1, exclude_none=True) + "\n")
 
 
-def newest(model_dir: Path, filename: str) -> Decision | None:
-    """Return the latest decision of any device for the model file `filename`; None without one.
+def newest(files: ModelFiles) -> Decision | None:
+    """Return the latest decision of any device that counts for the model; None without one.
 
     Raises OSError.
     """
-    # Another model's name may begin with this one's and a dot.
-    digest = "[0-9a-f]" * _DIGEST_CHARS
+    kept = _newest_first(directory(files).glob("*.json"))
+    return next((found for found in kept if found.rest_sha256 == files.rest_sha256), None)
+
+
+def newest_of(model_dir: Path, filename: str) -> Decision | None:
+    """Return the latest decision for the model file `filename`, which is not opened; None without one.
+
+    The decision may be one for other parameters, or for another file if no digest is recorded.
+
+    Raises OSError.
+    """
+    recorded = model_files.record(model_dir / filename)
+    if recorded.exists():
+        digest = glob.escape(recorded.read_text(errors="replace")[:_DIGEST_CHARS])
+    else:  # another model's name may begin with this one's and a dot
+        digest = "[0-9a-f]" * _DIGEST_CHARS
     kept = model_dir.glob(f"prepared/{glob.escape(Path(filename).stem)}.{digest}/*.json")
-    for path in sorted(kept, key=lambda path: path.stat().st_mtime, reverse=True):
-        if found := _parsed(path):
-            return found
-    return None
+    return next(_newest_first(kept), None)
+
+
+def _newest_first(paths: Iterable[Path]) -> Iterator[Decision]:
+    """Yield the decisions that are of the installed versions."""
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        found = _parsed(path)
+        if found and found.made_with == versions():
+            yield found
 
 
 def forget(files: ModelFiles) -> None:

@@ -5,10 +5,11 @@ float32 and in a faster precision, and the gate compares the stems.
 """
 
 import fcntl
+import gc
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -59,7 +60,7 @@ def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> 
         if kept := _kept(files, target, has_waited):
             if decision.plan(files, kept):
                 return kept
-            conversion.discard(files)
+            conversion.discard(files, kept)
         # A preparation that memory or an operator has ended is not begun again at each start.
         marker = _decided(files, target, _own(files), decision.unfinished(files.name))
         path = decision.path_of(files, target.machine, target.requested)
@@ -154,9 +155,23 @@ def _own(files: ModelFiles) -> Plan:
 
 
 def _trials(files: ModelFiles, target: Target, *plans: Plan) -> list[Trial]:
+    """Separate the known song by each plan: in turn, or one plan after the other where memory holds only one.
+
+    Raises NotFinite, and what is raised where memory runs out.
+    """
+    try:
+        return _trials_in_turn(files, target, plans)
+    except Exception as error:
+        if len(plans) == 1 or not is_out_of_memory(error):
+            raise
+    gc.collect()  # what holds the networks may be in circles
+    return [trial for plan in plans for trial in _trials_in_turn(files, target, (plan,))]
+
+
+def _trials_in_turn(files: ModelFiles, target: Target, plans: Sequence[Plan]) -> list[Trial]:
     """Separate the known song by each plan, in turn and several times where that is short.
 
-    Each trial has its shortest time, since other work on the machine disturbs. Raises NotFinite.
+    Each trial has its shortest time, since other work on the machine disturbs. Raises as `_trials`.
     """
     models = [loaded_model.load(files, target.device, plan) for plan in plans]
     with tempfile.TemporaryDirectory(prefix=_TRIAL_PREFIX, dir=decision.directory(files)) as name:

@@ -16,8 +16,9 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Shapes = tuple[tuple[int, ...], ...]
 
 # The version of what the product makes of a network before a runtime gets it. Raise it when that makes a
-# network faster: then networks are converted, and runtimes compared, anew.
-NETWORKS_VERSION = 2
+# network faster: then networks are converted, and runtimes compared, anew. Raise it too when a decision gets
+# another meaning: processors of both versions may share a directory.
+NETWORKS_VERSION = 3
 
 
 class CannotConvert(Exception):

@@ -57,6 +57,7 @@ class StandInEngine:
     busy_s = 0.0
     warm: tuple[str, ...] = ()
     device = "cpu"
+    is_outdated = False
 
     def __init__(self, config: EngineConfig):
         self._sleep_s = float(os.environ.get("ENGINE_SLEEP_S", "0"))

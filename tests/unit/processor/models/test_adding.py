@@ -125,6 +125,14 @@ def test_a_name_may_have_the_files_ending(files, target, file):
         adding.add(files / file, target, Path(file).suffix, config)
 
 
+def test_a_name_that_another_model_answers_to_with_its_ending_is_refused(files, target):
+    config = files / "tiny_mdx23c.yaml"
+    first = adding.add(files / "tiny_mdx23c.ckpt", target, "own.ckpt.ckpt", config)
+    with pytest.raises(ModelUnavailable, match=r"there is a model own\.ckpt already"):
+        adding.add(files / "tiny_bs_roformer.ckpt", target, "own.ckpt", files / "tiny_bs_roformer.yaml")
+    assert model_files.ensure("own.ckpt", target, fetch=False).path == first.files.path
+
+
 def contents(target: Path) -> dict[str, object]:
     """Returns what the directory's files hold, without the data files and lists that hold nothing."""
     found: dict[str, object] = {}

@@ -41,7 +41,7 @@ def test_a_decision_is_found_again_and_becomes_a_plan(files):
     kept = decision.read(files, HERE, "auto")
     assert kept == made(files)
     assert decision.plan(files, kept) == Plan("openvino", "bf16", (files.path,))
-    assert decision.newest(files.directory, files.path.name) == kept
+    assert decision.newest_of(files.directory, files.path.name) == kept
 
 
 def test_another_device_and_another_precision_have_decisions_of_their_own(files):
@@ -53,6 +53,16 @@ def test_another_device_and_another_precision_have_decisions_of_their_own(files)
 def test_other_versions_decide_anew(files):
     decision.write(files, HERE, "auto", made(files, made_with="openvino 1.0"))
     assert decision.read(files, HERE, "auto") is None
+    assert decision.newest(files) is None
+    assert decision.newest_of(files.directory, files.path.name) is None
+
+
+def test_the_newest_decision_is_of_no_model_that_had_the_name_before(files):
+    decision.write(files, HERE, "auto", made(files))
+    model_files.record(files.path).write_text("0" * 64 + "\n")
+    assert decision.newest_of(files.directory, files.path.name) is None
+    model_files.record(files.path).write_text(files.sha256 + "\n")
+    assert decision.newest_of(files.directory, files.path.name) == made(files)
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"\xff\xfe", b"[]", b'{"model": 1}'])
@@ -61,7 +71,7 @@ def test_a_damaged_decision_is_none(files, text):
     (path,) = decision.directory(files).glob("*.json")
     path.write_bytes(text)
     assert decision.read(files, HERE, "auto") is None
-    assert decision.newest(files.directory, files.path.name) is None
+    assert decision.newest_of(files.directory, files.path.name) is None
 
 
 def test_a_plan_with_a_missing_or_changed_file_is_none(files):
@@ -89,8 +99,8 @@ def test_the_newest_decision_is_of_no_model_whose_name_only_begins_alike(files):
     write_centre_model(files.directory, f"{files.name}.v2")
     other = model_files.ensure(f"{files.name}.v2", files.directory, fetch=False)
     decision.write(other, HERE, "auto", made(other))
-    assert decision.newest(files.directory, files.path.name) is None
-    assert decision.newest(files.directory, other.path.name) == made(other)
+    assert decision.newest_of(files.directory, files.path.name) is None
+    assert decision.newest_of(files.directory, other.path.name) == made(other)
 
 
 def test_other_parameters_decide_anew(files):
@@ -98,8 +108,10 @@ def test_other_parameters_decide_anew(files):
     data = files.parameters | {"primary_stem": "Drums"}
     catalogue.replace_parameters(files.directory, catalogue.model_hash(files.path), "MDX", data)
     changed = model_files.ensure(files.name, files.directory, fetch=False)
-    assert decision.read(changed, HERE, "auto") is None
-    assert decision.read(files, HERE, "auto") is not None
+    for found in (decision.read(changed, HERE, "auto"), decision.newest(changed)):
+        assert found is None
+    for found in (decision.read(files, HERE, "auto"), decision.newest(files)):
+        assert found == made(files)
 
 
 def cpuinfo(path: Path, model: str, flags: str) -> Path:

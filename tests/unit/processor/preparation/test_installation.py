@@ -3,7 +3,10 @@
 import dataclasses
 import errno
 import fcntl
+import os
+import shutil
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,7 @@ from common.errors import ErrorCode, TransientError
 from processor.models import catalogue, model_files
 from processor.models.model_files import ModelFiles
 from processor.preparation import conversion, decision, installation, known_song, machine, prepare
-from processor.preparation.decision import Decision, RequestedPrecision
+from processor.preparation.decision import CoreFile, Decision, RequestedPrecision
 from processor.preparation.prepare import Target
 from processor.separation import device, loaded_model
 from processor.separation.device import DeviceChoice
@@ -213,6 +216,26 @@ def test_a_failure_that_may_pass_says_nothing_about_the_fast_precision(files, mo
     assert not decision.read(files, machine.cpu(), "auto").is_finished
 
 
+def test_networks_of_which_memory_holds_one_alone_are_compared_one_after_the_other(files, monkeypatch):
+    load = loaded_model.load
+    loaded: weakref.WeakSet[LoadedModel] = weakref.WeakSet()
+    precisions: list[str] = []
+
+    def load_one(files: ModelFiles, choice: DeviceChoice, plan: Plan) -> LoadedModel:
+        if loaded:
+            raise RuntimeError("CUDA out of memory")
+        model = load(files, choice, plan)
+        loaded.add(model)
+        precisions.append(plan.precision)
+        return model
+
+    monkeypatch.setattr(prepare, "fast_precision", lambda plan, choice: "bf16")
+    monkeypatch.setattr(loaded_model, "load", load_one)
+    made, _ = prepared(files)
+    assert made.is_finished
+    assert precisions == ["fp32", "fp32", "bf16"]
+
+
 def test_a_precision_that_the_device_lacks_is_told_and_float32_is_used(files):
     made, _ = prepared(files, "fp16")
     assert made.precision == "fp32"
@@ -261,21 +284,71 @@ def convertible(tmp_path) -> ModelFiles:
     return found
 
 
-def test_a_full_disk_is_no_network_that_openvino_refuses(convertible):
+def refuse(monkeypatch, error: Exception) -> None:
+    """Let OpenVINO fail as it does: without a reason, and after removing what it has written."""
+
+    def fail(source, path: Path) -> None:
+        path.with_suffix(".bin").write_bytes(b"weights")
+        path.with_suffix(".bin").unlink()
+        raise error
+
+    monkeypatch.setattr(openvino_core, "convert", fail)
+
+
+def with_room_for(monkeypatch, room_bytes: int) -> None:
+    """Let a file grow to `room_bytes` on the disk and no further."""
+    allocate = os.posix_fallocate
+
+    def allocate_on_a_small_disk(file: int, offset: int, length: int) -> None:
+        if offset + length > room_bytes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        allocate(file, offset, length)
+
+    monkeypatch.setattr(os, "posix_fallocate", allocate_on_a_small_disk)
+
+
+def test_a_full_disk_is_no_network_that_openvino_refuses(convertible, monkeypatch):
     directory = decision.directory(convertible)
-    (directory / "partial-0.bin").symlink_to("/dev/full")
+    conversion.convert(convertible, lambda step: None)
+    (weights,) = directory.glob("*.bin")
+    room_bytes = conversion._DESCRIPTION_BYTES + weights.stat().st_size // 2
+    shutil.rmtree(directory)
+    directory.mkdir()
+    refuse(monkeypatch, RuntimeError("unspecified iostream_category error"))
+    with_room_for(monkeypatch, room_bytes)
     with pytest.raises(TransientError, match=f"Disk full: {directory} has no room") as caught:
         conversion.convert(convertible, lambda step: None)
     assert caught.value.code == ErrorCode.DISK_FULL
     assert not list(directory.iterdir())
 
 
-def test_a_network_that_openvino_refuses_leaves_no_part_of_it(convertible, monkeypatch):
-    def refuse(source, path: Path) -> None:
-        path.with_suffix(".bin").write_bytes(b"weights")
-        raise RuntimeError("no such operation")
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
+)
+def test_memory_that_runs_out_is_no_network_that_openvino_refuses(convertible, monkeypatch, error):
+    refuse(monkeypatch, error)
+    with pytest.raises(type(error)):
+        prepared(convertible, "fp32")
+    assert not decision.read(convertible, machine.cpu(), "fp32").is_finished
 
-    monkeypatch.setattr(openvino_core, "convert", refuse)
+
+def test_a_network_that_openvino_refuses_leaves_no_part_of_it(convertible, monkeypatch):
+    refuse(monkeypatch, RuntimeError("no such operation"))
     converted = conversion.convert(convertible, lambda step: None)
     assert converted.reason == "OpenVINO refuses the networks (RuntimeError)"
     assert not list(decision.directory(convertible).iterdir())
+
+
+def test_a_damaged_network_goes_and_one_of_another_version_stays(convertible):
+    made = prepared(convertible, "fp32")[0]
+    (network,) = decision.directory(convertible).glob("core-*.xml")
+    named = CoreFile(name=network.name, sha256=decision.core_sha256(convertible, network))
+    other = network.with_name("core-0.openvino-of.another.version.xml")
+    other.write_text("theirs")
+    conversion.discard(convertible, made.model_copy(update={"core_files": (named,)}))
+    assert list(network.parent.glob("core-*")) == [other]

@@ -13,7 +13,7 @@ import yaml
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
 from common.errors import ErrorCode, TransientError
-from processor.models import model_files
+from processor.models import catalogue, model_files
 from processor.preparation import command, decision, installation, machine
 from processor.separation.device import DeviceUnavailable
 from tests.support.processor.centre_model import MODEL_DATA, NAME, write_centre_model
@@ -158,6 +158,19 @@ def test_a_fetch_is_no_success_while_the_preparation_is_unfinished(models, monke
     assert command.main(["prepare", NAME]) == 0
     assert command.main(["fetch", NAME]) == 0
     assert decision.read(files, machine.cpu(), "auto").is_finished
+
+
+@pytest.mark.usefixtures("one_trial")
+def test_a_check_shows_no_speed_of_earlier_parameters(models, capsys):
+    assert command.main(["fetch", NAME]) == 0
+    capsys.readouterr()
+    assert command.main(["check"]) == 0
+    assert "x real time" in capsys.readouterr().out
+    files = model_files.ensure(NAME, models, fetch=False)
+    data = files.parameters | {"primary_stem": "Drums"}
+    catalogue.replace_parameters(models, catalogue.model_hash(files.path), "MDX", data)
+    assert command.main(["check"]) == 0
+    assert "x real time" not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", ["{", "[]"])
