@@ -160,7 +160,7 @@ class _Song:
             declared = declared_length.wav_s(part.wav, self._found_s)
         if container.format.name == "flac" and declared and packets.are_gapless:
             found_s = self._found_s - found_before_s
-            declared = declared_length.flac_s(declared, found_s, packets.last_bytes)
+            declared = declared_length.flac_s(declared, found_s, packets.first_bytes, packets.last_bytes)
         self._declared_s += declared or 0
         self._good += packets.good
         self._bad += packets.bad

@@ -44,6 +44,7 @@ def frames_before(
     if not stream.time_base:
         raise Unseekable
     try:
+        packets.see_first()
         container.seek(int((start_s - _RUN_UP_S) / stream.time_base), stream=stream)
     except av.error.FFmpegError:
         raise Unseekable from None
