@@ -33,6 +33,8 @@ OPTIONS = {
     "use_absolute_path": "0",
     "codec_whitelist": ",".join(sorted(_DECODERS)),
 }
+# FLAC's header counts a frame's bytes in 24 bits. A larger packet holds junk, whose checksum takes minutes.
+_MOST_FRAME_BYTES = (1 << 24) - 1
 
 
 def opened(view: ByteView, demuxer: str | None) -> InputContainer:
@@ -85,6 +87,7 @@ class Packets:
     def __init__(self, container: InputContainer, stream: AudioStream):
         self._container, self._stream = container, stream
         self.good = self.bad = 0
+        self._begun: bytes | None = None
         self._ended: av.Packet[AudioStream] | None = None
         self._last: tuple[av.Packet[AudioStream], list[AudioFrame]] | None = None
         self._first_s: Fraction | None = None
@@ -101,9 +104,14 @@ class Packets:
         return max(Fraction(0), _length_s(frames) - packet.duration * packet.time_base)
 
     @property
+    def first_bytes(self) -> bytes:
+        """The content of the file's first packet, good or bad; empty where it is too large for a frame."""
+        return self._begun or b""
+
+    @property
     def last_bytes(self) -> bytes:
-        """The content of the last packet, good or bad."""
-        return bytes(self._ended) if self._ended is not None else b""
+        """The content of the last packet, good or bad; empty where it is too large for a frame."""
+        return _content(self._ended) if self._ended is not None else b""
 
     @property
     def are_gapless(self) -> bool:
@@ -114,9 +122,14 @@ class Packets:
         at_s = _begin_s(packet)
         return at_s is not None and at_s + _length_s(frames) - self._first_s == self._found_s
 
+    def see_first(self) -> None:
+        """Note the first packet, before a seek passes over it. Raises av.error.FFmpegError."""
+        self._begun = _content(next(self._container.demux(self._stream)))
+
     def frames(self) -> Iterator[AudioFrame]:
         """Yield the decoded frames. Raises av.error.FFmpegError where the container cannot be read on."""
         for packet in self._container.demux(self._stream):
+            self._begun = _content(packet) if self._begun is None else self._begun
             self._ended = packet if packet.size else self._ended  # FFmpeg's last packet is empty
             try:
                 frames = packet.decode()
@@ -129,6 +142,10 @@ class Packets:
                     self._found_s += _length_s(frames)
                     self._last = packet, frames
                 yield from frames
+
+
+def _content(packet: "av.Packet[AudioStream]") -> bytes:
+    return bytes(packet) if packet.size <= _MOST_FRAME_BYTES else b""
 
 
 def _begin_s(packet: "av.Packet[AudioStream]") -> Fraction | None:

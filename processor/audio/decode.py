@@ -160,7 +160,7 @@ class _Song:
             declared = declared_length.wav_s(part.wav, self._found_s)
         if container.format.name == "flac" and declared and packets.are_gapless:
             found_s = self._found_s - found_before_s
-            declared = declared_length.flac_s(declared, found_s, packets.last_bytes)
+            declared = declared_length.flac_s(declared, found_s, packets.first_bytes, packets.last_bytes)
         self._declared_s += declared or 0
         self._good += packets.good
         self._bad += packets.bad
@@ -201,7 +201,8 @@ class _Song:
         if not self.is_over:  # what lies behind the window may be missing
             self._check_end()
         if not self._found_s or (not frames and self._window.is_whole):
-            raise PermanentError(ErrorCode.EMPTY_FILE, "The file holds no audio samples")
+            sound = "sound of less than one sample at 44.1 kHz" if self._found_s else "no audio samples"
+            raise PermanentError(ErrorCode.EMPTY_FILE, f"The file holds {sound}")
         if not frames:
             raise PermanentError(ErrorCode.WINDOW_EMPTY, f"Nothing of the song is left: {self._why_empty()}")
         # Random bytes look like MP3 frames now and then. Junk after a declared length is harmless.
@@ -212,7 +213,8 @@ class _Song:
 
     def _why_empty(self) -> str:
         if self.is_over:
-            return f"duration_s is {self._window.duration_s:g}, which is shorter than one sample"
+            least = f"one sample at {min(self._source()[2], SAMPLE_RATE) / 1000:g} kHz"
+            return f"duration_s is {self._window.duration_s:g}, which is shorter than {least}"
         return f"it lasts {float(self._found_s):.2f} s, and start_s is {self._window.start_s:g}"
 
     def _check_end(self) -> None:

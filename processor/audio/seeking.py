@@ -29,7 +29,8 @@ def is_worth_it(
     """Tell whether a song of this exact length should be entered shortly before `start_s`."""
     is_exact = container.format.name in _EXACT or container.format.name.startswith("mov")
     # Opus of another rate than 48 kHz can have times in that rate. FFmpeg then decodes the song's beginning
-    # with too many samples, and a place in the middle would not be that of the whole song.
+    # with too many samples, and a place in the middle would not be that of the whole song. HE-AAC whose
+    # times are in half its rate is decoded from its beginning too, which is slower and exact.
     is_exact = is_exact and (stream.time_base or 1) * stream.codec_context.sample_rate <= 1
     return is_exact and declared_s is not None and _WORTH_S < start_s < declared_s
 
@@ -44,6 +45,7 @@ def frames_before(
     if not stream.time_base:
         raise Unseekable
     try:
+        packets.see_first()
         container.seek(int((start_s - _RUN_UP_S) / stream.time_base), stream=stream)
     except av.error.FFmpegError:
         raise Unseekable from None

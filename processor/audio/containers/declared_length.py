@@ -44,13 +44,14 @@ def wav_s(wav: wav_header.WavFile, found_s: Fraction) -> Fraction | None:
     return found_s * Fraction(wav.declared, wav.present) if wav.present else None
 
 
-def flac_s(declared: Fraction, found_s: Fraction, last_frame: bytes) -> Fraction:
+def flac_s(declared: Fraction, found_s: Fraction, first_frame: bytes, last_frame: bytes) -> Fraction:
     """Return the length in seconds of a FLAC file of whose frames none is missing between two others.
 
-    A program that copies a part of a file without encoding leaves the sample count as it is. Such a part ends
-    with a whole frame, and a file that was cut off hardly ever does.
+    A program that copies a part of a file without encoding leaves the sample count as it is. Such a part
+    begins and ends with a whole frame. A file that was cut off or has lost its beginning hardly ever does.
     """
-    return found_s if found_s < declared and flac_frame.is_whole(last_frame) else declared
+    is_part = found_s < declared and all(map(flac_frame.is_whole, (first_frame, last_frame)))
+    return found_s if is_part else declared
 
 
 def span_s(container: InputContainer, stream: AudioStream) -> Fraction | None:

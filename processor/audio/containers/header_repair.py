@@ -1,13 +1,13 @@
 """Corrects the headers of AIFF, CAF and AVI files that FFmpeg reads wrongly.
 
-Programs that write AIFF into a pipe leave its sizes at 0. FFmpeg takes samples of 24 valid bits in 32 for
-samples of 24 bits, as in WAV files.
+Programs that write AIFF into a pipe leave its sizes at 0 or at very large numbers. FFmpeg takes samples of 24
+valid bits in 32 for samples of 24 bits, as in WAV files.
 """
 
 import struct
 
 from processor.audio.containers.byte_view import ByteView
-from processor.audio.containers.piped_size import is_piped
+from processor.audio.containers.piped_size import is_piped_aiff
 
 _HEAD_BYTES = 65_536
 _MAX_CHUNKS = 1_000
@@ -39,7 +39,7 @@ def repaired(view: ByteView, demuxer: str) -> ByteView:
 
 
 def _aiff(head: bytearray, view: ByteView) -> None:
-    """Write the true sizes and number of samples into a header that has 0 or the largest numbers."""
+    """Write the true sizes and number of samples into a header that has 0 or very large numbers."""
     place, common = 12, None
     for _ in range(_MAX_CHUNKS):
         if len(head) < place + 16:
@@ -48,7 +48,7 @@ def _aiff(head: bytearray, view: ByteView) -> None:
         if name == b"COMM":
             common = place + 8
         elif name == b"SSND":
-            if common is not None and (size == 0 or is_piped(size)):
+            if common is not None and (size == 0 or is_piped_aiff(size)):
                 _write_aiff_sizes(head, view.size, common, place)
             return
         place += 8 + size + size % 2

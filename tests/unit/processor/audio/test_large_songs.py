@@ -18,7 +18,7 @@ from tests.support.processor.songs import PCM, by_libsndfile, file, fmt
 
 RATE = 192_000
 FRAME_BYTES = 6
-SOUND_BYTES = (1 << 31) + 6000 * FRAME_BYTES
+SOUND_BYTES = (1 << 31) + 12_000 * FRAME_BYTES
 SECONDS = SOUND_BYTES / FRAME_BYTES / RATE
 NOISE = np.random.default_rng(1).bytes(1 << 20)
 
@@ -58,7 +58,8 @@ def test_a_wav_of_2_gib_that_is_cut_off_is_truncated(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "size", [0x7FFFF000, 0x7FFFF024, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF]
+    "size",
+    [0x7FFFEFC1, 0x7FFFEFFC, 0x7FFFF000, 0x7FFFF024, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF - 36, 0xFFFFFFFF],
 )
 def test_a_wav_from_a_pipe_is_as_long_as_its_file(tmp_path, size):
     for sound_bytes in (RATE * FRAME_BYTES, SOUND_BYTES):

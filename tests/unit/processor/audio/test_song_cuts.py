@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 from common.errors import ErrorCode, PermanentError
+from processor.audio import decode
+from processor.audio.audio_stream import Packets
 from processor.audio.containers import flac_frame
+from processor.audio.window import Window
 from tests.support.processor import songs
 from tests.support.processor.songs import by_libsndfile, decoded, file
 
@@ -77,8 +80,62 @@ def test_a_flac_with_a_hole_is_damaged(tmp_path, within, filling):
         assert refused(file(tmp_path / "hole.flac", content)) == ErrorCode.TRUNCATED_AUDIO
 
 
+NOISE = np.random.default_rng(1).bytes(40_000)
+
+
+@pytest.mark.parametrize("filling", [b"", bytes(40_000), b"\x55" * 40_000, NOISE])
+@pytest.mark.parametrize("missing", [100, 5000, 40_000])
+@pytest.mark.parametrize("within", [0, 1, 4, 50, 3000])
+def test_a_flac_whose_beginning_is_damaged_is_truncated(tmp_path, within, missing, filling):
+    place = begins()[0] + within
+    content = flac()[:place] + filling[:missing] + flac()[place + missing :]
+    assert refused(file(tmp_path / "begin.flac", content)) == ErrorCode.TRUNCATED_AUDIO
+
+
+def test_the_end_of_a_flac_whose_beginning_is_damaged_is_truncated(tmp_path):
+    song = by_libsndfile(songs.music(14.0), "FLAC", "PCM_16")
+    place = begins()[0] + 100
+    path = file(tmp_path / "song.flac", song[:place] + song[place + 40_000 :])
+    with pytest.raises(PermanentError) as caught:
+        decode.decode(path, tmp_path / "mix.wav", 60, 8, Window(13.0))
+    assert caught.value.code == ErrorCode.TRUNCATED_AUDIO
+
+
+TAGS: dict[str, tuple[bytes, bytes]] = {
+    "ID3v2 before": (songs.id3v2(bytes(5000)), b""),
+    "ID3v1 behind": (b"", b"TAG" + bytes(125)),
+    "APE behind": (b"", songs.ape(bytes(200))),
+    "all of them": (songs.id3v2(bytes(5000)), songs.ape(bytes(200)) + b"TAG" + bytes(125)),
+}
+
+
+@pytest.mark.parametrize("name", TAGS)
+def test_tags_change_nothing_of_a_flacs_wholeness(tmp_path, name):
+    before, behind = TAGS[name]
+    _, samples = decoded(file(tmp_path / "part.flac", before + part(7, 21) + behind))
+    assert np.array_equal(samples, SONG[7 * FRAME : 21 * FRAME])
+    begun, torn_off = part(0, 20), part(7, 21)[:-9]
+    for damaged in (begun[: begins()[0]] + begun[begins()[0] + 50 :], torn_off):
+        assert refused(file(tmp_path / "torn.flac", before + damaged + behind)) == ErrorCode.TRUNCATED_AUDIO
+
+
+@pytest.mark.parametrize("size", [10, 20_000, 20_000_000])
+def test_a_flac_whose_rest_is_zeros_is_truncated(tmp_path, size):
+    assert refused(file(tmp_path / "zeros.flac", part(0, 20) + bytes(size))) == ErrorCode.TRUNCATED_AUDIO
+
+
+def test_the_checksum_of_a_packet_that_is_too_large_for_a_frame_is_not_computed(tmp_path):
+    path = file(tmp_path / "zeros.flac", part(0, 20) + bytes(20_000_000))
+    with av.open(str(path)) as container:
+        packets = Packets(container, container.streams.audio[0])
+        frames = sum(1 for _ in packets.frames())
+    assert frames == 20
+    assert (packets.last_bytes, packets.first_bytes) == (b"", flac()[begins()[0] : begins()[1]])
+
+
 def test_a_frame_is_whole_by_its_checksum():
     frame = flac()[begins()[3] : begins()[4]]
     assert flac_frame.is_whole(frame)
-    for other in (b"", frame[:-1], frame + b"\xff", frame[:500] + b"!" + frame[501:], frame[1:]):
+    others = (frame[:-1], frame + b"\xff", frame + bytes(3), frame[:500] + b"!" + frame[501:], frame[1:])
+    for other in (b"", bytes(500), bytes(3) + frame, *others):
         assert not flac_frame.is_whole(other)

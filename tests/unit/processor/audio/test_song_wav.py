@@ -28,6 +28,19 @@ PCM16 = int_bytes(SONG, 2)
 WIDE = songs.music(0.7).astype(np.float64) * 0.999 + 1e-6  # has more than 16 bits
 UNKNOWN = 0xFFFFFFFF
 
+
+def _aiff_by_sox(samples: np.ndarray, subtype: str, frames: int) -> bytes:
+    """As SoX writes into a pipe: the header counts `frames`, which fill up to 0x7f000000 bytes."""
+    data = bytearray(by_libsndfile(samples, "AIFF", subtype))
+    common, sound = data.index(b"COMM") + 8, data.index(b"SSND") + 4
+    (bits,) = struct.unpack_from(">H", data, common + 6)
+    size = 8 + frames * 2 * bits // 8
+    struct.pack_into(">I", data, 4, size + sound - 4)
+    struct.pack_into(">I", data, common + 2, frames)
+    struct.pack_into(">I", data, sound, size)
+    return bytes(data)
+
+
 # The song by its 16 bits.
 SIXTEEN = Made(
     {
@@ -41,6 +54,7 @@ SIXTEEN = Made(
         "the largest size": lambda: riff(fmt(PCM, 16), PCM16, UNKNOWN, UNKNOWN),
         "the largest signed size": lambda: riff(fmt(PCM, 16), PCM16, 0x7FFFFFFF - 36, 0x7FFFFFFF),
         "0x80000000, less a header": lambda: riff(fmt(PCM, 16), PCM16, 0x7FFFF000 + 4, UNKNOWN),
+        "WAV from a pipe, by SoX": lambda: riff(fmt(PCM, 16), PCM16, 0x7FFFF000, 0x7FFFF024),
         "a list behind": lambda: riff(
             fmt(PCM, 16), PCM16, behind=b"LIST" + struct.pack("<I", 400) + bytes(400)
         ),
@@ -59,6 +73,7 @@ SIXTEEN = Made(
         "AIFF": lambda: by_libsndfile(SONG, "AIFF", "PCM_16"),
         "AIFF-C, little-endian": lambda: by_libsndfile(SONG, "AIFF", "PCM_16", endian="LITTLE"),
         "AIFF from a pipe": lambda: songs.piped("pcm_s16be", "aiff", SONG),
+        "AIFF from a pipe, by SoX": lambda: _aiff_by_sox(SONG, "PCM_16", 0x7F000000 // 4),
         "AU": lambda: by_libsndfile(SONG, "AU", "PCM_16"),
         "AU from a pipe": lambda: songs.piped("pcm_s16be", "au", SONG),
         "CAF": lambda: by_libsndfile(SONG, "CAF", "PCM_16"),
@@ -116,6 +131,11 @@ KINDS = Made(
         "20 bits in 32": lambda: (riff(extensible(PCM, 4, 20), _with_padding_of(4, 20)), 2**-20),
         "12 bits in 16": lambda: (riff(extensible(PCM, 2, 12), _with_padding_of(2, 12)), 2**-12),
         "24 bits": lambda: (riff(fmt(PCM, 24), _with_padding_of(3, 24)), 2**-24),
+        "24 bits from a pipe, by SoX": lambda: (
+            riff(fmt(PCM, 24), _with_padding_of(3, 24), 0x7FFFEFFC, 0x7FFFF040),
+            2**-24,
+        ),
+        "24 bits, AIFF from a pipe, by SoX": lambda: (_aiff_by_sox(WIDE, "PCM_24", 0x7F000000 // 6), 2**-23),
         "32 bits": lambda: (riff(fmt(PCM, 32), _with_padding_of(4, 32)), 2**-24),
         "float32": lambda: (riff(fmt(FLOAT, 32), WIDE.astype("<f4").tobytes()), 2**-24),
         "float32, extensible": lambda: (riff(extensible(FLOAT, 4, 32), WIDE.astype("<f4").tobytes()), 2**-24),

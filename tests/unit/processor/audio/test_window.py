@@ -115,10 +115,25 @@ def test_a_window_beyond_the_songs_end_is_empty(tmp_path, format, start_s):
     assert caught.value.code == ErrorCode.WINDOW_EMPTY
 
 
-def test_a_window_without_a_sample_is_empty(tmp_path):
-    with pytest.raises(PermanentError, match="duration_s is 1e-09, which is shorter than one sam") as caught:
-        cut(file(tmp_path / "song", FORMATS["wav"]), Window(1, 1e-9))
+@pytest.mark.parametrize(
+    ("rate", "duration_s", "at"), [(8000, 5e-5, "8"), (44_100, 1e-9, "44.1"), (192_000, 1e-5, "44.1")]
+)
+def test_a_window_without_a_sample_is_empty(tmp_path, rate, duration_s, at):
+    path = file(tmp_path / "song", by_libsndfile(songs.music(2, rate), "WAV", "PCM_16", rate))
+    why = f"duration_s is {duration_s:g}, which is shorter than one sample at {at} kHz"
+    with pytest.raises(PermanentError, match=why) as caught:
+        cut(path, Window(1, duration_s))
     assert caught.value.code == ErrorCode.WINDOW_EMPTY
+
+
+@pytest.mark.parametrize(
+    ("samples", "why"), [(0, "no audio samples"), (2, "sound of less than one sample at 44.1 kHz")]
+)
+def test_a_song_without_a_sample_is_empty(tmp_path, samples, why):
+    path = file(tmp_path / "song", by_libsndfile(songs.music(1)[:samples], "WAV", "PCM_16", 192_000))
+    with pytest.raises(PermanentError, match=f"The file holds {why}") as caught:
+        cut(path, Window())
+    assert caught.value.code == ErrorCode.EMPTY_FILE
 
 
 def test_the_longest_length_is_that_of_the_window(tmp_path):
