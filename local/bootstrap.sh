@@ -73,9 +73,24 @@ fits() {
 has_pip() { "$1" -c 'import pip' 2>/dev/null; }
 has_venv_module() { "$1" -c 'import venv, ensurepip' 2>/dev/null; }
 
-make_venv() {
-  [[ ! -e $VENV || -e $VENV/pyvenv.cfg || -e $VENV/$OUR_MARK || -z $(ls -A "$VENV") ]] ||
+# Fails where making the environment would remove what the set-up has not made.
+check_replaceable() {
+  local mounted=()
+  [[ ! -L $VENV || -e $VENV ]] ||
+    fail "$VENV is a link to $(readlink "$VENV"), which does not exist: remove the link, or make what it leads to"
+  [[ -e $VENV ]] || return 0
+  if [[ ! -d $VENV || -n $(ls -A "$VENV") && ! -e $VENV/$OUR_MARK && -z $(stamps) ]]; then
+    [[ ! -e $VENV/pyvenv.cfg ]] ||
+      fail "$VENV has an unsuitable Python and was not made by this set-up: move it away, or set UVR_VENV"
     fail "$VENV exists but is no virtual environment: move it away, or set UVR_VENV"
+  fi
+  mapfile -t mounted < <(mounts_below "$(realpath "$VENV")")
+  ((${#mounted[@]} == 0)) ||
+    fail "$VENV cannot be made anew while ${mounted[0]} is mounted: unmount it, or set UVR_VENV"
+}
+
+make_venv() {
+  check_replaceable
   local python without_venv='' candidates=(python3.12 python3.11 python3 python)
   [[ -z ${UVR_PYTHON:-} ]] || candidates=("$UVR_PYTHON")
   for python in "${candidates[@]}"; do
@@ -118,6 +133,15 @@ begin_venv() {
   find -H "$VENV" -mindepth 1 ! -name "$OUR_MARK" ! -name "$UNFINISHED" -delete
 }
 
+# Prints the mount points below a directory, which is given without links. Bind mounts are among them.
+mounts_below() {
+  local point
+  while read -r _ _ _ _ point _; do
+    printf -v point %b "$point" # a space is written as \040
+    [[ $point != "${1%/}"/* ]] || printf '%s\n' "$point"
+  done </proc/self/mountinfo
+}
+
 find_uv() {
   command -v uv && return
   local python=${UVR_PYTHON:-python3}
@@ -132,6 +156,7 @@ pip_install_uv() {
     --ignore-installed --require-hashes --only-binary :all: -r requirements-uv.txt
 }
 
+stamps() { find -H "$VENV" -maxdepth 1 -name '.installed-*'; }
 stamp_of() { echo "$VENV/.installed-$1"; }
 is_installed() { [[ -f $(stamp_of "$1") ]] && sha256sum --status -c "$(stamp_of "$1")"; }
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.own_mounts import OWN_MOUNTS
 from tests.support.paths import REPOSITORY
 
 NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX", "SSL_CERT_FILE")
@@ -104,7 +105,7 @@ def _script(path: Path, body: str) -> Path:
     return path
 
 
-MAKE = "mkdir -p .local; venv_works || make_venv"
+MAKE = "NEEDED_GB=0; mkdir -p .local; venv_works || make_venv"
 
 
 def _killed_while_it_is_made(root: Path, tmp_path: Path) -> None:
@@ -142,6 +143,59 @@ def test_an_environment_of_somebody_else_is_left_alone(checkout):
     assert done.returncode == 1
     assert done.stderr.startswith("error: .venv exists but is no virtual environment")
     assert (checkout / ".venv" / "mine").exists()
+
+
+def _environment_of_another_python(root: Path, *more: str) -> Path:
+    venv = root / ".venv"
+    _script(venv / "bin" / "python", "exit 1")
+    for name in ("pyvenv.cfg", "mine", *more):
+        (venv / name).write_text("")
+    return venv
+
+
+def test_an_environment_that_somebody_else_made_with_an_unsuitable_python_is_left_alone(checkout):
+    venv = _environment_of_another_python(checkout)
+    done = _bash(checkout, MAKE, UVR_PYTHON=sys.executable)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: .venv has an unsuitable Python and was not made by this set-up: "
+        "move it away, or set UVR_VENV\n"
+    )
+    assert {path.name for path in venv.iterdir()} == {"bin", "mine", "pyvenv.cfg"}
+
+
+@pytest.mark.parametrize("ours", [".made-by-uvr-api", ".installed-requirements.txt"])
+def test_an_environment_of_ours_with_an_unsuitable_python_is_made_anew(checkout, ours):
+    venv = _environment_of_another_python(checkout, ours)
+    done = _bash(checkout, f"{MAKE}; venv_works", UVR_PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    assert not (venv / "mine").exists()
+
+
+def test_a_link_to_nowhere_in_place_of_the_environment_is_named(checkout):
+    (checkout / ".venv").symlink_to("gone")
+    done = _bash(checkout, MAKE, UVR_PYTHON=sys.executable)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: .venv is a link to gone, which does not exist")
+
+
+def test_what_is_mounted_into_an_environment_is_not_emptied(checkout, tmp_path):
+    venv = _environment_of_another_python(checkout, ".made-by-uvr-api")
+    (venv / "a cache").mkdir()
+    (mounted := tmp_path / "mounted").mkdir()
+    (mounted / "theirs").write_text("")
+    commands = f'. local/bootstrap.sh; mount --bind "{mounted}" ".venv/a cache"; {MAKE}'
+    done = subprocess.run(
+        [*OWN_MOUNTS, "bash", "-euo", "pipefail", "-c", commands],
+        cwd=checkout,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "UVR_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert f"while {venv}/a cache is mounted" in done.stderr
+    assert (mounted / "theirs").exists()
+    assert (venv / "mine").exists()
 
 
 def test_packages_are_installed_anew_after_an_installation_that_was_killed(checkout, tmp_path):
