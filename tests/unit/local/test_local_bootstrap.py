@@ -212,3 +212,53 @@ def test_packages_are_installed_anew_after_an_installation_that_was_killed(check
         (checkout / "requirements-a.txt").write_text("a==1\n")
     first, second = calls.read_text().splitlines()
     assert ("--reinstall" in first, "--reinstall" in second) == (False, True)
+
+
+def test_each_requirement_file_has_its_own_mark_of_an_installation_that_was_killed(checkout, tmp_path):
+    calls = tmp_path / "calls"
+    uv = checkout / ".venv" / "bin" / "uv"
+    _script(checkout / ".venv" / "bin" / "python", "exit 1")
+    (checkout / "requirements-b.txt").write_text("b==1\n")
+    for body, name in (
+        ("kill -KILL $PPID", "a"),
+        (f'echo "$@" >>"{calls}"', "b"),
+        (f'echo "$@" >>"{calls}"', "a"),
+    ):
+        _script(uv, body)
+        _bash(checkout, f"install requirements-{name}.txt")
+    assert ["--reinstall" in call for call in calls.read_text().splitlines()] == [False, True]
+
+
+def test_an_upgrade_that_was_killed_is_looked_at_without_a_word_of_sha256sum(checkout):
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".installed-requirements-a.txt").write_text("")
+    done = _bash(checkout, "is_installed requirements-a.txt")
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("written_gb", "files", "needed_gb"),
+    [
+        ({}, (), 9),
+        ({".venv": 3.2}, (), 6),
+        ({".venv": 3.2, ".local/cache/uv": 2.9}, (), 3),
+        ({".venv": 8.5}, (), 2),
+        ({".venv": 0}, (".installed-requirements.txt",), 2),
+    ],
+)
+def test_what_an_interrupted_set_up_has_written_is_not_asked_of_the_disk_again(
+    checkout, tmp_path, written_gb, files, needed_gb
+):
+    for name, gb in written_gb.items():
+        (checkout / name).mkdir(parents=True)
+        (checkout / name / "kib").write_text(f"{gb * 1e6:.0f}\n")
+    for name in files:
+        (checkout / ".venv" / name).write_text("")
+    # A disk with 1 GB left, on which the directories are as big as their file `kib` says.
+    tools = 'df() { printf "Header\\nx x x 1000000 x x\\n"; }; '
+    tools += (
+        "du() { cat .venv/kib .local/cache/uv/kib 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }; "
+    )
+    done = _bash(checkout, f"{tools} own_caches; check_disk")
+    assert done.returncode == 1
+    assert f"{needed_gb} GB are needed to install, 1 GB are free" in done.stderr
