@@ -213,6 +213,7 @@ class LocalConfig:
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
             "AWS_SECRET_ACCESS_KEY_FILE": "",
             "AWS_REGION": store.REGION,
+            **dict.fromkeys(store.USER_FILES, os.devnull),
         }
 
 

@@ -19,6 +19,8 @@ from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_a
 from local.ports import free_ports, is_free
 from local.private_files import UMASK, write_private
 
+# boto3's files in the user's home directory describe other stores, and may refuse this one.
+USER_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 REGION = "us-east-1"
 _IDENTITIES = "identities.json"
 WEED = Path(sysconfig.get_path("scripts")) / "weed"
