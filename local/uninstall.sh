@@ -4,7 +4,7 @@ OUR_DIRECTORIES=(.local api/console/assets models logs)
 
 # uninstall [--yes]: lists the directories, asks, stops the stack, removes the directories.
 uninstall() {
-  local agreed='' paths=() left=() failed='' path
+  local agreed='' paths=() left=() mounted failed='' path
   case ${1:-} in
     --yes) agreed=yes ;;
     '') ;;
@@ -27,12 +27,15 @@ uninstall() {
     if is_venv "$path" && is_mounted "$path"; then remove_contents "$path"; else remove "$path"; fi
   done
   remove_bytecode
+  mapfile -td '' mounted < <(mounts_below "$(pwd -P)")
   if ((${#left[@]} == 0)); then
     printf 'Removed. Only this checkout is left. To remove it too: rm -r %q\n' "$PWD"
   else
     printf 'Removed. Left are this checkout and:\n'
     printf '  %s\n' "${left[@]}"
-    printf 'To remove the checkout too: rm -r %q\n' "$PWD"
+    printf 'To remove the checkout too'
+    ((${#mounted[@]} == 0)) || printf ', unmount %s first. Then' "${mounted[0]}"
+    printf ': rm -r %q\n' "$PWD"
   fi
   [[ -z $failed ]]
 }
@@ -108,11 +111,16 @@ what_stays() {
   for path in "${OUR_DIRECTORIES[@]}"; do
     [[ ! -L $path || ! -e $path ]] || printf '%s, to which %s was a link\n' "$(realpath "$path")" "$path"
   done
-  mapfile -t paths < <(what_is_ours)
-  for path in "${paths[@]}" "${OUR_DIRECTORIES[@]}"; do
-    if is_mounted "$path"; then printf '%s, which is mounted\n' "$(place "$path")"; fi
-    while read -rd '' point; do printf '%s, which is mounted\n' "$point"; done < <(mounts_below "$(place "$path")")
-  done | sort -u
+  what_is_mounted | sort -zu | while read -rd '' point; do printf '%s, which is mounted\n' "$point"; done
+}
+
+# Prints the mount points in the checkout and in our environment, each with a null byte after it.
+what_is_mounted() {
+  mounts_below "$(pwd -P)"
+  if [[ -d $VENV ]] && is_our_venv; then
+    mounts_below "$(realpath "$VENV")"
+    if is_mounted "$(realpath "$VENV")"; then realpath -z "$VENV"; fi
+  fi
 }
 
 is_our_venv() {
