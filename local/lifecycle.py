@@ -143,7 +143,8 @@ def _start(config: LocalConfig, supervisor: Supervisor) -> None:
     make_log_dir(config)
     _end_leftovers(config)
     _check_ports(config)
-    _remove_run_files(config)
+    for each in (config, config.running()):  # with another S3_PORT the last start's sockets have other names
+        _remove_run_files(each)
     _check_disk(config.root)
     preparing.link_commands(config)
     if not config.runs_store:

@@ -1,8 +1,10 @@
 """Writes files and directories of the local stack that no other user of the machine can read."""
 
+import json
 import os
 import stat
 from pathlib import Path
+from typing import Any
 
 # The umask of every program that the local start runs.
 UMASK = 0o077
@@ -16,6 +18,14 @@ def write_private(path: Path, text: str) -> None:
         os.fchmod(file.fileno(), 0o600)
         file.write(text)
     temporary.rename(path)
+
+
+def read_json(path: Path) -> Any:
+    """Returns what `write_private` wrote as JSON, or None. A power failure may empty a new file."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def make_private(directory: Path) -> None:

@@ -62,6 +62,7 @@ def of_program(config: LocalConfig, name: str, everything: Mapping[str, str]) ->
     if config.runs_store and kind in _KEYS_OF:
         keys = _KEYS_OF[kind](config.store_dir)
         least |= {"AWS_ACCESS_KEY_ID": keys.access_key, "AWS_SECRET_ACCESS_KEY": keys.secret_key}
+        least |= _chosen(everything, store.USER_FILES)
     elif kind == "processor":
         least |= _given_to_processors(config)
     return least

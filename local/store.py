@@ -17,8 +17,10 @@ from pathlib import Path
 
 from common.storage.identities import UPLOADER_ACTIONS, api_actions, processor_actions
 from local.ports import free_ports, is_free
-from local.private_files import UMASK, write_private
+from local.private_files import UMASK, read_json, write_private
 
+# boto3's files in the user's home directory describe other stores, and may refuse this one.
+USER_FILES = ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")
 REGION = "us-east-1"
 _IDENTITIES = "identities.json"
 WEED = Path(sysconfig.get_path("scripts")) / "weed"
@@ -54,10 +56,10 @@ class StoreSpec:
 
 def load_keys(path: Path) -> Keys:
     """Returns the keys in `path`. The first call makes them; only the owner can read the file."""
-    if not path.exists():
+    if not (keys := read_json(path)):
         keys = {"access_key": secrets.token_hex(10).upper(), "secret_key": secrets.token_urlsafe(30)}
         write_private(path, json.dumps(keys))
-    return Keys(**json.loads(path.read_text()))
+    return Keys(**keys)
 
 
 def load_api_keys(data_dir: Path) -> Keys:
@@ -82,8 +84,7 @@ def make_spec(data_dir: Path, bucket: str, port: int, prefix: str = "") -> Store
 
 def inner_ports(data_dir: Path) -> tuple[int, ...]:
     """Returns the ports of the store's parts from its last start; empty before the first start."""
-    file = data_dir / "ports.json"
-    return tuple(json.loads(file.read_text())) if file.exists() else ()
+    return tuple(read_json(data_dir / "ports.json") or ())
 
 
 def prepare(spec: StoreSpec) -> list[str]:

@@ -4,7 +4,7 @@ OUR_DIRECTORIES=(.local api/console/assets models logs)
 
 # uninstall [--yes]: lists the directories, asks, stops the stack, removes the directories.
 uninstall() {
-  local agreed='' paths=() left=()
+  local agreed='' paths=() left=() mounted failed='' path
   case ${1:-} in
     --yes) agreed=yes ;;
     '') ;;
@@ -23,16 +23,74 @@ uninstall() {
   describe "${paths[@]}"
   [[ -n $agreed ]] || ask
   stop_what_runs
-  rm -rf -- "${paths[@]}"
-  find . -name __pycache__ -prune -exec rm -rf -- {} +
+  for path in "${paths[@]}"; do
+    if is_venv "$path" && is_mounted "$path"; then remove_contents "$path"; else remove "$path"; fi
+  done
+  remove_bytecode
+  mapfile -td '' mounted < <(mounts_below "$(pwd -P)")
   if ((${#left[@]} == 0)); then
     printf 'Removed. Only this checkout is left. To remove it too: rm -r %q\n' "$PWD"
   else
     printf 'Removed. Left are this checkout and:\n'
     printf '  %s\n' "${left[@]}"
-    printf 'To remove the checkout too: rm -r %q\n' "$PWD"
+    printf 'To remove the checkout too'
+    ((${#mounted[@]} == 0)) || printf ', unmount %s first. Then' "${mounted[0]}"
+    printf ': rm -r %q\n' "$PWD"
+  fi
+  [[ -z $failed ]]
+}
+
+# Removes what is at a path and not mounted. Adds what cannot be removed to the caller's `left`.
+remove() {
+  ! is_mounted "$1" || return 0
+  if [[ ! -L $1 && -n $(mounts_below "$(place "$1")" | tr '\0' ' ') ]]; then
+    remove_contents "$1"
+  elif ! rm -rf -- "$1"; then
+    left+=("$(place "$1"), which could not be removed: see above")
+    failed=yes
   fi
 }
+
+remove_contents() {
+  local entry entries
+  mapfile -td '' entries < <(find -H "$1" -mindepth 1 -maxdepth 1 -print0)
+  for entry in "${entries[@]}"; do remove "$entry"; done
+}
+
+remove_bytecode() {
+  local path paths ours=() point points
+  mapfile -td '' paths < <(find "$(pwd -P)" -name __pycache__ -prune -print0)
+  mapfile -td '' points < <(mounts_below "$(pwd -P)")
+  for path in "${paths[@]}"; do
+    for point in "${points[@]}"; do
+      [[ $path/ != "$point"/* && $point != "$path"/* ]] || continue 2
+    done
+    ours+=("$path")
+  done
+  # In few calls: there may be thousands.
+  if ((${#ours[@]})) && ! printf '%s\0' "${ours[@]}" | xargs -0r rm -rf --; then
+    left+=("bytecode that could not be removed: see above")
+    failed=yes
+  fi
+}
+
+# Prints the absolute path of what `rm` would remove: of a link itself, and not of what it leads to.
+place() {
+  local parent
+  parent=$(realpath "$(dirname "$1")")
+  printf '%s/%s\n' "${parent%/}" "$(basename "$1")"
+}
+
+is_mounted() {
+  local point real
+  real=$(place "$1")
+  while read -rd '' point; do
+    [[ $point != "$real" ]] || return 0
+  done < <(mounts_below "$(dirname "$real")")
+  return 1
+}
+
+is_venv() { [[ $1 == "$VENV" || $1 == "$(realpath "$VENV")" ]]; }
 
 # Prints the paths, one per line. Directories that a setting has put elsewhere belong to the user.
 what_is_ours() {
@@ -42,17 +100,27 @@ what_is_ours() {
     printf '%s\n' "$VENV"
   fi
   for path in "${OUR_DIRECTORIES[@]}"; do
-    [[ ! -e $path && ! -L $path ]] || printf '%s\n' "$path"
+    [[ ! -e $path && ! -L $path ]] || is_mounted "$path" || printf '%s\n' "$path"
   done
 }
 
-# Prints what is left of the set-up, one per line: an environment of the user, and what links lead to.
+# Prints what is left, one per line: an environment of the user, what links lead to, and what is mounted.
 what_stays() {
-  local path
+  local path point
   if [[ -d $VENV ]] && ! is_our_venv; then printf '%s, which the set-up has not made\n' "$(realpath "$VENV")"; fi
   for path in "${OUR_DIRECTORIES[@]}"; do
     [[ ! -L $path || ! -e $path ]] || printf '%s, to which %s was a link\n' "$(realpath "$path")" "$path"
   done
+  what_is_mounted | sort -zu | while read -rd '' point; do printf '%s, which is mounted\n' "$point"; done
+}
+
+# Prints the mount points in the checkout and in our environment, each with a null byte after it.
+what_is_mounted() {
+  mounts_below "$(pwd -P)"
+  if [[ -d $VENV ]] && is_our_venv; then
+    mounts_below "$(realpath "$VENV")"
+    if is_mounted "$(realpath "$VENV")"; then realpath -z "$VENV"; fi
+  fi
 }
 
 is_our_venv() {
@@ -65,12 +133,12 @@ is_our_venv() {
 describe() {
   local path size_kib
   printf 'This removes, with all tasks and stems:\n\n'
-  # In one call, so that du counts a file only once that two directories share.
-  du -sk -- "$@" | while read -r size_kib path; do
+  # In one call, so that du counts a file only once that two directories share. It fails where it may not read.
+  { du -sk -- "$@" || true; } | while read -r size_kib path; do
     printf '  %9s  %-18s %s\n' "$(readable "$size_kib")" "$path" "$(purpose "$path")"
   done
   printf '\nand the bytecode that Python has compiled (__pycache__).'
-  printf '\nIt keeps .env, files with users and secrets, and directories that settings have put elsewhere.\n'
+  printf '\nIt keeps .env, files with users and secrets, what is mounted, and directories that settings have put elsewhere.\n'
 }
 
 readable() { # KiB
@@ -101,8 +169,9 @@ ask() {
 
 stop_what_runs() {
   if [[ -d .local ]]; then one_at_a_time; fi
-  if [[ -d .local/run ]] && venv_works; then
-    "$VENV/bin/python" -m local stop || fail "nothing was removed: the running stack cannot be stopped, see above"
+  # Without all packages it cannot be stopped, and may not run either.
+  if [[ -d .local/run ]] && venv_works && was_installed && ! was_interrupted; then
+    "$VENV/bin/python" -m local stop || (($? != 130)) || fail "nothing was removed: the stop was interrupted"
   fi
   local running
   running=$(grep -lzsxF "UVR_LOCAL_STACK=$(pwd -P)" /proc/[0-9]*/environ | cut -d/ -f3 | tr '\n' ' ' || true)

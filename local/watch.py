@@ -1,5 +1,6 @@
 """Waits for a program to be ready, or to fail for good."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -24,7 +25,7 @@ def readiness(url: str) -> tuple[bool, str]:
     except urllib.error.HTTPError as error:
         with error:
             return False, _details(_json_or_nothing(error))
-    except (OSError, ValueError):
+    except (OSError, ValueError, http.client.HTTPException):
         return False, "no answer yet"
 
 

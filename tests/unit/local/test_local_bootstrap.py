@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.own_mounts import OWN_MOUNTS
 from tests.support.paths import REPOSITORY
 
 NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX", "SSL_CERT_FILE")
@@ -104,7 +105,7 @@ def _script(path: Path, body: str) -> Path:
     return path
 
 
-MAKE = "mkdir -p .local; venv_works || make_venv"
+MAKE = "NEEDED_GB=0; mkdir -p .local; venv_works || make_venv"
 
 
 def _killed_while_it_is_made(root: Path, tmp_path: Path) -> None:
@@ -144,6 +145,59 @@ def test_an_environment_of_somebody_else_is_left_alone(checkout):
     assert (checkout / ".venv" / "mine").exists()
 
 
+def _environment_of_another_python(root: Path, *more: str) -> Path:
+    venv = root / ".venv"
+    _script(venv / "bin" / "python", "exit 1")
+    for name in ("pyvenv.cfg", "mine", *more):
+        (venv / name).write_text("")
+    return venv
+
+
+def test_an_environment_that_somebody_else_made_with_an_unsuitable_python_is_left_alone(checkout):
+    venv = _environment_of_another_python(checkout)
+    done = _bash(checkout, MAKE, UVR_PYTHON=sys.executable)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: .venv has an unsuitable Python and was not made by this set-up: "
+        "move it away, or set UVR_VENV\n"
+    )
+    assert {path.name for path in venv.iterdir()} == {"bin", "mine", "pyvenv.cfg"}
+
+
+@pytest.mark.parametrize("ours", [".made-by-uvr-api", ".installed-requirements.txt"])
+def test_an_environment_of_ours_with_an_unsuitable_python_is_made_anew(checkout, ours):
+    venv = _environment_of_another_python(checkout, ours)
+    done = _bash(checkout, f"{MAKE}; venv_works", UVR_PYTHON=sys.executable)
+    assert done.returncode == 0, done.stderr
+    assert not (venv / "mine").exists()
+
+
+def test_a_link_to_nowhere_in_place_of_the_environment_is_named(checkout):
+    (checkout / ".venv").symlink_to("gone")
+    done = _bash(checkout, MAKE, UVR_PYTHON=sys.executable)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: .venv is a link to gone, which does not exist")
+
+
+def test_what_is_mounted_into_an_environment_is_not_emptied(checkout, tmp_path):
+    venv = _environment_of_another_python(checkout, ".made-by-uvr-api")
+    (venv / "a cache").mkdir()
+    (mounted := tmp_path / "mounted").mkdir()
+    (mounted / "theirs").write_text("")
+    commands = f'. local/bootstrap.sh; mount --bind "{mounted}" ".venv/a cache"; {MAKE}'
+    done = subprocess.run(
+        [*OWN_MOUNTS, "bash", "-euo", "pipefail", "-c", commands],
+        cwd=checkout,
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "UVR_PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert f"while {venv}/a cache is mounted" in done.stderr
+    assert (mounted / "theirs").exists()
+    assert (venv / "mine").exists()
+
+
 def test_packages_are_installed_anew_after_an_installation_that_was_killed(checkout, tmp_path):
     install = "is_installed requirements-a.txt || install requirements-a.txt"
     calls = tmp_path / "calls"
@@ -158,3 +212,53 @@ def test_packages_are_installed_anew_after_an_installation_that_was_killed(check
         (checkout / "requirements-a.txt").write_text("a==1\n")
     first, second = calls.read_text().splitlines()
     assert ("--reinstall" in first, "--reinstall" in second) == (False, True)
+
+
+def test_each_requirement_file_has_its_own_mark_of_an_installation_that_was_killed(checkout, tmp_path):
+    calls = tmp_path / "calls"
+    uv = checkout / ".venv" / "bin" / "uv"
+    _script(checkout / ".venv" / "bin" / "python", "exit 1")
+    (checkout / "requirements-b.txt").write_text("b==1\n")
+    for body, name in (
+        ("kill -KILL $PPID", "a"),
+        (f'echo "$@" >>"{calls}"', "b"),
+        (f'echo "$@" >>"{calls}"', "a"),
+    ):
+        _script(uv, body)
+        _bash(checkout, f"install requirements-{name}.txt")
+    assert ["--reinstall" in call for call in calls.read_text().splitlines()] == [False, True]
+
+
+def test_an_upgrade_that_was_killed_is_looked_at_without_a_word_of_sha256sum(checkout):
+    (checkout / ".venv").mkdir()
+    (checkout / ".venv" / ".installed-requirements-a.txt").write_text("")
+    done = _bash(checkout, "is_installed requirements-a.txt")
+    assert (done.returncode, done.stderr) == (1, "")
+
+
+@pytest.mark.parametrize(
+    ("written_gb", "files", "needed_gb"),
+    [
+        ({}, (), 9),
+        ({".venv": 3.2}, (), 6),
+        ({".venv": 3.2, ".local/cache/uv": 2.9}, (), 3),
+        ({".venv": 8.5}, (), 2),
+        ({".venv": 0}, (".installed-requirements.txt",), 2),
+    ],
+)
+def test_what_an_interrupted_set_up_has_written_is_not_asked_of_the_disk_again(
+    checkout, tmp_path, written_gb, files, needed_gb
+):
+    for name, gb in written_gb.items():
+        (checkout / name).mkdir(parents=True)
+        (checkout / name / "kib").write_text(f"{gb * 1e6:.0f}\n")
+    for name in files:
+        (checkout / ".venv" / name).write_text("")
+    # A disk with 1 GB left, on which the directories are as big as their file `kib` says.
+    tools = 'df() { printf "Header\\nx x x 1000000 x x\\n"; }; '
+    tools += (
+        "du() { cat .venv/kib .local/cache/uv/kib 2>/dev/null | awk '{ n += $1 } END { print n + 0 }'; }; "
+    )
+    done = _bash(checkout, f"{tools} own_caches; check_disk")
+    assert done.returncode == 1
+    assert f"{needed_gb} GB are needed to install, 1 GB are free" in done.stderr

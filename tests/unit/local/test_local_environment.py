@@ -26,6 +26,17 @@ NEEDED = {
     "PIP_INDEX_URL": set(),
     "WEED_JWT_SIGNING_KEY": set(),
 }
+# Prints the address to which a service sends its first request.
+FIRST_REQUEST = """
+import boto3
+from common.settings.schema import UploaderSettings
+from common.storage.s3_client import make_client
+settings = UploaderSettings()
+times = {"connect_timeout": 1, "read_timeout": 1, "tries": 1}
+client = make_client(boto3.session.Session(), settings, settings.s3_endpoint_url, **times)
+client.meta.events.register("before-send", lambda request, **_: exit(print(request.url)))
+client.head_bucket(Bucket=settings.s3_bucket_name)
+"""
 PROGRAMS = ("kafka", "store", "demo-song", "api", "processor", "processor-2", "uploader")
 
 
@@ -89,6 +100,31 @@ def test_a_processor_gets_the_keys_to_a_store_elsewhere_that_are_meant_for_it(tm
     assert env["AWS_SESSION_TOKEN_FILE"] == str(tmp_path / "token")
     assert not env.keys() & {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
     assert own.keys() <= stack.settings().keys()
+
+
+@pytest.mark.parametrize("name", ["api", "processor", "processor-2", "uploader"])
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("config", "[default]\ns3 =\n    use_accelerate_endpoint = true\n"), ("credentials", "[default\n")],
+)
+def test_aws_files_of_the_home_directory_change_nothing_where_the_store_is_ours(tmp_path, name, file, text):
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / file).write_text(text)
+    stack = loaded(tmp_path)
+    env = program_environment.of_program(stack, name, stack.environment())
+    done = subprocess.run(
+        [sys.executable, "-c", FIRST_REQUEST],
+        env=env | {"PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout == f"{stack.store_url}/uvr-stems\n", done.stderr
+
+
+def test_aws_files_of_the_home_directory_count_for_a_store_elsewhere(tmp_path):
+    env = loaded(tmp_path, S3_ENDPOINT_URL="https://s3.example").environment()
+    assert not env.keys() & {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"}
 
 
 def test_what_is_left_for_a_programs_start_is_its_owners_alone(tmp_path):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from local import __main__ as command
-from local import config, leftovers, supervision
+from local import config, leftovers, supervision, watch
 from local.errors import LocalError
 from tests.support.local.checkout import PORTS
 from tests.support.paths import REPOSITORY
@@ -55,6 +55,10 @@ def test_logs_are_those_of_the_last_start(stack, monkeypatch):
     monkeypatch.setattr(os, "execvp", lambda program, words: called.append(words))
     command.run(["logs", "api"])
     assert called[0][-1] == str(stack.root / "our logs" / "api.out.log")
+
+
+def test_a_host_that_is_none_answers_nothing():
+    assert watch.readiness("http://my host:8000/readyz") == (False, "no answer yet")
 
 
 def test_where_nothing_was_ever_started_nothing_is_to_stop(tmp_path, monkeypatch, capsys):

@@ -84,6 +84,36 @@ def test_a_stop_removes_what_a_killed_stack_has_left(stack, left, capsys):
     assert [path for path in (*left, pid_file) if path.exists()] == []
 
 
+def test_a_start_with_other_settings_removes_what_a_killed_stack_has_left(stack, left):
+    stack.save()
+    (stack.root / "a file").write_text("")
+    others = {"S3_PORT": str(take_port()), "UVR_CACHE_DIR": str(stack.root / "a file" / "below")}
+    given = {**stack.given, **others}
+    with pytest.raises(LocalError, match="Kafka cannot be prepared"):
+        lifecycle.up(config.load(stack.root, given))
+    assert [path for path in left if path.exists()] == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]"])
+def test_files_that_a_power_failure_has_emptied_stop_no_stop_and_no_start(stack, text, capsys):
+    stack.save()
+    keys = store.load_keys(stack.store_dir / "keys.json")
+    files = (stack.run_dir / "settings.json", stack.store_dir / "keys.json", stack.store_dir / "ports.json")
+    for file in files:
+        file.write_text(text)
+    lifecycle.stop(stack)
+    assert "is not running" in capsys.readouterr().out
+    assert stack.environment()["AWS_SECRET_ACCESS_KEY"] != keys.secret_key
+    assert len(store.make_spec(stack.store_dir, "bucket", 8333).inner_ports) > 0
+
+
+def test_a_cache_whose_path_no_list_of_paths_can_hold_is_refused(stack):
+    given = {**stack.given, "UVR_CACHE_DIR": str(stack.root / "a:b")}
+    with pytest.raises(LocalError, match=r"UVR_CACHE_DIR: .* colon or a line break"):
+        lifecycle.up(config.load(stack.root, given))
+    assert not (stack.root / "a:b").exists()
+
+
 def test_a_socket_of_another_user_is_named_and_does_not_stop_a_stop(stack, left, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 12345)
     with pytest.raises(LocalError, match=rf"{left[0]} belongs to another user.* set S3_PORT to another port"):

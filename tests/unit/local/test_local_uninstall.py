@@ -4,10 +4,12 @@ import os
 import pty
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.own_mounts import OWN_MOUNTS
 from tests.support.paths import REPOSITORY
 
 
@@ -41,6 +43,25 @@ def uninstall(
         text=True,
         timeout=60,
     )
+
+
+def uninstall_with_mounts(root: Path, mounts: dict[Path, Path]) -> subprocess.CompletedProcess:
+    """Uninstalls where the first directory of each pair is mounted at the second one."""
+    words = [str(path) for pair in mounts.items() for path in pair]
+    mount = 'while (($#)); do mount --bind "$1" "$2"; shift 2; done'
+    command = f'cd "$1"; shift; {mount}; exec ./start_local.sh uninstall --yes'
+    return subprocess.run(
+        [*OWN_MOUNTS, "bash", "-euc", command, "bash", str(root), *words],
+        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "HOME": str(root.parent)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=60,
+    )
+
+
+def shell_path(path: Path) -> str:
+    return str(path).replace(" ", "\\ ")
 
 
 def names(root: Path) -> set[str]:
@@ -192,3 +213,98 @@ def test_uv_keeps_its_cache_with_us_unless_the_user_has_one(checkout, tmp_path, 
         check=True,
     )
     assert done.stdout == expected.format(**places) + "\n"
+
+
+@pytest.fixture
+def theirs(tmp_path) -> Path:
+    """Makes a directory of the user's that is to be mounted into the checkout."""
+    directory = tmp_path / "on another disk"
+    (directory / "__pycache__").mkdir(parents=True)
+    (directory / "mine").write_text("mine")
+    return directory
+
+
+@pytest.mark.parametrize("name", ["models", ".local/data", ".venv/bin", "own files"])
+def test_what_is_mounted_into_the_checkout_stays_and_is_named(checkout, theirs, name):
+    place = checkout / name
+    place.mkdir(exist_ok=True)
+    done = uninstall_with_mounts(checkout, {theirs: place})
+    assert done.returncode == 0, done.stdout
+    assert {path.name for path in theirs.iterdir()} == {"__pycache__", "mine"}
+    assert names(checkout) == OWN | {Path(name).parts[0]}
+    assert [path.name for path in place.parent.iterdir()] == [place.name] or place.parent == checkout
+    assert f"  {place}, which is mounted\n" in done.stdout
+    removal = f"rm -r {shell_path(checkout)}"
+    assert (
+        done.stdout.splitlines()[-1] == f"To remove the checkout too, unmount {place} first. Then: {removal}"
+    )
+
+
+def test_an_environment_that_is_mounted_is_emptied(checkout, tmp_path):
+    (mounted := tmp_path / "volume").mkdir()
+    (mounted / ".made-by-uvr-api").write_text(f"{checkout}\n")
+    done = uninstall_with_mounts(checkout, {mounted: checkout / ".venv"})
+    assert done.returncode == 0, done.stdout
+    assert list(mounted.iterdir()) == []
+    assert f"{checkout}/.venv, which is mounted" in done.stdout
+
+
+def test_what_cannot_be_removed_is_named_and_the_rest_is_removed(checkout, tmp_path):
+    rm = tmp_path / "bin" / "rm"
+    rm.parent.mkdir()
+    rm.write_text(
+        '#!/bin/sh\ncase "$*" in *models*) echo "rm: models: busy" >&2; exit 1; esac\nexec /bin/rm "$@"\n'
+    )
+    rm.chmod(0o755)
+    done = uninstall(checkout, "--yes", PATH=f"{rm.parent}:{os.environ['PATH']}")
+    assert done.returncode == 1
+    assert names(checkout) == OWN | {"models"}
+    assert f"  {checkout}/models, which could not be removed: see above\n" in done.stdout
+
+
+def set_up(root: Path, *files: str) -> None:
+    """Gives the checkout an environment that works, in which `files` lie."""
+    (root / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    (root / ".local" / "run").mkdir()
+    for name in files:
+        (root / ".venv" / name).write_text("")
+
+
+@pytest.mark.parametrize(
+    "files", [(), (".installed-requirements-local.txt",), (".installing-requirements.txt",)]
+)
+def test_a_set_up_whose_stack_cannot_be_stopped_is_removed_where_nothing_runs(checkout, files):
+    set_up(checkout, *files)
+    done = uninstall(checkout, "--yes")
+    assert done.returncode == 0, done.stdout
+    assert names(checkout) == OWN
+    assert ("No module named local" in done.stdout) == (files == (".installed-requirements-local.txt",))
+
+
+def test_a_stop_that_is_interrupted_keeps_everything(checkout):
+    set_up(checkout, ".installed-requirements-local.txt")
+    python = checkout / ".venv" / "bin" / "python"
+    python.unlink()
+    python.write_text(f'#!/bin/sh\n[ "$*" != "-m local stop" ] || exit 130\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    done = uninstall(checkout, "--yes")
+    assert done.returncode == 1
+    assert done.stdout.endswith("error: nothing was removed: the stop was interrupted\n")
+    assert names(checkout) == OWN | MADE
+
+
+@pytest.mark.parametrize("command", ["stop", "status", "logs", "exec"])
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ((), "UVR API is not installed here yet"),
+        (
+            (".installed-requirements-local.txt", ".installing-requirements.txt"),
+            "the installation was interrupted",
+        ),
+    ],
+)
+def test_commands_of_a_set_up_that_was_interrupted_say_how_it_goes_on(checkout, command, files, told):
+    set_up(checkout, *files)
+    done = subprocess.run([checkout / "start_local.sh", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (1, f"error: {told}: run ./start_local.sh\n")
