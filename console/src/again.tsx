@@ -4,7 +4,7 @@ import * as api from "./api";
 import { submissionOf, type Submission } from "./choices";
 import { songName } from "./format";
 import { askUntilFound } from "./looking";
-import { useSpeech } from "./texts";
+import { useSpeech, type Speech } from "./texts";
 import { wordsOf } from "./words";
 
 /** An earlier task from which a new one is made. `upload` is absent where its song is a link, or is gone. */
@@ -45,13 +45,32 @@ export function useEarlier(id: string | undefined): { earlier?: Earlier; problem
   return { earlier: earlier?.id === id ? earlier : undefined, problem };
 }
 
-/** Stands in place of the form until the earlier task is known: a song must not be sent with other choices than its. */
-export function AwaitedChoices({ problem }: { problem: string }) {
+interface EarlierSongProps { earlier?: Earlier; problem: string; submit: (audio: string, name: string) => void }
+
+/**
+ * Stands in place of the form until the earlier task is known: a song must not be sent with other choices than its. Then it
+ * stands above the form. The link and the status are the same elements before and after, so that the focus stays on the
+ * one, and screen readers tell the other's new words.
+ */
+export function EarlierSong({ earlier, problem, submit }: EarlierSongProps) {
   const { t } = useSpeech();
+  const upload = earlier?.upload;
+  const isNotice = earlier?.isGone || earlier?.link;
   return (
     <div class="earlier">
-      {problem ? <p class="problem" role="alert">{problem}</p> : <p role="status">{t("againAwaited")}</p>}
+      {problem && <p class="problem" role="alert">{problem}</p>}
+      <p class={isNotice ? "notice" : undefined} role="status">{earlier ? wayOf(earlier, t) : !problem && t("againAwaited")}</p>
+      {upload && (
+        <button class="main" type="button" onClick={() => submit(upload, earlier.name)}>{t("submitLink")}</button>
+      )}
       <a href="#/">{t("againNot")}</a>
     </div>
   );
+}
+
+/** Tells how the song comes to the new task. */
+function wayOf({ isGone, link, upload }: Earlier, t: Speech["t"]): string {
+  if (isGone) return t("againGone");
+  if (link) return t("againLink");
+  return upload ? t("againUpload") : "";
 }

@@ -86,12 +86,15 @@ function Console({ choose }: { choose: (language: Language) => void }) {
   const become = (known: api.Session) => {
     begun();
     setIsAway(false);
+    setProblem("");
     setSession(known);
   };
   useEffect(() => {
     api.onSignedOut(() => {
       setWasSignedOut(true);
       become(NOBODY);
+      // The refusal may be older than a sign-in in another tab, or than a question that is now dropped.
+      void ask();
     });
     void ask();
     // Another tab may have signed in or out meanwhile.
@@ -114,7 +117,6 @@ function Console({ choose }: { choose: (language: Language) => void }) {
       return api.isAway(error) ? askIn(RETRY_MS) : undefined;
     }
     location.hash = "";
-    setProblem("");
     setWasSignedOut(false);
     become(NOBODY);
   };

@@ -9,6 +9,7 @@ import { wordsOf } from "./words";
 const LOOK_MS = 2000;
 const LOOKS = 30;
 const RARE_MS = 15_000;
+const RECENT_S = 60;
 
 /** What became of the callback, with its body, and a button that has it sent again. */
 export function Callback({ task, host }: { task: api.Task; host: string }) {
@@ -18,13 +19,17 @@ export function Callback({ task, host }: { task: api.Task; host: string }) {
   const [said, setSaid] = useState("");
   const isBusy = useRef(false);
   const isOver = FINAL.has(task.state);
+  const hasSeenEnd = useRef(!isOver);
 
-  // A task that is over has no events, and its tries may become known after its end. They are asked for until the run has
-  // one and after a redelivery, for a minute each, while retries are due, and while the API is away.
+  // A task that is over has no events, and its tries may become known after its end. They are asked for just after the end
+  // until the run has one, and after a redelivery, for a minute each, while retries are due, and while the API is away.
+  // Other tasks without a try have none to come: nobody is told of their end, or their tries are forgotten.
   useEffect(() => {
     let looks = 0;
     const waitAfter_ms = (found: api.Delivery[]) => {
-      const isExpected = redeliveries > 0 || !found.some((one) => one.run === task.run);
+      // The browser's clock may be wrong, so what the page has seen counts as well.
+      const isRecent = hasSeenEnd.current || Date.now() / 1000 - task.updated_at < RECENT_S;
+      const isExpected = redeliveries > 0 || (isRecent && !found.some((one) => one.run === task.run));
       if (isExpected && looks < LOOKS) return LOOK_MS;
       return found.at(-1)?.next_try_at === undefined ? undefined : RARE_MS;
     };

@@ -3,13 +3,16 @@ import { useLayoutEffect, useRef } from "preact/hooks";
 /**
  * Keeps how far the first view is scrolled while another page is seen in its place. When the view `isSeen` again, it is
  * scrolled there, and the link to the task that was looked at has the focus. `task` is the one whose page is seen now.
- * `isForm` says that the view is seen for its form, above the list.
+ * `isForm` says that the view is seen for its form, above the list: how far it is scrolled then is not kept.
  */
 export function useKeptPlace(isSeen: boolean, task: string | undefined, isForm: boolean): void {
   const top_px = useRef<number | undefined>(undefined);
   const lookedAt = useRef<string | undefined>(undefined);
   if (!isSeen) lookedAt.current = task;
-  // An effect of the layout: it no longer listens when the browser scrolls for the other page, which is shorter.
+  // The browser would scroll by itself on Back and Forward, to the places of pages that are not drawn yet.
+  useLayoutEffect(() => {
+    history.scrollRestoration = "manual";
+  }, []);
   useLayoutEffect(() => {
     if (!isSeen) return;
     if (top_px.current !== undefined && !isForm) {
@@ -17,11 +20,15 @@ export function useKeptPlace(isSeen: boolean, task: string | undefined, isForm: 
       const link = document.querySelector<HTMLElement>(`.songs [href="#/tasks/${lookedAt.current}"]`);
       link?.focus({ preventScroll: true });
     }
+  }, [isSeen]);
+  // An effect of the layout: it no longer listens when the browser scrolls for the other page, which is shorter.
+  useLayoutEffect(() => {
+    if (!isSeen || isForm) return;
     const keep = () => {
       top_px.current = scrollY;
     };
     keep();
     addEventListener("scroll", keep, { passive: true });
     return () => removeEventListener("scroll", keep);
-  }, [isSeen]);
+  }, [isSeen, isForm]);
 }

@@ -1,6 +1,6 @@
 import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
-import { AwaitedChoices, useEarlier, type Earlier } from "./again";
+import { EarlierSong, useEarlier } from "./again";
 import * as api from "./api";
 import { ChoiceFields } from "./choice_fields";
 import { afterRefusal, ALL_READ, firstUnread, type Submission } from "./choices";
@@ -92,8 +92,9 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
       <h1 id="new-song" ref={heading} tabIndex={-1}>
         {earlier ? t("againOf", { name: earlier.name }) : t(id ? "again" : "newSong")}
       </h1>
-      {isAwaited && <AwaitedChoices problem={problem} />}
-      {earlier && <EarlierSong earlier={earlier} submit={(audio) => submitAddress(earlier.name, audio)} />}
+      {id !== undefined && (
+        <EarlierSong earlier={earlier} problem={problem} submit={(audio, name) => submitAddress(name, audio)} />
+      )}
       {takesSongs && (
         <>
           <Chooser choose={submitFiles} />
@@ -115,24 +116,6 @@ export function Submit({ user, submitted, stopped, earlier: id, demo, demos }: P
       </ul>
       <p class="said" role="status">{said}</p>
     </section>
-  );
-}
-
-function EarlierSong({ earlier, submit }: { earlier: Earlier; submit: (audio: string) => void }) {
-  const { t } = useSpeech();
-  const { upload, isGone } = earlier;
-  return (
-    <div class="earlier">
-      {isGone && <p class="notice">{t("againGone")}</p>}
-      {earlier.link && <p class="notice">{t("againLink")}</p>}
-      {upload && (
-        <>
-          <p>{t("againUpload")}</p>
-          <button class="main" type="button" onClick={() => submit(upload)}>{t("submitLink")}</button>
-        </>
-      )}
-      <a href="#/">{t("againNot")}</a>
-    </div>
   );
 }
 

@@ -82,6 +82,23 @@ def test_nothing_is_sent_before_the_choices_of_the_earlier_song_are_there(chrome
     assert complaints(tab) == []
 
 
+def test_a_late_answer_leaves_the_focus_on_the_link_to_a_new_song_and_is_told(chrome, api, earlier):
+    tab = signed_in(chrome, api)
+    hold_next_answer(tab, str(earlier.task_uuid))
+    tab.run(f"location.hash = '#/again/{earlier.task_uuid}'")
+    is_held(tab)
+    seen(tab, "Loading the choices of the earlier song.")
+    tab.run("document.querySelector('.earlier a').focus()")
+    tab.run("window.told = document.querySelector('.earlier [role=status]'), 0")
+    let_go(tab)
+    seen(tab, "Again: first")
+    drawn(tab)
+    assert tab.run("document.activeElement === document.querySelector('.earlier a')")
+    assert tab.run("told.isConnected && told.checkVisibility()"), "screen readers hear only of one that stays"
+    assert tab.run("told.textContent").startswith("The link is shown without its query")
+    assert (findings(tab), complaints(tab)) == ([], [])
+
+
 def test_an_earlier_song_that_is_unknown_is_told_with_a_way_to_the_ordinary_form(chrome, api):
     tab = signed_in(chrome, api)
     tab.run(f"location.hash = '#/again/{uuid4()}'")

@@ -1,5 +1,6 @@
 """What a song's page in the console shows of a song that is over: its callback's tries, and its removal."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -40,6 +41,14 @@ _ANSWER_LATE = """{
     };
 }"""
 
+# Waits of a second and more are kept in `waits`, to be ended at once. `asked` are the addresses of requests.
+_KEEP_LONG_WAITS = """{
+    const [later, ask] = [setTimeout, fetch];
+    Object.assign(window, { waits: [], asked: [] });
+    setTimeout = (what, wait_ms) => wait_ms >= 1000 ? waits.push(what) : later(what, wait_ms);
+    fetch = (path, init) => (asked.push(path), ask(path, init));
+}"""
+
 
 @pytest.fixture(scope="module")
 def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
@@ -54,8 +63,8 @@ def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
         yield server
 
 
-def song(state: State) -> Status:
-    return Status(task_uuid=uuid4(), user="admin", submitted_at=1.0, at=2.0, state=state, hook_url=_HOOK)
+def song(state: State, at: float = 2.0) -> Status:
+    return Status(task_uuid=uuid4(), user="admin", submitted_at=1.0, at=at, state=state, hook_url=_HOOK)
 
 
 def tried(task: Status, status: int) -> DeliveryAttempt:
@@ -73,7 +82,7 @@ def shows_try(tab: Tab, status: str) -> None:
 
 
 def test_a_try_that_becomes_known_after_the_songs_end_is_shown(chrome, api):
-    task = song(State.FAILED)
+    task = song(State.FAILED, at=time.time())
     api.view.tell(task)
     tab = signed_in(chrome, api)
     show(tab, task)
@@ -81,6 +90,32 @@ def test_a_try_that_becomes_known_after_the_songs_end_is_shown(chrome, api):
     api.view.tell(tried(task, 410))
     shows_try(tab, "410")
     assert complaints(tab) == []
+
+
+def test_a_try_after_an_end_that_the_page_has_seen_is_shown_whatever_its_clock_says(chrome, api):
+    task = song(State.DELIVERING)
+    api.view.tell(task)
+    tab = signed_in(chrome, api)
+    show(tab, task)
+    seen(tab, "No try yet.")
+    api.view.tell(task.model_copy(update={"state": State.FAILED, "at": 4.0}))
+    in_state(tab, ".now .state", "failed")
+    drawn(tab)
+    api.view.tell(tried(task, 410))
+    shows_try(tab, "410")
+    assert complaints(tab) == []
+
+
+def test_tries_of_a_song_that_ended_long_ago_are_asked_for_once(chrome, api):
+    task = song(State.FAILED)
+    api.view.tell(task)
+    tab = signed_in(chrome, api)
+    tab.run(_KEEP_LONG_WAITS)
+    show(tab, task)
+    seen(tab, "No try yet.")
+    drawn(tab)
+    tab.run("waits.forEach((what) => what())")
+    assert tab.run("asked.filter((path) => path.endsWith('/deliveries')).length") == 1
 
 
 def test_an_older_answer_hides_no_try(chrome, api):

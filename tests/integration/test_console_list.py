@@ -72,6 +72,14 @@ def is_at(tab: Tab, top_px: int, focus: str) -> None:
     )
 
 
+def see_page(tab: Tab, place: str) -> None:
+    """Waits for the song's page at `place`, which begins at its top."""
+    page = f"location.hash === '{place}' && !!document.querySelector('#course')"
+    wait_for(lambda: tab.run(page), PATIENCE_S, "the song's page")
+    drawn(tab)
+    assert tab.run("scrollY") == 0
+
+
 @pytest.mark.parametrize("back", ["history.back()", "document.querySelector('.back a').click()"])
 def test_the_list_is_where_it_was_left_when_a_songs_page_is_left(chrome, api, back):
     tell_songs(api)
@@ -80,11 +88,58 @@ def test_the_list_is_where_it_was_left_when_a_songs_page_is_left(chrome, api, ba
     for top_px in (3000, 9000):
         scroll(tab, top_px)
         row = tab.run(_FOLLOW_A_ROW)
-        wait_for(lambda: tab.run("document.activeElement.tagName") == "H1", PATIENCE_S, "the song's page")
-        assert tab.run("scrollY") < top_px
+        see_page(tab, row)
         tab.run(back)
         is_at(tab, top_px, row)
     assert complaints(tab) == []
+
+
+def test_the_list_is_where_it_was_left_however_often_its_user_goes_back_and_forward(chrome, api):
+    tell_songs(api)
+    tab = signed_in(chrome, api)
+    seen(tab, "song 299")
+    for _ in range(8):
+        scroll(tab, 3000)
+        row = tab.run(_FOLLOW_A_ROW)
+        see_page(tab, row)
+        tab.run("history.back()")
+        is_at(tab, 3000, row)
+        tab.run("history.forward()")
+        see_page(tab, row)
+        tab.run("history.back()")
+        is_at(tab, 3000, row)
+        drawn(tab)
+        is_at(tab, 3000, row)
+
+
+def test_the_list_is_where_it_was_left_after_the_form_of_an_earlier_song(chrome, api):
+    tell_songs(api)
+    tab = signed_in(chrome, api)
+    seen(tab, "song 299")
+    scroll(tab, 3000)
+    row = tab.run(_FOLLOW_A_ROW)
+    see_page(tab, row)
+    wait_for(lambda: tab.run(f"!!document.querySelector({_AGAIN!r})"), PATIENCE_S, "the link to the form")
+    tab.click(_AGAIN)
+    seen(tab, "Again: song")
+    drawn(tab)
+    tab.run("history.back()")
+    see_page(tab, row)
+    tab.run("history.back()")
+    wait_for(lambda: tab.run("scrollY") == 3000, PATIENCE_S, "the list's place")
+
+
+def test_a_page_for_administrators_begins_at_its_top_after_a_scrolled_list(chrome, s3_store, tmp_path):
+    with api_server(**settings(s3_store, tmp_path), admin_usernames="admin") as api:
+        tell_songs(api)
+        tab = signed_in(chrome, api)
+        seen(tab, "song 299")
+        tab.look(1200, height=400)
+        scroll(tab, 3000)
+        tab.click(".to-admin")
+        wait_for(lambda: tab.run("!!document.querySelector('.admin h1')"), PATIENCE_S, "the page")
+        drawn(tab)
+        assert tab.run("scrollY") == 0
 
 
 def test_the_form_of_an_earlier_song_is_in_sight_above_a_long_list(chrome, api):

@@ -174,7 +174,11 @@ def let_go(tab: Tab) -> None:
 
 
 def drawn(tab: Tab) -> None:
-    """Waits until the page has drawn what has changed, and has run the effects of that."""
+    """Waits until the page has drawn what has changed, and has run the effects of that.
+
+    A hidden tab draws nothing.
+    """
+    assert not tab.run("document.hidden"), "the tab is hidden: show it first"
     frame = "new Promise(resolve => requestAnimationFrame(() => setTimeout(resolve)))"
     for _ in range(2):
         tab.run(frame)
