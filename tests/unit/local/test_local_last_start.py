@@ -1,6 +1,7 @@
 """Tests that a running stack is stopped and looked at whatever its settings have become meanwhile."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,7 +49,15 @@ def test_a_stack_stops_whose_settings_cannot_be_read_any_more(stack, wrong, caps
         command.run(["up"])
 
 
-def test_logs_are_those_of_the_last_start(stack, monkeypatch):
+@pytest.fixture
+def broken_pipes() -> Iterator[None]:
+    """`logs` has its process end at a broken pipe, as the command that it becomes does. Ours must not."""
+    before = signal.getsignal(signal.SIGPIPE)
+    yield
+    signal.signal(signal.SIGPIPE, before)
+
+
+def test_logs_are_those_of_the_last_start(stack, monkeypatch, broken_pipes):
     (stack.root / ".env").write_bytes(WRONG[".env"])
     (stack.log_dir / "api.out.log").write_text("a line\n")
     called = []
