@@ -93,8 +93,9 @@ function Console({ choose }: { choose: (language: Language) => void }) {
     api.onSignedOut(() => {
       setWasSignedOut(true);
       become(NOBODY);
-      // The refusal may be older than a sign-in in another tab, or than a question that is now dropped.
-      void ask();
+      // The refusal may be older than a sign-in in another tab, or than a question that is now dropped. Not at once: an API
+      // that knows the session and refuses its questions, as one of two with keys of their own, would be asked without end.
+      askIn(RETRY_MS);
     });
     void ask();
     // Another tab may have signed in or out meanwhile.

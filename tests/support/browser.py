@@ -104,8 +104,18 @@ class Tab:
 
     def visit(self, url: str) -> None:
         self.browser.call("Page.enable", self.session)
-        self.browser.call("Page.navigate", self.session, url=url)
-        wait_for(lambda: self.run("document.readyState") == "complete", _PATIENCE_S, f"page of {url}")
+        loader = self.browser.call("Page.navigate", self.session, url=url).get("loaderId")
+        wait_for(lambda: self._shows(loader), _PATIENCE_S, f"page of {url}")
+
+    def _shows(self, loader: str | None) -> bool:
+        """Whether the document of this navigation is there; None: it was a move within the document."""
+        try:
+            is_complete = self.run("document.readyState") == "complete"
+        except PageGone:
+            return False
+        # The page before answers until then, on a busy machine after the browser has said that it navigates.
+        navigated = [event["frame"]["loaderId"] for event in self._heard("Page.frameNavigated")]
+        return is_complete and (loader is None or loader in navigated)
 
     def run(self, script: str) -> Any:
         """The value of an expression, waited for if it is a promise. Raises AssertionError when it throws."""
