@@ -50,6 +50,8 @@ def test_partitions_that_come_and_go_lose_and_double_nothing(lab, sleepers, prio
 
 def test_a_rebalance_is_logged_with_that_word_and_the_first_assignment_is_not(lab, sleepers):
     first = sleepers.start("w0")
+    lab.feed([job(0, 0)], partition=0)
+    sleepers.wait_for_starts(1)  # a worker is ready before it has partitions
     assert "rebalance" not in first.log()
     sleepers.start("w1")
     wait_for(lambda: "rebalance" in first.log(), 30, "line about the rebalance")
