@@ -164,7 +164,8 @@ def _made(files: ModelFiles, options: argparse.Namespace) -> Decision:
         _say(step)
 
     try:
-        return installation.prepare(files, options.device, options.precision, report)
+        check_stop = options.check_stop
+        return installation.prepare(files, options.device, options.precision, report, check_stop=check_stop)
     except (DeviceUnavailable, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 (a network and its runtime may fail in any way)

@@ -35,6 +35,7 @@ def prepare(
     precision: RequestedPrecision,
     report: Callable[[str], None],
     begin: Callable[[Path], None] = lambda path: None,
+    check_stop: Callable[[], None] = lambda: None,
 ) -> Decision:
     """Decide how the model is computed on its device, unless that was decided before; see prepare.prepare.
 
@@ -49,7 +50,7 @@ def prepare(
     from processor.preparation.prepare import Target
     from processor.preparation.prepare import prepare as make
 
-    return make(files, Target(choice, where, precision), report, begin)
+    return make(files, Target(choice, where, precision), report, begin, check_stop)
 
 
 def kept_plan(files: ModelFiles, choice: DeviceChoice, precision: RequestedPrecision) -> Plan | None:

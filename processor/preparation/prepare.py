@@ -31,6 +31,7 @@ from processor.separation.streaming import NotFinite
 
 Report = Callable[[str], None]
 Begin = Callable[[Path], None]
+CheckStop = Callable[[], None]
 
 _LONG_TRIAL_S = 5.0
 _MORE_TRIALS = 2
@@ -47,11 +48,13 @@ class Target:
     requested: RequestedPrecision
 
 
-def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> Decision:
+def prepare(
+    files: ModelFiles, target: Target, report: Report, begin: Begin, check_stop: CheckStop
+) -> Decision:
     """Return the kept decision, or make it now, which takes seconds to minutes. `report` gets each step.
 
     `begin` gets the path of the decision before it is made: who kills this process in good order calls
-    decision.forget_unfinished with it.
+    decision.forget_unfinished with it. `check_stop` raises SystemExit where this process has been stopped.
 
     Raises ModelUnavailable where the model cannot be loaded, JobError where disk or memory are full, and
     OSError.
@@ -67,7 +70,11 @@ def prepare(files: ModelFiles, target: Target, report: Report, begin: Begin) -> 
         begin(path)
         try:
             decision.write(files, target.machine, target.requested, marker)
-            made = _decide(files, target, report)
+            try:
+                made = _decide(files, target, report)
+            finally:
+                # Libraries in C++ call Python, and make an error of their own of a stop that is raised there.
+                check_stop()
             decision.write(files, target.machine, target.requested, made)
         except (KeyboardInterrupt, SystemExit):  # a stop says nothing against another try
             decision.forget_unfinished(path)

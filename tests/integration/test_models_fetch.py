@@ -263,6 +263,6 @@ def test_a_command_that_is_stopped_while_it_prepares_leaves_the_preparation_to_t
     )
     process.send_signal(number)
     _, errors = process.communicate(timeout=120)
-    assert process.returncode == code
+    assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert not kept.exists()

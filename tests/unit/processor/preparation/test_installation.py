@@ -97,6 +97,24 @@ def test_a_preparation_that_was_stopped_is_begun_again(files, stop):
     assert prepared(files)[0].is_finished
 
 
+def test_so_is_one_whose_stop_a_library_took_for_an_error_of_its_own(files):
+    stopped = []
+
+    def load(*arguments):
+        stopped.append(True)
+        raise RuntimeError("initialization failed")
+
+    def check_stop() -> None:
+        if stopped:
+            raise SystemExit(130)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaded_model, "load", load)
+        with pytest.raises(SystemExit):
+            installation.prepare(files, "cpu", "auto", lambda step: None, check_stop=check_stop)
+    assert prepared(files)[0].is_finished
+
+
 def test_two_that_prepare_at_once_decide_once(files):
     target = Target(device.CPU, machine.cpu(), "auto")
     seen: list[Decision] = []
@@ -105,8 +123,8 @@ def test_two_that_prepare_at_once_decide_once(files):
         # The other one holds the lock until it has decided.
         assert decision.read(files, target.machine, "auto").times_real_time is None
 
-    seen.append(prepare.prepare(files, target, meanwhile, lambda path: None))
-    seen.append(prepare.prepare(files, target, pytest.fail, pytest.fail))
+    seen.append(prepare.prepare(files, target, meanwhile, lambda path: None, lambda: None))
+    seen.append(prepare.prepare(files, target, pytest.fail, pytest.fail, pytest.fail))
     assert seen[0] == seen[1]
 
 

@@ -115,7 +115,7 @@ def test_a_stop_that_openvino_swallows_while_it_converts_ends_the_command_all_th
 
 
 def failing(monkeypatch, error: BaseException) -> None:
-    def prepare(*arguments: object) -> None:
+    def prepare(*arguments: object, **options: object) -> None:
         raise error
 
     monkeypatch.setattr(installation, "prepare", prepare)
