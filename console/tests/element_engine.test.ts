@@ -20,6 +20,8 @@ class FakeAudio extends EventTarget {
   crossOrigin?: string;
   error?: { code: number };
   addresses: string[] = [];
+  /** Of a store that serves no parts of a file. */
+  isFixed = false;
   private at_s = 0;
   // Where play is to begin, as elements without data keep it.
   private begin_s = 0;
@@ -30,7 +32,8 @@ class FakeAudio extends EventTarget {
   }
 
   get currentTime() { return this.begin_s || this.at_s; }
-  set currentTime(s: number) { this.readyState ? (this.at_s = s) : (this.begin_s = s); }
+  set currentTime(s: number) { this.readyState ? (this.at_s = this.isFixed ? 0 : s) : (this.begin_s = s); }
+  get seekable() { return { length: 1, start: () => 0, end: () => (this.isFixed ? 0 : this.duration) }; }
   get src() { return this.addresses.at(-1)!; }
   set src(url: string) {
     this.addresses.push(url);
@@ -46,6 +49,8 @@ class FakeAudio extends EventTarget {
     Object.assign(this, { readyState: 4, duration: 300, at_s: this.begin_s || this.at_s, begin_s: 0 });
     for (const name of ["loadedmetadata", "canplay"]) this.dispatchEvent(new Event(name));
   }
+
+  playOn(s: number): void { this.at_s += s; }
 
   fail(code: number): void {
     this.error = { code };
@@ -64,7 +69,7 @@ class FakeContext {
 Object.assign(globalThis, {
   Audio: FakeAudio,
   AudioContext: FakeContext,
-  HTMLMediaElement: { HAVE_FUTURE_DATA: 3 },
+  HTMLMediaElement: { HAVE_NOTHING: 0, HAVE_FUTURE_DATA: 3 },
   MediaError: { MEDIA_ERR_DECODE: DECODE },
 });
 
@@ -179,6 +184,27 @@ test("new links that work, and answers that never came, count for nothing", asyn
     if (times % 2) elements().forEach((one) => one.come());
   }
   assert.deepEqual(broken(), [false, false]);
+});
+
+test("stems that cannot be moved play on though they are apart, and are brought into step by their speed", () => {
+  const { engine, elements } = made(fresh);
+  const [first, second] = elements();
+  for (const one of elements()) {
+    one.isFixed = true;
+    one.come();
+  }
+  engine.play();
+  for (const begun_s of [0.01, 1]) {
+    first!.playOn(begun_s);
+    second!.readyState = 1;
+    engine.check(OFF);
+    assert.deepEqual([first!.paused, second!.paused], [true, true]);
+    second!.readyState = 4;
+    engine.check(OFF);
+    assert.deepEqual([engine.isWaiting, first!.paused, second!.paused], [false, false, false]);
+  }
+  engine.check(OFF);
+  assert.deepEqual([engine.position_s, second!.currentTime, second!.playbackRate > 1], [1.01, 0, true]);
 });
 
 test("while nobody plays, the API is asked for no link", async () => {

@@ -174,14 +174,19 @@ export class ElementEngine implements Engine {
       if (element.paused && !isAtEnd) void element.play().catch(() => this.changed());
   }
 
-  /** Puts all stems where the leader is. Returns whether one of them has to find its place first. */
+  /**
+   * Puts all stems where the leader is. Returns whether one of them has to find its place first. One that cannot be moved
+   * comes into step as it plays.
+   */
   private align(): boolean {
     const position_s = this.position_s;
     // A stem may be a little shorter than the others.
     const placeOf = (element: HTMLAudioElement) => Math.min(position_s, element.duration);
-    const elements = this.whole.map((stem) => stem.element);
-    const apart = elements.filter((element) => Math.abs(element.currentTime - placeOf(element)) > IN_STEP_S);
-    for (const element of apart) element.currentTime = placeOf(element);
+    const apart = this.whole.filter((stem) => {
+      const place_s = placeOf(stem.element);
+      return Math.abs(stem.element.currentTime - place_s) > IN_STEP_S && stem.canBeAt(place_s);
+    });
+    for (const { element } of apart) element.currentTime = placeOf(element);
     for (const { element } of this.whole) element.playbackRate = 1;
     return apart.length > 0;
   }
@@ -195,7 +200,7 @@ export class ElementEngine implements Engine {
       stem.isApart = isApart;
       this.setLevels();
     }
-    if (Math.abs(ahead_s) > JUMP_S) {
+    if (Math.abs(ahead_s) > JUMP_S && stem.canBeAt(this.position_s)) {
       element.currentTime = this.position_s;
       return;
     }

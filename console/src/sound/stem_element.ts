@@ -52,6 +52,14 @@ export class StemElement {
     return this.element.ended || this.element.currentTime >= this.element.duration;
   }
 
+  /** Whether the stem can be moved there. A store that serves no parts of a file lets browsers play it only as it comes. */
+  canBeAt(position_s: number): boolean {
+    const { readyState, seekable } = this.element;
+    if (readyState === HTMLMediaElement.HAVE_NOTHING) return true; // it will begin there
+    const ranges = Array.from({ length: seekable.length }, (_, place) => [seekable.start(place), seekable.end(place)]);
+    return ranges.some(([from_s, to_s]) => from_s! <= position_s && position_s <= to_s!);
+  }
+
   /** Begins with another element. */
   replace(isOpen: boolean): void {
     stop(this.element);
