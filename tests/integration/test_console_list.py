@@ -94,24 +94,6 @@ def test_the_list_is_where_it_was_left_when_a_songs_page_is_left(chrome, api, ba
     assert complaints(tab) == []
 
 
-def test_the_list_is_where_it_was_left_however_often_its_user_goes_back_and_forward(chrome, api):
-    tell_songs(api)
-    tab = signed_in(chrome, api)
-    seen(tab, "song 299")
-    for _ in range(8):
-        scroll(tab, 3000)
-        row = tab.run(_FOLLOW_A_ROW)
-        see_page(tab, row)
-        tab.run("history.back()")
-        is_at(tab, 3000, row)
-        tab.run("history.forward()")
-        see_page(tab, row)
-        tab.run("history.back()")
-        is_at(tab, 3000, row)
-        drawn(tab)
-        is_at(tab, 3000, row)
-
-
 def test_the_list_is_where_it_was_left_after_the_form_of_an_earlier_song(chrome, api):
     tell_songs(api)
     tab = signed_in(chrome, api)
