@@ -65,10 +65,10 @@ def test_open_pages_go_on_by_themselves_after_restarts(trio, broker, tmp_path: P
         release.set()
 
         seen(page, "Save vocals")
-        assert "The API does not answer." not in page.text
+        wait_for(lambda: "The API does not answer." not in page.text, PATIENCE_S, "the notice to go")
         other.show()
         wait_for(lambda: states(other) == ["done", "done"], PATIENCE_S, "both songs")
-        assert "The API does not answer." not in other.text
+        wait_for(lambda: "The API does not answer." not in other.text, PATIENCE_S, "the notice to go")
         assert complaints(page) == []
 
         other.run("[...document.querySelectorAll('header button')].at(-1).click()")
