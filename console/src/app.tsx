@@ -2,7 +2,7 @@ import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 
 import { AdminPage, isAdminPlace } from "./admin/admin";
 import * as api from "./api";
-import { useKeptPlace } from "./kept_place";
+import { KeptPlace } from "./kept_place";
 import { SignIn } from "./sign_in";
 import { Songs } from "./songs";
 import { Submit } from "./submit";
@@ -163,11 +163,11 @@ function SignedIn({ user, session, stopped }: SignedInProps) {
   const [demos, setDemos] = useState(0);
   const isAdmin = session.is_admin && isAdminPlace(place);
   const isFirst = task === undefined && !isAdmin;
-  useKeptPlace(isFirst, task, earlier !== undefined);
   // The first view stays while a task is looked at, so that songs on their way go on being sent.
   return (
     <>
       <div hidden={!isFirst}>
+        <KeptPlace isSeen={isFirst} task={task} isForm={earlier !== undefined} />
         <Submit
           user={user}
           submitted={() => setSubmitted((count) => count + 1)}

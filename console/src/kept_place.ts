@@ -1,11 +1,21 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 
+interface Props {
+  isSeen: boolean;
+  /** The task whose page is seen now. */
+  task: string | undefined;
+  /** Whether the view is seen for its form, above the list: how far it is scrolled then is not kept. */
+  isForm: boolean;
+}
+
 /**
- * Keeps how far the first view is scrolled while another page is seen in its place. When the view `isSeen` again, it is
- * scrolled there, and the link to the task that was looked at has the focus. `task` is the one whose page is seen now.
- * `isForm` says that the view is seen for its form, above the list: how far it is scrolled then is not kept.
+ * Keeps how far the first view is scrolled while another page is seen in its place. When the view is seen again, it is
+ * scrolled there, and the link to the task that was looked at has the focus.
+ *
+ * It draws nothing, and stands before the list: the effects of what stands before run first. A list that measured before
+ * it is scrolled would draw its first rows, and the link would be gone.
  */
-export function useKeptPlace(isSeen: boolean, task: string | undefined, isForm: boolean): void {
+export function KeptPlace({ isSeen, task, isForm }: Props): null {
   const top_px = useRef<number | undefined>(undefined);
   const lookedAt = useRef<string | undefined>(undefined);
   if (!isSeen) lookedAt.current = task;
@@ -31,4 +41,5 @@ export function useKeptPlace(isSeen: boolean, task: string | undefined, isForm: 
     addEventListener("scroll", keep, { passive: true });
     return () => removeEventListener("scroll", keep);
   }, [isSeen, isForm]);
+  return null;
 }

@@ -24,6 +24,14 @@ _ROW_IN_SIGHT = """[...document.querySelectorAll(".songs a")].find((link) => {
 _IS_ROW_IN_SIGHT = f"!!{_ROW_IN_SIGHT}"
 # Follows the link, and tells where it leads.
 _FOLLOW_A_ROW = f"(row => {{ row.click(); return row.hash; }})({_ROW_IN_SIGHT})"
+# The list is left again in the moment in which it is drawn.
+_BACK_FORWARD_BACK = """(async () => {
+    for (const step of ["back", "forward", "back"]) {
+        const moved = new Promise(resolve => addEventListener("hashchange", resolve, { once: true }));
+        history[step]();
+        await moved;
+    }
+})()"""
 
 # The pause after typing ends when `endPause` is called.
 _HOLD_PAUSE = """{
@@ -92,6 +100,21 @@ def test_the_list_is_where_it_was_left_when_a_songs_page_is_left(chrome, api, ba
         tab.run(back)
         is_at(tab, top_px, row)
     assert complaints(tab) == []
+
+
+def test_the_list_is_where_it_was_left_however_fast_its_user_goes_back_and_forward(chrome, api):
+    tell_songs(api)
+    tab = signed_in(chrome, api)
+    seen(tab, "song 299")
+    scroll(tab, 3000)
+    row = tab.run(_FOLLOW_A_ROW)
+    for _ in range(4):
+        see_page(tab, row)
+        tab.run(_BACK_FORWARD_BACK)
+        is_at(tab, 3000, row)
+        drawn(tab)
+        is_at(tab, 3000, row)
+        tab.run("history.forward()")
 
 
 def test_the_list_is_where_it_was_left_after_the_form_of_an_earlier_song(chrome, api):
