@@ -2,14 +2,13 @@
 
 import gzip
 from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from common.tasks.messages import DeliveryAttempt, State, Status
 from tests.support.api.announcements import worker
-from tests.support.api.api_server import ApiServer, api_server
+from tests.support.api.api_server import api_server
 from tests.support.api.users import write_users
 from tests.support.browser import Browser, Tab, browser
 from tests.support.console import (
@@ -29,7 +28,6 @@ from tests.support.console import (
     song,
 )
 from tests.support.paths import REPOSITORY
-from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
@@ -68,12 +66,6 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     flags = ("--window-size=1200,1600", "--lang=en", "--autoplay-policy=no-user-gesture-required")
     with browser(tmp_path_factory.mktemp("profile"), *flags) as started:
         yield started
-
-
-@pytest.fixture
-def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(**settings(s3_store, tmp_path)) as server:
-        yield server
 
 
 @pytest.mark.slow

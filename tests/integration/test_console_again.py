@@ -1,14 +1,12 @@
 """A song that is separated again with other choices, on a form that begins from an earlier task."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from common.tasks.messages import Choices, State, Status
-from tests.support.api.api_server import ApiServer, api_server
-from tests.support.browser import Browser, Tab, browser
+from tests.support.api.api_server import ApiServer
+from tests.support.browser import Tab
 from tests.support.console import (
     PATIENCE_S,
     complaints,
@@ -18,32 +16,16 @@ from tests.support.console import (
     hold_next_answer,
     is_held,
     let_go,
-    need_console,
     seen,
-    settings,
     signed_in,
     song,
 )
-from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
 
 _FILES = "input[type=file]"
 _HAS_FOCUS = "document.activeElement === document.querySelector('.language')"
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    need_console()
-    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,1600", "--lang=en") as started:
-        yield started
-
-
-@pytest.fixture
-def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(**settings(s3_store, tmp_path)) as server:
-        yield server
 
 
 @pytest.fixture

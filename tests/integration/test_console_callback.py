@@ -1,15 +1,12 @@
 """What a song's page in the console shows of a song that is over: its callback's tries, and its removal."""
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from common.tasks.messages import DeliveryAttempt, State, Status
-from tests.support.api.api_server import ApiServer, api_server
-from tests.support.browser import Browser, Tab, browser
+from tests.support.browser import Tab
 from tests.support.console import (
     PATIENCE_S,
     complaints,
@@ -18,12 +15,9 @@ from tests.support.console import (
     in_state,
     is_held,
     let_go,
-    need_console,
     seen,
-    settings,
     signed_in,
 )
-from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
@@ -48,19 +42,6 @@ _KEEP_LONG_WAITS = """{
     setTimeout = (what, wait_ms) => wait_ms >= 1000 ? waits.push(what) : later(what, wait_ms);
     fetch = (path, init) => (asked.push(path), ask(path, init));
 }"""
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    need_console()
-    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,900", "--lang=en") as started:
-        yield started
-
-
-@pytest.fixture
-def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(**settings(s3_store, tmp_path)) as server:
-        yield server
 
 
 def song(state: State, at: float = 2.0) -> Status:

@@ -1,16 +1,13 @@
 """The console's list of songs when it is seen again after another page, and while it is filtered."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from common.tasks.messages import State, Status
 from tests.support.api.api_server import ApiServer, api_server
-from tests.support.browser import Browser, Tab, browser
-from tests.support.console import PATIENCE_S, complaints, drawn, need_console, seen, settings, signed_in
-from tests.support.servers import S3Store
+from tests.support.browser import Tab
+from tests.support.console import PATIENCE_S, complaints, drawn, seen, settings, signed_in
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
@@ -44,19 +41,6 @@ _CHOOSE_AS_THE_PAUSE_ENDS = """{
     states.dispatchEvent(new Event("change", { bubbles: true }));
     endPause();
 }"""
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    need_console()
-    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,900", "--lang=en") as started:
-        yield started
-
-
-@pytest.fixture
-def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(**settings(s3_store, tmp_path)) as server:
-        yield server
 
 
 def tell_songs(api: ApiServer) -> None:

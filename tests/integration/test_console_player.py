@@ -56,12 +56,6 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         yield started
 
 
-@pytest.fixture
-def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(**settings(s3_store, tmp_path)) as server:
-        yield server
-
-
 def opened(
     chrome: Browser,
     api: ApiServer,

@@ -8,7 +8,7 @@ import pytest
 from api.view.merge import of_task
 from common.tasks.messages import State
 from tests.support.api.api_server import ApiServer, api_server
-from tests.support.browser import Browser, Tab, browser
+from tests.support.browser import Tab
 from tests.support.console import (
     PATIENCE_S,
     complaints,
@@ -16,7 +16,6 @@ from tests.support.console import (
     drop,
     fill,
     findings,
-    need_console,
     seen,
     settings,
     signed_in,
@@ -38,19 +37,6 @@ _SIGN_IN_TO_PROXY = """{
     fetch = async (path, init) =>
         path === "session" ? new Response("<h1>Please sign in</h1>") : realFetch(path, init);
 }"""
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    need_console()
-    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,1600", "--lang=en") as started:
-        yield started
-
-
-@pytest.fixture
-def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(**settings(s3_store, tmp_path)) as server:
-        yield server
 
 
 @pytest.fixture

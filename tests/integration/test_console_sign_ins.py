@@ -1,12 +1,9 @@
 """Answers about the session that reach the console after a newer one."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 
-from tests.support.api.api_server import ApiServer, api_server
-from tests.support.browser import Browser, Tab, browser
+from tests.support.api.api_server import ApiServer
+from tests.support.browser import Browser, Tab
 from tests.support.console import (
     PATIENCE_S,
     complaints,
@@ -14,14 +11,11 @@ from tests.support.console import (
     hold_next_answer,
     is_held,
     let_go,
-    need_console,
     opened,
     seen,
-    settings,
     sign_in,
     signed_in,
 )
-from tests.support.servers import S3Store
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
@@ -39,19 +33,6 @@ _ANSWER_NO_QUESTION = """{
     fetch = (path, init) =>
         path === "session" && init.method === "GET" ? new Promise(() => {}) : real(path, init);
 }"""
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    need_console()
-    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,900", "--lang=en") as started:
-        yield started
-
-
-@pytest.fixture
-def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(**settings(s3_store, tmp_path)) as server:
-        yield server
 
 
 def ask(tab: Tab) -> None:

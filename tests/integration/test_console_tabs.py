@@ -1,32 +1,14 @@
 """Several tabs of the console in a real Chromium, which share its connections to the api."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from common.tasks.messages import State, Status
-from tests.support.api.api_server import ApiServer, api_server
-from tests.support.browser import Browser, browser
-from tests.support.console import PATIENCE_S, complaints, in_state, need_console, seen, settings, signed_in
-from tests.support.servers import S3Store
+from tests.support.console import PATIENCE_S, complaints, in_state, seen, signed_in
 from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.network
-
-
-@pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    need_console()
-    with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,900", "--lang=en") as started:
-        yield started
-
-
-@pytest.fixture
-def api(s3_store: S3Store, tmp_path: Path) -> Iterator[ApiServer]:
-    with api_server(**settings(s3_store, tmp_path)) as server:
-        yield server
 
 
 def test_pages_of_many_songs_on_their_way_leave_connections_for_each_other(chrome, api):
