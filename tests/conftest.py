@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from processor import child_process
+from tests.support import one_loader
 from tests.support.processor import forked_children
 from tests.support.processor.models import centre_directory
 from tests.support.servers import KafkaServer
@@ -28,6 +29,7 @@ pytest_plugins = [
 
 def pytest_configure() -> None:
     forked_children.install({})
+    one_loader.install()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
