@@ -10,6 +10,8 @@ from tests.support import audio
 from tests.support.processor import songs
 from tests.support.processor.finishing import by_ffmpeg, finished
 
+_SLOW = [pytest.param(rate, marks=pytest.mark.slow) for rate in (44100, 48000, 96000)]
+RATES = [8000, *_SLOW]
 TAGS = {"title": "A song", "artist": "Someone"}
 
 
@@ -29,7 +31,7 @@ def lengths(rate: int) -> list[int]:
 
 
 @pytest.mark.parametrize("tags", [{}, TAGS], ids=["plain", "with tags"])
-@pytest.mark.parametrize("rate", [8000, 44100, 48000, 96000])
+@pytest.mark.parametrize("rate", RATES)
 def test_an_ogg_stem_has_the_songs_samples_for_every_decoder(tmp_path, rate, tags):
     whole = rhythm(6 * rate, rate)
     wrong = []

@@ -280,6 +280,7 @@ def test_the_stems_are_those_of_the_parameters_that_an_operator_has_changed(file
     assert prepared(changed)[0].stems == ("drums", "no_drums")
 
 
+@pytest.mark.slow
 def test_a_bag_whose_network_was_trained_anew_is_converted_anew(tmp_path):
     cores = []
     for channels in (8, 16):

@@ -48,6 +48,7 @@ def source(tmp_path: Path, name: str) -> CoreSource:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("name", ROFORMERS)
 def test_half_precision_stays_near_float32(tmp_path, name, precision):
