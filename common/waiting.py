@@ -9,7 +9,7 @@ from typing import TypeVar
 # Called several times a second by whoever waits. It raises where the wait is to end, else it does nothing.
 StopCheck = Callable[[], None]
 
-_TICK_S = 0.2
+TICK_S = 0.2
 
 
 def go_on() -> None:
@@ -38,7 +38,7 @@ def deadline_check(
 
 
 def wait_until(
-    condition: threading.Condition, ready: Callable[[], bool], check: StopCheck, tick_s: float = _TICK_S
+    condition: threading.Condition, ready: Callable[[], bool], check: StopCheck, tick_s: float = TICK_S
 ) -> None:
     """Waits until `ready()` is true. The caller holds the lock of `condition`.
 

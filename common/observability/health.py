@@ -14,6 +14,8 @@ from common import __version__
 
 log = logging.getLogger(__name__)
 
+_STOP_TICK_S = 0.5
+
 
 @dataclass(frozen=True)
 class Check:
@@ -67,12 +69,15 @@ class HealthServer:
         alive: Callable[[], Check],
         checks: Checks,
         exposition: Exposition | None = None,
+        stop_tick_s: float = _STOP_TICK_S,
     ):
-        """Raises OSError when the port is taken."""
+        """Raises OSError when the port is taken. `stop_tick_s`: how often the thread looks for a `stop`."""
         kind = _ServerV6 if ":" in host else _Server
         self._server = kind((host, port), _handler(alive, checks, exposition))
         self.port: int = self._server.server_address[1]
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(stop_tick_s,), name="health", daemon=True
+        )
 
     def start(self) -> None:
         self._thread.start()

@@ -53,10 +53,14 @@ class ControlReader:
         connect: Callable[[], Source],
         clock: Callable[[], float] = time.monotonic,
         stages: StageNews | None = None,
+        backoff_s: float = _BACKOFF_S,
     ):
-        """`connect` may block and raise, since only the reader's own thread calls it."""
+        """`connect` may block and raise, since only the reader's own thread calls it.
+
+        `backoff_s` is the pause between two spells.
+        """
         self._topic, self._cancels, self._connect, self._clock = topic, cancels, connect, clock
-        self._stages = stages
+        self._stages, self._backoff_s = stages, backoff_s
         self._repeats = Repeats()
         self._skipped = 0
         self._stopping = threading.Event()
@@ -77,7 +81,7 @@ class ControlReader:
         metrics.register_gauge("uvr_cancels_skipped", documentation, [], lambda: {(): float(self._skipped)})
 
     def _run(self) -> None:
-        backoff = Backoff(_BACKOFF_S, _BACKOFF_S)
+        backoff = Backoff(self._backoff_s, self._backoff_s)
         backoff.keep(lambda: contextlib.closing(self._connect()), self._spell, self._stopping, self._failed)
 
     def _failed(self, error: Exception) -> None:

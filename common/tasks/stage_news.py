@@ -42,9 +42,11 @@ class StageAnnouncer:
         outbox: Outbox,
         stopping: threading.Event,
         wall_clock: Callable[[], float] = time.time,
+        look_every_s: float = _LOOK_EVERY_S,
     ):
         self._stage, self._worker_id, self._topic = stage, worker_id, topic
         self._outbox, self._stopping, self._wall_clock = outbox, stopping, wall_clock
+        self._look_every_s = look_every_s
         self._repeats = Repeats()
 
     def start(self) -> None:
@@ -60,7 +62,7 @@ class StageAnnouncer:
             if now_s >= due_s:
                 due_s, again_s = now_s + again_s, min(2 * again_s, _ANNOUNCED_EVERY_S)
                 self._outbox.put(self, self._message(seen))
-            self._stopping.wait(_LOOK_EVERY_S)
+            self._stopping.wait(self._look_every_s)
 
     def _seen(self) -> str:
         try:
@@ -89,8 +91,10 @@ class StageWatch:
         stage: Stage,
         wall_clock: Callable[[], float] = time.time,
         clock: Callable[[], float] = time.monotonic,
+        tick_s: float = _TICK_S,
     ):
-        self._stage, self._wall_clock, self._clock = stage, wall_clock, clock
+        """`tick_s`: how often whoever waits for the stage looks again."""
+        self._stage, self._wall_clock, self._clock, self._tick_s = stage, wall_clock, clock, tick_s
         self._lock = threading.Lock()
         self._known = threading.Event()
         self._seen: dict[str, StageSeen] = {}
@@ -132,10 +136,10 @@ class StageWatch:
     def wait(self, stopping: threading.Event) -> None:
         """Waits until the check is good, or `stopping` is set."""
         end_s = self._clock() + _PATIENCE_S
-        while not stopping.is_set() and not self._known.wait(_TICK_S) and self._clock() < end_s:
+        while not stopping.is_set() and not self._known.wait(self._tick_s) and self._clock() < end_s:
             pass
         while not stopping.is_set() and not self.check().ok:
-            stopping.wait(_TICK_S)
+            stopping.wait(self._tick_s)
 
     def wait_to_stage(self, check: StopCheck) -> None:
         """Waits for up to 10 s, before stems are staged, until the check is good.
@@ -148,7 +152,7 @@ class StageWatch:
             check()
             if self._clock() >= end_s:
                 raise self._not_ready()
-            time.sleep(_TICK_S)
+            time.sleep(self._tick_s)
 
     def _not_ready(self) -> TransientError:
         if self._stage.mode == "s3" and not self._stage.check().ok:

@@ -44,14 +44,13 @@ from common.worker.commit_queue import CommitQueue
 from common.worker.commit_request import CommitRequest, CommitResult, messages, steps
 from common.worker.committed_state import CommittedState, Step
 from common.worker.lease_table import LeaseTable
+from common.worker.pace import PACE, Pace
 from common.worker.producer_slot import ProducerSlot
 
 log = logging.getLogger(__name__)
 
 _READ_TIMEOUT_MS = 3000
 _NO_GENERATION_WAIT_S = 0.05
-_BACKOFF_S = 0.05
-_MAX_BACKOFF_S = 1.0
 
 
 class Group(Protocol):
@@ -94,9 +93,11 @@ class BatchCommit:
         producers: ProducerSlot,
         stopping: threading.Event,
         repeats: Repeats,
+        pace: Pace = PACE,
     ):
         self._leases, self._group, self._queue = leases, group, queue
         self._producers, self._stopping, self._repeats = producers, stopping, repeats
+        self._pace = pace
 
     def run(self, batch: Batch) -> None:
         """Return once each request is answered. Raises Fenced."""
@@ -175,7 +176,8 @@ class BatchCommit:
         group = self._group()
         raise_if_fenced(error, metadata, group.group_metadata(), group.may_be_forgotten())
         self._producers.replace()
-        self._stopping.wait(min(_MAX_BACKOFF_S, _BACKOFF_S * batch.failures))
+        backoff_s = self._pace.commit_backoff_s * batch.failures
+        self._stopping.wait(min(self._pace.commit_last_backoff_s, backoff_s))
         return BatchState.UNCLEAR if isinstance(error, UnclearEnd) else batch.state
 
     def _refuse(self, batch: Batch, refusal: Unpublishable) -> None:

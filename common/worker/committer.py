@@ -18,11 +18,8 @@ from common.worker.commit_request import CommitRequest, CommitResult
 from common.worker.committed_state import Step
 from common.worker.lease import Lease
 from common.worker.lease_table import LeaseTable
+from common.worker.pace import PACE, Pace
 from common.worker.producer_slot import ProducerSlot
-
-_TICK_S = 0.25
-# A job whose lease has ended still hears of a transaction that is all but committed.
-_LOST_GRACE_S = 1.0
 
 
 class Committer:
@@ -37,16 +34,20 @@ class Committer:
         group: Callable[[], Group],
         make_producer: Callable[[], TransactionalProducer],
         on_fatal: Callable[[BaseException], None],
+        pace: Pace = PACE,
         max_batch: int = 8,
     ):
         """`group` and `make_producer` are called anew whenever one is needed: both get replaced."""
         self._group = group
         self._on_fatal = on_fatal
+        self._pace = pace
         self._requests = CommitQueue(max_batch)
         self._stopping = threading.Event()
         repeats = Repeats()
         self._producers = ProducerSlot(make_producer, self._stopping, repeats)
-        self._batches = BatchCommit(leases, group, self._requests, self._producers, self._stopping, repeats)
+        self._batches = BatchCommit(
+            leases, group, self._requests, self._producers, self._stopping, repeats, pace
+        )
         self._thread = threading.Thread(target=self._run, name="committer", daemon=True)
 
     def start(self) -> None:
@@ -115,11 +116,11 @@ class Committer:
         self._requests.put(request)
         # A transaction waits for a broker that is away without limit, and nobody reads a request that comes
         # after the thread's end. No job may wait longer than there is somebody to answer it.
-        while not request.answered.wait(_TICK_S):
+        while not request.answered.wait(self._pace.commit_tick_s):
             if self._stopping.is_set() or not self._thread.is_alive():
                 break
             if not request.permitted(self._group().group_metadata().generation_id):
-                request.answered.wait(_LOST_GRACE_S)
+                request.answered.wait(self._pace.lost_grace_s)
                 break
         return request.leave()
 

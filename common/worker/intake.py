@@ -16,6 +16,7 @@ from common.worker.committer import Committer
 from common.worker.job_thread import JobThread, OnOutcome
 from common.worker.lease import Lease, NotLeased
 from common.worker.lease_table import LeaseTable
+from common.worker.pace import PACE, Pace
 from common.worker.partitions import Partitions
 from common.worker.ready_records import ReadyRecords
 from common.worker.waiting_room import PlaceRules, WaitingRoom
@@ -41,12 +42,14 @@ class Intake:
         on_slot_free: Callable[[], None],
         on_start: Callable[[int], None],
         on_outcome: OnOutcome,
+        pace: Pace = PACE,
     ):
         """`on_start` is called on the poll thread for each job with its first slot, with its priority."""
         self._handler, self._committer = handler, committer
         self._leases, self._partitions = leases, partitions
         self._rules, self._claim_of, self._ticket_of = rules, places.claim_of, lanes.ticket_of
         self._on_slot_free, self._on_start, self._on_outcome = on_slot_free, on_start, on_outcome
+        self._pace = pace
         self._room = WaitingRoom(places.limits, self._resume)
         self._ready = ReadyRecords()
 
@@ -116,4 +119,5 @@ class Intake:
             self._on_outcome,
             self._room,
             claim,
+            self._pace,
         )

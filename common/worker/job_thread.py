@@ -16,6 +16,7 @@ from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
 from common.worker.lease import Lease
 from common.worker.lease_table import LeaseTable
+from common.worker.pace import PACE, Pace
 from common.worker.seat import Seat
 from common.worker.waiting_room import HeldPlace, WaitingRoom, no_waiting_room
 
@@ -75,6 +76,7 @@ class JobThread:
         on_outcome: OnOutcome = _nobody_asks,
         room: WaitingRoom | None = None,
         claim: Claim | None = None,
+        pace: Pace = PACE,
     ):
         """`on_slot_free` is called as soon as the work is done, and at the end.
 
@@ -90,7 +92,7 @@ class JobThread:
         self._on_outcome = on_outcome
         self._room = room or no_waiting_room()
         place = HeldPlace(self._room, claim)
-        self._seat = Seat(lease, leases, committer, rules.max_attempts, place, on_slot_free)
+        self._seat = Seat(lease, leases, committer, rules.max_attempts, place, on_slot_free, pace)
         # the place that the record waits for, once its job has ended for that
         self._awaited: Claim | None = None
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from common.errors import Cancelled
-from common.waiting import wait_until
+from common.waiting import TICK_S, wait_until
 
 # How long a last attempt waits for jobs that have stepped aside. Those may take an hour, and a death of the
 # worker does not count against them (seat.py).
@@ -21,8 +21,9 @@ _ASIDE_PATIENCE_S = 10.0
 class Quarantine:
     """Gives turns to the threads of one worker's jobs. `_changed` guards every field below it."""
 
-    def __init__(self, aside_patience_s: float = _ASIDE_PATIENCE_S) -> None:
-        self._aside_patience_s = aside_patience_s
+    def __init__(self, aside_patience_s: float = _ASIDE_PATIENCE_S, tick_s: float = TICK_S) -> None:
+        """`tick_s`: how often a job that waits looks whether its lease holds, and at the time."""
+        self._aside_patience_s, self._tick_s = aside_patience_s, tick_s
         self._changed = threading.Condition()
         self._working = 0
         self._aside = 0
@@ -106,4 +107,4 @@ class Quarantine:
             if not live():
                 raise Cancelled
 
-        wait_until(self._changed, ready, check)
+        wait_until(self._changed, ready, check, self._tick_s)

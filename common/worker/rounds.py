@@ -7,13 +7,11 @@ from collections.abc import Callable
 from common.kafka.consumer import SHORTEST_POLL_MS, Consumer
 from common.worker.intake import Intake
 from common.worker.lease_table import LeaseTable
+from common.worker.pace import PACE, Pace
 from common.worker.partitions import Partitions
 
 _IDLE_POLL_MS = 500
 _BUSY_POLL_MS = 100
-# While all slots are taken, urgent records are looked for this often. Each look takes up to SHORTEST_POLL_MS,
-# in which no job can begin.
-_LOOK_EVERY_S = 0.1
 # Each poll returns one record at most. Others are taken in the same round if they have been fetched already.
 _MOST_POLLS = 32
 
@@ -29,10 +27,11 @@ class Rounds:
         slot_freed: threading.Event,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
+        pace: Pace = PACE,
     ):
         self._leases, self._partitions, self._intake = leases, partitions, intake
         self._slot_freed, self._stopping, self._clock = slot_freed, stopping, clock
-        self._look_at_s = clock()
+        self._look_at_s, self._look_every_s = clock(), pace.look_every_s
 
     def make(self, consumer: Consumer) -> None:
         """Take what has come, and begin the jobs for which there are slots. Raises as `Consumer.poll`."""
@@ -43,7 +42,7 @@ class Rounds:
                 return
         self._partitions.steer()  # what a job's end has freed is read by this round already
         self._poll(consumer)
-        self._look_at_s = self._clock() + _LOOK_EVERY_S
+        self._look_at_s = self._clock() + self._look_every_s
         self._begin()
 
     def rest(self, consumer: Consumer) -> None:

@@ -12,12 +12,8 @@ from common.waiting import StopCheck
 from common.worker.committer import Committer
 from common.worker.lease import Lease
 from common.worker.lease_table import LeaseTable
+from common.worker.pace import PACE, Pace
 from common.worker.waiting_room import HeldPlace
-
-_TICK_S = 0.05
-# A receiver that answers at once has its places free again within this time. Without the wait the record
-# would be begun anew, which costs two transactions.
-_PATIENCE_S = 0.5
 
 
 class Seat:
@@ -31,9 +27,10 @@ class Seat:
         max_attempts: int,
         place: HeldPlace,
         on_slot_free: Callable[[], None],
+        pace: Pace = PACE,
     ):
         self._lease, self._leases, self._committer = lease, leases, committer
-        self._max_attempts, self._on_slot_free = max_attempts, on_slot_free
+        self._max_attempts, self._on_slot_free, self._pace = max_attempts, on_slot_free, pace
         self.place = place
         self._is_handed_back = False
         # whether the turn is that of a job that works alone; None: the job has no turn
@@ -69,7 +66,7 @@ class Seat:
         self._lacks_slot = True
         self._leases.leave_slot(self._lease)
         self._on_slot_free()
-        return self.place.take(claim, _PATIENCE_S)
+        return self.place.take(claim, self._pace.place_patience_s)
 
     def leave_slot(self) -> None:
         """Let others work. A worker's death meanwhile never puts this record on its last attempt."""
@@ -107,7 +104,7 @@ class Seat:
                 return
             self._on_slot_free()  # the first slot of a job is given by the poll thread
             while not self._leases.regain_slot(self._lease):
-                self._lease.cancelled.wait(_TICK_S)
+                self._lease.cancelled.wait(self._pace.slot_tick_s)
                 check()
         except BaseException:
             # Whoever asks keeps others from the slots. This job asks no more, and its end may take as long as

@@ -34,16 +34,13 @@ from common.worker.handover import Handover
 from common.worker.intake import Intake
 from common.worker.lease_table import LeaseTable
 from common.worker.metrics import WorkerMetrics
+from common.worker.pace import PACE, Pace
 from common.worker.partitions import Partitions
 from common.worker.poll_watch import PollWatch
 from common.worker.rounds import Rounds
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 
 log = logging.getLogger(__name__)
-
-_CANCEL_GRACE_S = 5.0
-_CONNECT_AGAIN_S = 1.0
-_COMMITTER_STOP_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -59,6 +56,7 @@ class WorkerConfig:
     drain_on_rebalance_s: float = 3600.0
     # a worker that stops comes back, and is to have its partitions then
     keeps_membership: bool = False
+    pace: Pace = PACE
 
 
 class Worker:
@@ -79,14 +77,11 @@ class Worker:
         """`may_begin` is asked before each poll, on the poll thread."""
         # These are constant, and the objects are thread-safe or say their owner.
         self._metrics = metrics or WorkerMetrics.create("worker")
-        self._config = config
-        self._make_consumer = make_consumer
-        self._clock = clock
-        self._may_begin = may_begin
-        self._stopping = threading.Event()
-        self._slot_freed = threading.Event()
+        self._config, pace = config, config.pace
+        self._make_consumer, self._clock, self._may_begin = make_consumer, clock, may_begin
+        self._stopping, self._slot_freed = threading.Event(), threading.Event()
         self._leases = LeaseTable(config.slots, clock)
-        self._committer = Committer(self._leases, self._current_consumer, make_producer, self._fail)
+        self._committer = Committer(self._leases, self._current_consumer, make_producer, self._fail, pace)
         self._partitions = Partitions(
             self._leases, self._committer, self._current_consumer, self._stopping, self._metrics
         )
@@ -101,8 +96,11 @@ class Worker:
             self._slot_freed.set,
             self._metrics.started,
             partial(self._metrics.attempt_ended, config.rules),
+            pace,
         )
-        self._rounds = Rounds(self._leases, self._partitions, self._intake, self._slot_freed, self._stopping)
+        self._rounds = Rounds(
+            self._leases, self._partitions, self._intake, self._slot_freed, self._stopping, pace=pace
+        )
         self._handover = Handover(
             self._leases, config.drain_on_rebalance_s, not config.keeps_membership, clock
         )
@@ -131,7 +129,7 @@ class Worker:
                 raise self._fatal
         finally:
             self._leases.drop()
-            self._committer.stop(_COMMITTER_STOP_S)
+            self._committer.stop(self._config.pace.committer_stop_s)
             self._consumer.close()
 
     def stop(self) -> None:
@@ -190,7 +188,8 @@ class Worker:
         return self._consumer
 
     def _connect(self) -> None:
-        backoff = Backoff(_CONNECT_AGAIN_S, _CONNECT_AGAIN_S)
+        again_s = self._config.pace.connect_again_s
+        backoff = Backoff(again_s, again_s)
         consumer = backoff.first_success(self._make_consumer, self._stopping, self._not_connected, KafkaError)
         if consumer is None:
             return
@@ -221,7 +220,7 @@ class Worker:
         log.warning("building a new consumer: %s", reason)
         self._leases.drop()
         self._current_consumer().close()
-        self._slot_freed.wait(0.3)
+        self._slot_freed.wait(self._config.pace.rebuild_s)
         self._connect()
 
     def _finish_running(self) -> None:
@@ -232,7 +231,7 @@ class Worker:
         if self._leases.running_count:
             log.warning("grace is over: %d jobs cancelled, nothing committed", self._leases.running_count)
             self._leases.cancel_all()
-            self._tick_until_idle(_CANCEL_GRACE_S)
+            self._tick_until_idle(self._config.pace.cancel_grace_s)
 
     def _tick_until_idle(self, timeout_s: float) -> None:
         deadline_s = self._clock() + timeout_s

@@ -1,6 +1,7 @@
 """A committer in front of a broker in memory, whose steps can be held, broken and counted."""
 
 import threading
+from dataclasses import replace
 
 from common.kafka.records import Message
 from common.kafka.transaction import TransactionalProducer
@@ -16,6 +17,7 @@ from tests.support.common.worker.fakes import (
     loaded,
     partition,
 )
+from tests.support.common.worker.worker_harness import HURRIED
 from tests.support.waiting import wait_for
 
 RESULT = Message("results", b"k", b"1")
@@ -46,7 +48,7 @@ class Gate:
 class Harness:
     """A committer on a table with one loaded partition, in front of a broker in memory."""
 
-    def __init__(self, script=None, ack=lambda message: None, group=None, make=None):
+    def __init__(self, script=None, ack=lambda message: None, group=None, make=None, **pace):
         self.table = LeaseTable(slots=16)
         self.assignment = loaded(self.table)
         self.broker = FakeBroker()
@@ -55,7 +57,11 @@ class Harness:
         self.producers: list[FakeProducer] = []
         self._ack = ack
         self.committer = Committer(
-            self.table, lambda: group or self.broker, make or self.make_producer, self.fatal.append
+            self.table,
+            lambda: group or self.broker,
+            make or self.make_producer,
+            self.fatal.append,
+            pace=replace(HURRIED, **pace),
         )
 
     def make_producer(self) -> TransactionalProducer:

@@ -12,10 +12,24 @@ from common.kafka.consumer import Consumer
 from common.kafka.records import Message
 from common.kafka.transaction import TransactionalProducer
 from common.worker.metrics import WorkerMetrics
+from common.worker.pace import Pace
 from common.worker.waiting_room import NO_PLACES, PlaceRules
 from common.worker.worker import Worker, WorkerConfig
 from tests.support.common.worker.fakes import TOPIC, FakeBroker, FakeHandler, FakeProducer, InThread, rules
 from tests.support.waiting import wait_for
+
+# Nothing here is on another machine, so most waits are a tenth as long. As long as ever are those for an end
+# that takes its time on a busy machine: of a transaction, of the committer, of cancelled jobs.
+HURRIED = Pace(
+    slot_tick_s=0.005,
+    place_patience_s=0.05,
+    look_every_s=0.01,
+    commit_tick_s=0.025,
+    commit_backoff_s=0.005,
+    commit_last_backoff_s=0.1,
+    rebuild_s=0.03,
+    connect_again_s=0.1,
+)
 
 
 class FakeConsumer:
@@ -135,6 +149,7 @@ class WorkerHarness:
         slots: int = 2,
         grace_s: float = 20,
         places: PlaceRules = NO_PLACES,
+        pace: Pace = HURRIED,
     ):
         self.log = [] if log is None else log
         self.broker = FakeBroker()
@@ -145,7 +160,7 @@ class WorkerHarness:
         self.now_s = 100.0
         self.may_begin = True
         self.metrics = WorkerMetrics.create("worker")
-        config = WorkerConfig("group", slots, 60_000, grace_s, rules())
+        config = WorkerConfig("group", slots, 60_000, grace_s, rules(), pace=pace)
         handler = FakeHandler(
             run or (lambda record, context: Done((Message("results", b"k", record.value),)))
         )

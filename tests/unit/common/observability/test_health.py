@@ -19,7 +19,7 @@ def serve():
     servers = []
 
     def start(alive=lambda: Check(True), checks=None, host="127.0.0.1", exposition=None):
-        server = HealthServer(host, 0, alive, checks or {}, exposition)
+        server = HealthServer(host, 0, alive, checks or {}, exposition, stop_tick_s=0.01)
         servers.append(server)
         server.start()
         return server

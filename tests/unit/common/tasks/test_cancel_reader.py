@@ -93,7 +93,7 @@ def readers():
                 raise source
             return source
 
-        made.append(ControlReader(TOPIC, cancels, connect, clock))
+        made.append(ControlReader(TOPIC, cancels, connect, clock, backoff_s=0.01))
         made[-1].start()
         return made[-1]
 

@@ -16,13 +16,17 @@ OTHER = "00000000-0000-0000-0000-00000000000a"
 
 
 class Harness:
-    """A processor's stage and its watch; both clocks are `now_s`."""
+    """A processor's stage and its watch; both clocks are `now_s`. `looks` counts looks at the stage."""
 
     def __init__(self, directory):
-        self.now_s = 1_000_000.0
+        self.now_s, self.looks = 1_000_000.0, 0
         self.stage = LocalStage(directory / "stage")
         self.stage.open()
-        self.watch = StageWatch(self.stage, lambda: self.now_s, lambda: self.now_s)
+        self.watch = StageWatch(self.stage, self._wall_clock, lambda: self.now_s, tick_s=0.005)
+
+    def _wall_clock(self) -> float:
+        self.looks += 1
+        return self.now_s
 
     def announced(self, stage: str, worker_id: str = "u1", ago_s: float = 0) -> None:
         at = self.now_s - ago_s
@@ -161,7 +165,8 @@ def test_before_it_takes_jobs_it_waits_for_what_was_announced_and_then_for_its_s
 
     threading.Thread(target=wait, daemon=True).start()
     harness.watch.catch_up()
-    assert not over.wait(0.3)
+    wait_for(lambda: harness.looks >= 2 or over.is_set(), 20, "looks at a stage that nobody sees")
+    assert not over.is_set()
     harness.announced(harness.stage.marked())
     assert over.wait(20)
 
@@ -215,7 +220,7 @@ class Kept:
 def announce(tmp_path):
     stage, outbox, stopping = LocalStage(tmp_path / "stage"), Kept(), threading.Event()
     stage.open()
-    StageAnnouncer(stage, "u1", "control", outbox, stopping, lambda: 5.0).start()
+    StageAnnouncer(stage, "u1", "control", outbox, stopping, lambda: 5.0, look_every_s=0.01).start()
     yield stage, outbox
     stopping.set()
 

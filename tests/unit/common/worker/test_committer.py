@@ -203,7 +203,9 @@ def test_without_a_producer_the_committer_is_not_ready(harness):
     def refuse() -> FakeProducer:
         raise KafkaTimeoutError
 
-    assert not harness(make=refuse).committer.ready
+    b = harness(make=refuse)
+    assert not b.committer.ready
+    b.committer.stop(0.01)
 
 
 def test_a_producer_that_breaks_in_the_making_is_fatal_and_jobs_are_answered(harness):

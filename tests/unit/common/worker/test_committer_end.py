@@ -45,7 +45,7 @@ def test_stop_answers_jobs_whose_transaction_hangs_in_the_client(harness):
 
 def test_a_job_whose_lease_ends_while_its_transaction_hangs_is_answered(harness):
     gate = Gate(at="offsets")
-    b = harness(gate)
+    b = harness(gate, lost_grace_s=0.1)
     asked = InThread(b.committer.begin, leased(b.table, 0))
     assert gate.reached.wait(10)
     b.table.drop()
@@ -87,7 +87,7 @@ def test_what_a_job_that_no_longer_waits_has_left_is_undone_once_it_is_known_not
         if fails and gate.reached.is_set() and step == "offsets":
             raise KafkaTimeoutError("the broker was away")
 
-    b = harness(script)
+    b = harness(script, lost_grace_s=0.1)
     lease, undone = b.begun(), threading.Event()
     gate.close()
     asked = InThread(b.committer.finish, lease, (RESULT,), undone.set)

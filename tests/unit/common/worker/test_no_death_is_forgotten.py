@@ -62,7 +62,7 @@ class Lives:
         self.moment = Moment(self.chance.randrange(1, 30))
         needed = PlaceRules(Limits(per_user=1), lambda record: self.chance.choice([None, PLACE]))
         self.harness = WorkerHarness(self._run, log=[b"song"] * RECORDS, grace_s=0, places=needed)
-        self.harness.worker._leases.quarantine = Quarantine(aside_patience_s=0.01)
+        self.harness.worker._leases.quarantine = Quarantine(aside_patience_s=0.01, tick_s=0.005)
         self.harness.broker.offsets[PARTITION] = self.before.encode()
         self.harness.make_producer = lambda: FakeProducer(self.harness.broker, self._transaction_step)
 

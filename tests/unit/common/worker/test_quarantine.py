@@ -9,30 +9,40 @@ from common.worker.quarantine import Quarantine
 from tests.support.common.worker.fakes import InThread
 from tests.support.waiting import wait_for
 
+TICK_S = 0.005
+
 
 class Job:
     """Takes its turn in a thread of its own and keeps it until `end()`. `live` is its lease."""
 
     def __init__(self, quarantine: Quarantine, alone: bool = False):
         self.live, self.working, self.cancelled = True, threading.Event(), threading.Event()
-        self._ending = threading.Event()
+        self._ending, self._looks = threading.Event(), 0
         self._thread = threading.Thread(target=self._run, args=(quarantine, alone), daemon=True)
         self._thread.start()
 
     def _run(self, quarantine: Quarantine, alone: bool) -> None:
         try:
-            with quarantine.turn(alone, lambda: self.live):
+            with quarantine.turn(alone, self._is_live):
                 self.working.set()
                 self._ending.wait(30)
         except Cancelled:
             self.cancelled.set()
 
+    def _is_live(self) -> bool:
+        """Is asked each time when it has no turn yet."""
+        self._looks += 1
+        return self.live
+
     def starts(self) -> bool:
         return self.working.wait(10)
 
     def waits(self) -> bool:
-        """It has not started although it has had the time to."""
-        return not self.working.wait(0.5)
+        """It has looked whether it may start, and has not started."""
+        # Before the first of these looks it may have seen what was before this call.
+        looks = self._looks + 2
+        wait_for(lambda: self._looks >= looks or self.working.is_set(), 10, "a look")
+        return not self.working.is_set()
 
     def end(self) -> None:
         self._ending.set()
@@ -41,7 +51,7 @@ class Job:
 
 @pytest.fixture
 def quarantine() -> Quarantine:
-    return Quarantine()
+    return Quarantine(tick_s=TICK_S)
 
 
 def test_ordinary_jobs_work_side_by_side(quarantine):
@@ -115,7 +125,7 @@ def test_a_last_attempt_waits_for_a_job_that_has_stepped_aside_and_others_start_
 
 
 def test_a_job_that_stays_aside_holds_up_no_last_attempt_for_long():
-    quarantine = Quarantine(aside_patience_s=0.1)
+    quarantine = Quarantine(aside_patience_s=0.1, tick_s=TICK_S)
     aside = Aside(quarantine)
     last = Job(quarantine, alone=True)
     assert last.starts()
@@ -135,7 +145,7 @@ def test_a_job_that_ends_aside_is_waited_for_no_more(quarantine):
 
 
 def test_a_job_that_is_stopped_on_its_way_back_is_aside_until_its_end():
-    quarantine = Quarantine(aside_patience_s=0.1)
+    quarantine = Quarantine(aside_patience_s=0.1, tick_s=TICK_S)
     Aside(quarantine)
     assert Job(quarantine, alone=True).starts()
     with pytest.raises(Cancelled):

@@ -25,7 +25,7 @@ class Two:
     def __init__(self, begun: dict[int, int], slots: int = 2):
         self.go_on, self.order = threading.Event(), []
         self.harness = WorkerHarness(self._run, log=[b"0", b"1"], slots=slots)
-        self.harness.worker._leases.quarantine = Quarantine(aside_patience_s=0.1)
+        self.harness.worker._leases.quarantine = Quarantine(aside_patience_s=0.1, tick_s=0.005)
         self.partition = TopicPartition(TOPIC, 0)
         self.harness.broker.offsets[self.partition] = CommittedState(2, begun).encode()
 

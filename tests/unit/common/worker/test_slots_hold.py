@@ -57,7 +57,7 @@ def test_no_more_jobs_work_than_there_are_slots_also_of_those_that_waited_for_a_
 
     log = [chance.choice([FAST, FAST, SLOW, CANCELLED]) + chance.choice([b"a", b"b"]) for _ in range(30)]
     harness = WorkerHarness(run, log=log, slots=slots, places=ONE_PLACE_EACH)
-    harness.worker._leases.quarantine = Quarantine(aside_patience_s=0.02)
+    harness.worker._leases.quarantine = Quarantine(aside_patience_s=0.02, tick_s=0.005)
     # some records are on their last attempt, which works alone
     begun = {offset: chance.choice([0, 0, 0, 1, 2]) for offset in range(len(log))}
     harness.broker.offsets[TopicPartition(TOPIC, 0)] = CommittedState(len(log), begun).encode()
@@ -69,16 +69,19 @@ def test_no_more_jobs_work_than_there_are_slots_also_of_those_that_waited_for_a_
 
 
 def test_a_job_that_took_its_place_itself_after_a_wait_needs_a_slot_again():
-    engine, has_slot_of_waiting, may_go_on = Engine(0.2), threading.Event(), threading.Event()
+    engine, held = Engine(0.2), threading.Event()
+    has_slot_of_waiting, may_go_on = threading.Event(), threading.Event()
     claim = Claim("a")
 
     def run(record, context):
         if record.value == b"holds the place":
             assert context.take_place(claim)
+            held.set()
             assert has_slot_of_waiting.wait(20)
             context.leave_place()
             assert may_go_on.wait(20)
         elif record.value == b"waits":
+            assert held.wait(20)
             while not context.take_place(claim):
                 pass
             may_go_on.set()

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pytest
 from kafka import TopicPartition
@@ -11,7 +12,7 @@ from common.jobs.outcome import Done
 from common.kafka.fencing import Fenced
 from common.kafka.records import Message
 from tests.support.common.worker.fakes import TOPIC, FakeProducer
-from tests.support.common.worker.worker_harness import WorkerHarness
+from tests.support.common.worker.worker_harness import HURRIED, WorkerHarness
 from tests.support.waiting import wait_for
 
 
@@ -287,7 +288,7 @@ def test_readiness_names_what_is_missing():
 
 
 def test_without_a_producer_it_is_not_ready():
-    b = WorkerHarness()
+    b = WorkerHarness(pace=replace(HURRIED, committer_stop_s=0.1))
 
     def refuse():
         raise KafkaConnectionError
