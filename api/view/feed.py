@@ -61,6 +61,7 @@ class Feed:
         connect: Callable[[], Source],
         wall_clock: Callable[[], float] = time.time,
         skipped: Callable[[str], None] = lambda kind: None,
+        backoff: Backoff | None = None,
     ):
         """`skipped` is called for each skipped record, with its kind: `tasks`, `statuses` and so on."""
         self._kinds = {
@@ -75,6 +76,7 @@ class Feed:
         self._retention_s = status_retention_s(settings)
         self._store, self._reader, self._read_position, self._changes = store, reader, read_position, changes
         self._connect, self._wall_clock, self._skipped = connect, wall_clock, skipped
+        self._backoff = backoff or Backoff(_FIRST_BACKOFF_S, _LAST_BACKOFF_S)
         self._repeats = Repeats()
         # Whoever meets damage in the file reports it here.
         self.repair = Repair()
@@ -97,8 +99,7 @@ class Feed:
 
     def _run(self) -> None:
         self._read_position.heard()
-        backoff = Backoff(_FIRST_BACKOFF_S, _LAST_BACKOFF_S)
-        backoff.keep(
+        self._backoff.keep(
             lambda: contextlib.closing(self._connect()), self._read_until_change, self._stopping, self._failed
         )
         self._store.close()

@@ -1,5 +1,6 @@
 """The topics that a view reads, in memory, and the consumers that read them."""
 
+import time
 from types import SimpleNamespace
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from kafka import TopicPartition
 from common.kafka import lanes
 from common.tasks.messages import Task
 
+_POLL_S = 0.005
 TOPICS = ("uvr_tasks", "uvr_status", "uvr_deliveries", "uvr_models", "uvr_batches")
 OTHER_LANES = lanes.topics("uvr_tasks")[1:]
 TASKS, STATUSES, DELIVERIES, WORKERS, BATCHES = (TopicPartition(topic, 0) for topic in TOPICS)
@@ -61,6 +63,9 @@ class Source:
             if new:
                 found[partition] = [SimpleNamespace(offset=n, value=value) for n, value in new]
                 self._positions[partition] = len(self._log.records[partition])
+        if not found:
+            # As a consumer waits for records, though not as long: the feed's thread would keep a core busy.
+            time.sleep(_POLL_S)
         return found
 
     def position(self, partition, timeout_ms):

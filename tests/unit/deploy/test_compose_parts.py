@@ -129,10 +129,23 @@ def test_the_probe_is_content_with_200_alone(server: ScriptedServer, tmp_path: P
 
 def test_the_probe_waits_for_a_service_that_starts(server: ScriptedServer, tmp_path: Path):
     starting = serve(b"starting", 503)
-    url = server.on("/readyz", in_turn(starting, starting, starting, serve(b"ready")))
+    url = server.on("/readyz", in_turn(starting, serve(b"ready")))
     done = probe(url, tmp_path, start_s=50)
     assert (done.returncode, done.stdout) == (0, "200 ready\n")
     assert (tmp_path / "uvr-was-ready").exists()
+
+
+def test_the_probe_asks_a_service_that_starts_again_and_again(
+    server: ScriptedServer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    monkeypatch.setattr(probe_module, "_INTERVAL_S", 0.01)
+    starting, was_ready = serve(b"starting", 503), tmp_path / "was-ready"
+    url = server.on("/readyz", in_turn(starting, starting, starting, serve(b"ready")))
+    assert probe_module.main(url, 50, str(was_ready), str(tmp_path / "held")) == 0
+    assert (capsys.readouterr().out, was_ready.exists()) == ("200 ready\n", True)
 
 
 def test_the_probe_does_not_wait_where_the_service_is_held(server: ScriptedServer, tmp_path: Path):
@@ -167,6 +180,7 @@ def test_a_service_that_was_ready_has_less_time_to_be_so_again(
 def watch(tmp_path: Path, server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """Returns a function that probes a service that was ready before, and that answers so in turn."""
     monkeypatch.setattr(probe_module, "_WATCH_INTERVAL_S", 0.01)
+    monkeypatch.setattr(probe_module, "_INTERVAL_S", 0.01)
     (tmp_path / "was-ready").touch()
 
     def run(*answers: Script, watch_s: float, patience_s: float) -> int:
@@ -197,7 +211,7 @@ def test_the_watch_goes_on_where_the_service_is_ready_again_in_time(
     watch: Callable[..., int], server: ScriptedServer
 ):
     ready, away = serve(b"ready"), serve(b"no broker", 503)
-    assert watch(ready, away, ready, watch_s=1, patience_s=30) == 0
+    assert watch(ready, away, ready, watch_s=0.5, patience_s=30) == 0
     assert len(server.requests("/readyz")) > 3
 
 

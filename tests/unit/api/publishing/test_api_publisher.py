@@ -253,7 +253,7 @@ def test_a_task_whose_turn_does_not_come_in_time_is_never_sent(connects_first):
         blocked.may_send.set()
         await until(lambda: not any(thread.is_alive() for thread in senders))
 
-    with_publisher(Connector(blocked, good), story, ack_timeout_s=2)
+    with_publisher(Connector(blocked, good), story, ack_timeout_s=0.5)
     assert blocked.sent == [first]
 
 

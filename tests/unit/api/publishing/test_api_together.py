@@ -160,7 +160,7 @@ def test_what_waits_for_a_connection_until_it_is_late_is_never_sent():
 
 def test_what_was_begun_may_be_stored():
     goes_on = threading.Event()
-    with together(lambda: Producer(waits_for=goes_on), ack_timeout_s=2) as publisher:
+    with together(lambda: Producer(waits_for=goes_on), ack_timeout_s=0.5) as publisher:
         assert failures(publisher, ONE, TWO) == [PublisherUnavailable, NotSent]
         goes_on.set()
     with together(lambda: Producer(KafkaError("the commit failed"))) as publisher:

@@ -46,12 +46,18 @@ def test_a_submission_that_waits_answers_with_the_ended_task():
 
 def test_a_submission_that_has_waited_long_enough_says_where_to_ask():
     client = client_that(ends=False)
-    answer = client.generate(headers={"Prefer": "wait=1"})
+
+    async def submit_and_ask_again():
+        submitting = asyncio.create_task(client.send(headers={"Prefer": "wait=1"}))
+        while not client.publisher.tasks:
+            await asyncio.sleep(0.01)
+        path = f"/tasks/{client.publisher.tasks[0].task_uuid}"
+        return path, await client.get(f"{path}?wait=1", ADMIN, len), await submitting
+
+    path, again, answer = asyncio.run(submit_and_ask_again())
     known = answer.json()
     assert (answer.status, known["status"]) == (202, "queued")
-    path = answer.headers["location"]
-    assert path == f"/tasks/{known['task_uuid']}"
-    again = client.request("GET", f"{path}?wait=1", ADMIN)
+    assert answer.headers["location"] == path == f"/tasks/{known['task_uuid']}"
     assert (again.status, again.json()["state"], again.headers["location"]) == (202, "queued", path)
     assert client.app.state.parts.waiters.count == 0
 

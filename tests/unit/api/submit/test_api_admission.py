@@ -173,12 +173,21 @@ def test_with_too_little_known_a_repeat_is_queued_without_a_look(trouble):
 def test_who_waits_for_a_first_request_that_is_never_confirmed_is_told():
     client = api(kafka_ack_timeout_s=1)
 
-    async def hang(task: Task) -> None:
-        await asyncio.sleep(1.5)
-        raise PublisherUnavailable("nothing is confirmed")
+    async def story() -> list[int]:
+        is_told = asyncio.Event()
 
-    client.publisher.publish = hang
-    assert burst(client, 2, **KEY) == {503: 2}
+        async def hang(task: Task) -> None:
+            await is_told.wait()
+            raise PublisherUnavailable("nothing is confirmed")
+
+        client.publisher.publish = hang
+        asking = {asyncio.create_task(client.send(headers=KEY)) for _ in range(2)}
+        told, hanging = await asyncio.wait(asking, timeout=60, return_when=asyncio.FIRST_COMPLETED)
+        assert len(hanging) == 1
+        is_told.set()
+        return [(await one).status for one in (*told, *hanging)]
+
+    assert asyncio.run(story()) == [503, 503]
 
 
 def test_who_waits_in_vain_for_a_first_request_is_not_sent():

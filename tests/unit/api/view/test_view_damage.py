@@ -28,6 +28,7 @@ from api.view.view import KafkaView
 from api.view.workers import AnnouncedWorkers
 from common.settings.schema import KafkaSettings
 from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch
+from common.waiting import Backoff
 from tests.support.api.announcements import worker
 from tests.support.api.topics_in_memory import BATCHES, DELIVERIES, STATUSES, TASKS, WORKERS, Log, task
 from tests.support.waiting import wait_for
@@ -51,7 +52,7 @@ class View(KafkaView):
         store, reader = Store(path, backlog, workers), Reader(path)
         self.skipped: list[str] = []
         parts = (KafkaSettings(), store, reader, read_position, changes, log.connect)
-        feed = Feed(*parts, skipped=self.skipped.append)
+        feed = Feed(*parts, skipped=self.skipped.append, backoff=Backoff(0.01, 0.1))
         super().__init__(reader, read_position, changes, feed, _Ends(), backlog, workers, patience_s=20.0)
         self.is_alive = feed._thread.is_alive
 

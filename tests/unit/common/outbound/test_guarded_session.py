@@ -75,7 +75,7 @@ class TestWhereItConnects:
         resolve, asked = answering(answer)
         blocked(
             f"http://song.test:{inside.port}/secret",
-            OutboundNetwork(open_ports(inside), resolve),
+            OutboundNetwork(open_ports(inside), resolve, refusal_step_s=0),
             UnlikelyError,
         )
         assert asked == ["song.test"]
@@ -91,13 +91,13 @@ class TestWhereItConnects:
         resolve, _ = answering("127.0.0.1", "1.1.1.1")
         blocked(
             f"http://song.test:{inside.port}/secret",
-            OutboundNetwork(open_ports(inside), resolve),
+            OutboundNetwork(open_ports(inside), resolve, refusal_step_s=0),
             UnlikelyError,
         )
         resolve, _ = answering("1.1.1.1", "127.0.0.1")
         blocked(
             f"http://song.test:{inside.port}/secret",
-            OutboundNetwork(open_ports(inside), resolve),
+            OutboundNetwork(open_ports(inside), resolve, refusal_step_s=0),
             UnlikelyError,
         )
 
@@ -111,7 +111,11 @@ class TestWhereItConnects:
         server.on("/go", redirect(f"http://inside.test:{inside.port}/secret"))
         policy = AddressPolicy(frozenset({inside.port}), frozenset({parse_origin(server.origin)}))
         resolve, asked = answering("127.0.0.1")
-        blocked(server.url + "/go", OutboundNetwork(policy, _literals_or(resolve)), UnlikelyError)
+        blocked(
+            server.url + "/go",
+            OutboundNetwork(policy, _literals_or(resolve), refusal_step_s=0),
+            UnlikelyError,
+        )
         assert asked == ["inside.test"]
 
     def test_a_name_is_looked_up_once_so_a_second_answer_changes_nothing(self, server, inside):
@@ -263,7 +267,7 @@ class TestTLS:
     def test_a_stall_ends_at_the_deadline(self, server):
         network = self.network(server, ca_file=str(TLS / "authority.pem"))
         with pytest.raises(DeadlineExceeded):
-            fetch(f"https://song.test:{server.port}/stall", network, deadline_check(0.5, go_on))
+            fetch(f"https://song.test:{server.port}/stall", network, deadline_check(0.2, go_on))
 
     def test_a_handshake_that_never_comes_ends_at_the_deadline(self):
         with socket.create_server(("127.0.0.1", 0)) as silent:
@@ -271,4 +275,4 @@ class TestTLS:
             resolve, _ = answering("127.0.0.1")
             network = trusting(f"https://song.test:{port}", resolve=resolve)
             with pytest.raises(DeadlineExceeded):
-                fetch(f"https://song.test:{port}/", network, deadline_check(0.5, go_on))
+                fetch(f"https://song.test:{port}/", network, deadline_check(0.2, go_on))

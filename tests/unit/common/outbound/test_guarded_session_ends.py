@@ -48,7 +48,7 @@ class TestHowItEnds:
     def test_no_server_outlasts_the_deadline(self, server, script):
         server.on("/", script)
         with pytest.raises(DeadlineExceeded):
-            fetch(server.url + "/", trusting(server.origin), deadline_check(0.5, go_on))
+            fetch(server.url + "/", trusting(server.origin), deadline_check(0.2, go_on))
 
     def test_a_cancel_ends_a_wait_at_once(self, server):
         server.on("/", stall())
@@ -76,20 +76,20 @@ class TestHowItEnds:
 
         network = OutboundNetwork(AddressPolicy(frozenset({80})), resolve)
         with pytest.raises(DeadlineExceeded):
-            fetch("http://song.test/", network, deadline_check(0.5, go_on))
+            fetch("http://song.test/", network, deadline_check(0.2, go_on))
         release.set()
 
     def test_a_look_up_that_hangs_is_a_timeout(self):
         release = threading.Event()
         network = OutboundNetwork(AddressPolicy(frozenset({80})), lambda host, port: release.wait() and [])
         with pytest.raises(requests.ConnectTimeout):
-            fetch("http://song.test/", network, timeout_s=0.5)
+            fetch("http://song.test/", network, timeout_s=0.2)
         release.set()
 
     def test_silence_longer_than_the_time_out_is_a_timeout(self, server):
         server.on("/", stall())
         with pytest.raises(requests.ReadTimeout) as caught:
-            fetch(server.url + "/", trusting(server.origin), timeout_s=0.5)
+            fetch(server.url + "/", trusting(server.origin), timeout_s=0.2)
         assert is_timeout(caught.value)
 
     @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ class TestHowItEnds:
             network = trusting(server.origin)
             fetch(server.url + "/song.wav", network)
             with pytest.raises(DeadlineExceeded):
-                fetch(server.url + "/stall", network, deadline_check(0.3, go_on))
+                fetch(server.url + "/stall", network, deadline_check(0.1, go_on))
             with pytest.raises(requests.ConnectionError):
                 fetch(server.url + "/reset", network)
 
