@@ -5,6 +5,8 @@ after any crash. psutil checks a process's start time before it sends a signal t
 """
 
 import contextlib
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import psutil
@@ -13,13 +15,16 @@ from local import store
 
 MARKER = "UVR_LOCAL_STACK"
 
+_TICK_S = 0.05
+_KILL_PATIENCE_S = 10
+
 
 def find(root: Path) -> list[psutil.Process]:
     """Returns the running processes of the stack in `root`."""
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get(MARKER) == str(root) and process.status() != psutil.STATUS_ZOMBIE:
+            if process.environ().get(MARKER) == str(root) and not _has_ended(process):
                 found.append(process)
         except (psutil.Error, OSError):  # another user's process, or one that has just ended
             continue
@@ -34,12 +39,32 @@ def end(root: Path, grace_s: float) -> int:
         for process in same:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.terminate()
-        _, alive = psutil.wait_procs(same, timeout=grace_s)
-        for process in alive:
+        for process in _alive_after(same, grace_s):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(alive, timeout=10)
+        _alive_after(same, _KILL_PATIENCE_S)
     return len(found)
+
+
+def _alive_after(processes: Iterable[psutil.Process], patience_s: float) -> list[psutil.Process]:
+    """Waits until all have ended, for `patience_s` at most. Returns those that have not."""
+    deadline_s = time.monotonic() + patience_s
+    while True:
+        alive = [process for process in processes if not _has_ended(process)]
+        if not alive or time.monotonic() >= deadline_s:
+            return alive
+        time.sleep(_TICK_S)
+
+
+def _has_ended(process: psutil.Process) -> bool:
+    """Whether it does nothing any more, also where its parent has not asked for its end.
+
+    The init of some containers asks only every few seconds, or never. psutil waits for that.
+    """
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def describe(process: psutil.Process) -> str:

@@ -11,7 +11,6 @@ from local import __main__ as command
 from local import config, leftovers, supervision, watch
 from local.errors import LocalError
 from tests.support.local.checkout import PORTS
-from tests.support.local.orphans import adopted_orphans
 from tests.support.paths import REPOSITORY
 from tests.support.ports import take_ports
 
@@ -30,11 +29,10 @@ def stack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[config.Lo
     monkeypatch.chdir(tmp_path)
     loaded = config.load(tmp_path, {"PATH": os.environ["PATH"], "LOG_DIR": "our logs", **ports})
     loaded.save()
-    with adopted_orphans():
-        supervision.start_daemon(loaded, loaded.environment() | {"PYTHONPATH": str(REPOSITORY)})
-        supervision.Supervisor(loaded).wait_running(20)
-        yield loaded
-        leftovers.end(tmp_path, grace_s=0)
+    supervision.start_daemon(loaded, loaded.environment() | {"PYTHONPATH": str(REPOSITORY)})
+    supervision.Supervisor(loaded).wait_running(20)
+    yield loaded
+    leftovers.end(tmp_path, grace_s=0)
 
 
 @pytest.mark.parametrize("wrong", WRONG)
