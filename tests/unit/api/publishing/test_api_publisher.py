@@ -200,7 +200,7 @@ def test_a_session_whose_probe_fails_is_not_ready_and_replaced(error):
         await publisher.publish(task())
 
     with_publisher(connector, story, probe_interval_s=0.01)
-    assert failing.closed.is_set()
+    assert failing.closed.wait(PATIENCE_S)
     assert len(good.sent) == 1
 
 
@@ -240,13 +240,14 @@ def test_a_task_whose_turn_does_not_come_in_time_is_never_sent(connects_first):
     blocked, good = FakeSession(), FakeSession()
     blocked.may_send.clear()
     first, second = task(), task()
+    others = threading.enumerate()  # those of an earlier test may end late
 
     async def story(publisher):
         if connects_first:
             await until(lambda: publisher.check().ok)
         one = asyncio.create_task(publisher.publish(first))
         await until(blocked.is_sending.is_set)
-        senders = [thread for thread in threading.enumerate() if thread.name == "kafka-send"]
+        senders = [t for t in threading.enumerate() if t.name == "kafka-send" and t not in others]
         two = asyncio.create_task(publisher.publish(second))
         failed = await asyncio.gather(one, two, return_exceptions=True)
         assert [*map(type, failed)] == [PublisherUnavailable, NotSent]
