@@ -14,13 +14,14 @@ already that its commit succeeded.
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kafka import KafkaAdminClient, TopicPartition
 from kafka.admin import AbortTransactionSpec
-from kafka.errors import AuthorizationError, KafkaError
+from kafka.errors import AuthorizationError, KafkaError, NotLeaderForPartitionError
 
 from common.kafka import clients
 from common.kafka.coordinator_log import Decision, last_decision
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 OFFSETS_TOPIC = "__consumer_offsets"
 _PERIOD_S = 10.0
+# A partition has no leader just after its creation, and while its leader changes.
+_LEADER_PATIENCE_S, _LEADER_TICK_S = 5.0, 0.1
 
 
 @dataclass(frozen=True)
@@ -106,25 +109,30 @@ def end_own(settings: KafkaSettings, scope: Scope, transactional_id: str) -> Non
                 _end(admin, found, settings)
 
 
-def find(admin: KafkaAdminClient, scope: Scope) -> list[Forgotten]:
+def find(
+    admin: KafkaAdminClient, scope: Scope, leader_patience_s: float = _LEADER_PATIENCE_S
+) -> list[Forgotten]:
     """Return the transactions that are open in their partition and over for their coordinator.
 
-    Raises KafkaError.
+    Wait for partitions without a leader, for `leader_patience_s` each time. Raises KafkaError.
     """
-    seen = _open(admin, scope.topics)
+    seen = _open(admin, scope.topics, leader_patience_s)
     # The other topics are looked at even without the right to read the topic of the groups' offsets.
     with contextlib.suppress(AuthorizationError):
-        seen |= _open(admin, [OFFSETS_TOPIC])
+        seen |= _open(admin, [OFFSETS_TOPIC], leader_patience_s)
     if not seen:
         return []
     suspects = [f for f in _forgotten(admin, seen) if scope.covers(f)]
     # The coordinator lets go of a partition only when its marker is written there. So it will not end what is
     # still open now, after the coordinator was asked.
-    still = _open(admin, {f.transaction.partition.topic for f in suspects}) if suspects else set()
+    topics = {f.transaction.partition.topic for f in suspects}
+    still = _open(admin, topics, leader_patience_s) if suspects else set()
     return [f for f in suspects if f.transaction in still]
 
 
-def _open(admin: KafkaAdminClient, topics: Iterable[str]) -> set[OpenTransaction]:
+def _open(
+    admin: KafkaAdminClient, topics: Iterable[str], leader_patience_s: float = _LEADER_PATIENCE_S
+) -> set[OpenTransaction]:
     partitions = [
         TopicPartition(topic["name"], partition["partition_index"])
         for topic in admin.describe_topics(list(topics))
@@ -139,10 +147,25 @@ def _open(admin: KafkaAdminClient, topics: Iterable[str]) -> set[OpenTransaction
             p.current_transaction_start_offset,
             p.last_timestamp,
         )
-        for partition, state in admin.describe_producers(partitions).items()
+        for partition, state in _described(admin, partitions, leader_patience_s).items()
         for p in state.active_producers
         if p.current_transaction_start_offset >= 0
     }
+
+
+def _described(
+    admin: KafkaAdminClient, partitions: list[TopicPartition], leader_patience_s: float
+) -> Mapping[TopicPartition, Any]:
+    deadline_s = time.monotonic() + leader_patience_s
+    while True:
+        try:
+            described: Mapping[TopicPartition, Any] = admin.describe_producers(partitions)
+        except NotLeaderForPartitionError:
+            if time.monotonic() >= deadline_s:
+                raise
+            time.sleep(_LEADER_TICK_S)
+        else:
+            return described
 
 
 def _forgotten(admin: KafkaAdminClient, seen: Iterable[OpenTransaction]) -> list[Forgotten]:
