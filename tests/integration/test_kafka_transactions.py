@@ -17,6 +17,7 @@ from common.kafka.transaction import TransactionalProducer
 from common.worker.commit_request import CommitResult
 from common.worker.committer import Committer
 from common.worker.lease_table import LeaseTable
+from common.worker.pace import Pace
 from tests.support.common.kafka.group import Lab, Polling
 from tests.support.common.kafka.members import member
 from tests.support.waiting import wait_for
@@ -100,7 +101,9 @@ class TestRow7OffsetsOfARefusedTransactionStayInTheProducer:
             made.append(clients.transactional_producer(lab.settings, "row7-ours"))
             return TransactionalProducer(made[-1])
 
-        committer = Committer(table, lambda: group, make_producer, pytest.fail, max_batch=1)
+        # Whoever waits for the answer would ask the group too, and be told the stale generation.
+        patient = Pace(commit_tick_s=60)
+        committer = Committer(table, lambda: group, make_producer, pytest.fail, patient, max_batch=1)
         committer.start()
         assert not committer.begin(lost)
         assert committer.begin(kept)
