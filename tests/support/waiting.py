@@ -13,7 +13,7 @@ T = TypeVar("T")
 # work too have made services wait three times as long for the CPU.
 _BUSY_FACTOR = 3
 # A look at a service costs both sides CPU, so whoever waits for long looks less often.
-_INTERVAL_S, _LONGEST_INTERVAL_S, _INTERVAL_SHARE = 0.005, 0.2, 0.1
+_INTERVAL_S, _LONGEST_INTERVAL_S, _INTERVAL_SHARE = 0.01, 0.2, 0.1
 
 
 def wait_for(condition: Callable[[], T], timeout_s: float, what: str) -> T:
