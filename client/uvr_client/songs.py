@@ -11,7 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from uvr_client import answers, texts
-from uvr_client.errors import Unreachable, UvrError, notes
+from uvr_client.errors import Unreachable, notes
 from uvr_client.parts import Part, PartSender, Progress, StoreOutOfReach
 from uvr_client.song_file import SongFile
 from uvr_client.transport import Repeat, Transport, http_client
@@ -66,7 +66,7 @@ class SongSender:
                     return uploads.submit(Queued, "/generate", {"audio": upload, **fields}, key)
             except StoreOutOfReach as error:
                 for note in notes(error):
-                    self._transport.patience.tell(UvrError(note), 0.0)
+                    self._transport.patience.say(note)
         return self._post_form(song, {**fields, "sha256": song.sha256}, key, on_progress)
 
     def upload(self, path: Path, uploads: CallUploads, on_progress: Progress) -> str:

@@ -463,3 +463,18 @@ def test_a_setting_that_is_no_text_is_told(fake_api, uvr, name):
     assert (result.exit_code, fake_api.requests()) == (Exit.BAD_SETTINGS, [])
     assert "codec" not in result.stderr
     assert result.stderr.count("\n") == 1
+
+
+def test_what_is_left_of_a_store_out_of_reach_is_named_and_the_song_goes_by_a_form(
+    fake_api, store, uvr, songs
+):
+    (path,) = takes_uploads(fake_api, store, 1)
+    begun = {"upload_id": path.removeprefix("/uploads/"), "audio": names([path]), "url": "http://a..b/"}
+    fake_api.on("/uploads", answer(201, begun))
+    fake_api.on(path, problem(503, "The store is away"))
+    task_uuid = fake_api.takes_submissions(task())
+    result = uvr("submit", str(songs / "a.wav"))
+    assert (result.exit_code, result.stdout) == (0, f"{task_uuid}\n")
+    (line,) = [line for line in result.stderr.splitlines() if line.startswith("still in the store")]
+    assert line.startswith(f"still in the store until it expires: {names([path])} (The store is away)")
+    assert "trying again" not in line
