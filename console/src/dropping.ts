@@ -6,9 +6,9 @@ import { addressIn, hasFiles, mayHaveAddress } from "./dropped";
 const TEXT_FIELDS = "input:not([type=file], [type=checkbox])";
 
 /**
- * Returns the events of a part of the page on which files are dropped, and links unless `takeAddress` is undefined, and
- * whether something that it takes is held over it. Without `takeFiles` nobody takes files: the browser would open them in
- * place of the page. All else that is dropped is left to the browser.
+ * Returns the events of a part of the page on which files and links are dropped, and whether something that it takes is
+ * held over it. Without `takeFiles` it takes no files, without `takeAddress` no links; the browser, which would open them
+ * in place of the page, does not get them either. All else that is dropped is left to the browser.
  */
 export function useDropping(takeFiles?: (files: FileList) => void, takeAddress?: (address: string) => void) {
   const [isOver, setIsOver] = useState(false);
@@ -16,12 +16,12 @@ export function useDropping(takeFiles?: (files: FileList) => void, takeAddress?:
     if (!dataTransfer) return false;
     if (hasFiles(dataTransfer)) return true;
     const isOfField = target instanceof Element && target.matches(TEXT_FIELDS);
-    return takeAddress !== undefined && mayHaveAddress(dataTransfer) && !isOfField;
+    return mayHaveAddress(dataTransfer) && !isOfField;
   };
   const onDragOver = (event: DragEvent) => {
     const isTaken = isOurs(event);
     if (isTaken) event.preventDefault();
-    const isRefused = isTaken && !takeFiles;
+    const isRefused = isTaken && !(hasFiles(event.dataTransfer!) ? takeFiles : takeAddress);
     if (isRefused) event.dataTransfer!.dropEffect = "none";
     setIsOver(isTaken && !isRefused);
   };

@@ -25,6 +25,12 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.network
 
 _FILES = "input[type=file]"
+# What is dropped, and what is only dragged over the page, is the browser's unless somebody prevents that.
+_NOTE_DROPS = """{
+    window.leftToBrowser = [];
+    const note = (event) => event.defaultPrevented || leftToBrowser.push(event.type);
+    for (const type of ["dragover", "drop"]) addEventListener(type, note);
+}"""
 _HAS_FOCUS = "document.activeElement === document.querySelector('.language')"
 
 
@@ -51,7 +57,10 @@ def test_nothing_is_sent_before_the_choices_of_the_earlier_song_are_there(chrome
     is_held(tab)
     seen(tab, "Loading the choices of the earlier song.")
     assert (form(tab), findings(tab)) == ([], [])
+    tab.run(_NOTE_DROPS)
     drop(tab, ".submit", (song(tmp_path),))
+    drop(tab, ".submit", link="https://example.com/dropped.mp3")
+    assert tab.run("leftToBrowser") == [], "the browser would open it in place of the page"
     tab.run("document.querySelector('.language').focus()")
     let_go(tab)
     seen(tab, "Again: first")
