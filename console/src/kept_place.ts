@@ -10,7 +10,8 @@ interface Props {
 
 /**
  * Keeps how far the first view is scrolled while another page is seen in its place. When the view is seen again, it is
- * scrolled there, and the link to the task that was looked at has the focus.
+ * scrolled there, and the link to the task that was looked at has the focus. From the form, several steps back at once
+ * lead to the top: the form and the list are one view.
  *
  * It draws nothing, and stands before the list: the effects of what stands before run first. A list that measured before
  * it is scrolled would draw its first rows, and the link would be gone.
