@@ -13,6 +13,7 @@ OUR_MARK=.made-by-uvr-api
 UNFINISHED=.unfinished
 
 say() { printf '%s\n' "$*" >&2; }
+words() { printf ' %q' "$@"; } # quoted for a shell
 fail() {
   printf 'error: %s\n' "$*" >&2
   exit 1
@@ -84,9 +85,9 @@ check_replaceable() {
       fail "$VENV has an unsuitable Python and was not made by this set-up: move it away, or set UVR_VENV"
     fail "$VENV exists but is no virtual environment: move it away, or set UVR_VENV"
   fi
-  mapfile -td '' mounted < <(mounts_below "$(realpath "$VENV")")
+  mapfile -td '' mounted < <(mounts_below "$(realpath "$VENV")" | sort -zr)
   ((${#mounted[@]} == 0)) ||
-    fail "$VENV cannot be made anew while ${mounted[0]} is mounted: unmount it, or set UVR_VENV"
+    fail "$VENV cannot be made anew while something is mounted in it: unmount$(words "${mounted[@]}"), or set UVR_VENV"
 }
 
 make_venv() {

@@ -19,7 +19,7 @@ uninstall() {
     printf 'There is nothing to remove.\n'
     return
   fi
-  mapfile -t left < <(what_stays)
+  mapfile -td '' left < <(what_stays)
   describe "${paths[@]}"
   [[ -n $agreed ]] || ask
   stop_what_runs
@@ -27,14 +27,14 @@ uninstall() {
     if is_venv "$path" && is_mounted "$path"; then remove_contents "$path"; else remove "$path"; fi
   done
   remove_bytecode
-  mapfile -td '' mounted < <(mounts_below "$(pwd -P)")
+  mapfile -td '' mounted < <(mounts_below "$(pwd -P)" | sort -zr) # the inner ones first
   if ((${#left[@]} == 0)); then
     printf 'Removed. Only this checkout is left. To remove it too: rm -r %q\n' "$PWD"
   else
     printf 'Removed. Left are this checkout and:\n'
     printf '  %s\n' "${left[@]}"
     printf 'To remove the checkout too'
-    ((${#mounted[@]} == 0)) || printf ', unmount %s first. Then' "${mounted[0]}"
+    ((${#mounted[@]} == 0)) || printf ', unmount%s first. Then' "$(words "${mounted[@]}")"
     printf ': rm -r %q\n' "$PWD"
   fi
   [[ -z $failed ]]
@@ -104,14 +104,14 @@ what_is_ours() {
   done
 }
 
-# Prints what is left, one per line: an environment of the user, what links lead to, and what is mounted.
+# Prints what is left, each with a null byte after it: an environment of the user, what links lead to, what is mounted.
 what_stays() {
   local path point
-  if [[ -d $VENV ]] && ! is_our_venv; then printf '%s, which the set-up has not made\n' "$(realpath "$VENV")"; fi
+  if [[ -d $VENV ]] && ! is_our_venv; then printf '%s, which the set-up has not made\0' "$(realpath "$VENV")"; fi
   for path in "${OUR_DIRECTORIES[@]}"; do
-    [[ ! -L $path || ! -e $path ]] || printf '%s, to which %s was a link\n' "$(realpath "$path")" "$path"
+    [[ ! -L $path || ! -e $path ]] || printf '%s, to which %s was a link\0' "$(realpath "$path")" "$path"
   done
-  what_is_mounted | sort -zu | while read -rd '' point; do printf '%s, which is mounted\n' "$point"; done
+  what_is_mounted | sort -zu | while read -rd '' point; do printf '%s, which is mounted\0' "$point"; done
 }
 
 # Prints the mount points in the checkout and in our environment, each with a null byte after it.
