@@ -139,7 +139,7 @@ begin_venv() {
 mounts_below() {
   local point
   while read -r _ _ _ _ point _; do
-    printf -v point %b "$point" # a space is written as \040
+    printf -v point %b "${point//\\0/\\00}" # a space is written as \040, and %b takes up to three digits after \0
     [[ $point != "${1%/}"/* ]] || printf '%s\0' "$point"
   done </proc/self/mountinfo
 }

@@ -42,11 +42,13 @@ uninstall() {
 
 # Removes what is at a path and not mounted. Adds what cannot be removed to the caller's `left`.
 remove() {
+  local place
   ! is_mounted "$1" || return 0
-  if [[ ! -L $1 && -n $(mounts_below "$(place "$1")" | tr '\0' ' ') ]]; then
+  find_place "$1"
+  if [[ ! -L $1 && -n $(mounts_below "$place" | tr '\0' ' ') ]]; then
     remove_contents "$1"
   elif ! rm -rf -- "$1"; then
-    left+=("$(place "$1"), which could not be removed: see above")
+    left+=("$place, which could not be removed: see above")
     failed=yes
   fi
 }
@@ -74,19 +76,21 @@ remove_bytecode() {
   fi
 }
 
-# Prints the absolute path of what `rm` would remove: of a link itself, and not of what it leads to.
-place() {
-  local parent
-  parent=$(realpath "$(dirname "$1")")
-  printf '%s/%s\n' "${parent%/}" "$(basename "$1")"
+# Sets `place` to the absolute path of what `rm` would remove: of a link itself, and not of what it leads to. It is not
+# printed, since the shell would take a line break from its end.
+find_place() {
+  local parent name
+  IFS= read -rd '' name < <(basename -z -- "$1")
+  IFS= read -rd '' parent < <(dirname -z -- "$1" | xargs -0 realpath -z --)
+  place=${parent%/}/$name
 }
 
 is_mounted() {
-  local point real
-  real=$(place "$1")
-  while read -rd '' point; do
-    [[ $point != "$real" ]] || return 0
-  done < <(mounts_below "$(dirname "$real")")
+  local point place
+  find_place "$1"
+  while IFS= read -rd '' point; do
+    [[ $point != "$place" ]] || return 0
+  done < <(mounts_below "${place%/*}")
   return 1
 }
 
@@ -111,7 +115,7 @@ what_stays() {
   for path in "${OUR_DIRECTORIES[@]}"; do
     [[ ! -L $path || ! -e $path ]] || printf '%s, to which %s was a link\0' "$(realpath "$path")" "$path"
   done
-  what_is_mounted | sort -zu | while read -rd '' point; do printf '%s, which is mounted\0' "$point"; done
+  what_is_mounted | sort -zu | while IFS= read -rd '' point; do printf '%s, which is mounted\0' "$point"; done
 }
 
 # Prints the mount points in the checkout and in our environment, each with a null byte after it.

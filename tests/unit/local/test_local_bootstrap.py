@@ -197,7 +197,9 @@ def test_a_link_to_nowhere_in_place_of_the_environment_is_named(checkout):
     assert done.stderr.startswith("error: .venv is a link to gone, which does not exist")
 
 
-@pytest.mark.parametrize("names", [["a cache"], ["a cache", "another"]])
+@pytest.mark.parametrize(
+    "names", [["a cache"], ["a cache", "another"], ["a 2"], ["a\t1"], ["a\n2"], ["a\\0402"], ["a "]]
+)
 def test_what_is_mounted_into_an_environment_is_not_emptied(checkout, tmp_path, names):
     venv = _environment_of_another_python(checkout, ".made-by-uvr-api")
     (mounted := tmp_path / "mounted").mkdir()

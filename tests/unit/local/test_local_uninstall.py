@@ -231,7 +231,15 @@ def theirs(tmp_path) -> Path:
     return directory
 
 
-@pytest.mark.parametrize("name", ["models", ".local/data", ".venv/bin", "own files"])
+# The kernel's list has white space and backslashes as octal numbers, after which digits may stand.
+ODD_MOUNTS = ("a 2", "a\t1", "a\n2", "a\\2", "a\\0402", "a\\ 7", " a", "a ", "a\t", "a\n", "%s*")
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["models", ".local/data", ".venv/bin", "own files", ".venv/a 2", "a 2"]
+    + [f"logs/{odd}" for odd in ODD_MOUNTS],
+)
 def test_what_is_mounted_into_the_checkout_stays_and_is_named(checkout, theirs, name):
     place = checkout / name
     place.mkdir(exist_ok=True)
