@@ -176,7 +176,7 @@ was_interrupted() {
 check_disk() {
   local cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/uv}
   mkdir -p "$cache"
-  if [[ $(stat -c %d "$cache") == "$(stat -c %d "$(above "$VENV")")" ]]; then
+  if [[ $(stat -Lc %d "$cache") == "$(stat -Lc %d "$(above "$VENV")")" ]]; then
     check_free "$VENV" "$(needed_gb "$VENV" .local/cache/uv)"
   else
     check_free "$VENV" "$(needed_gb "$VENV")"
@@ -187,7 +187,7 @@ check_disk() {
 # Prints how much is still to be written, where these directories have what an interrupted set-up has written.
 needed_gb() {
   local written_gb gb later_gb=2 # changes after the set-up are small
-  written_gb=$(($({ du -skc -- "$@" 2>/dev/null || true; } | awk 'END { print $1 }') / 1000000))
+  written_gb=$(($({ du -skcH -- "$@" 2>/dev/null || true; } | awk 'END { print $1 }') / 1000000))
   gb=$((NEEDED_GB - written_gb))
   [[ ! -f $(stamp_of requirements.txt) ]] || gb=$later_gb
   ((gb >= later_gb)) || gb=$later_gb
