@@ -165,14 +165,6 @@ mark_of() { echo "$VENV/.installing-$1"; }
 is_installed() { [[ -s $(stamp_of "$1") ]] && sha256sum --status -c "$(stamp_of "$1")" 2>/dev/null; }
 was_installed() { [[ -f $(stamp_of requirements-local.txt) ]]; }
 
-was_interrupted() {
-  local file
-  for file in "${PRODUCT[@]}"; do
-    [[ ! -e $(mark_of "$file") ]] || return 0
-  done
-  return 1
-}
-
 check_disk() {
   local cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/uv}
   mkdir -p "$cache"

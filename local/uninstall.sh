@@ -173,11 +173,13 @@ ask() {
 
 stop_what_runs() {
   if [[ -d .local ]]; then one_at_a_time; fi
-  # Without all packages it cannot be stopped, and may not run either.
-  if [[ -d .local/run ]] && venv_works && was_installed && ! was_interrupted; then
+  local running why_not=''
+  # Without its packages it cannot be stopped, and may not run either.
+  if [[ -d .local/run ]] && can_run; then
     "$VENV/bin/python" -m local stop || (($? != 130)) || fail "nothing was removed: the stop was interrupted"
   fi
-  local running
-  running=$(grep -lzsxF "UVR_LOCAL_STACK=$(pwd -P)" /proc/[0-9]*/environ | cut -d/ -f3 | tr '\n' ' ' || true)
-  [[ -z $running ]] || fail "nothing was removed: processes of this stack still run (pid ${running% })"
+  running=$(processes)
+  [[ -z $why_not ]] || why_not=", and what stops them cannot run ($why_not)"
+  [[ -z $running ]] || fail "nothing was removed: processes of this stack still run (pid $running)$why_not: \
+end what runs of it with: kill $running"
 }
