@@ -4,6 +4,7 @@ set -euo pipefail
 export UVR_CALLER_DIRECTORY=$PWD
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . local/bootstrap.sh
+. local/runnable.sh
 . local/uninstall.sh
 
 usage() {
@@ -37,8 +38,7 @@ case ${1:-up} in
     build_console
     ;;
   stop | status | logs | exec)
-    venv_works && was_installed || fail "UVR API is not installed here yet: run ./start_local.sh"
-    ! was_interrupted || fail "the installation was interrupted: run ./start_local.sh"
+    check_runnable
     ;;
   uninstall)
     uninstall "${@:2}"

@@ -13,6 +13,7 @@ OUR_MARK=.made-by-uvr-api
 UNFINISHED=.unfinished
 
 say() { printf '%s\n' "$*" >&2; }
+words() { printf ' %q' "$@"; } # quoted for a shell
 fail() {
   printf 'error: %s\n' "$*" >&2
   exit 1
@@ -84,9 +85,9 @@ check_replaceable() {
       fail "$VENV has an unsuitable Python and was not made by this set-up: move it away, or set UVR_VENV"
     fail "$VENV exists but is no virtual environment: move it away, or set UVR_VENV"
   fi
-  mapfile -td '' mounted < <(mounts_below "$(realpath "$VENV")")
+  mapfile -td '' mounted < <(mounts_below "$(realpath "$VENV")" | sort -zr)
   ((${#mounted[@]} == 0)) ||
-    fail "$VENV cannot be made anew while ${mounted[0]} is mounted: unmount it, or set UVR_VENV"
+    fail "$VENV cannot be made anew while something is mounted in it: unmount$(words "${mounted[@]}"), or set UVR_VENV"
 }
 
 make_venv() {
@@ -138,7 +139,7 @@ begin_venv() {
 mounts_below() {
   local point
   while read -r _ _ _ _ point _; do
-    printf -v point %b "$point" # a space is written as \040
+    printf -v point %b "${point//\\0/\\00}" # a space is written as \040, and %b takes up to three digits after \0
     [[ $point != "${1%/}"/* ]] || printf '%s\0' "$point"
   done </proc/self/mountinfo
 }
@@ -164,18 +165,10 @@ mark_of() { echo "$VENV/.installing-$1"; }
 is_installed() { [[ -s $(stamp_of "$1") ]] && sha256sum --status -c "$(stamp_of "$1")" 2>/dev/null; }
 was_installed() { [[ -f $(stamp_of requirements-local.txt) ]]; }
 
-was_interrupted() {
-  local file
-  for file in "${PRODUCT[@]}"; do
-    [[ ! -e $(mark_of "$file") ]] || return 0
-  done
-  return 1
-}
-
 check_disk() {
   local cache=${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/uv}
   mkdir -p "$cache"
-  if [[ $(stat -c %d "$cache") == "$(stat -c %d "$(above "$VENV")")" ]]; then
+  if [[ $(stat -Lc %d "$cache") == "$(stat -Lc %d "$(above "$VENV")")" ]]; then
     check_free "$VENV" "$(needed_gb "$VENV" .local/cache/uv)"
   else
     check_free "$VENV" "$(needed_gb "$VENV")"
@@ -186,7 +179,7 @@ check_disk() {
 # Prints how much is still to be written, where these directories have what an interrupted set-up has written.
 needed_gb() {
   local written_gb gb later_gb=2 # changes after the set-up are small
-  written_gb=$(($({ du -skc -- "$@" 2>/dev/null || true; } | awk 'END { print $1 }') / 1000000))
+  written_gb=$(($({ du -skcH -- "$@" 2>/dev/null || true; } | awk 'END { print $1 }') / 1000000))
   gb=$((NEEDED_GB - written_gb))
   [[ ! -f $(stamp_of requirements.txt) ]] || gb=$later_gb
   ((gb >= later_gb)) || gb=$later_gb

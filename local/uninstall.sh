@@ -19,7 +19,7 @@ uninstall() {
     printf 'There is nothing to remove.\n'
     return
   fi
-  mapfile -t left < <(what_stays)
+  mapfile -td '' left < <(what_stays)
   describe "${paths[@]}"
   [[ -n $agreed ]] || ask
   stop_what_runs
@@ -27,14 +27,14 @@ uninstall() {
     if is_venv "$path" && is_mounted "$path"; then remove_contents "$path"; else remove "$path"; fi
   done
   remove_bytecode
-  mapfile -td '' mounted < <(mounts_below "$(pwd -P)")
+  mapfile -td '' mounted < <(mounts_below "$(pwd -P)" | sort -zr) # the inner ones first
   if ((${#left[@]} == 0)); then
     printf 'Removed. Only this checkout is left. To remove it too: rm -r %q\n' "$PWD"
   else
     printf 'Removed. Left are this checkout and:\n'
     printf '  %s\n' "${left[@]}"
     printf 'To remove the checkout too'
-    ((${#mounted[@]} == 0)) || printf ', unmount %s first. Then' "${mounted[0]}"
+    ((${#mounted[@]} == 0)) || printf ', unmount%s first. Then' "$(words "${mounted[@]}")"
     printf ': rm -r %q\n' "$PWD"
   fi
   [[ -z $failed ]]
@@ -42,11 +42,13 @@ uninstall() {
 
 # Removes what is at a path and not mounted. Adds what cannot be removed to the caller's `left`.
 remove() {
+  local place
   ! is_mounted "$1" || return 0
-  if [[ ! -L $1 && -n $(mounts_below "$(place "$1")" | tr '\0' ' ') ]]; then
+  find_place "$1"
+  if [[ ! -L $1 && -n $(mounts_below "$place" | tr '\0' ' ') ]]; then
     remove_contents "$1"
   elif ! rm -rf -- "$1"; then
-    left+=("$(place "$1"), which could not be removed: see above")
+    left+=("$place, which could not be removed: see above")
     failed=yes
   fi
 }
@@ -74,19 +76,21 @@ remove_bytecode() {
   fi
 }
 
-# Prints the absolute path of what `rm` would remove: of a link itself, and not of what it leads to.
-place() {
-  local parent
-  parent=$(realpath "$(dirname "$1")")
-  printf '%s/%s\n' "${parent%/}" "$(basename "$1")"
+# Sets `place` to the absolute path of what `rm` would remove: of a link itself, and not of what it leads to. It is not
+# printed, since the shell would take a line break from its end.
+find_place() {
+  local parent name
+  IFS= read -rd '' name < <(basename -z -- "$1")
+  IFS= read -rd '' parent < <(dirname -z -- "$1" | xargs -0 realpath -z --)
+  place=${parent%/}/$name
 }
 
 is_mounted() {
-  local point real
-  real=$(place "$1")
-  while read -rd '' point; do
-    [[ $point != "$real" ]] || return 0
-  done < <(mounts_below "$(dirname "$real")")
+  local point place
+  find_place "$1"
+  while IFS= read -rd '' point; do
+    [[ $point != "$place" ]] || return 0
+  done < <(mounts_below "${place%/*}")
   return 1
 }
 
@@ -104,14 +108,14 @@ what_is_ours() {
   done
 }
 
-# Prints what is left, one per line: an environment of the user, what links lead to, and what is mounted.
+# Prints what is left, each with a null byte after it: an environment of the user, what links lead to, what is mounted.
 what_stays() {
   local path point
-  if [[ -d $VENV ]] && ! is_our_venv; then printf '%s, which the set-up has not made\n' "$(realpath "$VENV")"; fi
+  if [[ -d $VENV ]] && ! is_our_venv; then printf '%s, which the set-up has not made\0' "$(realpath "$VENV")"; fi
   for path in "${OUR_DIRECTORIES[@]}"; do
-    [[ ! -L $path || ! -e $path ]] || printf '%s, to which %s was a link\n' "$(realpath "$path")" "$path"
+    [[ ! -L $path || ! -e $path ]] || printf '%s, to which %s was a link\0' "$(realpath "$path")" "$path"
   done
-  what_is_mounted | sort -zu | while read -rd '' point; do printf '%s, which is mounted\n' "$point"; done
+  what_is_mounted | sort -zu | while IFS= read -rd '' point; do printf '%s, which is mounted\0' "$point"; done
 }
 
 # Prints the mount points in the checkout and in our environment, each with a null byte after it.
@@ -169,11 +173,13 @@ ask() {
 
 stop_what_runs() {
   if [[ -d .local ]]; then one_at_a_time; fi
-  # Without all packages it cannot be stopped, and may not run either.
-  if [[ -d .local/run ]] && venv_works && was_installed && ! was_interrupted; then
+  local running why_not=''
+  # Without its packages it cannot be stopped, and may not run either.
+  if [[ -d .local/run ]] && can_run; then
     "$VENV/bin/python" -m local stop || (($? != 130)) || fail "nothing was removed: the stop was interrupted"
   fi
-  local running
-  running=$(grep -lzsxF "UVR_LOCAL_STACK=$(pwd -P)" /proc/[0-9]*/environ | cut -d/ -f3 | tr '\n' ' ' || true)
-  [[ -z $running ]] || fail "nothing was removed: processes of this stack still run (pid ${running% })"
+  running=$(processes)
+  [[ -z $why_not ]] || why_not=", and what stops them cannot run ($why_not)"
+  [[ -z $running ]] || fail "nothing was removed: processes of this stack still run (pid $running)$why_not: \
+end what runs of it with: kill $running"
 }

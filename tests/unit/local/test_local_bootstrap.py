@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.own_mounts import OWN_MOUNTS
 from tests.support.paths import REPOSITORY
+from tests.support.shell_words import quoted
 
 NAMES = ("UV_DEFAULT_INDEX", "UV_INDEX", "SSL_CERT_FILE")
 
@@ -196,21 +197,27 @@ def test_a_link_to_nowhere_in_place_of_the_environment_is_named(checkout):
     assert done.stderr.startswith("error: .venv is a link to gone, which does not exist")
 
 
-def test_what_is_mounted_into_an_environment_is_not_emptied(checkout, tmp_path):
+@pytest.mark.parametrize(
+    "names", [["a cache"], ["a cache", "another"], ["a 2"], ["a\t1"], ["a\n2"], ["a\\0402"], ["a "]]
+)
+def test_what_is_mounted_into_an_environment_is_not_emptied(checkout, tmp_path, names):
     venv = _environment_of_another_python(checkout, ".made-by-uvr-api")
-    (venv / "a cache").mkdir()
     (mounted := tmp_path / "mounted").mkdir()
     (mounted / "theirs").write_text("")
-    commands = f'. local/bootstrap.sh; mount --bind "{mounted}" ".venv/a cache"; {MAKE}'
+    places = [venv / name for name in names]
+    for place in places:
+        place.mkdir()
+    commands = f'. local/bootstrap.sh; for place; do mount --bind "$0" "$place"; done; {MAKE}'
     done = subprocess.run(
-        [*OWN_MOUNTS, "bash", "-euo", "pipefail", "-c", commands],
+        [*OWN_MOUNTS, "bash", "-euo", "pipefail", "-c", commands, mounted, *places],
         cwd=checkout,
         env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "UVR_PYTHON": sys.executable},
         capture_output=True,
         text=True,
     )
     assert done.returncode == 1
-    assert f"while {venv}/a cache is mounted" in done.stderr
+    told = " ".join(quoted(place) for place in reversed(places))
+    assert f"while something is mounted in it: unmount {told}, or set UVR_VENV" in done.stderr
     assert (mounted / "theirs").exists()
     assert (venv / "mine").exists()
 
