@@ -27,7 +27,7 @@ case ${1:-} in
     set -- -m "not slow" "${together[@]}"
     ;;
   --all)
-    say "every test: about 20 to 25 minutes on two cores"
+    say "every test: about 16 to 20 minutes on two cores"
     meanwhile=(bytecode class_archive)
     shift
     set -- "${all_together[@]}" "$@"
