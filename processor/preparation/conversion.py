@@ -82,10 +82,7 @@ def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
 
 
 def discard(files: ModelFiles, made: Decision) -> None:
-    """Remove the converted networks that the decision names, so that they are converted anew.
-
-    Those of another version stay: processors of that version may share the directory.
-    """
+    """Remove the converted networks that the decision names, so that they are converted anew."""
     for core in made.core_files:
         path = decision.core_path(files, core.name)
         if path != files.path:
@@ -117,8 +114,10 @@ def _core_file(files: ModelFiles, source: Source, number: int) -> Path:
     if not (path.exists() and path.with_suffix(".bin").exists()):
         path.unlink(missing_ok=True)
         _write_core(source, directory / f"{_PARTIAL}{number}.xml", path)
+        # Where several versions share the directory, the networks are those of the one that converts last:
+        # nothing tells whether processors of the others are still there, and large networks take gigabytes.
         for other in directory.glob(f"{_CORE}{number}.openvino-*"):
-            if other.stem != path.stem:  # of an earlier version, which no decision counts for any more
+            if other.stem != path.stem:
                 other.unlink()
     return path
 
