@@ -182,7 +182,8 @@ class ProcessorHandler:
             status.enter(State.DOWNLOADING)
             with timed(Phase.DOWNLOAD):
                 fetched = self._fetcher.fetch(task, directory, context, status)
-            # In this order: songs that are downloaded and wait for a slot fill the disk.
+            # Give the place back only with a slot: it lets another song be downloaded, and songs that are
+            # downloaded and wait for a slot would fill the disk.
             context.regain_slot()
             context.leave_place()
             song = self._cache.recall(plan, fetched.path, context.check) if self._cache else None

@@ -3,7 +3,6 @@
 import time
 from collections import Counter
 from typing import Annotated
-from uuid import UUID
 
 from fastapi import APIRouter, Query
 
@@ -102,7 +101,7 @@ async def failures(_: Admin, parts: Parts, hours: Hours = 24) -> Failures:
     for one in failed:
         totals[one.error_code or ""] += one.count
     last = await parts.view.ask(lambda reader: statistics.last_failures(reader, since))
-    latest = {code: (at, UUID(bytes=task)) for code, at, task in last}
+    latest = {code: (at, task) for code, at, task in last}
     kinds = [
         FailureKind(error_code=code, count=count, last_at=latest[code][0], last_task_uuid=latest[code][1])
         for code, count in totals.most_common(_MAX_CODES)

@@ -75,7 +75,8 @@ class UploadGate:
                 except ProblemError as error:
                     unanswered = unanswered + 1 if _is_unanswered(error) else 0
                     is_away = error.error_code == UploadErrorCode.STORE_UNAVAILABLE
-                    if unanswered >= _MOST_UNANSWERED if tries_each else is_away:
+                    is_outage = unanswered >= _MOST_UNANSWERED if tries_each else is_away
+                    if is_outage:
                         outage = error
                     return error
                 unanswered = 0

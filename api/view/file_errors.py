@@ -5,6 +5,8 @@ import zlib
 from collections.abc import Callable
 from typing import TypeVar
 
+from pydantic import ConfigDict
+
 S = TypeVar("S")
 T = TypeVar("T")
 
@@ -21,6 +23,8 @@ NOT_TAKEN = (
 )
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NOT_DECODED = (ValueError, TypeError, AttributeError, zlib.error)
+# For a TypeAdapter of what SQLite returns: a column of any type can hold values of any other.
+AS_STORED = ConfigDict(strict=True, allow_inf_nan=False)
 # How the error of a text that is not UTF-8 begins. The error has no code.
 _NO_TEXT = "Could not decode to UTF-8"
 

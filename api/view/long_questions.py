@@ -1,4 +1,4 @@
-"""Asks what may have to read all tasks: beside the short questions, and one at a time for each user."""
+"""Runs questions that may read all tasks, in threads of their own, one at a time for each user."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _THREADS = 2
 
 
 class LongQuestions:
-    """Asks a reader, in threads of its own: whatever many users search, single tasks are found at once."""
+    """Asks a reader. Whatever many users search, single tasks are found at once."""
 
     def __init__(self, reader: Reader, patience_s: float):
         self._reader, self._patience_s = reader, patience_s

@@ -5,14 +5,16 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
+from pydantic import Field, TypeAdapter
+
 from api.view.connections import Connections
-from api.view.file_errors import decoded
+from api.view.file_errors import AS_STORED, decoded
 from api.view.query import Query, terms_of
 from api.view.tables import Row, unpack
-from api.view.usage import AUDIO_S_SINCE, DayUsage, UsageQuery, usage_by_day
+from api.view.usage import AUDIO_S_SINCE, DayUsage, UsageQuery, day_usages, usage_by_day
 from common.kafka.lanes import DEFAULT_PRIORITY, PRIORITIES, WEIGHTS
 from common.tasks.messages import DeliveryAttempt, State, Status, TaskBatch
 
@@ -21,6 +23,12 @@ T = TypeVar("T")
 # Counting that many rows takes 2 ms.
 _MAX_COUNT = 20_000
 _RECENT = 20
+
+_QUEUED = TypeAdapter(
+    tuple[float, Annotated[int, Field(ge=min(PRIORITIES), le=max(PRIORITIES))]], config=AS_STORED
+)
+_SECONDS = TypeAdapter(float, config=AS_STORED)
+_SPACE = TypeAdapter(list[tuple[str, int, int]], config=AS_STORED)
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,7 @@ class Reader:
             "ORDER BY submitted_at, task_uuid LIMIT 1 OFFSET ?",
             (user, min(count, _MAX_COUNT) - 1),
         )
-        return self.queue_place(*last[0]).eta_s if last else None
+        return self.queue_place(*decoded(_QUEUED.validate_python, last[0])).eta_s if last else None
 
     def results_space(self, user: str | None) -> list[tuple[str, int, int]]:
         """Return each user, or one alone, with how many tasks have stems, and the stems' bytes."""
@@ -146,15 +154,15 @@ class Reader:
             f"WHERE result_bytes IS NOT NULL{whose} GROUP BY user",
             values,
         )
-        return [(name, count, size_bytes) for name, count, size_bytes in rows]
+        return decoded(_SPACE.validate_python, rows)
 
     def usage(self, query: UsageQuery) -> list[DayUsage]:
         """Return what was separated, by user, day and model, in this order."""
-        return [DayUsage.of(row) for row in self._rows(*usage_by_day(query))]
+        return decoded(day_usages, self._rows(*usage_by_day(query)))
 
     def audio_s_since(self, user: str, since: float) -> float:
         """Return the seconds of audio in the user's songs that were submitted since then and separated."""
-        return float(self._rows(AUDIO_S_SINCE, (user, since))[0][0])
+        return decoded(_SECONDS.validate_python, self._rows(AUDIO_S_SINCE, (user, since))[0][0])
 
     def _eta_s(self, place: int) -> float | None:
         """Estimate by how long recent tasks took to the upload, and how many tasks are in progress now."""

@@ -1,14 +1,19 @@
 """Counts tasks for administrators: what waits and runs, how runs ended hour by hour, and for whom.
 
-Each function is a question for `TaskView.ask`. Times are in seconds since the epoch.
+Each function is a question for `TaskView.ask`, and raises as `Reader` does. Times are in seconds since the
+epoch.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
+from pydantic import TypeAdapter
+
+from api.view.file_errors import AS_STORED, decoded
 from api.view.reader import Reader
-from api.view.tables import unpack
+from api.view.tables import Row, unpack
 from common.tasks.messages import State, Status
 
 HOUR_S = 3600.0
@@ -18,6 +23,13 @@ SEPARATING = (State.DOWNLOADING, State.PREPARING, State.SEPARATING)
 RUNNING = (*SEPARATING, State.UPLOADING, State.DELIVERING)
 # More tasks than any set of processors works on at once.
 _MAX_RUNNING = 500
+
+_WAITING = TypeAdapter(list[tuple[int, int, float | None]], config=AS_STORED)
+_RUNNING = TypeAdapter(list[tuple[int, int]], config=AS_STORED)
+_ENDED = TypeAdapter(list[tuple[int, str, str | None, int]], config=AS_STORED)
+_FAILURES = TypeAdapter(list[tuple[str, float, bytes]], config=AS_STORED)
+_RUNNING_OF = TypeAdapter(list[tuple[str, int]], config=AS_STORED)
+_ENDED_OF = TypeAdapter(list[tuple[str, str, int]], config=AS_STORED)
 
 
 @dataclass(frozen=True)
@@ -52,13 +64,13 @@ def lanes(reader: Reader) -> dict[int, Lane]:
     rows = reader.select(
         f"SELECT {by}, count(*), min(queued_at) FROM tasks WHERE queued_at IS NOT NULL GROUP BY 1"
     )
-    waiting = {priority: Waiting(count, oldest_at) for priority, count, oldest_at in rows}
+    found = decoded(_WAITING.validate_python, rows)
+    waiting = {priority: Waiting(count, oldest_at) for priority, count, oldest_at in found}
     marks = ",".join("?" * len(RUNNING))
-    running: dict[int, int] = dict(
-        reader.select(f"SELECT {by}, count(*) FROM tasks WHERE state IN ({marks}) GROUP BY 1", RUNNING)
-    )
-    found = sorted({DEFAULT_PRIORITY, *waiting, *running}, reverse=True)
-    return {one: Lane(waiting.get(one, Waiting(0, None)), running.get(one, 0)) for one in found}
+    rows = reader.select(f"SELECT {by}, count(*) FROM tasks WHERE state IN ({marks}) GROUP BY 1", RUNNING)
+    running = dict(decoded(_RUNNING.validate_python, rows))
+    priorities = sorted({DEFAULT_PRIORITY, *waiting, *running}, reverse=True)
+    return {one: Lane(waiting.get(one, Waiting(0, None)), running.get(one, 0)) for one in priorities}
 
 
 def unfinished(reader: Reader) -> dict[State, int]:
@@ -81,17 +93,23 @@ def outcomes(reader: Reader, since: float) -> list[Ended]:
         "GROUP BY 1, 2, 3",
         (since, HOUR_S, since),
     )
-    return [Ended(since + hour * HOUR_S, state, code, count) for hour, state, code, count in rows]
+    found = decoded(_ENDED.validate_python, rows)
+    return [Ended(since + hour * HOUR_S, state, code, count) for hour, state, code, count in found]
 
 
-def last_failures(reader: Reader, since: float) -> list[tuple[str, float, bytes]]:
-    """Return each error code since then, with when it came last, and the bytes of that task's id."""
+def last_failures(reader: Reader, since: float) -> list[tuple[str, float, UUID]]:
+    """Return each error code since then, with when it came last, and that task's id."""
     # SQLite takes a bare column from the row that has the maximum.
-    return reader.select(
+    rows = reader.select(
         "SELECT error_code, max(at), task_uuid FROM outcomes "
         "WHERE at >= ? AND error_code IS NOT NULL AND state <> ? GROUP BY error_code",
         (since, State.CANCELLED),
     )
+    return decoded(_failures, rows)
+
+
+def _failures(rows: list[Row]) -> list[tuple[str, float, UUID]]:
+    return [(code, at, UUID(bytes=task)) for code, at, task in _FAILURES.validate_python(rows)]
 
 
 def users(reader: Reader, since: float) -> Mapping[str, Counter[str]]:
@@ -99,10 +117,10 @@ def users(reader: Reader, since: float) -> Mapping[str, Counter[str]]:
     found: dict[str, Counter[str]] = defaultdict(Counter)
     marks = ",".join("?" * len(RUNNING))
     running = f"SELECT user, count(*) FROM tasks WHERE state IN ({marks}) GROUP BY user"
-    for user, count in reader.select(running, RUNNING):
+    for user, count in decoded(_RUNNING_OF.validate_python, reader.select(running, RUNNING)):
         found[user]["running"] = count
     ended = "SELECT user, state, count(*) FROM outcomes WHERE at >= ? GROUP BY user, state"
-    for user, state, count in reader.select(ended, (since,)):
+    for user, state, count in decoded(_ENDED_OF.validate_python, reader.select(ended, (since,))):
         found[user][state] = count
     return found
 

@@ -33,7 +33,9 @@ def limited(connection: sqlite3.Connection, cpu_s: float) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and watch.reason is not None:
+        # The error of a text that is not UTF-8 has no code.
+        code = getattr(error, "sqlite_errorcode", None)
+        if code == sqlite3.SQLITE_INTERRUPT and watch.reason is not None:
             raise watch.reason from None
         raise
     finally:

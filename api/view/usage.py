@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from api.view.file_errors import AS_STORED
 from common.tasks.messages import State, Status
 
 DAY_S = 86_400
 _EPOCH = date(1970, 1, 1)
+_ROWS = TypeAdapter(list[tuple[str, int, str, int, float, float, int]], config=AS_STORED)
 
 UPSERT_USAGE = "INSERT OR REPLACE INTO usage VALUES (?,?,?,?,?,?,?)"
 REMOVE_USAGE = "DELETE FROM usage WHERE task_uuid = ?"
@@ -43,11 +47,6 @@ class DayUsage:
     engine_s: float
     size_bytes: int
 
-    @classmethod
-    def of(cls, row: tuple[Any, ...]) -> "DayUsage":
-        user, day, *others = row
-        return cls(user, _EPOCH + timedelta(days=day), *others)
-
 
 def day_begins(moment_s: float) -> float:
     """Return when the day of `moment_s` began in UTC; both in seconds since the epoch."""
@@ -69,6 +68,14 @@ def usage_by_day(query: UsageQuery) -> tuple[str, tuple[Any, ...]]:
         "GROUP BY user, day, model ORDER BY user, day, model",
         (since, last + DAY_S, *values),
     )
+
+
+def day_usages(rows: list[tuple[Any, ...]]) -> list[DayUsage]:
+    """Return what the rows of `usage_by_day` say. Raise ValueError for values of other types."""
+    return [
+        DayUsage(user, _EPOCH + timedelta(days=day), model, tasks, audio_s, engine_s, size_bytes)
+        for user, day, model, tasks, audio_s, engine_s, size_bytes in _ROWS.validate_python(rows)
+    ]
 
 
 def usage_row(status: Status) -> tuple[Any, ...] | None:

@@ -35,6 +35,9 @@ T = TypeVar("T")
 _READER_THREADS = 4
 _PATIENCE_S = 5.0
 _STANDS_STILL_S = 75.0
+# What a request can wait for, for people.
+_BUSY, _NO_ENDS = "other requests are still being answered", "Kafka has not answered in time"
+_BEHIND = "the latest records are still to be read"
 # Of CPU time. An ordinary search takes 0.1 s for 300,000 tasks. A count may read all of them.
 _SEARCH_S, _COUNT_S = 2.0, 10.0
 
@@ -123,16 +126,22 @@ class KafkaView:
         patience_s: float | None,
         user: str | None,
     ) -> T | None:
+        waits_for = _BEHIND
         try:
             async with asyncio.timeout(patience_s or self._patience_s):
                 await self._catch_up()
+                waits_for = _BUSY
                 found = await self._ask(find, wanted, user)
                 if found is None:
-                    await self._read_position.wait_for(await self._ends.now())
+                    waits_for = _NO_ENDS
+                    ends = await self._ends.now()
+                    waits_for = _BEHIND
+                    await self._read_position.wait_for(ends)
+                    waits_for = _BUSY
                     found = await self._ask(find, wanted, user)
                 return found
         except TimeoutError:
-            raise ViewUnavailable(self._why()) from None
+            raise ViewUnavailable(self._why(waits_for)) from None
         except KafkaError as error:
             raise ViewUnavailable(f"Kafka does not answer: {error}") from None
 
@@ -194,7 +203,7 @@ class KafkaView:
             async with asyncio.timeout(self._patience_s):
                 await self._catch_up()
         except TimeoutError:
-            raise ViewUnavailable(self._why()) from None
+            raise ViewUnavailable(self._why(_BEHIND)) from None
 
     async def _catch_up(self) -> None:
         if not self._read_position.caught_up:
@@ -232,9 +241,9 @@ class KafkaView:
                 self._feed.repair.report(file)
             raise ViewUnavailable(f"The view cannot be read: {error}") from error
 
-    def _why(self) -> str:
+    def _why(self, waits_for: str) -> str:
         if self._feed.reason:
             return self._feed.reason
         if self._read_position.caught_up:
-            return "other requests are still being answered"
+            return waits_for
         return f"{self._read_position.behind} records are still to be read"

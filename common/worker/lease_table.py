@@ -206,7 +206,7 @@ class LeaseTable:
             return lease.assignment.committed_state.counted_attempts(lease.offset)
 
     def newcomers(self) -> tuple[list[Lease], Counter[str]]:
-        """Return the running jobs that want their first slot, and how many others run by user."""
+        """Return the jobs that want their first slot, and by user how many have one, or the next by right."""
         with self._lock:
             return self._running.newcomers, self._running.by_user
 

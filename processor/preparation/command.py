@@ -130,14 +130,13 @@ def _add(options: argparse.Namespace) -> int:
 
 def _prepare(options: argparse.Namespace) -> int:
     files = model_files.ensure(options.name, options.dir, fetch=False)
-    decision.forget(files)
-    return _prepared(files, options)
+    return _prepared(files, options, anew=True)
 
 
-def _prepared(files: ModelFiles, options: argparse.Namespace) -> int:
+def _prepared(files: ModelFiles, options: argparse.Namespace, anew: bool = False) -> int:
     """Prepare the model and tell how it is computed; return 0 only if it is prepared."""
     try:
-        made = _made(files, options)
+        made = _made(files, options, anew)
     except _NotPrepared as error:
         again = f"python -m processor models prepare {files.name}"
         raise model_files.ModelUnavailable(
@@ -154,8 +153,8 @@ class _NotPrepared(Exception):
     """The preparation has failed; the message says why."""
 
 
-def _made(files: ModelFiles, options: argparse.Namespace) -> Decision:
-    """Return how the model is computed, after preparing it if needed. Raises _NotPrepared."""
+def _made(files: ModelFiles, options: argparse.Namespace, anew: bool = False) -> Decision:
+    """Return how the model is computed, after preparing it if needed, or `anew`. Raises _NotPrepared."""
     # Import it only for work: the import takes seconds.
     from processor.preparation import installation
 
@@ -164,8 +163,9 @@ def _made(files: ModelFiles, options: argparse.Namespace) -> Decision:
         _say(step)
 
     try:
-        check_stop = options.check_stop
-        return installation.prepare(files, options.device, options.precision, report, check_stop=check_stop)
+        return installation.prepare(
+            files, options.device, options.precision, report, check_stop=options.check_stop, anew=anew
+        )
     except (DeviceUnavailable, BrokenPipeError):
         raise
     except Exception as error:  # noqa: BLE001 (a network and its runtime may fail in any way)

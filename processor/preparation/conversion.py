@@ -82,15 +82,21 @@ def convert(files: ModelFiles, report: Callable[[str], None]) -> Converted:
 
 
 def discard(files: ModelFiles, made: Decision) -> None:
-    """Remove the converted networks that the decision names, so that they are converted anew.
-
-    Those of another version stay: processors of that version may share the directory.
-    """
+    """Remove the converted networks that the decision names, so that they are converted anew."""
     for core in made.core_files:
         path = decision.core_path(files, core.name)
         if path != files.path:
             path.unlink(missing_ok=True)
             path.with_suffix(".bin").unlink(missing_ok=True)
+
+
+def forget(files: ModelFiles) -> None:
+    """Remove the converted networks of this version, damaged or not, so that they are converted anew.
+
+    No other process may convert the model meanwhile. Processors that have loaded the networks keep theirs.
+    """
+    for path in decision.directory(files).glob(f"{_CORE}*.{_version(files)}.*"):
+        path.unlink(missing_ok=True)
 
 
 def remove_partial(files: ModelFiles) -> None:
@@ -104,15 +110,21 @@ def _core_file(files: ModelFiles, source: Source, number: int) -> Path:
     if isinstance(source, OnnxSource):
         return source.path
     directory = decision.directory(files)
-    # The name of the directory tells the file that names the model, but not its other files.
-    version = f"{openvino_network.VERSION}.{NETWORKS_VERSION}.{files.rest_sha256[:12]}"
-    path = directory / f"{_CORE}{number}.openvino-{version}.xml"
-    if not path.exists():
+    path = directory / f"{_CORE}{number}.{_version(files)}.xml"
+    if not (path.exists() and path.with_suffix(".bin").exists()):
+        path.unlink(missing_ok=True)
         _write_core(source, directory / f"{_PARTIAL}{number}.xml", path)
+        # Where several versions share the directory, the networks are those of the one that converts last:
+        # nothing tells whether processors of the others are still there, and large networks take gigabytes.
         for other in directory.glob(f"{_CORE}{number}.openvino-*"):
-            if other.stem != path.stem:  # of an earlier version, which no decision counts for any more
+            if other.stem != path.stem:
                 other.unlink()
     return path
+
+
+def _version(files: ModelFiles) -> str:
+    # The name of the directory tells the file that names the model, but not its other files.
+    return f"openvino-{openvino_network.VERSION}.{NETWORKS_VERSION}.{files.rest_sha256[:12]}"
 
 
 def _write_core(source: CoreSource, partial: Path, path: Path) -> None:
@@ -120,8 +132,11 @@ def _write_core(source: CoreSource, partial: Path, path: Path) -> None:
     weights = partial.with_suffix(".bin")
     try:
         openvino_core.convert(source, partial)
-        # The weights get their name first: the network is complete only with them.
+        _put_on_disk(weights)
+        _put_on_disk(partial)
+        # The weights get their name first, also after a power loss: the network is complete only with them.
         weights.rename(path.with_suffix(".bin"))
+        _put_on_disk(path.parent)
         partial.rename(path)
     except Exception as error:
         if is_disk_full(error) or (not is_out_of_memory(error) and not _has_room(source, weights)):
@@ -131,6 +146,15 @@ def _write_core(source: CoreSource, partial: Path, path: Path) -> None:
     finally:
         partial.unlink(missing_ok=True)
         weights.unlink(missing_ok=True)
+
+
+def _put_on_disk(path: Path) -> None:
+    """Return once the file, or the names in a directory, would outlast a power loss. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _has_room(source: CoreSource, path: Path) -> bool:

@@ -125,7 +125,10 @@ def _newest_first(paths: Iterable[Path]) -> Iterator[Decision]:
 
 
 def forget(files: ModelFiles) -> None:
-    """Remove the decisions, so that the model is prepared anew. The converted networks stay."""
+    """Remove the decisions, so that the model is prepared anew. The converted networks stay.
+
+    Call this while no other process prepares the model.
+    """
     for path in directory(files).glob("*.json"):
         path.unlink(missing_ok=True)
 
@@ -159,7 +162,10 @@ def plan(files: ModelFiles, decision: Decision) -> Plan | None:
     paths = []
     for core in decision.core_files:
         path = core_path(files, core.name)
-        if not path.is_file() or core_sha256(files, path) != core.sha256:
+        try:
+            if not path.is_file() or core_sha256(files, path) != core.sha256:
+                return None
+        except FileNotFoundError:  # its weights
             return None
         paths.append(path)
     return Plan(decision.runtime, decision.precision, tuple(paths))

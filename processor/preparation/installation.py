@@ -36,21 +36,24 @@ def prepare(
     report: Callable[[str], None],
     begin: Callable[[Path], None] = lambda path: None,
     check_stop: Callable[[], None] = lambda: None,
+    anew: bool = False,
 ) -> Decision:
     """Decide how the model is computed on its device, unless that was decided before; see prepare.prepare.
+
+    `anew` makes everything once more, the converted networks too.
 
     Raises DeviceUnavailable, ModelUnavailable, OSError, and what the networks raise.
     """
     choice = choose_device(files, requested)
     where = _machine(choice)
-    kept = decision.read(files, where, precision)
+    kept = None if anew else decision.read(files, where, precision)
     if kept and kept.is_finished and decision.plan(files, kept):
         return kept
     # Import it only for work: the import takes seconds.
     from processor.preparation.prepare import Target
     from processor.preparation.prepare import prepare as make
 
-    return make(files, Target(choice, where, precision), report, begin, check_stop)
+    return make(files, Target(choice, where, precision), report, begin, check_stop, anew)
 
 
 def kept_plan(files: ModelFiles, choice: DeviceChoice, precision: RequestedPrecision) -> Plan | None:

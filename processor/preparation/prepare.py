@@ -49,18 +49,23 @@ class Target:
 
 
 def prepare(
-    files: ModelFiles, target: Target, report: Report, begin: Begin, check_stop: CheckStop
+    files: ModelFiles, target: Target, report: Report, begin: Begin, check_stop: CheckStop, anew: bool = False
 ) -> Decision:
     """Return the kept decision, or make it now, which takes seconds to minutes. `report` gets each step.
 
     `begin` gets the path of the decision before it is made: who kills this process in good order calls
     decision.forget_unfinished with it. `check_stop` raises SystemExit where this process has been stopped.
+    `anew` takes over nothing, neither decisions nor networks: networks without a decision could be damaged.
 
     Raises ModelUnavailable where the model cannot be loaded, JobError where disk or memory are full, and
     OSError.
     """
     with _lock(files, report) as has_waited:
-        if kept := _kept(files, target, has_waited):
+        if anew:
+            # The networks first: without them a decision counts no more, also if this process is killed here.
+            conversion.forget(files)
+            decision.forget(files)
+        elif kept := _kept(files, target, has_waited):
             if decision.plan(files, kept):
                 return kept
             conversion.discard(files, kept)

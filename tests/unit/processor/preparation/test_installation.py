@@ -32,6 +32,8 @@ from tests.support.processor.mixes import as_mix
 
 _MORE_TRIALS, _KNOWN_SONG = prepare._MORE_TRIALS, known_song._DIRECTORY
 
+SUFFIXES = (".xml", ".bin")
+
 pytestmark = pytest.mark.usefixtures("one_trial")
 
 
@@ -260,16 +262,19 @@ def test_a_precision_that_the_device_lacks_is_told_and_float32_is_used(files):
     assert "does not compute the model in fp16" in made.reason
 
 
-def test_networks_of_an_earlier_openvino_are_removed_when_a_network_is_converted(tmp_path):
+def test_networks_of_another_openvino_are_removed_when_a_network_is_converted(tmp_path):
     name = random_checkpoints.write_mdx23c(tmp_path)
     model = model_files.ensure(name, tmp_path, fetch=False)
     directory = decision.directory(model)
     directory.mkdir(parents=True)
-    for suffix in (".xml", ".bin"):
-        (directory / f"core-0.openvino-2025.0.0{suffix}").write_text("old")
+    others = [
+        directory / f"core-0.openvino-{year}.0.0{suffix}" for year in (2025, 2099) for suffix in SUFFIXES
+    ]
+    for other in others:
+        other.write_text("of another version")
     prepared(model, "fp32")
     assert sorted(path.suffix for path in directory.glob("core-*")) == [".bin", ".xml"]
-    assert not list(directory.glob("*2025*"))
+    assert not any(other.exists() for other in others)
 
 
 def test_the_stems_are_those_of_the_parameters_that_an_operator_has_changed(files):
@@ -363,7 +368,7 @@ def test_a_network_that_openvino_refuses_leaves_no_part_of_it(convertible, monke
     assert not list(decision.directory(convertible).iterdir())
 
 
-def test_a_damaged_network_goes_and_one_of_another_version_stays(convertible):
+def test_only_the_networks_of_a_damaged_plan_are_discarded(convertible):
     made = prepared(convertible, "fp32")[0]
     (network,) = decision.directory(convertible).glob("core-*.xml")
     named = CoreFile(name=network.name, sha256=decision.core_sha256(convertible, network))
