@@ -237,9 +237,10 @@ class KafkaView:
         try:
             yield
         except sqlite3.Error as error:
-            if is_damage(error):
+            if is_damaged := is_damage(error):
                 self._feed.repair.report(file)
-            raise ViewUnavailable(f"The view cannot be read: {error}") from error
+            why = "its file is damaged" if is_damaged else error  # which quotes a damaged text
+            raise ViewUnavailable(f"The view cannot be read: {why}") from error
 
     def _why(self, waits_for: str) -> str:
         if self._feed.reason:
