@@ -22,7 +22,7 @@ unset PYTHONDONTWRITEBYTECODE
 meanwhile=()
 case ${1:-} in
   '')
-    say "every test but the slow ones: about 8 minutes on two cores"
+    say "every test but the slow ones: about 6 to 8 minutes on two cores"
     meanwhile=(bytecode class_archive)
     set -- -m "not slow" "${together[@]}"
     ;;
