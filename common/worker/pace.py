@@ -1,4 +1,4 @@
-"""How long the threads of a worker wait for each other, and how often those that wait look again."""
+"""Holds how long the threads of a worker wait for each other, and how often those that wait look again."""
 
 from dataclasses import dataclass
 

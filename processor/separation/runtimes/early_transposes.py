@@ -7,13 +7,13 @@ depend on the order of the points. With one for each use, neither waits for the 
 
 from typing import Any
 
-import numpy as np
 import openvino
 from openvino import opset13 as ops
 
+from processor.separation.runtimes.convolutions import CHANNELS, convolved_like, size_bytes
+
 # Two convolutions take longer than one. Where the answer is small, so is what it would save.
 _LARGE_BYTES = 100_000_000
-_CHANNELS = 1
 
 
 def transpose_early(model: openvino.Model, least_bytes: int = _LARGE_BYTES) -> int:
@@ -32,12 +32,10 @@ def _is_late(node: Any, least_bytes: int) -> bool:
     if order.get_type_name() != "Constant" or convolution.get_type_name() != "Convolution":
         return False
     output = convolution.output(0)
-    size_bytes = np.prod(output.get_shape()) * output.get_element_type().size
+    is_large = size_bytes(output) >= least_bytes
     has_other_readers = len(output.get_target_inputs()) > 1
-    keeps_channels = list(order.data[: _CHANNELS + 1]) == list(range(_CHANNELS + 1))
-    return bool(
-        size_bytes >= least_bytes and has_other_readers and keeps_channels and _widens_points(convolution)
-    )
+    keeps_channels = list(order.data[: CHANNELS + 1]) == list(range(CHANNELS + 1))
+    return is_large and has_other_readers and keeps_channels and _widens_points(convolution)
 
 
 def _widens_points(convolution: Any) -> bool:
@@ -54,15 +52,7 @@ def _widens_points(convolution: Any) -> bool:
 
 def _rewrite(transpose: Any) -> None:
     convolution = transpose.input_value(0).get_node()
-    settings = convolution.get_attributes()
-    answer = ops.convolution(
-        ops.transpose(convolution.input_value(0), transpose.input_value(1)),
-        convolution.input_value(1),
-        settings["strides"],
-        settings["pads_begin"],
-        settings["pads_end"],
-        settings["dilations"],
-        settings["auto_pad"],
-    )
+    data = ops.transpose(convolution.input_value(0), transpose.input_value(1))
+    answer = convolved_like(convolution, data, convolution.input_value(1))
     for reader in transpose.output(0).get_target_inputs():
         reader.replace_source_output(answer.output(0))

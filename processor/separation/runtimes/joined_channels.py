@@ -12,9 +12,10 @@ import numpy as np
 import openvino
 from openvino import opset13 as ops
 
+from processor.separation.runtimes.convolutions import CHANNELS, convolved_like, size_bytes
+
 # Each part is a run over the answer, so small ones stay joined.
 _LARGE_BYTES = 100_000_000
-_CHANNELS = 1
 
 
 def part_convolutions(model: openvino.Model, least_bytes: int = _LARGE_BYTES) -> int:
@@ -32,7 +33,7 @@ def _reader(joined: Any, least_bytes: int) -> Any:
         return None
     output = joined.output(0)
     axis = joined.get_attributes()["axis"] % len(output.get_shape())
-    if axis != _CHANNELS or np.prod(output.get_shape()) * output.get_element_type().size < least_bytes:
+    if axis != CHANNELS or size_bytes(output) < least_bytes:
         return None
     readers = list(output.get_target_inputs())
     if len(readers) != 1 or readers[0].get_node().get_type_name() != "Convolution":
@@ -43,22 +44,13 @@ def _reader(joined: Any, least_bytes: int) -> Any:
 
 
 def _part(convolution: Any) -> None:
-    settings = convolution.get_attributes()
     weights = convolution.input_value(1).get_node().data
     answers: list[Any] = []
     first = 0
     for part in convolution.input_value(0).get_node().input_values():
-        last = first + part.get_shape()[_CHANNELS]
-        answer = ops.convolution(
-            part,
-            ops.constant(np.ascontiguousarray(weights[:, first:last])),
-            settings["strides"],
-            settings["pads_begin"],
-            settings["pads_end"],
-            settings["dilations"],
-            settings["auto_pad"],
-        )
-        answers.append(answer)
+        last = first + part.get_shape()[CHANNELS]
+        of_part = ops.constant(np.ascontiguousarray(weights[:, first:last]))
+        answers.append(convolved_like(convolution, part, of_part))
         first = last
     total = functools.reduce(ops.add, answers)
     for reader in convolution.output(0).get_target_inputs():
