@@ -5,6 +5,7 @@ import errno
 import logging
 import os
 import resource
+import select
 import socket
 from contextlib import suppress
 from functools import partial
@@ -106,11 +107,23 @@ class Listener(socket.socket):
         except OSError as error:
             if error.errno not in _OUT_OF_RESOURCES:
                 raise
+            if not self._somebody_waits():
+                raise BlockingIOError(errno.EAGAIN, "nobody waits") from None
             if self._repeats.is_news(error.errno):
                 log.warning("connections cannot be accepted: %s", error.strerror)
         if not connections.give_up_one():
             self._drop()
         raise BlockingIOError(errno.EAGAIN, "no descriptor is left in this turn")
+
+    def _somebody_waits(self) -> bool:
+        """Whether a connection can be accepted.
+
+        Linux takes a descriptor before it looks, so `accept` tells that none is left also where nobody waits.
+        Then the connection that got the last descriptor must stay.
+        """
+        waiting = select.poll()
+        waiting.register(self, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _drop(self) -> None:
         """Accept and close a connection, with the spare file descriptor."""

@@ -84,6 +84,29 @@ def test_where_another_thread_took_the_spare_descriptor_connections_come_in_agai
     asyncio.run(scenario())
 
 
+def test_the_last_descriptors_connection_is_kept_until_another_client_waits(caplog):
+    async def scenario() -> None:
+        with closing(listen(ApiSettings(api_port=0))) as listener, contextlib.ExitStack() as clients:
+            connections, cut = Connections(10, 10), []
+            listener.prepare(connections)
+            listener.setblocking(False)
+            clients.enter_context(socket.create_connection(listener.getsockname()))
+            accepted, peer = listener.accept()
+            with closing(accepted):
+                connections.place_of(peer).cut = lambda: cut.append(peer)
+                # The kernel says so too where no client waits.
+                with no_descriptor_left(100), pytest.raises(BlockingIOError):
+                    listener.accept()
+                assert (cut, caplog.records) == ([], [])
+                clients.enter_context(socket.create_connection(listener.getsockname()))
+                with no_descriptor_left(100), pytest.raises(BlockingIOError):
+                    listener.accept()
+                assert cut == [peer]
+                assert ["cannot be accepted" in record.getMessage() for record in caplog.records] == [True]
+
+    asyncio.run(scenario())
+
+
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "203.0.113.1"])
 def test_a_host_that_is_not_ours_is_an_error(host):
     with pytest.raises(OSError, match=r".+"):
