@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from uuid import uuid4
 
 import pytest
@@ -159,6 +159,7 @@ def test_an_attempt_is_removed_with_what_it_left_half_written(stage, make):
     assert [name for name in files(stage) if "." in name] == [f"{TASK}/{PLACE}.2", kept.key]
 
 
+@pytest.mark.slow
 def test_workers_that_stage_and_remove_at_once_do_not_disturb_each_other(stage, make):
     """One attempt removes the task's empty directory while another makes its own in it."""
     over = threading.Event()
@@ -177,10 +178,10 @@ def test_workers_that_stage_and_remove_at_once_do_not_disturb_each_other(stage, 
 
     with ThreadPoolExecutor(5) as pool:
         sweeps = [pool.submit(sweep) for _ in range(2)]
-        for done in [pool.submit(work, number) for number in range(3)]:
-            done.result()
+        workers = [pool.submit(work, number) for number in range(3)]
+        wait(workers)
         over.set()
-        for done in sweeps:
+        for done in workers + sweeps:
             done.result()
     assert files(stage) == []
 
