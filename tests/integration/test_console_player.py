@@ -49,7 +49,7 @@ _LISTEN = """{
 
 
 @pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def module_chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     need_console()
     flags = ("--window-size=800,600", "--lang=en", "--autoplay-policy=no-user-gesture-required")
     with browser(tmp_path_factory.mktemp("profile"), *flags) as started:
