@@ -55,7 +55,8 @@ function useCursor(player: Player | undefined) {
     let shown = "";
     const move = () => {
       // Only where people see a difference: each change has the browser compute the styles of all rows.
-      const played = (player.position_s / player.duration_s).toFixed(4);
+      const pixels = Math.max(1, (box.current?.clientWidth ?? 0) * devicePixelRatio);
+      const played = (Math.round((player.position_s / player.duration_s) * pixels) / pixels).toFixed(5);
       if (played !== shown) box.current?.style.setProperty("--played", played);
       shown = played;
       if (player.isPlaying) frame = requestAnimationFrame(move);

@@ -25,11 +25,18 @@ def closing() -> Iterator[Register]:
 
 
 @pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def module_chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """For tests of the console. Others have one of their own."""
     need_console()
     with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,900", "--lang=en") as started:
         yield started
+
+
+@pytest.fixture
+def chrome(module_chrome: Browser) -> Iterator[Browser]:
+    """The module's browser. A tab that stayed open would play, draw and ask on during the next tests."""
+    yield module_chrome
+    module_chrome.close_tabs()
 
 
 @pytest.fixture

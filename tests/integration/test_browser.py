@@ -24,7 +24,7 @@ _SIGNED = {"method": "POST", "body": json.dumps(SONG), "headers": {"Authorizatio
 
 
 @pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def module_chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     rules = "--host-resolver-rules=MAP *.example 127.0.0.1"
     with browser(tmp_path_factory.mktemp("profile"), rules, "--disable-popup-blocking") as started:
         yield started

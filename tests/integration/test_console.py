@@ -61,7 +61,7 @@ _CLICK_IN_THE_MIDDLE = """{
 
 
 @pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def module_chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     need_console()
     flags = ("--window-size=1200,1600", "--lang=en", "--autoplay-policy=no-user-gesture-required")
     with browser(tmp_path_factory.mktemp("profile"), *flags) as started:

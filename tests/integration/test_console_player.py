@@ -49,7 +49,7 @@ _LISTEN = """{
 
 
 @pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def module_chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     need_console()
     flags = ("--window-size=800,600", "--lang=en", "--autoplay-policy=no-user-gesture-required")
     with browser(tmp_path_factory.mktemp("profile"), *flags) as started:
@@ -144,17 +144,16 @@ def test_stems_are_in_step_to_the_sample_and_without_a_gap(chrome, api, s3_store
     while covered_s < 35:  # over the edges of pieces, which have at most 3 s
         plays_beyond(tab, covered_s)
         from_s, to_s, samples = heard(tab)
-        places = np.flatnonzero(windows_that_begin_with(song[:, 0], samples[:16]))
-        ends_s = (places + len(samples)) / audio.SAMPLE_RATE
-        (place,) = places[(from_s - _IN_STEP_S < ends_s) & (ends_s < to_s + _IN_STEP_S)]
+        # Their beginning is at one place alone of those where it can be.
+        first = round((from_s - _IN_STEP_S) * audio.SAMPLE_RATE) - len(samples)
+        last = round((to_s + _IN_STEP_S) * audio.SAMPLE_RATE) - len(samples)
+        beginning = samples[:16]
+        windows = np.lib.stride_tricks.sliding_window_view(
+            song[first : last + len(beginning), 0], len(beginning)
+        )
+        (place,) = first + np.flatnonzero((windows == beginning).all(axis=1))
         assert np.array_equal(song[place : place + len(samples), 0], samples)
         covered_s += 0.7
-
-
-def windows_that_begin_with(song: np.ndarray, first: np.ndarray) -> np.ndarray:
-    """Return a bool for each place of `song`."""
-    windows = np.lib.stride_tricks.sliding_window_view(song, len(first))
-    return (windows == first).all(axis=1)
 
 
 def flac_song(api: ApiServer, store: S3Store, directory: Path) -> Status:

@@ -31,7 +31,7 @@ _RESOLVED = """%s.fn.resolveSubtree(ui.specSelectors.specJson().toJS(), ['paths'
 
 
 @pytest.fixture(scope="module")
-def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def module_chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with browser(tmp_path_factory.mktemp("profile"), "--window-size=1200,1600") as started:
         yield started
 
