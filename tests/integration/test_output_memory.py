@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from processor.audio import wav
 from tests.support.paths import REPOSITORY
 
 RATE = 48000
+# One process finishes all songs, one after the other: the first has loaded what the next ones need.
 SCRIPT = """
 import resource, sys
 from pathlib import Path
@@ -20,12 +22,12 @@ from processor.output.finish import FloatStems, plan
 from processor.output.resolved import resolve
 from processor.separation.loaded_model import Residual
 
-directory, frames = Path(sys.argv[1]), int(sys.argv[2])
-stems = FloatStems({"vocals": directory / "v.wav"}, Residual("instrumental", "vocals"))
-source = PreparedSource(directory / "own.wav", 48000, frames)
-output = resolve(Output(format="flac", sample_rate="source", normalize="lufs:-14"), "wav")
-writing.write(plan(stems, source, output, None, directory), lambda fraction: None)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+for directory, frames in zip(map(Path, sys.argv[1::2]), map(int, sys.argv[2::2]), strict=True):
+    stems = FloatStems({"vocals": directory / "v.wav"}, Residual("instrumental", "vocals"))
+    source = PreparedSource(directory / "own.wav", 48000, frames)
+    output = resolve(Output(format="flac", sample_rate="source", normalize="lufs:-14"), "wav")
+    writing.write(plan(stems, source, output, None, directory), lambda fraction: None)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
@@ -38,15 +40,20 @@ def silent(path: Path, minutes: int, rate: int) -> int:
     return frames
 
 
-def peak_kib(directory: Path, minutes: int) -> int:
-    directory.mkdir()
-    silent(directory / "v.wav", minutes, 44100)
-    frames = silent(directory / "own.wav", minutes, RATE)
-    argv = [sys.executable, "-c", SCRIPT, str(directory), str(frames)]
-    return int(subprocess.run(argv, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout)
+def peaks_kib(directory: Path, lengths_min: Sequence[int]) -> list[int]:
+    """The process's peak after each song."""
+    arguments = []
+    for minutes in lengths_min:
+        song = directory / str(minutes)
+        song.mkdir()
+        silent(song / "v.wav", minutes, 44100)
+        arguments += [str(song), str(silent(song / "own.wav", minutes, RATE))]
+    argv = [sys.executable, "-c", SCRIPT, *arguments]
+    told = subprocess.run(argv, cwd=REPOSITORY, check=True, capture_output=True, text=True).stdout
+    return [int(line) for line in told.splitlines()]
 
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_song(tmp_path):
-    short, long = peak_kib(tmp_path / "short", 2), peak_kib(tmp_path / "long", 20)
+    short, long = peaks_kib(tmp_path, (1, 10))
     assert long < 1.025 * short

@@ -16,7 +16,8 @@ from tests.support import audio
 from tests.support.processor.finishing import Song, by_ffmpeg, finished, song
 from tests.support.processor.models import spleeter_directory
 
-SECONDS = 8
+# A part of the song, with vocals.
+WINDOW = slice(4 * audio.SAMPLE_RATE, 8 * audio.SAMPLE_RATE)
 # By how much a stem's SDR may differ from that of the 44.1 kHz WAV. MP3 has 64 kbit/s below 16 kHz. Vorbis
 # has fewer bits for a sample at other rates than 44.1 and 48 kHz.
 LARGEST_DB = 0.05
@@ -33,8 +34,7 @@ def spleeter() -> loaded_model.LoadedModel:
 @functools.cache
 def known_song() -> audio.Song:
     known = audio.feelings(0.8)
-    count = SECONDS * audio.SAMPLE_RATE
-    return audio.Song(known.mix[:count], known.vocals[:count], known.instrumental[:count])
+    return audio.Song(known.mix[WINDOW], known.vocals[WINDOW], known.instrumental[WINDOW])
 
 
 @functools.cache

@@ -3,12 +3,17 @@
     python -m tests.support.processor.bad_jobs DIRECTORY KINDS_FILE COUNT
 
 KINDS_FILE holds a JSON list of [origin, path, expected code]; jobs take them in turn. DIRECTORY gets `temp`
-and `stage`. Prints a JSON line for each job, {"job", "code", "expected"}, and after every hundredth, once
-nothing runs, {"jobs", "descriptors", "rss_bytes", "children"}.
+and `stage`. Decoders are forks, as in a processor. One of `FRESH` is a fresh interpreter instead, which a
+processor starts while it has no process that forks.
+
+Prints a JSON line for each job, {"job", "code", "expected"}, and after every hundredth, once nothing runs,
+{"jobs", "descriptors", "rss_bytes", "children"}. The process that forks is not among the children; its own
+are.
 """
 
 import ctypes
 import gc
+import itertools
 import json
 import logging
 import os
@@ -25,9 +30,13 @@ from common.storage.stage import LocalStage
 from common.tasks.messages import Task
 from processor.audio.prepare import AudioLimits
 from processor.audio.transfer import DownloadLimits
+from processor.child_process import Channel, Child, spawn_for_song
+from processor.fork_server import ForkServer
 from processor.handler import ProcessorConfig, ProcessorHandler
 from tests.support.common.worker.fakes import FakeContext, given_up, run, statuses
+from tests.support.waiting import wait_for
 
+FRESH = 10
 _SLOTS = 2
 _LIMITS = DownloadLimits(max_bytes=1 << 20, deadline_s=120)
 
@@ -44,13 +53,23 @@ def main(directory: Path, kinds: list[list[str]], count: int) -> None:
     origins = frozenset(parse_origin(origin) for origin, path, code in kinds if origin)
     network = OutboundNetwork(AddressPolicy(frozenset({80, 443}), origins), _resolve)
     config = ProcessorConfig("results", directory / "temp", 3, _LIMITS, AudioLimits(60, 8))
-    handler = ProcessorHandler(config, network, NoEngine(), LocalStage(directory / "stage"), statuses())
+    forks = ForkServer()
+    forks.start()
+    wait_for(lambda: forks.pid, 60, "a process that forks")
+    numbers = itertools.count()
+
+    def spawn(module: str, arguments: list[str]) -> tuple[Child, Channel]:
+        return (forks.spawn if next(numbers) % FRESH else spawn_for_song)(module, arguments)
+
+    stage = LocalStage(directory / "stage")
+    handler = ProcessorHandler(config, network, NoEngine(), stage, statuses(), spawn=spawn)
     with ThreadPoolExecutor(_SLOTS) as slots:
         for start in range(0, count, 100):
             jobs = range(start, min(start + 100, count))
             for line in slots.map(lambda job: _run(handler, job, *kinds[job % len(kinds)]), jobs):
                 print(json.dumps(line), flush=True)
-            _tell_usage(jobs.stop)
+            _tell_usage(jobs.stop, forks)
+    forks.stop()
 
 
 def _resolve(host: str, port: int) -> list[str]:
@@ -69,7 +88,7 @@ def _run(handler: ProcessorHandler, job: int, origin: str, path: str, expected: 
     return {"job": job, "code": code, "expected": expected}
 
 
-def _tell_usage(jobs: int) -> None:
+def _tell_usage(jobs: int, forks: ForkServer) -> None:
     gc.collect()
     ctypes.CDLL(None).malloc_trim(0)  # what the allocator merely keeps for later says nothing
     pages = int(Path("/proc/self/statm").read_text().split()[1])
@@ -77,13 +96,13 @@ def _tell_usage(jobs: int) -> None:
         "jobs": jobs,
         "descriptors": len(os.listdir("/proc/self/fd")),
         "rss_bytes": pages * os.sysconf("SC_PAGE_SIZE"),
-        "children": _children(),
+        "children": _children("self") - 1 + _children(forks.pid),
     }
     print(json.dumps(usage), flush=True)
 
 
-def _children() -> int:
-    tasks = Path("/proc/self/task").glob("*/children")
+def _children(pid: int | str | None) -> int:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
     return sum(len(children.read_text().split()) for children in tasks)
 
 

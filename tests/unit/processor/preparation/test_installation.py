@@ -39,7 +39,8 @@ pytestmark = pytest.mark.usefixtures("one_trial")
 
 @pytest.fixture
 def files(tmp_path) -> ModelFiles:
-    return model_files.ensure(write_centre_model(tmp_path), tmp_path, fetch=False)
+    # Chunks of 0.7 s: the short song has several.
+    return model_files.ensure(write_centre_model(tmp_path, frames_exponent=5), tmp_path, fetch=False)
 
 
 def prepared(files: ModelFiles, precision: RequestedPrecision = "auto") -> tuple[Decision, list[str]]:
