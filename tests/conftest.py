@@ -18,6 +18,7 @@ from tests.support.stack import Stack
 # Some tests import onnxruntime by the library alone; the processor's package sets this for its own imports.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
+_UNIT_TESTS = Path(__file__).parent / "unit"
 
 pytest_plugins = [
     "tests.support.class_archive",
@@ -53,10 +54,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks with `kafka` whatever uses a broker, so that `-m "not kafka"` runs where none can be had.
 
     Puts files with slow tests first: when several processes share out the files, none is left to run alone.
-    The soak's two tests take longer than any other file, so it is the first.
+    The soak's two tests take longer than any other file, so it is the first. Unit tests compute and others
+    wait, so their files alternate.
     """
     slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: (item.path.name != "test_soak.py", -slow[item.path]))
+    files = list(dict.fromkeys(item.path for item in items))
+    units = [file for file in files if _UNIT_TESTS in file.parents]
+    others = [file for file in files if _UNIT_TESTS not in file.parents]
+    place = {
+        file: (at / len(group), group is units) for group in (others, units) for at, file in enumerate(group)
+    }
+    items.sort(key=lambda item: place[item.path])
     for item in items:
         if {"kafka", "own_kafka"} & {*getattr(item, "fixturenames", ())}:
             item.add_marker(pytest.mark.kafka)
