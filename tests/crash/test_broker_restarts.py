@@ -1,5 +1,7 @@
 """A broker that is SIGKILLed and comes back: workers recover by themselves, and say little meanwhile."""
 
+import contextlib
+import json
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from common.failpoint import VARIABLE, Failpoint
 from tests.support.common.kafka.group import Lab
 from tests.support.common.worker.sleepers import OffsetWatch, Sleepers, job, wait_for_freeze
+from tests.support.crash import PROCESSOR, CrashSystem
 from tests.support.servers import KafkaServer
 from tests.support.stack import Service, Stack
 from tests.support.waiting import wait_for
@@ -43,12 +46,14 @@ def is_unready(worker: Service) -> bool:
 
 
 def test_a_broker_killed_in_the_middle_of_jobs_and_of_none(start, broker):
-    lab, sleepers, worker = start([job(n, 12) for n in range(2)])
+    """It is away for several sessions."""
+    lab, sleepers, worker = start([job(n, 24) for n in range(2)])
     sleepers.wait_for_starts(2)
     lines_before = len(worker.log().splitlines())
     with OffsetWatch(lab):
         broker.kill()
         wait_for(lambda: is_unready(worker), 60, "unreadiness")
+        assert "Kafka" in json.dumps(worker.get("/readyz")[1]["checks"]["kafka"])
         wait_for(lambda: len(sleepers.ends()) == 2, 60, "end of the jobs")
         broker.start()
         results = lab.wait_for_results(2)
@@ -59,6 +64,29 @@ def test_a_broker_killed_in_the_middle_of_jobs_and_of_none(start, broker):
     assert sorted((r["i"], r["attempt"]) for r in results) == [(0, 1), (1, 1)]
     assert len(lab.results()) == 3
     assert len(lines) <= MOST_LINES, lines
+
+
+def test_sigterm_ends_a_worker_whose_broker_is_away_and_the_job_is_done_later(start, broker):
+    lab, sleepers, worker = start([job(1, 2)], SHUTDOWN_GRACE_S="1")
+    sleepers.wait_for_starts(1)
+    broker.kill()
+    wait_for(sleepers.ends, 30, "end of the job")
+    assert worker.stop() == 0  # its result waits for the broker, which does not come back
+    broker.start()
+    worker.start()
+    assert lab.wait_for_results(1) == [{"i": 1, "attempt": 2, "worker": "w0"}]
+
+
+def test_a_broker_killed_while_a_song_is_separated(stack, broker, s3_store, model_dir, song):
+    system = CrashSystem(stack, broker.bootstrap, s3_store, model_dir, ENGINE_SLEEP_S="8")
+    with contextlib.closing(system):
+        trio = system.trio.start("api", PROCESSOR, "uploader")
+        task_uuid = trio.submit(trio.song(song))
+        processor = trio.services["stand_in_processor"]
+        wait_for(lambda: "prepared" in processor.log(), 30, "separation under way")
+        broker.kill()
+        broker.start()
+        system.assert_seen_once(task_uuid)
 
 
 @pytest.mark.parametrize("point", [Failpoint.JOB_SENT, Failpoint.JOB_IN_TRANSACTION])

@@ -4,19 +4,18 @@ import threading
 
 import pytest
 
+from tests.support.crash import PROCESSOR
 from tests.support.http_server import Connection, Request, serve
 from tests.support.trio import Trio
 from tests.support.waiting import below, wait_for
-
-SLOW = "tests.support.processor.stand_in_processor"
 
 
 @pytest.fixture
 def make_trio(stack, kafka, s3_store, model_dir):
     made: list[Trio] = []
 
-    def make(bootstrap: str = kafka.bootstrap, **settings: str) -> Trio:
-        made.append(Trio(stack, bootstrap, s3_store, model_dir, MODEL_NAME="centre", **settings))
+    def make(**settings: str) -> Trio:
+        made.append(Trio(stack, kafka.bootstrap, s3_store, model_dir, **settings))
         return made[-1]
 
     yield make
@@ -53,7 +52,7 @@ class Gate:
 
 @pytest.mark.slow
 def test_api_killed_after_its_answer(make_trio, song):
-    trio = make_trio().start()
+    trio = make_trio(ENGINE_SLEEP_S="0").start("api", PROCESSOR, "uploader")
     task_uuid = trio.submit(trio.song(song))
     trio.services["api"].kill()
     assert_done_once(trio, task_uuid)
@@ -62,7 +61,7 @@ def test_api_killed_after_its_answer(make_trio, song):
 
 @pytest.mark.slow
 def test_processor_killed_three_times_by_one_song_gives_it_up_and_does_the_next(make_trio, song):
-    trio = make_trio(ENGINE_SLEEP_S="600", PROCESSOR_SLOTS="1").start("api", SLOW, "uploader")
+    trio = make_trio(ENGINE_SLEEP_S="600", PROCESSOR_SLOTS="1").start("api", PROCESSOR, "uploader")
     processor = trio.services["stand_in_processor"]
     task_uuid = trio.submit(trio.song(song))
     for attempt in (1, 2, 3):
@@ -77,7 +76,7 @@ def test_processor_killed_three_times_by_one_song_gives_it_up_and_does_the_next(
 
 @pytest.mark.slow
 def test_uploader_killed_while_its_callback_is_under_way(make_trio, s3_store, song):
-    trio = make_trio().start()
+    trio = make_trio(ENGINE_SLEEP_S="0").start("api", PROCESSOR, "uploader")
     gate = Gate()
     trio.receiver.on("/hook", gate)
     task_uuid = trio.submit(trio.song(song))
@@ -95,26 +94,13 @@ def test_uploader_killed_while_its_callback_is_under_way(make_trio, s3_store, so
 
 
 @pytest.mark.slow
-def test_broker_killed_and_restarted_while_a_song_is_separated(make_trio, own_kafka, song):
-    broker = own_kafka()
-    trio = make_trio(broker.bootstrap, ENGINE_SLEEP_S="8").start("api", SLOW, "uploader")
-    task_uuid = trio.submit(trio.song(song))
-    processor = trio.services["stand_in_processor"]
-    wait_for(lambda: "prepared" in processor.log(), 30, "separation under way")
-    broker.kill()
-    broker.start()
-    assert_done_once(trio, task_uuid)
-    assert len(trio.callbacks(task_uuid)) == 1
-
-
-@pytest.mark.slow
 def test_a_processor_frozen_past_its_session_publishes_nothing_after_its_thaw(make_trio, song):
-    trio = make_trio(ENGINE_SLEEP_S="4").start("api", SLOW, "uploader")
+    trio = make_trio(ENGINE_SLEEP_S="4").start("api", PROCESSOR, "uploader")
     frozen = trio.services["stand_in_processor"]
     task_uuid = trio.submit(trio.song(song))
     wait_for(lambda: "prepared" in frozen.log(), 30, "separation under way")
     frozen.freeze()
-    other = trio.stack.start(SLOW, {**trio.settings})
+    other = trio.stack.start(PROCESSOR, {**trio.settings})
     wait_for(lambda: f"[{task_uuid}] separated" in other.log(), 60, "the other's separation")
     frozen.thaw()
     wait_for(lambda: "dropped: nothing published" in frozen.log(), 60, "the thawed job's end")

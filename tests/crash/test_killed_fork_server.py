@@ -9,7 +9,7 @@ import pytest
 from processor import fork_server
 from tests.support import audio
 from tests.support.crash import PROCESSOR, CrashSystem
-from tests.support.http_server import serve
+from tests.support.http_server import in_turn, serve
 from tests.support.processes import child_named_after
 from tests.support.processor import forked_children
 from tests.support.waiting import wait_for
@@ -18,7 +18,9 @@ PATIENCE_S = 60
 
 
 @pytest.mark.slow
-def test_a_killed_fork_server_costs_its_song_a_try_and_has_a_successor(system: CrashSystem, tmp_path):
+def test_a_killed_fork_server_costs_its_song_a_try_and_has_a_successor(
+    system: CrashSystem, song: bytes, tmp_path
+):
     trio = system.trio
     trio.start("api", "uploader", PROCESSOR)
     processor = trio.services["stand_in_processor"]
@@ -30,8 +32,8 @@ def test_a_killed_fork_server_costs_its_song_a_try_and_has_a_successor(system: C
     killed = wait_for(server, PATIENCE_S, "the fork server")
     # Long enough to be stopped on the way.
     silence = np.zeros((900 * audio.SAMPLE_RATE, 2), np.int16)
-    song = audio.write(tmp_path / "song.flac", silence, "PCM_16").read_bytes()
-    task_uuid = trio.submit(trio.song(serve(song)))
+    long = audio.write(tmp_path / "song.flac", silence, "PCM_16").read_bytes()
+    task_uuid = trio.submit(trio.song(in_turn(serve(long), serve(song))))
     decoder = wait_for(lambda: child_named_after(killed, forked_children.DECODER), PATIENCE_S, "decoder")
     os.kill(decoder, signal.SIGSTOP)  # so that it does not get to its end
     os.kill(killed, signal.SIGKILL)

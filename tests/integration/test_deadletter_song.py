@@ -9,6 +9,7 @@ import pytest
 from tests.support import audio
 from tests.support.api.task_client import task
 from tests.support.common.deadletter.dead_letters import run_command
+from tests.support.crash import PROCESSOR
 from tests.support.http_server import in_turn, serve
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
@@ -20,13 +21,13 @@ pytestmark = pytest.mark.network
 def test_a_song_whose_host_is_mended_is_done_by_a_replay(stack, kafka, s3_store, model_dir, tmp_path: Path):
     tag = stack.directory.name
     trio = Trio(
-        stack, kafka.bootstrap, s3_store, model_dir, MODEL_NAME="centre", RETRY_DELAYS_S="1,2",
+        stack, kafka.bootstrap, s3_store, model_dir, ENGINE_SLEEP_S="0", RETRY_DELAYS_S="1,2",
         KAFKA_DEAD_LETTER_TOPIC=f"dead-{tag}", KAFKA_DELIVERY_TOPIC=f"deliveries-{tag}",
     )  # fmt: skip
     song = audio.write(tmp_path / "mix.wav", audio.noise(2.0), subtype="PCM_16").read_bytes()
     away = serve(b"away", 503, "text/plain")
     with contextlib.closing(trio):
-        trio.start()
+        trio.start("api", PROCESSOR, "uploader")
         address = trio.song(in_turn(away, away, away, serve(song)))
         task_uuid = trio.submit(f"{address}?signature=1")
         first = trio.wait_for_callback(task_uuid)

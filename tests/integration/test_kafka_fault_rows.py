@@ -1,4 +1,4 @@
-"""More of kafka-python 3.0.12's faults beside our rules: rows 3, 4, 14, 19, 20 and 22 of KAFKA_CONSUMER.md.
+"""More of kafka-python 3.0.12's faults beside our rules: rows 4, 14, 19, 20 and 22 of KAFKA_CONSUMER.md.
 
 Like `test_kafka_faults.py`: the bare client shows the fault first.
 """
@@ -6,7 +6,7 @@ Like `test_kafka_faults.py`: the bare client shows the fault first.
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from kafka import KafkaConsumer, KafkaProducer
@@ -14,7 +14,6 @@ from kafka import KafkaConsumer, KafkaProducer
 from common.jobs.handler import JobContext
 from common.jobs.outcome import Done, Outcome
 from common.kafka import clients
-from common.kafka.assignor import EvenTopicsAssignor
 from common.kafka.consumer import Consumer
 from common.kafka.guarded_consumer import GuardedConsumer
 from common.kafka.records import Message, Record
@@ -23,7 +22,6 @@ from common.worker.worker import Worker, WorkerConfig
 from tests.support.common.kafka.group import Lab, Polling
 from tests.support.common.kafka.members import dynamic_options, member, member_options
 from tests.support.common.worker.fakes import FakeHandler, InThread, rules
-from tests.support.servers import KafkaServer
 from tests.support.waiting import wait_for
 
 INTERVAL_MS = 6000
@@ -60,66 +58,6 @@ class Running:
 
 def producer(lab: Lab) -> KafkaProducer:
     return clients.transactional_producer(lab.settings, lab.settings.kafka_group_id)
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory) -> Iterator[KafkaServer]:
-    """One that may stand still."""
-    server = KafkaServer(tmp_path_factory.mktemp("stalling-kafka"))
-    server.start()
-    yield server
-    server.kill()
-
-
-class Stall:
-    """Once armed, lets a broker stand still after a leader's assignment for longer than a poll: the poll ends
-    before the SyncGroup answer."""
-
-    def __init__(self, broker: KafkaServer):
-        self.armed = False
-        stall = self
-
-        class StallingAssignor(EvenTopicsAssignor):
-            def assign(self, cluster, members):
-                if stall.armed:
-                    broker.freeze()
-                    threading.Timer(0.5, broker.thaw).start()
-                return super().assign(cluster, members)
-
-        self.assignor = StallingAssignor
-
-
-class TestRow3APollThatTimesOutInsideAJoinLeavesItUnfinished:
-    @pytest.fixture
-    def lab(self, broker) -> Lab:
-        return Lab(broker.bootstrap)
-
-    @pytest.fixture
-    def stall(self, broker) -> Stall:
-        return Stall(broker)
-
-    @pytest.fixture
-    def options(self, lab, stall) -> dict:
-        slow = {"partition_assignment_strategy": [stall.assignor], "metadata_max_age_ms": 500}
-        return {**dynamic_options(lab), **slow}
-
-    def has_what_was_added(self, lab: Lab, stall: Stall, consumer: KafkaConsumer) -> bool:
-        """Whether a member gets the partitions by which its topic has grown, in half a session."""
-        consumer.subscribe([lab.settings.kafka_task_topic])
-        assert self.gets(consumer, 2)
-        stall.armed = True
-        with contextlib.closing(clients.admin(lab.settings)) as admin:
-            admin.create_partitions({lab.settings.kafka_task_topic: 4})
-        return self.gets(consumer, 4)
-
-    def gets(self, consumer: KafkaConsumer, partitions: int) -> bool:
-        return any(consumer.poll(100) or len(consumer.assignment()) == partitions for _ in range(50))
-
-    def test_the_bare_client_stays_without_what_was_added(self, lab, stall, closing, options):
-        assert not self.has_what_was_added(lab, stall, closing(KafkaConsumer(**options)))
-
-    def test_ours_ends_it(self, lab, stall, closing, options):
-        assert self.has_what_was_added(lab, stall, closing(GuardedConsumer(**options)))
 
 
 class TestRow4PollsOfNoLengthStarveARebalance:

@@ -1,7 +1,6 @@
 """The faults of kafka-python 3.0.12 around committed offsets and fetching, each beside our rule against it.
 
-Like `test_kafka_faults.py`. Row 3, a join that hangs for ever, happened in 4 of 50 starts with short polls
-and cannot be provoked at will; its guard is exercised by every test that starts a worker.
+Like `test_kafka_faults.py`. Those that need a broker that stands still are in `test_kafka_lost_requests.py`.
 """
 
 import contextlib
@@ -9,7 +8,6 @@ import itertools
 
 import pytest
 from kafka import KafkaConsumer, TopicPartition
-from kafka.errors import KafkaError, KafkaTimeoutError
 from kafka.structs import OffsetAndMetadata
 
 from common.kafka import clients
@@ -25,40 +23,6 @@ from tests.support.waiting import wait_for
 
 def offsets(partition: TopicPartition, offset: int) -> dict[TopicPartition, OffsetAndMetadata]:
     return {partition: OffsetAndMetadata(offset, "", -1)}
-
-
-class TestRow6WhatIsCommittedCanBeReadStale:
-    @pytest.fixture
-    def stale(self, own_kafka, closing):
-        """A consumer whose read of 10 timed out while the broker stood still; then 500 was committed."""
-        broker = own_kafka()
-        lab = Lab(broker.bootstrap)
-        partition = lab.partition(0)
-        reader = closing(GuardedConsumer(**{**member_options(lab), "group_instance_id": None}))
-        writer = closing(
-            KafkaConsumer(bootstrap_servers=broker.bootstrap, group_id=lab.settings.kafka_group_id)
-        )
-        reader.assign([partition])
-        writer.assign([partition])
-        writer.commit(offsets(partition, 10))
-        assert reader.committed(partition, timeout_ms=10000) == 10
-        broker.freeze()
-        with pytest.raises(KafkaTimeoutError):
-            reader.committed(partition, timeout_ms=300)
-        broker.thaw()
-        cached = reader._coordinator._offset_fetch_futures.values()
-        wait_for(lambda: all(future.is_done for future in cached), 20, "late answer")
-        writer.commit(offsets(partition, 500))
-        return reader, partition
-
-    def test_the_bare_call_serves_the_old_answer(self, stale):
-        reader, partition = stale
-        assert reader.committed(partition, timeout_ms=10000) == 10
-
-    @pytest.mark.slow
-    def test_ours_asks_the_broker(self, stale):
-        reader, partition = stale
-        assert reader.fresh_committed(partition, timeout_ms=10000).offset == 500
 
 
 class _Joining:
@@ -115,26 +79,6 @@ class TestRow9TheBrokerTakesOffsetsOfNoGeneration:
         committer.stop(10)
         assert joining.left == 0
         assert lab.committed(0).metadata == '{"n":1,"a":{"0":1}}'
-
-
-class TestRow12CloseRaisesWithBatchesOpenAndLeavesItsThread:
-    def test_the_bare_client_raises_and_ours_ends_its_thread(self, own_kafka, closing):
-        broker = own_kafka()
-        lab = Lab(broker.bootstrap)
-        producer = clients.transactional_producer(lab.settings, "row12")
-        producer.begin_transaction()
-        producer.send(lab.settings.kafka_result_topic, b"1").get(timeout=20)
-        broker.freeze()
-        try:
-            producer.send(lab.settings.kafka_result_topic, b"2")
-            with pytest.raises((KafkaError, AssertionError)):
-                producer.close(timeout=0)
-            sender = producer._sender
-            assert sender.is_alive()
-            clients.discard_producer(producer)
-            wait_for(lambda: not sender.is_alive(), 20, "end of the sender's thread")
-        finally:
-            broker.thaw()
 
 
 class TestRow15OneBatchIsDrainedBeforeTheNextPartitionGetsATurn:

@@ -14,7 +14,8 @@ from tests.support.waiting import wait_for
 pytestmark = pytest.mark.network
 
 PATIENCE_S = 60
-HANGING, DRIPPING = 60, 10
+# The uploader has 4 slots, and 4 places for the callbacks of one receiver.
+HANGING, DRIPPING = 20, 10
 
 
 @pytest.fixture

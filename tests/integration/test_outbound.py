@@ -5,6 +5,7 @@ import ssl
 import pytest
 
 from tests.support import audio
+from tests.support.crash import PROCESSOR
 from tests.support.http_server import ScriptedServer, serve
 from tests.support.paths import TLS
 from tests.support.trio import Trio
@@ -26,12 +27,12 @@ def trio(module_stack, kafka, s3_store, model_dir, secure):
         kafka.bootstrap,
         s3_store,
         model_dir,
-        MODEL_NAME="centre",
+        ENGINE_SLEEP_S="0",
         OUTBOUND_CA_FILE=str(TLS / "loopback.pem"),
     )
     trio.settings["TRUSTED_URL_PREFIXES"] += f",{secure.origin},{s3_store.endpoint_url}"
     try:
-        yield trio.start()
+        yield trio.start("api", PROCESSOR, "uploader")
     finally:
         trio.close()
 

@@ -9,6 +9,7 @@ import requests
 from tests.support import audio
 from tests.support.api.api_process import PATIENCE_S
 from tests.support.api.task_client import deliveries, redeliver, task
+from tests.support.crash import PROCESSOR
 from tests.support.http_server import stall
 from tests.support.trio import Trio
 from tests.support.waiting import wait_for
@@ -22,9 +23,9 @@ HOUR_S = "3600"
 def trio(module_stack, kafka, s3_store, model_dir):
     """The links of its callbacks are good for a second, those of its api for an hour."""
     retries = {"RETRY_DELAYS_S": "1", "CALLBACK_RETRIES": "1"}
-    trio = Trio(module_stack, kafka.bootstrap, s3_store, model_dir, MODEL_NAME="centre", **retries)
+    trio = Trio(module_stack, kafka.bootstrap, s3_store, model_dir, ENGINE_SLEEP_S="0", **retries)
     with contextlib.closing(trio):
-        trio.start("processor", "uploader", S3_URL_EXPIRES_S="1")
+        trio.start(PROCESSOR, "uploader", S3_URL_EXPIRES_S="1")
         yield trio.start("api", S3_URL_EXPIRES_S=HOUR_S)
 
 

@@ -10,6 +10,7 @@ from common.tasks.messages import DeliveryAttempt
 from tests.support import audio
 from tests.support.common.deadletter.dead_letters import run_command
 from tests.support.common.kafka.group import read_all
+from tests.support.crash import PROCESSOR
 from tests.support.http_server import in_turn, reset, serve
 from tests.support.servers import SeaweedServer
 from tests.support.trio import Trio
@@ -33,12 +34,12 @@ def trio(module_stack, kafka, store, model_dir):
         kafka.bootstrap,
         store.address,
         model_dir,
-        MODEL_NAME="centre",
+        ENGINE_SLEEP_S="0",
         RETRY_DELAYS_S="1,2,3,4,5,6",
         CALLBACK_RETRIES="2",
     )
     with contextlib.closing(trio):
-        yield trio.start()
+        yield trio.start("api", PROCESSOR, "uploader")
 
 
 @pytest.fixture

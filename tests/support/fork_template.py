@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from common import failpoint
 from processor.child_process import name_after
 from tests.support.fork_server import MAX_MESSAGE_BYTES, Start
+from tests.support.kafka_coders import compile_coders
 from tests.support.processes import die_with_parent
 from tests.support.s3_descriptions import keep_descriptions
 
@@ -132,6 +133,8 @@ def _load(start: Start) -> None:
     service = main.replace("__main__", "run")
     if service in _SERVICES:
         importlib.import_module(service)
+    if "kafka" in sys.modules:
+        compile_coders()
     if "boto3" in sys.modules:
         _load_s3()
     gc.freeze()  # a child's garbage collection would copy all these objects by writing to them
@@ -144,7 +147,7 @@ def _load_s3() -> None:
 
     keep_descriptions()
     keys = {"aws_access_key_id": "none", "aws_secret_access_key": "none", "region_name": "us-east-1"}
-    boto3.session.Session().client("s3", **keys)
+    boto3.session.Session().client("s3", **keys).can_paginate("list_objects_v2")
 
 
 def _run(start: Start) -> None:
