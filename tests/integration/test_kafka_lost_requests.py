@@ -56,7 +56,7 @@ def begun_while_the_broker_is_away(producer: KafkaProducer, broker: KafkaServer,
 class TestRow18ATransactionalRequestIsLostWhileItsCoordinatorIsAway:
     @pytest.mark.slow
     def test_the_bare_client_waits_for_ever_for_what_it_has_forgotten(self, broker):
-        lab = Lab(broker.bootstrap)
+        lab = Lab(broker.bootstrap, partitions=1)
         producer = KafkaProducer(
             bootstrap_servers=broker.bootstrap, transactional_id="bare", retry_backoff_ms=10
         )
@@ -71,7 +71,7 @@ class TestRow18ATransactionalRequestIsLostWhileItsCoordinatorIsAway:
 
     @pytest.mark.slow
     def test_ours_sends_it_once_the_broker_is_back(self, broker):
-        lab = Lab(broker.bootstrap)
+        lab = Lab(broker.bootstrap, partitions=1)
         producer = clients.transactional_producer(lab.settings, "ours")
         ended = begun_while_the_broker_is_away(producer, broker, lab)
         assert ended.wait(60)
@@ -82,7 +82,7 @@ class TestRow6WhatIsCommittedCanBeReadStale:
     @pytest.fixture
     def stale(self, broker, closing):
         """A consumer whose read of 10 timed out while the broker stood still; then 500 was committed."""
-        lab = Lab(broker.bootstrap)
+        lab = Lab(broker.bootstrap, partitions=1)
         partition = lab.partition(0)
         reader = closing(GuardedConsumer(**{**member_options(lab), "group_instance_id": None}))
         writer = closing(
@@ -113,7 +113,7 @@ class TestRow6WhatIsCommittedCanBeReadStale:
 
 class TestRow12CloseRaisesWithBatchesOpenAndLeavesItsThread:
     def test_the_bare_client_raises_and_ours_ends_its_thread(self, broker, closing):
-        lab = Lab(broker.bootstrap)
+        lab = Lab(broker.bootstrap, partitions=1)
         producer = clients.transactional_producer(lab.settings, "row12")
         producer.begin_transaction()
         producer.send(lab.settings.kafka_result_topic, b"1").get(timeout=20)
