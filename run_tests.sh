@@ -13,7 +13,7 @@ cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 
 # Most tests wait for other processes, so three processes keep two cores busy. The slow ones wait more.
 together=(-n 3 --dist loadfile --no-loadscope-reorder)
-all_together=(-n 4 --dist loadfile --no-loadscope-reorder)
+all_together=(-n 5 --dist loadfile --no-loadscope-reorder)
 # Threads of numeric libraries wait for each other by spinning, which on a busy machine takes most of the time.
 export OMP_NUM_THREADS=1
 # Without bytecode on the disk every process would compile the tests and their libraries again.

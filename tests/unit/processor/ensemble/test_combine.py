@@ -41,6 +41,7 @@ def noise(frames: int, count: int) -> list[np.ndarray]:
     return [(common + 0.1 * generator.standard_normal((frames, 2))).astype(np.float32) for _ in range(count)]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:n_fft=2048 is too large")  # the library's, for a short stem
 @pytest.mark.parametrize("frames", LENGTHS)
 @pytest.mark.parametrize("way", combine.WAYS)

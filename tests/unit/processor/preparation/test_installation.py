@@ -48,6 +48,7 @@ def prepared(files: ModelFiles, precision: RequestedPrecision = "auto") -> tuple
     return installation.prepare(files, "cpu", precision, steps.append), steps
 
 
+@pytest.mark.slow
 def test_a_model_is_prepared_once(files, monkeypatch):
     monkeypatch.setattr(prepare, "_MORE_TRIALS", _MORE_TRIALS)
     monkeypatch.setattr(known_song, "_DIRECTORY", _KNOWN_SONG)
@@ -263,6 +264,7 @@ def test_a_precision_that_the_device_lacks_is_told_and_float32_is_used(files):
     assert "does not compute the model in fp16" in made.reason
 
 
+@pytest.mark.slow
 def test_networks_of_another_openvino_are_removed_when_a_network_is_converted(tmp_path):
     name = random_checkpoints.write_mdx23c(tmp_path)
     model = model_files.ensure(name, tmp_path, fetch=False)

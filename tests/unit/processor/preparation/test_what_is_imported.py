@@ -27,7 +27,8 @@ def loaded(code: str) -> set[str]:
     return set(json.loads(done.stdout.splitlines()[-1]))
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("device", ["cpu", "auto"])
 def test_a_model_that_was_prepared_is_found_without_torch(tmp_path, device):
     files = model_files.ensure(write_centre_model(tmp_path), tmp_path, fetch=False)
     installation.prepare(files, device, "auto", lambda step: None)

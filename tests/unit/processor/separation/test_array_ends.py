@@ -73,6 +73,7 @@ def test_the_ends_of_mdx23c(bins, stems):
         assert ends.shapes(samples) == (tuple(input_.shape),)
 
 
+@pytest.mark.slow
 # A segment of whole frames, and one of a few samples more.
 @pytest.mark.parametrize("segment", [256 * 30, 256 * 30 + 7])
 def test_the_ends_of_demucs(segment):
