@@ -1,7 +1,7 @@
 """Gives archives to the requests that want them: so many at once, and one for each user."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
@@ -50,7 +50,7 @@ class Archives:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, lambda: question(self._opened()))
 
-    async def stream(self, blocks: Generator[bytes]) -> AsyncIterator[bytes]:
+    async def stream(self, blocks: Generator[bytes]) -> AsyncGenerator[bytes]:
         """Yield the blocks as they are wanted: a slow client holds no thread. Raise what they raise."""
         last: Future[bytes | None] | None = None
         try:

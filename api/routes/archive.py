@@ -51,17 +51,21 @@ _ANSWERS: Answers = answers_about_one_task(
 
 
 class _ArchiveResponse(StreamingResponse):
-    """Gives the user's place back when the answer has ended, in whichever way."""
+    """Ends the stream and gives the user's place back when the answer has ended, in whichever way.
+
+    Left alone, the stream of a client that has gone would end when the garbage collector comes.
+    """
 
     def __init__(self, archives: Archives, user: str, blocks: Generator[bytes], headers: dict[str, str]):
-        super().__init__(archives.stream(blocks), media_type=MEDIA_TYPE, headers=headers)
-        self._archives, self._user = archives, user
+        self._archives, self._user, self._stream = archives, user, archives.stream(blocks)
+        super().__init__(self._stream, media_type=MEDIA_TYPE, headers=headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
             self._archives.leave_place(self._user)
+            await self._stream.aclose()
 
 
 @router.get(

@@ -27,6 +27,7 @@ from api.routes.responses import answer, answers_about_one_task, answers_about_t
 from api.routes.task_filters import KeyFilter, LabelFilter, SearchFilter, Seconds
 from api.routes.waiting import MAX_WAIT_S, documented, location_of
 from api.view import query
+from api.view.changes import TaskWatch
 from api.view.merge import Rank, rank
 from api.view.task_view import ViewUnavailable
 from api.view.time_limit import TooMuchToRead
@@ -177,6 +178,16 @@ async def rank_seen(
     return last
 
 
+async def watched(status: VisibleTask, parts: Parts) -> AsyncIterator[TaskWatch]:
+    """Watch the task until the answer has ended, in whichever way.
+
+    A dependency, because a stream whose client goes while it gets an event is closed by the garbage collector
+    alone, which may come much later.
+    """
+    with parts.view.watch(status.task_uuid) as watch:
+        yield watch
+
+
 @router.get(
     "/{task_uuid}/events",
     summary="Watch a task",
@@ -193,20 +204,22 @@ async def rank_seen(
     | {204: {"description": "The task is over, and nothing comes after `Last-Event-ID`"}},
 )
 async def events(
-    status: VisibleTask, last: Annotated[Rank, Depends(rank_seen)], parts: Parts
+    status: VisibleTask,
+    last: Annotated[Rank, Depends(rank_seen)],
+    watch: Annotated[TaskWatch, Depends(watched)],
+    parts: Parts,
 ) -> AsyncIterator[ServerSentEvent]:
     """Send the task's status now and after each change, until the task is over."""
-    with parts.view.watch(status.task_uuid) as watch:
-        # Read again: a change between the first reading and the beginning of the watch reaches no watch.
-        now = await parts.view.find(status.task_uuid)
-        while now is not None:
-            if rank(now) > last:
-                last = rank(now)
-                data = (await _described(now, parts)).model_dump_json(exclude_none=True)
-                yield ServerSentEvent(raw_data=data, event="status", id=event_id(now))
-            if now.state.is_final or parts.view.is_ending:
-                return
-            now = await watch.news()
+    # Read again: a change between the first reading and the beginning of the watch reaches no watch.
+    now = await parts.view.find(status.task_uuid)
+    while now is not None:
+        if rank(now) > last:
+            last = rank(now)
+            data = (await _described(now, parts)).model_dump_json(exclude_none=True)
+            yield ServerSentEvent(raw_data=data, event="status", id=event_id(now))
+        if now.state.is_final or parts.view.is_ending:
+            return
+        now = await watch.news()
 
 
 async def _described(status: Status, parts: AppParts) -> TaskStatus:
