@@ -41,6 +41,9 @@ def sign_in(tab: Tab, url: str) -> None:
 
 def go(tab: Tab, place: str, text: str) -> None:
     tab.run(f"location.hash = '#/admin/{place}'")
+    # The page before may show the same text.
+    shown = f"!!document.querySelector('nav [aria-current=page][href=\"#/admin/{place}\"]')"
+    wait_for(lambda: tab.run(shown), _PATIENCE_S, f"page {place}")
     seen(tab, text)
     assert findings(tab) == [], place
 
@@ -59,7 +62,9 @@ def test_a_dead_letter_is_seen_replayed_and_done(chrome, stack, kafka, s3_store,
         tab = chrome.open("about:blank")
         sign_in(tab, trio.services["api"].url)
         go(tab, "dead-letters", "http_error")
-        tab.run("document.querySelector('.letters input').focus()")
+        letter = "document.querySelector('.letters input')"
+        wait_for(lambda: tab.run(f"!!{letter}"), _PATIENCE_S, "the letter")
+        tab.run(f"{letter}.focus()")
         tab.press(" ")
         seen(tab, "Replay 1")
         tab.click(".toolbar button")
