@@ -11,9 +11,8 @@ set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")"
 . local/bootstrap.sh
 
-# Most tests wait for other processes, so three processes keep two cores busy. The slow ones wait more.
-together=(-n 3 --dist loadfile --no-loadscope-reorder)
-all_together=(-n 5 --dist loadfile --no-loadscope-reorder)
+# Tests wait for other processes, the slow ones more than others, so four processes keep two cores busy.
+together=(-n 4 --dist loadfile --no-loadscope-reorder)
 # Threads of numeric libraries wait for each other by spinning, which on a busy machine takes most of the time.
 export OMP_NUM_THREADS=1
 # Without bytecode on the disk every process would compile the tests and their libraries again.
@@ -27,10 +26,10 @@ case ${1:-} in
     set -- -m "not slow" "${together[@]}"
     ;;
   --all)
-    say "every test: about 16 to 20 minutes on two cores"
+    say "every test: about 16 to 18 minutes on two cores"
     meanwhile=(bytecode class_archive)
     shift
-    set -- "${all_together[@]}" "$@"
+    set -- "${together[@]}" "$@"
     ;;
   *)
     if [[ -d $1 ]]; then
