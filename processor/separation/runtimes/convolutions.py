@@ -1,4 +1,4 @@
-"""What those share who rewrite the convolutions of a network for OpenVINO."""
+"""Repeats a convolution of a network for OpenVINO with other data, and measures what it answers."""
 
 from typing import Any
 
