@@ -285,7 +285,8 @@ def test_stems_of_a_bucket_that_forbids_the_page_to_read_them_play(chrome, api, 
         api.view.tell(Status(task_uuid=result.task_uuid, user="admin", **ended))
         tab = chrome_tab(chrome, api)
         tab.run(f"location.hash = '#/tasks/{result.task_uuid}'")
-        seen(tab, "Save vocals")
+        # The page shows the song before it has made the player.
+        wait_for(lambda: tab.run("!!window.uvrPlayer"), PATIENCE_S, "the player")
         tab.run("uvrPlayer.seek(2); uvrPlayer.play()")
         release.set()  # the page is refused only now that it plays
         plays_beyond(tab, 2.5)
