@@ -10,7 +10,7 @@ import pytest
 
 from processor import child_process
 from tests.support import one_loader
-from tests.support.processor import forked_children
+from tests.support.processor import forked_children, plain_librosa
 from tests.support.processor.models import centre_directory
 from tests.support.servers import KafkaServer
 from tests.support.stack import Stack
@@ -31,6 +31,7 @@ pytest_plugins = [
 def pytest_configure() -> None:
     forked_children.install({})
     one_loader.install()
+    plain_librosa.install()
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
