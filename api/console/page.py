@@ -1,9 +1,12 @@
 """`GET /`: the console's page, and its files below `/console/`, as `console/build.sh` has made them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
+from typing import cast
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -17,6 +20,8 @@ _NOT_BUILT = (
 _MEDIA_TYPES = {"js": "text/javascript", "css": "text/css", "svg": "image/svg+xml"}
 # A file's name changes with its content.
 _FOR_EVER = "public, max-age=31536000, immutable"
+# One for all apps, for the reason that `api.documentation.swagger_ui` gives.
+_router = APIRouter(include_in_schema=False)
 
 
 def policy(bucket_origin: str | None) -> str:
@@ -37,30 +42,44 @@ def policy(bucket_origin: str | None) -> str:
     )
 
 
+@dataclass(frozen=True)
+class _Console:
+    page: bytes | None  # None where the console was not built
+    files: Mapping[str, bytes]  # by name
+
+
 def install(app: FastAPI, assets: Traversable | None = None) -> None:
     """Add the page and its files to `app`. All files are read now: what is built later needs a restart."""
     folder = resources.files("api.console") / "assets" if assets is None else assets
-    page, files = _read(folder)
-
-    @app.get("/", include_in_schema=False)
-    async def show_page(request: Request) -> Response:
-        if page is None:
-            return PlainTextResponse(_NOT_BUILT, 404)
-        origin = await parts_of(request).links.origin()
-        return HTMLResponse(page, headers={"Content-Security-Policy": policy(origin)})
-
-    @app.get("/console/{name}", include_in_schema=False)
-    async def show_file(name: str) -> Response:
-        if name not in files:
-            raise HTTPException(404)
-        media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
-        return in_chunks(files[name], media_type, {"Cache-Control": _FOR_EVER})
+    app.state.console = _read(folder)
+    app.include_router(_router)
 
 
-def _read(folder: Traversable) -> tuple[bytes | None, dict[str, bytes]]:
-    """Return the page and its files by name; None and nothing where the console was not built."""
+@_router.get("/")
+async def show_page(request: Request) -> Response:
+    page = _console_of(request).page
+    if page is None:
+        return PlainTextResponse(_NOT_BUILT, 404)
+    origin = await parts_of(request).links.origin()
+    return HTMLResponse(page, headers={"Content-Security-Policy": policy(origin)})
+
+
+@_router.get("/console/{name}")
+async def show_file(request: Request, name: str) -> Response:
+    files = _console_of(request).files
+    if name not in files:
+        raise HTTPException(404)
+    media_type = _MEDIA_TYPES[name.rpartition(".")[2]]
+    return in_chunks(files[name], media_type, {"Cache-Control": _FOR_EVER})
+
+
+def _console_of(request: Request) -> _Console:
+    return cast(_Console, request.app.state.console)
+
+
+def _read(folder: Traversable) -> _Console:
     page = folder / "index.html"
     if not page.is_file():
-        return None, {}
+        return _Console(None, {})
     found = [file for file in (folder / "console").iterdir() if file.name.rpartition(".")[2] in _MEDIA_TYPES]
-    return page.read_bytes(), {file.name: file.read_bytes() for file in found}
+    return _Console(page.read_bytes(), {file.name: file.read_bytes() for file in found})

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from pydantic import BaseModel
@@ -33,6 +33,8 @@ _SCHEMAS_OF_OUR_OWN: Sequence[tuple[type[BaseModel], JsonSchemaMode]] = (
     (HookTestRequest, "validation"),
     (Problem, "serialization"),
 )
+# One for all apps, for the reason that `api.documentation.swagger_ui` gives.
+_router = APIRouter(include_in_schema=False)
 
 
 def install(app: FastAPI) -> None:
@@ -48,14 +50,17 @@ def install(app: FastAPI) -> None:
 
 def add_route(app: FastAPI) -> None:
     """Add `GET /openapi.json`. The text is made once, because anybody may ask for it."""
+    app.state.openapi_text = functools.cache(functools.partial(_text, app))
+    app.include_router(_router)
 
-    @functools.cache
-    def text() -> bytes:
-        return json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
 
-    @app.get("/openapi.json", include_in_schema=False)
-    async def openapi() -> Response:
-        return in_chunks(text(), "application/json")
+@_router.get("/openapi.json")
+async def openapi(request: Request) -> Response:
+    return in_chunks(request.app.state.openapi_text(), "application/json")
+
+
+def _text(app: FastAPI) -> bytes:
+    return json.dumps(app.openapi(), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _make(app: FastAPI) -> dict[str, Any]:

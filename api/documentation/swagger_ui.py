@@ -6,7 +6,7 @@ which it holds users' passwords.
 
 from importlib import resources
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
@@ -26,26 +26,34 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
+_OURS = ("page.html", "start.js")
 _MEDIA_TYPES = {
     "start.js": "text/javascript",
     "swagger-ui-bundle.js": "text/javascript",
     "swagger-ui.css": "text/css",
 }
 _ONE_HOUR = "max-age=3600"
+# Not made anew for each app: FastAPI keeps what it has found out about a route's function, and so all that
+# the function refers to, long after its app is gone.
+_router = APIRouter(include_in_schema=False)
 
 
 def install(app: FastAPI) -> None:
     """Add the page and its files to `app`. All files are read now, so that a missing one stops the start."""
     ours, theirs = resources.files("api.documentation"), resources.files("fastapi_swagger.resources")
-    page = (ours / "page.html").read_bytes()
-    files = {name: ((ours if name == "start.js" else theirs) / name).read_bytes() for name in _MEDIA_TYPES}
+    names = {name: ours if name in _OURS else theirs for name in ("page.html", *_MEDIA_TYPES)}
+    app.state.swagger_ui = {name: (folder / name).read_bytes() for name, folder in names.items()}
+    app.include_router(_router)
 
-    @app.get("/docs", include_in_schema=False)
-    async def show_page() -> HTMLResponse:
-        return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
 
-    @app.get("/docs/{name}", include_in_schema=False)
-    async def show_file(name: str) -> Response:
-        if name not in files:
-            raise HTTPException(404)
-        return in_chunks(files[name], _MEDIA_TYPES[name], {"Cache-Control": _ONE_HOUR})
+@_router.get("/docs")
+async def show_page(request: Request) -> HTMLResponse:
+    page = request.app.state.swagger_ui["page.html"]
+    return HTMLResponse(page, headers={"Content-Security-Policy": POLICY})
+
+
+@_router.get("/docs/{name}")
+async def show_file(request: Request, name: str) -> Response:
+    if name not in _MEDIA_TYPES:
+        raise HTTPException(404)
+    return in_chunks(request.app.state.swagger_ui[name], _MEDIA_TYPES[name], {"Cache-Control": _ONE_HOUR})
