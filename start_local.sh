@@ -38,7 +38,8 @@ case ${1:-up} in
     build_console
     ;;
   stop | status | logs | exec)
-    check_runnable
+    check_installed
+    exec "$VENV/bin/python" -m local.checked "$@"
     ;;
   uninstall)
     uninstall "${@:2}"

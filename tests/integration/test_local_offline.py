@@ -22,10 +22,22 @@ COMMANDS = {
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
+    return make_checkout(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def upgraded(tmp_path_factory) -> Path:
+    """Makes a checkout whose upgrade has failed, for commands that leave it as it is."""
+    root = make_checkout(tmp_path_factory.mktemp("upgraded"))
+    fail_to_upgrade(root)
+    return root
+
+
+def make_checkout(directory: Path) -> Path:
     """Makes a checkout in which this Python's packages are installed, and whose uv reaches nothing."""
-    root = tmp_path / "uvr api"
+    root = directory / "uvr api"
     for package in ("local", "common"):
-        shutil.copytree(REPOSITORY / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(REPOSITORY / package, root / package)
     shutil.copy(REPOSITORY / "start_local.sh", root)
     (root / ".venv" / "bin").mkdir(parents=True)
     (root / ".local" / "run").mkdir(parents=True)
@@ -80,9 +92,8 @@ def take_away(root: Path, package: str) -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_work_after_an_upgrade_that_changed_nothing(checkout, command):
-    fail_to_upgrade(checkout)
-    done = call(checkout, *command.split())
+def test_commands_work_after_an_upgrade_that_changed_nothing(upgraded, command):
+    done = call(upgraded, *command.split())
     code, told = COMMANDS[command]
     assert (done.returncode, told in done.stdout) == (code, True), done.stdout
 
