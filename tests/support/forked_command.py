@@ -24,17 +24,19 @@ def run_forked(
     directory: Path = REPOSITORY,
     given: str = "",
     output: IO[bytes] | None = None,
+    errors: IO[bytes] | None = None,
     timeout_s: float = 120,
 ) -> subprocess.CompletedProcess[str]:
     """Does what `subprocess.run` does with `python -m module arguments…`, which reads `given`.
 
-    Its output goes to `output`, if there is one. Raises TimeoutExpired after it has killed the process.
+    Its output goes to `output`, and its errors to `errors`, if these are given. Raises TimeoutExpired after it
+    has killed the process.
     """
     environment = _complete(environment)
     start = Start(module, arguments, environment, directory=str(directory))
     with (
         tempfile.TemporaryFile() as told,
-        tempfile.TemporaryFile() as errors,
+        tempfile.TemporaryFile() as told_errors,
         tempfile.TemporaryFile() as read,
     ):
         read.write(given.encode())
@@ -43,7 +45,7 @@ def run_forked(
             server_for(environment).address,
             start,
             (output or told).fileno(),
-            errors=errors.fileno(),
+            errors=(errors or told_errors).fileno(),
             given=read.fileno(),
         )
         try:
@@ -51,7 +53,7 @@ def run_forked(
         except BaseException:
             process.kill()
             raise
-        return subprocess.CompletedProcess([module, *arguments], code, _content(told), _content(errors))
+        return subprocess.CompletedProcess([module, *arguments], code, _content(told), _content(told_errors))
 
 
 class ForkedReader:

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.client.fake_api import FakeApi, answer, problem, task
 from tests.support.client.impatient import process
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 from tests.support.waiting import wait_for
 from uvr_client.exits import Exit
@@ -63,14 +64,21 @@ def take_submissions(api: FakeApi) -> str:
     return api.takes_submissions(task())
 
 
+def on_a_full_disk(
+    stream: str, environment: dict[str, str], *arguments: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs `uvr` with its `output`, or its `errors`, on a disk that is full."""
+    environment = environment | {"PYTHONPATH": str(REPOSITORY / "client")}
+    with open("/dev/full", "wb", buffering=0) as full:
+        return run_forked("uvr_client", *arguments, environment=environment, **{stream: full})
+
+
 @pytest.mark.parametrize("options", [(), ("--json",)])
 def test_the_id_of_a_song_that_was_queued_is_not_lost_with_the_output(fake_api, uvr_environment, options):
     task_uuid = take_submissions(fake_api)
-    with open("/dev/full", "w") as full:
-        submitting = process(uvr_environment, "submit", SONG, f"{SONG}?2", *options, stdout=full)
-    _, err = submitting.communicate(timeout=60)
+    submitting = on_a_full_disk("output", uvr_environment, "submit", SONG, f"{SONG}?2", *options)
     assert submitting.returncode == Exit.OUTPUT_FAILED
-    assert err == (
+    assert submitting.stderr == (
         f"error: {SONG}: queued as {task_uuid}, but the output cannot be written: No space left on device\n"
         f"not submitted because of this error: {SONG}?2\n"
     )
@@ -92,12 +100,10 @@ def test_nor_is_it_with_the_reader(fake_api, uvr_environment):
 def test_nor_is_that_of_a_batch(fake_api, uvr_environment, tmp_path):
     take_submissions(fake_api)
     (tmp_path / "songs.jsonl").write_text(f'{{"audio": "{SONG}"}}\n')
-    with open("/dev/full", "w") as full:
-        submitting = process(uvr_environment, "batch", str(tmp_path / "songs.jsonl"), stdout=full)
-    _, err = submitting.communicate(timeout=60)
+    submitting = on_a_full_disk("output", uvr_environment, "batch", str(tmp_path / "songs.jsonl"))
     assert submitting.returncode == Exit.OUTPUT_FAILED
-    assert err.startswith("error: queued as the batch ")
-    assert err.count("\n") == 1
+    assert submitting.stderr.startswith("error: queued as the batch ")
+    assert submitting.stderr.count("\n") == 1
 
 
 def test_an_output_that_the_shell_has_closed_is_no_error(fake_api, uvr_environment):
@@ -119,19 +125,17 @@ def test_a_path_that_is_no_text_is_printed_in_any_encoding(monkeypatch, encoding
 
 
 @pytest.mark.parametrize("command", [("list",), ("watch",), ("cancel", "--json")])
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("stream", ["output", "errors"])
 def test_a_full_disk_has_a_code_of_its_own(fake_api, uvr_environment, command, stream):
     status = task("failed")
     task_uuid = fake_api.add(status)
     fake_api.on(f"/tasks/{task_uuid}/cancel", answer(202, status))
     fake_api.on("/tasks", answer(200, {"tasks": [status]}))
     others = () if command[0] == "list" else (task_uuid, str(uuid4()))  # the second is not there
-    with open("/dev/full", "w") as full:
-        running = process(uvr_environment, *command, *others, **{stream: full})
-    _, err = running.communicate(timeout=60)
-    if stream == "stderr":
+    running = on_a_full_disk(stream, uvr_environment, *command, *others)
+    if stream == "errors":
         assert running.returncode == (0 if command[0] == "list" else Exit.OUTPUT_FAILED)
     else:
         assert running.returncode == Exit.OUTPUT_FAILED
-        assert err.splitlines()[-1] == "error: the output cannot be written: No space left on device"
-        assert "Traceback" not in err
+        assert running.stderr.splitlines()[-1] == "error: the output cannot be written: No space left on device"
+        assert "Traceback" not in running.stderr

@@ -10,6 +10,7 @@ import pytest
 
 from local import config, execute, program_environment, store
 from local.errors import LocalError
+from tests.support.forked_command import run_forked
 from tests.support.paths import REPOSITORY
 
 NEEDED = {
@@ -26,17 +27,6 @@ NEEDED = {
     "PIP_INDEX_URL": set(),
     "WEED_JWT_SIGNING_KEY": set(),
 }
-# Prints the address to which a service sends its first request.
-FIRST_REQUEST = """
-import boto3
-from common.settings.schema import UploaderSettings
-from common.storage.s3_client import make_client
-settings = UploaderSettings()
-times = {"connect_timeout": 1, "read_timeout": 1, "tries": 1}
-client = make_client(boto3.session.Session(), settings, settings.s3_endpoint_url, **times)
-client.meta.events.register("before-send", lambda request, **_: exit(print(request.url)))
-client.head_bucket(Bucket=settings.s3_bucket_name)
-"""
 PROGRAMS = ("kafka", "store", "demo-song", "api", "processor", "processor-2", "uploader")
 
 
@@ -112,13 +102,7 @@ def test_aws_files_of_the_home_directory_change_nothing_where_the_store_is_ours(
     (tmp_path / ".aws" / file).write_text(text)
     stack = loaded(tmp_path)
     env = program_environment.of_program(stack, name, stack.environment())
-    done = subprocess.run(
-        [sys.executable, "-c", FIRST_REQUEST],
-        env=env | {"PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_forked("tests.support.local.first_request", environment=env | {"PYTHONPATH": str(REPOSITORY)})
     assert done.stdout == f"{stack.store_url}/uvr-stems\n", done.stderr
 
 
