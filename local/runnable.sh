@@ -1,7 +1,17 @@
 # Sourced by start_local.sh: what to do where the commands that need no installation cannot run.
 
 check_installed() {
-  if ! venv_works || ! was_installed; then fail "UVR API is not installed here yet: run ./start_local.sh"; fi
+  ! venv_works || ! was_installed || return 0
+  check_not_elsewhere
+  fail "UVR API is not installed here yet: run ./start_local.sh"
+}
+
+# check_not_elsewhere [WORDS]: fails, with these words at first, where the stack runs from another environment.
+check_not_elsewhere() {
+  local running
+  running=$(processes)
+  [[ -z $running ]] || fail "${1:-}UVR API runs here, but not from $VENV: set UVR_VENV as it was set at the start, \
+or end what runs of it with: kill $running"
 }
 
 # Whether what the commands import is there. Otherwise sets `why_not`.

@@ -174,6 +174,7 @@ ask() {
 stop_what_runs() {
   if [[ -d .local ]]; then one_at_a_time; fi
   local running why_not=''
+  venv_works || check_not_elsewhere "nothing was removed: "
   # Without its packages it cannot be stopped, and may not run either.
   if [[ -d .local/run ]] && can_run; then
     "$VENV/bin/python" -m local stop || (($? != 130)) || fail "nothing was removed: the stop was interrupted"

@@ -154,3 +154,16 @@ def test_stop_needs_no_settings_library_whose_answers_are_kept(checkout):
     assert call(checkout, "status").stdout == "UVR API is not running.\n"
     take_away(checkout, "pydantic")
     assert call(checkout, "stop").stdout == "UVR API is not running.\n"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS, "uninstall --yes"])
+def test_a_stack_that_runs_from_another_environment_is_told(checkout, running, command):
+    shutil.rmtree(checkout / ".venv")
+    done = call(checkout, *command.split())
+    nothing = "nothing was removed: " if command.startswith("uninstall") else ""
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (
+        1,
+        f"error: {nothing}UVR API runs here, but not from .venv: set UVR_VENV as it was set at the start, "
+        f"or end what runs of it with: kill {running.pid}",
+    )
+    assert (checkout / ".local").exists()
