@@ -85,6 +85,7 @@ def test_the_browser_asks_before_songs_on_their_way_are_lost(chrome, api, tmp_pa
     tab.network(upload_bytes_per_s=10_000)
     tab.choose_files(_FILES, song(tmp_path, 5.0))
     seen(tab, "Sending song 0.wav")
+    asks_before_leaving(tab, True)
     tab.run("void setTimeout(() => location.reload())")  # the script waits while the browser asks
     wait_for(lambda: dialogs(tab) == ["beforeunload"], PATIENCE_S, "the question")
     tab.browser.call("Page.handleJavaScriptDialog", tab.session, accept=False)
