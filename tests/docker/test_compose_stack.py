@@ -121,7 +121,7 @@ def test_the_broker_has_every_property_of_the_local_one(stack: Stack, tmp_path: 
 def test_a_worker_that_is_killed_in_a_job_comes_back_and_does_it(stack: Stack, tmp_path: Path):
     # A fast machine separates between two looks at the state.
     stack.project.engine.run("pkill", "-STOP", "-f", "python -m processor.engine.process")
-    task = stack.submit(audio.noise(60), tmp_path)
+    task = stack.submit(audio.noise(5), tmp_path)
     wait_for(lambda: task_client.task(API, task)["state"] == "separating", PATIENCE_S, "separation")
     stack.project.engine.run("pkill", "-KILL", "-f", "python -m processor$")
     assert task_client.task(API, task)["state"] == "separating"

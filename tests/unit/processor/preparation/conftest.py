@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from processor.preparation import known_song, prepare
+from processor.preparation import conversion, known_song, prepare
 from tests.support import audio
 
 
@@ -19,6 +19,10 @@ def short_song(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def one_trial(monkeypatch, short_song):
-    """A short song is separated once by each plan: no test here is about how long or how well."""
+    """A short song is separated once by each plan: no test here is about how long or how well.
+
+    Each runtime runs the networks once.
+    """
+    monkeypatch.setattr(conversion, "_RUNS", 1)
     monkeypatch.setattr(prepare, "_MORE_TRIALS", 0)
     monkeypatch.setattr(known_song, "_DIRECTORY", short_song)

@@ -30,7 +30,7 @@ from tests.support.processor import random_checkpoints
 from tests.support.processor.centre_model import write_centre_model
 from tests.support.processor.mixes import as_mix
 
-_MORE_TRIALS, _KNOWN_SONG = prepare._MORE_TRIALS, known_song._DIRECTORY
+_RUNS, _MORE_TRIALS, _KNOWN_SONG = conversion._RUNS, prepare._MORE_TRIALS, known_song._DIRECTORY
 
 SUFFIXES = (".xml", ".bin")
 
@@ -50,6 +50,7 @@ def prepared(files: ModelFiles, precision: RequestedPrecision = "auto") -> tuple
 
 @pytest.mark.slow
 def test_a_model_is_prepared_once(files, monkeypatch):
+    monkeypatch.setattr(conversion, "_RUNS", _RUNS)
     monkeypatch.setattr(prepare, "_MORE_TRIALS", _MORE_TRIALS)
     monkeypatch.setattr(known_song, "_DIRECTORY", _KNOWN_SONG)
     first, steps = prepared(files)
