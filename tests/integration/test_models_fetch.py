@@ -24,6 +24,8 @@ from tests.support.processor.centre_model import write_centre_model
 from tests.support.processor.models import copy, random_directory
 from tests.support.waiting import wait_for
 
+# One for all that is started, so that one template imports torch.
+ENVIRONMENT = os.environ | CHILD_ENVIRONMENT
 NAMES = ("tiny_vr", "tiny_mdx23c", "tiny_bs_roformer", "tiny_demucs", "tiny_bag")
 
 
@@ -42,7 +44,7 @@ def fetching(name: str, target: Path, hub: Path) -> ForkedReader:
     return ForkedReader(
         "tests.support.processor.fetching",
         *(name, str(target), str(hub)),
-        environment=CHILD_ENVIRONMENT,
+        environment=ENVIRONMENT,
         preloaded=["audio_separator.separator.separator"],
     )
 
@@ -185,8 +187,10 @@ def test_a_file_that_no_list_names_is_told_apart_from_a_missing_one(target):
 
 
 def command(*arguments: str, directory: Path) -> subprocess.CompletedProcess:
-    environment = os.environ | {"MODEL_FILE_DIR": str(directory), "HTTPS_PROXY": "http://127.0.0.1:1"}
-    return run_forked("processor", "models", *arguments, environment=environment)
+    environment = {"MODEL_FILE_DIR": str(directory), "HTTPS_PROXY": "http://127.0.0.1:1", **ENVIRONMENT}
+    # What `add` imports in a function: torch.
+    preloaded = ["processor.preparation.prepare"]
+    return run_forked("processor", "models", *arguments, environment=environment, preloaded=preloaded)
 
 
 @pytest.mark.slow

@@ -26,14 +26,15 @@ def run_forked(
     output: IO[bytes] | None = None,
     errors: IO[bytes] | None = None,
     timeout_s: float = 120,
+    preloaded: Sequence[str] = (),
 ) -> subprocess.CompletedProcess[str]:
     """Does what `subprocess.run` does with `python -m module arguments…`, which reads `given`.
 
-    Its output goes to `output`, and its errors to `errors`, if these are given. Raises TimeoutExpired after it
-    has killed the process.
+    Its output goes to `output`, and its errors to `errors`, if these are given. `preloaded` are modules that it
+    imports in functions. Raises TimeoutExpired after it has killed the process.
     """
     environment = _complete(environment)
-    start = Start(module, arguments, environment, directory=str(directory))
+    start = Start(module, arguments, environment, preloaded, directory=str(directory))
     with (
         tempfile.TemporaryFile() as told,
         tempfile.TemporaryFile() as told_errors,
