@@ -23,6 +23,10 @@ class Song:
     vocals: np.ndarray
     instrumental: np.ndarray
 
+    def part(self, start_s: int, end_s: int) -> "Song":
+        kept = slice(start_s * SAMPLE_RATE, end_s * SAMPLE_RATE)
+        return Song(self.mix[kept], self.vocals[kept], self.instrumental[kept])
+
 
 def feelings(peak: float = 1.0) -> Song:
     """The song, all parts scaled alike so that the mix has this peak."""
