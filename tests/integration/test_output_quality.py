@@ -1,6 +1,7 @@
 """A real song with known stems, by a real model, in every format and at many rates."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +17,6 @@ from tests.support import audio
 from tests.support.processor.finishing import Song, by_ffmpeg, finished, song
 from tests.support.processor.models import spleeter_directory
 
-# A part of the song, with vocals.
-WINDOW = slice(4 * audio.SAMPLE_RATE, 8 * audio.SAMPLE_RATE)
 # By how much a stem's SDR may differ from that of the 44.1 kHz WAV. MP3 has 64 kbit/s below 16 kHz. Vorbis
 # has fewer bits for a sample at other rates than 44.1 and 48 kHz.
 LARGEST_DB = 0.05
@@ -33,8 +32,7 @@ def spleeter() -> loaded_model.LoadedModel:
 
 @functools.cache
 def known_song() -> audio.Song:
-    known = audio.feelings(0.8)
-    return audio.Song(known.mix[WINDOW], known.vocals[WINDOW], known.instrumental[WINDOW])
+    return audio.feelings(0.8).part(4, 8)  # with vocals
 
 
 @functools.cache
@@ -54,12 +52,20 @@ def sdr_db(name: str, stem: np.ndarray, rate: int, shared: int) -> float:
     return audio.sdr_db(reference[:count], found[:count])
 
 
-def separated(spleeter, directory: Path, prepared: Song) -> FloatStems:
-    nothing = lambda *args: None  # noqa: E731
-    (directory / "floats").mkdir()
-    stems = streaming.separate_to_floats(spleeter, prepared.mix, directory / "floats", nothing, nothing)
-    paths = {name: directory / "floats" / f"{name}.wav" for name in stems.names}
-    return FloatStems(paths, spleeter.residual)
+@pytest.fixture(scope="module")
+def separated(spleeter, tmp_path_factory) -> Callable[[int], tuple[Song, FloatStems]]:
+    """The song at a rate, with the stems that the model finds in it."""
+
+    @functools.cache
+    def at(rate: int) -> tuple[Song, FloatStems]:
+        directory = tmp_path_factory.mktemp(f"song-{rate}")
+        own = song(directory, at_rate(known_song().mix, 44100, rate), rate)
+        nothing = lambda *args: None  # noqa: E731
+        stems = streaming.separate_to_floats(spleeter, own.mix, directory, nothing, nothing)
+        paths = {name: directory / f"{name}.wav" for name in stems.names}
+        return own, FloatStems(paths, spleeter.residual)
+
+    return at
 
 
 def as_floats(path: Path) -> np.ndarray:
@@ -71,9 +77,8 @@ def as_floats(path: Path) -> np.ndarray:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", SAMPLE_RATES_HZ)
-def test_quality_and_length_are_kept_in_every_format_at_the_songs_own_rate(spleeter, tmp_path, rate):
-    own = song(tmp_path, at_rate(known_song().mix, 44100, rate), rate)
-    stems = separated(spleeter, tmp_path, own)
+def test_quality_and_length_are_kept_in_every_format_at_the_songs_own_rate(separated, tmp_path, rate):
+    own, stems = separated(rate)
     plain = finished(tmp_path / "plain", stems, own.source)
     plain_stems = {name: audio.read(stem.path) / plain.gain for name, stem in plain.stems.items()}
     expected_db = functools.cache(lambda name, shared: sdr_db(name, plain_stems[name], 44100, shared))
@@ -94,9 +99,8 @@ def test_quality_and_length_are_kept_in_every_format_at_the_songs_own_rate(splee
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rate", [8000, 44100, 96000])
-def test_stems_of_24_bits_add_up_to_the_song_below_90_db(spleeter, tmp_path, rate):
-    own = song(tmp_path, at_rate(known_song().mix, 44100, rate), rate)
-    stems = separated(spleeter, tmp_path, own)
+def test_stems_of_24_bits_add_up_to_the_song_below_90_db(separated, tmp_path, rate):
+    own, stems = separated(rate)
     done = finished(tmp_path, stems, own.source, sample_rate="source", bit_depth=24)
     total = sum(audio.read(stem.path).astype(np.float64) for stem in done.stems.values())
     assert audio.sdr_db(audio.read(own.source.path) * done.gain, total) > 90
