@@ -69,12 +69,12 @@ def target(tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def long(tmp_path_factory) -> Path:
-    return audio.write(tmp_path_factory.mktemp("songs") / "long.wav", audio.noise(120))
+    return audio.write(tmp_path_factory.mktemp("songs") / "long.wav", audio.long_noise(120))
 
 
 @pytest.fixture(scope="module")
 def longest(tmp_path_factory) -> Path:
-    return audio.write(tmp_path_factory.mktemp("songs") / "longest.wav", audio.noise(600))
+    return audio.write(tmp_path_factory.mktemp("songs") / "longest.wav", audio.long_noise(600))
 
 
 @pytest.fixture(scope="module")

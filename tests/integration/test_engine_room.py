@@ -48,7 +48,7 @@ class House:
         self._song = audio.write(directory / "song.wav", audio.noise(1))
 
         # Long enough that the engine is at work when its first progress is read.
-        self.long = audio.write(directory / "long.wav", audio.noise(120))
+        self.long = audio.write(directory / "long.wav", audio.long_noise(120))
 
     def separate(
         self, model: str | None = None, on_progress: Callable[[float], None] | None = None

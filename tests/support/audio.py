@@ -50,6 +50,11 @@ def noise(seconds: float, seed: int = 0, peak: float = 0.5) -> np.ndarray:
     return samples * np.float32(peak / np.abs(samples).max())
 
 
+def long_noise(seconds: int) -> np.ndarray:
+    """One second of noise again and again: minutes of `noise` take seconds of CPU."""
+    return np.tile(noise(1), (seconds, 1))
+
+
 def sdr_db(reference: np.ndarray, estimate: np.ndarray) -> float:
     """10·log₁₀(Σ s² / Σ (s - ŝ)²) over all frames and channels; infinite if they are equal."""
     reference = reference.astype(np.float64)
