@@ -1,7 +1,7 @@
 """`python -m local.checked COMMAND`: runs a command that needs no set-up, or says why it cannot run.
 
-An installation that failed may have changed nothing, and what runs can still be stopped. So this looks for what
-the commands import, and not for the marks of an installation.
+An installation that failed may have changed nothing, and what runs can still be stopped. So this looks for
+what the commands import, and not for the marks of an installation.
 """
 
 import os

@@ -20,8 +20,10 @@ _NAME = """(block => block.querySelector('.opblock-summary-method').textContent 
 _OPERATIONS = f"[...document.querySelectorAll('.opblock')].map({_NAME})"
 _BLOCK = f"[...document.querySelectorAll('.opblock')].find(block => {_NAME}(block) === %r)"
 # The statuses of each operation that is unfolded on the page.
-_ANSWERS = f"""Object.fromEntries([...document.querySelectorAll('.opblock.is-open')].map(block => [{_NAME}(block),
-    [...block.querySelectorAll('tr.response > .response-col_status')].map(cell => cell.textContent).sort()]))"""
+_ANSWERS = f"""Object.fromEntries([...document.querySelectorAll('.opblock.is-open')].map(block => [
+    {_NAME}(block),
+    [...block.querySelectorAll('tr.response > .response-col_status')].map(cell => cell.textContent).sort(),
+]))"""
 # Those of the one that is unfolded.
 _STATUSES = """[...document.querySelectorAll('.opblock.is-open tr.response > .response-col_status')]
     .map(cell => cell.textContent)"""
@@ -67,7 +69,10 @@ def unfolded(tab: Tab, operation: str) -> Iterator[None]:
 
 
 def all_unfolded(tab: Tab) -> dict[str, list[str]]:
-    """Unfolds all operations: one after the other would draw the page twice for each. Returns their statuses."""
+    """Unfolds all operations, and returns their statuses.
+
+    To unfold one after the other would draw the page twice for each.
+    """
     operations = tab.run(_OPERATIONS)
     tab.run("document.querySelectorAll('.opblock-summary-control').forEach(control => control.click())")
 

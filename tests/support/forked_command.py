@@ -30,8 +30,8 @@ def run_forked(
 ) -> subprocess.CompletedProcess[str]:
     """Does what `subprocess.run` does with `python -m module arguments…`, which reads `given`.
 
-    Its output goes to `output`, and its errors to `errors`, if these are given. `preloaded` are modules that it
-    imports in functions. Raises TimeoutExpired after it has killed the process.
+    Its output goes to `output`, and its errors to `errors`, if these are given. `preloaded` are modules that
+    it imports in functions. Raises TimeoutExpired after it has killed the process.
     """
     environment = _complete(environment)
     start = Start(module, arguments, environment, preloaded, directory=str(directory))

@@ -1,4 +1,4 @@
-"""`python -m tests.support.local.first_request` prints the address to which a service sends its first request."""
+"""`python -m tests.support.local.first_request` prints where a service first asks for the store."""
 
 import boto3
 from botocore.awsrequest import AWSPreparedRequest

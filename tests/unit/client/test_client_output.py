@@ -137,5 +137,6 @@ def test_a_full_disk_has_a_code_of_its_own(fake_api, uvr_environment, command, s
         assert running.returncode == (0 if command[0] == "list" else Exit.OUTPUT_FAILED)
     else:
         assert running.returncode == Exit.OUTPUT_FAILED
-        assert running.stderr.splitlines()[-1] == "error: the output cannot be written: No space left on device"
+        *_, last = running.stderr.splitlines()
+        assert last == "error: the output cannot be written: No space left on device"
         assert "Traceback" not in running.stderr
