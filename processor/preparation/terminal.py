@@ -1,12 +1,17 @@
 """Makes a command end in good order when it is stopped, and log without tracebacks."""
 
 import logging
+import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import NoReturn
+
+# Until a signal comes again whose SystemExit has gone nowhere.
+_AGAIN_S = 0.05
 
 
 @contextmanager
@@ -31,10 +36,37 @@ def stopped_in_good_order() -> Iterator[Callable[[], None]]:
     heeded = [number for number in both if signal.getsignal(number) is not signal.SIG_IGN]
     before = {number: signal.signal(number, end) for number in heeded}
     try:
-        yield check
+        with _sent_again(received):
+            yield check
+        check()
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def _sent_again(received: list[int]) -> Iterator[None]:
+    """Send a signal of `received` again where Python has passed over the SystemExit, and print nothing of it.
+
+    It does so where the signal comes within a callback of a weak reference, or within `__del__`.
+    """
+    hook, timers = sys.unraisablehook, list[threading.Timer]()
+
+    def passed_over(what: "sys.UnraisableHookArgs") -> None:
+        if not received or what.exc_type is not SystemExit:
+            hook(what)
+            return
+        timers.append(threading.Timer(_AGAIN_S, os.kill, (os.getpid(), received[-1])))
+        timers[-1].start()
+
+    sys.unraisablehook = passed_over
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
+        for timer in timers:
+            timer.cancel()
+            timer.join()
 
 
 def log_in_lines() -> None:
