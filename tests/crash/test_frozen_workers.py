@@ -56,7 +56,8 @@ def test_a_job_that_ends_after_its_workers_session_is_not_published_and_the_succ
 def test_a_transaction_that_was_open_when_its_workers_session_ended_is_refused_after_the_thaw(lab, sleepers):
     lab.feed([job(1, 0)])
     with OffsetWatch(lab):
-        frozen = sleepers.start("w0", **{VARIABLE: f"{Failpoint.JOB_IN_TRANSACTION}:stop"})
+        # It may freeze before it says that it is ready.
+        frozen = sleepers.start("w0", wait=False, **{VARIABLE: f"{Failpoint.JOB_IN_TRANSACTION}:stop"})
         wait_for_freeze(frozen)
         sleepers.start("w1", wait=False)
         (result,) = lab.wait_for_results(1)
@@ -77,6 +78,7 @@ def test_a_transaction_that_the_broker_ended_during_a_freeze_is_done_again_by_th
     with OffsetWatch(lab):
         frozen = sleepers.start(
             "w0",
+            wait=False,
             KAFKA_SESSION_TIMEOUT_MS="40000",
             KAFKA_PROCESSOR_MAX_POLL_INTERVAL_MS="40000",
             PROCESSOR_SLOTS="1",
