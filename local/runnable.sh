@@ -10,8 +10,8 @@ check_installed() {
 check_not_elsewhere() {
   local running
   running=$(processes)
-  [[ -z $running ]] || fail "${1:-}UVR API runs here, but not from $VENV: set UVR_VENV as it was set at the start, \
-or end what runs of it with: kill $running"
+  [[ -z $running ]] || fail "${1:-}processes of this stack still run (pid $running), but not from $VENV: \
+set UVR_VENV as it was set at the start, or end what runs of it with: kill $running"
 }
 
 # Whether what the commands import is there. Otherwise sets `why_not`.

@@ -163,7 +163,7 @@ def test_a_stack_that_runs_from_another_environment_is_told(checkout, running, c
     nothing = "nothing was removed: " if command.startswith("uninstall") else ""
     assert (done.returncode, done.stdout.splitlines()[-1]) == (
         1,
-        f"error: {nothing}UVR API runs here, but not from .venv: set UVR_VENV as it was set at the start, "
-        f"or end what runs of it with: kill {running.pid}",
+        f"error: {nothing}processes of this stack still run (pid {running.pid}), but not from .venv: "
+        f"set UVR_VENV as it was set at the start, or end what runs of it with: kill {running.pid}",
     )
     assert (checkout / ".local").exists()
